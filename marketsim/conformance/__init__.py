@@ -1,0 +1,1 @@
+"""Replays of recorded answers of the real chains, held against this project's own code."""
