@@ -1,0 +1,108 @@
+"""The chain's tables: made, filled and grown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketsim.chain.columns import (
+    Account,
+    Bid,
+    Deployment,
+    Deposit,
+    Draft,
+    Event,
+    G,
+    Grant,
+    Group,
+    Lease,
+    Order,
+    Provider,
+    Resource,
+    Usage,
+    Wallet,
+)
+
+Table = NDArray[np.int64]
+
+
+class State(NamedTuple):
+    """All tables of one chain; every field an int64 array, (rows, columns) but for the 1-D globals, index and scratch."""
+
+    globals: Table
+    wallets: Table
+    providers: Table
+    deployments: Table
+    groups: Table
+    resources: Table
+    drafts: Table
+    orders: Table
+    bids: Table
+    leases: Table
+    usage: Table
+    accounts: Table
+    deposits: Table
+    grants: Table
+    eligible: Table
+    """(specs, providers): 0 unknown, 1 fits, 2 attributes or auditors missing, 3 capabilities missing; filled at the edge."""
+    bid_index: Table
+    """Open-addressed hash of (order, provider wallet) to bid row; length a power of two; -1 empty, -2 removed."""
+    events: Table
+    scratch: Table
+    """1-D work space of wide arithmetic; nothing in it outlives a call."""
+
+
+TABLES: Mapping[str, tuple[G, int]] = {
+    "wallets": (G.WALLETS, Wallet.SIZE),
+    "providers": (G.PROVIDERS, Provider.SIZE),
+    "deployments": (G.DEPLOYMENTS, Deployment.SIZE),
+    "groups": (G.GROUPS, Group.SIZE),
+    "resources": (G.RESOURCES, Resource.SIZE),
+    "drafts": (G.DRAFTS, Draft.SIZE),
+    "orders": (G.ORDERS, Order.SIZE),
+    "bids": (G.BIDS, Bid.SIZE),
+    "leases": (G.LEASES, Lease.SIZE),
+    "usage": (G.USAGE, Usage.SIZE),
+    "accounts": (G.ACCOUNTS, Account.SIZE),
+    "deposits": (G.DEPOSITS, Deposit.SIZE),
+    "grants": (G.GRANTS, Grant.SIZE),
+    "events": (G.EVENTS, Event.SIZE),
+}
+"""Each table that fills row by row: the global that counts its rows, and its width."""
+
+
+def make_state(rows: int = 64) -> State:
+    """Return empty tables with room for `rows` rows each and the three module wallets in place."""
+    tables: dict[str, Any] = {name: np.zeros((rows, width), np.int64) for name, (_, width) in TABLES.items()}
+    totals = np.zeros(G.SIZE, np.int64)
+    totals[G.WALLETS] = 3
+    totals[[G.FREE_BID, G.FREE_ACCOUNT, G.FREE_DEPOSIT]] = -1
+    totals[G.BLOCK_MS] = 6000
+    tables["wallets"][:3, Wallet.PROVIDER] = -1
+    return State(
+        globals=totals,
+        **tables,
+        eligible=np.zeros((rows, rows), np.int64),
+        bid_index=np.full(1 << max(6, (2 * rows - 1).bit_length()), -1, np.int64),
+        scratch=np.zeros(512, np.int64),
+    )
+
+
+def with_room(state: State, **needed: int) -> State:
+    """Return the tables with at least `needed[name]` free rows in each named table, the contents kept.
+
+    `bids` also keeps the bid index at most half full. Growth doubles, so that filling costs linear time.
+    """
+    changes: dict[str, Any] = {}
+    for name, free in needed.items():
+        counter, width = TABLES[name]
+        table: Table = getattr(state, name)
+        used = int(state.globals[counter])
+        if used + free > len(table):
+            grown = np.zeros((max(used + free, 2 * len(table)), width), np.int64)
+            grown[:used] = table[:used]
+            changes[name] = grown
+    return state._replace(**changes) if changes else state
