@@ -1,0 +1,331 @@
+"""The record of one run: tables of numpy columns from which every report, figure and metric is computed.
+
+A table is a dict of equally long columns; row numbers are the references between tables (an order's `lease`,
+a lease's `provider`), -1 means none. Money is a pair of int64 columns `…_whole` and `…_atto` (value = whole
++ atto / 10^18 uve, 0 <= atto < 10^18); coins (pay-outs, fees) are whole uve in one column. Heights are block
+numbers, 1 is the first block of the run. Names are Python strings at the edge only.
+
+`orders` and `leases` are in memory whatever the scenario's `record:` says; `bids`, `settlements` and
+`events` are None unless they were recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketsim.errors import InvariantError
+
+Column = NDArray[Any]
+Table = dict[str, Column]
+
+ATTO: Final = 10**18
+
+DECLINE_CODES: Final = (
+    "engine_disabled",
+    "order_not_open",
+    "provider_blocked",
+    "invalid_attributes",
+    "insufficient_resources",
+    "rate_limited",
+    "queue_full",
+    "below_min_order_value",
+    "price_too_high",
+    "insufficient_deposit",
+)
+"""Why a bid engine did not bid, by code number, in the order in which it looks; an offline provider counts
+as engine_disabled."""
+
+UNFILLED: Final = (
+    "no_eligible_provider",
+    "no_capacity",
+    "over_ceiling",
+    "below_min_value",
+    "no_deposit",
+    "engine_limits",
+    "tenant_never_chose",
+    "capacity_lost",
+    "cancelled",
+    "other",
+)
+"""Why an order ended without a lease, by code number."""
+
+STATUSES: Final = 128
+"""Width of `providers["rejected"]`: one count a chain status (`marketsim.chain.status.Status`)."""
+
+LATENCY_BINS: Final = 60_001
+"""Bins of 1 ms; the last counts everything of a minute and longer."""
+
+LEVELS: Final = ("summary", "orders", "everything")
+"""Values of the scenario's `record:`."""
+
+
+class Ended(IntEnum):
+    """How a lease ended, as the training document's dashboard groups it."""
+
+    RUNNING = 0
+    TENANT_TERMINATED = 1
+    LEASE_COMPLETED = 2
+    INSUFFICIENT_FUNDS = 3
+    PROVIDER_CLOSED = 4
+
+
+RESOURCES: Final = ("cpu", "memory", "storage", "gpu")
+"""Millicores, bytes, bytes, units."""
+
+_INT, _FLOAT = np.dtype(np.int64), np.dtype(np.float64)
+
+
+def _ints(names: str) -> dict[str, np.dtype[Any]]:
+    return dict.fromkeys(names.split(), _INT)
+
+
+COLUMNS: Final[Mapping[str, Mapping[str, np.dtype[Any]]]] = {
+    "tenants": _ints("cohort"),
+    # Capacity in millicores, bytes, bytes, units. `…_window` counts the bids submitted, accepted or resolved
+    # after warm_up, the columns without it the whole run. revenue_net and fees are whole uve of the window;
+    # network_fees whole uve of the whole run. unit_blocks_… = sum over the window's blocks of what was
+    # leased (units x blocks; float because petabytes x years leave int64).
+    "providers": {
+        **_ints("cohort cpu memory storage gpu lease_capacity"),
+        **_ints("submitted accepted won lost closed"),
+        **_ints("submitted_window accepted_window won_window lost_window closed_window"),
+        **_ints("leases revenue_net fees network_fees"),
+        **dict.fromkeys((f"unit_blocks_{name}" for name in RESOURCES), _FLOAT),
+    },
+    # ceiling and value per block; state and end as chain.columns.OrderState and OrderEnd; bids = bids that
+    # the chain accepted; decided 1 = bidding ended before the horizon (a lease, a timeout, a cancellation);
+    # unfilled -1 = leased or still open; account = row of the deployment's escrow account in the chain.
+    "orders": _ints(
+        "tenant dseq gseq oseq created_at closed_at state end ceiling_whole ceiling_atto value_whole "
+        "value_atto cpu memory storage gpu region bids lease relisted decided unfilled account"
+    ),
+    # withdrawn is gross, fees the take in it, both whole uve; shortfall was owed and forgiven.
+    "leases": _ints(
+        "order provider created_at active_at closed_at state reason ended price_whole price_atto withdrawn "
+        "fees shortfall_whole shortfall_atto"
+    ),
+    "bids": _ints("height order provider price_whole price_atto state latency_ms"),
+    # moved = owed and taken from the account; net and take = paid out at that settlement, whole uve.
+    "settlements": _ints("height lease until moved_whole moved_atto net take"),
+    # Samples at rising heights, the last one the run's last block; revenue_net, created, leased and
+    # submitted are cumulative; created and leased leave relisted orders out; warnings = leases with less
+    # than 24 h of funds at their price.
+    "timeseries": _ints(
+        "height active_leases insufficient_funds open_orders cpu memory storage gpu revenue_net created leased "
+        "submitted held_whole warnings"
+    ),
+    # as chain.columns.Event: subject and other are rows of the tables that the kind names.
+    "events": _ints("height kind subject other whole atto extra"),
+}
+"""Columns of each table with their dtypes. Two-dimensional ones stand in `WIDE`; names in `tenants["name"]`,
+`providers["name"]`."""
+
+WIDE: Final[Mapping[str, int | None]] = {
+    "rejected": STATUSES,
+    "declined": len(DECLINE_CODES),
+    "revenue_days": None,
+}
+"""2-D int64 columns of `providers`: refusals by Status number, engine refusals by code, net revenue by
+simulated day of the whole run.
+
+Day d holds the blocks after `day_blocks(meta) * d` up to `day_blocks(meta) * (d + 1)`."""
+
+MINUS_ONE: Final = frozenset(
+    {"lease_capacity", "closed_at", "active_at", "lease", "region", "unfilled", "account", "latency_ms"}
+)
+"""Columns that `blank` fills with -1."""
+
+OPTIONAL: Final = ("bids", "settlements", "events")
+
+TOTALS: Final = (
+    "deposited",
+    "held",
+    "paid",
+    "fees",
+    "refunded",
+    "dust",
+    "stranded",
+    "debt",
+    "shortfall",
+    "network_fees",
+    "supply",
+)
+"""Keys of `Record.totals`: exact amounts of the whole run in atto-uve, as Python integers."""
+
+META: Final = (
+    "scenario",
+    "seed",
+    "rules",
+    "blocks",
+    "block_ms",
+    "warm_up_blocks",
+    "start",
+    "fingerprint",
+    "record",
+    "audit_blocks",
+    "latency_total_ms",
+    "versions",
+    "streams",
+    "wall_seconds",
+)
+"""Keys of `Record.meta`.
+
+scenario: the effective scenario, plain and JSON-able. rules: name of the rule set. blocks: height of the
+last block. start: ISO date and time of block 0. fingerprint: hex digits. record: one of LEVELS.
+audit_blocks: blocks audited (0 without --audit). latency_total_ms: sum of all bid latencies. versions:
+package -> version. streams: names or patterns of the random streams. wall_seconds: seconds the run took.
+"""
+
+
+@dataclass(frozen=True)
+class Record:
+    """Everything recorded of one run; `check` says whether it is well formed."""
+
+    tenants: dict[str, Any]
+    """`name` (list of str) and `cohort` (row in tenant_cohorts)."""
+    providers: dict[str, Any]
+    """`name` (list of str), `cohort` (row in provider_cohorts) and the columns of COLUMNS and WIDE."""
+    tenant_cohorts: list[str]
+    provider_cohorts: list[str]
+    regions: list[str]
+    orders: Table
+    leases: Table
+    timeseries: Table
+    totals: dict[str, int]
+    meta: dict[str, Any]
+    latency_histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(LATENCY_BINS, np.int64))
+    """Bids by milliseconds from the engine seeing the order to submitting, (LATENCY_BINS,), whole run."""
+    bids: Table | None = None
+    settlements: Table | None = None
+    events: Table | None = None
+
+    @property
+    def blocks(self) -> int:
+        """Height of the last block."""
+        return int(self.meta["blocks"])
+
+    @property
+    def warm_up_blocks(self) -> int:
+        """Blocks before the window in which rates, revenue, utilization and price are measured."""
+        return int(self.meta["warm_up_blocks"])
+
+    @property
+    def day_blocks(self) -> int:
+        """Blocks of a simulated day, at least 1."""
+        return day_blocks(int(self.meta["block_ms"]))
+
+    def check(self) -> Record:
+        """Return the record itself; raise InvariantError naming the first column that is missing, misshapen
+        or points nowhere."""
+        for table in COLUMNS:
+            columns = getattr(self, table)
+            if columns is not None:
+                _check_table(table, columns)
+        _check_providers(self.providers, len(self.providers["name"]), day_count(self.blocks, self.day_blocks))
+        for table, names in (("tenants", self.tenants), ("providers", self.providers)):
+            if len(names["name"]) != len(names["cohort"]):
+                raise InvariantError(
+                    f"record: {table}: {len(names['name'])} names for {len(names['cohort'])} rows"
+                )
+        for key in TOTALS:
+            if not isinstance(self.totals.get(key), int):
+                raise InvariantError(f"record: totals: {key} is missing or not an integer")
+        for key in META:
+            if key not in self.meta:
+                raise InvariantError(f"record: meta: {key} is missing")
+        if self.latency_histogram.shape != (LATENCY_BINS,):
+            raise InvariantError(
+                f"record: latency_histogram: shape {self.latency_histogram.shape}, not ({LATENCY_BINS},)"
+            )
+        self._check_references()
+        return self
+
+    def _check_references(self) -> None:
+        orders, leases = len(self.orders["tenant"]), len(self.leases["order"])
+        limits: list[tuple[str, Table | None, str, int, int]] = [
+            ("orders", self.orders, "tenant", 0, len(self.tenants["name"])),
+            ("orders", self.orders, "lease", -1, leases),
+            ("orders", self.orders, "region", -1, len(self.regions)),
+            ("orders", self.orders, "unfilled", -1, len(UNFILLED)),
+            ("leases", self.leases, "order", 0, orders),
+            ("leases", self.leases, "provider", 0, len(self.providers["name"])),
+            ("leases", self.leases, "ended", 0, len(Ended)),
+            ("bids", self.bids, "order", 0, orders),
+            ("bids", self.bids, "provider", 0, len(self.providers["name"])),
+            ("settlements", self.settlements, "lease", 0, leases),
+            ("tenants", self.tenants, "cohort", 0, len(self.tenant_cohorts)),
+            ("providers", self.providers, "cohort", 0, len(self.provider_cohorts)),
+        ]
+        for table, columns, name, low, high in limits:
+            if columns is None or not len(columns[name]):
+                continue
+            if columns[name].min() < low or columns[name].max() >= high:
+                raise InvariantError(f"record: {table}: {name} has a value outside {low}..{high - 1}")
+
+
+def day_blocks(block_ms: int) -> int:
+    """Blocks of `block_ms` milliseconds in a simulated day, rounded down, at least 1."""
+    return max(1, 86_400_000 // block_ms)
+
+
+def day_count(blocks: int, blocks_a_day: int) -> int:
+    """Simulated days that `blocks` blocks begin, at least 1."""
+    return max(1, -(-blocks // blocks_a_day))
+
+
+def blank(table: str, rows: int, days: int = 1) -> Table:
+    """Return the columns of a table, `rows` long, filled with 0, or -1 where that means none; without names.
+
+    `days` is the width of `providers["revenue_days"]`.
+    """
+    columns: Table = {
+        name: np.full(rows, -1 if name in MINUS_ONE else 0, dtype) for name, dtype in COLUMNS[table].items()
+    }
+    if table == "providers":
+        columns |= {name: np.zeros((rows, width or days), np.int64) for name, width in WIDE.items()}
+    return columns
+
+
+def exact(whole: Any, atto: Any = 0) -> int:
+    """One amount of a money pair in atto-uve, as a Python integer of any size."""
+    return int(whole) * ATTO + int(atto)
+
+
+def exact_sum(whole: Column, atto: Column | None = None) -> int:
+    """The sum of a money column in atto-uve, exact however large: atto is added in limbs of 10^9."""
+    total = sum(int(part) for part in _chunk_sums(whole)) * ATTO
+    if atto is None:
+        return total
+    high, low = np.divmod(atto, 10**9)
+    return total + sum(map(int, _chunk_sums(high))) * 10**9 + sum(map(int, _chunk_sums(low)))
+
+
+def _chunk_sums(column: Column) -> Sequence[Any]:
+    """Sums that cannot leave int64: each value split into its upper and lower 32 bits."""
+    wide = column.astype(np.int64, copy=False)
+    return [int((wide >> 32).sum()) << 32, int((wide & 0xFFFFFFFF).sum())]
+
+
+def _check_table(table: str, columns: Mapping[str, Any]) -> None:
+    lengths = set()
+    for name, dtype in COLUMNS[table].items():
+        column = columns.get(name)
+        if not isinstance(column, np.ndarray) or column.ndim != 1 or column.dtype != dtype:
+            raise InvariantError(f"record: {table}: {name} is missing or not a column of {dtype}")
+        lengths.add(len(column))
+    if len(lengths) > 1:
+        raise InvariantError(f"record: {table}: columns of different lengths {sorted(lengths)}")
+
+
+def _check_providers(providers: Mapping[str, Any], rows: int, days: int) -> None:
+    for name, width in WIDE.items():
+        column = providers.get(name)
+        shape = (rows, width or days)
+        if not isinstance(column, np.ndarray) or column.shape != shape or column.dtype != _INT:
+            raise InvariantError(f"record: providers: {name} is missing or not int64 of shape {shape}")
