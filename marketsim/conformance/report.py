@@ -6,9 +6,9 @@ The shared protocol of the four kinds of replay. A replay is a generator::
         for line in lines:              # one JSON object of the file, already checked by `check`
             yield Result(...)           # exactly one Result per line, in order
 
-It takes one line, answers it, and only then takes the next: the driver knows from that which line of the file
-an error belongs to. `MalformedVectorError` is for content that no earlier check caught; the driver adds file and
-line.
+It takes one line, answers it, and only then takes the next: the driver knows from that which line of the
+file an error belongs to. `MalformedVectorError` is for content that no earlier check caught; the driver adds
+file and line.
 """
 
 from __future__ import annotations
@@ -216,8 +216,9 @@ def replay_file(
 ) -> FileReport:
     """Replay one file and count.
 
-    `check` raises MalformedVectorError for a line of another kind, before the replay sees it. `progress` is called
-    with (lines done, units compared) after each line. At most `limit` differences are kept, the others counted.
+    `check` raises MalformedVectorError for a line of another kind, before the replay sees it. `progress` is
+    called with (lines done, units compared) after each line. At most `limit` differences are kept, the others
+    counted.
     Raises InputError for bad content, InvariantError when the replay skips a line.
     """
     report = FileReport(str(path))
