@@ -1,0 +1,271 @@
+"""The distributions of a scenario file: one literal, a range, or a named family with parameters in the literal's unit.
+
+A distribution only describes; whoever draws takes `law()`, plain numbers, and a generator from a named stream.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_serializer, model_validator
+
+from marketsim.scenario.literals import Duration, Number, PositiveNumber, shown
+
+T = TypeVar("T")
+
+_Z90, _Z95, _Z99 = 1.2815515655446004, 1.6448536269514722, 2.3263478740408408
+FAMILIES = ("constant", "uniform", "lognormal", "exponential", "normal", "choice")
+
+
+class Frozen(BaseModel):
+    """A frozen part of a file: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Law(NamedTuple):
+    """A distribution as plain numbers.
+
+    `family` one of constant (a), uniform (a..b; whole units with both ends when `whole`), lognormal (a = median, b = sigma of the
+    logarithm), exponential (a = mean), normal (a = mean, b = standard deviation), choice (`values` with `weights`, normalised to sum 1).
+    Draws are clamped to [low, high]. `unit` is "ms" or "blocks" for durations, else "". Money is in atto-uve.
+    """
+
+    family: str
+    a: float
+    b: float
+    values: tuple[Any, ...]
+    weights: tuple[float, ...]
+    low: float
+    high: float
+    unit: str
+    whole: bool
+
+
+class Lognormal(Frozen, Generic[T]):
+    """Log-normal by its median and either sigma or an upper percentile."""
+
+    median: T
+    sigma: Number | None = None
+    p90: T | None = None
+    p95: T | None = None
+    p99: T | None = Field(default=None, validate_default=True)
+
+    @field_validator("p99")
+    @classmethod
+    def _one_spread(cls, value: T | None, info: ValidationInfo) -> T | None:
+        given = [k for k in ("sigma", "p90", "p95") if info.data.get(k) is not None]
+        given += ["p99"] if value is not None else []
+        if not {"sigma", "p90", "p95", "median"} <= info.data.keys():
+            return value
+        if len(given) != 1:
+            found = " and ".join(given) if given else "none of them"
+            raise ValueError(f"found {found}, give exactly one of sigma, p90, p95, p99 beside the median")
+        median = quantity(info.data["median"])
+        if median <= 0:
+            raise ValueError("the median is 0, a log-normal needs a median above 0")
+        if given[0] != "sigma" and quantity(value if given[0] == "p99" else info.data[given[0]]) < median:
+            raise ValueError(f"{given[0]} is below the median, give a percentile of at least the median")
+        return value
+
+    @property
+    def spread(self) -> float:
+        """Sigma: the standard deviation of the logarithm."""
+        if self.sigma is not None:
+            return self.sigma
+        for percentile, z in ((self.p90, _Z90), (self.p95, _Z95), (self.p99, _Z99)):
+            if percentile is not None:
+                return math.log(quantity(percentile) / quantity(self.median)) / z
+        return 0.0
+
+
+class Exponential(Frozen, Generic[T]):
+    """Exponential by its mean."""
+
+    mean: T
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: object) -> object:
+        return data if isinstance(data, dict) else {"mean": data}
+
+
+class Normal(Frozen, Generic[T]):
+    """Normal by mean and standard deviation, in the same unit; draws are clamped at min (default 0)."""
+
+    mean: T
+    sd: T
+
+
+class Choice(Frozen, Generic[T]):
+    """One of `values`, with `weights` (default: all alike)."""
+
+    values: Annotated[tuple[T, ...], Field(min_length=1)]
+    weights: tuple[Number, ...] | None = Field(default=None, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: object) -> object:
+        return {"values": data} if isinstance(data, (list, tuple)) else data
+
+    @field_validator("weights")
+    @classmethod
+    def _match(cls, weights: tuple[float, ...] | None, info: ValidationInfo) -> tuple[float, ...] | None:
+        if weights is None or "values" not in info.data:
+            return weights
+        if len(weights) != len(info.data["values"]):
+            raise ValueError(f"{len(weights)} weights for {len(info.data['values'])} values, give one weight for each value")
+        if sum(weights) <= 0:
+            raise ValueError("all weights are 0, give at least one above 0")
+        return weights
+
+
+def quantity(value: Any) -> float:
+    """The number behind a parsed literal: bytes, millicores, atto-uve, milliseconds or blocks."""
+    return value.amount if isinstance(value, Duration) else cast("float", value)
+
+
+class Distribution(Frozen, Generic[T]):
+    """A quantity drawn anew each time: a literal, `a..b`, or one family; `min` and `max` clamp the draws."""
+
+    constant: T | None = None
+    uniform: tuple[T, T] | None = None
+    lognormal: Lognormal[T] | None = None
+    exponential: Exponential[T] | None = None
+    normal: Normal[T] | None = None
+    choice: Choice[T] | None = None
+    min: T | None = None
+    max: T | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: object) -> object:
+        if isinstance(data, str) and ".." in data:
+            low, _, high = data.partition("..")
+            unit = "".join(high.strip().partition(" ")[1:]) if high.strip().endswith(("block", "blocks")) else ""
+            if not unit and low.strip().replace(".", "").isdigit():
+                unit = high.strip().lstrip("0123456789._")
+            return {"uniform": [low.strip() + (unit if low.strip().replace(".", "").isdigit() else ""), high.strip()]}
+        if isinstance(data, dict):
+            given = [family for family in FAMILIES if data.get(family) is not None]
+            if len(given) == 1:
+                return data
+            unknown = [str(key) for key in data if key not in FAMILIES and key not in ("min", "max")]
+            if not given and unknown:
+                return data | {"constant": 0}  # the unknown key is the error to report
+            found = " and ".join(given) if given else "none of them"
+            raise ValueError(f"found {found}, give exactly one of {', '.join(FAMILIES)}")
+        return data if isinstance(data, cls) else {"constant": data}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Distribution[T]:
+        literals = [value for value in self._literals() if value is not None]
+        if len({value.in_blocks for value in literals if isinstance(value, Duration)}) > 1:
+            raise ValueError("mixes blocks and time, give all durations of one distribution in blocks or all in time")
+        if self.uniform is not None and quantity(self.uniform[0]) > quantity(self.uniform[1]):
+            raise ValueError("the range runs backwards, give [low, high]")
+        if self.min is not None and self.max is not None and quantity(self.min) > quantity(self.max):
+            raise ValueError("min is above max, give min at most max")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: Any) -> Any:
+        data = {key: value for key, value in handler(self).items() if value is not None}
+        for part in ("lognormal", "choice"):
+            if part in data:
+                data[part] = {key: value for key, value in data[part].items() if key in ("values",) or value is not None}
+        return data["constant"] if list(data) == ["constant"] else data
+
+    def _literals(self) -> list[Any]:
+        found: list[Any] = [self.constant, self.min, self.max, *(self.uniform or ())]
+        if self.lognormal is not None:
+            found += [self.lognormal.median, self.lognormal.p90, self.lognormal.p95, self.lognormal.p99]
+        if self.exponential is not None:
+            found.append(self.exponential.mean)
+        if self.normal is not None:
+            found += [self.normal.mean, self.normal.sd]
+        if self.choice is not None:
+            found += list(self.choice.values)
+        return found
+
+    @property
+    def family(self) -> str:
+        """Which of `FAMILIES` it is."""
+        return next((name for name in FAMILIES if getattr(self, name) is not None), "constant")
+
+    def law(self) -> Law:
+        """The distribution as plain numbers, for whoever draws."""
+        literals = [value for value in self._literals() if value is not None]
+        durations = [value for value in literals if isinstance(value, Duration)]
+        unit = "" if not durations else "blocks" if durations[0].in_blocks else "ms"
+        all_whole = bool(literals) and all(isinstance(value, (int, Duration)) for value in literals)
+        low = 0.0 if self.min is None else quantity(self.min)
+        high = math.inf if self.max is None else quantity(self.max)
+        a = b = 0.0
+        values: tuple[Any, ...] = ()
+        weights: tuple[float, ...] = ()
+        if self.uniform is not None:
+            a, b = quantity(self.uniform[0]), quantity(self.uniform[1])
+        elif self.lognormal is not None:
+            a, b = quantity(self.lognormal.median), self.lognormal.spread
+        elif self.exponential is not None:
+            a = quantity(self.exponential.mean)
+        elif self.normal is not None:
+            a, b = quantity(self.normal.mean), quantity(self.normal.sd)
+        elif self.choice is not None:
+            values = tuple(v.amount if isinstance(v, Duration) else v for v in self.choice.values)
+            shares = self.choice.weights or (1.0,) * len(values)
+            weights = tuple(share / sum(shares) for share in shares)
+        elif self.constant is not None and not isinstance(self.constant, str):
+            a = quantity(self.constant)
+        else:
+            values, weights = (self.constant,), (1.0,)
+        family = "choice" if self.family == "constant" and values else self.family
+        return Law(family, a, b, values, weights, low, high, unit, all_whole)
+
+    def mean(self) -> float:
+        """The mean before clamping, in the literal's unit (0 for texts)."""
+        law = self.law()
+        if law.family == "uniform":
+            return (law.a + law.b) / 2
+        if law.family == "lognormal":
+            return law.a * math.exp(law.b**2 / 2)
+        if law.family == "choice":
+            return sum(
+                float(value) * weight
+                for value, weight in zip(law.values, law.weights, strict=True)
+                if isinstance(value, (int, float))
+            )
+        return law.a
+
+
+class Window(Frozen):
+    """A low and a high number."""
+
+    low: Number
+    high: Number
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: object) -> object:
+        if isinstance(data, (list, tuple)):
+            if len(data) != 2:
+                raise ValueError(f"found {len(data)} numbers, give [low, high]")
+            return {"low": data[0], "high": data[1]}
+        if not isinstance(data, (dict, cls)):
+            raise ValueError(f"{shown(data)} is not a range, give [low, high]")
+        return data
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Window:
+        if self.low > self.high:
+            raise ValueError("the range runs backwards, give [low, high]")
+        return self
+
+    @model_serializer
+    def _dump(self) -> list[float]:
+        return [self.low, self.high]
+
+
+__all__ = ["Choice", "Distribution", "Exponential", "Frozen", "Law", "Lognormal", "Normal", "PositiveNumber", "Window", "quantity"]

@@ -1,0 +1,115 @@
+"""The provider file: the training document's `bid_engine` and `filters` blocks, read as they stand there."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import Field, StrictBool, field_validator, model_validator
+
+from marketsim.scenario.distributions import Frozen
+from marketsim.scenario.literals import (
+    Count,
+    Money,
+    PositiveCount,
+    PositiveSpan,
+    Reading,
+    Text,
+    exact,
+    parse_duration,
+    parse_money,
+    shown,
+)
+
+MIB = 2**20
+"""Bytes of what the document calls an MB (protocol.md §6)."""
+
+
+def _attribute_pair(value: object) -> str:
+    if not isinstance(value, str) or "=" not in value or not all(part.strip() for part in value.split("=", 1)):
+        raise ValueError(f"{shown(value)} is not an attribute, write key=value such as gpu-type=nvidia-a100")
+    key, _, wanted = value.partition("=")
+    return f"{key.strip()}={wanted.strip()}"
+
+
+AttributePair = Annotated[str, Reading(_attribute_pair, {"type": "string", "pattern": "^.+=.+$"})]
+
+
+class UnitPrices(Frozen):
+    """Prices per unit and block, in atto-uve; what is left out has the training document's price."""
+
+    cpu_millicores: Money = Field(default=parse_money("0.000001uve"), description="price of one millicore")
+    memory_mb: Money = Field(default=parse_money("0.0000001uve"), description="price of one MiB of memory")
+    storage_mb: Money = Field(default=parse_money("0.00000001uve"), description="price of one MiB of storage")
+    gpu: Money = Field(default=parse_money("0.001uve"), description="price of one GPU")
+
+
+class Filters(Frozen):
+    """Which orders the engine bids on; a filter that is left out lets everything pass."""
+
+    min_order_value: Money | None = Field(default=None, description="least price ceiling × expected lifetime")
+    max_cpu: Count | None = Field(default=None, description="most millicores an order may ask for")
+    max_memory: Count | None = Field(default=None, description="most MiB of memory")
+    max_storage: Count | None = Field(default=None, description="most MiB of storage")
+    allowed_regions: tuple[Text, ...] | None = None
+    excluded_attributes: tuple[AttributePair, ...] = ()
+
+    @field_validator("allowed_regions")
+    @classmethod
+    def _some_region(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and not value:
+            raise ValueError("is an empty list, name regions, or leave the key out to allow every region")
+        return value
+
+    @field_validator("excluded_attributes", mode="before")
+    @classmethod
+    def _empty_block(cls, value: object) -> object:
+        return () if value is None else value
+
+
+class BidEngine(Frozen):
+    """The `bid_engine` block."""
+
+    enabled: StrictBool = True
+    min_profit_margin: Annotated[Decimal, exact("0", "1000000", 4)] = Field(
+        default=Decimal(0), description="percent on top of the base cost"
+    )
+    max_concurrent_bids: PositiveCount = 50
+    bid_timeout: PositiveSpan = parse_duration("5m")
+    pricing: UnitPrices = UnitPrices()
+
+    @property
+    def margin_ppm(self) -> int:
+        """The margin in millionths: 10 percent is 100,000."""
+        return int(self.min_profit_margin * 10_000)
+
+
+class ProviderFile(Frozen):
+    """One provider's configuration, with `filters` at the top level (a nested block is lifted there)."""
+
+    bid_engine: BidEngine
+    filters: Filters = Filters()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lift_filters(cls, data: Any) -> Any:
+        return lift_filters(data) if isinstance(data, dict) else data
+
+    @field_validator("filters", mode="before")
+    @classmethod
+    def _empty_block(cls, value: object) -> object:
+        return {} if value is None else value
+
+
+def lift_filters(data: dict[str, Any]) -> dict[str, Any]:
+    """The mapping with `bid_engine.filters` moved to `filters`; unchanged when both are there."""
+    engine = data.get("bid_engine")
+    if not isinstance(engine, dict) or "filters" not in engine or "filters" in data:
+        return data
+    return {
+        "bid_engine": {key: value for key, value in engine.items() if key != "filters"},
+        "filters": engine["filters"],
+    } | {key: value for key, value in data.items() if key not in ("bid_engine", "filters")}
+
+
+__all__ = ["MIB", "BidEngine", "Filters", "ProviderFile", "UnitPrices", "lift_filters"]
