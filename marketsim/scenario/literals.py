@@ -317,7 +317,7 @@ def parse_rate(value: object) -> Rate:
 # ---------------------------------------------------------------- as types of pydantic fields
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reading:
     """How one literal enters a model (`parse`), leaves it (`dump`) and looks in a JSON Schema."""
 
