@@ -1,0 +1,112 @@
+"""The chain's record: every event is fingerprinted, the chosen kinds are kept as rows.
+
+The fingerprint is two 64-bit lanes, each a running product; it depends on every field of every event and on their order. Compiled code
+lets int64 wrap; without compilation the same functions run on Python integers with masks.
+"""
+
+from __future__ import annotations
+
+from marketsim.chain.columns import Event, G
+from marketsim.chain.compiled import COMPILING, compiled
+from marketsim.chain.state import State
+
+_MASK = (1 << 64) - 1
+_SIGN = 1 << 63
+
+# Odd constants with well-spread bits, as int64: the first from the golden ratio, the others from the finalizers of splitmix64 and
+# murmur3 and from primes of xxhash.
+_GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
+_MIX_A = 0xBF58476D1CE4E5B9 - (1 << 64)
+_MIX_B = 0x94D049BB133111EB - (1 << 64)
+_MIX_C = 0xFF51AFD7ED558CCD - (1 << 64)
+_MIX_D = 0xC4CEB9FE1A85EC53 - (1 << 64)
+_MIX_E = 0xC2B2AE3D27D4EB4F - (1 << 64)
+_MIX_F = 0x165667B19E3779F9
+_MIX_G = 0x27D4EB2F165667C5
+
+if COMPILING:
+
+    @compiled
+    def hash64(seed: int, a: int, b: int, c: int) -> int:
+        """Return a hash of four integers, 0 <= hash < 2^63; stateless, the same compiled and not."""
+        z = seed * _GOLDEN + a * _MIX_C + b * _MIX_D + c * _MIX_E + _MIX_F
+        z = (z ^ ((z >> 30) & 0x3FFFFFFFF)) * _MIX_A
+        z = (z ^ ((z >> 27) & 0x1FFFFFFFFF)) * _MIX_B
+        z ^= (z >> 31) & 0x1FFFFFFFF
+        z = (z + _GOLDEN) * _MIX_C
+        z ^= (z >> 29) & 0x7FFFFFFFF
+        return z & 0x7FFFFFFFFFFFFFFF
+
+    @compiled
+    def mix_event(
+        lane_a: int, lane_b: int, height: int, kind: int, subject: int, other: int, whole: int, atto: int, extra: int
+    ) -> tuple[int, int]:
+        """Return the two lanes of the fingerprint after one more event."""
+        near = kind * _MIX_A + subject * _MIX_B + other * _MIX_C + height * _MIX_F
+        far = whole * _MIX_D + atto * _MIX_E + extra * _MIX_G
+        near ^= (near >> 32) & 0xFFFFFFFF
+        far ^= (far >> 32) & 0xFFFFFFFF
+        lane_a = (lane_a ^ (near + far)) * _MIX_A
+        lane_b = (lane_b + (near ^ (far * _MIX_F)) + 1) * _MIX_B
+        return lane_a ^ ((lane_a >> 32) & 0xFFFFFFFF), lane_b ^ ((lane_b >> 29) & 0x7FFFFFFFF)
+
+else:
+
+    def _signed(value: int) -> int:
+        value &= _MASK
+        return value - (1 << 64) if value & _SIGN else value
+
+    def hash64(seed: int, a: int, b: int, c: int) -> int:
+        """Return a hash of four integers, 0 <= hash < 2^63; stateless, the same compiled and not."""
+        z = (int(seed) * _GOLDEN + int(a) * _MIX_C + int(b) * _MIX_D + int(c) * _MIX_E + _MIX_F) & _MASK
+        z = (z ^ (z >> 30)) * _MIX_A & _MASK
+        z = (z ^ (z >> 27)) * _MIX_B & _MASK
+        z ^= z >> 31
+        z = (z + _GOLDEN) * _MIX_C & _MASK
+        z ^= z >> 29
+        return z & 0x7FFFFFFFFFFFFFFF
+
+    def mix_event(
+        lane_a: int, lane_b: int, height: int, kind: int, subject: int, other: int, whole: int, atto: int, extra: int
+    ) -> tuple[int, int]:
+        """Return the two lanes of the fingerprint after one more event."""
+        near = (int(kind) * _MIX_A + int(subject) * _MIX_B + int(other) * _MIX_C + int(height) * _MIX_F) & _MASK
+        far = (int(whole) * _MIX_D + int(atto) * _MIX_E + int(extra) * _MIX_G) & _MASK
+        near ^= near >> 32
+        far ^= far >> 32
+        lane_a = ((int(lane_a) & _MASK) ^ ((near + far) & _MASK)) * _MIX_A & _MASK
+        lane_b = (int(lane_b) + (near ^ (far * _MIX_F & _MASK)) + 1) * _MIX_B & _MASK
+        return _signed(lane_a ^ (lane_a >> 32)), _signed(lane_b ^ (lane_b >> 29))
+
+
+@compiled
+def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, extra: int) -> None:
+    """Put one event at G.HEIGHT on the record: fingerprinted and counted, and kept when G.EVENT_MASK has its bit.
+
+    The caller guarantees a free row in `events` for every event that a message can cause.
+    """
+    g = s.globals
+    number = kind + 0  # a member of an enum or its number
+    lane_a, lane_b = mix_event(
+        g[G.FINGERPRINT_A], g[G.FINGERPRINT_B], g[G.HEIGHT], number, subject, other, whole, atto, extra
+    )
+    g[G.FINGERPRINT_A] = lane_a
+    g[G.FINGERPRINT_B] = lane_b
+    g[G.EVENTS_TOTAL] += 1
+    if (g[G.EVENT_MASK] >> number) & 1:
+        row = g[G.EVENTS]
+        g[G.EVENTS] = row + 1
+        event = s.events[row]
+        event[Event.HEIGHT] = g[G.HEIGHT]
+        event[Event.KIND] = number
+        event[Event.SUBJECT] = subject
+        event[Event.OTHER] = other
+        event[Event.WHOLE] = whole
+        event[Event.ATTO] = atto
+        event[Event.EXTRA] = extra
+
+
+def fingerprint(state: State) -> str:
+    """Return the fingerprint of the record so far: 32 hex digits."""
+    lanes = (int(state.globals[G.FINGERPRINT_A]) & _MASK, int(state.globals[G.FINGERPRINT_B]) & _MASK)
+    return f"{lanes[0]:016x}{lanes[1]:016x}"
