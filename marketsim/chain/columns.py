@@ -78,6 +78,8 @@ class G(IntEnum):
     FINGERPRINT_B = 82
     EVENTS_TOTAL = 83
     SEED = 84  # of stateless hashes
+    AUDITING = 85  # 1 = keep the list of accounts touched since the last audit
+    TOUCHED = 86  # first touched account, row + 1; 0 = none
     SIZE = 96
 
 
@@ -205,6 +207,13 @@ class Draft(IntEnum):
     FIRST_RESOURCE = 2
     RESOURCES = 3
     SIZE = 4
+
+
+class Offer(IntEnum):
+    """An entry of a bid's resource offer; it stands in a row of `drafts` while its message runs."""
+
+    RESOURCE = 0  # 1-based position of a resource unit in the group
+    COUNT = 1
 
 
 class Order(IntEnum):
@@ -341,7 +350,8 @@ class Account(IntEnum):
     DUST = 21
     DUST_ATTO = 22
     NEXT = 23  # free list
-    SIZE = 24
+    TOUCHED = 24  # audit: next touched account, row + 1; -1 = last of the list; 0 = not in it
+    SIZE = 25
 
 
 class Deposit(IntEnum):

@@ -105,4 +105,15 @@ def with_room(state: State, **needed: int) -> State:
             grown = np.zeros((max(used + free, 2 * len(table)), width), np.int64)
             grown[:used] = table[:used]
             changes[name] = grown
-    return state._replace(**changes) if changes else state
+    grown_state = state._replace(**changes) if changes else state
+    live = int(state.globals[G.BIDS_LIVE]) + needed.get("bids", 0)
+    return with_bid_index(grown_state, live) if 2 * live > len(state.bid_index) else grown_state
+
+
+def with_bid_index(state: State, live: int) -> State:
+    """Return the tables with a bid index that `live` entries fill to a quarter at most."""
+    from marketsim.chain.bid_index import fill_bid_index
+
+    grown = state._replace(bid_index=np.full(1 << (4 * live - 1).bit_length(), -1, np.int64))
+    fill_bid_index(grown, state)
+    return grown

@@ -1,0 +1,79 @@
+"""Find the bid of one provider on one order: an open-addressed hash from (order row, wallet row) to bid row.
+
+A key is not stored: the entry is the bid's row, which names its order and its provider. Removal shifts later entries back, so that
+the table holds no tombstones and never degrades, however many bids come and go.
+"""
+
+from __future__ import annotations
+
+from marketsim.chain.columns import Bid, G
+from marketsim.chain.compiled import compiled
+from marketsim.chain.state import State
+
+EMPTY = -1
+
+
+@compiled
+def home_slot(order: int, wallet: int, mask: int) -> int:
+    """Return the slot at which the search for a key begins; rows stay below 2^30, so that nothing wraps."""
+    mixed = order * 2654435761 + wallet * 2246822519
+    return (mixed ^ (mixed >> 29)) & mask
+
+
+@compiled
+def bid_slot(s: State, order: int, wallet: int) -> int:
+    """Return the free slot for a new bid, or -1 - slot when the provider has one on the order already."""
+    mask = s.bid_index.shape[0] - 1
+    slot = home_slot(order, wallet, mask)
+    bid = s.bid_index[slot]
+    while bid != EMPTY:
+        if s.bids[bid, Bid.ORDER] == order and s.bids[bid, Bid.PROVIDER] == wallet:
+            return -1 - slot
+        slot = (slot + 1) & mask
+        bid = s.bid_index[slot]
+    return slot
+
+
+@compiled
+def bid_find(s: State, order: int, wallet: int) -> int:
+    """Return the row of the provider's bid on the order, -1 when there is none."""
+    slot = bid_slot(s, order, wallet)
+    return s.bid_index[-1 - slot] if slot < 0 else -1
+
+
+@compiled
+def bid_insert(s: State, slot: int, bid: int) -> None:
+    """Enter a bid at the free slot that `bid_slot` returned; its row already names order and provider."""
+    s.bid_index[slot] = bid
+    s.globals[G.BIDS_LIVE] += 1
+
+
+@compiled
+def bid_remove(s: State, order: int, wallet: int) -> None:
+    """Take the provider's bid on the order out of the index; nothing happens when it is not in it."""
+    mask = s.bid_index.shape[0] - 1
+    hole = bid_slot(s, order, wallet)
+    if hole >= 0:
+        return
+    hole = -1 - hole
+    slot = (hole + 1) & mask
+    bid = s.bid_index[slot]
+    while bid != EMPTY:
+        home = home_slot(s.bids[bid, Bid.ORDER], s.bids[bid, Bid.PROVIDER], mask)
+        # An entry may move back to the hole unless its own search begins after the hole.
+        if ((slot - home) & mask) >= ((slot - hole) & mask):
+            s.bid_index[hole] = bid
+            hole = slot
+        slot = (slot + 1) & mask
+        bid = s.bid_index[slot]
+    s.bid_index[hole] = EMPTY
+    s.globals[G.BIDS_LIVE] -= 1
+
+
+@compiled
+def fill_bid_index(s: State, old: State) -> None:
+    """Enter every bid of `old`'s index into the index of `s`, which is empty and larger; the bids are the same rows."""
+    for at in range(old.bid_index.shape[0]):
+        bid = old.bid_index[at]
+        if bid >= 0:
+            s.bid_index[bid_slot(s, s.bids[bid, Bid.ORDER], s.bids[bid, Bid.PROVIDER])] = bid

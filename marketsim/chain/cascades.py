@@ -1,0 +1,315 @@
+"""What one ending brings with it: bids with their order, leases with their group, everything with its escrow account.
+
+Protocol reference 1.7. Upstream does this with hooks that call each other; here each function ends one kind of object, and `follow`,
+called once after every escrow operation of a deployment's account, draws the consequences of what that operation found.
+"""
+
+from __future__ import annotations
+
+from marketsim.chain.bid_index import bid_remove
+from marketsim.chain.columns import (
+    Account,
+    AccountState,
+    Bid,
+    BidState,
+    Deployment,
+    DeploymentState,
+    EventKind,
+    G,
+    Group,
+    GroupState,
+    Lease,
+    LeaseState,
+    Order,
+    OrderEnd,
+    OrderState,
+    PaymentState,
+    Provider,
+    Quirk,
+    Reason,
+    Rules,
+    Wallet,
+)
+from marketsim.chain.compiled import compiled
+from marketsim.chain.escrow import account_close, payment_close, release_account
+from marketsim.chain.events import emit
+from marketsim.chain.state import State
+
+
+@compiled
+def has_quirk(s: State, quirk: Quirk) -> bool:
+    """Return whether an upstream defect is switched on."""
+    return (s.globals[G.QUIRKS] & quirk) != 0
+
+
+@compiled
+def is_live(s: State, lease: int) -> bool:
+    """Return whether a lease has not ended: active or reclaiming; insufficient_funds too where a top-up can return it."""
+    state = s.leases[lease, Lease.STATE]
+    if state == LeaseState.INSUFFICIENT_FUNDS:
+        return s.leases[lease, Lease.CLOSED_AT] == 0
+    return state == LeaseState.ACTIVE or state == LeaseState.RECLAIMING
+
+
+@compiled
+def open_order(s: State, h: int, group: int) -> None:
+    """Make the group's next order, open. Adds one row to orders."""
+    order = s.globals[G.ORDERS]
+    s.globals[G.ORDERS] = order + 1
+    orders = s.orders
+    orders[order, Order.GROUP] = group
+    orders[order, Order.OSEQ] = 1 + s.groups[group, Group.CLOSED_ORDERS]
+    orders[order, Order.STATE] = OrderState.OPEN
+    orders[order, Order.CREATED_AT] = h
+    orders[order, Order.CLOSED_AT] = 0
+    orders[order, Order.PRICE] = s.groups[group, Group.PRICE]
+    orders[order, Order.PRICE_ATTO] = s.groups[group, Group.PRICE_ATTO]
+    orders[order, Order.PREVIOUS] = s.groups[group, Group.LAST_ORDER]
+    orders[order, Order.FIRST_BID] = -1
+    orders[order, Order.LAST_BID] = -1
+    orders[order, Order.BIDS_OPEN] = 0
+    orders[order, Order.BIDS_ACTIVE] = 0
+    orders[order, Order.BIDS_CLOSED] = 0
+    orders[order, Order.BIDS_LOST] = 0
+    orders[order, Order.LEASE] = -1
+    orders[order, Order.REASON] = OrderEnd.NONE
+    orders[order, Order.DEPLOYMENT] = s.groups[group, Group.DEPLOYMENT]
+    s.groups[group, Group.ORDERS] += 1
+    s.groups[group, Group.LAST_ORDER] = order
+    emit(s, EventKind.ORDER_CREATED, order, group, orders[order, Order.PRICE], orders[order, Order.PRICE_ATTO], 0)
+
+
+@compiled
+def close_order(s: State, h: int, order: int, end: int) -> None:
+    """Close an order for the reason `end` (OrderEnd); its bids and its lease are the caller's."""
+    s.orders[order, Order.STATE] = OrderState.CLOSED
+    s.orders[order, Order.CLOSED_AT] = h
+    s.orders[order, Order.REASON] = end
+    s.groups[s.orders[order, Order.GROUP], Group.CLOSED_ORDERS] += 1
+    emit(s, EventKind.ORDER_CLOSED, order, end, 0, 0, 0)
+
+
+@compiled
+def free_bid(s: State, bid: int) -> None:
+    """Give back the rows of an ended bid that is no longer in its order's list: index entry, account, deposits, its own."""
+    bid_remove(s, s.bids[bid, Bid.ORDER], s.bids[bid, Bid.PROVIDER])
+    account = s.bids[bid, Bid.ACCOUNT]
+    if account >= 0:
+        release_account(s, account)
+    lease = s.bids[bid, Bid.LEASE]
+    if lease >= 0:
+        s.leases[lease, Lease.BID] = -1
+    s.bids[bid, Bid.NEXT] = s.globals[G.FREE_BID]
+    s.globals[G.FREE_BID] = bid
+
+
+@compiled
+def end_bid(s: State, h: int, bid: int, state: int) -> None:
+    """End an open or active bid as lost or closed and refund its deposit; it stays in its order's list."""
+    order = s.bids[bid, Bid.ORDER]
+    if s.bids[bid, Bid.STATE] == BidState.OPEN:
+        s.orders[order, Order.BIDS_OPEN] -= 1
+    else:
+        s.orders[order, Order.BIDS_ACTIVE] -= 1
+    s.bids[bid, Bid.STATE] = state
+    s.bids[bid, Bid.CLOSED_AT] = h
+    if s.bids[bid, Bid.ACCOUNT] >= 0:
+        account_close(s, h, s.bids[bid, Bid.ACCOUNT])
+    kind = EventKind.BID_CLOSED
+    if state == BidState.LOST:
+        s.orders[order, Order.BIDS_LOST] += 1
+        kind = EventKind.BID_LOST
+    else:
+        s.orders[order, Order.BIDS_CLOSED] += 1
+    emit(s, kind, order, s.bids[bid, Bid.SLOT], s.bids[bid, Bid.PRICE], s.bids[bid, Bid.PRICE_ATTO], bid)
+
+
+@compiled
+def unlink_bid(s: State, bid: int) -> None:
+    """Take one bid out of its order's list and give back its rows. Walks the list from the start."""
+    order = s.bids[bid, Bid.ORDER]
+    before = -1
+    at = s.orders[order, Order.FIRST_BID]
+    while at != bid:
+        before = at
+        at = s.bids[at, Bid.NEXT]
+    after = s.bids[bid, Bid.NEXT]
+    if before < 0:
+        s.orders[order, Order.FIRST_BID] = after
+    else:
+        s.bids[before, Bid.NEXT] = after
+    if after < 0:
+        s.orders[order, Order.LAST_BID] = before
+    free_bid(s, bid)
+
+
+@compiled
+def close_bid_alone(s: State, h: int, bid: int) -> None:
+    """Close one bid and refund it; its rows go back where ended bids are not kept."""
+    end_bid(s, h, bid, BidState.CLOSED)
+    if s.globals[G.KEEP_BIDS] == 0:
+        unlink_bid(s, bid)
+
+
+@compiled
+def close_bids(s: State, h: int, order: int) -> None:
+    """Close every open and active bid of an order, oldest first, and refund them."""
+    keep = s.globals[G.KEEP_BIDS]
+    bid = s.orders[order, Order.FIRST_BID]
+    while bid >= 0:
+        after = s.bids[bid, Bid.NEXT]
+        state = s.bids[bid, Bid.STATE]
+        if state == BidState.OPEN or state == BidState.ACTIVE:
+            end_bid(s, h, bid, BidState.CLOSED)
+        if keep == 0:
+            free_bid(s, bid)
+        bid = after
+    if keep == 0:
+        s.orders[order, Order.FIRST_BID] = -1
+        s.orders[order, Order.LAST_BID] = -1
+
+
+@compiled
+def rank_of(s: State, bid: int) -> int:
+    """Return the rank of a bid's provider among all addresses."""
+    return s.wallets[s.bids[bid, Bid.PROVIDER], Wallet.RANK]
+
+
+@compiled
+def lose_bids(s: State, h: int, order: int, winner: int) -> None:
+    """End the open bids beside the winner as lost and refund them.
+
+    Quirk losing_bids_stay: only the loser of the lowest provider address; the others stay open, deposits locked (support#441).
+    """
+    if has_quirk(s, Quirk.LOSING_BIDS_STAY):
+        first = -1
+        bid = s.orders[order, Order.FIRST_BID]
+        while bid >= 0:
+            if bid != winner and s.bids[bid, Bid.STATE] == BidState.OPEN:
+                if first < 0 or rank_of(s, bid) < rank_of(s, first):
+                    first = bid
+            bid = s.bids[bid, Bid.NEXT]
+        if first >= 0:
+            end_bid(s, h, first, BidState.LOST)
+            if s.globals[G.KEEP_BIDS] == 0:
+                unlink_bid(s, first)
+        return
+    keep = s.globals[G.KEEP_BIDS]
+    bid = s.orders[order, Order.FIRST_BID]
+    while bid >= 0:
+        after = s.bids[bid, Bid.NEXT]
+        if bid != winner:
+            if s.bids[bid, Bid.STATE] == BidState.OPEN:
+                end_bid(s, h, bid, BidState.LOST)
+            if keep == 0:
+                free_bid(s, bid)
+        bid = after
+    if keep == 0:
+        s.orders[order, Order.FIRST_BID] = winner
+        s.orders[order, Order.LAST_BID] = winner
+        s.bids[winner, Bid.NEXT] = -1
+
+
+@compiled
+def end_lease(s: State, h: int, lease: int, state: int, reason: int) -> None:
+    """End a lease for good, as closed or (akash) insufficient_funds; its payment is the caller's."""
+    s.leases[lease, Lease.STATE] = state
+    s.leases[lease, Lease.REASON] = reason
+    s.leases[lease, Lease.CLOSED_AT] = h
+    s.providers[s.leases[lease, Lease.SLOT], Provider.ACTIVE_LEASES] -= 1
+    kind = EventKind.LEASE_CLOSED
+    if state == LeaseState.INSUFFICIENT_FUNDS:
+        kind = EventKind.LEASE_INSUFFICIENT_FUNDS
+    emit(s, kind, lease, reason, 0, 0, 0)
+
+
+@compiled
+def end_order(s: State, h: int, order: int, end: int, state: int, reason: int) -> None:
+    """Close an order with its bids and, if it has a live one, its lease (as `state` for `reason`), paid up to now."""
+    close_order(s, h, order, end)
+    lease = s.orders[order, Order.LEASE]
+    close_bids(s, h, order)
+    if lease >= 0 and is_live(s, lease):
+        end_lease(s, h, lease, state, reason)
+        payment_close(s, h, lease)
+
+
+@compiled
+def set_group(s: State, group: int, state: int) -> None:
+    """Set a group's state and record it."""
+    s.groups[group, Group.STATE] = state
+    kind = EventKind.GROUP_OPENED
+    if state == GroupState.PAUSED:
+        kind = EventKind.GROUP_PAUSED
+    elif state == GroupState.INSUFFICIENT_FUNDS:
+        kind = EventKind.GROUP_INSUFFICIENT_FUNDS
+    elif state == GroupState.CLOSED:
+        kind = EventKind.GROUP_CLOSED
+    emit(s, kind, group, s.groups[group, Group.DEPLOYMENT], 0, 0, 0)
+
+
+@compiled
+def cascade_group(s: State, h: int, group: int, end: int, state: int, reason: int, keep_open: bool) -> None:
+    """End what a group that is no longer open has: its order, bids and lease.
+
+    Only the newest order of a group can still be open or active. `keep_open` leaves an open one with its bids (quirks
+    open_orders_stay and pause_open_order; virtengine as it is, support#438).
+    """
+    order = s.groups[group, Group.LAST_ORDER]
+    if s.orders[order, Order.STATE] == OrderState.CLOSED:
+        return
+    if keep_open and s.orders[order, Order.STATE] == OrderState.OPEN:
+        return
+    end_order(s, h, order, end, state, reason)
+
+
+@compiled
+def end_deployment(s: State, h: int, deployment: int, short: bool) -> None:
+    """Close a deployment whose account has ended, and every group that is not closed; `short`: for lack of funds."""
+    s.deployments[deployment, Deployment.STATE] = DeploymentState.CLOSED
+    s.deployments[deployment, Deployment.CLOSED_AT] = h
+    emit(s, EventKind.DEPLOYMENT_CLOSED, deployment, s.deployments[deployment, Deployment.ACCOUNT], 0, 0, 0)
+    group_state = GroupState.CLOSED
+    end = OrderEnd.CANCELLED
+    lease_state = LeaseState.CLOSED
+    reason = Reason.OWNER
+    if short:
+        group_state = GroupState.INSUFFICIENT_FUNDS
+        end = OrderEnd.INSUFFICIENT_FUNDS
+        reason = Reason.INSUFFICIENT_FUNDS
+        if s.globals[G.RULES] == Rules.AKASH:
+            lease_state = LeaseState.INSUFFICIENT_FUNDS
+    keep_open = has_quirk(s, Quirk.OPEN_ORDERS_STAY)
+    first = s.deployments[deployment, Deployment.FIRST_GROUP]
+    for group in range(first, first + s.deployments[deployment, Deployment.GROUPS]):
+        if s.groups[group, Group.STATE] != GroupState.CLOSED:
+            set_group(s, group, group_state)
+            cascade_group(s, h, group, end, lease_state, reason, keep_open)
+
+
+@compiled
+def follow_payments(s: State, account: int) -> None:
+    """Carry over what the exact rule decided: payments out of funds, and those that a deposit brought back."""
+    lease = s.accounts[account, Account.FIRST_LEASE]
+    while lease >= 0:
+        payment = s.leases[lease, Lease.PAYMENT]
+        state = s.leases[lease, Lease.STATE]
+        if payment == PaymentState.OVERDRAWN and state == LeaseState.ACTIVE:
+            s.leases[lease, Lease.STATE] = LeaseState.INSUFFICIENT_FUNDS
+            emit(s, EventKind.LEASE_INSUFFICIENT_FUNDS, lease, Reason.INSUFFICIENT_FUNDS, 0, 0, 0)
+        elif payment == PaymentState.OPEN and state == LeaseState.INSUFFICIENT_FUNDS:
+            s.leases[lease, Lease.STATE] = LeaseState.ACTIVE
+            emit(s, EventKind.LEASE_REACTIVATED, lease, 0, 0, 0, 0)
+        lease = s.leases[lease, Lease.NEXT]
+
+
+@compiled
+def follow(s: State, h: int, account: int, short_before: int) -> None:
+    """Draw the consequences of an escrow operation on a deployment's account, which had `short_before` payments out of funds."""
+    state = s.accounts[account, Account.STATE]
+    if state != AccountState.OPEN:
+        deployment = s.accounts[account, Account.TARGET]
+        if s.deployments[deployment, Deployment.STATE] == DeploymentState.ACTIVE:
+            end_deployment(s, h, deployment, state == AccountState.OVERDRAWN)
+    elif s.accounts[account, Account.SHORT] != short_before:
+        follow_payments(s, account)
