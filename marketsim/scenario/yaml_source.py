@@ -91,7 +91,7 @@ def read_bytes(path: Path, shown_as: str) -> bytes:
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             content = stream.read(BYTES_MAX + 1)
     except FileNotFoundError:
-        raise InputError(f"{shown_as}: file does not exist, give the path of a YAML file") from None
+        raise InputError(f"{shown_as}: does not exist, give the path of a YAML file") from None
     except IsADirectoryError:
         raise InputError(f"{shown_as}: is a folder, give the path of a YAML file") from None
     except PermissionError:

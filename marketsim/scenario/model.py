@@ -1,0 +1,410 @@
+"""A scenario as frozen values: every key with its default filled in by the rule set, checked when built."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, StrictBool, ValidationInfo, field_validator, model_validator
+
+from marketsim.scenario.distributions import Frozen, Window
+from marketsim.scenario.literals import (
+    BlockTime,
+    Coins,
+    Count,
+    Duration,
+    Money,
+    PositiveCount,
+    PositiveNumber,
+    PositiveSpan,
+    Probability,
+    Reading,
+    Span,
+    Text,
+    exact,
+    parse_coins,
+    parse_money,
+    shown,
+)
+from marketsim.scenario.providers import ProviderCohort
+from marketsim.scenario.rulesets import DEFAULTS, ESCROW_RULES, QUIRKS, QUIRKS_LACKING, quirks_of
+from marketsim.scenario.tenants import Name, TenantCohort
+
+RuleSet = Literal["seed", "virtengine", "akash"]
+MESSAGES = (
+    "create_deployment", "update_deployment", "close_deployment", "close_group", "pause_group", "start_group",
+    "create_bid", "close_bid", "create_lease", "close_lease", "withdraw", "start_reclaim", "account_deposit",
+    "grant", "sign_attributes", "delete_provider", "set_params", "block_provider", "unblock_provider",
+    "settle_escrow", "submit_usage",
+)  # fmt: skip
+
+
+def _moment(value: object) -> datetime:
+    help_text = "write a moment in UTC such as 2026-01-05T00:00Z"
+    if isinstance(value, datetime):
+        moment = value
+    else:
+        try:
+            moment = datetime.fromisoformat(value) if isinstance(value, str) else datetime.fromisoformat("")
+        except ValueError:
+            raise ValueError(f"{shown(value)} is not a date, {help_text}") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _print_moment(value: datetime) -> str:
+    return value.isoformat(timespec="minutes" if not (value.second or value.microsecond) else "auto").replace("+00:00", "Z")
+
+
+Moment = Annotated[datetime, Reading(_moment, {"type": "string", "examples": ["2026-01-05T00:00Z"]}, _print_moment)]
+
+
+def _plain(value: object) -> Any:
+    """Data as the vectors write it: exact decimals become texts, the rest stays."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, (Decimal, float)):
+        return format(Decimal(repr(value)) if isinstance(value, float) else value, "f")
+    return value
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{shown(value)} is not a mapping, write key: value pairs")
+    plain: dict[str, Any] = _plain(value)
+    return plain
+
+
+Free = Annotated[dict[str, Any], Reading(_mapping, {"type": "object"})]
+
+
+def _wallet(value: object) -> int:
+    """A hand-written wallet: a literal, or whole uve as the vectors write them."""
+    if (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and value.strip().isdigit()):
+        value = f"{value}uve"
+    return parse_coins(value)
+
+
+Wallet = Annotated[
+    int, Reading(_wallet, {"type": ["string", "integer"]}, lambda atto: f"{atto // 10**18}uve")
+]
+
+
+class RegisteredProvider(Frozen):
+    """A provider that exists from the start of a hand-written case."""
+
+    attributes: dict[Text, Text] = {}
+    signed: dict[Text, dict[Text, Text]] = {}
+
+
+class Start(Frozen):
+    """The moment of height 0, and for hand-written cases the state there (the vectors' format)."""
+
+    time: Moment = datetime(2026, 1, 5, tzinfo=UTC)
+    params: Free = {}
+    wallets: dict[Text, Wallet] = {}
+    providers: dict[Text, RegisteredProvider] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: object) -> object:
+        return data if isinstance(data, (dict, cls)) else {"time": data}
+
+
+class Fault(Frozen):
+    """An outage or a block of one provider at a moment of the run."""
+
+    at: Span
+    provider: Text = Field(description="cohort/index such as hyperscale/0")
+    kind: Literal["outage", "block", "unblock"]
+    lasts: PositiveSpan | None = Field(default=None, validate_default=True)
+
+    @field_validator("lasts")
+    @classmethod
+    def _outages_end(cls, value: Duration | None, info: ValidationInfo) -> Duration | None:
+        kind = info.data.get("kind")
+        if kind == "outage" and value is None:
+            raise ValueError("is missing, an outage needs a length such as lasts: 6h")
+        if kind == "unblock" and value is not None:
+            raise ValueError("stands beside kind: unblock, only an outage or a block has a length")
+        return value
+
+
+class Governance(Frozen):
+    """A governance action at a height."""
+
+    height: PositiveCount
+    op: Literal["set_params", "block", "unblock", "settle"]
+    params: Free | None = None
+    provider: Text | None = None
+    id: Text | None = Field(default=None, validate_default=True, description="owner/dseq of the account to settle")
+
+    @field_validator("id")
+    @classmethod
+    def _needs(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if not {"op", "params", "provider"} <= info.data.keys():
+            return value
+        given = {"params": info.data["params"], "provider": info.data["provider"], "id": value}
+        needed = {"set_params": "params", "block": "provider", "unblock": "provider", "settle": "id"}[info.data["op"]]
+        for key, content in given.items():
+            if (content is not None) != (key == needed):
+                raise ValueError(f"op: {info.data['op']} takes {needed} and nothing else beside height")
+        return value
+
+
+def _message(value: object) -> dict[str, Any]:
+    data = _mapping(value)
+    if data.get("op") not in MESSAGES:
+        raise ValueError(f"{shown(data.get('op'))} is not a message, op is one of {', '.join(MESSAGES)}")
+    height = data.get("height")
+    if isinstance(height, bool) or not isinstance(height, int) or height < 1:
+        raise ValueError(f"{shown(height)} is not a height, a message has height: with a whole number of at least 1")
+    return data
+
+
+Message = Annotated[
+    dict[str, Any],
+    Reading(
+        _message,
+        {
+            "type": "object",
+            "required": ["height", "op"],
+            "properties": {"height": {"type": "integer", "minimum": 1}, "op": {"enum": list(MESSAGES)}},
+        },
+    ),
+]
+
+
+class CloseReasons(Frozen):
+    """Target shares of lease close reasons."""
+
+    tenant_terminated: Probability | None = None
+    lease_completed: Probability | None = None
+    insufficient_funds: Probability | None = None
+    provider_closed: Probability | None = None
+
+
+class Calibration(Frozen):
+    """Targets that the report shows beside the outcome."""
+
+    fill_rate: Window | None = None
+    acceptance_rate: Window | None = None
+    win_rate: Window | None = None
+    utilization: Window | None = None
+    close_reasons: CloseReasons | None = None
+    within: Probability = 0.10
+
+
+class Report(Frozen):
+    """What the report shows."""
+
+    figures: StrictBool = True
+    monthly_blocks: PositiveCount = 429_909
+
+
+class Market(Frozen):
+    """A generated market in place of cohorts; `rm1` is the reference market of rules.md §10."""
+
+    generator: Literal["rm1"]
+    orders: PositiveCount = 50_000
+    providers: PositiveCount = 100
+    tenants: PositiveCount = 1_000
+    load: PositiveNumber = 0.8
+    agents: Literal["batch", "per_order", "reacting", "python", "python_batch"] = "batch"
+
+
+class Scenario(Frozen):
+    """One scenario file with all defaults filled in and the files it names inlined.
+
+    Money is atto-uve (10⁻¹⁸ uve); durations know whether they count blocks. `effective()` is the same content as plain JSON-able data.
+    """
+
+    name: Name = "scenario"
+    description: Text = ""
+    seed: Count = 1
+    rules: RuleSet = "seed"
+    charging: Literal["rate", "usage_capped", "usage", "ve_settlement"] = "usage_capped"
+    escrow: Literal["exact", "sequential", "proportional"] = "exact"
+    settle_every: PositiveSpan | None = Duration(600, in_blocks=True)
+    usage_every: PositiveSpan = Duration(600, in_blocks=True)
+    usage_grace: Span = Duration(86_400_000)
+    grace: Span | None = Duration(86_400_000)
+    order_timeout: PositiveSpan | None = Duration(100, in_blocks=True)
+    bid_window: PositiveSpan = Duration(10, in_blocks=True)
+    take: Annotated[Decimal, exact("0", "1", 6)] = Decimal("0.02")
+    bid_min_deposit: Coins = parse_coins("0.5VE")
+    deployment_min_deposit: Coins = parse_coins("0.5VE")
+    order_max_bids: PositiveCount = 20
+    quirks: tuple[Text, ...] = ()
+    reserve: Literal["at_bid", "at_acceptance"] = "at_bid"
+    tie: Literal["hash", "provider_index"] = "hash"
+    price_rounding: Literal["half_even", "floor"] = "half_even"
+    network_fees: StrictBool = False
+    gas_price: Money = parse_money("0.025uve")
+    withdraw_every: PositiveSpan = Duration(3_600_000)
+    block_time: BlockTime = Duration(6_000)
+    horizon: PositiveSpan
+    warm_up: Span = Duration(0)
+    start: Start = Start()
+    initial: Probability = 0.0
+    record: Literal["summary", "orders", "everything"] = "orders"
+    market: Market | None = None
+    tenants: tuple[TenantCohort, ...] = ()
+    providers: tuple[ProviderCohort, ...] = ()
+    messages: tuple[Message, ...] = Field(default=(), validate_default=True)
+    faults: tuple[Fault, ...] = ()
+    governance: tuple[Governance, ...] = ()
+    calibration: Calibration | None = None
+    report: Report = Report()
+
+    _base: Path = PrivateAttr(default=Path())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_rules(cls, data: Any) -> Any:
+        if isinstance(data, dict) and str(data.get("rules", "seed")) in DEFAULTS:
+            return DEFAULTS[str(data.get("rules", "seed"))] | data
+        return data
+
+    @field_validator("escrow")
+    @classmethod
+    def _escrow_of_rules(cls, value: str, info: ValidationInfo) -> str:
+        rules = info.data.get("rules")
+        if rules is not None and value not in ESCROW_RULES[rules]:
+            accepted = " or ".join(ESCROW_RULES[rules])
+            raise ValueError(f"'{value}' is not an escrow rule of rules: {rules}, it has {accepted}")
+        return value
+
+    @field_validator("settle_every", "grace")
+    @classmethod
+    def _exact_only(cls, value: Duration | None, info: ValidationInfo) -> Duration | None:
+        escrow = info.data.get("escrow")
+        if escrow == "exact" and value is None:
+            raise ValueError("is empty, escrow: exact needs it: write a duration such as 600 blocks")
+        if escrow not in (None, "exact") and value is not None:
+            what = "settles when it is touched" if info.field_name == "settle_every" else "has no grace, overdrawn is final"
+            raise ValueError(f"escrow: {escrow} {what}, leave the key out or use rules: seed")
+        return value
+
+    @field_validator("quirks", mode="before")
+    @classmethod
+    def _all_quirks(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, str):
+            value = [value]
+        if isinstance(value, (list, tuple)) and "all" in value and "rules" in info.data:
+            return list(quirks_of(info.data["rules"]))
+        return () if value is None else value
+
+    @field_validator("quirks")
+    @classmethod
+    def _quirks_of_rules(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        wrong = []
+        for quirk in value:
+            if quirk not in QUIRKS:
+                wrong.append(f"{shown(quirk)} is not a quirk, quirks are {', '.join(QUIRKS)} or all")
+            elif reason := QUIRKS_LACKING.get(info.data.get("rules", ""), {}).get(quirk):
+                wrong.append(f"rules: {info.data['rules']} does not have quirk '{quirk}' ({reason}), leave it out")
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return tuple(quirk for quirk in QUIRKS if quirk in value)
+
+    @field_validator("warm_up")
+    @classmethod
+    def _before_horizon(cls, value: Duration, info: ValidationInfo) -> Duration:
+        if {"block_time", "horizon"} <= info.data.keys():
+            block_ms = info.data["block_time"].amount
+            if value.milliseconds(block_ms) >= info.data["horizon"].milliseconds(block_ms):
+                raise ValueError(f"'{value}' is not before the horizon {info.data['horizon']}, give a shorter warm-up")
+        return value
+
+    @field_validator("horizon")
+    @classmethod
+    def _at_least_a_block(cls, value: Duration, info: ValidationInfo) -> Duration:
+        if "block_time" in info.data:
+            block_ms = info.data["block_time"].amount
+            if value.milliseconds(block_ms) < block_ms:
+                raise ValueError(f"'{value}' is shorter than one block ({info.data['block_time']}), give a longer horizon")
+        return value
+
+    @field_validator("tenants", "providers")
+    @classmethod
+    def _names_differ(cls, value: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+        if info.data.get("market") is not None and value:
+            raise ValueError("stands beside market, a generated market has its own tenants and providers")
+        names = [cohort.name for cohort in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two cohorts are named '{twice[0]}', give each cohort its own name")
+        return value
+
+    @field_validator("messages")
+    @classmethod
+    def _something_happens(cls, value: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+        heights = [message["height"] for message in value]
+        if heights != sorted(heights):
+            raise ValueError("heights run backwards, list messages in the order of their heights")
+        if {"tenants", "providers", "market"} <= info.data.keys() and not value and info.data["market"] is None:
+            if not info.data["tenants"] or not info.data["providers"]:
+                what = "tenants" if not info.data["tenants"] else "providers"
+                raise ValueError(f"the scenario has no {what}, give tenants and providers, or market, or messages")
+        return value
+
+    @field_validator("faults")
+    @classmethod
+    def _providers_exist(cls, value: tuple[Fault, ...], info: ValidationInfo) -> tuple[Fault, ...]:
+        if "providers" not in info.data:
+            return value
+        cohorts = {cohort.name: cohort.count for cohort in info.data["providers"]}
+        for fault in value:
+            name, _, index = fault.provider.partition("/")
+            if name not in cohorts or not index.isdigit() or int(index) >= cohorts[name]:
+                known = ", ".join(f"{n}/0 … {n}/{c - 1}" for n, c in cohorts.items()) or "none"
+                raise ValueError(f"{shown(fault.provider)} is not a provider, providers are {known}")
+        return value
+
+    # ------------------------------------------------------------ as numbers
+
+    @property
+    def base(self) -> Path:
+        """The folder against which `trace:` and `script:` paths are read."""
+        return self._base
+
+    @property
+    def block_ms(self) -> int:
+        """The block time in milliseconds."""
+        return self.block_time.amount
+
+    @property
+    def horizon_blocks(self) -> int:
+        """Whole blocks within the horizon; the last one is executed."""
+        return self.horizon.milliseconds(self.block_ms) // self.block_ms
+
+    @property
+    def warm_up_blocks(self) -> int:
+        """Blocks of the discarded beginning."""
+        return self.warm_up.blocks(self.block_ms)
+
+    @property
+    def take_ppm(self) -> int:
+        """The network's share in millionths."""
+        return int(self.take * 1_000_000)
+
+    def effective(self) -> dict[str, Any]:
+        """Plain JSON-able data with every default filled in; reading it again gives an equal scenario."""
+        data: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
+        return data
+
+    def hash(self) -> str:
+        """8 hex digits of the effective content but for the seed, which names a run beside it."""
+        content = {key: value for key, value in self.effective().items() if key != "seed"}
+        text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+__all__ = ["MESSAGES", "Calibration", "Fault", "Governance", "Market", "Report", "Scenario", "Start"]
