@@ -117,8 +117,8 @@ COLUMNS: Final[Mapping[str, Mapping[str, np.dtype[Any]]]] = {
     # submitted are cumulative; created and leased leave relisted orders out; warnings = leases with less
     # than 24 h of funds at their price.
     "timeseries": _ints(
-        "height active_leases insufficient_funds open_orders cpu memory storage gpu revenue_net created leased "
-        "submitted held_whole warnings"
+        "height active_leases insufficient_funds open_orders cpu memory storage gpu revenue_net created "
+        "leased submitted held_whole warnings"
     ),
     # as chain.columns.Event: subject and other are rows of the tables that the kind names.
     "events": _ints("height kind subject other whole atto extra"),

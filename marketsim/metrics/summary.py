@@ -1,0 +1,292 @@
+"""The outcome of a run in one nested dict: `summary.json`.
+
+Counts cover the whole run. Rates, revenue, take, utilization and price cover the window after `warm_up`.
+Money is an exact decimal string of uve with the number beside it under `…_uve`. A rate whose denominator is
+0 is None. The orders' counts leave relisted orders out, which `relisted` counts, so created = leased +
+timed_out + cancelled + open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from marketsim.chain.columns import LeaseState, OrderEnd
+from marketsim.chain.status import SEED_CODES, Status
+from marketsim.errors import InvariantError
+from marketsim.metrics.amounts import exact_text, half_even, number
+from marketsim.recording.record import (
+    ATTO,
+    DECLINE_CODES,
+    RESOURCES,
+    UNFILLED,
+    Column,
+    Ended,
+    Record,
+    exact,
+    exact_sum,
+)
+
+SCHEMA: Final = "marketsim-summary/1"
+LEDGER: Final = ("held", "paid", "fees", "refunded", "dust", "stranded")
+"""What became of every deposited coin: these add up to `deposited`."""
+
+
+def summarize(record: Record) -> dict[str, Any]:
+    """Return the summary of a record; raise InvariantError when its money or its bid counts do not add up."""
+    meta = record.meta
+    _require_conserved(record.totals)
+    bids = _bids(record)
+    orders, reasons = _orders(record)
+    take = int(record.providers["fees"].sum()) * ATTO
+    return {
+        "schema": SCHEMA,
+        "scenario": meta["scenario"].get("name"),
+        "seed": meta["seed"],
+        "rules": meta["rules"],
+        "blocks": record.blocks,
+        "fingerprint": meta["fingerprint"],
+        "orders": orders,
+        "fill_rate": fill_rate(record),
+        "unserved": _shares(reasons),
+        "bids": bids,
+        "acceptance_rate": ratio(*_totals(record, "accepted_window", "submitted_window")),
+        "win_rate": _win_rate(record),
+        "bid_latency_seconds": _latency(record),
+        "leases": _leases(record),
+        "revenue": _revenue(record),
+        **_money("take", take),
+        **_money("network_fees", record.totals["network_fees"]),
+        **_money("shortfall", record.totals["shortfall"]),
+        "escrow": _merged(_money(key, record.totals[key]) for key in ("deposited", *LEDGER, "debt")),
+        "conserved": True,
+        "utilization": utilization(record),
+        "price": price(record),
+        "audit": {"blocks": meta["audit_blocks"]},
+        "versions": dict(meta["versions"]),
+    }
+
+
+def ratio(part: float, whole: float) -> float | None:
+    """Return part / whole, None when the whole is 0."""
+    return part / whole if whole else None
+
+
+def window_orders(record: Record) -> Column:
+    """Return which orders count for the fill rate: created after warm_up, not relisted, bidding ended."""
+    orders = record.orders
+    counted: Column = (
+        (orders["created_at"] > record.warm_up_blocks) & (orders["relisted"] == 0) & (orders["decided"] == 1)
+    )
+    return counted
+
+
+def fill_rate(record: Record, among: Column | None = None) -> float | None:
+    """Return orders leased / orders created over `window_orders`, optionally only among the orders of a
+    mask."""
+    counted = window_orders(record)
+    if among is not None:
+        counted = counted & among
+    leased = counted & (record.orders["lease"] >= 0)
+    return ratio(int(leased.sum()), int(counted.sum()))
+
+
+def utilization(record: Record, among: Column | None = None) -> dict[str, float | None]:
+    """Return the time-weighted mean of leased / capacity by resource, over the window and all (or some)
+    providers."""
+    providers = record.providers
+    chosen = slice(None) if among is None else among
+    blocks = record.blocks - record.warm_up_blocks
+    return {
+        name: ratio(
+            float(providers[f"unit_blocks_{name}"][chosen].sum()),
+            float(providers[name][chosen].astype(float).sum()) * blocks,
+        )
+        for name in RESOURCES
+    }
+
+
+def price(record: Record, among: Column | None = None) -> dict[str, Any]:
+    """Return the price per block of the leases made in the window, optionally only of the leases of a mask.
+
+    mean_won is rounded half to even at 18 decimals; p10, p50 and p90 are prices that occurred (nearest rank);
+    spread is p90 - p10.
+    """
+    leases = record.leases
+    chosen = leases["created_at"] > record.warm_up_blocks
+    if among is not None:
+        chosen = chosen & among
+    whole, atto = leases["price_whole"][chosen], leases["price_atto"][chosen]
+    count = len(whole)
+    names = ("mean_won", "p10", "p50", "p90", "spread")
+    if not count:
+        return _merged({name: None, f"{name}_uve": None} for name in names)
+    order = np.lexsort((atto, whole))
+    ranked = [order[max(0, -(-count * percent // 100) - 1)] for percent in (10, 50, 90)]
+    low, middle, high = (exact(whole[row], atto[row]) for row in ranked)
+    values = (half_even(exact_sum(whole, atto), count), low, middle, high, high - low)
+    return _merged(_money(name, value) for name, value in zip(names, values, strict=True))
+
+
+def revenue_by_day(record: Record) -> list[int]:
+    """Return the window's net revenue by simulated day, whole uve; a first day cut by warm_up holds its
+    rest."""
+    days = record.providers["revenue_days"].sum(axis=0)
+    first = min(record.warm_up_blocks // record.day_blocks, len(days) - 1)
+    total = int(record.providers["revenue_net"].sum())
+    rest = [int(day) for day in days[first + 1 :]]
+    begun = total - sum(rest)
+    if not 0 <= begun <= int(days[first]):
+        raise InvariantError(
+            f"record: revenue_net {total} of the window does not fit revenue_days {days.tolist()}"
+        )
+    return [begun, *rest]
+
+
+def close_reasons(leases: Mapping[str, Column]) -> dict[str, int]:
+    """Return closed leases by the dashboard's four reasons."""
+    counts = np.bincount(leases["ended"], minlength=len(Ended))
+    return {ended.name.lower(): int(counts[ended]) for ended in Ended if ended}
+
+
+def rejections(rejected: Column, rules: str) -> dict[str, int]:
+    """Return chain refusals of bids by code: the training document's code under rule set seed, else the
+    chain's name.
+
+    `rejected` holds counts by Status number. The document's codes are always there, others when they
+    occurred."""
+    mapped = rules == "seed"
+    counts: dict[str, int] = dict.fromkeys(sorted(set(SEED_CODES.values())), 0) if mapped else {}
+    for status in Status:
+        count = int(rejected[status])
+        if count:
+            code = SEED_CODES.get(status, status.name) if mapped else status.name
+            counts[code] = counts.get(code, 0) + count
+    return counts
+
+
+def _require_conserved(totals: Mapping[str, int]) -> None:
+    found = sum(totals[key] for key in LEDGER)
+    if totals["deposited"] != found:
+        raise InvariantError(
+            f"money is not conserved: deposited {exact_text(totals['deposited'])} uve, but "
+            f"{' + '.join(LEDGER)} = {exact_text(found)} uve"
+        )
+
+
+def _orders(record: Record) -> tuple[dict[str, Any], dict[str, int]]:
+    orders = record.orders
+    own = orders["relisted"] == 0
+    leased = own & (orders["lease"] >= 0)
+    unleased = own & (orders["lease"] < 0)
+    timed_out = unleased & (orders["end"] == OrderEnd.TIMEOUT)
+    ended = unleased & (orders["end"] != OrderEnd.NONE)
+    codes = orders["unfilled"][ended]
+    # An ended order whose reason nobody gave is "other", so that the reasons always add up.
+    counts = np.bincount(np.where(codes < 0, UNFILLED.index("other"), codes), minlength=len(UNFILLED))
+    reasons = {name: int(count) for name, count in zip(UNFILLED, counts, strict=True)}
+    return {
+        "created": int(own.sum()),
+        "relisted": int((~own).sum()),
+        "leased": int(leased.sum()),
+        "timed_out": int(timed_out.sum()),
+        "cancelled": int((ended & ~timed_out).sum()),
+        "open": int((unleased & ~ended).sum()),
+        "unfilled_reasons": reasons,
+    }, reasons
+
+
+def _bids(record: Record) -> dict[str, Any]:
+    providers = record.providers
+    counts = dict(
+        zip(
+            ("submitted", "accepted", "won", "lost", "closed"),
+            _totals(record, "submitted", "accepted", "won", "lost", "closed"),
+            strict=True,
+        )
+    )
+    refused = providers["rejected"].sum(axis=0)
+    if counts["submitted"] != counts["accepted"] + int(refused.sum()):
+        raise InvariantError(
+            f"bids do not add up: {counts['submitted']} submitted, {counts['accepted']} accepted, "
+            f"{int(refused.sum())} rejected"
+        )
+    declined = providers["declined"].sum(axis=0)
+    return {
+        "submitted": counts["submitted"],
+        "accepted": counts["accepted"],
+        "rejected": rejections(refused, record.meta["rules"]),
+        "declined": {name: int(count) for name, count in zip(DECLINE_CODES, declined, strict=True)},
+        "won": counts["won"],
+        "lost": counts["lost"],
+        "closed": counts["closed"],
+    }
+
+
+def _win_rate(record: Record) -> float | None:
+    won, lost, closed = _totals(record, "won_window", "lost_window", "closed_window")
+    return ratio(won, won + lost + closed)
+
+
+def _latency(record: Record) -> dict[str, float | None]:
+    histogram = record.latency_histogram
+    bids = int(histogram.sum())
+    if not bids:
+        return {"mean": None, "p95": None}
+    rank = -(-95 * bids // 100)
+    return {
+        "mean": int(record.meta["latency_total_ms"]) / bids / 1000,
+        "p95": int(np.searchsorted(np.cumsum(histogram), rank)) / 1000,
+    }
+
+
+def _leases(record: Record) -> dict[str, Any]:
+    state = record.leases["state"]
+    return {
+        "created": len(state),
+        "active": int(((state == LeaseState.ACTIVE) | (state == LeaseState.RECLAIMING)).sum()),
+        "insufficient_funds": int(
+            ((state == LeaseState.INSUFFICIENT_FUNDS) & (record.leases["closed_at"] < 0)).sum()
+        ),
+        "closed": int(((state == LeaseState.CLOSED) | (record.leases["closed_at"] >= 0)).sum()),
+        "close_reasons": close_reasons(record.leases),
+    }
+
+
+def _revenue(record: Record) -> dict[str, Any]:
+    providers = record.providers
+    total = int(providers["revenue_net"].sum())
+    days = revenue_by_day(record)
+    window_days = (record.blocks - record.warm_up_blocks) / record.day_blocks
+    cohorts = np.zeros(len(record.provider_cohorts), np.int64)
+    np.add.at(cohorts, providers["cohort"], providers["revenue_net"])
+    by_provider = dict(zip(providers["name"], map(int, providers["revenue_net"]), strict=True))
+    by_cohort = dict(zip(record.provider_cohorts, map(int, cohorts), strict=True))
+    return {
+        **_money("total", total * ATTO),
+        "per_day": [str(day) for day in days],
+        "per_day_uve": days,
+        "per_day_mean": ratio(total, window_days),
+        "by_provider": {name: str(value) for name, value in by_provider.items()},
+        "by_provider_uve": by_provider,
+        "by_cohort": {name: str(value) for name, value in by_cohort.items()},
+        "by_cohort_uve": by_cohort,
+    }
+
+
+def _money(name: str, atto: int) -> dict[str, Any]:
+    return {name: exact_text(atto), f"{name}_uve": number(atto)}
+
+
+def _merged(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {key: value for part in parts for key, value in part.items()}
+
+
+def _shares(counts: Mapping[str, int]) -> dict[str, float]:
+    total = sum(counts.values())
+    return {name: count / total if total else 0.0 for name, count in counts.items()}
+
+
+def _totals(record: Record, *names: str) -> list[int]:
+    return [int(record.providers[name].sum()) for name in names]
