@@ -89,13 +89,14 @@ COLUMNS: Final[Mapping[str, Mapping[str, np.dtype[Any]]]] = {
     "tenants": _ints("cohort"),
     # Capacity in millicores, bytes, bytes, units. `…_window` counts the bids submitted, accepted or resolved
     # after warm_up, the columns without it the whole run. revenue_net and fees are whole uve of the window;
-    # network_fees whole uve of the whole run. unit_blocks_… = sum over the window's blocks of what was
+    # network_fees whole uve of the whole run. cost_ppm = its relative cost draw (`spread:`), 10^6 = none, 0
+    # = not known. unit_blocks_… = sum over the window's blocks of what was
     # leased (units x blocks; float because petabytes x years leave int64).
     "providers": {
         **_ints("cohort cpu memory storage gpu lease_capacity"),
         **_ints("submitted accepted won lost closed"),
         **_ints("submitted_window accepted_window won_window lost_window closed_window"),
-        **_ints("leases revenue_net fees network_fees"),
+        **_ints("leases revenue_net fees network_fees cost_ppm"),
         **dict.fromkeys((f"unit_blocks_{name}" for name in RESOURCES), _FLOAT),
     },
     # ceiling and value per block; state and end as chain.columns.OrderState and OrderEnd; bids = bids that

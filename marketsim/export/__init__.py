@@ -1,0 +1,1 @@
+"""What leaves the simulator as files."""
