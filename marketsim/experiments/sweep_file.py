@@ -24,6 +24,7 @@ from marketsim.experiments.expressions import (
 Scalar = bool | int | float | str
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = {"and", "or", "not", "in", "if", "else", "is", "lambda", "abs", "min", "max", "round", "x"}
+_COLUMNS = {"point", "replication", "seed", "status", "message", "fingerprint"}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
 _DURATION_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
@@ -140,8 +141,11 @@ class Factor(_Frozen):
     @field_validator("name")
     @classmethod
     def _identifier(cls, name: str) -> str:
-        if not _NAME.fullmatch(name) or name in _RESERVED:
-            raise ValueError(f"`{name}` cannot be a factor's name; letters, digits and _ are, and no word of expressions")
+        if not _NAME.fullmatch(name) or name in _RESERVED | _COLUMNS:
+            raise ValueError(
+                f"`{name}` cannot be a factor's name; letters, digits and _ are accepted, but no word of expressions "
+                f"and no column of the results ({', '.join(sorted(_COLUMNS))})"
+            )
         return name
 
     @field_validator("template")
@@ -407,6 +411,22 @@ class SweepFile(_Frozen):
                 raise ValueError(str(error)) from error
         return constraints
 
+    @field_validator("factors")
+    @classmethod
+    def _factors_apart(cls, factors: tuple[Factor, ...]) -> tuple[Factor, ...]:
+        names = [factor.name for factor in factors]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two factors are named {twice[0]}")
+        owner: dict[str, str] = {}
+        for factor in factors:
+            for path in factor.writes():
+                for other, by in owner.items():
+                    if by != factor.name and (f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")):
+                        raise ValueError(f"factors {by} and {factor.name} contradict: both set {path}")
+                owner[path] = factor.name
+        return factors
+
     @field_validator("metrics")
     @classmethod
     def _metrics_once(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
@@ -414,6 +434,14 @@ class SweepFile(_Frozen):
         if twice:
             raise ValueError(f"metric {twice[0]} is listed twice")
         return metrics
+
+    @model_validator(mode="after")
+    def _set_once(self) -> Self:
+        for factor in self.factors:
+            for path in factor.writes():
+                if path in self.set:
+                    raise ValueError(f"`set` and factor {factor.name} contradict: both set {path}")
+        return self
 
     def expressions(self) -> tuple[Expression, ...]:
         """The constraints, parsed."""

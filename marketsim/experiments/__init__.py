@@ -1,0 +1,1 @@
+"""Sweeps, comparisons and searches over scenarios, with honest statistics."""
