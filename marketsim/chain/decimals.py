@@ -77,12 +77,12 @@ def half_even(numerator: int, denominator: int) -> int:
 
 
 def multiply_half_even(left: int, right: int) -> int:
-    """The product of two decimals in units of 10^-18, rounded half to even there (Cosmos' `LegacyDec.Mul`)."""
+    """The product of two decimals of 10^-18, rounded half to even there (Cosmos' `LegacyDec.Mul`)."""
     return half_even(left * right, ATTO)
 
 
 def nearest_binary(value: Fraction, bits: int) -> Fraction:
-    """The binary floating-point number with `bits` of mantissa nearest to `value` >= 0, a tie to the even one.
+    """The binary floating-point number with `bits` of mantissa nearest to `value` >= 0, ties to even.
 
     53 bits are C's `double`, 64 its `long double` on x86. Exponents are taken as unbounded.
     """

@@ -283,7 +283,7 @@ class UsageSettlementChain:
     # ------------------------------------------------------------------ what a block does by itself
 
     def begin_block(self, now: int) -> None:
-        """Give back every late escrow that is pending or active; no record, whatever usage stands unsettled."""
+        """Give back every late escrow, pending or active, without a record, whatever usage is unsettled."""
         for escrow in self.escrows.values():
             if escrow.state in (EscrowState.PENDING, EscrowState.ACTIVE) and self._late(escrow, now):
                 balance, escrow.balance = escrow.balance, 0
@@ -307,7 +307,7 @@ class UsageSettlementChain:
         return [self.usage[key] for key in self.escrows[order].usage if not self.usage[key].settled]
 
     def check(self) -> None:
-        """Raise InvariantError unless coins are conserved and the module holds exactly the escrows' balances."""
+        """Raise InvariantError unless coins are conserved and the module holds the escrows' balances."""
         if sum(self.wallets.values()) != self.supply:
             raise InvariantError(f"{sum(self.wallets.values())} uve in all, {self.supply} at the start")
         held = sum(escrow.balance for escrow in self.escrows.values())

@@ -116,9 +116,7 @@ class FileReport:
         }
 
 
-def compare(
-    sequence: str, message: int, name: str, expected: object, found: object
-) -> Iterator[Difference]:
+def compare(sequence: str, message: int, name: str, expected: object, found: object) -> Iterator[Difference]:
     """Differences between two JSON-like values; a dict is descended into, all else is compared whole.
 
     `name` is the object's; the field of a difference in it is its dotted path, empty for the object itself.
