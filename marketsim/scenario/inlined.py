@@ -101,6 +101,14 @@ def _inline(source: Source, path: KeyPath, base: Path, roots: set[KeyPath], fail
     roots.add(path)
 
 
+def lift_source(source: Source) -> None:
+    """Moves nested filters of a provider file that was read by itself to the top level, places included."""
+    if isinstance(source.data, dict):
+        lifted = lift_filters(source.data)
+        _lift_places(source, (), source.data)
+        source.data = lifted
+
+
 def _place(text: str) -> Any:
     from marketsim.scenario.yaml_source import Place
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from marketsim.scenario.distributions import Distribution
 from marketsim.scenario.literals import shown
 from marketsim.scenario.yaml_source import KeyPath, Problem, Source
 
@@ -82,11 +83,17 @@ def validation_problems(error: ValidationError, model: type[BaseModel], data: An
             parent = type_at(model, location[:-1])
             known = keys_of(parent) if isinstance(parent, type) and issubclass(parent, BaseModel) else []
             present = _present(data, location[:-1])
-            free = [key for key in known if key not in present]
-            found.append(Problem(path, f"unknown key, {suggestion(location[-1], free)}", at_key=True))
+            found.append(Problem(path, f"unknown key, {_other_key(location[-1], known, present)}", at_key=True))
             continue
         found.append(Problem(path, _message(kind, value, context, item["msg"], model, location)))
     return found
+
+
+def _other_key(word: object, known: list[str], present: set[str]) -> str:
+    close = difflib.get_close_matches(str(word), known, 1, 0.6)
+    if close and close[0] in present:
+        return f"did you mean '{close[0]}'? It stands here already, keep one of the two"
+    return suggestion(word, known if close else [key for key in known if key not in present])
 
 
 def _message(
@@ -122,6 +129,8 @@ def _message(
 def _expected(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         keys = keys_of(annotation)
+        if issubclass(annotation, Distribution):
+            return "a value such as 5, 10Gi or 90s, or a distribution such as {uniform: [low, high]}"
         return "{" + ", ".join(f"{key}: …" for key in keys[:4]) + (", …" if len(keys) > 4 else "") + "}"
     if get_origin(annotation) is dict:
         return "key: value pairs"

@@ -1,0 +1,167 @@
+"""The `marketsim` command: its subcommands, its exit codes and how errors reach the user.
+
+Exit codes: 0 done; 1 an outcome or check failed; 2 bad usage or input; 3 a broken invariant; 130 interrupted.
+Nothing heavy is imported here: each module of `COMMANDS` registers its commands and imports what they need when they run.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from marketsim.errors import InputError, InvariantError
+
+COMMANDS = (
+    "run",
+    "files",
+    "price",
+    "report",
+    "explain",
+    "sweep",
+    "compare",
+    "optimize",
+    "bench",
+    "parity",
+    "coverage",
+)
+"""Modules of this package that have a `register(app)`, in the order in which help lists them."""
+
+CLICK_EXCEPTION: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+"""The parser's own errors; older typers have the class from click, newer ones carry a copy of it."""
+
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_BROKEN, EXIT_INTERRUPTED = 1, 2, 3, 130
+
+
+def version_lines() -> list[str]:
+    """What `--version` prints: the package, the rule sets' revisions, the versions that a fingerprint depends on."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from marketsim import __version__
+    from marketsim.scenario.rulesets import REVISIONS
+
+    lines = [f"marketsim {__version__}"]
+    lines += [f"rules {name}: {revision}" for name, revision in REVISIONS.items()]
+    for package in ("numpy", "numba"):
+        try:
+            lines.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            lines.append(f"{package} is not installed")
+    return [*lines, f"python {sys.version.split()[0]}"]
+
+
+def build_app() -> typer.Typer:
+    """The application with every command module that is installed."""
+    app = typer.Typer(
+        name="marketsim",
+        help="Simulate a compute marketplace: orders, bids, leases and exact escrow, block by block.",
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback(invoke_without_command=False)
+    def _root(
+        version: bool = typer.Option(False, "--version", help="Print versions and rule-set revisions.", is_eager=True,
+                                     callback=_print_version),
+    ) -> None:
+        del version
+
+    for name in COMMANDS:
+        module_name = f"{__name__}.{name}"
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            if error.name == module_name:
+                continue
+            raise
+        module.register(app)
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write("\n".join(version_lines()) + "\n")
+        raise typer.Exit
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command line and returns its exit code; errors are plain lines on standard error."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # whoever read our output has enough; without this the interpreter complains once more when it closes the stream
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _say(["interrupted"], EXIT_INTERRUPTED)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        result = build_app()(args=arguments, prog_name="marketsim", standalone_mode=False)
+        return result if isinstance(result, int) and not isinstance(result, bool) else 0
+    except typer.Exit as error:
+        return error.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except CLICK_EXCEPTION as error:
+        return _say_usage(error)
+    except InputError as error:
+        return _say(error.lines, EXIT_BAD_INPUT)
+    except InvariantError as error:
+        return _say(
+            [
+                f"broken invariant: {error}",
+                "this is a defect of marketsim, not of your input: please report it with the command line, the scenario,"
+                " its seed and the output of marketsim --version",
+            ],
+            EXIT_BROKEN,
+        )
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _say([f"{where}{error.strerror or error}"], EXIT_BAD_INPUT)
+    except Exception as error:
+        if os.environ.get("MARKETSIM_DEBUG"):
+            raise
+        return _say(
+            [
+                f"unexpected {type(error).__name__}: {' '.join(str(error).split())}",
+                "this is a defect of marketsim: please report it with the command line, the files and the output of"
+                " marketsim --version; MARKETSIM_DEBUG=1 shows where it happened",
+            ],
+            EXIT_BROKEN,
+        )
+
+
+def _say(lines: Sequence[str], code: int) -> int:
+    """Writes one line each to standard error, unwrapped, and returns `code`."""
+    try:
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
+        sys.stderr.flush()
+    except OSError:
+        pass
+    return code
+
+
+def _say_usage(error: Exception) -> int:
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return _say([message], EXIT_BAD_INPUT)
+    context = getattr(error, "ctx", None)
+    command = "marketsim" if context is None else context.command_path
+    return _say([f"{command}: {' '.join(message.split())}", f"try '{command} --help'"], EXIT_BAD_INPUT)
