@@ -1,8 +1,8 @@
 """The `marketsim` command: its subcommands, its exit codes and how errors reach the user.
 
 Exit codes: 0 done; 1 an outcome or check failed; 2 bad usage or input; 3 a broken invariant; 130 interrupted.
-Nothing heavy is imported here: each module of `COMMANDS` registers its commands and imports what they need when they run.
-"""
+Nothing heavy is imported here: each module of `COMMANDS` registers its commands and imports what they need
+when they run."""
 
 from __future__ import annotations
 
@@ -30,14 +30,17 @@ COMMANDS = (
 )
 """Modules of this package that have a `register(app)`, in the order in which help lists them."""
 
-CLICK_EXCEPTION: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+CLICK_EXCEPTION: type[Exception] = next(
+    c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
+)
 """The parser's own errors; older typers have the class from click, newer ones carry a copy of it."""
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_BROKEN, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 
 def version_lines() -> list[str]:
-    """What `--version` prints: the package, the rule sets' revisions, the versions that a fingerprint depends on."""
+    """What `--version` prints: the package, the rule sets' revisions, the versions that a fingerprint depends
+    on."""
     from importlib.metadata import PackageNotFoundError, version
 
     from marketsim import __version__
@@ -67,8 +70,13 @@ def build_app() -> typer.Typer:
 
     @app.callback(invoke_without_command=False)
     def _root(
-        version: bool = typer.Option(False, "--version", help="Print versions and rule-set revisions.", is_eager=True,
-                                     callback=_print_version),
+        version: bool = typer.Option(
+            False,
+            "--version",
+            help="Print versions and rule-set revisions.",
+            is_eager=True,
+            callback=_print_version,
+        ),
     ) -> None:
         del version
 
@@ -102,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # whoever read our output has enough; without this the interpreter complains once more when it closes the stream
+        # whoever read our output has enough; without this the interpreter complains once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -125,8 +133,8 @@ def _run(arguments: list[str]) -> int:
         return _say(
             [
                 f"broken invariant: {error}",
-                "this is a defect of marketsim, not of your input: please report it with the command line, the scenario,"
-                " its seed and the output of marketsim --version",
+                "this is a defect of marketsim, not of your input: please report it with the command line,"
+                " the scenario, its seed and the output of marketsim --version",
             ],
             EXIT_BROKEN,
         )
@@ -141,8 +149,8 @@ def _run(arguments: list[str]) -> int:
         return _say(
             [
                 f"unexpected {type(error).__name__}: {' '.join(str(error).split())}",
-                "this is a defect of marketsim: please report it with the command line, the files and the output of"
-                " marketsim --version; MARKETSIM_DEBUG=1 shows where it happened",
+                "this is a defect of marketsim: please report it with the command line, the files and"
+                " the output of marketsim --version; MARKETSIM_DEBUG=1 shows where it happened",
             ],
             EXIT_BROKEN,
         )

@@ -11,8 +11,12 @@ from marketsim.errors import InputError
 
 def register(app: typer.Typer) -> None:
     """Adds `validate` and `schema` to the application."""
-    app.command("validate", help="Check scenario, sweep, provider and SDL files; the kind is known by the keys.")(validate)
-    app.command("schema", help="Print the JSON Schema of a kind of file: scenario, sweep, provider, sdl.")(schema)
+    app.command(
+        "validate", help="Check scenario, sweep, provider and SDL files; the kind is known by the keys."
+    )(validate)
+    app.command("schema", help="Print the JSON Schema of a kind of file: scenario, sweep, provider, sdl.")(
+        schema
+    )
 
 
 def check_file(path: str) -> tuple[str, str]:
@@ -31,16 +35,21 @@ def check_file(path: str) -> tuple[str, str]:
         return kind, f"margin {margin} %, at most {provider.bid_engine.max_concurrent_bids} concurrent bids"
     if kind == "sdl":
         groups = load_sdl(path).groups()
-        ceilings = ", ".join(f"{group.name} up to {format_decimal_atto(group.ceiling)} uve/block" for group in groups)
+        ceilings = ", ".join(
+            f"{group.name} up to {format_decimal_atto(group.ceiling)} uve/block" for group in groups
+        )
         return kind, f"{len(groups)} group{'s' if len(groups) > 1 else ''}: {ceilings}"
     if kind == "sweep":
         return kind, _check_sweep(path)
     scenario = load_scenario(path)
     if scenario.market is not None:
         market = scenario.market
-        what = f"generated market, {market.orders} orders, {market.providers} providers, {market.tenants} tenants"
+        sizes = f"{market.orders} orders, {market.providers} providers, {market.tenants} tenants"
+        what = f"generated market, {sizes}"
     else:
-        tenants, providers = (sum(c.count for c in cohorts) for cohorts in (scenario.tenants, scenario.providers))
+        tenants, providers = (
+            sum(c.count for c in cohorts) for cohorts in (scenario.tenants, scenario.providers)
+        )
         what = f"{tenants} tenants, {providers} providers"
     return kind, f"rules {scenario.rules}, {scenario.horizon_blocks} blocks, {what}"
 
@@ -72,7 +81,9 @@ def validate(
                 typer.echo(f"{path}: ok ({kind}: {what})")
         except InputError as error:
             errors += error.lines
-            results.append({"file": path, "ok": False, "kind": None, "what": None, "errors": list(error.lines)})
+            results.append(
+                {"file": path, "ok": False, "kind": None, "what": None, "errors": list(error.lines)}
+            )
     if as_json:
         import json
 

@@ -1,8 +1,8 @@
 """The training document's price formula and filters in exact Python integers, one line of the sum at a time.
 
-The compiled engine (`quoting`) answers the same for millions of orders; this is the version that explains one of them.
-Money is atto-uve (10⁻¹⁸ uve). Memory and storage are counted in started MiB, as the engine counts them.
-"""
+The compiled engine (`quoting`) answers the same for millions of orders; this is the version that explains one
+of them. Money is atto-uve (10⁻¹⁸ uve). Memory and storage are counted in started MiB, as the engine counts
+them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def round_half_even(numerator: int, denominator: int) -> int:
 
 
 class Request(NamedTuple):
-    """What one order asks for: millicores, bytes, bytes, GPUs, the region if it names one, and attributes with the values that would do."""
+    """What one order asks for: millicores, bytes, bytes, GPUs, the region if it names one, and attributes
+    with the values that would do."""
 
     cpu: int
     memory: int
@@ -55,7 +56,8 @@ class PriceLine(NamedTuple):
 
 
 class PriceBreakdown(NamedTuple):
-    """The formula with its figures: base cost, margin in millionths, and the bid rounded once at 18 decimals."""
+    """The formula with its figures: base cost, margin in millionths, and the bid rounded once at 18
+    decimals."""
 
     lines: tuple[PriceLine, ...]
     base: int
@@ -65,7 +67,8 @@ class PriceBreakdown(NamedTuple):
 
 
 class EngineRules(NamedTuple):
-    """The parts of a provider file that decide on one order; maxima in millicores and MiB, None = no limit."""
+    """The parts of a provider file that decide on one order; maxima in millicores and MiB, None = no
+    limit."""
 
     enabled: bool
     cpu_price: int
@@ -82,7 +85,8 @@ class EngineRules(NamedTuple):
 
 
 def price_breakdown(rules: EngineRules, request: Request) -> PriceBreakdown:
-    """Base cost = Σ resources × unit prices, exact; bid = base × (1 + margin), half to even at 18 decimals."""
+    """Base cost = Σ resources × unit prices, exact; bid = base × (1 + margin), half to even at 18
+    decimals."""
     parts = (
         ("cpu", request.cpu, "millicores", rules.cpu_price),
         ("memory", request.memory_mib, "MB", rules.memory_price),
@@ -105,15 +109,25 @@ class FilterResult(NamedTuple):
 
 
 def check_filters(
-    rules: EngineRules, request: Request, bid: int, price_ceiling: int | None, show: Mapping[str, str] | None = None
+    rules: EngineRules,
+    request: Request,
+    bid: int,
+    price_ceiling: int | None,
+    show: Mapping[str, str] | None = None,
 ) -> list[FilterResult]:
-    """Every filter in the order of protocol.md §4.5; `price_ceiling` is per block in atto-uve, None where unknown.
+    """Every filter in the order of protocol.md §4.5; `price_ceiling` is per block in atto-uve, None where
+    unknown.
 
-    The first refusal in the list is the one an engine would give. `show` maps amounts' names to how they are printed.
-    """
+    The first refusal in the list is the one an engine would give. `show` maps amounts' names to how they are
+    printed."""
     words = show or {}
     found = [
-        FilterResult("enabled", rules.enabled, "engine_disabled", "bidding is on" if rules.enabled else "bidding is off")
+        FilterResult(
+            "enabled",
+            rules.enabled,
+            "engine_disabled",
+            "bidding is on" if rules.enabled else "bidding is off",
+        )
     ]
     found.append(_region(rules.allowed_regions, request.region))
     found.append(_excluded(rules.excluded_attributes, request.attributes))
@@ -124,18 +138,27 @@ def check_filters(
     )
     for name, asked, most, unit in maxima:
         if most is None:
-            found.append(FilterResult(name, True, "insufficient_resources", f"asks {asked} {unit}, no limit set"))
+            found.append(
+                FilterResult(name, True, "insufficient_resources", f"asks {asked} {unit}, no limit set")
+            )
         else:
             relation = "within" if asked <= most else "above"
             found.append(
-                FilterResult(name, asked <= most, "insufficient_resources", f"asks {asked} {unit}, {relation} {most}")
+                FilterResult(
+                    name, asked <= most, "insufficient_resources", f"asks {asked} {unit}, {relation} {most}"
+                )
             )
     found.append(_least_value(rules.min_order_value, price_ceiling, words))
     if price_ceiling is None:
-        found.append(FilterResult("price_ceiling", None, "price_too_high", "not checked, the price ceiling is not known"))
+        found.append(
+            FilterResult(
+                "price_ceiling", None, "price_too_high", "not checked, the price ceiling is not known"
+            )
+        )
     else:
         relation = "within" if bid <= price_ceiling else "above"
-        detail = f"bid {words.get('bid', bid)} is {relation} the ceiling {words.get('ceiling', price_ceiling)} uve/block"
+        most = words.get("ceiling", price_ceiling)
+        detail = f"bid {words.get('bid', bid)} is {relation} the ceiling {most} uve/block"
         found.append(FilterResult("price_ceiling", bid <= price_ceiling, "price_too_high", detail))
     return found
 

@@ -1,14 +1,23 @@
-"""The distributions of a scenario file: one literal, a range, or a named family with parameters in the literal's unit.
+"""The distributions of a scenario file: one literal, a range, or a named family with parameters in the
+literal's unit.
 
-A distribution only describes; whoever draws takes `law()`, plain numbers, and a generator from a named stream.
-"""
+A distribution only describes; whoever draws takes `law()`, plain numbers, and a generator from a named
+stream."""
 
 from __future__ import annotations
 
 import math
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from marketsim.scenario.literals import Duration, Number, PositiveNumber, shown
 
@@ -27,10 +36,10 @@ class Frozen(BaseModel):
 class Law(NamedTuple):
     """A distribution as plain numbers.
 
-    `family` one of constant (a), uniform (a..b; whole units with both ends when `whole`), lognormal (a = median, b = sigma of the
-    logarithm), exponential (a = mean), normal (a = mean, b = standard deviation), choice (`values` with `weights`, normalised to sum 1).
-    Draws are clamped to [low, high]. `unit` is "ms" or "blocks" for durations, else "". Money is in atto-uve.
-    """
+    `family` one of constant (a), uniform (a..b; whole units with both ends when `whole`), lognormal (a =
+    median, b = sigma of the logarithm), exponential (a = mean), normal (a = mean, b = standard deviation),
+    choice (`values` with `weights`, normalised to sum 1). Draws are clamped to [low, high]. `unit` is "ms" or
+    "blocks" for durations, else "". Money is in atto-uve."""
 
     family: str
     a: float
@@ -115,7 +124,9 @@ class Choice(Frozen, Generic[T]):
         if weights is None or "values" not in info.data:
             return weights
         if len(weights) != len(info.data["values"]):
-            raise ValueError(f"{len(weights)} weights for {len(info.data['values'])} values, give one weight for each value")
+            raise ValueError(
+                f"{len(weights)} weights for {len(info.data['values'])} values, give one weight a value"
+            )
         if sum(weights) <= 0:
             raise ValueError("all weights are 0, give at least one above 0")
         return weights
@@ -143,10 +154,17 @@ class Distribution(Frozen, Generic[T]):
     def _short(cls, data: object) -> object:
         if isinstance(data, str) and ".." in data:
             low, _, high = data.partition("..")
-            unit = "".join(high.strip().partition(" ")[1:]) if high.strip().endswith(("block", "blocks")) else ""
+            unit = (
+                "".join(high.strip().partition(" ")[1:]) if high.strip().endswith(("block", "blocks")) else ""
+            )
             if not unit and low.strip().replace(".", "").isdigit():
                 unit = high.strip().lstrip("0123456789._")
-            return {"uniform": [low.strip() + (unit if low.strip().replace(".", "").isdigit() else ""), high.strip()]}
+            return {
+                "uniform": [
+                    low.strip() + (unit if low.strip().replace(".", "").isdigit() else ""),
+                    high.strip(),
+                ]
+            }
         if isinstance(data, dict):
             given = [family for family in FAMILIES if data.get(family) is not None]
             if len(given) == 1:
@@ -162,7 +180,9 @@ class Distribution(Frozen, Generic[T]):
     def _consistent(self) -> Distribution[T]:
         literals = [value for value in self._literals() if value is not None]
         if len({value.in_blocks for value in literals if isinstance(value, Duration)}) > 1:
-            raise ValueError("mixes blocks and time, give all durations of one distribution in blocks or all in time")
+            raise ValueError(
+                "mixes blocks and time, give all durations of one distribution in blocks or all in time"
+            )
         if self.uniform is not None and quantity(self.uniform[0]) > quantity(self.uniform[1]):
             raise ValueError("the range runs backwards, give [low, high]")
         if self.min is not None and self.max is not None and quantity(self.min) > quantity(self.max):
@@ -174,7 +194,9 @@ class Distribution(Frozen, Generic[T]):
         data = {key: value for key, value in handler(self).items() if value is not None}
         for part in ("lognormal", "choice"):
             if part in data:
-                data[part] = {key: value for key, value in data[part].items() if key in ("values",) or value is not None}
+                data[part] = {
+                    key: value for key, value in data[part].items() if key in ("values",) or value is not None
+                }
         return data["constant"] if list(data) == ["constant"] else data
 
     def _literals(self) -> list[Any]:
@@ -268,4 +290,15 @@ class Window(Frozen):
         return [self.low, self.high]
 
 
-__all__ = ["Choice", "Distribution", "Exponential", "Frozen", "Law", "Lognormal", "Normal", "PositiveNumber", "Window", "quantity"]
+__all__ = [
+    "Choice",
+    "Distribution",
+    "Exponential",
+    "Frozen",
+    "Law",
+    "Lognormal",
+    "Normal",
+    "PositiveNumber",
+    "Window",
+    "quantity",
+]

@@ -1,8 +1,9 @@
-"""Reads and prints the literals of scenario files: money, durations, sizes, rates and plain numbers, all exact.
+"""Reads and prints the literals of scenario files: money, durations, sizes, rates and plain numbers, all
+exact.
 
-Money is a Python integer of atto-uve (10⁻¹⁸ uve); a duration is whole milliseconds or whole blocks; a size is whole bytes.
-Each reader raises `ValueError` with a sentence in two halves: what is wrong, what would be accepted.
-"""
+Money is a Python integer of atto-uve (10⁻¹⁸ uve); a duration is whole milliseconds or whole blocks; a size is
+whole bytes. Each reader raises `ValueError` with a sentence in two halves: what is wrong, what would be
+accepted."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ def _scaled(sign: str, whole: str | None, fraction: str | None, digits: int) -> 
     kept = (fraction or "").rstrip("0")
     if len(kept) > digits:
         return None
-    value = int((whole or "0").replace("_", "")) * 10**digits + int(kept.ljust(digits, "0") or "0")
+    scale: int = 10**digits
+    value = int((whole or "0").replace("_", "")) * scale + int(kept.ljust(digits, "0") or "0")
     return -value if sign == "-" else value
 
 
@@ -95,7 +97,9 @@ def parse_money(value: object) -> int:
     atto = _scaled(sign, whole, fraction, digits)
     if atto is None:
         decimals = len((fraction or "").rstrip("0"))
-        raise ValueError(f"{shown(value)} has {decimals} decimals, a price or amount in {unit} has at most {digits}")
+        raise ValueError(
+            f"{shown(value)} has {decimals} decimals, a price or amount in {unit} has at most {digits}"
+        )
     if atto < 0:
         raise ValueError(f"{shown(value)} is negative, an amount is 0 or more")
     if atto > MONEY_MAX:
@@ -181,7 +185,9 @@ def parse_duration(value: object) -> Duration:
         if part is None:
             raise ValueError(f"{shown(value)} is not a duration, {_DURATION_HELP}")
         if part[2] not in _UNIT_MS:
-            raise ValueError(f"{shown(value)} has the unknown unit '{part[2]}', units are {_UNIT_WORDS} and blocks")
+            raise ValueError(
+                f"{shown(value)} has the unknown unit '{part[2]}', units are {_UNIT_WORDS} and blocks"
+            )
         exact = Decimal(part[1]) * _UNIT_MS[part[2]]
         if exact != int(exact):
             raise ValueError(f"{shown(value)} is not a whole number of milliseconds, {_DURATION_HELP}")
@@ -206,7 +212,9 @@ def parse_block_time(value: object) -> Duration:
     """A positive duration in time, not in blocks."""
     duration = _positive_duration(value)
     if duration.in_blocks:
-        raise ValueError(f"{shown(value)} is counted in blocks, a block time is a duration such as 6s or 6117ms")
+        raise ValueError(
+            f"{shown(value)} is counted in blocks, a block time is a duration such as 6s or 6117ms"
+        )
     return duration
 
 
@@ -221,7 +229,8 @@ _SIZE_MAX = 2**62
 
 
 def parse_size(value: object) -> int:
-    """Bytes of a literal such as `512Mi`, `10G` or a plain number; k…E are powers of 1000, Ki…Ei of 1024, truncated."""
+    """Bytes of a literal such as `512Mi`, `10G` or a plain number; k…E are powers of 1000, Ki…Ei of 1024,
+    truncated."""
     if isinstance(value, (Decimal, float)):
         value = plain_decimal(Decimal(repr(value)) if isinstance(value, float) else value)
     if isinstance(value, bool) or not isinstance(value, (int, str)):
@@ -233,7 +242,9 @@ def parse_size(value: object) -> int:
     sign, whole, fraction, unit = match.groups()
     unit = unit.removesuffix("B") if len(unit) > 1 else unit
     if unit not in _SIZE_UNITS:
-        raise ValueError(f"{shown(value)} has the unknown unit '{unit}', units are {' '.join(filter(None, _SIZE_UNITS))}")
+        raise ValueError(
+            f"{shown(value)} has the unknown unit '{unit}', units are {' '.join(filter(None, _SIZE_UNITS))}"
+        )
     if sign == "-":
         raise ValueError(f"{shown(value)} is negative, {_SIZE_HELP}")
     size = int(Decimal(f"{(whole or '0').replace('_', '')}.{fraction or 0}") * _SIZE_UNITS[unit])
@@ -310,7 +321,9 @@ def parse_rate(value: object) -> Rate:
         raise ValueError(f"{shown(value)} is not a rate, {_RATE_HELP}")
     count, unit = (part.strip() for part in value.split("/"))
     if unit not in ("s", "m", "h", "d"):
-        raise ValueError(f"{shown(value)} has the unknown unit '{unit}', rates are per s, m, h or d: {_RATE_HELP}")
+        raise ValueError(
+            f"{shown(value)} has the unknown unit '{unit}', rates are per s, m, h or d: {_RATE_HELP}"
+        )
     return Rate(float(_decimal_number(count, Decimal(0), Decimal(10**9), _RATE_HELP)), unit)
 
 
@@ -326,7 +339,9 @@ class Reading:
     dump: Callable[[Any], Any] | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        serialization = None if self.dump is None else core_schema.plain_serializer_function_ser_schema(self.dump)
+        serialization = (
+            None if self.dump is None else core_schema.plain_serializer_function_ser_schema(self.dump)
+        )
         return core_schema.no_info_plain_validator_function(self.parse, serialization=serialization)
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Any) -> dict[str, Any]:
@@ -404,7 +419,11 @@ def _optional_text(value: object) -> str | None:
 _TEXT_SCHEMA = {"type": ["string", "boolean", "number"]}
 _MONEY_SCHEMA = {
     "anyOf": [
-        {"type": "string", "pattern": r"^\+?[0-9_]*(\.[0-9]+)?\s*(uve|VE)$", "examples": ["0.000001uve", "0.5VE"]},
+        {
+            "type": "string",
+            "pattern": r"^\+?[0-9_]*(\.[0-9]+)?\s*(uve|VE)$",
+            "examples": ["0.000001uve", "0.5VE"],
+        },
         {"const": 0},
     ]
 }
@@ -421,10 +440,16 @@ _DURATION_SCHEMA = {
 _SIZE_SCHEMA = {
     "anyOf": [
         {"type": "integer", "minimum": 0},
-        {"type": "string", "pattern": r"^[0-9_.]+ ?(k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?B?$", "examples": ["512Mi", "10Gi"]},
+        {
+            "type": "string",
+            "pattern": r"^[0-9_.]+ ?(k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei)?B?$",
+            "examples": ["512Mi", "10Gi"],
+        },
     ]
 }
-_MILLICORES_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+m?$"}]}
+_MILLICORES_SCHEMA = {
+    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+m?$"}]
+}
 _RATE_SCHEMA = {"type": "string", "pattern": r"^[0-9.]+ ?/ ?[smhd]$", "examples": ["12/h"]}
 
 Money = Annotated[int, Reading(parse_money, _MONEY_SCHEMA, format_money)]
@@ -436,10 +461,14 @@ PositiveSpan = Annotated[Duration, Reading(_positive_duration, _DURATION_SCHEMA,
 BlockTime = Annotated[Duration, Reading(parse_block_time, _DURATION_SCHEMA, str)]
 Size = Annotated[int, Reading(parse_size, _SIZE_SCHEMA)]
 Millicores = Annotated[int, Reading(parse_millicores, _MILLICORES_SCHEMA)]
-Cores = Annotated[int, Reading(parse_cores, {"anyOf": [{"type": "number"}, {"type": "string"}]}, lambda units: f"{units}m")]
+Cores = Annotated[
+    int, Reading(parse_cores, {"anyOf": [{"type": "number"}, {"type": "string"}]}, lambda units: f"{units}m")
+]
 EventRate = Annotated[Rate, Reading(parse_rate, _RATE_SCHEMA, str)]
 Text = Annotated[str, Reading(_text, _TEXT_SCHEMA)]
-OptionalText = Annotated[str | None, Reading(_optional_text, {"type": ["string", "boolean", "number", "null"]})]
+OptionalText = Annotated[
+    str | None, Reading(_optional_text, {"type": ["string", "boolean", "number", "null"]})
+]
 Count = Annotated[int, whole(0)]
 PositiveCount = Annotated[int, whole(1)]
 Number = Annotated[float, number(0.0)]

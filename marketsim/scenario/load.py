@@ -29,9 +29,13 @@ def load_scenario(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -
 
 
 def scenario_from_mapping(
-    mapping: Mapping[str, Any], base: str | os.PathLike[str] = ".", overrides: Sequence[str] = (), name: str = "scenario"
+    mapping: Mapping[str, Any],
+    base: str | os.PathLike[str] = ".",
+    overrides: Sequence[str] = (),
+    name: str = "scenario",
 ) -> Scenario:
-    """The scenario in a plain mapping such as `Scenario.effective()`; `base` is the folder of the files it names.
+    """The scenario in a plain mapping such as `Scenario.effective()`; `base` is the folder of the files it
+    names.
 
     Raises InputError; its lines begin with `name` in place of a file.
     """
@@ -75,7 +79,9 @@ def roots_of(source: Source) -> dict[KeyPath, str]:
 def _follows(problem: Problem, failed: set[KeyPath]) -> bool:
     """Whether the problem only repeats that a file could not be read."""
     return any(
-        problem.path[: len(path)] == path or problem.path == (*path[:-1], "strategy") or problem.path[:-1] == path[:-2]
+        problem.path[: len(path)] == path
+        or problem.path == (*path[:-1], "strategy")
+        or problem.path[:-1] == path[:-2]
         for path in failed
     )
 
@@ -96,9 +102,19 @@ def _file_problems(data: Any, base: Path) -> list[Problem]:
         if isinstance(script, str):
             file = base / script
             if not file.is_file():
-                found.append(Problem(("providers", i, "strategy", "script"), f"{file} does not exist, give the path of an executable"))
+                found.append(
+                    Problem(
+                        ("providers", i, "strategy", "script"),
+                        f"{file} does not exist, give the path of an executable",
+                    )
+                )
             elif not os.access(file, os.X_OK):
-                found.append(Problem(("providers", i, "strategy", "script"), f"{file} is not executable, run chmod +x on it"))
+                found.append(
+                    Problem(
+                        ("providers", i, "strategy", "script"),
+                        f"{file} is not executable, run chmod +x on it",
+                    )
+                )
     return found
 
 
@@ -114,4 +130,8 @@ def _trace_problem(file: Path) -> str | None:
             header = next(csv.reader(stream), [])
     except (OSError, UnicodeDecodeError, csv.Error):
         return f"{file} cannot be read as CSV, give a UTF-8 text with a header line"
-    return None if "at_seconds" in header else f"{file} has no column at_seconds, add it: seconds since the start"
+    return (
+        None
+        if "at_seconds" in header
+        else f"{file} has no column at_seconds, add it: seconds since the start"
+    )

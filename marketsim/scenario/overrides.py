@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,15 @@ def split_override(text: str) -> tuple[str, Any]:
     path, equals, value = text.partition("=")
     path = path.strip()
     if not equals or not path:
-        raise InputError(f"{OPTION}: '{text}' is not an assignment, write path=value such as tenants.web.count=5")
+        raise InputError(
+            f"{OPTION}: '{text}' is not an assignment, write path=value such as tenants.web.count=5"
+        )
     try:
         return path, parse_value(value, f"{OPTION}: {path}")
     except InputError as error:
-        raise InputError(line.replace("expected a YAML mapping", "write a value") for line in error.lines) from None
+        raise InputError(
+            line.replace("expected a YAML mapping", "write a value") for line in error.lines
+        ) from None
 
 
 def resolve(data: Any, path: str) -> KeyPath:
@@ -61,7 +66,9 @@ def resolve(data: Any, path: str) -> KeyPath:
             elif word.isdigit() and int(word) < max(len(items), 2 if _is_pair(annotation) else 0):
                 key = int(word)
             else:
-                known = [name for name in names if isinstance(name, str)] or [str(i) for i in range(len(items))]
+                known = [name for name in names if isinstance(name, str)] or [
+                    str(i) for i in range(len(items))
+                ]
                 hint = suggestion(word, known) if known else "the list is empty"
                 raise PathError(f"{so_far or 'the scenario'} has no item '{word}', {hint}")
         inside = below(annotation, key)
@@ -93,7 +100,7 @@ def assign(source: Source, base: Path, path: str, value: Any, failed: set[KeyPat
         inline_files(source, base, failed)
     keys = resolve(source.data, path)
     holder = source.data
-    for key, following in zip(keys, keys[1:], strict=False):
+    for key, following in pairwise(keys):
         inner = holder.get(key) if isinstance(holder, dict) else holder[key]
         if not isinstance(inner, (dict, list)):
             inner = {} if isinstance(following, str) else []
@@ -110,12 +117,13 @@ def assign(source: Source, base: Path, path: str, value: Any, failed: set[KeyPat
     return keys
 
 
-def apply_override(mapping: Mapping[str, Any], path: str, value: Any, base: Path | None = None) -> dict[str, Any]:
+def apply_override(
+    mapping: Mapping[str, Any], path: str, value: Any, base: Path | None = None
+) -> dict[str, Any]:
     """A copy of a scenario mapping with `value` at the dotted `path`; PathError when no such key exists.
 
-    `base` is the folder of the scenario file, for paths that reach into a provider file. The value itself is checked when the
-    mapping is loaded.
-    """
+    `base` is the folder of the scenario file, for paths that reach into a provider file. The value itself is
+    checked when the mapping is loaded."""
     source = Source("scenario", copy.deepcopy(dict(mapping)))
     assign(source, base or Path(), path, value, set())
     data: dict[str, Any] = source.data

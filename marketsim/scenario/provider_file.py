@@ -26,7 +26,11 @@ MIB = 2**20
 
 
 def _attribute_pair(value: object) -> str:
-    if not isinstance(value, str) or "=" not in value or not all(part.strip() for part in value.split("=", 1)):
+    if (
+        not isinstance(value, str)
+        or "=" not in value
+        or not all(part.strip() for part in value.split("=", 1))
+    ):
         raise ValueError(f"{shown(value)} is not an attribute, write key=value such as gpu-type=nvidia-a100")
     key, _, wanted = value.partition("=")
     return f"{key.strip()}={wanted.strip()}"

@@ -17,7 +17,11 @@ KINDS: dict[str, type[BaseModel]] = {"scenario": Scenario, "provider": ProviderF
 def json_schema(kind: str) -> dict[str, Any]:
     """The JSON Schema (2020-12) of one kind of `KINDS`."""
     schema = KINDS[kind].model_json_schema(by_alias=True)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": f"marketsim {kind} file"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": f"marketsim {kind} file",
+    }
 
 
 def schema_text(schema: dict[str, Any]) -> str:

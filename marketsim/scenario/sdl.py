@@ -1,12 +1,12 @@
 """Reads an SDL manifest and turns it into the groups of resource units that a deployment message carries.
 
-Rules: protocol.md §6. Groups are the placements in the order of their names; inside one, services that share a compute profile are one
-resource unit with their counts added. Amounts are per block and replica.
-"""
+Rules: protocol.md §6. Groups are the placements in the order of their names; inside one, services that share
+a compute profile are one resource unit with their counts added. Amounts are per block and replica."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
@@ -39,7 +39,9 @@ def _amount(value: object) -> int:
     if not isinstance(value, str):
         raise ValueError(f"{shown(value)} is not an amount, write a number such as 10 or 0.25")
     if not value.strip().replace("_", "").replace(".", "").lstrip("+-").isdigit():
-        raise ValueError(f"{shown(value)} is not an amount, write a number such as 10 or 0.25; the unit stands in denom")
+        raise ValueError(
+            f"{shown(value)} is not an amount, write a number such as 10 or 0.25; the unit stands in denom"
+        )
     atto = parse_money(value.strip() + "uve")
     if atto == 0:
         raise ValueError("the amount is 0, an SDL needs a price above 0 because no bid can match 0")
@@ -49,7 +51,12 @@ def _amount(value: object) -> int:
 
 
 Amount = Annotated[
-    int, Reading(_amount, {"anyOf": [{"type": "number"}, {"type": "string", "pattern": "^[0-9.]+$"}]}, format_decimal_atto)
+    int,
+    Reading(
+        _amount,
+        {"anyOf": [{"type": "number"}, {"type": "string", "pattern": "^[0-9.]+$"}]},
+        format_decimal_atto,
+    ),
 ]
 
 
@@ -77,7 +84,9 @@ class Volume(Frozen):
         if value is None or "persistent" not in info.data:
             return value
         if value not in STORAGE_CLASSES:
-            raise ValueError(f"{shown(value)} is not a storage class, classes are {', '.join(STORAGE_CLASSES)}")
+            raise ValueError(
+                f"{shown(value)} is not a storage class, classes are {', '.join(STORAGE_CLASSES)}"
+            )
         if not info.data["persistent"] and value != "ram":
             raise ValueError(f"class {shown(value)} on a volume that is not persistent, set persistent: true")
         if info.data["persistent"] and value == "ram":
@@ -124,14 +133,14 @@ class CpuRequest(Frozen):
     """CPU of one replica."""
 
     units: Cores
-    attributes: dict[Text, Text] = {}
+    attributes: dict[Text, Text] = Field(default_factory=dict)
 
 
 class MemoryRequest(Frozen):
     """Memory of one replica."""
 
     size: Size
-    attributes: dict[Text, Text] = {}
+    attributes: dict[Text, Text] = Field(default_factory=dict)
 
 
 class GpuRequest(Frozen):
@@ -144,9 +153,13 @@ class GpuRequest(Frozen):
     @classmethod
     def _vendor_named(cls, value: GpuAttributes | None, info: ValidationInfo) -> GpuAttributes | None:
         if info.data.get("units", 0) > 0 and value is None:
-            raise ValueError("GPUs without attributes, name a vendor such as `vendor: {nvidia: [{model: a100}]}`")
+            raise ValueError(
+                "GPUs without attributes, name a vendor such as `vendor: {nvidia: [{model: a100}]}`"
+            )
         if info.data.get("units") == 0 and value is not None:
-            raise ValueError("GPU attributes with 0 units, ask for at least 1 unit or leave the attributes out")
+            raise ValueError(
+                "GPU attributes with 0 units, ask for at least 1 unit or leave the attributes out"
+            )
         return value
 
 
@@ -191,7 +204,9 @@ class Price(Frozen):
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in _DENOMS:
-            raise ValueError(f"denom {shown(value)} is unknown, accepted are {', '.join(_DENOMS)} (all read as micro-units)")
+            raise ValueError(
+                f"denom {shown(value)} is unknown, accepted are {', '.join(_DENOMS)} (all micro-units)"
+            )
         return value
 
 
@@ -210,7 +225,7 @@ class SignedBy(Frozen):
 class Placement(Frozen):
     """Where and at which prices profiles may run."""
 
-    attributes: dict[Text, Text] = {}
+    attributes: dict[Text, Text] = Field(default_factory=dict)
     signed_by: SignedBy = Field(default=SignedBy(), alias="signedBy")
     pricing: dict[Text, Price]
 
@@ -281,7 +296,7 @@ def _version(value: object) -> str:
     text = plain_decimal(value) if isinstance(value, Decimal) else str(value)
     text = "2.0" if text == "2" else text
     if text not in ("2.0", "2.1"):
-        raise ValueError(f"{shown(value)} is not a known SDL version, write \"2.0\" or \"2.1\"")
+        raise ValueError(f'{shown(value)} is not a known SDL version, write "2.0" or "2.1"')
     return text
 
 
@@ -298,12 +313,13 @@ class Endpoints(NamedTuple):
         return self.shared + self.random_port + self.leased_ip
 
 
-class ResourceUnit(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ResourceUnit:
     """One line of a group: `count` replicas of the same resources.
 
-    `price` atto-uve per block and replica; `cpu` millicores; `memory` bytes; `volumes` as in the SDL; `gpu_attributes` are keys such as
-    `vendor/nvidia/model/a100` = "true"; `gpu_types` the same as `nvidia-a100` (rules.md §6).
-    """
+    `price` atto-uve per block and replica; `cpu` millicores; `memory` bytes; `volumes` as in the SDL;
+    `gpu_attributes` are keys such as `vendor/nvidia/model/a100` = "true"; `gpu_types` the same as
+    `nvidia-a100` (rules.md §6)."""
 
     profile: str
     price: int
@@ -322,7 +338,8 @@ class ResourceUnit(NamedTuple):
         return sum(volume.size for volume in self.volumes)
 
 
-class Group(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Group:
     """One placement: what becomes one order."""
 
     name: str
@@ -358,7 +375,8 @@ class Group(NamedTuple):
 
     @property
     def requested(self) -> dict[str, set[str]]:
-        """Every attribute the order asks for, by key, with the values that would do; GPUs also as `gpu-type`."""
+        """Every attribute the order asks for, by key, with the values that would do; GPUs also as
+        `gpu-type`."""
         wanted: dict[str, set[str]] = {key: {value} for key, value in self.attributes.items()}
         for unit in self.resources:
             for key, value in unit.gpu_attributes.items():
@@ -392,13 +410,26 @@ class Sdl(Frozen):
                 if profiles is None:
                     continue
                 if placement not in profiles.placement:
-                    wrong.append(f"{service} names the unknown placement {shown(placement)}, placements are {_names(profiles.placement)}")
+                    wrong.append(
+                        f"{service} names the unknown placement {shown(placement)}, "
+                        f"placements are {_names(profiles.placement)}"
+                    )
                     continue
                 if deployed.profile not in profiles.compute:
-                    wrong.append(f"{service} names the unknown compute profile {shown(deployed.profile)}, profiles are {_names(profiles.compute)}")
+                    wrong.append(
+                        f"{service} names the unknown compute profile {shown(deployed.profile)}, "
+                        f"profiles are {_names(profiles.compute)}"
+                    )
                 elif deployed.profile not in profiles.placement[placement].pricing:
-                    wrong.append(f"{service}: placement {shown(placement)} has no price for profile {shown(deployed.profile)}, add it under pricing")
-        denoms = {price.denom for place in (profiles.placement.values() if profiles else ()) for price in place.pricing.values()}
+                    wrong.append(
+                        f"{service}: placement {shown(placement)} has no price for profile "
+                        f"{shown(deployed.profile)}, add it under pricing"
+                    )
+        denoms = {
+            price.denom
+            for place in (profiles.placement.values() if profiles else ())
+            for price in place.pricing.values()
+        }
         if len(denoms) > 1:
             wrong.append(f"prices are in {' and '.join(sorted(denoms))}, use one denom")
         if wrong:
@@ -408,16 +439,26 @@ class Sdl(Frozen):
     def groups(self) -> tuple[Group, ...]:
         """The groups of the deployment, placements in the order of their names."""
         found = []
-        for name in sorted({placement for placements in self.deployment.values() for placement in placements}):
+        for name in sorted(
+            {placement for placements in self.deployment.values() for placement in placements}
+        ):
             placement = self.profiles.placement[name]
-            merged: dict[str, list[Any]] = {}
+            merged: dict[str, list[Any]] = Field(default_factory=dict)
             for service in sorted(self.deployment):
                 if (deployed := self.deployment[service].get(name)) is not None:
                     entry = merged.setdefault(deployed.profile, [0, (0, 0, 0)])
                     entry[0] += deployed.count
-                    entry[1] = tuple(a + b for a, b in zip(entry[1], _endpoints(self.services.get(service)), strict=True))
+                    entry[1] = tuple(
+                        a + b for a, b in zip(entry[1], _endpoints(self.services.get(service)), strict=True)
+                    )
             units = tuple(
-                _unit(profile, self.profiles.compute[profile].resources, placement.pricing[profile].amount, count, Endpoints(*ends))
+                _unit(
+                    profile,
+                    self.profiles.compute[profile].resources,
+                    placement.pricing[profile].amount,
+                    count,
+                    Endpoints(*ends),
+                )
                 for profile, (count, ends) in merged.items()
             )
             signed = placement.signed_by
@@ -442,7 +483,7 @@ def _endpoints(service: Service | None) -> Endpoints:
 
 
 def _unit(profile: str, resources: Resources, price: int, count: int, endpoints: Endpoints) -> ResourceUnit:
-    attributes: dict[str, str] = {}
+    attributes: dict[str, str] = Field(default_factory=dict)
     types: list[str] = []
     gpu = resources.gpu or GpuRequest()
     for vendor, models in (gpu.attributes.vendor if gpu.attributes else {}).items():
@@ -452,6 +493,14 @@ def _unit(profile: str, resources: Resources, price: int, count: int, endpoints:
         if not models:
             attributes[f"vendor/{vendor}/model/*"] = "true"
     return ResourceUnit(
-        profile, price, count, resources.cpu.units, resources.memory.size, resources.storage, gpu.units, attributes,
-        tuple(dict.fromkeys(types)), endpoints,
+        profile,
+        price,
+        count,
+        resources.cpu.units,
+        resources.memory.size,
+        resources.storage,
+        gpu.units,
+        attributes,
+        tuple(dict.fromkeys(types)),
+        endpoints,
     )

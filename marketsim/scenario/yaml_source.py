@@ -1,8 +1,8 @@
 """Reads one YAML file into plain data that knows where each of its values stands.
 
-Hostile or broken files end in bounded time and memory: the size of the file, its depth and what its aliases expand to are limited
-before anything is built. Numbers with a decimal point become `Decimal`, so that no digit is lost; dates stay text.
-"""
+Hostile or broken files end in bounded time and memory: the size of the file, its depth and what its aliases
+expand to are limited before anything is built. Numbers with a decimal point become `Decimal`, so that no
+digit is lost; dates stay text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, DocumentStartEvent, NodeEvent
+from ruamel.yaml.events import (
+    AliasEvent,
+    CollectionEndEvent,
+    CollectionStartEvent,
+    DocumentStartEvent,
+    NodeEvent,
+)
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from marketsim.errors import InputError
@@ -95,17 +101,22 @@ def read_bytes(path: Path, shown_as: str) -> bytes:
     except IsADirectoryError:
         raise InputError(f"{shown_as}: is a folder, give the path of a YAML file") from None
     except PermissionError:
-        raise InputError(f"{shown_as}: cannot be read (permission denied), give a file that you may read") from None
+        raise InputError(
+            f"{shown_as}: cannot be read (permission denied), give a file that you may read"
+        ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{shown_as}: cannot be read ({reason}), give the path of a YAML file") from None
     if len(content) > BYTES_MAX:
-        raise InputError(f"{shown_as}: is larger than {BYTES_MAX // 2**20} MiB, no file of marketsim needs to be")
+        raise InputError(
+            f"{shown_as}: is larger than {BYTES_MAX // 2**20} MiB, no file of marketsim needs to be"
+        )
     return content
 
 
 def read_source(path: Path, shown_as: str | None = None) -> Source:
-    """The YAML file at `path`; `shown_as` is its name in errors. InputError when it is no usable YAML mapping."""
+    """The YAML file at `path`; `shown_as` is its name in errors. InputError when it is no usable YAML
+    mapping."""
     name = str(path) if shown_as is None else shown_as
     content = read_bytes(path, name)
     try:
@@ -116,7 +127,8 @@ def read_source(path: Path, shown_as: str | None = None) -> Source:
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - (content.rfind(b"\n", 0, error.start) + 1) + 1
         raise InputError(
-            f"{name}:{line}:{column}: byte 0x{content[error.start]:02x} is not UTF-8, save the file as UTF-8 text"
+            f"{name}:{line}:{column}: byte 0x{content[error.start]:02x} is not UTF-8, "
+            "save the file as UTF-8 text"
         ) from None
     if "\0" in text:
         raise InputError(f"{name}: is a binary file, expected YAML text")
@@ -160,7 +172,11 @@ def _composed(text: str, name: str, *, option: bool = False) -> Node | None:
         raise InputError(f"{where}: not valid YAML ({problem}), expected a YAML mapping") from None
     except (YAMLError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split()) or type(error).__name__
-        hint = "is not text" if "special characters are not allowed" in problem else f"not valid YAML ({problem[:120]})"
+        hint = (
+            "is not text"
+            if "special characters are not allowed" in problem
+            else f"not valid YAML ({problem[:120]})"
+        )
         raise InputError(f"{name}: {hint}, expected YAML text") from None
 
 
@@ -171,20 +187,27 @@ def _check_events(events: Iterator[Any], name: str) -> None:
     anchors: list[str | None] = [None]
     documents = 0
     for event in events:
-        where = f"{name}:{event.start_mark.line + 1}:{event.start_mark.column + 1}" if event.start_mark else name
+        where = (
+            f"{name}:{event.start_mark.line + 1}:{event.start_mark.column + 1}" if event.start_mark else name
+        )
         if isinstance(event, DocumentStartEvent):
             documents += 1
             if documents > 1:
                 raise InputError(f"{where}: a second document begins here, expected one document a file")
         elif isinstance(event, AliasEvent):
             if event.anchor not in sizes:
-                raise InputError(f"{where}: alias '*{event.anchor}' names no finished anchor, define '&{event.anchor}' above")
+                raise InputError(
+                    f"{where}: alias '*{event.anchor}' names no finished anchor, "
+                    f"define '&{event.anchor}' above"
+                )
             counts[-1] += sizes[event.anchor]
         elif isinstance(event, CollectionStartEvent):
             counts.append(1)
             anchors.append(event.anchor)
             if len(counts) > DEPTH_MAX + 1:
-                raise InputError(f"{where}: nested deeper than {DEPTH_MAX} levels, no file of marketsim needs to be")
+                raise InputError(
+                    f"{where}: nested deeper than {DEPTH_MAX} levels, no file of marketsim needs to be"
+                )
         elif isinstance(event, CollectionEndEvent):
             size, anchor = counts.pop(), anchors.pop()
             if anchor is not None:
@@ -195,7 +218,9 @@ def _check_events(events: Iterator[Any], name: str) -> None:
             if event.anchor is not None:
                 sizes[event.anchor] = 1
         if counts[-1] > NODES_MAX or sum(counts) > NODES_MAX:
-            raise InputError(f"{where}: aliases and values expand to more than {NODES_MAX:,} values, write a smaller file")
+            raise InputError(
+                f"{where}: aliases and values expand to more than {NODES_MAX:,} values, write a smaller file"
+            )
 
 
 def _mark(node: Node, name: str) -> Place:
@@ -219,7 +244,9 @@ def _plain(node: Node, path: KeyPath, source: Source) -> Any:
             if all(isinstance(part, MappingNode) for part in parts):
                 merged += parts
             else:
-                source.problems.append(Problem(path, "'<<' merges a value, it can merge mappings only", key_place))
+                source.problems.append(
+                    Problem(path, "'<<' merges a value, it can merge mappings only", key_place)
+                )
             continue
         if not isinstance(key_node, ScalarNode):
             source.problems.append(Problem(path, "a key is a list or a mapping, keys are words", key_place))
@@ -255,7 +282,9 @@ def _scalar(node: ScalarNode, path: KeyPath, place: Place, source: Source) -> An
     if tag == _TAG + "int":
         digits = text.replace("_", "")
         if len(digits) > 400:
-            source.problems.append(Problem(path, "is a number with hundreds of digits, write a smaller one", place))
+            source.problems.append(
+                Problem(path, "is a number with hundreds of digits, write a smaller one", place)
+            )
             return 0
         sign = -1 if digits.startswith("-") else 1
         digits = digits.lstrip("+-")
@@ -267,7 +296,9 @@ def _scalar(node: ScalarNode, path: KeyPath, place: Place, source: Source) -> An
             source.problems.append(Problem(path, f"'{text}' is not a finite number, write a number", place))
             return 0
         if len(digits) > 400 or abs(int("0" + digits.partition("e")[2].lstrip("+-"))) > 300:
-            source.problems.append(Problem(path, "is a number with hundreds of digits, write a smaller one", place))
+            source.problems.append(
+                Problem(path, "is a number with hundreds of digits, write a smaller one", place)
+            )
             return 0
         return Decimal(digits)
     if tag in (_TAG + "str", _TAG + "timestamp", _TAG + "merge", _TAG + "value"):
