@@ -157,8 +157,8 @@ def check_filters(
         )
     else:
         relation = "within" if bid <= price_ceiling else "above"
-        most = words.get("ceiling", price_ceiling)
-        detail = f"bid {words.get('bid', bid)} is {relation} the ceiling {most} uve/block"
+        allowed = words.get("ceiling", str(price_ceiling))
+        detail = f"bid {words.get('bid', bid)} is {relation} the ceiling {allowed} uve/block"
         found.append(FilterResult("price_ceiling", bid <= price_ceiling, "price_too_high", detail))
     return found
 

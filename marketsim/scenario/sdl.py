@@ -443,7 +443,7 @@ class Sdl(Frozen):
             {placement for placements in self.deployment.values() for placement in placements}
         ):
             placement = self.profiles.placement[name]
-            merged: dict[str, list[Any]] = Field(default_factory=dict)
+            merged: dict[str, list[Any]] = {}
             for service in sorted(self.deployment):
                 if (deployed := self.deployment[service].get(name)) is not None:
                     entry = merged.setdefault(deployed.profile, [0, (0, 0, 0)])
@@ -483,7 +483,7 @@ def _endpoints(service: Service | None) -> Endpoints:
 
 
 def _unit(profile: str, resources: Resources, price: int, count: int, endpoints: Endpoints) -> ResourceUnit:
-    attributes: dict[str, str] = Field(default_factory=dict)
+    attributes: dict[str, str] = {}
     types: list[str] = []
     gpu = resources.gpu or GpuRequest()
     for vendor, models in (gpu.attributes.vendor if gpu.attributes else {}).items():
