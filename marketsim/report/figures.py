@@ -1,0 +1,365 @@
+"""Draws the figures of a run from its record as PNG files, the same bytes for the same record."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from marketsim.metrics.amounts import floats
+from marketsim.metrics.calibration import calibration_targets
+from marketsim.recording.record import RESOURCES, Column, Record
+from marketsim.report.content import MONTHLY_BLOCKS
+from marketsim.report.phrases import ENDED_TEXT, UVE_IN_VE, count, unit_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, GRID, SHADE = "#333333", "#dddddd", "#f0f0f0"
+COLOURS: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a5195", "#999999")
+"""Okabe and Ito's palette, which colour-blind readers tell apart."""
+
+BINS_MAX: Final = 56
+"""Points of a curve over time; fewer when there are too few orders for that many."""
+
+ORDERS_A_POINT: Final = 25
+
+_BACKGROUND: Final = {"all tenants": 0, "95 % interval": 2, "target": 3, "warm-up": 4}
+
+_STYLE: Final[Mapping[str, Any]] = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.5,
+    "axes.titlesize": 11.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 12,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "figure.dpi": 150,
+    "savefig.dpi": 150,
+    "path.simplify": True,
+}
+
+
+def draw_figures(record: Record, summary: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return PNG images by file name without ending; what was not recorded is not drawn.
+
+    Figures: revenue_per_day, fill_rate, utilization, winning_prices, close_reasons.
+    """
+    import matplotlib as mpl
+
+    plots: dict[str, Callable[[Record, Mapping[str, Any], Figure], bool]] = {
+        "revenue_per_day": _revenue_per_day,
+        "fill_rate": _fill_rate,
+        "utilization": _utilization,
+        "winning_prices": _winning_prices,
+        "close_reasons": _close_reasons,
+    }
+    images = {}
+    with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE, "backend": "agg"}):
+        for name, plot in plots.items():
+            image = _image(plot, record, summary)
+            if image is not None:
+                images[name] = image
+    return images
+
+
+def _image(
+    plot: Callable[[Record, Mapping[str, Any], Figure], bool], record: Record, summary: Mapping[str, Any]
+) -> bytes | None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    # No pyplot: it costs a second to import and keeps every figure it makes.
+    figure = Figure(figsize=(7.6, 4.1), layout="constrained")
+    FigureCanvasAgg(figure)
+    if not plot(record, summary, figure):
+        return None
+    out = io.BytesIO()
+    figure.savefig(out, format="png", metadata={"Software": None})
+    return out.getvalue()
+
+
+def _revenue_per_day(record: Record, summary: Mapping[str, Any], figure: Figure) -> bool:
+    days = record.providers["revenue_days"]
+    by_cohort = np.zeros((len(record.provider_cohorts), days.shape[1]))
+    np.add.at(by_cohort, record.providers["cohort"], days)
+    unit = unit_of(by_cohort.sum(axis=0))
+    by_cohort /= UVE_IN_VE if unit == "VE" else 1
+    axes = figure.add_subplot()
+    x = np.arange(days.shape[1]) + 0.5
+    base = np.zeros(days.shape[1])
+    for row, name in enumerate(record.provider_cohorts):
+        colour = COLOURS[row % len(COLOURS)]
+        axes.bar(x, by_cohort[row], 0.78, base, label=name, color=colour, edgecolor="white", linewidth=0.5)
+        base += by_cohort[row]
+    _days_axis(axes, record, "Simulated day")
+    if days.shape[1] <= 21:
+        axes.set_xticks(x, [str(day + 1) for day in range(days.shape[1])])
+        axes.tick_params(axis="x", length=0)
+    _thousands(axes)
+    axes.set_ylabel(f"Net revenue, {unit} a day")
+    axes.set_ylim(0, max(base.max(initial=0) * 1.08, 1e-9))
+    axes.set_title("Revenue per day by provider cohort")
+    _legend(axes, min(4, max(1, len(record.provider_cohorts))))
+    return True
+
+
+def _fill_rate(record: Record, summary: Mapping[str, Any], figure: Figure) -> bool:
+    if record.meta["record"] == "summary":
+        return False
+    orders = record.orders
+    counted = (orders["relisted"] == 0) & (orders["decided"] == 1)
+    total = int(counted.sum())
+    if not total:
+        return False
+    edges = _time_bins(record, total)
+    middle = (edges[:-1] + edges[1:]) / 2 / record.day_blocks
+    axes = figure.add_subplot()
+    leased = orders["lease"] >= 0
+    rate, low, high = _rates(orders["created_at"][counted], leased[counted], edges)
+    targets = calibration_targets(summary, record.meta["scenario"].get("calibration"))
+    for target in targets:
+        if target.name == "fill_rate":
+            axes.axhspan(
+                100 * target.low,
+                min(100, 100 * target.high),
+                color="#009e73",
+                alpha=0.09,
+                lw=0,
+                label="target",
+            )
+    axes.fill_between(middle, low, high, color=INK, alpha=0.15, lw=0, label="95 % interval")
+    cohort = record.tenants["cohort"][orders["tenant"]]
+    cohorts = record.tenant_cohorts if 1 < len(record.tenant_cohorts) <= len(COLOURS) else []
+    for row, name in enumerate(cohorts):
+        mine = counted & (cohort == row)
+        if mine.sum() >= 2 * ORDERS_A_POINT:
+            own = _time_bins(record, int(mine.sum()) // 3)
+            part, _, _ = _rates(orders["created_at"][mine], leased[mine], own)
+            axes.plot(
+                (own[:-1] + own[1:]) / 2 / record.day_blocks,
+                part,
+                lw=1.1,
+                color=COLOURS[row],
+                alpha=0.9,
+                label=name,
+            )
+    axes.plot(middle, rate, color=INK, lw=2, label="all tenants", marker="o", ms=2.5)
+    _days_axis(axes, record, "Day on which the order was created")
+    lowest = np.nanmin(low) if np.isfinite(low).any() else 0
+    axes.set_ylim(0 if lowest < 50 else 50, 101)
+    axes.set_ylabel("Orders leased, % of orders created")
+    axes.set_title("Fill rate over time by tenant cohort" if cohorts else "Fill rate over time")
+    _legend(axes, 4)
+    return True
+
+
+def _utilization(record: Record, summary: Mapping[str, Any], figure: Figure) -> bool:
+    series, providers = record.timeseries, record.providers
+    axes = figure.add_subplot()
+    x = series["height"] / record.day_blocks
+    peak = 0.0
+    for row, name in enumerate(RESOURCES):
+        capacity = float(providers[name].astype(float).sum())
+        if capacity:
+            label = {"cpu": "CPU", "gpu": "GPU"}.get(name, name)
+            mean = summary["utilization"][name]
+            text = label if mean is None else f"{label} (mean {100 * mean:.0f} %)"
+            leased = 100 * series[name] / capacity
+            peak = max(peak, float(leased.max(initial=0)))
+            axes.plot(x, leased, color=COLOURS[row], lw=1.6, label=text)
+    _days_axis(axes, record, "Simulated days")
+    # Over-committed providers lease more than they have.
+    axes.set_ylim(0, max(101.0, 1.04 * peak))
+    axes.set_ylabel("Leased, % of capacity")
+    axes.set_title("Utilization of all providers")
+    _legend(axes, 4)
+    return True
+
+
+def _winning_prices(record: Record, summary: Mapping[str, Any], figure: Figure) -> bool:
+    leases = record.leases
+    chosen = leases["created_at"] > record.warm_up_blocks
+    prices = floats(leases, "price")[chosen]
+    if not len(prices) or prices.max() <= 0:
+        return False
+    monthly = int((record.meta["scenario"].get("report") or {}).get("monthly_blocks") or MONTHLY_BLOCKS)
+    scale = monthly / UVE_IN_VE
+    cohort = record.providers["cohort"][leases["provider"]][chosen]
+    axes = figure.add_subplot()
+    wide = prices.max() / max(prices.min(), 1e-18) > 20
+    edges = _price_edges(prices, wide)
+    parts = [prices[cohort == row] for row in range(len(record.provider_cohorts))]
+    axes.hist(
+        parts,
+        bins=list(edges),
+        stacked=True,
+        color=[COLOURS[row % len(COLOURS)] for row in range(len(parts))],
+        label=record.provider_cohorts,
+        edgecolor="white",
+        linewidth=0.4,
+    )
+    if wide:
+        axes.set_xscale("log")
+    top = axes.get_ylim()[1]
+    axes.set_ylim(0, top * 1.12)
+    for name, key in (("10 %", "p10"), ("median", "p50"), ("90 %", "p90")):
+        value = summary["price"][f"{key}_uve"]
+        if value:
+            axes.axvline(value, color=INK, lw=1.1, ls=(0, (4, 3)))
+            axes.annotate(name, (value, top * 1.1), (3, 0), "data", "offset points", fontsize=8.5, va="top")
+    axes.grid(axis="y")
+    _thousands(axes)
+    axes.set_xlabel("Price of the lease, uve a block" + (" (logarithmic)" if wide else ""))
+    axes.set_ylabel("Leases")
+    month = axes.secondary_xaxis(
+        "top", functions=(partial(np.multiply, scale), partial(np.multiply, 1 / scale))
+    )
+    month.set_xlabel("VE a month", fontsize=9)
+    month.tick_params(labelsize=8.5)
+    axes.set_title(f"Winning prices of {count(len(prices))} leases by provider cohort")
+    _plain_ticks(axes, month, wide)
+    _legend(axes, 4)
+    return True
+
+
+def _close_reasons(record: Record, summary: Mapping[str, Any], figure: Figure) -> bool:
+    counts = summary["leases"]["close_reasons"]
+    closed = sum(counts.values())
+    if not closed:
+        return False
+    axes = figure.add_subplot()
+    names = list(counts)
+    y = np.arange(len(names))[::-1]
+    shares = np.array([100 * counts[name] / closed for name in names])
+    axes.barh(y, shares, 0.58, color="#7db8dc")
+    targets = {
+        target.name: target
+        for target in calibration_targets(summary, record.meta["scenario"].get("calibration"))
+    }
+    reach = shares.copy()
+    labelled = False
+    for row, name in enumerate(names):
+        target = targets.get(f"close_reasons.{name}")
+        if target is not None and target.aim is not None:
+            low, high = max(0.0, 100 * target.low), 100 * target.high
+            aim = 100 * target.aim
+            axes.errorbar(
+                [aim],
+                [y[row]],
+                xerr=[[aim - low], [high - aim]],
+                fmt="D",
+                color=INK,
+                ms=4,
+                capsize=4,
+                lw=1.2,
+                label=None if labelled else "target and tolerance",
+            )
+            labelled = True
+            reach[row] = max(reach[row], high)
+    for row, name in enumerate(names):
+        text = f"{shares[row]:.1f} %  ({count(counts[name])})"
+        axes.annotate(text, (reach[row], y[row]), (6, 0), "data", "offset points", va="center")
+    axes.set_yticks(y, [ENDED_TEXT[name] for name in names])
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(0, min(125.0, max(20.0, reach.max() * 1.25)))
+    axes.grid(axis="x")
+    axes.set_xlabel("Closed leases, %")
+    axes.set_title(f"Why {count(closed)} leases ended")
+    if labelled:
+        _legend(axes, 1)
+    return True
+
+
+def _time_bins(record: Record, orders: int) -> Column:
+    """Edges of equal spans of whole hours that divide a day (or whole days), with enough orders each, in
+    blocks."""
+    hour = max(1, record.day_blocks // 24)
+    hours = record.blocks / hour
+    wanted = min(BINS_MAX, max(1, orders // ORDERS_A_POINT))
+    for width in (1, 2, 3, 4, 6, 8, 12, 24, 48, 96, 168, 336, 720):
+        if hours / width <= wanted:
+            break
+    edges = np.arange(0, record.blocks + 1, width * hour, dtype=float)
+    if len(edges) < 2:
+        return np.array([0.0, float(record.blocks)])
+    return edges
+
+
+def _rates(created: Column, leased: Column, edges: Column) -> tuple[Column, Column, Column]:
+    """Fill rate in % of each span with Wilson's 95 % interval; NaN where no order was created."""
+    made, _ = np.histogram(created, edges)
+    got, _ = np.histogram(created[leased], edges)
+    z = 1.959964
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = got / made
+        centre = (share + z * z / (2 * made)) / (1 + z * z / made)
+        half = z * np.sqrt(share * (1 - share) / made + z * z / (4 * made * made)) / (1 + z * z / made)
+    return 100 * share, 100 * (centre - half), 100 * (centre + half)
+
+
+def _price_edges(prices: Column, wide: bool) -> Column:
+    low, high = float(prices.min()), float(prices.max())
+    if high <= low:
+        return np.array([low * 0.95, low * 1.05])
+    bins = int(np.clip(2 * len(prices) ** (1 / 3), 8, 48))
+    return np.geomspace(low, high * 1.000001, bins + 1) if wide else np.linspace(low, high, bins + 1)
+
+
+def _days_axis(axes: Axes, record: Record, label: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    days = record.blocks / record.day_blocks
+    axes.set_xlim(0, max(days, 1e-9))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=days >= 3, nbins=10))
+    axes.set_xlabel(label)
+    axes.grid(axis="y")
+    if record.warm_up_blocks:
+        axes.axvspan(
+            0, record.warm_up_blocks / record.day_blocks, color=SHADE, zorder=0, lw=0, label="warm-up"
+        )
+
+
+def _thousands(axes: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter
+
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
+
+
+def _plain_ticks(axes: Axes, month: Any, wide: bool) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    plain = FuncFormatter(lambda value, _: f"{value:,.6g}" if value >= 1e-4 else f"{value:.0e}")
+    for axis in (axes.xaxis, month.xaxis):
+        axis.set_major_formatter(plain)
+        if wide:
+            axis.set_minor_formatter(NullFormatter())
+
+
+def _legend(axes: Axes, columns: int) -> None:
+    """A legend under the figure, where it hides nothing."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        # The line that matters first, what explains the background last.
+        ranked = sorted(zip(labels, handles, strict=True), key=lambda pair: _BACKGROUND.get(pair[0], 1))
+        axes.figure.legend(
+            [handle for _, handle in ranked],
+            [label for label, _ in ranked],
+            loc="outside lower center",
+            ncols=min(max(columns, 4), len(ranked)),
+        )
