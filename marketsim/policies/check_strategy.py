@@ -255,7 +255,7 @@ def _leaves_alone(strategy: Any, asked: Sequence[PriceRequest], answers: Sequenc
 
 def _global_generators() -> tuple[object, ...]:
     name, key, position, *gauss = np.random.get_state()
-    return random.getstate(), name, key.tobytes(), position, *gauss
+    return random.getstate(), name, np.asarray(key).tobytes(), position, *gauss
 
 
 def _pickles(strategy: Any, asked: Sequence[PriceRequest], answers: Sequence[Answer]) -> Iterator[str]:

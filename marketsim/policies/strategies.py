@@ -175,12 +175,15 @@ class UnitPrices:
     storage_mb: int
     gpu: int
 
-    def base_cost(self, request: PriceRequest) -> Fraction:
-        """Resources times unit prices over all counts, exact, in units of 10^-18 uve per block."""
+    def base_cost(self, request: PriceRequest) -> int:
+        """Resources times unit prices over all counts, exact, in units of 10^-18 uve per block.
+
+        Memory and storage count in started MiB of the whole order, as in the compiled engine.
+        """
         return (
-            Fraction(request.total_cpu() * self.cpu_millicores)
-            + Fraction(request.total_memory() * self.memory_mb, MIB)
-            + Fraction(request.total_storage() * self.storage_mb, MIB)
+            request.total_cpu() * self.cpu_millicores
+            + -(-request.total_memory() // MIB) * self.memory_mb
+            + -(-request.total_storage() // MIB) * self.storage_mb
             + request.total_gpu() * self.gpu
         )
 
@@ -198,9 +201,9 @@ class CostPlusMargin:
 
     def price(self, request: PriceRequest, /) -> Answer:
         """Base cost and margin."""
-        product = self.prices.base_cost(request) * (100 * ATTO + self.margin_percent) / (100 * ATTO)
+        product = self.prices.base_cost(request) * (100 * ATTO + self.margin_percent)
         rounded = truncate if self.floor else half_even
-        return within_ceiling(rounded(product.numerator, product.denominator), request)
+        return within_ceiling(rounded(product, 100 * ATTO), request)
 
 
 # ---------------------------------------------------------------------- Akash: scale and random range
