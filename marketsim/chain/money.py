@@ -68,6 +68,18 @@ def subtract(a_whole: int, a_atto: int, b_whole: int, b_atto: int) -> tuple[int,
 
 
 @compiled
+def add_to(row: Column, column: int, whole: int, atto: int) -> None:
+    """Add an amount to the pair in columns `column` and `column + 1` of a row."""
+    row[column], row[column + 1] = add(row[column], row[column + 1], whole, atto)
+
+
+@compiled
+def subtract_from(row: Column, column: int, whole: int, atto: int) -> None:
+    """Take an amount from the pair in columns `column` and `column + 1` of a row."""
+    row[column], row[column + 1] = subtract(row[column], row[column + 1], whole, atto)
+
+
+@compiled
 def is_less(a_whole: int, a_atto: int, b_whole: int, b_atto: int) -> bool:
     """Return whether a < b."""
     return a_whole < b_whole or (a_whole == b_whole and a_atto < b_atto)
