@@ -199,7 +199,7 @@ def create_deployment(
         return Status.InvalidReclamation
     if not are_names_unique(s, first_draft, drafts):
         return Status.InvalidGroups
-    status = can_collect(s, Scope.DEPLOYMENT, owner, deposit, sources)
+    status = can_collect(s, owner, Scope.DEPLOYMENT, deposit, sources)
     if status != Status.Ok:
         return status
     deployment = s.globals[G.DEPLOYMENTS]

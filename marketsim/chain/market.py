@@ -165,7 +165,7 @@ def create_bid(
     if fit == LACKS_CAPABILITIES:
         return Status.CapabilitiesMismatch
     if deposit > 0:
-        status = can_collect(s, Scope.BID, wallet, deposit, sources)
+        status = can_collect(s, wallet, Scope.BID, deposit, sources)
         if status != Status.Ok:
             return status
     if s.globals[G.RULES] != Rules.AKASH:
@@ -272,7 +272,10 @@ def create_lease(s: State, h: int, bid: int) -> Status:
     account = s.deployments[s.orders[order, Order.DEPLOYMENT], Deployment.ACCOUNT]
     lease = s.globals[G.LEASES]
     write_lease(s, h, lease, bid, account)
+    short = s.accounts[account, Account.SHORT]
     status = payment_open(s, h, account, lease)
+    # A settlement of the cadence that was not looked at yet may have found the account short even where the lease is refused.
+    follow(s, h, account, short)
     if status != Status.Ok:
         return status
     s.globals[G.LEASES] = lease + 1
@@ -382,10 +385,8 @@ def withdraw(s: State, h: int, lease: int) -> Status:
     account = s.leases[lease, Lease.ACCOUNT]
     short = s.accounts[account, Account.SHORT]
     status = payment_withdraw(s, h, lease)
-    if status != Status.Ok:
-        return status
     follow(s, h, account, short)
-    return Status.Ok
+    return status
 
 
 @compiled
@@ -410,7 +411,7 @@ def account_deposit(s: State, h: int, scope: int, target: int, signer: int, amou
     """Anyone: add a deposit to the account of a deployment or of a bid (`scope` Scope, `target` its row)."""
     if amount <= 0:
         return Status.InvalidDeposit
-    status = can_collect(s, scope, signer, amount, sources)
+    status = can_collect(s, signer, scope, amount, sources)
     if status != Status.Ok:
         return status
     if target < 0:
@@ -421,9 +422,9 @@ def account_deposit(s: State, h: int, scope: int, target: int, signer: int, amou
     if s.accounts[account, Account.STATE] == AccountState.CLOSED:
         return Status.AccountClosed
     short = s.accounts[account, Account.SHORT]
-    deposit_into(s, h, account, signer, amount, sources)
+    status = deposit_into(s, h, account, signer, amount, sources)
     follow(s, h, account, short)
-    return Status.Ok
+    return status
 
 
 @compiled

@@ -1,0 +1,55 @@
+"""Settlements that nobody's message asks for: by cadence, when an account runs dry, at the end of grace, and by governance.
+
+Rule set seed (rules.md 1). Each does the escrow part and then lets the market follow: leases, bids, orders, groups, the deployment. Within a
+block: settle, end of grace, due. No rows are added but events: 4 an object ended and 8 a payment or deposit of the account.
+"""
+
+from __future__ import annotations
+
+from marketsim.chain.cascades import end_deployment, follow
+from marketsim.chain.columns import Account, AccountState, EventKind
+from marketsim.chain.compiled import compiled
+from marketsim.chain.escrow import settle_forced
+from marketsim.chain.events import emit
+from marketsim.chain.exact import due, fold, grace_end
+from marketsim.chain.state import State
+from marketsim.chain.status import Status
+
+
+@compiled
+def settle_cadence(s: State, h: int, account: int) -> None:
+    """Apply the settlements of the account's cadence up to h; the caller has run everything due below h."""
+    short = s.accounts[account, Account.SHORT]
+    fold(s, h, account)
+    follow(s, h, account, short)
+
+
+@compiled
+def settle_due(s: State, h: int, account: int) -> None:
+    """Settle an account at the height at which it may be unable to pay (Account.DUE_AT); its leases may run out of funds."""
+    short = s.accounts[account, Account.SHORT]
+    due(s, h, account)
+    follow(s, h, account, short)
+
+
+@compiled
+def end_of_grace(s: State, h: int, account: int) -> None:
+    """End the grace of an account at h (Account.GRACE_AT): everything of its deployment closes for lack of funds, the rest is refunded."""
+    if grace_end(s, h, account):
+        end_deployment(s, h, s.accounts[account, Account.TARGET], True)
+
+
+@compiled
+def settle_escrow(s: State, h: int, authority: int, account: int) -> Status:
+    """Governance: settle a deployment's account now and pay every payment."""
+    if authority != 1:
+        return Status.Unauthorized
+    if account < 0:
+        return Status.AccountNotFound
+    if s.accounts[account, Account.STATE] == AccountState.CLOSED:
+        return Status.AccountClosed
+    short = s.accounts[account, Account.SHORT]
+    emit(s, EventKind.FORCED_SETTLEMENT, account, 0, 0, 0, 0)
+    settle_forced(s, h, account)
+    follow(s, h, account, short)
+    return Status.Ok

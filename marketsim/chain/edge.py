@@ -1,0 +1,709 @@
+"""The chain as people and files address it: messages with names in, receipts and events with names out.
+
+Inside, everything is rows and numbers; here names meet rows. Messages have the form of the conformance vectors: a mapping with `op`, its
+arguments and amounts as decimal strings; what a built-in agent does in a simulated run never passes through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from marketsim.chain import deployment as deployments
+from marketsim.chain import due_work, market, metering, registry
+from marketsim.chain.columns import (
+    Account,
+    AccountState,
+    Charging,
+    Deployment,
+    Draft,
+    EscrowRule,
+    G,
+    Lease,
+    Offer,
+    Order,
+    OrderState,
+    Resource,
+    Rules,
+    Scope,
+    Usage,
+    Wallet,
+)
+from marketsim.chain.registry import PPM
+from marketsim.chain.requirements import Eligibility, requirements_of
+from marketsim.chain.rule_sets import rule_globals
+from marketsim.chain.state import State, make_state, with_room
+from marketsim.chain.status import Status
+
+Message = Mapping[str, Any]
+
+GOVERNANCE = "governance"
+"""The signer of what only governance may do; messages of that kind without a signer count as governance's."""
+
+PARAMS: Mapping[str, tuple[G, int]] = {
+    "order_max_bids": (G.ORDER_MAX_BIDS, 1),
+    "bid_min_deposit": (G.BID_MIN_DEPOSIT, 1),
+    "deployment_min_deposit": (G.DEPLOYMENT_MIN_DEPOSIT, 1),
+    "take_percent": (G.TAKE_PPM, PPM // 100),
+    "settle_every": (G.SETTLE_EVERY, 1),
+    "grace": (G.GRACE, 1),
+    "order_timeout": (G.ORDER_TIMEOUT, 1),
+    "usage_grace": (G.USAGE_GRACE, 1),
+    "window_min": (G.WINDOW_MIN_SECONDS, 1),
+    "window_max": (G.WINDOW_MAX_SECONDS, 1),
+}
+"""Parameters by name: their global, and how many of its units one unit of the message is."""
+
+CHARGING: Mapping[str, Charging] = {mode.name.lower(): mode for mode in Charging}
+
+_SOURCES = {"balance": 1, "grant": 2}
+_SCOPES = {"deployment": Scope.DEPLOYMENT, "bid": Scope.BID}
+_MODULES = ("escrow", "community", "collector")
+_COINS_MAX = 9_000_000_000_000_000_000
+_NUMBER_MAX = 1 << 60
+_DECIMALS = 18
+
+
+class MessageError(ValueError):
+    """A message that is no message: `key` names the culprit. A refusal by the chain is a Status, not this."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(f"{key}: {problem}")
+        self.key = key
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How one message was answered."""
+
+    height: int
+    op: str
+    status: Status
+
+    @property
+    def result(self) -> str:
+        """The answer as the vectors spell it: `ok`, `panic`, or the refusal's name."""
+        return result_of(self.status)
+
+
+_RESULTS = {int(status): status.name for status in Status} | {int(Status.Ok): "ok", int(Status.Panic): "panic"}
+
+
+def result_of(status: int) -> str:
+    """Return a status as the vectors spell it."""
+    return _RESULTS[int(status)]
+
+
+def parse_coins(text: Any, key: str) -> int:
+    """Return whole uve; what exceeds every supply stays larger than every supply."""
+    try:
+        value = int(text)
+    except (TypeError, ValueError):
+        raise MessageError(key, f"{text!r} is not a whole number of uve") from None
+    return max(-_COINS_MAX, min(_COINS_MAX, value))
+
+
+def parse_price(text: Any, key: str) -> tuple[int, int]:
+    """Return a price as a pair; raises MessageError for more than 18 decimals and for what is no decimal."""
+    whole, point, fraction = str(text).partition(".")
+    digits = whole.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()) or (point and not (fraction.isascii() and fraction.isdigit())):
+        raise MessageError(key, f"{text!r} is not a decimal number")
+    if len(fraction) > _DECIMALS:
+        raise MessageError(key, f"{text!r} has {len(fraction)} decimals, at most {_DECIMALS} are kept")
+    units, atto = min(int(digits), _COINS_MAX), int(fraction.ljust(_DECIMALS, "0")) if fraction else 0
+    if whole.startswith("-"):
+        return (-units - 1, 10**_DECIMALS - atto) if atto else (-units, 0)
+    return units, atto
+
+
+def parse_number(value: Any, key: str) -> int:
+    """Return a quantity (millicores, bytes, a count); beyond every limit it stays beyond every limit."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise MessageError(key, f"{value!r} is not a whole number")
+    return max(-_NUMBER_MAX, min(_NUMBER_MAX, value))
+
+
+def parse_sources(names: Sequence[str], key: str = "sources") -> int:
+    """Return the order in which to try the sources of a deposit, as digits of base 4, the first lowest."""
+    code = 0
+    for name in reversed(names):
+        if name not in _SOURCES:
+            raise MessageError(key, f"{name!r} is not a source, expected balance or grant")
+        code = 4 * code + _SOURCES[name]
+    return code
+
+
+class Chain:
+    """One chain with its names.
+
+    `start` is a mapping of `params`, `wallets` (coins by name) and `providers` (`attributes` and, per auditor, what it `signed`). With
+    `events` the record's rows are kept until `take_events` hands them out; without it they are only counted and fingerprinted.
+    Raises MessageError for a `start` that makes no sense, ValueError for an unknown rule set or quirk.
+    """
+
+    def __init__(
+        self,
+        rules: str = "seed",
+        quirks: Iterable[str] | bool = (),
+        *,
+        start: Mapping[str, Any] | None = None,
+        charging: str | None = None,
+        params: Mapping[G, int] | None = None,
+        events: bool = True,
+        rows: int = 32,
+    ) -> None:
+        self.state: State = make_state(rows)
+        for column, value in rule_globals(rules, quirks).items():
+            self.state.globals[column] = value
+        for column, value in (params or {}).items():
+            self.state.globals[column] = value
+        if charging is not None:
+            self.state.globals[G.CHARGING] = CHARGING[charging]
+        self.state.globals[G.EVENT_MASK] = -1 if events else 0
+        self.rules = Rules(int(self.state.globals[G.RULES]))
+        self.wallet_names: list[str] = list(_MODULES)
+        self.deployment_names: list[str] = []
+        self.group_names: list[str] = []
+        self.order_names: list[str] = []
+        self.bid_names: list[str] = []
+        self.lease_names: list[str] = []
+        self.wallets_seen: set[str] = set()
+        self._wallets: dict[str, int] = {}
+        self._deployments: dict[str, int] = {}
+        self._groups: dict[str, int] = {}
+        self._orders: dict[str, int] = {}
+        self._bids: dict[str, int] = {}
+        self._leases: dict[str, int] = {}
+        self._texts: dict[str, int] = {}
+        self._ranked: list[str] = []
+        self._eligibility = Eligibility()
+        self._begin(start or {})
+
+    # --- the start ---------------------------------------------------------------------------------------------------------
+
+    def _begin(self, start: Mapping[str, Any]) -> None:
+        params = start.get("params", {})
+        for name, value in params.items():
+            column, scaled = _param(name, value, "start.params")
+            self.state.globals[column] = scaled
+        wallets: Mapping[str, Any] = start.get("wallets", {})
+        providers: Mapping[str, Any] = start.get("providers", {})
+        self._intern_wallets([*wallets, *providers])
+        for name, coins in wallets.items():
+            balance = parse_coins(coins, f"start.wallets.{name}")
+            self.state.wallets[self._wallets[name], Wallet.BALANCE] = balance
+            self.state.globals[G.SUPPLY] += balance
+        for name, provider in providers.items():
+            registry.create_provider(self.state, 0, self._wallets[name])
+            slot = int(self.state.wallets[self._wallets[name], Wallet.PROVIDER])
+            self.state = self._eligibility.set_provider(
+                self.state, slot, provider.get("attributes", {}), provider.get("signed", {})
+            )
+
+    def _intern_wallets(self, names: Iterable[str]) -> None:
+        new = [name for name in dict.fromkeys(names) if name not in self._wallets]
+        self.state = with_room(self.state, wallets=len(new), providers=len(new))
+        for name in new:
+            row = int(self.state.globals[G.WALLETS])
+            self.state.globals[G.WALLETS] = row + 1
+            self.state.wallets[row] = 0
+            self.state.wallets[row, Wallet.PROVIDER] = -1
+            self._wallets[name] = row
+            self.wallet_names.append(name)
+        # The order of names stands for the order of addresses, in which the chain serves payments, granters and losers.
+        self._ranked = sorted([*self._ranked, *new])
+        rows = [self._wallets[name] for name in self._ranked]
+        self.state.wallets[rows, Wallet.RANK] = np.arange(1, len(rows) + 1)
+
+    def wallet(self, name: str) -> int:
+        """Return the row of a name's wallet, made without coins at its first mention."""
+        row = self._wallets.get(name)
+        if row is None:
+            if not name:
+                raise MessageError("id", "a name is empty")
+            self._intern_wallets([name])
+            row = self._wallets[name]
+        return row
+
+    def _text(self, text: str) -> int:
+        return self._texts.setdefault(text, len(self._texts))
+
+    # --- names -------------------------------------------------------------------------------------------------------------
+
+    def name_of(self, kind: str, row: int) -> str:
+        """Return the name of an object: `kind` is deployment, group, order, bid, lease, account or provider."""
+        if kind == "account":
+            scope, target = self.state.accounts[row, [Account.SCOPE, Account.TARGET]].tolist()
+            return self.name_of("bid" if scope == Scope.BID else "deployment", target)
+        if kind == "provider":
+            return self.wallet_names[int(self.state.providers[row, 0])]
+        names: list[str] = getattr(self, f"{kind}_names")
+        return names[row]
+
+    def row_of(self, kind: str, name: str) -> int:
+        """Return the row of a named deployment, group, order, bid, lease, provider or wallet, -1 when there is none."""
+        if kind == "provider":
+            wallet = self._wallets.get(name, -1)
+            return int(self.state.wallets[wallet, Wallet.PROVIDER]) if wallet >= 0 else -1
+        rows: dict[str, int] = getattr(self, f"_{kind}s")
+        return rows.get(name, -1)
+
+    def _name_new_rows(self) -> None:
+        fills = self.state.globals[G.DEPLOYMENTS : G.LEASES + 1].tolist()
+        count = fills[G.GROUPS - G.DEPLOYMENTS]
+        while len(self.group_names) < count:
+            row = len(self.group_names)
+            owner, gseq = self.state.groups[row, [0, 1]].tolist()
+            self._register(self.group_names, self._groups, f"{self.deployment_names[owner]}/{gseq}")
+        count = fills[G.ORDERS - G.DEPLOYMENTS]
+        while len(self.order_names) < count:
+            row = len(self.order_names)
+            group, oseq = self.state.orders[row, [Order.GROUP, Order.OSEQ]].tolist()
+            self._register(self.order_names, self._orders, f"{self.group_names[group]}/{oseq}")
+        count = fills[G.BIDS - G.DEPLOYMENTS]
+        while len(self.bid_names) < count:
+            row = len(self.bid_names)
+            order, provider = self.state.bids[row, [0, 1]].tolist()
+            self._register(self.bid_names, self._bids, f"{self.order_names[order]}/{self.wallet_names[provider]}")
+        count = fills[G.LEASES - G.DEPLOYMENTS]
+        while len(self.lease_names) < count:
+            bid = int(self.state.leases[len(self.lease_names), 0])
+            self._register(self.lease_names, self._leases, self.bid_names[bid])
+
+    @staticmethod
+    def _register(names: list[str], rows: dict[str, int], name: str) -> None:
+        rows[name] = len(names)
+        names.append(name)
+
+    # --- blocks ------------------------------------------------------------------------------------------------------------
+
+    @property
+    def height(self) -> int:
+        """The height of the last block that was executed."""
+        return int(self.state.globals[G.HEIGHT])
+
+    def execute_block(self, height: int, messages: Sequence[Message]) -> tuple[list[Receipt], list[dict[str, Any]]]:
+        """Run what is due up to `height`, then the messages strictly in the order given; return receipts and events.
+
+        Raises MessageError for a malformed message; those before it stay executed. Raises ValueError for a height in the past.
+        """
+        self.advance(height)
+        receipts = [Receipt(height, str(message.get("op")), self.execute(message, height)) for message in messages]
+        return receipts, self.take_events()
+
+    def execute(self, message: Message, height: int) -> Status:
+        """Execute one message at a height and nothing else: what is due by then is the caller's."""
+        handler = _HANDLERS.get(message.get("op", ""))
+        if handler is None:
+            raise MessageError("op", f"{message.get('op')!r} is not a message, expected one of {', '.join(_HANDLERS)}")
+        self.state.globals[G.HEIGHT] = height
+        self._make_room(message)
+        try:
+            status = handler(self, message, height)
+        except KeyError as error:
+            raise MessageError(str(error.args[0]), f"missing in a {message['op']}") from None
+        if status == Status.Ok:
+            self._name_new_rows()
+        return status
+
+    def _make_room(self, message: Message) -> None:
+        g = self.state.globals
+        groups = message.get("groups", ())
+        units = sum(len(group.get("resources", ())) for group in groups)
+        ended = 0
+        if g[G.EVENT_MASK]:
+            ended = 64 + int(4 * (g[G.GROUPS] + g[G.ORDERS] + g[G.BIDS]) + 8 * (g[G.LEASES] + g[G.DEPOSITS]))
+        self.state = with_room(
+            self.state,
+            deployments=1,
+            groups=len(groups),
+            resources=units,
+            drafts=max(len(groups), len(message.get("offer") or ())),
+            orders=len(groups) + 1,
+            bids=1,
+            leases=1,
+            usage=1,
+            accounts=1,
+            deposits=1 + int(g[G.GRANTS]),
+            grants=1,
+            providers=1,
+            events=ended + 4 * len(groups),
+        )
+
+    def take_events(self) -> list[dict[str, Any]]:
+        """Return the events since the last call and forget their rows."""
+        from marketsim.chain.rendering import event_value
+
+        count = int(self.state.globals[G.EVENTS])
+        self.state.globals[G.EVENTS] = 0
+        return [event_value(self, values) for values in self.state.events[:count].tolist()]
+
+    # --- what is due by itself ---------------------------------------------------------------------------------------------
+
+    def advance(self, to_height: int) -> None:
+        """Run every block up to `to_height` in which something is due by itself (rule set seed), skipping the others.
+
+        Order timeouts, ends of grace and due settlements happen at their heights; settlements of the cadence commute, so they are applied
+        when something else looks at the account, and here at the end. Within a block: settle, order timeouts, end of grace, due.
+        """
+        if to_height < self.height:
+            raise ValueError(f"height {to_height} is in the past, the chain is at {self.height}")
+        while (height := self._next_due()) <= to_height:
+            self._run_due(height)
+        self.state.globals[G.HEIGHT] = to_height
+        if self._is_exact:
+            self._settle_all(to_height)
+
+    @property
+    def _is_exact(self) -> bool:
+        return bool(self.state.globals[G.ESCROW] == EscrowRule.EXACT)
+
+    def _accounts(self) -> Any:
+        return self.state.accounts[: self.state.globals[G.ACCOUNTS]]
+
+    def _timed_out_at(self) -> Any:
+        orders = self.state.orders[: self.state.globals[G.ORDERS]]
+        timeout = int(self.state.globals[G.ORDER_TIMEOUT])
+        if timeout == 0:
+            return np.full(len(orders), _NUMBER_MAX, np.int64)
+        return np.where(orders[:, Order.STATE] == OrderState.OPEN, orders[:, Order.CREATED_AT] + timeout, _NUMBER_MAX)
+
+    def _next_due(self) -> int:
+        soonest = int(self._timed_out_at().min(initial=_NUMBER_MAX))
+        if self._is_exact:
+            accounts = self._accounts()
+            for column in (Account.DUE_AT, Account.GRACE_AT):
+                at = accounts[:, column]
+                soonest = min(soonest, int(np.where(at >= 0, at, _NUMBER_MAX).min(initial=_NUMBER_MAX)))
+            if self.state.globals[G.CHARGING] == Charging.USAGE:
+                # Use without a cap may run an account dry before its due height: every settlement of the cadence is looked at.
+                soonest = min(soonest, self._next_cadence())
+        return max(soonest, self.height) if soonest < _NUMBER_MAX else soonest
+
+    def _next_cadence(self) -> int:
+        every = int(self.state.globals[G.SETTLE_EVERY])
+        accounts = self._accounts()
+        accounts = accounts[accounts[:, Account.OPEN] > 0]
+        if every == 0 or not len(accounts):
+            return _NUMBER_MAX
+        settled, created = accounts[:, Account.SETTLED_AT], accounts[:, Account.CREATED_AT]
+        return int((created + ((settled - created) // every + 1) * every).min())
+
+    def _run_due(self, height: int) -> None:
+        self.state.globals[G.HEIGHT] = height
+        if self._is_exact:
+            self._settle_all(height)
+        for order in np.flatnonzero(self._timed_out_at() <= height).tolist():
+            self._room_for_events()
+            market.timeout_order(self.state, height, order)
+        if self._is_exact:
+            for column, run in ((Account.GRACE_AT, due_work.end_of_grace), (Account.DUE_AT, due_work.settle_due)):
+                at = self._accounts()[:, column]
+                for account in np.flatnonzero((at >= 0) & (at <= height)).tolist():
+                    self._room_for_events()
+                    run(self.state, height, account)
+
+    def _settle_all(self, height: int) -> None:
+        accounts = self._accounts()
+        paying = (accounts[:, Account.OPEN] > 0) & (accounts[:, Account.STATE] == AccountState.OPEN)
+        for account in np.flatnonzero(paying).tolist():
+            self._room_for_events()
+            due_work.settle_cadence(self.state, height, account)
+
+    def _room_for_events(self) -> None:
+        self._make_room({})
+
+    # --- messages ----------------------------------------------------------------------------------------------------------
+
+    def _create_deployment(self, message: Message, height: int) -> Status:
+        name = message["id"]
+        owner, dseq = _split(name, 2)
+        groups: Sequence[Message] = message["groups"]
+        first = int(self.state.globals[G.DRAFTS])
+        resource = int(self.state.globals[G.RESOURCES])
+        for at, group in enumerate(groups):
+            self.state, spec = self._eligibility.spec(self.state, requirements_of(group))
+            units: Sequence[Message] = group["resources"]
+            draft = self.state.drafts[first + at]
+            draft[Draft.NAME] = self._text(group["name"]) if group.get("name") else -1
+            draft[Draft.SPEC] = spec
+            draft[Draft.FIRST_RESOURCE] = resource
+            draft[Draft.RESOURCES] = len(units)
+            for unit in units:
+                self.state.resources[resource] = _resource(unit)
+                resource += 1
+        status = Status(
+            deployments.create_deployment(
+                self.state,
+                height,
+                self.wallet(owner),
+                _sequence(dseq),
+                self._deployments.get(name, -1),
+                parse_coins(message["deposit"], "deposit"),
+                parse_sources(message["sources"]),
+                self._text(message.get("hash", "")),
+                parse_number(message.get("window", 0), "window"),
+                first,
+                len(groups),
+            )
+        )
+        if status == Status.Ok:
+            self.state.globals[G.RESOURCES] = resource
+            self._register(self.deployment_names, self._deployments, name)
+        return status
+
+    def _update_deployment(self, message: Message, height: int) -> Status:
+        row = self._deployments.get(message["id"], -1)
+        return Status(deployments.update_deployment(self.state, height, row, self._text(message["hash"])))
+
+    def _close_deployment(self, message: Message, height: int) -> Status:
+        return Status(deployments.close_deployment(self.state, height, self._deployments.get(message["id"], -1)))
+
+    def _close_group(self, message: Message, height: int) -> Status:
+        return Status(deployments.close_group(self.state, height, self._groups.get(message["id"], -1)))
+
+    def _pause_group(self, message: Message, height: int) -> Status:
+        return Status(deployments.pause_group(self.state, height, self._groups.get(message["id"], -1)))
+
+    def _start_group(self, message: Message, height: int) -> Status:
+        return Status(deployments.start_group(self.state, height, self._groups.get(message["id"], -1)))
+
+    def _create_bid(self, message: Message, height: int) -> Status:
+        order, _, provider = message["id"].rpartition("/")
+        if order.partition("/")[0] == provider:
+            return Status.Conflict  # the identifier's own check, before anything is looked up
+        whole, atto = parse_price(message["price"], "price")
+        first = int(self.state.globals[G.DRAFTS])
+        offer: Sequence[Sequence[int]] = message.get("offer") or ()
+        for at, (unit, count) in enumerate(offer):
+            self.state.drafts[first + at, Offer.RESOURCE] = parse_number(unit, "offer")
+            self.state.drafts[first + at, Offer.COUNT] = parse_number(count, "offer")
+        return Status(
+            market.create_bid(
+                self.state,
+                height,
+                self._orders.get(order, -1),
+                self.wallet(provider) if provider else -1,
+                whole,
+                atto,
+                parse_coins(message["deposit"], "deposit"),
+                parse_sources(message["sources"]),
+                first,
+                len(offer),
+                parse_number(message.get("window", 0), "window"),
+            )
+        )
+
+    def _close_bid(self, message: Message, height: int) -> Status:
+        reason = parse_number(message.get("reason", 0), "reason")
+        return Status(market.close_bid(self.state, height, self._bids.get(message["id"], -1), reason))
+
+    def _create_lease(self, message: Message, height: int) -> Status:
+        return Status(market.create_lease(self.state, height, self._bids.get(message["id"], -1)))
+
+    def _close_lease(self, message: Message, height: int) -> Status:
+        name = message["id"]
+        order = self._orders.get(name.rpartition("/")[0], -1)
+        return Status(market.close_lease(self.state, height, order, self._bids.get(name, -1)))
+
+    def _withdraw(self, message: Message, height: int) -> Status:
+        return Status(market.withdraw(self.state, height, self._leases.get(message["id"], -1)))
+
+    def _start_reclaim(self, message: Message, height: int) -> Status:
+        reason = parse_number(message.get("reason", 0), "reason")
+        return Status(market.start_reclaim(self.state, height, self._leases.get(message["id"], -1), reason))
+
+    def _account_deposit(self, message: Message, height: int) -> Status:
+        name = message["id"]
+        scope, rows = (Scope.DEPLOYMENT, self._deployments) if name.count("/") == 1 else (Scope.BID, self._bids)
+        return Status(
+            market.account_deposit(
+                self.state,
+                height,
+                int(scope),
+                rows.get(name, -1),
+                self.wallet(message["signer"]),
+                parse_coins(message["deposit"], "deposit"),
+                parse_sources(message["sources"]),
+            )
+        )
+
+    def _grant(self, message: Message, height: int) -> Status:
+        scopes = 0
+        for name in message["scopes"]:
+            if name not in _SCOPES:
+                raise MessageError("scopes", f"{name!r} is not a scope, expected deployment or bid")
+            scopes |= _SCOPES[name]
+        return Status(
+            registry.grant(
+                self.state,
+                height,
+                self.wallet(message["granter"]),
+                self.wallet(message["signer"]),
+                parse_coins(message["limit"], "limit"),
+                int(scopes),
+            )
+        )
+
+    def _sign_attributes(self, message: Message, height: int) -> Status:
+        slot = self._slot_ever(message["provider"])
+        self.state = self._eligibility.sign(self.state, slot, message["signer"], message["attributes"])
+        return Status.Ok
+
+    def _slot_ever(self, name: str) -> int:
+        """Return the row that a name has or will have as a provider: signed attributes may come before it registers."""
+        wallet = self.wallet(name)
+        count = int(self.state.globals[G.PROVIDERS])
+        found = np.flatnonzero(self.state.providers[:count, 0] == wallet)
+        if len(found):
+            return int(found[0])
+        self.state = with_room(self.state, providers=1)
+        self.state.providers[count] = 0
+        self.state.providers[count, 0] = wallet
+        self.state.globals[G.PROVIDERS] = count + 1
+        return count
+
+    def _create_provider(self, message: Message, height: int) -> Status:
+        status = Status(registry.create_provider(self.state, height, self.wallet(message["provider"])))
+        if status == Status.Ok:
+            self._set_attributes(message)
+        return status
+
+    def _update_provider(self, message: Message, height: int) -> Status:
+        status = Status(registry.update_provider(self.state, height, self.wallet(message["provider"])))
+        if status == Status.Ok:
+            self._set_attributes(message)
+        return status
+
+    def _set_attributes(self, message: Message) -> None:
+        slot = int(self.state.wallets[self.wallet(message["provider"]), Wallet.PROVIDER])
+        self.state = self._eligibility.set_provider(self.state, slot, message.get("attributes", {}))
+
+    def _delete_provider(self, message: Message, height: int) -> Status:
+        return Status(registry.delete_provider(self.state, height, self.wallet(message["provider"])))
+
+    def _block_provider(self, message: Message, height: int) -> Status:
+        slot = self.row_of("provider", message["provider"])
+        return Status(registry.block_provider(self.state, height, _authority(message), slot))
+
+    def _unblock_provider(self, message: Message, height: int) -> Status:
+        slot = self.row_of("provider", message["provider"])
+        return Status(registry.unblock_provider(self.state, height, _authority(message), slot))
+
+    def _set_params(self, message: Message, height: int) -> Status:
+        authority = _authority(message)
+        values = [_param(name, value, "params") for name, value in message["params"].items()]
+        for column, value in values:
+            status = Status(registry.check_param(self.state, authority, int(column), value))
+            if status != Status.Ok:
+                return status
+        for column, value in values:
+            registry.set_param(self.state, height, authority, int(column), value)
+        return Status.Ok
+
+    def _settle_escrow(self, message: Message, height: int) -> Status:
+        row = self._deployments.get(message["id"], -1)
+        account = int(self.state.deployments[row, Deployment.ACCOUNT]) if row >= 0 else -1
+        return Status(due_work.settle_escrow(self.state, height, _authority(message), account))
+
+    def _submit_usage(self, message: Message, height: int) -> Status:
+        name = message["id"]
+        metrics: Mapping[str, Any] = message["metrics"]
+        lease = self._leases.get(name, -1)
+        usage = int(self.state.leases[lease, Lease.USAGE]) if lease >= 0 else -1
+        since = int(self.state.usage[usage, Usage.UNTIL]) if usage >= 0 else 0
+        return Status(
+            metering.submit_usage(
+                self.state,
+                height,
+                lease,
+                self.wallet(message.get("signer", name.rpartition("/")[2])),
+                parse_number(message.get("since", since), "since"),
+                parse_number(message.get("until", height), "until"),
+                *(parse_number(metrics.get(kind, 0), f"metrics.{kind}") for kind in ("cpu", "memory", "storage", "gpu")),
+            )
+        )
+
+    def _activate_lease(self, message: Message, height: int) -> Status:
+        return Status(market.activate_lease(self.state, height, self._leases.get(message["id"], -1)))
+
+
+def _split(name: str, parts: int) -> list[str]:
+    found = name.split("/")
+    if len(found) != parts or not all(found):
+        raise MessageError("id", f"{name!r} does not have {parts} parts")
+    return found
+
+
+def _sequence(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1 or int(text) > _NUMBER_MAX:
+        raise MessageError("id", f"{text!r} is not a sequence number from 1")
+    return int(text)
+
+
+def _param(name: str, value: Any, where: str) -> tuple[G, int]:
+    if name not in PARAMS:
+        raise MessageError(f"{where}.{name}", f"is no parameter, expected one of {', '.join(PARAMS)}")
+    column, scale = PARAMS[name]
+    return column, parse_number(value, f"{where}.{name}") * scale
+
+
+def _authority(message: Message) -> int:
+    return 1 if message.get("signer", GOVERNANCE) == GOVERNANCE else 0
+
+
+def _resource(unit: Message) -> list[int]:
+    whole, atto = parse_price(unit["price"], "price")
+    volume = parse_number(unit["storage"], "storage")
+    row = [0] * Resource.SIZE
+    row[Resource.PRICE] = whole
+    row[Resource.PRICE_ATTO] = atto
+    row[Resource.COUNT] = parse_number(unit["count"], "count")
+    row[Resource.CPU] = parse_number(unit["cpu"], "cpu")
+    row[Resource.MEMORY] = parse_number(unit["memory"], "memory")
+    row[Resource.STORAGE] = volume
+    row[Resource.GPU] = parse_number(unit.get("gpu", 0), "gpu")
+    row[Resource.GPU_ATTRIBUTES] = 1 if unit.get("gpu_attributes") else 0
+    row[Resource.SMALLEST_VOLUME] = volume
+    row[Resource.LARGEST_VOLUME] = volume
+    return row
+
+
+Handler = Callable[[Chain, Message, int], Status]
+_HANDLERS: dict[str, Handler] = {
+    name: getattr(Chain, f"_{name}")
+    for name in (
+        "create_deployment",
+        "update_deployment",
+        "close_deployment",
+        "close_group",
+        "pause_group",
+        "start_group",
+        "create_bid",
+        "close_bid",
+        "create_lease",
+        "close_lease",
+        "withdraw",
+        "start_reclaim",
+        "account_deposit",
+        "grant",
+        "sign_attributes",
+        "create_provider",
+        "update_provider",
+        "delete_provider",
+        "block_provider",
+        "unblock_provider",
+        "set_params",
+        "settle_escrow",
+        "submit_usage",
+        "activate_lease",
+    )
+}
+
+OPERATIONS: tuple[str, ...] = tuple(_HANDLERS)
+"""Every message by name."""
