@@ -156,7 +156,7 @@ def _orders(
         return [("order", Request(cores, memory_bytes, storage_bytes, gpu, named, wanted), ceiling)]
     orders: list[tuple[str, Request, int | None]] = []
     for group in manifest.groups():
-        asked = group.requested
+        asked = group.requested()
         for key, values in wanted.items():
             asked.setdefault(key, set()).update(values)
         named = region if region is not None else group.attributes.get("region")

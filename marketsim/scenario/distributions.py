@@ -7,17 +7,19 @@ stream."""
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     ValidationInfo,
     field_validator,
     model_serializer,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
 from marketsim.scenario.literals import Duration, Number, PositiveNumber, shown
 
@@ -31,6 +33,21 @@ class Frozen(BaseModel):
     """A frozen part of a file: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    short_forms: ClassVar[tuple[str | dict[str, Any], ...]] = ()
+    """What may stand in place of the mapping: JSON Schemas, or names of fields whose own form it is."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler(core)
+        if cls.short_forms:
+            resolved = handler.resolve_ref_schema(schema)
+            mapping = {key: value for key, value in resolved.items() if key != "description"}
+            resolved.clear()
+            fields = mapping.get("properties", {})
+            short = [fields[form] if isinstance(form, str) else form for form in cls.short_forms]
+            resolved.update({"anyOf": [*short, mapping], "description": cls.__doc__ or ""})
+        return schema
 
 
 class Law(NamedTuple):
@@ -92,6 +109,8 @@ class Lognormal(Frozen, Generic[T]):
 class Exponential(Frozen, Generic[T]):
     """Exponential by its mean."""
 
+    short_forms = ("mean",)
+
     mean: T
 
     @model_validator(mode="before")
@@ -109,6 +128,8 @@ class Normal(Frozen, Generic[T]):
 
 class Choice(Frozen, Generic[T]):
     """One of `values`, with `weights` (default: all alike)."""
+
+    short_forms = ("values",)
 
     values: Annotated[tuple[T, ...], Field(min_length=1)]
     weights: tuple[Number, ...] | None = Field(default=None, validate_default=True)
@@ -139,6 +160,8 @@ def quantity(value: Any) -> float:
 
 class Distribution(Frozen, Generic[T]):
     """A quantity drawn anew each time: a literal, `a..b`, or one family; `min` and `max` clamp the draws."""
+
+    short_forms = ("constant", {"type": "string", "pattern": r"\.\.", "examples": ["1..50"]})
 
     constant: T | None = None
     uniform: tuple[T, T] | None = None
@@ -264,6 +287,8 @@ class Distribution(Frozen, Generic[T]):
 
 class Window(Frozen):
     """A low and a high number."""
+
+    short_forms = ({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},)
 
     low: Number
     high: Number

@@ -112,6 +112,8 @@ class RegisteredProvider(Frozen):
 class Start(Frozen):
     """The moment of height 0, and for hand-written cases the state there (the vectors' format)."""
 
+    short_forms = ("time",)
+
     time: Moment = datetime(2026, 1, 5, tzinfo=UTC)
     params: Free = Field(default_factory=dict)
     wallets: dict[Text, Wallet] = Field(default_factory=dict)

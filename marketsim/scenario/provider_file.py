@@ -72,7 +72,7 @@ class Filters(Frozen):
 
 
 class BidEngine(Frozen):
-    """The `bid_engine` block."""
+    """The `bid_engine` block; `filters` may be nested in it or stand beside it."""
 
     enabled: StrictBool = True
     min_profit_margin: Annotated[Decimal, exact("0", "1000000", 4)] = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_serializer, model_validator
+from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_serializer, model_validator
 
 from marketsim.scenario.distributions import Frozen, Lognormal
 from marketsim.scenario.literals import (
@@ -118,6 +118,10 @@ class Undercut(Frozen):
 class Strategy(Frozen):
     """How a provider prices an order."""
 
+    short_forms = (
+        {"enum": ["cost_plus", "random_range", "scale", "monthly_targets", "utilization", "undercut"]},
+    )
+
     kind: Literal[
         "cost_plus", "scale", "monthly_targets", "random_range", "utilization", "undercut", "script", "python"
     ] = "cost_plus"
@@ -222,7 +226,7 @@ class ProviderCohort(Frozen):
 
     name: Name
     count: PositiveCount = 1
-    config: ProviderFile | None = Field(
+    config: Annotated[ProviderFile | None, WithJsonSchema({"type": ["string", "object", "null"]})] = Field(
         default=None, description="path of a provider file; inlined when loaded"
     )
     nodes: tuple[Node, ...] | None = None

@@ -16,12 +16,18 @@ KINDS: dict[str, type[BaseModel]] = {"scenario": Scenario, "provider": ProviderF
 
 def json_schema(kind: str) -> dict[str, Any]:
     """The JSON Schema (2020-12) of one kind of `KINDS`."""
-    schema = KINDS[kind].model_json_schema(by_alias=True)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **schema,
-        "title": f"marketsim {kind} file",
-    }
+    schema: dict[str, Any] = _untitled(KINDS[kind].model_json_schema(by_alias=True))
+    if kind == "provider":  # a file may nest its filters; loaded, they stand beside bid_engine
+        schema["$defs"]["BidEngine"]["properties"]["filters"] = {"$ref": "#/$defs/Filters"}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"marketsim {kind} file"}
+    return head | schema
+
+
+def _untitled(node: Any) -> Any:
+    """Without the titles that pydantic derives from names: they say nothing and double the size."""
+    if isinstance(node, dict):
+        return {k: _untitled(v) for k, v in node.items() if not (k == "title" and isinstance(v, str))}
+    return [_untitled(part) for part in node] if isinstance(node, list) else node
 
 
 def schema_text(schema: dict[str, Any]) -> str:

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import Field, StrictBool, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import CoreSchema
 
 from marketsim.scenario.distributions import Frozen
 from marketsim.scenario.literals import (
@@ -60,23 +67,22 @@ Amount = Annotated[
 ]
 
 
-class Volume(Frozen):
-    """One storage volume; `name` is empty for the root volume."""
+def _boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value in ("true", "false"):
+        return value == "true"
+    raise ValueError(f"{shown(value)} is neither true nor false, write true or false")
 
-    name: Text = ""
-    size: Size
-    persistent: StrictBool = False
+
+Boolean = Annotated[bool, Reading(_boolean, {"enum": [True, False, "true", "false"]})]
+
+
+class VolumeAttributes(Frozen):
+    """What kind of storage a volume needs."""
+
+    persistent: Boolean = False
     storage_class: Text | None = Field(default=None, alias="class")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _flatten(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("attributes"), dict):
-            flat = {key: value for key, value in data.items() if key != "attributes"} | data["attributes"]
-            if isinstance(flat.get("persistent"), str) and flat["persistent"] in ("true", "false"):
-                flat["persistent"] = flat["persistent"] == "true"
-            return flat
-        return data
 
     @field_validator("storage_class")
     @classmethod
@@ -93,17 +99,42 @@ class Volume(Frozen):
             raise ValueError("class 'ram' on a persistent volume, set persistent: false")
         return value
 
+
+class Volume(Frozen):
+    """One storage volume; `name` is empty for the root volume."""
+
+    name: Text = ""
+    size: Size
+    wanted: VolumeAttributes = Field(default=VolumeAttributes(), alias="attributes")
+
+    @property
+    def persistent(self) -> bool:
+        """Whether it outlives its container."""
+        return self.wanted.persistent
+
     @property
     def kind(self) -> str:
         """`ephemeral`, or the storage class."""
-        return self.storage_class or ("default" if self.persistent else "ephemeral")
+        return self.wanted.storage_class or ("default" if self.persistent else "ephemeral")
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What a provider must offer for it; empty for ephemeral storage."""
+        """The attributes that a provider must offer for it; empty for ephemeral storage."""
         if self.kind == "ephemeral":
             return {}
         return {"class": self.kind, "persistent": "true" if self.persistent else "false"}
+
+
+def _one_or_many(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
+
+
+class _OneOrMany:
+    """In the JSON Schema: the item itself may stand in place of the list."""
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler(core)
+        return {"anyOf": [schema["items"], schema]}
 
 
 class GpuModel(Frozen):
@@ -169,13 +200,8 @@ class Resources(Frozen):
     id: Count | None = None
     cpu: CpuRequest
     memory: MemoryRequest
-    storage: tuple[Volume, ...]
+    storage: Annotated[tuple[Volume, ...], BeforeValidator(_one_or_many), _OneOrMany()]
     gpu: GpuRequest | None = None
-
-    @field_validator("storage", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: object) -> object:
-        return [value] if isinstance(value, dict) else value
 
     @field_validator("storage")
     @classmethod
@@ -239,7 +265,7 @@ class ExposeTarget(Frozen):
     """Who may reach an exposed port."""
 
     service: Text | None = None
-    is_global: StrictBool = Field(default=False, alias="global")
+    is_global: Boolean = Field(default=False, alias="global")
     ip: Text | None = None
 
 
@@ -373,7 +399,6 @@ class Group:
         """GPUs of the whole group."""
         return sum(unit.gpu * unit.count for unit in self.resources)
 
-    @property
     def requested(self) -> dict[str, set[str]]:
         """Every attribute the order asks for, by key, with the values that would do; GPUs also as
         `gpu-type`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_serializer, model_validator
+from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_serializer, model_validator
 
 from marketsim.scenario.distributions import FAMILIES, Distribution, Frozen, Lognormal
 from marketsim.scenario.literals import (
@@ -45,13 +45,34 @@ def _name(value: object) -> str:
 
 
 Name = Annotated[str, Reading(_name, {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"})]
-DurationLaw = Distribution[Span]
-MoneyLaw = Distribution[Money]
-NumberLaw = Distribution[Number]
-CountLaw = Distribution[Count]
-SizeLaw = Distribution[Size]
-MillicoresLaw = Distribution[Millicores]
-TextLaw = Distribution[OptionalText]
+
+
+class DurationLaw(Distribution[Span]):
+    """A duration, or a distribution of durations."""
+
+
+class MoneyLaw(Distribution[Money]):
+    """An amount of money, or a distribution of amounts."""
+
+
+class NumberLaw(Distribution[Number]):
+    """A number, or a distribution of numbers."""
+
+
+class CountLaw(Distribution[Count]):
+    """A whole number, or a distribution of whole numbers."""
+
+
+class SizeLaw(Distribution[Size]):
+    """Bytes, or a distribution of bytes."""
+
+
+class MillicoresLaw(Distribution[Millicores]):
+    """Millicores, or a distribution of millicores."""
+
+
+class TextLaw(Distribution[OptionalText]):
+    """A text, or a choice of texts (null: none)."""
 
 
 def is_law(data: object) -> bool:
@@ -69,6 +90,8 @@ class Bursts(Frozen):
 
 class Demand(Frozen):
     """When orders arrive: exactly one of `arrivals`, `trace`, `orders`; profiles multiply a Poisson rate."""
+
+    short_forms = ("arrivals",)
 
     arrivals: EventRate | None = None
     trace: Text | None = Field(default=None, description="CSV or parquet with a column at_seconds")
@@ -133,6 +156,12 @@ class Signers(Frozen):
     any_of: tuple[Text, ...] = ()
 
 
+_SDL_SCHEMA = {
+    "description": "path of a manifest, or a list of {sdl: path, weight: number}",
+    "anyOf": [{"type": "string"}, {"type": "object"}, {"type": "array"}, {"type": "null"}],
+}
+
+
 class WeightedSdl(Frozen):
     """A manifest (inlined) and how often it is chosen."""
 
@@ -144,7 +173,7 @@ class WeightedSdl(Frozen):
 class OrderShape(Frozen):
     """What an order asks for: sizes drawn from distributions, or SDL manifests."""
 
-    sdl: tuple[WeightedSdl, ...] | None = None
+    sdl: Annotated[tuple[WeightedSdl, ...] | None, WithJsonSchema(_SDL_SCHEMA)] = None
     cpu: MillicoresLaw | None = Field(default=None, validate_default=True, description="millicores")
     memory: SizeLaw | None = None
     memory_per_core: SizeLaw | None = Field(
@@ -194,6 +223,8 @@ class OrderShape(Frozen):
 class PriceRule(Frozen):
     """A price per block: a multiple of the generic-target cost, or an amount."""
 
+    short_forms = ("per_block",)
+
     times_cost: NumberLaw | None = None
     per_block: MoneyLaw | None = Field(default=None, validate_default=True)
 
@@ -217,6 +248,8 @@ class PriceRule(Frozen):
 class Deposit(Frozen):
     """What a tenant deposits: an amount, or funds for so many blocks at the ceiling or at the generic
     cost."""
+
+    short_forms = ("amount",)
 
     blocks: CountLaw | None = None
     price_blocks: CountLaw | None = None
@@ -279,6 +312,8 @@ class Score(Frozen):
 class ChoiceRule(Frozen):
     """Which bid a tenant takes."""
 
+    short_forms = ({"enum": ["lowest_price", "score"]},)
+
     kind: Literal["lowest_price", "score", "random_among_cheapest"] = "lowest_price"
     score: Score | None = None
     random_among_cheapest: PositiveCount | None = None
@@ -317,6 +352,8 @@ class Restart(Frozen):
 
 class React(Frozen):
     """A tenant that reads the outcome of its order and may order again, with a raised ceiling."""
+
+    short_forms = ({"type": "boolean"},)
 
     retry: Count = 2
     raise_ceiling: PositiveNumber = 1.2
