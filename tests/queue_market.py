@@ -1,4 +1,4 @@
-"""A market of microseconds for the tests of sweeps: customers bid for one server, with the runner's signature.
+"""A market of microseconds for the tests of sweeps: customers with ceilings meet one price.
 
 Overrides are `path=value`; the value of `trouble` makes a run misbehave in the named way.
 """
@@ -17,6 +17,7 @@ import numpy as np
 def run_queue(mapping: dict[str, Any], base: str, overrides: list[str], seed: int) -> dict[str, Any]:
     """A summary with revenue and fill rate of 200 customers whose ceilings are uniform on 0 … 1."""
     values = {**mapping, **dict(text.split("=", 1) for text in overrides)}
+    values = {key: value.strip('"') if isinstance(value, str) else value for key, value in values.items()}
     price, demand = float(values.get("price", 0.5)), float(values.get("demand", 1.0))
     _misbehave(str(values.get("trouble", "")), Path(base), seed)
     time.sleep(float(values.get("sleep", 0)))

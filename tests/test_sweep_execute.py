@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 from queue_market import run_queue
 
-from marketsim.experiments.execute import LocalPool, RunTask, package_hash, run_key, summary_bytes, write_atomically
+from marketsim.experiments.execute import (
+    LocalPool,
+    RunTask,
+    package_hash,
+    run_key,
+    summary_bytes,
+    write_atomically,
+)
 
 
 def task(name: str, base: Path, *overrides: str, seed: int = 1) -> RunTask:

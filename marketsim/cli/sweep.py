@@ -24,29 +24,48 @@ def register(app: typer.Typer) -> None:
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file such as scenarios/sweeps/pricing.yaml.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="SWEEP", help="A sweep file such as scenarios/sweeps/pricing.yaml.")
+    ],
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes on this machine; default: its usable cores.")
+        int | None,
+        typer.Option("--workers", min=1, help="Processes on this machine; default: its usable cores."),
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster at tcp://host:port.")
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster at tcp://host:port."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the sweep in the output folder; failed runs are tried again.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the sweep in the output folder; failed runs are tried again."
+        ),
     ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="Exactly this folder; default: below results/.")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Exactly this folder; default: below results/."),
     ] = None,
     dry: Annotated[
-        bool, typer.Option("--dry-run", help="Print the design, the number of runs and a time estimate; write nothing.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Print the design, the number of runs and a time estimate; write nothing."
+        ),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary, only errors.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the content of sweep.json and nothing else.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the content of sweep.json and nothing else.")
+    ] = False,
 ) -> None:
     """Run a design × replications, locally or on a Dask cluster, and report what each factor does."""
     from marketsim.experiments.dry_run import dry_run
     from marketsim.experiments.sweep_progress import watcher_for
-    from marketsim.experiments.sweep_session import carry_out, dask_pool, default_folder, local_pool, read_plan
+    from marketsim.experiments.sweep_session import (
+        carry_out,
+        dask_pool,
+        default_folder,
+        local_pool,
+        read_plan,
+    )
     from marketsim.simulation import run_summary
 
     plan = read_plan(file)
@@ -75,7 +94,10 @@ def sweep(
     elif not quiet:
         _print_result(result, content, folder)
     if result.failures:
-        print(f"{len(result.failures)} of {len(result.rows)} runs failed; see {folder / 'report.md'}", file=sys.stderr)
+        print(
+            f"{len(result.failures)} of {len(result.rows)} runs failed; see {folder / 'report.md'}",
+            file=sys.stderr,
+        )
         raise typer.Exit(1)
 
 
@@ -92,7 +114,9 @@ def _print_result(result: SweepResult, content: Mapping[str, Any], folder: Path)
     sweep_file = result.plan.sweep
     names = list(dict.fromkeys(result.metrics))
     known = {name: result.naming(name) for name in names}
-    table = Table(box=box.SIMPLE_HEAD, title=f"Sweep {sweep_file.name}", title_justify="left", title_style="bold")
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"Sweep {sweep_file.name}", title_justify="left", title_style="bold"
+    )
     for factor in sweep_file.factors:
         table.add_column(factor.label, no_wrap=True)
     table.add_column("runs", justify="right")

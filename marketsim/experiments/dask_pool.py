@@ -6,6 +6,7 @@ caught inside the task, because a task that crashes its worker can be blamed on 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import threading
 from collections.abc import Iterator, Sequence
@@ -13,13 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from marketsim.errors import InputError
-from marketsim.experiments.execute import LOST_RETRIES, Outcome, Runner, RunTask, attempt, one_line, write_atomically
+from marketsim.experiments.execute import (
+    LOST_RETRIES,
+    Outcome,
+    Runner,
+    RunTask,
+    attempt,
+    one_line,
+    write_atomically,
+)
 
 _CONNECT_SECONDS = 15
 
 
 class DaskPool:
-    """A pool on the Dask scheduler at `address` (`tcp://host:port`); raises InputError when it cannot be reached.
+    """A pool on the Dask scheduler at `address`, as `tcp://host:port`; InputError when none answers.
 
     A run that exceeds its time limit is interrupted inside its worker at the next Python instruction.
     """
@@ -35,12 +44,14 @@ class DaskPool:
             self._client: Any = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise InputError(
-                f"--scheduler: no Dask scheduler answers at {address}, an address such as tcp://127.0.0.1:8786 would"
+                f"--scheduler: no Dask scheduler answers at {address}, give its address such as tcp://127.0.0.1:8786"
             ) from error
         self._runner = runner
         self._folder = folder
         self._timeout = timeout_seconds
-        self.workers = max(sum(w["nthreads"] for w in self._client.scheduler_info(n_workers=-1)["workers"].values()), 1)
+        self.workers = max(
+            sum(w["nthreads"] for w in self._client.scheduler_info(n_workers=-1)["workers"].values()), 1
+        )
 
     def outcomes(self, tasks: Sequence[RunTask]) -> Iterator[tuple[RunTask, Outcome]]:
         """Make all runs; yields each task once, in order of completion."""
@@ -106,10 +117,8 @@ def limited_attempt(runner: Runner, task: RunTask, timeout_seconds: float) -> Ou
     box: list[Outcome] = []
 
     def work() -> None:
-        try:
+        with contextlib.suppress(_RunTimeoutError):
             box.append(attempt(runner, task))
-        except _RunTimeoutError:
-            pass
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

@@ -70,8 +70,8 @@ def make_design(sweep: SweepFile) -> DesignMatrix:
         case GridDesign():
             combinations = list(_grid(factors))
             unit = empty
-        case ListDesign(points=points):
-            combinations = [_listed(factors, point, i) for i, point in enumerate(points)]
+        case ListDesign(points=given):
+            combinations = [_listed(factors, point, i) for i, point in enumerate(given)]
             unit = empty
         case LatinHypercubeDesign(points=count, seed=seed):
             unit = _latin_hypercube(len(factors), count, seed)
@@ -158,7 +158,9 @@ def _listed(factors: Sequence[Factor], point: dict[str, Any], index: int) -> tup
     where: tuple[str | int, ...] = ("design", "points", index)
     for name in point:
         if name not in names:
-            raise DesignError((*where, name), f"`{name}` is not a factor; factors are {', '.join(sorted(names))}")
+            raise DesignError(
+                (*where, name), f"`{name}` is not a factor; factors are {', '.join(sorted(names))}"
+            )
     chosen = []
     for factor in factors:
         if factor.name not in point:
@@ -177,7 +179,8 @@ def _level_of(factor: Factor, value: Any, where: tuple[str | int, ...]) -> Level
     assert factor.range is not None
     if isinstance(value, bool | str) or not factor.range.low <= value <= factor.range.high:
         raise DesignError(
-            where, f"{value} is outside the range of `{factor.name}`, {factor.range.low:g} to {factor.range.high:g}"
+            where,
+            f"{value} is outside the range of `{factor.name}`, {factor.range.low:g} to {factor.range.high:g}",
         )
     return Level(value=value)
 
@@ -215,7 +218,8 @@ def _kept(sweep: SweepFile, combinations: list[tuple[Level, ...]]) -> list[int]:
                 )
     if expressions and isinstance(sweep.design, SobolDesign | MorrisDesign):
         raise DesignError(
-            ("constraints",), f"a {sweep.design.kind} design cannot leave points out; use latin_hypercube or list"
+            ("constraints",),
+            f"a {sweep.design.kind} design cannot leave points out; use latin_hypercube or list",
         )
     kept = []
     for k, levels in enumerate(combinations):
@@ -231,7 +235,9 @@ def _kept(sweep: SweepFile, combinations: list[tuple[Level, ...]]) -> list[int]:
                 ("design", "points", k), f"the point contradicts the constraint `{sweep.constraints[broken]}`"
             )
     if not kept:
-        raise DesignError(("constraints",), "the constraints contradict each other: no point of the design meets all")
+        raise DesignError(
+            ("constraints",), "the constraints contradict each other: no point of the design meets all"
+        )
     return kept
 
 

@@ -188,7 +188,9 @@ class LocalPool:
         if self._pool is None:
             self._pool = self._start()
         pool = self._pool
-        future = pool.schedule(_run_and_write, args=(self._runner, task, str(self._folder)), timeout=self._timeout)
+        future = pool.schedule(
+            _run_and_write, args=(self._runner, task, str(self._folder)), timeout=self._timeout
+        )
         future.add_done_callback(lambda done, key=task.key: finished.put((pool, key, done)))
 
     def _start(self) -> Any:

@@ -140,7 +140,9 @@ def _check(node: ast.expr, names: list[str], text: str) -> None:
             for value in values:
                 _check(value, names, text)
             return
-        case ast.Compare(left=left, ops=ops, comparators=comparators) if all(type(o) in _COMPARE for o in ops):
+        case ast.Compare(left=left, ops=ops, comparators=comparators) if all(
+            type(o) in _COMPARE for o in ops
+        ):
             for part in (left, *comparators):
                 _check(part, names, text)
             return
@@ -148,12 +150,14 @@ def _check(node: ast.expr, names: list[str], text: str) -> None:
             for element in elements:
                 _check(element, names, text)
             return
-        case ast.Call(func=ast.Name(id=function), args=arguments, keywords=[]) if function in _FUNCTIONS:
+        case ast.Call(func=ast.Name(id=called), args=arguments, keywords=[]) if called in _FUNCTIONS:
             for argument in arguments:
                 _check(argument, names, text)
             return
-    part = ast.get_source_segment(text.strip(), node) or text
-    raise ExpressionError(f"`{part}` is not allowed; arithmetic, comparisons, and/or/not, abs, min, max, round are")
+    piece = ast.get_source_segment(text.strip(), node) or text
+    raise ExpressionError(
+        f"`{piece}` is not allowed; arithmetic, comparisons, and/or/not, abs, min, max, round are"
+    )
 
 
 def _evaluate(node: ast.expr, names: Mapping[str, Value]) -> Any:
@@ -185,6 +189,6 @@ def _evaluate(node: ast.expr, names: Mapping[str, Value]) -> Any:
             return True
         case ast.List(elts=elements) | ast.Tuple(elts=elements):
             return [_evaluate(element, names) for element in elements]
-        case ast.Call(func=ast.Name(id=function), args=arguments):
-            return _FUNCTIONS[function](*[_evaluate(argument, names) for argument in arguments])
+        case ast.Call(func=ast.Name(id=called), args=arguments):
+            return _FUNCTIONS[called](*[_evaluate(argument, names) for argument in arguments])
     raise ExpressionError("unreadable expression")  # _check has refused every other node

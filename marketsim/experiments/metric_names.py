@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,10 +45,11 @@ _FIXED: dict[str, MetricName] = {
         "created", "active", "insufficient_funds", "closed")},
     **{f"escrow.{k}": MetricName(f"escrow {k}", "VE", _VE) for k in (
         "deposited", "held", "paid", "refunded", "fees", "dust", "stranded", "debt")},
-    **{f"utilization.{k}": MetricName(f"{k} utilization", "%", 100) for k in ("cpu", "memory", "storage", "gpu")},
+    **{f"utilization.{k}": MetricName(f"{k} utilization", "%", 100) for k in (
+        "cpu", "memory", "storage", "gpu")},
     **{f"price.{k}": MetricName(f"winning price, {text}", "uve/block") for k, text in {
         "mean_won": "mean", "p10": "10th percentile", "p50": "median", "p90": "90th percentile"}.items()},
-    "price.spread": MetricName("spread of winning prices"),
+    "price.spread": MetricName("spread of winning prices (90th − 10th percentile)", "uve/block"),
 }  # fmt: skip
 _OPEN: dict[str, MetricName] = {
     "orders.unfilled_reasons": MetricName("orders unfilled: {}"),
@@ -57,15 +58,23 @@ _OPEN: dict[str, MetricName] = {
     "leases.close_reasons": MetricName("leases closed: {}"),
     "revenue.by_provider": MetricName("revenue of {}", "VE", _VE),
     "revenue.by_cohort": MetricName("revenue of {}", "VE", _VE),
-    "unserved": MetricName("unserved: {}"),
-    "welfare": MetricName("welfare: {}"),
+    "unserved": MetricName("unserved orders: {}", "%", 100),
 }
 """Mappings of a summary whose keys depend on the run; a key that a run lacks counts 0."""
 
 
-def unknown_metric(name: str) -> str | None:
-    """What is wrong with a metric's name, None when summaries have it."""
-    if name in _FIXED or _open_parent(name) is not None:
+def unknown_metric(name: str, open_keys: Mapping[str, Sequence[str]] | None = None) -> str | None:
+    """What is wrong with a metric's name, None when summaries have it.
+
+    `open_keys` names the keys that can occur in an open mapping (cohorts, reasons), where they are known.
+    """
+    parent = _open_parent(name)
+    if parent is not None:
+        keys = (open_keys or {}).get(parent)
+        if keys is None or name[len(parent) + 1 :] in keys:
+            return None
+        return f"`{name[len(parent) + 1 :]}` is not in {parent}; {', '.join(keys)} would be accepted"
+    if name in _FIXED:
         return None
     near = difflib.get_close_matches(name, _FIXED, n=3, cutoff=0.4)
     accepted = ", ".join(near or ("revenue.total", "revenue.per_day_mean", "fill_rate", "utilization.cpu"))
@@ -84,7 +93,7 @@ def metric_name(name: str) -> MetricName:
 
 
 def fitting_name(name: str, largest: float) -> MetricName:
-    """As `metric_name`, in uve where the largest value (in the summary's unit) is below a hundredth of a VE."""
+    """As `metric_name`, in uve where the largest value (in uve) is below a hundredth of a VE."""
     known = metric_name(name)
     if known.unit.startswith("VE") and largest * _VE < 0.01:
         return MetricName(known.title, known.unit.replace("VE", "uve", 1))
@@ -92,12 +101,23 @@ def fitting_name(name: str, largest: float) -> MetricName:
 
 
 def metric_value(summary: Mapping[str, Any], name: str) -> float:
-    """A metric of one run: NaN where the run has none, 0 for an open key (a reason, a code) that did not occur."""
-    try:
-        return metric(summary, name)
-    except KeyError:
-        return 0.0 if _open_parent(name) is not None else math.nan
+    """A metric of one run: NaN where the run has none, 0 for a reason or code that did not occur."""
+    parent = _open_parent(name)
+    if parent is None:
+        try:
+            return metric(summary, name)
+        except KeyError:
+            return math.nan
+    key = name[len(parent) + 1 :]
+    node: Any = summary
+    for part in parent.split("."):
+        # Money by cohort or provider has its numbers in a mapping beside the exact texts.
+        node = node.get(f"{part}_uve", node.get(part, {})) if isinstance(node, Mapping) else {}
+    value = node.get(key, 0) if isinstance(node, Mapping) else 0
+    return float(value) if value is not None else math.nan
 
 
 def _open_parent(name: str) -> str | None:
-    return next((parent for parent in _OPEN if name.startswith(f"{parent}.") and len(name) > len(parent) + 1), None)
+    return next(
+        (parent for parent in _OPEN if name.startswith(f"{parent}.") and len(name) > len(parent) + 1), None
+    )

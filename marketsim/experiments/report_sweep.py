@@ -7,7 +7,8 @@ import io
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,9 @@ def write_report(result: SweepResult, folder: SweepFolder) -> dict[str, Any]:
     for figure in figures:
         write_atomically(place / f"{figure.name}.png", figure.png)
     content = sweep_content(result, statistics)
-    write_atomically(folder.root / "sweep.json", json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
+    write_atomically(
+        folder.root / "sweep.json", json.dumps(content, indent=1, allow_nan=False).encode() + b"\n"
+    )
     page = _page(result, statistics, figures)
     write_atomically(folder.root / "report.html", _render("sweep.html.j2", page, escape=True))
     write_atomically(folder.root / "report.md", _render("sweep.md.j2", page, escape=False))
@@ -138,9 +141,7 @@ def sweep_content(result: SweepResult, statistics: SweepStatistics) -> dict[str,
         "scenario": str(result.plan.scenario.get("name", "")),
         "rules": rule_sets(result),
         "design": sweep.design.kind,
-        "factors": [
-            {"name": f.name, "unit": f.unit, "writes": list(f.writes())} for f in sweep.factors
-        ],
+        "factors": [{"name": f.name, "unit": f.unit, "writes": list(f.writes())} for f in sweep.factors],
         "runs": len(result.rows),
         "failed": len(result.failures),
         "confidence": sweep.confidence,
@@ -149,9 +150,11 @@ def sweep_content(result: SweepResult, statistics: SweepStatistics) -> dict[str,
         "points": [
             {
                 "point": p.index,
-                "levels": {f.name: _plain_level(level) for f, level in zip(sweep.factors, p.levels, strict=True)},
+                "levels": {
+                    f.name: _plain_level(level) for f, level in zip(sweep.factors, p.levels, strict=True)
+                },
                 "stopped": result.stopped[p.index],
-                "metrics": {name: _description_json(statistics.points[name][p.index]) for name in result.metrics},
+                "metrics": {name: statistics.points[name][p.index].as_json() for name in result.metrics},
             }
             for p in result.plan.design.points
         ],
@@ -170,13 +173,11 @@ def rule_sets(result: SweepResult) -> list[str]:
 
 
 def _describe(values: list[float], level: float, resamples: int) -> Description:
-    return describe(values, level=level, resamples=resamples) if resamples else describe(
-        values, level=level, resamples=1
-    )
-
-
-def _description_json(description: Description) -> dict[str, Any]:
-    return description.as_json()
+    if resamples:
+        return describe(values, level=level, resamples=resamples)
+    # One value has no bootstrap, so the cheap description of the rest is made with it left open.
+    short = describe(values, level=level, resamples=1)
+    return replace(short, bootstrap=Interval(-math.inf, math.inf, level, "not computed"))
 
 
 def _plain_level(level: Any) -> Any:
@@ -191,28 +192,34 @@ def _surface(
     columns = [
         k
         for k in range(len(names))
-        if all(isinstance(row[k], int | float) for row in levels) and len({row[k] for row in levels}) >= _SURFACE_LEVELS
+        if all(isinstance(row[k], int | float) for row in levels)
+        and len({row[k] for row in levels}) >= _SURFACE_LEVELS
     ]
     good = [i for i, mean in enumerate(means) if math.isfinite(mean)]
     if len(columns) < len(names) or not good:
         return None
     try:
         return response_surface(
-            [[float(levels[i][k]) for k in columns] for i in good], [names[k] for k in columns], [means[i] for i in good]
+            [[float(levels[i][k]) for k in columns] for i in good],
+            [names[k] for k in columns],
+            [means[i] for i in good],
         )
     except ValueError:
         return None
 
 
 def _pairing(result: SweepResult) -> dict[str, float]:
-    """By metric: variance of a difference of two points if independent ÷ its variance as run, median of neighbours."""
+    """By metric: variance of a difference of two points if they were independent ÷ its variance as run.
+
+    The median over neighbouring points of the design.
+    """
     gains = {}
     for name in result.metrics:
         seeds, table = result.by_seed(name)
         if len(seeds) < 3:
             continue
         found = []
-        for a, b in zip(table[:-1], table[1:], strict=True):
+        for a, b in pairwise(table):
             paired = float(np.var(a - b, ddof=1))
             if paired > 0:
                 found.append(float(np.var(a, ddof=1) + np.var(b, ddof=1)) / paired)
@@ -244,7 +251,11 @@ def _run_columns(result: SweepResult) -> dict[str, Any]:
 def _point_columns(result: SweepResult, statistics: SweepStatistics) -> dict[str, Any]:
     import pyarrow as pa
 
-    cells = [(p, name, statistics.points[name][p.index]) for p in result.plan.design.points for name in result.metrics]
+    cells = [
+        (p, name, statistics.points[name][p.index])
+        for p in result.plan.design.points
+        for name in result.metrics
+    ]
     columns: dict[str, Any] = {"point": pa.array([p.index for p, _, _ in cells], pa.int32())}
     for k, factor in enumerate(result.plan.sweep.factors):
         columns[factor.name] = _level_column([p.levels[k] for p, _, _ in cells])
@@ -262,17 +273,13 @@ def _point_columns(result: SweepResult, statistics: SweepStatistics) -> dict[str
         "median": [d.median.estimate for d in found],
         "median_low": [d.median.interval.low for d in found],
         "median_high": [d.median.interval.high for d in found],
-        **{
-            f"q{round(100 * quantile.q)}{suffix}": [value(d.quantiles[k]) for d in found]
-            for k, quantile in enumerate(found[0].quantiles)
-            for suffix, value in (
-                ("", lambda q: q.estimate),
-                ("_low", lambda q: q.interval.low),
-                ("_high", lambda q: q.interval.high),
-            )
-        },
     }.items():
         columns[title] = _numbers(values)
+    for k, quantile in enumerate(found[0].quantiles):
+        title = f"q{round(100 * quantile.q)}"
+        columns[title] = _numbers([d.quantiles[k].estimate for d in found])
+        columns[f"{title}_low"] = _numbers([d.quantiles[k].interval.low for d in found])
+        columns[f"{title}_high"] = _numbers([d.quantiles[k].interval.high for d in found])
     return columns
 
 
@@ -294,7 +301,10 @@ def _numbers(values: list[float]) -> Any:
 def _page(result: SweepResult, statistics: SweepStatistics, figures: list[FigureFile]) -> dict[str, Any]:
     """Everything the templates show, as text and plain lists."""
     plan, sweep = result.plan, result.plan.sweep
-    counts = [sum(1 for row in result.rows if row.point == p.index and row.status == "ok") for p in plan.design.points]
+    counts = [
+        sum(1 for row in result.rows if row.point == p.index and row.status == "ok")
+        for p in plan.design.points
+    ]
     seeds = sorted({row.seed for row in result.rows})
     level = f"{sweep.confidence:.0%}"
     return {
@@ -309,13 +319,13 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
             ("Warm-up left out", _time(plan.scenario.get("warm_up"))),
             ("Design", _design_words(result)),
             ("Replications", _replication_words(result, counts)),
-            ("Runs", f"{len(result.rows):,}" + (f", {len(result.failures):,} failed" if result.failures else "")),
+            ("Runs", _run_words(result)),
             ("Seeds", _seed_words(result, seeds)),
             ("Pairing", _pairing_words(result, statistics)),
             ("Intervals", f"{level}, Student's t over replications unless said otherwise"),
-            ("Several comparisons", "p-values of effects are corrected by Holm over all effects on one metric"),
+            ("Several comparisons", "effects: p-values corrected by Holm over all effects on one metric"),
             ("Reproducible", "yes" if result.reproducible else "not reproducible: the budget was a time"),
-            ("Versions", ", ".join(f"{k} {v}" for k, v in result.versions.items()) or "not stated by the runs"),
+            ("Versions", ", ".join(f"{k} {v}" for k, v in result.versions.items()) or "not stated"),
             ("Code", plan.code),
         ],
         "factors": [
@@ -332,11 +342,18 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
             }
             for figure in figures
         ],
-        "point_head": [*(f.label for f in sweep.factors), "runs", *(result.naming(m).label for m in result.metrics)],
+        "point_head": [
+            *(f.label for f in sweep.factors), "runs", *(result.naming(m).label for m in result.metrics)
+        ],
         "point_rows": list(_point_rows(result, statistics)),
         "points_left_out": max(0, len(plan.design.points) - _TABLE_POINTS),
         "effects": [
-            {"metric": result.naming(name).label, "rows": [_effect_row(e, result.naming(name).scale, sweep.confidence) for e in _ordered(found)]}
+            {
+                "metric": result.naming(name).label,
+                "rows": [
+                    _effect_row(e, result.naming(name).scale, sweep.confidence) for e in _ordered(found)
+                ],
+            }
             for name, found in statistics.effects.items()
             if found
         ],
@@ -366,7 +383,7 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
             }
             for name, found in statistics.morris.items()
         ],
-        "surfaces": [_surface_words(result.naming(name), surface) for name, surface in statistics.surfaces.items()],
+        "surfaces": [_surface_words(result.naming(m), surface) for m, surface in statistics.surfaces.items()],
         "failures": [
             (
                 row.point,
@@ -394,7 +411,9 @@ def _headline(result: SweepResult, statistics: SweepStatistics) -> list[str]:
         best = max(finite, key=lambda i: (means[i], -i))
         place = ", ".join(
             f"{f.title or f.name.replace('_', ' ')} {label}{_unit_suffix(f.unit)}"
-            for f, label in zip(result.plan.sweep.factors, result.plan.design.points[best].labels(), strict=True)
+            for f, label in zip(
+                result.plan.sweep.factors, result.plan.design.points[best].labels(), strict=True
+            )
         )
         shown = _with_interval(means[best], statistics.points[name][best].t, known.scale)
         sentences.append(f"Highest {known.title}: {shown} {known.unit} at {place}.")
@@ -403,6 +422,10 @@ def _headline(result: SweepResult, statistics: SweepStatistics) -> list[str]:
 
 def _unit_suffix(unit: str) -> str:
     return "" if not unit else (unit if unit == "%" else f" {unit}")
+
+
+def _run_words(result: SweepResult) -> str:
+    return f"{len(result.rows):,}" + (f", {len(result.failures):,} failed" if result.failures else "")
 
 
 def _design_words(result: SweepResult) -> str:
@@ -424,7 +447,11 @@ def _replication_words(result: SweepResult, counts: list[int]) -> str:
     text = f"{spread} a point"
     if rule.until is not None:
         until = rule.until
-        width = f"{until.half_width:g}" if until.half_width is not None else f"{until.relative_half_width:.3g} of the mean"
+        width = (
+            f"{until.half_width:g}"
+            if until.half_width is not None
+            else f"{until.relative_half_width:.3g} of the mean"
+        )
         text += (
             f", added in rounds of {rule.round} until the half-width of {until.metric} is at most {width} "
             f"(at most {rule.at_most}); looking after every round makes such an interval slightly too short"
@@ -445,10 +472,16 @@ def _pairing_words(result: SweepResult, statistics: SweepStatistics) -> str:
     if result.plan.sweep.seeds.pairing == "independent":
         return "none: every point has seeds of its own"
     gains = ", ".join(
-        f"{result.naming(m).title} {gain:.3g}×" for m, gain in statistics.pairing.items() if m in shown_metrics(result)
+        f"{result.naming(m).title} {gain:.3g}×"
+        for m, gain in statistics.pairing.items()
+        if m in shown_metrics(result)
     )
     text = "common random numbers: differences between points are taken seed by seed"
-    return f"{text}; variance of a difference between neighbouring points lower by {gains} (median)" if gains else text
+    return (
+        f"{text}; variance of a difference between neighbouring points lower by {gains} (median)"
+        if gains
+        else text
+    )
 
 
 def _level_words(result: SweepResult, index: int) -> str:
@@ -488,7 +521,8 @@ def _surface_words(known: MetricName, surface: ResponseSurface) -> dict[str, Any
         "metric": known.label,
         "degree": "quadratic" if surface.degree == 2 else "linear",
         "ranges": ", ".join(
-            f"{n} {low:g} … {high:g}" for n, low, high in zip(surface.names, surface.lows, surface.highs, strict=True)
+            f"{n} {low:g} … {high:g}"
+            for n, low, high in zip(surface.names, surface.lows, surface.highs, strict=True)
         ),
         "rows": [
             (term, _number((t["coefficient"] or 0) * known.scale), _number((t["se"] or 0) * known.scale))

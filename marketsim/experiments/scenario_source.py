@@ -8,6 +8,7 @@ from typing import Any
 
 from marketsim.experiments.ignored_keys import ignored_because
 from marketsim.experiments.metric_names import unknown_metric
+from marketsim.recording.record import DECLINE_CODES, UNFILLED, Ended
 from marketsim.scenario import load_scenario, path_problem, scenario_from_mapping
 from marketsim.scenario.inlined import inline_files
 from marketsim.scenario.yaml_source import read_source
@@ -40,5 +41,15 @@ class ScenarioFiles:
         return ignored_because(path, effective)
 
     def unknown_metric(self, name: str, effective: dict[str, Any]) -> str | None:
-        """What is wrong with a metric's name."""
-        return unknown_metric(name)
+        """What is wrong with a metric's name, None when a summary of the scenario has it."""
+        reasons = [ended.name.lower() for ended in Ended if ended]
+        cohorts = [str(cohort["name"]) for cohort in effective.get("providers") or ()]
+        keys: dict[str, Sequence[str]] = {
+            "orders.unfilled_reasons": UNFILLED,
+            "unserved": UNFILLED,
+            "bids.declined": DECLINE_CODES,
+            "leases.close_reasons": reasons,
+        }
+        if cohorts:
+            keys["revenue.by_cohort"] = cohorts
+        return unknown_metric(name, keys)

@@ -113,7 +113,9 @@ def recorded_metrics(plan: SweepPlan) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*plan.sweep.metrics, *extra, *ALWAYS)))
 
 
-def run_sweep(plan: SweepPlan, folder: SweepFolder, pool: RunPool, watcher: Watcher | None = None) -> SweepResult:
+def run_sweep(
+    plan: SweepPlan, folder: SweepFolder, pool: RunPool, watcher: Watcher | None = None
+) -> SweepResult:
     """Make every run that is not on disk yet, round by round, and read all of them back.
 
     What is run depends only on the plan and on earlier results, never on the number of workers; a budget of
@@ -181,7 +183,9 @@ class _Rounds:
                 wanted = sorted(wanted)[: max(left, 0)]
                 if not wanted:
                     self._close_all("budget of runs spent")
-        return [self._plan.task(point, replication) for point, replication in sorted((p, r) for r, p in wanted)]
+        return [
+            self._plan.task(point, replication) for point, replication in sorted((p, r) for r, p in wanted)
+        ]
 
     def read(self, batch: Sequence[RunTask]) -> None:
         """Take in a round's results and close the points that need no more."""

@@ -223,7 +223,15 @@ def _draw_table(figure: Any, axis: Any, table: np.ndarray[Any, np.dtype[np.float
     for (i, j), value in np.ndenumerate(table):
         if math.isfinite(value):
             dark = high > low and (value - low) / (high - low) < 0.6
-            axis.text(j, i, _short(value), ha="center", va="center", fontsize=7.5, color="white" if dark else "black")
+            axis.text(
+                j,
+                i,
+                _short(value),
+                ha="center",
+                va="center",
+                fontsize=7.5,
+                color="white" if dark else "black",
+            )
 
 
 def _surface_maps(result: SweepResult, surfaces: dict[str, ResponseSurface]) -> list[FigureFile]:
@@ -254,7 +262,10 @@ def _surface_maps(result: SweepResult, surfaces: dict[str, ResponseSurface]) -> 
     rest = " Other factors at the middle of their ranges." if len(surface.names) > 2 else ""
     return [
         FigureFile(
-            "response_surface", "Response surface", f"Least-squares surface of the points' means.{rest}", _png(figure)
+            "response_surface",
+            "Response surface",
+            f"Least-squares surface of the points' means.{rest}",
+            _png(figure),
         )
     ]
 
@@ -299,7 +310,8 @@ def _frontier(result: SweepResult) -> FigureFile:
         )
         right = x[i] > (np.nanmin(x) + np.nanmax(x)) / 2
         axis.annotate(
-            text, (x[i], y[i]), xytext=(-8 if right else 8, 8 if rank % 2 == 0 else -13), textcoords="offset points",
+            text, (x[i], y[i]), xytext=(-8 if right else 8, 8 if rank % 2 == 0 else -13),
+            textcoords="offset points",
             fontsize=7, ha="right" if right else "left", color="#333333",
         )  # fmt: skip
     axis.set_xlabel(names[1].label)
@@ -308,8 +320,8 @@ def _frontier(result: SweepResult) -> FigureFile:
     if coloured:
         _legend_below(figure, handles, result.plan.sweep.factors[0].label)
     caption = (
-        f"Each mark is a design point with {level:.0%} t intervals; circles on the dashed line are the points that "
-        "no other point beats in both."
+        f"Each mark is a design point with {level:.0%} t intervals; circles on the dashed line are points "
+        "that no other point beats in both."
     )
     return FigureFile("frontier", "Revenue against fill rate", caption, _png(figure))
 
@@ -331,7 +343,8 @@ def _tornado(result: SweepResult, effects: dict[str, list[Effect]]) -> list[Figu
         for bar, is_sure in zip(bars, sure, strict=True):
             bar.set_alpha(0.9 if is_sure else 0.3)
         intervals = [
-            Interval(e.interval.low * known.scale, e.interval.high * known.scale, e.interval.level, "") for e in ordered
+            Interval(e.interval.low * known.scale, e.interval.high * known.scale, e.interval.level, "")
+            for e in ordered
         ]
         axis.errorbar(
             estimates, places, xerr=_error_bars(estimates, intervals), linestyle="none", ecolor="#222222",
@@ -340,11 +353,14 @@ def _tornado(result: SweepResult, effects: dict[str, list[Effect]]) -> list[Figu
         axis.axvline(0, color="#222222", linewidth=0.8)
         axis.set_yticks(places, [_wrapped(e.name.replace("_", " ")) for e in ordered])
         axis.grid(axis="y", visible=False)
-        axis.set_xlabel(f"effect on {known.title} [{'percentage points' if known.unit == '%' else known.unit}]")
+        axis.set_xlabel(
+            f"effect on {known.title} [{'percentage points' if known.unit == '%' else known.unit}]"
+        )
         axis.margins(y=0.02)
     caption = (
-        f"Change of the metric from a factor's lowest to its highest level, with {result.plan.sweep.confidence:.0%} t "
-        "intervals over seeds; pale bars are not significant after Holm's correction. a × b is an interaction."
+        "Change of the metric from a factor's lowest to its highest level, with "
+        f"{result.plan.sweep.confidence:.0%} t intervals over seeds; pale bars are not significant after "
+        "Holm's correction. a × b is an interaction."
     )
     return [FigureFile("tornado", "Effects", caption, _png(figure))]
 
@@ -367,7 +383,12 @@ def _convergence(result: SweepResult) -> FigureFile:
         label = ", ".join(points[p].labels())
         axes[0].plot(counts, means, color=COLOURS[colour], label=label)
         axes[0].fill_between(
-            counts, [i.low for i in running], [i.high for i in running], color=COLOURS[colour], alpha=0.15, linewidth=0
+            counts,
+            [i.low for i in running],
+            [i.high for i in running],
+            color=COLOURS[colour],
+            alpha=0.15,
+            linewidth=0,
         )
     axes[0].set_xlabel("replications")
     axes[0].set_ylabel(known.label)
@@ -411,7 +432,7 @@ def _convergence(result: SweepResult) -> FigureFile:
 
 
 def _clip_early(axis: Any) -> None:
-    """Limits the y axis to the bands from the fifth replication on: those of two values would hide all others."""
+    """Limits the y axis to the bands from the fifth replication on; those of two values would hide them."""
     lows, highs = [], []
     for band in axis.collections:
         vertices = band.get_paths()[0].vertices
@@ -499,7 +520,7 @@ def _series(
 
 
 def _pooled(result: SweepResult, fixed: dict[int, Level], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """One value a replication: the metric's mean over the points with these levels (they share their seeds)."""
+    """One value a replication: the metric's mean over the points with these levels, which share seeds."""
     members = [
         p.index
         for p in result.plan.design.points
@@ -521,7 +542,8 @@ def _error_bars(
     """Distances below and above each mean, float64[2, n]; an open interval draws nothing."""
     below = [m - i.low if math.isfinite(i.low) else 0.0 for m, i in zip(means, intervals, strict=True)]
     above = [i.high - m if math.isfinite(i.high) else 0.0 for m, i in zip(means, intervals, strict=True)]
-    return np.nan_to_num(np.maximum(np.array([below, above]), 0.0))
+    distances: np.ndarray[Any, np.dtype[np.float64]] = np.nan_to_num(np.maximum([below, above], 0.0))
+    return distances
 
 
 def _finite(values: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:

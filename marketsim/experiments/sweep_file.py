@@ -23,7 +23,7 @@ from marketsim.experiments.expressions import (
 
 Scalar = bool | int | float | str
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_RESERVED = {"and", "or", "not", "in", "if", "else", "is", "lambda", "abs", "min", "max", "round", "x"}
+_RESERVED = {"and", "or", "not", "in", "if", "else", "is", "lambda", "abs", "min", "max", "round"}
 _COLUMNS = {"point", "replication", "seed", "status", "message", "fingerprint"}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
 _DURATION_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -108,13 +108,11 @@ class Range(_Frozen):
         """The number at `share` in [0, 1] of the range, rounded as the file asks (six digits otherwise)."""
         if self.integer:
             low, high = math.ceil(self.low), math.floor(self.high)
-            if self.scale == "log":
-                number = round(low * (high / low) ** share) if low > 0 else round(low + share * (high - low))
-            else:
-                number = low + int(share * (high - low + 1))
+            shifted = low + int(share * (high - low + 1))
+            number = round(float(low * (high / low) ** share)) if self.scale == "log" and low > 0 else shifted
             return min(max(number, low), high)
         if self.scale == "log":
-            exact = self.low * (self.high / self.low) ** share
+            exact = self.low * float((self.high / self.low) ** share)
         else:
             exact = self.low + share * (self.high - self.low)
         if self.decimals is not None:
@@ -143,8 +141,8 @@ class Factor(_Frozen):
     def _identifier(cls, name: str) -> str:
         if not _NAME.fullmatch(name) or name in _RESERVED | _COLUMNS:
             raise ValueError(
-                f"`{name}` cannot be a factor's name; letters, digits and _ are accepted, but no word of expressions "
-                f"and no column of the results ({', '.join(sorted(_COLUMNS))})"
+                f"`{name}` cannot be a factor's name; letters, digits and _ are accepted, but no word of "
+                f"expressions and no column of the results ({', '.join(sorted(_COLUMNS))})"
             )
         return name
 
@@ -159,7 +157,9 @@ class Factor(_Frozen):
 
     @field_validator("paths")
     @classmethod
-    def _linked(cls, paths: tuple[str, ...] | dict[str, str] | None) -> tuple[str, ...] | dict[str, str] | None:
+    def _linked(
+        cls, paths: tuple[str, ...] | dict[str, str] | None
+    ) -> tuple[str, ...] | dict[str, str] | None:
         if paths is None:
             return None
         if not paths:
@@ -256,7 +256,9 @@ class SobolDesign(_Frozen):
     @classmethod
     def _power_of_two(cls, samples: int) -> int:
         if samples & (samples - 1):
-            raise ValueError(f"{samples} is not a power of two; a Sobol sequence is balanced at 4, 8, 16, 32 …")
+            raise ValueError(
+                f"{samples} is not a power of two; a Sobol sequence is balanced at 4, 8, 16, 32 …"
+            )
         return samples
 
 
@@ -422,7 +424,9 @@ class SweepFile(_Frozen):
         for factor in factors:
             for path in factor.writes():
                 for other, by in owner.items():
-                    if by != factor.name and (f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")):
+                    if by != factor.name and (
+                        f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")
+                    ):
                         raise ValueError(f"factors {by} and {factor.name} contradict: both set {path}")
                 owner[path] = factor.name
         return factors

@@ -69,15 +69,17 @@ class SweepFolder:
 def open_sweep_folder(out: Path, *, resume: bool) -> SweepFolder:
     """Make or reopen a sweep's folder; raises InputError when it holds something else.
 
-    With `resume` a missing or empty folder starts afresh, temporary files of a killed process are swept away and failed
-    runs are forgotten so that they are tried again.
+    With `resume` a missing or empty folder starts afresh, temporary files of a killed process are swept away
+    and failed runs are forgotten so that they are tried again.
     """
     folder = SweepFolder(out)
     if out.exists() and not out.is_dir():
         raise InputError(f"--out: {out} is a file, a folder is needed")
     content = [path for path in out.iterdir() if not path.name.startswith(_TEMPORARY)] if out.is_dir() else []
     if content and not resume:
-        raise InputError(f"--out: {out} is not empty; use --resume to go on with its sweep, or name another folder")
+        raise InputError(
+            f"--out: {out} is not empty; use --resume to go on with its sweep, or name another folder"
+        )
     if content and not _is_sweep(out):
         raise InputError(f"--out: {out} holds something other than a sweep; name another folder")
     folder.runs.mkdir(parents=True, exist_ok=True)

@@ -187,8 +187,12 @@ def _effective_points(
             try:
                 known[lines] = source.effective(mapping, base, lines)
             except InputError as error:
-                names = ", ".join(f"{f.name} = {text}" for f, text in zip(sweep.factors, point.labels(), strict=True))
-                problems += [loaded.error(("factors",), f"at {names}: {_plain(line)}") for line in error.lines]
+                names = ", ".join(
+                    f"{f.name} = {text}" for f, text in zip(sweep.factors, point.labels(), strict=True)
+                )
+                problems += [
+                    loaded.error(("factors",), f"at {names}: {_plain(line)}") for line in error.lines
+                ]
                 known[lines] = {}
         effective.append(known[lines])
     return overrides, effective, problems

@@ -42,9 +42,7 @@ class Lines:
         self._made += 1
         if outcome.status != "ok":
             self._failed += 1
-            self._say(
-                f"point {task.point} replication {task.replication} seed {task.seed}: {outcome.status}: {outcome.message}"
-            )
+            self._say(_failure(task, outcome))
         now = time.monotonic()
         if now - self._said >= _LINE_SECONDS and self._done < self._runs:
             self._said = now
@@ -71,7 +69,14 @@ class Bar:
     def start(self, runs: int, finished: int, workers: int) -> None:
         """Show the bar."""
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
 
         self._failed = 0
         self._progress = Progress(
@@ -91,7 +96,7 @@ class Bar:
         if outcome.status != "ok":
             self._failed += 1
             self._progress.console.print(
-                f"point {task.point} replication {task.replication} seed {task.seed}: {outcome.status}: {outcome.message}",
+                _failure(task, outcome),
                 markup=False,
                 highlight=False,
                 soft_wrap=True,
@@ -101,6 +106,11 @@ class Bar:
     def stop(self) -> None:
         """Leave the finished bar on the screen."""
         self._progress.stop()
+
+
+def _failure(task: RunTask, outcome: Outcome) -> str:
+    where = f"point {task.point} replication {task.replication} seed {task.seed}"
+    return f"{where}: {outcome.status}: {outcome.message}"
 
 
 def duration(seconds: float) -> str:

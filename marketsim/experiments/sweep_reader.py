@@ -37,9 +37,9 @@ def load_sweep(path: Path) -> LoadedSweep:
     return LoadedSweep(file, path, lambda location: str(source.place(location)))
 
 
-def is_sweep(data: Any) -> bool:
-    """Whether a file's plain data is a sweep: it has factors and names a scenario."""
-    return isinstance(data, dict) and "factors" in data and "scenario" in data
+def read_sweep(path: str | Path) -> SweepFile:
+    """The checked content of the sweep file at `path`; raises InputError with located lines."""
+    return load_sweep(Path(path)).file
 
 
 def _line(source: Source, location: Location, message: str, *, at_key: bool) -> str:
@@ -76,13 +76,13 @@ def _accepted(problem: Any) -> str:
         return "write one with `kind: grid`, list, latin_hypercube, sobol or morris"
     start = text.rfind("Input should be ")
     if start >= 0:
-        return f"accepted are {text[start + len('Input should be '):]}"
+        return f"accepted are {text[start + len('Input should be ') :]}"
     start = text.find("expected tags: ")
-    return f"accepted are {text[start + len('expected tags: '):]}" if start >= 0 else text
+    return f"accepted are {text[start + len('expected tags: ') :]}" if start >= 0 else text
 
 
 def _floats(node: Any) -> Any:
-    """The data with decimals as floats: levels are labels and numbers for figures, money stays in the scenario."""
+    """The data with decimals as floats: levels are for labels, figures and overrides of six digits."""
     if isinstance(node, Decimal):
         return float(node)
     if isinstance(node, dict):

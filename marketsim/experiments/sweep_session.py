@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from marketsim.experiments.execute import LocalPool, RunPool, Runner
+from marketsim.experiments.execute import LocalPool, Runner, RunPool
 from marketsim.experiments.report_sweep import rule_sets, write_report
 from marketsim.experiments.scenario_source import ScenarioFiles
 from marketsim.experiments.sweep import SweepResult, Watcher, run_sweep
