@@ -1,0 +1,182 @@
+"""The `marketsim compare` command."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from marketsim.errors import InputError
+
+if TYPE_CHECKING:
+    from marketsim.experiments.compare import Margin
+    from marketsim.experiments.variants import Arm
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("compare")(compare_command)
+
+
+def compare_command(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A scenario file, or a folder of finished runs.")],
+    b: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[B]", help="Another; default: A again, changed by --set-b.", show_default=False
+        ),
+    ] = None,
+    set_both: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change both arms.")
+    ] = None,
+    set_a: Annotated[
+        list[str] | None, typer.Option("--set-a", metavar="PATH=VALUE", help="Change A only.")
+    ] = None,
+    set_b: Annotated[
+        list[str] | None, typer.Option("--set-b", metavar="PATH=VALUE", help="Change B only.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", help="A number of summary.json by dotted path; the first one decides."),
+    ] = None,
+    pairs: Annotated[int, typer.Option("--pairs", min=2, help="Pairs of runs, or the most of them.")] = 60,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="Stop as soon as the first metric is decided.")
+    ] = False,
+    margin: Annotated[
+        str | None,
+        typer.Option("--margin", metavar="M", help="What is no difference: 2%% of A's mean, or a number."),
+    ] = None,
+    independent: Annotated[
+        bool,
+        typer.Option("--independent", help="Compare also with other seeds for B, to see what pairing saves."),
+    ] = False,
+    level: Annotated[float, typer.Option("--level", help="Confidence of all metrics together.")] = 0.95,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="First seed; pair k has seed + k.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Processes on this machine; default: its usable cores."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Exactly this folder; default: below results/."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no report, only errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print comparison.json and nothing else.")] = False,
+) -> None:
+    """Compare two scenarios run for run over common random numbers, with intervals valid at any look."""
+    from marketsim.cli.sweep import usable_cores
+    from marketsim.experiments.compare import DEFAULT_METRICS, compare
+    from marketsim.experiments.compare_report import comparison_files, comparison_lines
+    from marketsim.experiments.variants import PooledRuns, Recorded, RunFailedError, SerialRuns, read_arm
+    from marketsim.experiments.whole_folder import refuse_unless_free, write_folder
+    from marketsim.simulation import run_summary
+
+    if not 0.5 <= level < 1:
+        raise InputError(f"--level: {level:g} is not a confidence level, give one from 0.5 to below 1")
+    both = list(set_both or ())
+    other = a if b is None else b
+    arms = (
+        read_arm(a, [*both, *(set_a or ())], _label(a, set_a)),
+        read_arm(other, [*both, *(set_b or ())], _label(other, set_b)),
+    )
+    metrics = list(dict.fromkeys(metric or DEFAULT_METRICS))
+    _check(arms, metrics, independent=independent)
+    difference = parse_margin(margin) if margin is not None else None
+    folder = out if out is not None else _default_folder(arms, metrics, pairs, seed)
+    if out is not None:
+        refuse_unless_free(out)
+    finished = all(isinstance(arm, Recorded) for arm in arms)
+    show = not quiet and not as_json
+
+    def progress(done: int, most: int) -> None:
+        if show:
+            print(f"compare: {done} of at most {most} pairs", file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="marketsim-compare-") as scratch:
+        count = workers or usable_cores()
+        runs = SerialRuns(run_summary) if finished else PooledRuns(run_summary, Path(scratch), count)
+        try:
+            comparison = compare(
+                *arms,
+                runs,
+                metrics=metrics,
+                pairs=pairs,
+                first_seed=seed,
+                until_decided=until_decided,
+                margin=difference,
+                independent=independent,
+                level=level,
+                progress=progress,
+            )
+        except RunFailedError as error:
+            print(f"run failed: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        except ValueError as error:
+            raise InputError(f"compare: {error}") from error
+        finally:
+            if isinstance(runs, PooledRuns):
+                runs.close()
+    write_folder(folder, comparison_files(comparison), replace=out is None)
+    if as_json:
+        print(json.dumps(comparison.as_json(), indent=1))
+    elif not quiet:
+        print("\n".join(comparison_lines(comparison)))
+        print(f"report      {folder / 'report.html'}")
+
+
+def parse_margin(text: str) -> Margin:
+    """`2%` as a share of A's mean, a bare number in the metric's unit; raises InputError."""
+    from marketsim.experiments.compare import Margin
+
+    relative = text.strip().endswith("%")
+    try:
+        amount = float(text.strip().removesuffix("%"))
+    except ValueError:
+        amount = -1.0
+    if not 0 < amount < float("inf"):
+        raise InputError(f"--margin: '{text}' is not a margin, write 2% or a positive number such as 150")
+    return Margin(amount / 100 if relative else amount, relative)
+
+
+def _label(path: Path, changes: list[str] | None) -> str:
+    return " ".join([path.stem if path.is_file() else str(path), *(changes or ())])
+
+
+def _check(arms: tuple[Arm, Arm], metrics: list[str], *, independent: bool) -> None:
+    """Refuse what no run could answer, before the first run."""
+    from marketsim.experiments.metric_names import unknown_metric
+    from marketsim.experiments.scenario_source import ScenarioFiles
+    from marketsim.experiments.variants import Variant
+
+    wrong = []
+    for name in metrics:
+        for arm in arms:
+            if isinstance(arm, Variant):
+                problem = ScenarioFiles().unknown_metric(name, arm.effective())
+            else:
+                problem = unknown_metric(name)
+            if problem is not None:
+                wrong.append(f"--metric: {problem}")
+    if independent and not all(isinstance(arm, Variant) for arm in arms):
+        wrong.append("--independent: finished runs have the seeds they have, give scenario files")
+    if wrong:
+        raise InputError(dict.fromkeys(wrong))
+
+
+def _default_folder(arms: tuple[Arm, Arm], metrics: list[str], pairs: int, seed: int) -> Path:
+    import hashlib
+
+    from marketsim.experiments.variants import Variant
+
+    content = [
+        [arm.effective() if isinstance(arm, Variant) else sorted(arm.by_seed), arm.label] for arm in arms
+    ]
+    text = json.dumps([content, metrics, pairs, seed], sort_keys=True, default=str)
+    first = arms[0]
+    name = first.effective()["name"] if isinstance(first, Variant) else "runs"
+    return Path("results") / str(name) / f"compare-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
