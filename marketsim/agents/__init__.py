@@ -1,0 +1,1 @@
+"""SimPy processes of tenants and providers, and the named random streams they draw from."""

@@ -1,0 +1,205 @@
+"""The block clock: SimPy's integer milliseconds on one side, the chain's blocks on the other, dated messages between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+import simpy
+
+from marketsim.chain.columns import G
+from marketsim.chain.bid_index import fill_bid_index
+from marketsim.chain.ledger import AUDIT_PROBLEMS, recount_problems
+from marketsim.chain.state import State, Table, with_room
+from marketsim.clock.block_loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, EVENT_ROOM, RECOUNT, ROW_ROOM, advance
+from marketsim.errors import InvariantError
+from marketsim.policies.tables import BidRow, Call, E, Engine, Kind, Offer, Phase, Sample, Track, Watch
+
+class BlockClock:
+    """Turns simulated time into blocks, and is the only way for an agent to reach the chain.
+
+    A block `h` executes at `h * block_ms`, after every other event of that instant: a message submitted at that very time is in it.
+    Nothing is executed until somebody looks (`look`) or the record needs room: agents submit dated messages and go on.
+
+    Attributes: `env` the SimPy environment (integer milliseconds), `chain` the chain's tables, `engine` the agents' tables; both
+    are replaced when tables grow, so read them through the clock.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        chain: State,
+        engine: Engine,
+        *,
+        take_events: Callable[[Table], None],
+        take_bids: Callable[[Table], None],
+        audit: bool = False,
+    ) -> None:
+        self.env = env
+        self.chain = chain
+        self.engine = engine
+        self.block_ms = int(engine.globals[E.BLOCK_MS])
+        self._pending: list[Table] = []
+        self._take_events = take_events
+        self._take_bids = take_bids
+        self.recounts = 0
+        engine.globals[E.AUDIT] = int(audit)
+        chain.globals[G.AUDITING] = int(audit)
+
+    def height_of(self, time_ms: int) -> int:
+        """Return the block that takes a message submitted at `time_ms`."""
+        return max(1, -(-time_ms // self.block_ms))
+
+    def submit(self, kind: Kind, phase: Phase, *arguments: int, tie: int = 0, at_ms: int | None = None) -> None:
+        """Submit one message now, or dated `at_ms`; arguments fill the columns A, B, C… of its row."""
+        time = int(self.env.now) if at_ms is None else at_ms
+        row = np.zeros((1, Call.SIZE), np.int64)
+        row[0, Call.KEY] = self.height_of(time) * 16 + phase
+        row[0, Call.TIME] = time
+        row[0, Call.TIE] = tie
+        row[0, Call.KIND] = kind
+        row[0, Call.A : Call.A + len(arguments)] = arguments
+        self._pending.append(row)
+
+    def submit_rows(self, rows: Table) -> None:
+        """Submit dated messages at once: int64 rows of `Call`, shape (messages, Call.SIZE), sorted or not."""
+        if len(rows):
+            self._pending.append(rows)
+
+    def look(self) -> None:
+        """Execute every block before the present instant, so that the tables say what an agent sees now."""
+        self.advance(-(-int(self.env.now) // self.block_ms) - 1)
+
+    def advance(self, until: int) -> None:
+        """Execute every block up to and including `until`; does nothing when that is done already."""
+        if until <= int(self.engine.globals[E.EXECUTED]):
+            return
+        self._take_pending()
+        while True:
+            code = advance(self.chain, self.engine, until)
+            if code == DONE:
+                return
+            if code == RECOUNT:
+                self._recount()
+            elif code == AUDIT_BROKEN:
+                height = int(self.engine.globals[E.LAST_BLOCK])
+                raise InvariantError(f"block {height}: {AUDIT_PROBLEMS[int(self.engine.globals[E.AUDIT_PROBLEM])]}")
+            else:
+                self._make_room()
+
+    def finish(self) -> None:
+        """Hand over what is left of the record and, when auditing, recount everything once more."""
+        self._flush()
+        if self.engine.globals[E.AUDIT]:
+            self._recount()
+
+    def blocks_process(self, every: int, last: int, progress: Callable[[int], None]) -> Generator[Any, Any, None]:
+        """SimPy process: execute what is due at least every `every` blocks and report the height reached."""
+        height = 0
+        while height < last:
+            height = min(last, height + every)
+            at = height * self.block_ms
+            if at > self.env.now:
+                # after every other event of this instant
+                event = simpy.Event(self.env)
+                event._ok = True
+                event._value = None
+                self.env.schedule(event, priority=2, delay=at - self.env.now)  # type: ignore[arg-type]
+                yield event
+            self.advance(height)
+            progress(height)
+
+    def _take_pending(self) -> None:
+        if not self._pending:
+            return
+        engine = self.engine
+        rest = engine.inbox[int(engine.globals[E.INBOX]) : int(engine.globals[E.INBOX_END])]
+        rows = np.concatenate([rest, *self._pending]) if len(rest) or len(self._pending) > 1 else self._pending[0]
+        self._pending.clear()
+        order = np.lexsort((rows[:, Call.TIE], rows[:, Call.TIME], rows[:, Call.KEY]))
+        self.engine = engine._replace(inbox=np.ascontiguousarray(rows[order]))
+        self.engine.globals[E.INBOX] = 0
+        self.engine.globals[E.INBOX_END] = len(rows)
+
+    def _flush(self) -> None:
+        used = int(self.chain.globals[G.EVENTS])
+        if used:
+            self._take_events(self.chain.events[:used])
+            self.chain.globals[G.EVENTS] = 0
+        rows = int(self.engine.globals[E.BIDS_ROWS])
+        if rows:
+            self._take_bids(self.engine.bid_rows[:rows])
+            self.engine.globals[E.BIDS_ROWS] = 0
+
+    def _make_room(self) -> None:
+        self._flush()
+        self.chain, self.engine = make_room(self.chain, self.engine)
+
+    def _recount(self) -> None:
+        self.recounts += 1
+        problems = recount_problems(self.chain)
+        if problems:
+            height = int(self.engine.globals[E.LAST_BLOCK])
+            raise InvariantError("; ".join(f"block {height}: {problem}" for problem in problems))
+
+
+def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engine]:
+    """Return the tables with the room that one more calendar entry may need, `bids` bids in one block included."""
+    dated = max(bids, _most_dated(engine))
+    rows = ROW_ROOM
+    chain = with_room(
+        chain,
+        events=EVENT_ROOM + 4 * dated + 65_536,
+        orders=rows,
+        groups=rows,
+        deployments=rows,
+        leases=rows,
+        usage=rows,
+        accounts=rows + dated,
+        deposits=rows + dated,
+        bids=rows + dated,
+    )
+    chain = with_index(chain, int(chain.globals[G.BIDS_LIVE]) + dated + rows)
+    x = engine.globals
+    changes: dict[str, Any] = {}
+    wanted = {
+        "tracks": (len(chain.orders), Track.SIZE, 0),
+        "accounts": (len(chain.accounts), Watch.SIZE, -1),
+        "offers": (int(x[E.OFFERS]) + int(x[E.PROVIDERS]) * rows, Offer.SIZE, 0),
+        "calendar": (int(x[E.CALENDAR]) + ENTRY_ROOM + dated + 64, engine.calendar.shape[1], 0),
+        "samples": (int(x[E.SAMPLES]) + 64, Sample.SIZE, 0),
+        "audit_values": (len(chain.accounts), 2, 0),
+        "bid_rows": (int(x[E.BIDS_ROWS]) + dated + rows, BidRow.SIZE, 0),
+    }
+    for name, (needed, width, fill) in wanted.items():
+        table: Table = getattr(engine, name)
+        if len(table) < needed:
+            grown = np.full((max(needed, 2 * len(table)), width), fill, np.int64)
+            grown[: len(table)] = table
+            changes[name] = grown
+    for name, needed in (("plan_of", len(chain.deployments)), ("alive", len(chain.accounts)), ("batch", dated + rows)):
+        line: Table = getattr(engine, name)
+        if len(line) < needed:
+            longer = np.full(max(needed, 2 * len(line)), -1, np.int64)
+            longer[: len(line)] = line
+            changes[name] = longer
+    return chain, engine._replace(**changes) if changes else engine
+
+
+def _most_dated(engine: Engine) -> int:
+    """Return a bound on the bids of one block: the offers that exist."""
+    return int(engine.globals[E.OFFERS])
+
+
+def with_index(chain: State, live: int) -> State:
+    """Return the chain with a bid index at most half full when it holds `live` bids."""
+    size = len(chain.bid_index)
+    if 2 * live + ROW_ROOM <= size:
+        return chain
+    while size < 4 * live + 2 * ROW_ROOM:
+        size *= 2
+    index = np.full(size, -1, np.int64)
+    grown = chain._replace(bid_index=index)
+    fill_bid_index(grown, chain)
+    return grown

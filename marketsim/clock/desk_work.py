@@ -1,0 +1,390 @@
+"""What the bid engines do in a block: quote a new order, place the bids that are due, let go of what they held."""
+
+from __future__ import annotations
+
+from marketsim.chain import market
+from marketsim.chain.columns import EventKind, G, Group, Order, OrderState, Provider, Wallet
+from marketsim.chain.compiled import compiled
+from marketsim.chain.events import emit, hash64
+from marketsim.chain.money import is_less, times
+from marketsim.chain.state import State
+from marketsim.chain.status import Status
+from marketsim.clock.calendar import push
+from marketsim.clock.fees import can_afford, charge
+from marketsim.policies.quoting import (
+    NANO,
+    PPM,
+    account_use,
+    has_room,
+    hold,
+    linear_price,
+    note_bid_time,
+    rate_limited,
+    standing_refusal,
+)
+from marketsim.policies.tables import (
+    QUANTILES,
+    RING,
+    BidRow,
+    Decline,
+    Desk,
+    E,
+    Engine,
+    Kind,
+    Offer,
+    Phase,
+    Plan,
+    Stage,
+    Strategy,
+    Track,
+)
+
+SALT_LATENCY = 11
+SALT_TIE = 12
+SALT_PRICE = 13
+DATED = 0
+QUEUED = 1
+PLACED = 2
+
+
+@compiled
+def tie_of(e: Engine, kind: int, row: int) -> int:
+    """Return what breaks ties of submission time: a stateless hash, or nothing where ties go to the lower row."""
+    if e.globals[E.TIE_BY_INDEX] == 1:
+        return 0
+    return hash64(e.globals[E.SEED], SALT_TIE, kind + 0, row)
+
+
+@compiled
+def decline(s: State, e: Engine, order: int, desk_row: int, code: int, stage: int) -> None:
+    """Count one order that a desk did not bid on, and how far the order got."""
+    number = code + 0
+    e.declined[desk_row, number] += 1
+    if e.tracks[order, Track.STAGE] < stage:
+        e.tracks[order, Track.STAGE] = stage
+    emit(s, EventKind.DECLINED, order, desk_row, 0, 0, number)
+
+
+@compiled
+def append_offer(e: Engine, height: int, offer: int) -> None:
+    """Date an offer for block `height`: last in that block's list, the block in the calendar once."""
+    slot = height & (RING - 1)
+    e.offers[offer, Offer.NEXT] = -1
+    e.offers[offer, Offer.STATE] = DATED
+    if e.ring[slot, 0] < 0:
+        e.ring[slot, 0] = offer
+        push(e, height, Phase.BID, 0, 0, Kind.BIDS, 0)
+    else:
+        e.offers[e.ring[slot, 1], Offer.NEXT] = offer
+    e.ring[slot, 1] = offer
+
+
+@compiled
+def free_offer(e: Engine, offer: int) -> None:
+    """Return an offer's row to the free list."""
+    e.offers[offer, Offer.NEXT] = e.globals[E.FREE_OFFER]
+    e.offers[offer, Offer.ORDER] = -1
+    e.globals[E.FREE_OFFER] = offer
+
+
+@compiled
+def new_offer(e: Engine) -> int:
+    """Return a free row of offers; room is guaranteed by the block loop."""
+    offer = e.globals[E.FREE_OFFER]
+    if offer >= 0:
+        e.globals[E.FREE_OFFER] = e.offers[offer, Offer.NEXT]
+        return offer  # type: ignore[no-any-return]
+    offer = e.globals[E.OFFERS]
+    e.globals[E.OFFERS] = offer + 1
+    return offer  # type: ignore[no-any-return]
+
+
+@compiled
+def quote_order(s: State, e: Engine, height: int, order: int) -> None:
+    """Let every desk look at a new order: refuse it, or date a bid for the block its latency leads to.
+
+    The checks go in the order of the protocol reference 4.5. Price, minimum value and ceiling are known when the order is seen; capacity,
+    concurrency, rate limit and wallet are looked at in the bid's block (`place_offer`).
+    """
+    g = e.globals
+    group = s.orders[order, Order.GROUP]
+    spec = s.groups[group, Group.SPEC]
+    ceiling = s.orders[order, Order.PRICE]
+    ceiling_atto = s.orders[order, Order.PRICE_ATTO]
+    value, value_atto = times(ceiling, ceiling_atto, g[E.LEAST_VALUE_BLOCKS])
+    track = e.tracks[order]
+    plan = track[Track.PLAN]
+    seed = g[E.SEED]
+    block_ms = g[E.BLOCK_MS]
+    for desk_row in range(g[E.PROVIDERS]):
+        desk = e.desks[desk_row]
+        refusal = standing_refusal(e, desk_row, spec, order)
+        if s.providers[desk_row, Provider.BLOCKED] == 1 and desk[Desk.UP] == 1 and desk[Desk.ENABLED] == 1:
+            refusal = 1 + Decline.PROVIDER_BLOCKED
+        if refusal != 0:
+            limits = refusal == 1 + Decline.INSUFFICIENT_RESOURCES or refusal == 1 + Decline.ENGINE_DISABLED
+            decline(s, e, order, desk_row, refusal - 1, Stage.LIMITS if limits else Stage.NO_ELIGIBLE)
+            continue
+        strategy = desk[Desk.STRATEGY]
+        if strategy == Strategy.CUSTOM:
+            row = -1
+            if plan >= 0:
+                row = e.plans[plan, Plan.QUOTE]
+            if row < 0:
+                decline(s, e, order, desk_row, Decline.ENGINE_DISABLED, Stage.LIMITS)
+                continue
+            price = e.quotes[row, 2 * desk_row]
+            atto = e.quotes[row, 2 * desk_row + 1]
+            if price < 0:
+                decline(s, e, order, desk_row, Decline.PRICE_TOO_HIGH, Stage.OVER_CEILING)
+                continue
+        else:
+            price, atto = linear_price(
+                desk, track[Track.CPU], track[Track.MEMORY], track[Track.STORAGE], track[Track.GPU], g[E.PRICE_FLOOR]
+            )
+            if strategy == Strategy.UNDERCUT and g[E.LAST_WON] >= 0:
+                price, atto = undercut(e, desk_row, track[Track.CPU], price, atto)
+            elif strategy == Strategy.RANDOM_RANGE:
+                price, atto = random_range(track[Track.MEMORY], ceiling, hash64(seed, SALT_PRICE, order, desk_row))
+        low_value = is_less(value, value_atto, desk[Desk.MIN_VALUE], desk[Desk.MIN_VALUE_ATTO])
+        if low_value or is_less(ceiling, ceiling_atto, price, atto):
+            # the reservation comes before the price: an engine without room never gets to it
+            if not has_room(desk, track):
+                decline(s, e, order, desk_row, Decline.INSUFFICIENT_RESOURCES, Stage.NO_CAPACITY)
+            elif low_value:
+                decline(s, e, order, desk_row, Decline.BELOW_MIN_ORDER_VALUE, Stage.BELOW_MIN_VALUE)
+            else:
+                decline(s, e, order, desk_row, Decline.PRICE_TOO_HIGH, Stage.OVER_CEILING)
+            continue
+        draw = hash64(seed, SALT_LATENCY, order, desk_row)
+        if desk[Desk.LATENCY_BLOCKS] > 0:
+            at = height + 1 + draw % desk[Desk.LATENCY_BLOCKS]
+            latency = (at - height) * block_ms
+            time = 0
+            tie = 0
+        else:
+            latency = e.latencies[desk[Desk.LATENCY_PROFILE], draw & (QUANTILES - 1)]
+            time = height * block_ms + latency
+            at = max(height + 1, -(-time // block_ms))
+            if at - height > RING - 2:
+                at = height + RING - 2
+            tie = hash64(seed, SALT_TIE, order, desk_row)
+        offer = new_offer(e)
+        row_of = e.offers[offer]
+        row_of[Offer.ORDER] = order
+        row_of[Offer.DESK] = desk_row
+        row_of[Offer.PRICE] = price
+        row_of[Offer.PRICE_ATTO] = atto
+        row_of[Offer.TIME] = time
+        row_of[Offer.TIE] = tie
+        row_of[Offer.BID] = -1
+        row_of[Offer.LATENCY] = latency
+        append_offer(e, at, offer)
+
+
+@compiled
+def undercut(e: Engine, desk_row: int, cpu: int, price: int, atto: int) -> tuple[int, int]:
+    """Return the last winning price per millicore, scaled to `cpu` and cut by UNDERCUT_PPM, but never below (price, atto)."""
+    nano = (e.globals[E.LAST_WON] * NANO + e.globals[E.LAST_WON_NANO]) * cpu
+    nano = nano // PPM * (PPM - e.desks[desk_row, Desk.UNDERCUT_PPM])
+    whole = nano // NANO
+    small = (nano % NANO) * NANO
+    if is_less(whole, small, price, atto):
+        return price, atto
+    return whole, small
+
+
+@compiled
+def random_range(memory: int, ceiling: int, draw: int) -> tuple[int, int]:
+    """Return a uniform price of Akash's random-range strategy for `memory` MiB.
+
+    It uses the lowest hundredth of its range (protocol reference 4.2); above the ceiling the caller drops it.
+    """
+    low = max(1, memory * 50 // 1024)
+    high = max(1, min(memory * 1024, ceiling))
+    if low >= high:
+        return low, 0
+    k = draw % max(1, (high - low) * 10_000)
+    return low + k // PPM, (k % PPM) * (NANO * 1000)
+
+
+@compiled
+def sort_batch(e: Engine, count: int) -> None:
+    """Sort the first `count` offers of the batch by submission time, then tie (Shell's gaps; blocks hold few bids)."""
+    batch = e.batch
+    gap = count // 2
+    while gap > 0:
+        for i in range(gap, count):
+            offer = batch[i]
+            time = e.offers[offer, Offer.TIME]
+            tie = e.offers[offer, Offer.TIE]
+            j = i
+            while j >= gap:
+                other = batch[j - gap]
+                other_time = e.offers[other, Offer.TIME]
+                if other_time < time or (other_time == time and e.offers[other, Offer.TIE] <= tie):
+                    break
+                batch[j] = other
+                j -= gap
+            batch[j] = offer
+        gap //= 2
+
+
+@compiled
+def gather_offers(e: Engine, height: int) -> int:
+    """Move the offers dated for `height` into the batch in canonical order; return how many."""
+    slot = height & (RING - 1)
+    offer = e.ring[slot, 0]
+    e.ring[slot, 0] = -1
+    e.ring[slot, 1] = -1
+    count = 0
+    while offer >= 0:
+        e.batch[count] = offer
+        count += 1
+        offer = e.offers[offer, Offer.NEXT]
+    if e.globals[E.TIE_BY_INDEX] == 0:
+        sort_batch(e, count)
+    return count
+
+
+@compiled
+def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
+    """Submit one dated bid after the checks that need the present; return whether the chain took it."""
+    row = e.offers[offer]
+    order = row[Offer.ORDER]
+    desk_row = row[Offer.DESK]
+    desk = e.desks[desk_row]
+    track = e.tracks[order]
+    g = e.globals
+    code = -1
+    stage = Stage.LIMITS + 0
+    if desk[Desk.UP] == 0 or desk[Desk.ENABLED] == 0:
+        code = Decline.ENGINE_DISABLED + 0
+    elif s.orders[order, Order.STATE] != OrderState.OPEN:
+        code = Decline.ORDER_NOT_OPEN + 0
+    elif s.providers[desk_row, Provider.BLOCKED] == 1:
+        code = Decline.PROVIDER_BLOCKED + 0
+    elif desk[Desk.OPEN_BIDS] >= desk[Desk.MAX_CONCURRENT]:
+        if desk[Desk.QUEUED] < g[E.QUEUE_LIMIT]:
+            row[Offer.STATE] = QUEUED
+            row[Offer.NEXT] = -1
+            if desk[Desk.QUEUED] == 0:
+                desk[Desk.QUEUE_HEAD] = offer
+            else:
+                e.offers[desk[Desk.QUEUE_TAIL], Offer.NEXT] = offer
+            desk[Desk.QUEUE_TAIL] = offer
+            desk[Desk.QUEUED] += 1
+            return False
+        code = Decline.QUEUE_FULL + 0
+    elif rate_limited(e, desk_row, row[Offer.TIME]):
+        code = Decline.RATE_LIMITED + 0
+    elif not has_room(desk, track):
+        code = Decline.INSUFFICIENT_RESOURCES + 0
+        stage = Stage.NO_CAPACITY + 0
+    elif s.wallets[desk[Desk.WALLET], Wallet.BALANCE] < s.globals[G.BID_MIN_DEPOSIT] or not can_afford(
+        s, desk[Desk.WALLET], Kind.BIDS
+    ):
+        code = Decline.INSUFFICIENT_DEPOSIT + 0
+        stage = Stage.NO_DEPOSIT + 0
+    if code >= 0:
+        decline(s, e, order, desk_row, code, stage)
+        free_offer(e, offer)
+        return False
+    if desk[Desk.PER_MINUTE] > 0 or desk[Desk.PER_HOUR] > 0:
+        note_bid_time(e, desk_row, row[Offer.TIME])
+    desk[Desk.SUBMITTED] += 1
+    g[E.BIDS_SUBMITTED] += 1
+    e.latency[min(row[Offer.LATENCY], 60_000)] += 1
+    status = market.create_bid(
+        s,
+        height,
+        order,
+        desk[Desk.WALLET],
+        row[Offer.PRICE],
+        row[Offer.PRICE_ATTO],
+        s.globals[G.BID_MIN_DEPOSIT],
+        1,
+        0,
+        0,
+        desk[Desk.WINDOW],
+    )
+    charge(s, desk[Desk.WALLET], Kind.BIDS, status != Status.Ok, 0)
+    if g[E.KEEP_BID_ROWS] == 1:
+        record = e.bid_rows[g[E.BIDS_ROWS]]
+        g[E.BIDS_ROWS] += 1
+        record[BidRow.HEIGHT] = height
+        record[BidRow.ORDER] = order
+        record[BidRow.DESK] = desk_row
+        record[BidRow.PRICE] = row[Offer.PRICE]
+        record[BidRow.PRICE_ATTO] = row[Offer.PRICE_ATTO]
+        record[BidRow.LATENCY] = row[Offer.LATENCY]
+        record[BidRow.STATUS] = status + 0
+    if status != Status.Ok:
+        e.rejected[desk_row, status + 0] += 1
+        free_offer(e, offer)
+        return False
+    desk[Desk.ACCEPTED] += 1
+    row[Offer.BID] = s.orders[order, Order.LAST_BID]
+    row[Offer.STATE] = PLACED
+    row[Offer.PLACED_AT] = height
+    row[Offer.NEXT] = track[Track.FIRST_OFFER]
+    track[Track.FIRST_OFFER] = offer
+    track[Track.OFFERS] += 1
+    track[Track.BIDS] += 1
+    track[Track.STAGE] = Stage.BID
+    desk[Desk.OPEN_BIDS] += 1
+    if g[E.RESERVE_AT_BID] == 1:
+        hold(desk, track, Desk.RESERVED_CPU, 1)
+        desk[Desk.LEASES] += 1
+    if desk[Desk.BID_TIMEOUT] > 0 and (track[Track.CHOOSING] != 0 or desk[Desk.BID_TIMEOUT] <= g[E.BID_WINDOW]):
+        push(e, height + desk[Desk.BID_TIMEOUT], Phase.BID_TIMEOUT, 0, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
+    return True
+
+
+@compiled
+def let_go(s: State, e: Engine, height: int, offer: int) -> None:
+    """End a placed offer: free its slot and its reservation, and let the next queued bid of the desk go out in the next block."""
+    row = e.offers[offer]
+    desk = e.desks[row[Offer.DESK]]
+    desk[Desk.OPEN_BIDS] -= 1
+    if e.globals[E.RESERVE_AT_BID] == 1:
+        hold(desk, e.tracks[row[Offer.ORDER]], Desk.RESERVED_CPU, -1)
+        desk[Desk.LEASES] -= 1
+    free_offer(e, offer)
+    if desk[Desk.QUEUED] > 0:
+        queued = desk[Desk.QUEUE_HEAD]
+        desk[Desk.QUEUE_HEAD] = e.offers[queued, Offer.NEXT]
+        desk[Desk.QUEUED] -= 1
+        append_offer(e, height + 1, queued)
+
+
+@compiled
+def let_all_go(s: State, e: Engine, height: int, order: int) -> None:
+    """End every placed offer of an order."""
+    track = e.tracks[order]
+    offer = track[Track.FIRST_OFFER]
+    track[Track.FIRST_OFFER] = -1
+    track[Track.OFFERS] = 0
+    while offer >= 0:
+        following = e.offers[offer, Offer.NEXT]
+        let_go(s, e, height, offer)
+        offer = following
+
+
+@compiled
+def occupy(e: Engine, height: int, desk_row: int, order: int) -> None:
+    """Count an order's resources as leased by a desk."""
+    account_use(e, desk_row, height)
+    hold(e.desks[desk_row], e.tracks[order], Desk.LEASED_CPU, 1)
+    e.desks[desk_row, Desk.LEASES] += 1
+    e.tracks[order, Track.HELD_BY] = desk_row
+
+
+@compiled
+def vacate(e: Engine, height: int, order: int) -> None:
+    """Give an order's resources back to the desk that leased them out."""
+    desk_row = e.tracks[order, Track.HELD_BY]
+    account_use(e, desk_row, height)
+    hold(e.desks[desk_row], e.tracks[order], Desk.LEASED_CPU, -1)
+    e.desks[desk_row, Desk.LEASES] -= 1
+    e.tracks[order, Track.HELD_BY] = -1

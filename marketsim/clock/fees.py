@@ -1,0 +1,65 @@
+"""Network fees of a simulated run: gas per message, measured on the real chain, paid to the fee collector."""
+
+from __future__ import annotations
+
+from marketsim.chain.columns import COLLECTOR_WALLET, EventKind, G, Wallet
+from marketsim.chain.compiled import compiled
+from marketsim.chain.events import emit
+from marketsim.chain.ledger import move
+from marketsim.chain.state import State
+from marketsim.policies.tables import Kind
+
+GAS_REFUSED = 40_000
+
+
+@compiled
+def gas_of(kind: int, losers: int, with_lease: bool) -> int:
+    """Return the gas of a message that succeeds (network fees of the rules page; recorded on a VirtEngine node).
+
+    `losers` counts the losing bids of a new lease; `with_lease` says whether a closing message ends a lease.
+    """
+    if kind == Kind.ARRIVE:
+        return 120_000
+    if kind == Kind.BIDS:
+        return 110_000
+    if kind == Kind.DECIDE:
+        return 129_000 + 31_000 * losers
+    if kind == Kind.WITHDRAW:
+        return 116_000
+    if kind == Kind.TOP_UP:
+        return 85_000
+    if kind == Kind.START_GROUP:
+        return 73_000
+    if kind == Kind.LEAVE:
+        return 208_000 if with_lease else 100_000
+    return 248_000 if with_lease else 126_000
+
+
+@compiled
+def fee_of(s: State, gas: int) -> int:
+    """Return the fee of `gas` in whole uve, rounded up as a wallet pays it."""
+    price = s.globals[G.GAS_PRICE_ATTO]
+    nano = price // 1_000_000_000
+    return -(-(gas * nano) // 1_000_000_000)  # type: ignore[no-any-return]
+
+
+@compiled
+def can_afford(s: State, wallet: int, kind: int) -> bool:
+    """Return whether the wallet can pay for the message; always true where network fees are off."""
+    if s.globals[G.NETWORK_FEES] == 0:
+        return True
+    return bool(s.wallets[wallet, Wallet.BALANCE] >= fee_of(s, gas_of(kind, 0, True)))
+
+
+@compiled
+def charge(s: State, wallet: int, kind: int, refused: bool, losers: int) -> None:
+    """Take the fee of an executed message from `wallet`, at most what it holds."""
+    if s.globals[G.NETWORK_FEES] == 0:
+        return
+    gas = GAS_REFUSED
+    if not refused:
+        gas = gas_of(kind, losers, True)
+    fee = min(fee_of(s, gas), s.wallets[wallet, Wallet.BALANCE])
+    move(s, wallet, COLLECTOR_WALLET, fee)
+    s.globals[G.NETWORK_FEES_PAID] += fee
+    emit(s, EventKind.NETWORK_FEE, wallet, kind + 0, fee, 0, 0)

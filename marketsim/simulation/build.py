@@ -1,0 +1,279 @@
+"""Chain, desks and orders out of a scenario: everything a run starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from marketsim.agents.streams import stream
+from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, G, Provider, Resource, Wallet
+from marketsim.chain.requirements import Eligibility, with_eligible
+from marketsim.chain.rule_sets import rule_globals
+from marketsim.chain.state import State, Table, make_state, with_room
+from marketsim.clock.block_clock import make_room
+from marketsim.errors import InputError
+from marketsim.policies.tables import BidRow, Call, E, Engine, Kind, Phase, Plan, Watch, make_engine
+from marketsim.clock.calendar import push
+from marketsim.scenario.model import Scenario
+from marketsim.simulation.desks import DeskBook, repricing_periods
+from marketsim.simulation.orders import Asked, CohortOrders, draw_orders, orders_at
+
+ATTO = 10**18
+MODULE_WALLETS = 3
+ALL_EVENTS = (1 << 62) - 1
+CHARGING = {"rate": Charging.RATE, "usage_capped": Charging.USAGE_CAPPED, "usage": Charging.USAGE}
+ESCROW = {"exact": EscrowRule.EXACT, "sequential": EscrowRule.SEQUENTIAL, "proportional": EscrowRule.PROPORTIONAL}
+
+
+class Market(NamedTuple):
+    """What a run starts from. `calls` by cohort are rows of the inbox with their final plan and draft rows."""
+
+    chain: State
+    engine: Engine
+    book: DeskBook
+    calls: list[Table]
+    tenant_names: list[str]
+    tenant_cohorts: list[int]
+    regions: list[str]
+    order_regions: list[str | None]
+    """Region by chain spec."""
+    eligibility: Eligibility
+    first_tenant: int
+
+
+def build_market(scenario: Scenario, seed: int) -> Market:
+    """Return chain, engine and orders for one seed."""
+    if scenario.charging not in CHARGING:
+        raise InputError(
+            f"charging: '{scenario.charging}' is replayed by `marketsim parity settlement`, a run accepts {', '.join(CHARGING)}"
+        )
+    book = DeskBook(scenario, seed)
+    orders = [draw_orders(cohort, scenario, seed) for cohort in scenario.tenants]
+    if scenario.initial > 0:
+        orders = with_initial(scenario, book, orders, seed)
+    total = sum(len(part.calls) for part in orders)
+    chain = make_state(1024)
+    set_rules(chain, scenario, seed)
+    chain, tenant_names, tenant_cohorts = add_wallets(chain, scenario, book)
+    eligibility = Eligibility()
+    chain = with_eligible(chain, 1, max(1, len(book.names)))
+    for slot, claims in enumerate(book.attributes):
+        chain = eligibility.set_provider(chain, slot, claims, book.signed[slot])
+    engine = make_engine(len(book.names), 1024)
+    engine = engine._replace(desks=book.rows if len(book.rows) else engine.desks, latencies=book.latencies)
+    chain, engine, calls, order_regions = add_orders(chain, engine, scenario, book, eligibility, orders)
+    set_engine(chain, engine, scenario, seed)
+    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + 64))
+    if scenario.charging != "rate":
+        chain = with_room(chain, usage=total + 64)
+    chain, engine = make_room(chain, engine)
+    set_calendar(engine, scenario)
+    regions = sorted({region for region in order_regions if region is not None})
+    return Market(
+        chain, engine, book, calls, tenant_names, tenant_cohorts, regions, order_regions, eligibility,
+        MODULE_WALLETS + len(book.names),
+    )  # fmt: skip
+
+
+def set_rules(chain: State, scenario: Scenario, seed: int) -> None:
+    """Write the rule set, its switches and the kinds of event to keep."""
+    g = chain.globals
+    for column, value in rule_globals(scenario.rules, scenario.quirks).items():
+        g[column] = value
+    block_ms = scenario.block_ms
+    g[G.ESCROW] = ESCROW[scenario.escrow]
+    g[G.CHARGING] = CHARGING[scenario.charging]
+    g[G.TAKE_PPM] = scenario.take_ppm
+    g[G.ORDER_MAX_BIDS] = scenario.order_max_bids
+    g[G.BID_MIN_DEPOSIT] = scenario.bid_min_deposit // ATTO
+    g[G.DEPLOYMENT_MIN_DEPOSIT] = scenario.deployment_min_deposit // ATTO
+    g[G.SETTLE_EVERY] = 0 if scenario.settle_every is None else scenario.settle_every.blocks(block_ms)
+    g[G.GRACE] = 0 if scenario.grace is None else scenario.grace.blocks(block_ms)
+    g[G.ORDER_TIMEOUT] = 0 if scenario.order_timeout is None else scenario.order_timeout.blocks(block_ms)
+    g[G.USAGE_GRACE] = scenario.usage_grace.blocks(block_ms)
+    g[G.BLOCK_MS] = block_ms
+    g[G.NETWORK_FEES] = int(scenario.network_fees)
+    g[G.GAS_PRICE_ATTO] = min(scenario.gas_price * 3 // 2, 9 * ATTO)
+    g[G.KEEP_BIDS] = int(bool(scenario.messages))
+    g[G.SEED] = seed
+    kept = 1 << EventKind.PAID
+    if scenario.record == "orders":
+        kept |= (1 << EventKind.SETTLED) | (1 << EventKind.SHORTFALL)
+    g[G.EVENT_MASK] = ALL_EVENTS if scenario.record == "everything" else kept
+
+
+def add_wallets(chain: State, scenario: Scenario, book: DeskBook) -> tuple[State, list[str], list[int]]:
+    """Give every provider and tenant a wallet: module wallets first, then providers in slot order, then tenants."""
+    names: list[str] = []
+    cohorts: list[int] = []
+    coins = list(book.wallets)
+    for number, cohort in enumerate(scenario.tenants):
+        names += [f"{cohort.name}-{index}" for index in range(cohort.count)]
+        cohorts += [number] * cohort.count
+        coins += [int(cohort.wallet) // ATTO] * cohort.count
+    everybody = book.names + names
+    total = sum(coins)
+    if total >= 9 * ATTO:
+        raise InputError(f"wallets: {total} uve in all, accepted up to {9 * ATTO} (the supply that money is exact for)")
+    chain = with_room(chain, wallets=len(everybody), providers=len(book.names))
+    rows = chain.wallets[MODULE_WALLETS : MODULE_WALLETS + len(everybody)]
+    rows[:, Wallet.BALANCE] = coins
+    rows[:, Wallet.PROVIDER] = -1
+    rank = np.empty(len(everybody), np.int64)
+    rank[np.asarray(sorted(range(len(everybody)), key=everybody.__getitem__), np.int64)] = np.arange(len(everybody))
+    rows[:, Wallet.RANK] = rank
+    slots = np.arange(len(book.names))
+    rows[: len(slots), Wallet.PROVIDER] = slots
+    chain.providers[: len(slots), Provider.WALLET] = slots + MODULE_WALLETS
+    chain.providers[: len(slots), Provider.REGISTERED] = 1
+    book.rows[:, 0] = slots + MODULE_WALLETS
+    chain.globals[G.WALLETS] = MODULE_WALLETS + len(everybody)
+    chain.globals[G.PROVIDERS] = len(slots)
+    chain.globals[G.SUPPLY] = total
+    return chain, names, cohorts
+
+
+def add_orders(
+    chain: State, engine: Engine, scenario: Scenario, book: DeskBook, eligibility: Eligibility, orders: Iterable[CohortOrders]
+) -> tuple[State, Engine, list[Table], list[str | None]]:
+    """Append every cohort's plans, drafts and resources, intern what they ask for, and number their deployments by tenant."""
+    calls: list[Table] = []
+    plans: list[Table] = []
+    kinds: list[Asked] = []
+    first_plan = 0
+    first_tenant = MODULE_WALLETS + len(book.names)
+    for number, part in enumerate(orders):
+        cohort = number % max(1, len(scenario.tenants))
+        offset = first_tenant + sum(c.count for c in scenario.tenants[:cohort])
+        specs = np.zeros(max(1, len(part.asked)), np.int64)
+        for at, asked in enumerate(part.asked):
+            chain, specs[at] = eligibility.spec(chain, asked.requirements)
+            while len(kinds) <= specs[at]:
+                kinds.append(asked)
+        resources, drafts = part.resources, part.drafts.copy()
+        chain = with_room(chain, resources=len(resources), drafts=len(drafts))
+        first_resource, first_draft = int(chain.globals[G.RESOURCES]), int(chain.globals[G.DRAFTS])
+        if len(drafts):
+            chain.resources[first_resource : first_resource + len(resources)] = resources
+            drafts[:, Draft.SPEC] = specs[drafts[:, Draft.SPEC]]
+            drafts[:, Draft.FIRST_RESOURCE] += first_resource
+            chain.drafts[first_draft : first_draft + len(drafts)] = drafts
+        chain.globals[G.RESOURCES] += len(resources)
+        chain.globals[G.DRAFTS] += len(drafts)
+        rows = part.calls.copy()
+        rows[:, Call.A] += first_plan
+        rows[:, Call.C] += first_draft
+        mine = part.plans.copy()
+        mine[:, Plan.COHORT] = cohort
+        mine[:, Plan.TENANT] += offset
+        first_plan += len(mine)
+        plans.append(mine)
+        calls.append(rows)
+    number_deployments(calls, plans)
+    fits = np.zeros((max(1, len(kinds)), max(1, len(book.names))), np.int64)
+    for spec, asked in enumerate(kinds):
+        requested: dict[str, set[str]] = {}
+        for key, value in asked.requested:
+            requested.setdefault(key, set()).add(value)
+        for desk in range(len(book.names)):
+            fits[spec, desk] = book.refusal(desk, asked.requirements, asked.region, requested, int(chain.eligible[spec, desk]))
+    table = np.concatenate(plans) if plans else np.zeros((0, Plan.SIZE), np.int64)
+    return chain, engine._replace(plans=table, fits=fits), calls, [asked.region for asked in kinds]
+
+
+def number_deployments(calls: list[Table], plans: list[Table]) -> None:
+    """Give each tenant's deployments rising sequence numbers in the order of their times."""
+    if not calls:
+        return
+    tenants = np.concatenate([plan[:, Plan.TENANT] for plan in plans])
+    times = np.concatenate([rows[:, Call.TIME] for rows in calls])
+    order = np.lexsort((np.arange(len(times)), times, tenants))
+    starts = np.r_[True, tenants[order][1:] != tenants[order][:-1]] if len(order) else np.zeros(0, bool)
+    position = np.arange(len(order))
+    first = np.maximum.accumulate(np.where(starts, position, 0))
+    dseq = np.empty(len(order), np.int64)
+    dseq[order] = position - first + 1
+    at = 0
+    for rows in calls:
+        rows[:, Call.E] = dseq[at : at + len(rows)]
+        at += len(rows)
+
+
+def set_engine(chain: State, engine: Engine, scenario: Scenario, seed: int) -> None:
+    """Write the engine's switches."""
+    x = engine.globals
+    block_ms = scenario.block_ms
+    x[E.TIE_BY_INDEX] = int(scenario.tie == "provider_index")
+    x[E.RESERVE_AT_BID] = int(scenario.reserve == "at_bid")
+    x[E.PRICE_FLOOR] = int(scenario.price_rounding == "floor")
+    x[E.SEED] = seed
+    x[E.BID_WINDOW] = scenario.bid_window.blocks(block_ms)
+    x[E.QUEUE_LIMIT] = 100
+    x[E.BLOCK_MS] = block_ms
+    x[E.MANIFEST_BLOCKS] = max(1, 300_000 // block_ms)
+    x[E.SAMPLE_EVERY] = max(1, 3_600_000 // block_ms)
+    x[E.DAY_BLOCKS] = max(1, 86_400_000 // block_ms)
+    x[E.WARM_UP] = scenario.warm_up_blocks
+    x[E.HORIZON] = scenario.horizon_blocks
+    x[E.LEAST_VALUE_BLOCKS] = 14_400
+    x[E.FUNDS_MONITOR] = max(1, 600_000 // block_ms) if scenario.rules != "seed" else 0
+    x[E.KEEP_BID_ROWS] = int(scenario.record == "everything")
+
+
+def set_calendar(engine: Engine, scenario: Scenario) -> None:
+    """Enter what comes round by itself: samples, the end of the warm-up, repricing."""
+    x = engine.globals
+    push(engine, int(x[E.SAMPLE_EVERY]), int(Phase.LAST), 0, 0, int(Kind.SAMPLE), 0)
+    if scenario.warm_up_blocks > 0:
+        push(engine, scenario.warm_up_blocks, int(Phase.LAST), 0, 1, int(Kind.WARM_UP), 0)
+    for every in repricing_periods(engine.desks):
+        push(engine, every, int(Phase.REPRICE), 0, every, int(Kind.REPRICE), every)
+
+
+def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders], seed: int) -> list[CohortOrders]:
+    """Add orders in the first block whose resources make up `initial` of all cpu, each cohort by its share of the demand.
+
+    Their remaining lives are those of a market in balance: drawn with a chance proportional to the life, then cut at a uniform moment.
+    """
+    from marketsim.policies.tables import Desk
+
+    wanted = scenario.initial * float(book.rows[:, Desk.CAP_CPU].sum())
+    loads = []
+    for part in orders:
+        life = np.minimum(part.plans[:, Plan.DURATION], np.where(part.plans[:, Plan.TERMINATE] >= 0, part.plans[:, Plan.TERMINATE], 1 << 60))
+        cpu = part.resources[part.drafts[np.minimum(part.calls[:, Call.C], len(part.drafts) - 1), Draft.FIRST_RESOURCE], Resource.CPU] if len(part.calls) else np.zeros(0)
+        loads.append(float((life * cpu).sum()))
+    everything = sum(loads) or 1.0
+    out = list(orders)
+    for cohort, part, load in zip(scenario.tenants, orders, loads, strict=True):
+        if not len(part.calls):
+            out.append(part)
+            continue
+        share = wanted * load / everything
+        mean_cpu = max(float(part.resources[:, Resource.CPU].mean()), 1.0)
+        guess = max(1, int(3 * share / mean_cpu) + 10)
+        pool = orders_at(cohort, scenario, seed, np.full(guess, scenario.block_ms, np.int64), {}, "/initial")
+        rng = stream(seed, f"tenant/{cohort.name}/residual")
+        life = pool.plans[:, Plan.DURATION].astype(float)
+        early = pool.plans[:, Plan.TERMINATE]
+        life = np.where(early >= 0, np.minimum(life, early), life)
+        picked = rng.choice(guess, guess, p=life / life.sum())
+        rest = np.maximum(np.rint(life[picked] * rng.random(guess)), 1).astype(np.int64)
+        rows = pool.calls[picked]
+        rows[:, Call.A] = np.arange(guess)
+        rows[:, Call.TIE] = pool.calls[:, Call.TIE]
+        plans = pool.plans[picked]
+        completed = (plans[:, Plan.TERMINATE] < 0) | (plans[:, Plan.TERMINATE] >= plans[:, Plan.DURATION])
+        plans[:, Plan.DURATION] = np.where(completed, rest, rest + 1)
+        plans[:, Plan.TERMINATE] = np.where(completed, -1, rest)
+        cpu = pool.resources[pool.drafts[rows[:, Call.C], Draft.FIRST_RESOURCE], Resource.CPU]
+        count = int(np.searchsorted(np.cumsum(cpu), share))
+        out.append(
+            pool._replace(calls=rows[:count], plans=plans[:count], tenants=pool.tenants[picked][:count], value=pool.value[picked][:count])
+        )
+    return out
+
+
+__all__ = ["Market", "build_market", "BidRow", "Watch"]

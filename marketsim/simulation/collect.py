@@ -1,0 +1,296 @@
+"""The record out of the chain's and the agents' tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketsim.chain.columns import (
+    Deployment,
+    Event,
+    EventKind,
+    G,
+    Group,
+    Lease,
+    LeaseState,
+    Order,
+    OrderEnd,
+    OrderState,
+)
+from marketsim.chain.events import fingerprint
+from marketsim.chain.ledger import totals
+from marketsim.chain.state import Table
+from marketsim.clock.block_clock import BlockClock
+from marketsim.policies.tables import BidRow, Desk, E, Plan, Sample, Stage, Track
+from marketsim.recording.record import UNFILLED, Record, day_blocks, day_count
+from marketsim.scenario.model import Scenario
+from marketsim.simulation.build import Market
+
+MIB = 2**20
+STAGES = {
+    Stage.NO_ELIGIBLE: "no_eligible_provider",
+    Stage.LIMITS: "engine_limits",
+    Stage.NO_CAPACITY: "no_capacity",
+    Stage.BELOW_MIN_VALUE: "below_min_value",
+    Stage.OVER_CEILING: "over_ceiling",
+    Stage.NO_DEPOSIT: "no_deposit",
+    Stage.BID: "capacity_lost",
+}
+"""What an order that ended without a lease lacked, by the furthest check that a provider reached."""
+
+
+class Collector:
+    """Takes the record from the block clock while a run goes on, and makes a Record of it at the end."""
+
+    def __init__(self, scenario: Scenario, seed: int, market: Market) -> None:
+        self._scenario = scenario
+        self._seed = seed
+        self._market = market
+        self._events: list[Table] = []
+        self._bids: list[Table] = []
+        blocks = scenario.horizon_blocks
+        days = day_count(blocks, day_blocks(scenario.block_ms))
+        desks = len(market.book.names)
+        self._revenue = np.zeros((desks, days), np.int64)
+        self._window = np.zeros((desks, 2), np.int64)
+        self._fees = np.zeros(desks, np.int64)
+        self._clock: BlockClock | None = None
+
+    def watch(self, clock: BlockClock) -> None:
+        """Name the clock whose leases the events speak of."""
+        self._clock = clock
+
+    def take_events(self, rows: Table) -> None:
+        """Take rows of events: pay-outs are added up by provider and day, the rest is kept as the record's level says."""
+        assert self._clock is not None
+        paid = rows[rows[:, Event.KIND] == EventKind.PAID]
+        if len(paid):
+            slots = self._clock.chain.leases[paid[:, Event.SUBJECT], Lease.SLOT]
+            height = np.maximum(paid[:, Event.HEIGHT], 1)  # samples settle everything at the end of an hour, so of a day
+            day = np.minimum((height - 1) // day_blocks(self._scenario.block_ms), self._revenue.shape[1] - 1)
+            np.add.at(self._revenue, (slots, day), paid[:, Event.WHOLE])
+            late = height > self._scenario.warm_up_blocks
+            np.add.at(self._window, (slots[late], 0), paid[late, Event.WHOLE])
+            np.add.at(self._window, (slots[late], 1), paid[late, Event.EXTRA])
+        fees = rows[rows[:, Event.KIND] == EventKind.NETWORK_FEE]
+        if len(fees):
+            slot = fees[:, Event.SUBJECT] - 3
+            mine = (slot >= 0) & (slot < len(self._fees))
+            np.add.at(self._fees, slot[mine], fees[mine, Event.WHOLE])
+        if self._scenario.record != "summary":
+            self._events.append(rows.copy())
+
+    def take_bids(self, rows: Table) -> None:
+        """Take rows of placed bids."""
+        self._bids.append(rows.copy())
+
+    def record(self, clock: BlockClock, versions: dict[str, str], wall_seconds: float) -> Record:
+        """Return the record of the finished run."""
+        scenario, market = self._scenario, self._market
+        chain, engine = clock.chain, clock.engine
+        events = np.concatenate(self._events) if self._events else np.zeros((0, Event.SIZE), np.int64)
+        blocks = scenario.horizon_blocks
+        everything = scenario.record == "everything"
+        ledger = totals(chain) | {"network_fees": int(chain.globals[G.NETWORK_FEES_PAID]) * 10**18}
+        latency = engine.latency
+        return Record(
+            tenants={"name": market.tenant_names, "cohort": np.asarray(market.tenant_cohorts, np.int64)},
+            providers=self._providers(clock),
+            tenant_cohorts=[cohort.name for cohort in scenario.tenants],
+            provider_cohorts=market.book.cohort_names,
+            regions=market.regions,
+            orders=self._orders(clock),
+            leases=lease_columns(clock),
+            timeseries=sample_columns(clock),
+            totals=ledger,
+            meta={
+                "scenario": scenario.effective(),
+                "seed": self._seed,
+                "rules": scenario.rules,
+                "blocks": blocks,
+                "block_ms": scenario.block_ms,
+                "warm_up_blocks": scenario.warm_up_blocks,
+                "start": scenario.start.time.isoformat(),
+                "fingerprint": fingerprint(chain),
+                "record": scenario.record,
+                "audit_blocks": int(engine.globals[E.AUDITED]),
+                "latency_total_ms": int((latency * np.arange(len(latency))).sum()),
+                "versions": versions,
+                "streams": ["tenant/<cohort>/<purpose>", "provider/<cohort>/<index>/<purpose>"],
+                "wall_seconds": wall_seconds,
+            },
+            latency_histogram=latency.copy(),
+            bids=self._bid_columns(clock) if everything else None,
+            settlements=settlement_columns(events) if scenario.record != "summary" else None,
+            events=event_columns(events) if everything else None,
+        ).check()
+
+    def _providers(self, clock: BlockClock) -> dict[str, Any]:
+        from marketsim.clock.block_loop import start_window
+        from marketsim.policies.quoting import account_use
+
+        book, engine = self._market.book, clock.engine
+        blocks = self._scenario.horizon_blocks
+        count = len(book.names)
+        for desk in range(count):
+            account_use(engine, desk, blocks)
+        desks = engine.desks[:count]
+        plain = {
+            "cohort": np.asarray(book.cohorts, np.int64),
+            "cpu": desks[:, Desk.CAP_CPU],
+            "memory": desks[:, Desk.CAP_MEMORY] * MIB,
+            "storage": desks[:, Desk.CAP_STORAGE] * MIB,
+            "gpu": desks[:, Desk.CAP_GPU],
+            "lease_capacity": desks[:, Desk.LEASE_CAPACITY],
+            "leases": np.bincount(clock.chain.leases[: int(clock.chain.globals[G.LEASES]), Lease.SLOT], minlength=count)[:count],
+            "revenue_net": self._window[:, 0],
+            "fees": self._window[:, 1],
+            "network_fees": self._fees,
+            "cost_ppm": desks[:, Desk.COST_PPM],
+        }
+        for at, name in enumerate(("submitted", "accepted", "won", "lost", "closed")):
+            plain[name] = desks[:, Desk.SUBMITTED + at]
+            plain[f"{name}_window"] = desks[:, Desk.SUBMITTED + at] - desks[:, Desk.BASE_SUBMITTED + at]
+        columns: dict[str, Any] = {name: np.ascontiguousarray(column, np.int64) for name, column in plain.items()}
+        scale = {"cpu": 1.0, "memory": float(MIB), "storage": float(MIB), "gpu": 1.0}
+        for at, (name, unit) in enumerate(scale.items()):
+            columns[f"unit_blocks_{name}"] = desks[:, Desk.SUM_CPU + at].astype(np.float64) * unit
+        del start_window
+        return columns | {
+            "name": list(book.names),
+            "rejected": engine.rejected[:count].copy(),
+            "declined": engine.declined[:count].copy(),
+            "revenue_days": self._revenue,
+        }
+
+    def _orders(self, clock: BlockClock) -> dict[str, NDArray[np.int64]]:
+        chain, engine = clock.chain, clock.engine
+        rows = chain.orders[: int(chain.globals[G.ORDERS])]
+        groups = chain.groups[rows[:, Order.GROUP]]
+        deployments = chain.deployments[rows[:, Order.DEPLOYMENT]]
+        tracks = engine.tracks[: len(rows)]
+        plans = engine.plans[np.maximum(tracks[:, Track.PLAN], 0)] if len(engine.plans) else np.zeros((len(rows), Plan.SIZE), np.int64)
+        leased = rows[:, Order.LEASE] >= 0
+        closed = rows[:, Order.STATE] == OrderState.CLOSED
+        region_of = [-1 if name is None else self._market.regions.index(name) for name in self._market.order_regions]
+        decided = leased | closed
+        return {
+            "tenant": deployments[:, Deployment.OWNER] - self._market.first_tenant,
+            "dseq": deployments[:, Deployment.DSEQ],
+            "gseq": groups[:, Group.GSEQ],
+            "oseq": rows[:, Order.OSEQ],
+            "created_at": rows[:, Order.CREATED_AT],
+            "closed_at": np.where(closed, rows[:, Order.CLOSED_AT], -1),
+            "state": rows[:, Order.STATE],
+            "end": rows[:, Order.REASON],
+            "ceiling_whole": rows[:, Order.PRICE],
+            "ceiling_atto": rows[:, Order.PRICE_ATTO],
+            "value_whole": plans[:, Plan.VALUE],
+            "value_atto": plans[:, Plan.VALUE_ATTO],
+            "cpu": groups[:, Group.CPU],
+            "memory": groups[:, Group.MEMORY],
+            "storage": groups[:, Group.STORAGE],
+            "gpu": groups[:, Group.GPU],
+            "region": np.asarray(region_of or [-1], np.int64)[np.minimum(groups[:, Group.SPEC], max(len(region_of) - 1, 0))],
+            "bids": tracks[:, Track.BIDS],
+            "lease": rows[:, Order.LEASE],
+            "relisted": (rows[:, Order.OSEQ] > 1).astype(np.int64),
+            "decided": decided.astype(np.int64),
+            "unfilled": np.where(closed & ~leased, unfilled_codes(rows, tracks, plans), -1),
+            "account": deployments[:, Deployment.ACCOUNT],
+        } | {}
+
+    def _bid_columns(self, clock: BlockClock) -> dict[str, NDArray[np.int64]]:
+        rows = np.concatenate(self._bids) if self._bids else np.zeros((0, BidRow.SIZE), np.int64)
+        chain = clock.chain
+        lease = chain.orders[rows[:, BidRow.ORDER], Order.LEASE]
+        won = (lease >= 0) & (chain.leases[np.maximum(lease, 0), Lease.SLOT] == rows[:, BidRow.DESK])
+        return {
+            "height": rows[:, BidRow.HEIGHT],
+            "order": rows[:, BidRow.ORDER],
+            "provider": rows[:, BidRow.DESK],
+            "price_whole": rows[:, BidRow.PRICE],
+            "price_atto": rows[:, BidRow.PRICE_ATTO],
+            "state": np.where(rows[:, BidRow.STATUS] != 0, -rows[:, BidRow.STATUS], np.where(won, 2, 3)),
+            "latency_ms": rows[:, BidRow.LATENCY],
+        }
+
+
+def unfilled_codes(rows: Table, tracks: Table, plans: Table) -> NDArray[np.int64]:
+    """Return the index into UNFILLED of each order, as if it had ended without a lease."""
+    table = np.zeros(len(Stage), np.int64)
+    for stage, name in STAGES.items():
+        table[stage] = UNFILLED.index(name)
+    codes = table[tracks[:, Track.STAGE]]
+    never = (plans[:, Plan.NEVER] == 1) & (tracks[:, Track.STAGE] == Stage.BID)
+    codes = np.where(never, UNFILLED.index("tenant_never_chose"), codes)
+    cancelled = (rows[:, Order.REASON] == OrderEnd.CANCELLED) & (tracks[:, Track.DECIDED_AT] < 0)
+    codes = np.where(cancelled, UNFILLED.index("cancelled"), codes)
+    return np.where(rows[:, Order.REASON] == OrderEnd.INSUFFICIENT_FUNDS, UNFILLED.index("other"), codes)
+
+
+def lease_columns(clock: BlockClock) -> dict[str, NDArray[np.int64]]:
+    """Return the leases table of the record."""
+    chain, engine = clock.chain, clock.engine
+    rows = chain.leases[: int(chain.globals[G.LEASES])]
+    closed = rows[:, Lease.STATE] == LeaseState.CLOSED
+    ended = engine.tracks[rows[:, Lease.ORDER], Track.ENDED]
+    return {
+        "order": rows[:, Lease.ORDER].copy(),
+        "provider": rows[:, Lease.SLOT].copy(),
+        "created_at": rows[:, Lease.CREATED_AT].copy(),
+        "active_at": rows[:, Lease.ACTIVE_AT].copy(),
+        "closed_at": np.where(closed, rows[:, Lease.CLOSED_AT], -1),
+        "state": rows[:, Lease.STATE].copy(),
+        "reason": rows[:, Lease.REASON].copy(),
+        "ended": np.where(closed | (rows[:, Lease.CLOSED_AT] > 0), ended, 0),
+        "price_whole": rows[:, Lease.RATE].copy(),
+        "price_atto": rows[:, Lease.RATE_ATTO].copy(),
+        "withdrawn": rows[:, Lease.WITHDRAWN].copy(),
+        "fees": rows[:, Lease.FEES].copy(),
+        "shortfall_whole": rows[:, Lease.SHORTFALL].copy(),
+        "shortfall_atto": rows[:, Lease.SHORTFALL_ATTO].copy(),
+    }
+
+
+def sample_columns(clock: BlockClock) -> dict[str, NDArray[np.int64]]:
+    """Return the time series of the record."""
+    rows = clock.engine.samples[: int(clock.engine.globals[E.SAMPLES])]
+    names = (
+        ("height", Sample.HEIGHT, 1), ("active_leases", Sample.ACTIVE, 1), ("insufficient_funds", Sample.SHORT, 1),
+        ("open_orders", Sample.OPEN_ORDERS, 1), ("cpu", Sample.CPU, 1), ("memory", Sample.MEMORY, MIB),
+        ("storage", Sample.STORAGE, MIB), ("gpu", Sample.GPU, 1), ("revenue_net", Sample.PAID, 1),
+        ("created", Sample.CREATED, 1), ("leased", Sample.LEASED, 1), ("submitted", Sample.SUBMITTED, 1),
+        ("held_whole", Sample.HELD, 1), ("warnings", Sample.WARNINGS, 1),
+    )  # fmt: skip
+    return {name: rows[:, column] * scale for name, column, scale in names}
+
+
+def settlement_columns(events: Table) -> dict[str, NDArray[np.int64]]:
+    """Return the settlements: what was moved to a payment, and what was paid out at the same settlement."""
+    moved = events[events[:, Event.KIND] == EventKind.SETTLED]
+    paid = events[events[:, Event.KIND] == EventKind.PAID]
+    rows = np.concatenate([moved, paid])
+    is_paid = np.r_[np.zeros(len(moved), bool), np.ones(len(paid), bool)]
+    order = np.lexsort((is_paid, rows[:, Event.SUBJECT], rows[:, Event.HEIGHT]))
+    rows, is_paid = rows[order], is_paid[order]
+    key = rows[:, [Event.HEIGHT, Event.SUBJECT]]
+    new = np.r_[True, (key[1:] != key[:-1]).any(axis=1)] if len(rows) else np.zeros(0, bool)
+    at = np.cumsum(new) - 1
+    count = int(new.sum())
+    out = {name: np.zeros(count, np.int64) for name in ("height", "lease", "until", "moved_whole", "moved_atto", "net", "take")}
+    out["height"][at], out["lease"][at] = rows[:, Event.HEIGHT], rows[:, Event.SUBJECT]
+    np.maximum.at(out["until"], at[~is_paid], rows[~is_paid, Event.OTHER])
+    out["until"] = np.where(out["until"] > 0, out["until"], out["height"])
+    np.add.at(out["moved_whole"], at[~is_paid], rows[~is_paid, Event.WHOLE])
+    np.add.at(out["moved_atto"], at[~is_paid], rows[~is_paid, Event.ATTO])
+    np.add.at(out["net"], at[is_paid], rows[is_paid, Event.WHOLE])
+    np.add.at(out["take"], at[is_paid], rows[is_paid, Event.EXTRA])
+    return out
+
+
+def event_columns(events: Table) -> dict[str, NDArray[np.int64]]:
+    """Return the events table of the record."""
+    return {name: events[:, at].copy() for at, name in enumerate(("height", "kind", "subject", "other", "whole", "atto", "extra"))}

@@ -1,0 +1,217 @@
+"""Bid engines out of provider cohorts: unit prices, limits, latency, and which orders a desk may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from marketsim.agents.streams import draw, quantile, stream
+from marketsim.chain.requirements import FITS, Requirements
+from marketsim.chain.state import Table
+from marketsim.errors import InputError
+from marketsim.policies.quoting import refresh_units
+from marketsim.policies.tables import QUANTILES, Decline, Desk, Strategy
+from marketsim.scenario.model import Scenario
+from marketsim.scenario.providers import ProviderCohort
+from marketsim.simulation.generic_cost import MONTH_BLOCKS
+
+ATTO = 10**18
+MIB = 2**20
+NO_LIMIT = 1 << 60
+WHOLE_PRICE_MAX = 10**6
+"""Whole uve a unit price may have: quantities up to 2^40 MiB times it stay far inside int64."""
+
+
+class DeskBook:
+    """All desks of a run, with their names and what they claim.
+
+    Attributes: `rows` int64 (desks, Desk.SIZE); `names`; `cohorts` row of the cohort by desk; `attributes`, `signed` by desk; `latencies`
+    int64 (profiles, QUANTILES) in milliseconds; `cohort_names`; `custom` the Python or script strategy by desk, where it has one.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self.names: list[str] = []
+        self.cohorts: list[int] = []
+        self.cohort_names = [cohort.name for cohort in scenario.providers]
+        self.attributes: list[dict[str, str]] = []
+        self.signed: list[dict[str, dict[str, str]]] = []
+        self.wallets: list[int] = []
+        self.custom: dict[int, Any] = {}
+        self._files: list[Any] = []
+        rows: list[Table] = []
+        profiles: list[Table] = []
+        for number, cohort in enumerate(scenario.providers):
+            profiles.append(latency_profile(cohort.latency.law(), scenario.block_ms))
+            cohort_rows = desk_rows(cohort, scenario, seed)
+            cohort_rows[:, Desk.LATENCY_PROFILE] = number
+            for index in range(cohort.count):
+                self.names.append(f"{cohort.name}-{index}")
+                self.cohorts.append(number)
+                self.attributes.append(attributes_of(cohort, index))
+                self.signed.append({auditor: dict(claims) for auditor, claims in cohort.signed_by.items()})
+                self.wallets.append(int(cohort.wallet) // ATTO)
+                self._files.append(cohort.config)
+                if cohort.strategy.kind in ("python", "script"):
+                    self.custom[len(self.names) - 1] = cohort.strategy
+            rows.append(cohort_rows)
+        self.rows: Table = np.concatenate(rows) if rows else np.zeros((0, Desk.SIZE), np.int64)
+        self.latencies: Table = np.stack(profiles) if profiles else np.full((1, QUANTILES), 1500, np.int64)
+
+    def refusal(self, desk: int, asked: Requirements, region: str | None, requested: Mapping[str, set[str]], fit: int) -> int:
+        """Return 0 or 1 + Decline: allowed regions, then attributes and auditors (`fit`, the chain's answer), then excluded attributes."""
+        filters = self._files[desk].filters if self._files[desk] is not None else None
+        refused = 1 + int(Decline.INVALID_ATTRIBUTES)
+        if filters is not None and region is not None and filters.allowed_regions is not None:
+            if region not in filters.allowed_regions:
+                return refused
+        if fit != FITS:
+            return refused
+        if filters is not None:
+            for pair in filters.excluded_attributes:
+                key, _, value = pair.partition("=")
+                if value in requested.get(key, set()):
+                    return refused
+        return 0
+
+
+def attributes_of(cohort: ProviderCohort, index: int) -> dict[str, str]:
+    """Return what one provider of a cohort claims; several regions go round robin."""
+    claims = dict(cohort.attributes)
+    if cohort.regions:
+        claims["region"] = cohort.regions[index % len(cohort.regions)]
+    return claims
+
+
+def latency_profile(law: Any, block_ms: int) -> Table:
+    """Return a law of latencies as milliseconds at QUANTILES evenly spaced quantiles."""
+    scale = block_ms if law.unit == "blocks" else 1
+    shares = ((at + 0.5) / QUANTILES for at in range(QUANTILES))
+    return np.asarray([round(quantile(law, share) * scale) for share in shares], np.int64)
+
+
+def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
+    """Return a cohort's prices: atto-uve per millicore, MiB, MiB and GPU; margin in ppm; fixed part in atto; decimals; Strategy."""
+    kind = cohort.strategy.kind
+    if kind == "scale":
+        scale = cohort.strategy.scale
+        assert scale is not None
+        return [scale.cpu, scale.memory, scale.storage, 0], 0, scale.endpoint, 18, Strategy.LINEAR
+    if kind == "monthly_targets":
+        targets = cohort.strategy.monthly_targets
+        assert targets is not None
+        micro = Decimal(10**6) / MONTH_BLOCKS
+        usd = [targets.cpu / 1000, targets.memory / 1024, targets.hd_ephemeral / 1024, targets.gpu]
+        return [int(x * micro * ATTO) for x in usd], 0, int(targets.endpoint * micro * ATTO), 6, Strategy.LINEAR
+    if cohort.config is None:
+        return [0, 0, 0, 0], 0, 0, 18, Strategy.RANDOM_RANGE if kind == "random_range" else Strategy.CUSTOM
+    engine = cohort.config.bid_engine
+    prices = engine.pricing
+    units = [prices.cpu_millicores, prices.memory_mb, prices.storage_mb, prices.gpu]
+    strategy = {
+        "undercut": Strategy.UNDERCUT,
+        "random_range": Strategy.RANDOM_RANGE,
+        "python": Strategy.CUSTOM,
+        "script": Strategy.CUSTOM,
+    }.get(kind, Strategy.LINEAR)
+    return units, engine.margin_ppm, 0, 18, strategy
+
+
+def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
+    """Return the desks of one cohort, int64 (count, Desk.SIZE); each provider draws from streams of its own name."""
+    block_ms = scenario.block_ms
+    rows = np.zeros((cohort.count, Desk.SIZE), np.int64)
+    rows[:, [Desk.UP, Desk.ENABLED]] = 1
+    rows[:, [Desk.MAX_CPU, Desk.MAX_MEMORY, Desk.MAX_STORAGE, Desk.MAX_GPU, Desk.MAX_CONCURRENT]] = NO_LIMIT
+    rows[:, [Desk.MULTIPLIER_PPM, Desk.UPTIME_PPM]] = 1_000_000
+    rows[:, Desk.LEASE_CAPACITY] = -1 if cohort.lease_capacity is None else cohort.lease_capacity
+    rows[:, Desk.AUDITED] = int(bool(cohort.signed_by))
+    rows[:, Desk.WINDOW] = 0 if cohort.window is None else cohort.window.milliseconds(block_ms) // 1000
+    rows[:, Desk.WITHDRAW_EVERY] = (cohort.withdraw_every or scenario.withdraw_every).blocks(block_ms)
+    rows[:, Desk.BID_TIMEOUT] = max(1, 300_000 // block_ms)
+    units, margin, fixed, decimals, strategy = unit_prices(cohort)
+    rows[:, Desk.MARGIN_PPM] = margin
+    rows[:, Desk.DECIMALS] = decimals
+    rows[:, Desk.FIXED_WHOLE], rows[:, Desk.FIXED_ATTO] = divmod(fixed, ATTO)
+    rows[:, Desk.STRATEGY] = strategy
+    if cohort.strategy.undercut is not None:
+        rows[:, Desk.UNDERCUT_PPM] = round(cohort.strategy.undercut.by * 1e6)
+    if cohort.config is not None:
+        set_limits(rows, cohort.config, block_ms)
+    set_repricing(rows, cohort, block_ms)
+    if cohort.rate_limit is not None:
+        rows[:, Desk.PER_MINUTE] = min(cohort.rate_limit.per_minute or 0, 120)
+        rows[:, Desk.PER_HOUR] = min(cohort.rate_limit.per_hour or 0, 120)
+    if cohort.leave is not None:
+        rows[:, Desk.LEAVE_BLOCKS] = max(1, cohort.leave.mean.blocks(block_ms))
+    if cohort.outages is not None:
+        up = cohort.outages.every.milliseconds(block_ms)
+        rows[:, Desk.UPTIME_PPM] = round(1e6 * up / (up + cohort.outages.lasts.milliseconds(block_ms)))
+    for index in range(cohort.count):
+        one = rows[index]
+        set_capacity(one, cohort, stream(seed, f"provider/{cohort.name}/{index}/capacity"))
+        spread = stream(seed, f"provider/{cohort.name}/{index}/cost").standard_normal()
+        ppm = max(1, round(1e6 * float(np.exp(cohort.spread * spread))))
+        one[Desk.COST_PPM] = ppm
+        for at, unit in enumerate(units):
+            whole, atto = divmod(unit * ppm // 1_000_000, ATTO)
+            if whole > WHOLE_PRICE_MAX:
+                raise InputError(f"providers.{cohort.name}: a unit price above {WHOLE_PRICE_MAX}uve, accepted up to that")
+            one[Desk.LIST_CPU + 2 * at] = whole
+            one[Desk.LIST_CPU + 2 * at + 1] = atto
+        refresh_units(one)
+    return rows
+
+
+def set_limits(rows: Table, config: Any, block_ms: int) -> None:
+    """Write the filters and limits of a provider file (training document, Bid Engine Configuration)."""
+    engine, filters = config.bid_engine, config.filters
+    rows[:, Desk.ENABLED] = int(engine.enabled)
+    rows[:, Desk.MAX_CONCURRENT] = engine.max_concurrent_bids
+    rows[:, Desk.BID_TIMEOUT] = engine.bid_timeout.blocks(block_ms)
+    for column, limit in ((Desk.MAX_CPU, filters.max_cpu), (Desk.MAX_MEMORY, filters.max_memory), (Desk.MAX_STORAGE, filters.max_storage)):
+        if limit is not None:
+            rows[:, column] = limit
+    if filters.min_order_value is not None:
+        rows[:, Desk.MIN_VALUE], rows[:, Desk.MIN_VALUE_ATTO] = divmod(filters.min_order_value, ATTO)
+
+
+def set_repricing(rows: Table, cohort: ProviderCohort, block_ms: int) -> None:
+    """Write how the cohort's multiplier moves: its repricing rule, or the strategy that follows utilization."""
+    if cohort.repricing is not None:
+        rule = cohort.repricing
+        rows[:, Desk.REPRICE_EVERY] = rule.every.blocks(block_ms)
+        names = (rule.high, rule.low, rule.up, rule.down, rule.min, rule.max)
+        rows[:, Desk.REPRICE_HIGH_PPM : Desk.REPRICE_MAX_PPM + 1] = [round(x * 1e6) for x in names]
+    elif cohort.strategy.utilization is not None:
+        follow = cohort.strategy.utilization
+        rows[:, Desk.REPRICE_EVERY] = max(1, 3_600_000 // block_ms)
+        rows[:, Desk.REPRICE_MIN_PPM] = round(follow.low * 1e6)
+        rows[:, Desk.REPRICE_MAX_PPM] = round(follow.high * 1e6)
+        rows[:, Desk.REPRICE_STEP_PPM] = max(1, round(follow.step * 1e6))
+        rows[:, Desk.MULTIPLIER_PPM] = round(follow.low * 1e6)
+
+
+def set_capacity(row: Table, cohort: ProviderCohort, rng: np.random.Generator) -> None:
+    """Write one provider's capacity, over-commit included; GPUs are never over-committed."""
+    more = cohort.overcommit
+    if cohort.nodes is not None:
+        cpu = sum(node.count * node.cpu for node in cohort.nodes)
+        memory = sum(node.count * node.memory for node in cohort.nodes)
+        storage = sum(node.count * node.storage for node in cohort.nodes)
+        gpu = sum(node.count * node.gpu for node in cohort.nodes)
+    else:
+        assert cohort.capacity is not None
+        laws = (cohort.capacity.cpu, cohort.capacity.memory, cohort.capacity.storage, cohort.capacity.gpu)
+        cpu, memory, storage, gpu = (int(draw(law.law(), rng, 1)[0]) for law in laws)
+    row[Desk.CAP_CPU] = int(cpu * more.cpu)
+    row[Desk.CAP_MEMORY] = int(memory * more.memory) // MIB
+    row[Desk.CAP_STORAGE] = int(storage * more.storage) // MIB
+    row[Desk.CAP_GPU] = gpu
+
+
+def repricing_periods(rows: Table) -> Sequence[int]:
+    """Return the distinct periods, in blocks, at which some desk reprices."""
+    return sorted({int(every) for every in rows[:, Desk.REPRICE_EVERY] if every > 0})

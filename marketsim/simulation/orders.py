@@ -1,0 +1,346 @@
+"""Orders out of tenant cohorts: every draw of a cohort's demand, sizes, prices and plans, as columns."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketsim.agents import demand
+from marketsim.agents.streams import draw, draw_index, stream, to_blocks
+from marketsim.chain.columns import Draft, Resource
+from marketsim.chain.requirements import Requirements, pairs_of
+from marketsim.chain.state import Table
+from marketsim.errors import InputError
+from marketsim.policies.tables import Call, Choice, Kind, Phase, Plan, TopUp
+from marketsim.scenario.model import Scenario
+from marketsim.scenario.tenants import PriceRule, TenantCohort
+from marketsim.simulation.generic_cost import generic_cost, to_pair
+
+ATTO = 10**18
+Ints = NDArray[np.int64]
+
+
+class Asked(NamedTuple):
+    """What kind of place an order asks for; one chain spec and one line of engine filters each."""
+
+    requirements: Requirements
+    region: str | None
+    requested: tuple[tuple[str, str], ...]
+    """Key and value pairs that an excluded attribute of an engine may name."""
+
+
+class CohortOrders(NamedTuple):
+    """All orders of a cohort, one row an order sorted by time. `resources`, `drafts` and `plans` are rows to append; references in
+    `drafts` (FIRST_RESOURCE, SPEC) and `calls` (plan, draft) count from 0 within this cohort."""
+
+    calls: Table
+    plans: Table
+    drafts: Table
+    resources: Table
+    asked: list[Asked]
+    tenants: Ints
+    value: NDArray[np.float64]
+
+
+def cohort_times(cohort: TenantCohort, scenario: Scenario, seed: int) -> tuple[Ints, dict[str, NDArray[np.float64]]]:
+    """Return the arrival times of a cohort in milliseconds, and the trace's columns where it has one."""
+    rng = stream(seed, f"tenant/{cohort.name}/arrivals")
+    horizon_ms = scenario.horizon_blocks * scenario.block_ms
+    wish = cohort.demand
+    if wish.trace is not None:
+        columns = demand.read_trace(scenario.base / wish.trace)
+        times = np.rint(columns["at_seconds"] * 1000).astype(np.int64)
+        kept = times <= horizon_ms
+        return np.maximum(times[kept], 1), {name: column[kept] for name, column in columns.items()}
+    if wish.orders is not None and wish.day_profile is None and wish.week_profile is None:
+        return demand.exact_times(rng, wish.orders, horizon_ms, scenario.block_ms), {}
+    begin = scenario.start.time
+    start_ms = begin.weekday() * demand.DAY_MS + (begin.hour * 3600 + begin.minute * 60 + begin.second) * 1000
+    bursts = np.zeros((0, 2))
+    factor = 1.0
+    if wish.bursts is not None:
+        block_ms = scenario.block_ms
+        every, lasts = wish.bursts.every.milliseconds(block_ms), wish.bursts.lasts.milliseconds(block_ms)
+        bursts = demand.burst_spans(stream(seed, f"tenant/{cohort.name}/bursts"), every, lasts, horizon_ms)
+        factor = wish.bursts.factor
+    per_ms = wish.arrivals.per_millisecond if wish.arrivals is not None else (wish.orders or 0) / horizon_ms
+    times = demand.poisson_times(
+        rng, per_ms, horizon_ms, start_ms, wish.day_multipliers, wish.week_multipliers, bursts, factor
+    )
+    return times, {}
+
+
+class _Draws:
+    """Draws of one cohort, each from the stream of its purpose."""
+
+    def __init__(self, cohort: TenantCohort, seed: int, size: int, suffix: str) -> None:
+        self._prefix = f"tenant/{cohort.name}/"
+        self._seed = seed
+        self._suffix = suffix
+        self.size = size
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        return stream(self._seed, f"{self._prefix}{purpose}{self._suffix}")
+
+    def numbers(self, purpose: str, law: Any) -> NDArray[np.float64]:
+        return draw(law.law(), self.rng(purpose), self.size)
+
+    def ints(self, purpose: str, law: Any) -> Ints:
+        return np.rint(self.numbers(purpose, law)).astype(np.int64)
+
+    def blocks(self, purpose: str, law: Any, block_ms: int) -> Ints:
+        return to_blocks(self.numbers(purpose, law), law.law().unit, block_ms)
+
+    def chance(self, purpose: str, probability: float) -> NDArray[np.bool_]:
+        return self.rng(purpose).random(self.size) < probability
+
+
+def draw_orders(cohort: TenantCohort, scenario: Scenario, seed: int) -> CohortOrders:
+    """Return every order that a cohort makes within the horizon."""
+    times, trace = cohort_times(cohort, scenario, seed)
+    return orders_at(cohort, scenario, seed, times, trace, "")
+
+
+def orders_at(
+    cohort: TenantCohort, scenario: Scenario, seed: int, times: Ints, trace: dict[str, NDArray[np.float64]], suffix: str
+) -> CohortOrders:
+    """Return the orders of a cohort at given times; `suffix` names the streams of the orders at the start apart."""
+    size = len(times)
+    draws = _Draws(cohort, seed, size, suffix)
+    block_ms = scenario.block_ms
+    tenants = draws.rng("who").integers(0, cohort.count, size)
+    shape = cohort.order
+    if shape.sdl is not None:
+        drafts, resources, asked, per_order, cost = _manifests(cohort, draws)
+        ceiling = per_order[:, 2] / 1e6
+    else:
+        drafts, resources, asked, cost, ceiling = _sizes(cohort, draws, trace)
+        per_order = np.column_stack([np.arange(size), np.ones(size, np.int64)]).astype(np.int64)
+    value = _price(cohort.value, draws, "value", cost)
+    plans = _plans(cohort, scenario, draws, cost, ceiling, trace)
+    plans[:, Plan.VALUE], plans[:, Plan.VALUE_ATTO] = to_pair(value)
+    plans[:, Plan.TENANT] = tenants
+    deposits = np.maximum(_deposits(cohort, draws, cost, ceiling), 1)
+    plans[:, Plan.DEPOSIT] = deposits
+    calls = np.zeros((size, Call.SIZE), np.int64)
+    calls[:, Call.TIME] = times
+    calls[:, Call.KEY] = np.maximum(-(-times // block_ms), 1) * 16 + Phase.ARRIVE
+    calls[:, Call.TIE] = draws.rng("ties").integers(0, 1 << 62, size)
+    calls[:, Call.KIND] = Kind.ARRIVE
+    calls[:, Call.A] = np.arange(size)
+    calls[:, Call.B] = deposits
+    calls[:, Call.C] = per_order[:, 0]
+    calls[:, Call.D] = per_order[:, 1]
+    calls[:, Call.F] = 0 if shape.window is None else shape.window.milliseconds(block_ms) // 1000
+    return CohortOrders(calls, plans, drafts, resources, asked, tenants, value)
+
+
+def _sizes(
+    cohort: TenantCohort, draws: _Draws, trace: dict[str, NDArray[np.float64]]
+) -> tuple[Table, Table, list[Asked], NDArray[np.float64], NDArray[np.float64]]:
+    shape, size = cohort.order, draws.size
+    cpu = _traced(trace, "cpu") if "cpu" in trace else draws.ints("cpu", shape.cpu)
+    if "memory" in trace:
+        memory = _traced(trace, "memory")
+    elif shape.memory is not None:
+        memory = draws.ints("memory", shape.memory)
+    else:
+        memory = np.rint(draws.numbers("memory", shape.memory_per_core) * cpu / 1000).astype(np.int64)
+    storage = _traced(trace, "storage") if "storage" in trace else draws.ints("storage", shape.storage)
+    gpu = _traced(trace, "gpu") if "gpu" in trace else draws.ints("gpu", shape.gpu)
+    cpu = np.clip(cpu, 10, 384_000)
+    memory = np.clip(-(-memory // 2**20) * 2**20, 2**20, 2**41)
+    storage = np.clip(-(-storage // 2**20) * 2**20, 5 * 2**20, 2**45)
+    gpu = np.clip(gpu, 0, 24)
+    cost = generic_cost(cpu, memory, storage, gpu)
+    assert cohort.ceiling is not None
+    ceiling = _price(cohort.ceiling, draws, "ceiling", cost)
+    resources = np.zeros((size, Resource.SIZE), np.int64)
+    resources[:, Resource.PRICE], resources[:, Resource.PRICE_ATTO] = to_pair(ceiling)
+    resources[:, Resource.COUNT] = 1
+    for column, amount in ((Resource.CPU, cpu), (Resource.MEMORY, memory), (Resource.STORAGE, storage), (Resource.GPU, gpu)):
+        resources[:, column] = amount
+    resources[:, Resource.SMALLEST_VOLUME] = storage
+    resources[:, Resource.LARGEST_VOLUME] = storage
+    regions, region_at = _texts(shape.region, draws, "region")
+    models, model_at = _texts(shape.gpu_model, draws, "gpu_model")
+    model_at = np.where(gpu > 0, model_at, -1)
+    resources[:, Resource.GPU_ATTRIBUTES] = np.asarray([models[m] is not None if m >= 0 else False for m in model_at], np.int64)
+    code = region_at * (len(models) + 1) + model_at + 1
+    kinds, spec_at = np.unique(code, return_inverse=True)
+    asked = [
+        _asked(cohort, regions[int(kind) // (len(models) + 1)], models[int(kind) % (len(models) + 1) - 1] if int(kind) % (len(models) + 1) else None)
+        for kind in kinds
+    ]
+    drafts = np.zeros((size, Draft.SIZE), np.int64)
+    drafts[:, Draft.SPEC] = spec_at
+    drafts[:, Draft.FIRST_RESOURCE] = np.arange(size)
+    drafts[:, Draft.RESOURCES] = 1
+    return drafts, resources, asked, cost, ceiling
+
+
+def _traced(trace: dict[str, NDArray[np.float64]], name: str) -> Ints:
+    return np.rint(trace[name]).astype(np.int64)
+
+
+def _texts(law: Any, draws: _Draws, purpose: str) -> tuple[list[str | None], Ints]:
+    if law is None:
+        return [None], np.zeros(draws.size, np.int64)
+    plain = law.law()
+    return list(plain.values) or [None], draw_index(plain, draws.rng(purpose), draws.size)
+
+
+def _asked(cohort: TenantCohort, region: str | None, model: str | None) -> Asked:
+    attributes = dict(cohort.order.attributes)
+    if region is not None:
+        attributes["region"] = region
+    gpus: tuple[tuple[tuple[str, str], ...], ...] = ()
+    requested = list(attributes.items())
+    if model is not None:
+        vendor, _, name = model.partition("-")
+        gpus = (((f"vendor/{vendor}/model/{name}", "true"),),)
+        requested += [("gpu-type", model), (f"vendor/{vendor}/model/{name}", "true")]
+    signers = cohort.order.signed_by
+    return Asked(
+        Requirements(pairs_of(attributes), signers.all_of, signers.any_of, (), gpus),
+        attributes.get("region"),
+        tuple(requested),
+    )
+
+
+def _manifests(cohort: TenantCohort, draws: _Draws) -> tuple[Table, Table, list[Asked], Ints, NDArray[np.float64]]:
+    """Rows of the manifests of a cohort, shared by its orders: drafts, resources, specs; per order first draft, drafts, ceiling x 10^6."""
+    manifests = cohort.order.sdl or ()
+    drafts: list[list[int]] = []
+    resources: list[list[int]] = []
+    asked: list[Asked] = []
+    heads: list[tuple[int, int, int]] = []
+    costs: list[float] = []
+    for manifest in manifests:
+        first, ceiling, cost = len(drafts), 0, 0.0
+        for name, group in enumerate(manifest.sdl.groups()):
+            requested = tuple((key, value) for key, values in group.requested().items() for value in sorted(values))
+            attributes = dict(group.attributes)
+            requirements = Requirements(
+                pairs_of(attributes),
+                group.all_of,
+                group.any_of,
+                tuple(pairs_of(v.attributes) for unit in group.resources for v in unit.volumes if v.attributes),
+                tuple(pairs_of(unit.gpu_attributes) for unit in group.resources if unit.gpu_attributes and unit.gpu),
+            )
+            asked.append(Asked(requirements, attributes.get("region"), requested))
+            drafts.append([name, len(asked) - 1, len(resources), len(group.resources)])
+            for unit in group.resources:
+                whole, atto = divmod(unit.price, ATTO)
+                sizes = [volume.size for volume in unit.volumes]
+                resources.append(
+                    [whole, atto, unit.count, unit.cpu, unit.memory, sum(sizes), unit.gpu, int(bool(unit.gpu_attributes))]
+                    + [min(sizes, default=0), max(sizes, default=0)]
+                )
+            ceiling += group.ceiling * 10**6 // ATTO
+            cost += float(
+                generic_cost(np.asarray([group.cpu]), np.asarray([group.memory]), np.asarray([group.storage]), np.asarray([group.gpu]))[0]
+            )
+        heads.append((first, len(drafts) - first, ceiling))
+        costs.append(cost)
+    weights = np.asarray([manifest.weight for manifest in manifests])
+    edges = np.cumsum(weights) / weights.sum()
+    at = np.searchsorted(edges, draws.rng("manifest").random(draws.size), side="right")
+    return (
+        np.asarray(drafts, np.int64),
+        np.asarray(resources, np.int64),
+        asked,
+        np.asarray(heads, np.int64)[at],
+        np.asarray(costs)[at],
+    )
+
+
+def _price(rule: PriceRule, draws: _Draws, purpose: str, cost: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Prices in uve per block: a multiple of the generic cost, or an amount."""
+    if rule.times_cost is not None:
+        return cost * draws.numbers(purpose, rule.times_cost)
+    return draws.numbers(purpose, rule.per_block) / ATTO
+
+
+def _deposits(cohort: TenantCohort, draws: _Draws, cost: NDArray[np.float64], ceiling: NDArray[np.float64]) -> Ints:
+    rule = cohort.deposit
+    if rule.blocks is not None:
+        amount = draws.numbers("deposit", rule.blocks) * ceiling
+    elif rule.price_blocks is not None:
+        amount = draws.numbers("deposit", rule.price_blocks) * cost
+    else:
+        amount = draws.numbers("deposit", rule.amount) / ATTO
+    return np.ceil(np.minimum(amount, 4e18)).astype(np.int64)
+
+
+def _plans(
+    cohort: TenantCohort,
+    scenario: Scenario,
+    draws: _Draws,
+    cost: NDArray[np.float64],
+    ceiling: NDArray[np.float64],
+    trace: dict[str, NDArray[np.float64]],
+) -> Table:
+    size, block_ms = draws.size, scenario.block_ms
+    plans = np.zeros((size, Plan.SIZE), np.int64)
+    plans[:, Plan.DEPLOYMENT] = -1
+    plans[:, Plan.QUOTE] = -1
+    plans[:, Plan.LEAVE_BLOCKS] = -1
+    plans[:, Plan.REGION] = -1
+    if "duration_seconds" in trace:
+        plans[:, Plan.DURATION] = to_blocks(trace["duration_seconds"] * 1000, "ms", block_ms)
+    else:
+        plans[:, Plan.DURATION] = draws.blocks("duration", cohort.duration, block_ms)
+    plans[:, Plan.DURATION] = np.maximum(plans[:, Plan.DURATION], 1)
+    plans[:, Plan.TERMINATE] = -1
+    if cohort.terminate_after is not None:
+        plans[:, Plan.TERMINATE] = np.maximum(draws.blocks("terminate", cohort.terminate_after, block_ms), 1)
+    plans[:, Plan.LEAVE_PPM] = np.rint(draws.rng("leave").standard_exponential(size) * 1e6).astype(np.int64)
+    plans[:, Plan.DEPLOY_DELAY] = draws.blocks("deploy_delay", cohort.deploy_delay, block_ms)
+    plans[:, Plan.NEVER] = draws.chance("never", cohort.never_choose)
+    plans[:, Plan.PATIENCE] = cohort.patience.blocks(block_ms)
+    choice = cohort.choice
+    if choice.kind == "score":
+        assert choice.score is not None
+        plans[:, Plan.CHOICE] = Choice.SCORE
+        weights = (choice.score.price, choice.score.uptime, choice.score.audit, choice.score.region)
+        plans[:, Plan.WEIGHT_PRICE : Plan.WEIGHT_REGION + 1] = [round(w * 1e6) for w in weights]
+    elif choice.kind == "random_among_cheapest":
+        plans[:, Plan.CHOICE] = Choice.RANDOM_AMONG_CHEAPEST
+        plans[:, Plan.CHOICE_K] = choice.random_among_cheapest or 1
+    if cohort.top_up is not None:
+        _top_ups(cohort, draws, plans, ceiling, block_ms)
+    restarts = np.floor(
+        np.log(np.maximum(draws.rng("restart").random(size), 1e-300)) / math.log(max(cohort.restart.probability, 1e-9))
+        if 0 < cohort.restart.probability < 1
+        else np.full(size, 1e6 * cohort.restart.probability)
+    )
+    plans[:, Plan.RESTART_LEFT] = np.minimum(restarts, 1_000_000).astype(np.int64)
+    plans[:, Plan.RESTART_DELAY] = np.maximum(draws.blocks("restart_delay", cohort.restart.delay, block_ms), 1)
+    use = draws.numbers("utilization", cohort.utilization)
+    if scenario.charging == "usage_capped" or scenario.charging == "usage":
+        if use.max(initial=0.0) > 1000:
+            raise InputError(f"tenants.{cohort.name}.utilization: a draw above 1000, accepted 0 to 1000")
+    plans[:, Plan.UTILIZATION_PPM] = np.rint(use * 1e6).astype(np.int64)
+    return plans
+
+
+def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray[np.float64], block_ms: int) -> None:
+    rule = cohort.top_up
+    assert rule is not None
+    will = draws.chance("top_up", rule.probability)
+    after = rule.after_depletion
+    plans[:, Plan.TOP_UP] = np.where(will, TopUp.AFTER_DEPLETION if after is not None else TopUp.BEFORE, TopUp.NEVER)
+    plans[:, Plan.TOP_UP_LEFT] = draws.ints("top_up_times", rule.times)
+    plans[:, Plan.TOP_UP_AT] = rule.when_blocks_left or 0
+    amount = np.ceil(draws.numbers("top_up_blocks", rule.blocks) * ceiling)
+    plans[:, Plan.TOP_UP_AMOUNT] = np.maximum(np.minimum(amount, 4e18).astype(np.int64), 1)
+    law = after.delay if after is not None else rule.delay
+    for number, column in enumerate((Plan.TOP_UP_DELAY, Plan.TOP_UP_DELAY_2, Plan.TOP_UP_DELAY_3)):
+        plans[:, column] = draws.blocks(f"top_up_delay/{number}", law, block_ms)
+
+
+__all__ = ["Asked", "CohortOrders", "draw_orders", "orders_at"]

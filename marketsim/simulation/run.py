@@ -1,0 +1,157 @@
+"""One run of one scenario."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import simpy
+
+from marketsim.agents import providers, tenants
+from marketsim.agents.streams import stream
+from marketsim.chain.state import Table
+from marketsim.clock.block_clock import BlockClock
+from marketsim.metrics.summary import summarize
+from marketsim.policies.tables import Call, Kind
+from marketsim.recording.record import Record
+from marketsim.scenario.load import scenario_from_mapping
+from marketsim.scenario.model import Scenario
+from marketsim.simulation.build import Market, build_market
+from marketsim.simulation.collect import Collector
+
+DAY_MS = 86_400_000
+Progress = Callable[[int, int], None]
+
+
+class Run(NamedTuple):
+    """A finished run: `summary` as in summary.json, `record` everything that was recorded."""
+
+    summary: dict[str, Any]
+    record: Record
+
+
+def run(scenario: Scenario, *, seed: int | None = None, audit: bool = False, progress: Progress | None = None) -> Run:
+    """Run a scenario and return its summary and record.
+
+    `seed` replaces the scenario's. `audit` recounts the ledger after every executed block. `progress(blocks done, blocks in all)` is called now
+    and then. Raises InputError for a scenario that cannot be run, InvariantError when the ledger does not add up.
+    """
+    began = time.perf_counter()
+    number = scenario.seed if seed is None else seed
+    market = build_market(scenario, number)
+    collector = Collector(scenario, number, market)
+    env = simpy.Environment()
+    clock = BlockClock(
+        env, market.chain, market.engine, take_events=collector.take_events, take_bids=collector.take_bids, audit=audit
+    )
+    collector.watch(clock)
+    start_tenants(clock, scenario, market)
+    start_providers(clock, scenario, market, number)
+    last = scenario.horizon_blocks
+    step = max(1, last // 200)
+    day = max(1, DAY_MS // scenario.block_ms)
+    env.process(clock.blocks_process(min(step, day), last, (lambda height: progress(height, last)) if progress else _silent))
+    env.run(until=last * scenario.block_ms + 1)
+    clock.advance(last)
+    clock.finish()
+    record = collector.record(clock, versions(), time.perf_counter() - began)
+    return Run(summarize(record), record)
+
+
+def _silent(_: int) -> None:
+    return
+
+
+def start_tenants(clock: BlockClock, scenario: Scenario, market: Market) -> None:
+    """Start a process for each cohort, and hand over what stands in the first block."""
+    for number, calls in enumerate(market.calls):
+        cohort = scenario.tenants[number % len(scenario.tenants)] if scenario.tenants else None
+        if number >= len(scenario.tenants):
+            clock.submit_rows(calls)
+            continue
+        order = np.argsort(calls[:, Call.TIME], kind="stable")
+        rows: Table = calls[order]
+        if cohort is not None and cohort.react is not None:
+            wait = (scenario.bid_window.blocks(scenario.block_ms) + 2) * scenario.block_ms
+            again = Retry(clock, cohort.react.retry, cohort.react.raise_ceiling, scenario.block_ms)
+            clock.env.process(tenants.reacting(clock, rows, wait, again))
+        else:
+            clock.env.process(tenants.batches(clock, rows, DAY_MS))
+
+
+def start_providers(clock: BlockClock, scenario: Scenario, market: Market, seed: int) -> None:
+    """Start a process for each provider that has outages, each fault and each governance action."""
+    block_ms = scenario.block_ms
+    slot = 0
+    slots: dict[str, int] = {}
+    for cohort in scenario.providers:
+        for index in range(cohort.count):
+            slots[f"{cohort.name}/{index}"] = slot
+            if cohort.outages is not None:
+                rule = cohort.outages
+                clock.env.process(
+                    providers.outages(
+                        clock,
+                        slot,
+                        stream(seed, f"provider/{cohort.name}/{index}/outages"),
+                        rule.every.milliseconds(block_ms),
+                        rule.lasts.milliseconds(block_ms),
+                        round(rule.closes * 1e6),
+                    )
+                )
+            slot += 1
+    for fault in scenario.faults:
+        kind = Kind.OUTAGE if fault.kind == "outage" else Kind.BLOCK
+        lasts = 0 if fault.lasts is None else fault.lasts.milliseconds(block_ms)
+        at = fault.at.milliseconds(block_ms)
+        clock.env.process(providers.fault(clock, slots[fault.provider], kind, at, lasts, fault.kind != "unblock"))
+
+
+def run_summary(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
+    """Run a scenario given as plain data and return its summary: the picklable entry of sweeps.
+
+    `base` is the folder against which paths in the mapping are read.
+    """
+    scenario = scenario_from_mapping(mapping, Path(base), overrides)
+    return run(scenario, seed=seed).summary
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a fingerprint holds for."""
+    packages = ("marketsim", "numpy", "numba", "simpy")
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except Exception:  # not installed as a distribution: run from the source tree
+            from marketsim import __version__
+
+            found[name] = __version__
+    return found
+
+
+class Retry:
+    """What a tenant does whose order found no lease: order again with a higher ceiling, a few times."""
+
+    def __init__(self, clock: BlockClock, times: int, factor: float, block_ms: int) -> None:
+        self._clock = clock
+        self._times = times
+        self._factor_ppm = round(factor * 1e6)
+        self._block_ms = block_ms
+        self._tries: dict[int, int] = {}
+
+    def __call__(self, plan: int) -> Table | None:
+        """Return the next order of the tenant whose order of `plan` failed, None when it gives up."""
+        from marketsim.simulation.retries import repeat_order
+
+        tries = self._tries.pop(plan, 0)
+        if tries >= self._times:
+            return None
+        message = repeat_order(self._clock, plan, self._factor_ppm)
+        self._tries[int(message[0, Call.A])] = tries + 1
+        return message
