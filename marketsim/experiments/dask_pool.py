@@ -58,7 +58,7 @@ class DaskPool:
         from distributed import as_completed
 
         owners: dict[str, tuple[RunTask, int]] = {}
-        waiting: Any = as_completed([])
+        waiting: Any = as_completed([], loop=self._client.loop)
         for task in tasks:
             future = self._submit(task, 0)
             owners[future.key] = (task, 0)

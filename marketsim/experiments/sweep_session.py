@@ -60,11 +60,13 @@ def carry_out(
     Raises InputError when the folder is not this command's to write. Every file but the manifest's `timing`
     block depends only on the sweep, its scenario and the code.
     """
-    folder = open_sweep_folder(out, resume=resume)
     started, clock = datetime.now(UTC), time.monotonic()
-    folder.write_manifest({**_identity(plan), "state": "running", "timing": {"started": started.isoformat()}})
-    pool = make_pool(folder)
+    pool = make_pool(SweepFolder(out))  # before anything is written: a cluster may not answer
     try:
+        folder = open_sweep_folder(out, resume=resume)
+        folder.write_manifest(
+            {**_identity(plan), "state": "running", "timing": {"started": started.isoformat()}}
+        )
         result = run_sweep(plan, folder, pool, watcher)
     finally:
         pool.close()
