@@ -150,8 +150,9 @@ class Order:
     deposit: int
     top_up: int
     top_up_delays: list[int]
-    lives: list[tuple[int, Fate]]
-    """Blocks from the lease's start to each possible end, and what that end is called."""
+    life: int
+    """Blocks from the lease's start to its planned end."""
+    life_ends_as: Fate
     fate: Fate = Fate.OPEN
     end: int = 0
     bids: list[tuple[int, int, Provider]] = field(default_factory=list)
@@ -190,9 +191,8 @@ class Lease:
             owed = self.funds
             self.active = False
         self.funds -= owed
-        self.balance += owed
         self.settled_at = height
-        paid, self.balance = divmod(self.balance, ATTO)
+        paid, self.balance = divmod(self.balance + owed, ATTO)
         self.paid += paid
         self.provider.revenue[(height - 1) // BLOCKS_PER_DAY] += paid
 
@@ -201,7 +201,7 @@ class Mempool:
     """What agents ask of the next block, by phase."""
 
     def __init__(self) -> None:
-        self.closings: list[tuple[int, Lease, Fate]] = []
+        self.closings: list[tuple[int, Lease]] = []
         self.timeouts: list[Order] = []
         self.ends_of_grace: list[tuple[int, Lease]] = []
         self.due: list[tuple[int, Lease]] = []
@@ -256,8 +256,7 @@ class Market:
     def lease(self, lease: Lease) -> Iterator[simpy.Event]:
         """Sees a lease to its end: planned, or 100 blocks after its funds ran out for good."""
         row, delays = lease.order.row, lease.order.top_up_delays
-        life, fate = min(lease.order.lives)
-        end = lease.start + life
+        end = lease.start + lease.order.life
         while True:
             dry = lease.due()
             if end <= dry:  # a close comes before a depletion within a block, and before top-ups
@@ -281,7 +280,7 @@ class Market:
             self.mempool.ends_of_grace.append((row, lease))
             return
         yield self.env.timeout(end - self.env.now)
-        self.mempool.closings.append((row, lease, fate))
+        self.mempool.closings.append((row, lease))
 
     # The chain: one block at a time.
 
@@ -303,8 +302,8 @@ class Market:
 
         pool = self.mempool
         if pool.closings:
-            for _, lease, fate in sorted(pool.closings, key=by_row):
-                self.close(lease, fate, height)
+            for _, lease in sorted(pool.closings, key=by_row):
+                self.close(lease, lease.order.life_ends_as, height)
             pool.closings.clear()
         if pool.timeouts:
             for order in sorted(pool.timeouts, key=lambda order: order.row):
@@ -418,39 +417,55 @@ def by_row(request: tuple[int, ...]) -> int:
 
 
 def orders_of(draws: ReferenceMarket) -> list[Order]:
+    fates = (Fate.CLOSED_BY_TENANT, Fate.CLOSED_COMPLETED, Fate.CLOSED_BY_PROVIDER)
     ends = zip(
         draws.terminates_after.tolist(),
         draws.completes_after.tolist(),
         draws.provider_closes_after.tolist(),
         strict=True,
     )
-    fates = (Fate.CLOSED_BY_TENANT, Fate.CLOSED_COMPLETED, Fate.CLOSED_BY_PROVIDER)
-    lives = [list(zip(blocks, fates, strict=True)) for blocks in ends]
-    delays = draws.top_up_delay.tolist()
+    lives = [min(zip(blocks, fates, strict=True)) for blocks in ends]
+    columns = zip(
+        draws.created_at.tolist(),
+        draws.size.tolist(),
+        draws.regions.tolist(),
+        draws.attributes.tolist(),
+        draws.ceiling_whole.tolist(),
+        draws.ceiling_atto.tolist(),
+        draws.deposit.tolist(),
+        draws.top_up.tolist(),
+        draws.top_ups.tolist(),
+        draws.top_up_delay.tolist(),
+        lives,
+        strict=True,
+    )
     return [
         Order(
             row,
-            *scalars[:7],
-            ceiling_whole * ATTO + ceiling_atto,
+            created_at,
+            *size,
+            regions=regions,
+            attributes=attributes,
+            ceiling=ceiling_whole * ATTO + ceiling_atto,
+            deposit=deposit,
+            top_up=top_up,
+            top_up_delays=delays[:top_ups],
+            life=life,
+            life_ends_as=fate,
+        )
+        for row, (
+            created_at,
+            size,
+            regions,
+            attributes,
+            ceiling_whole,
+            ceiling_atto,
             deposit,
             top_up,
-            delays[row][:top_ups],
-            lives[row],
-        )
-        for row, (*scalars, ceiling_whole, ceiling_atto, deposit, top_up, top_ups) in enumerate(
-            zip(
-                draws.created_at.tolist(),
-                *draws.size.T.tolist(),
-                draws.regions.tolist(),
-                draws.attributes.tolist(),
-                draws.ceiling_whole.tolist(),
-                draws.ceiling_atto.tolist(),
-                draws.deposit.tolist(),
-                draws.top_up.tolist(),
-                draws.top_ups.tolist(),
-                strict=True,
-            )
-        )
+            top_ups,
+            delays,
+            (life, fate),
+        ) in enumerate(columns)
     ]
 
 
