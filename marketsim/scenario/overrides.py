@@ -96,7 +96,7 @@ def _is_pair(annotation: Any) -> bool:
 
 def assign(source: Source, base: Path, path: str, value: Any, failed: set[KeyPath]) -> KeyPath:
     """Sets one path of a loaded scenario mapping in place; reaches into provider files by inlining them."""
-    if any(word in path.split(".") for word in ("config", "sdl")):
+    if any(word in path.split(".")[:-1] for word in ("config", "sdl")):
         inline_files(source, base, failed)
     keys = resolve(source.data, path)
     holder = source.data
@@ -113,6 +113,8 @@ def assign(source: Source, base: Path, path: str, value: Any, failed: set[KeyPat
     source.forget(keys)
     source.keys[keys] = OPTION
     source.values[keys] = OPTION
+    # a file that could not be read at this path no longer matters; what is wrong with the text itself does
+    source.problems = [p for p in source.problems if p.place is not None or p.path[: len(keys)] != keys]
     failed -= {path for path in failed if path[: len(keys)] == keys}
     return keys
 

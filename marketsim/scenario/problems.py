@@ -67,10 +67,16 @@ def type_at(root: Any, path: KeyPath) -> Any:
     return unwrapped(root)
 
 
+def _closest(word: object, known: list[str]) -> list[str]:
+    """At most one known word: the only one that `word` begins, else the most similar one."""
+    begun = [key for key in known if len(str(word)) > 2 and key.startswith(str(word))]
+    return begun if len(begun) == 1 else difflib.get_close_matches(str(word), known, 1, 0.6)
+
+
 def suggestion(word: object, known: Iterable[str]) -> str:
     """`did you mean 'x'?` or the list of what is known."""
     known = list(known)
-    close = difflib.get_close_matches(str(word), known, 1, 0.6)
+    close = _closest(word, known)
     if close:
         return f"did you mean '{close[0]}'?"
     listed = ", ".join(known[:_KEYS_SHOWN]) + (", …" if len(known) > _KEYS_SHOWN else "")
@@ -97,7 +103,7 @@ def validation_problems(error: ValidationError, model: type[BaseModel], data: An
 
 
 def _other_key(word: object, known: list[str], present: set[str]) -> str:
-    close = difflib.get_close_matches(str(word), known, 1, 0.6)
+    close = _closest(word, known)
     if close and close[0] in present:
         return f"did you mean '{close[0]}'? It stands here already, keep one of the two"
     return suggestion(word, known if close else [key for key in known if key not in present])

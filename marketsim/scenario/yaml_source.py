@@ -138,7 +138,7 @@ def read_source(path: Path, shown_as: str | None = None) -> Source:
 def parse_source(text: str, name: str) -> Source:
     """As `read_source`, of a text that is at hand."""
     node = _composed(text, name)
-    if node is None:
+    if node is None or (isinstance(node, ScalarNode) and node.tag == _TAG + "null"):
         raise InputError(f"{name}: is empty, expected a YAML mapping of keys and values")
     if not isinstance(node, MappingNode):
         found = "a list" if isinstance(node, SequenceNode) else "a single value"
