@@ -214,6 +214,8 @@ def test_calibration_ranges_read_the_summary() -> None:
     targets = {target.name: target for target in calibration_targets(SUMMARY, calibration)}
     assert targets["fill_rate"].met and targets["fill_rate"].value == SUMMARY["fill_rate"]
     assert not targets["utilization.cpu"].met
+    (whole,) = calibration_targets(SUMMARY, {"utilization": [0, 1], "fill_rate": None})
+    assert whole.name == "utilization.cpu" and whole.met
     assert calibration_targets(SUMMARY, None) == []
 
 

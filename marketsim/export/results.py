@@ -46,7 +46,8 @@ Names = Mapping[int, str]
 def run_name(seed: int, effective: Mapping[str, Any]) -> str:
     """Return a run's folder name: the seed and 8 hex digits that change with anything else in the
     scenario."""
-    text = json.dumps({key: value for key, value in effective.items() if key != "seed"}, sort_keys=True)
+    content = {key: value for key, value in effective.items() if key != "seed"}
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return f"{seed}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 

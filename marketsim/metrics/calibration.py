@@ -8,6 +8,9 @@ from typing import Any
 
 from marketsim.metrics.outcome import value_at
 
+_WHOLE = {"utilization": "utilization.cpu"}
+"""Targets on something with parts mean its main part."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -39,11 +42,14 @@ def calibration_targets(summary: Mapping[str, Any], calibration: Mapping[str, An
     for path, limits in settings.items():
         if limits is not None:
             low, high = limits
+            path = _WHOLE.get(path, path)
             value = value_at(summary, path)
             targets.append(Target(path, float(low), float(high), None if value is None else float(value)))
     counts = summary["leases"]["close_reasons"]
     closed = sum(counts.values())
     for reason, aim in reasons.items():
+        if aim is None:
+            continue
         share = counts[reason] / closed if closed else None
         # Shares carry the noise of binary fractions: 0.45 + 0.10 must not refuse 0.55.
         targets.append(

@@ -425,8 +425,8 @@ class _Order:
             return f"{name} won with the lowest of {plural(len(ranked), 'bid')}, {share} below the next"
         above = percent(price / cheapest - 1) if cheapest else phrases.DASH
         return (
-            f"{name} won as number {place + 1} of {len(ranked)} by price, {above} above the lowest: the tenant's "
-            "choice rule, a bid after the window, or a cheaper provider without free capacity"
+            f"{name} won as number {place + 1} of {len(ranked)} by price, {above} above the lowest: the "
+            "tenant's choice rule, a bid after the window, or a cheaper provider without free capacity"
         )
 
 
