@@ -226,7 +226,7 @@ def _require(line: Vector, shape: Mapping[str, Shape]) -> None:
 def _operations(
     line: Vector, key: str, by_name: Mapping[str, Shape], always: Mapping[str, Shape], clock: str | None
 ) -> None:
-    """Each entry of the list at `key` has an operation's name and its arguments; `clock`, if any, never goes back."""
+    """Each entry of the list at `key` has a name and its arguments; `clock`, if any, never goes back."""
     entries = line.get(key)
     if not isinstance(entries, list):
         raise MalformedVectorError(key, f"{_brief(entries)}, expected a list")
