@@ -55,7 +55,10 @@ def test_every_key_of_the_contract_loads() -> None:
     assert batch.ceiling is not None and batch.ceiling.per_block is not None
     assert batch.ceiling.per_block.constant == 25 * ATTO
     assert batch.top_up is not None and batch.top_up.when_blocks_left is None
-    assert manifests.order.sdl is not None and [item.name for item in manifests.order.sdl] == ["web.sdl", "second"]
+    assert manifests.order.sdl is not None and [item.name for item in manifests.order.sdl] == [
+        "web.sdl",
+        "second",
+    ]
     assert manifests.order.sdl[0].sdl.groups()[0].ceiling == 50 * ATTO
     config = scenario.providers[0].config
     assert config is not None and config.filters.max_cpu == 384_000
@@ -161,7 +164,9 @@ def test_alias_bombs_end_in_bounded_time_and_memory(tmp_path: Path) -> None:
 
 
 def test_a_mapping_bomb_through_merge_keys_ends_too(tmp_path: Path) -> None:
-    layers = ["a0: &a0 {k: v}"] + [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 30)]
+    layers = ["a0: &a0 {k: v}"] + [
+        f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 30)
+    ]
     assert "expand to more than" in errors(written(tmp_path, "\n".join(layers)))[0]
 
 
@@ -202,30 +207,62 @@ def test_broken_files_that_a_scenario_names_are_told_with_their_own_name(tmp_pat
         ("horizon: 1h", "horizon: 1h\nwarm_up: 1h", r"s\.yaml:3:10: warm_up: '1h' is not before the horizon"),
         ("demand: 12/h", "demand: {arrivals: 1/h, orders: 5}", r"demand\.orders: found arrivals and orders"),
         ("demand: 12/h", "demand: {}", r"demand\.orders: found none of them"),
-        ("demand: 12/h", "demand: {arrivals: 1/h, day_profile: [1, 2]}", r"day_profile: has 2 numbers, give 24"),
+        (
+            "demand: 12/h",
+            "demand: {arrivals: 1/h, day_profile: [1, 2]}",
+            r"day_profile: has 2 numbers, give 24",
+        ),
         ("demand: 12/h", "demand: {trace: nope.csv}", r"demand\.trace: .*nope\.csv does not exist"),
         ("cpu: 1000", "cpu: {uniform: [1, 2], exponential: 3}", r"order\.cpu: found uniform and exponential"),
         ("cpu: 1000", "cpu: {uniform: [3, 2]}", r"order\.cpu: the range runs backwards"),
         ("cpu: 1000", "cpu: {uniform: [3]}", r"order\.cpu\.uniform\.1: has too few values"),
         ("cpu: 1000", "cpu: {choice: {values: [1, 2], weights: [1]}}", r"weights: 1 weights for 2 values"),
-        ("cpu: 1000", "cpu: {lognormal: {median: 5}}", r"lognormal\.p99: found none of them, give exactly one"),
+        (
+            "cpu: 1000",
+            "cpu: {lognormal: {median: 5}}",
+            r"lognormal\.p99: found none of them, give exactly one",
+        ),
         ("cpu: 1000", "cpu: {gaussian: 5}", r"order\.cpu\.gaussian: unknown key"),
         ("memory: 2Gi, ", "", r"order\.memory_per_core: found neither"),
         ("cpu: 1000, ", "", r"order\.cpu: is missing, an order has either"),
-        ("capacity: {cpu: 16000, memory: 64Gi, storage: 1Ti}", "count: 2", r"s\.yaml:8:5: providers\.one\.capacity"),
-        ("storage: 1Ti}", "storage: 1Ti}\n    strategy: cost_plus", r"strategy: 'cost_plus' needs unit prices"),
+        (
+            "capacity: {cpu: 16000, memory: 64Gi, storage: 1Ti}",
+            "count: 2",
+            r"s\.yaml:8:5: providers\.one\.capacity",
+        ),
+        (
+            "storage: 1Ti}",
+            "storage: 1Ti}\n    strategy: cost_plus",
+            r"strategy: 'cost_plus' needs unit prices",
+        ),
         ("storage: 1Ti}", "storage: 1Ti}\n    strategy: cheap", r"'cheap' is not a strategy, strategies are"),
-        ("storage: 1Ti}", "storage: 1Ti}\n    strategy: {script: ./no.sh}", r"strategy\.script: .*no\.sh does not exist"),
-        ("name: small", "name: small\nrules: akash\nescrow: exact", r"escrow: 'exact' is not an escrow rule of rules: akash"),
+        (
+            "storage: 1Ti}",
+            "storage: 1Ti}\n    strategy: {script: ./no.sh}",
+            r"strategy\.script: .*no\.sh does not exist",
+        ),
+        (
+            "name: small",
+            "name: small\nrules: akash\nescrow: exact",
+            r"escrow: 'exact' is not an escrow rule of rules: akash",
+        ),
         ("name: small", "name: small\nrules: akash\ngrace: 1h", r"grace: escrow: sequential has no grace"),
         ("name: small", "name: small\ntake: 0.0000001", r"take: .* has 7 decimals"),
         ("name: small", "name: small\ntake: 1.5", r"take: '1.5' is above 1"),
-        ("name: small", "name: small\nrules: sneed", r"rules: 'sneed' is not accepted, did you mean 'seed'\?"),
+        (
+            "name: small",
+            "name: small\nrules: sneed",
+            r"rules: 'sneed' is not accepted, did you mean 'seed'\?",
+        ),
         ("name: small", "name: small\nstart: yesterday", r"start: 'yesterday' is not a date"),
         ("name: small", "name: small\nnetwork_fees: no", r"network_fees: 'no' is neither true nor false"),
         ("name: small", "name: small\nmarket: {generator: rm1}", r"tenants: stands beside market"),
         ("name: small", "name: small\nseed: 1.5", r"seed: '1.5' is not a whole number"),
-        ("name: small", "name: small\nfaults: [{at: 1m, provider: one/1, kind: block}]", r"'one/1' is not a provider"),
+        (
+            "name: small",
+            "name: small\nfaults: [{at: 1m, provider: one/1, kind: block}]",
+            r"'one/1' is not a provider",
+        ),
         ("name: small", "name: small\nmessages: [{height: 1, op: bribe}]", r"'bribe' is not a message"),
         ("name: small", "name: small\nmessages: 5", r"messages: '5' is not a list"),
         ("name: small", "name: small\ninitial: .inf", r"initial: '.inf' is not a finite number"),
@@ -250,7 +287,12 @@ def test_rule_sets_fill_in_their_own_defaults(tmp_path: Path) -> None:
     assert (seed.charging, seed.escrow, seed.network_fees) == ("usage_capped", "exact", False)
     assert seed.settle_every == Duration(600, in_blocks=True)
     chain = load_scenario(written(tmp_path, SMALL + "rules: virtengine\n"))
-    assert (chain.charging, chain.escrow, chain.network_fees, chain.take_ppm) == ("rate", "sequential", True, 20_000)
+    assert (chain.charging, chain.escrow, chain.network_fees, chain.take_ppm) == (
+        "rate",
+        "sequential",
+        True,
+        20_000,
+    )
     assert chain.settle_every is None and chain.order_timeout is None and chain.grace is None
     assert load_scenario(written(tmp_path, SMALL + "rules: akash\n")).take_ppm == 0
 
@@ -263,13 +305,20 @@ def test_quirks_by_rule_set(tmp_path: Path) -> None:
     assert len(quirks("rules: akash\nquirks: [all]\n")) == 4
     assert len(quirks("quirks: all\n")) == 4
     assert quirks("quirks: [max_bids_off_by_one]\n") == ("max_bids_off_by_one",)
-    for rules, quirk in (("akash", "open_orders_stay"), ("akash", "pause_open_order"), ("seed", "payment_create_loses")):
+    for rules, quirk in (
+        ("akash", "open_orders_stay"),
+        ("akash", "pause_open_order"),
+        ("seed", "payment_create_loses"),
+    ):
         lines = errors(written(tmp_path, SMALL + f"rules: {rules}\nquirks: [{quirk}]\n"))
         assert re.search(rf"rules: {rules} does not have quirk '{quirk}' \(.+\)", lines[0])
 
 
 def test_anchors_and_merge_keys_are_usable(tmp_path: Path) -> None:
-    text = SMALL.replace("  - name: one\n", "  - &one\n    name: one\n") + "  - {<<: *one, name: two, count: 3}\n"
+    text = (
+        SMALL.replace("  - name: one\n", "  - &one\n    name: one\n")
+        + "  - {<<: *one, name: two, count: 3}\n"
+    )
     scenario = load_scenario(written(tmp_path, text))
     assert [(cohort.name, cohort.count) for cohort in scenario.providers] == [("one", 1), ("two", 3)]
     lines = errors(written(tmp_path, text.replace("storage: 1Ti", "storage: -1")))
@@ -287,7 +336,14 @@ def test_kinds_are_told_by_their_keys() -> None:
 def test_mappings_are_read_without_a_file() -> None:
     mapping = {
         "horizon": "1h",
-        "tenants": [{"name": "w", "demand": "1/h", "order": {"cpu": 1000, "memory": 1, "storage": 1}, "value": "1.5uve"}],
+        "tenants": [
+            {
+                "name": "w",
+                "demand": "1/h",
+                "order": {"cpu": 1000, "memory": 1, "storage": 1},
+                "value": "1.5uve",
+            }
+        ],
         "providers": [{"name": "p", "capacity": {"cpu": 1, "memory": 1, "storage": 1}, "spread": 0.05}],
     }
     scenario = scenario_from_mapping(mapping)

@@ -170,9 +170,11 @@ def test_sizes(text: object, size: int) -> None:
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("value", ["-1Gi", "10Zi", "10K", "many", "", None, True, -5, "9999999E", 10**100, "5Eib", []])
+@pytest.mark.parametrize(
+    "value", ["-1Gi", "10Zi", "10K", "many", "", None, True, -5, "9999999E", 10**100, "5Eib", []]
+)
 def test_sizes_refused(value: object) -> None:
-    with pytest.raises(ValueError, match="not a size|unknown unit|negative|too large"):
+    with pytest.raises(ValueError, match=r"not a size|unknown unit|negative|too large"):
         parse_size(value)
 
 
@@ -191,5 +193,5 @@ def test_rates() -> None:
     assert parse_rate("12/h").per_millisecond == 12 / 3_600_000
     assert str(parse_rate("0.50/m")) == "0.5/m"
     for wrong in ("12", "12/w", "x/h", "-1/h", 12, None):
-        with pytest.raises(ValueError, match="rate|negative|number"):
+        with pytest.raises(ValueError, match=r"rate|negative|number"):
             parse_rate(wrong)

@@ -60,7 +60,11 @@ tenants = st.fixed_dictionaries(
         ),
         "duration": st.one_of(laws(times), laws(blocks)),
         "utilization": laws(numbers),
-        "deposit": st.one_of(wholes.map(lambda n: {"blocks": n}), st.just("5VE"), laws(wholes).map(lambda d: {"price_blocks": d})),
+        "deposit": st.one_of(
+            wholes.map(lambda n: {"blocks": n}),
+            st.just("5VE"),
+            laws(wholes).map(lambda d: {"price_blocks": d}),
+        ),
         "choice": st.sampled_from(["lowest_price", {"random_among_cheapest": 3}, {"score": {"uptime": 0.2}}]),
         "react": st.sampled_from([True, False, {"retry": 1}]),
         "top_up": st.one_of(st.none(), blocks.map(lambda d: {"after_depletion": {"delay": d}})),
@@ -75,9 +79,16 @@ tenants = st.fixed_dictionaries(
 providers = st.fixed_dictionaries(
     {
         "count": st.integers(1, 50),
-        "capacity": st.fixed_dictionaries({"cpu": laws(wholes), "memory": laws(wholes), "storage": laws(wholes)}),
+        "capacity": st.fixed_dictionaries(
+            {"cpu": laws(wholes), "memory": laws(wholes), "storage": laws(wholes)}
+        ),
         "strategy": st.sampled_from(
-            ["monthly_targets", "random_range", {"scale": {"cpu": "0.004uve"}}, {"monthly_targets": {"cpu": 1.7}}]
+            [
+                "monthly_targets",
+                "random_range",
+                {"scale": {"cpu": "0.004uve"}},
+                {"monthly_targets": {"cpu": 1.7}},
+            ]
         ),
         "latency": laws(times),
     },
@@ -131,7 +142,9 @@ def test_every_key_of_the_contract_survives_the_round_trip(tmp_path: Path) -> No
     again = load_scenario(path)
     assert again.effective() == effective and again.hash() == scenario.hash()
     assert effective["providers"][0]["config"]["filters"]["max_cpu"] == 384_000
-    assert all(effective[key] is not None for key in ("rules", "block_time", "settle_every", "order_max_bids"))
+    assert all(
+        effective[key] is not None for key in ("rules", "block_time", "settle_every", "order_max_bids")
+    )
 
 
 def test_the_hash_names_the_content_but_not_the_seed() -> None:
@@ -162,7 +175,10 @@ def test_laws_are_plain_numbers() -> None:
     assert CountLaw.model_validate({"choice": [0, 2]}).law().weights == (0.5, 0.5)
     assert CountLaw.model_validate({"choice": [0, 2]}).mean() == 1
     assert NumberLaw.model_validate({"normal": {"mean": 2, "sd": 1}}).mean() == 2
-    assert TextLaw.model_validate({"choice": {"values": [None, "a"], "weights": [1, 3]}}).law().values == (None, "a")
+    assert TextLaw.model_validate({"choice": {"values": [None, "a"], "weights": [1, 3]}}).law().values == (
+        None,
+        "a",
+    )
     assert TextLaw.model_validate("a").law()[0] == "choice"
     assert Distribution[Money].model_validate("0.5uve").law().a == 5 * 10**17
     with pytest.raises(ValueError, match="mixes blocks and time"):

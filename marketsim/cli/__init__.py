@@ -123,8 +123,8 @@ def _run(arguments: list[str]) -> int:
         return result if isinstance(result, int) and not isinstance(result, bool) else 0
     except typer.Exit as error:
         return error.exit_code
-    except typer.Abort:
-        raise KeyboardInterrupt from None
+    except typer.Abort:  # a command that has something to say about an interrupt says it before this
+        return EXIT_INTERRUPTED
     except CLICK_EXCEPTION as error:
         return _say_usage(error)
     except InputError as error:
