@@ -1,0 +1,337 @@
+"""Replay recorded operations on one escrow account, and compare result and complete state after each.
+
+Lines of the rules `sequential` and `proportional` come from a chain's keeper; lines of rule `seed` also hold what the account must do by itself,
+at exactly which height. Each operation is a call of the same function that a market's handler calls. One set of tables serves all lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from marketsim.chain import escrow, exact
+from marketsim.chain.columns import (
+    ATTO,
+    Account,
+    AccountState,
+    Charging,
+    Deposit,
+    EscrowRule,
+    G,
+    Lease,
+    PaymentState,
+    Quirk,
+    Rules,
+    Scope,
+    Usage,
+    Wallet,
+)
+from marketsim.chain.ledger import AUDIT_FINE, AUDIT_PROBLEMS, audit_totals
+from marketsim.chain.money import RATE_MAX, AmountError, format_amount, parse_amount, to_pair
+from marketsim.chain.state import State, make_state
+from marketsim.chain.status import Status
+from marketsim.conformance.report import Difference, MalformedVectorError, Result, Vector, compare
+from marketsim.errors import InvariantError
+
+_FIRST_WALLET = 3
+_NAMES = {int(status): status.name for status in Status} | {
+    int(Status.Ok): "ok",
+    int(Status.Panic): "panic",
+}
+_ACCOUNT_STATES = {AccountState.OPEN: "open", AccountState.CLOSED: "closed", AccountState.OVERDRAWN: "overdrawn"}
+_PAYMENT_STATES = {PaymentState.OPEN: "open", PaymentState.CLOSED: "closed", PaymentState.OVERDRAWN: "overdrawn"}
+_SEED_STATES = {
+    PaymentState.OPEN: "active",
+    PaymentState.CLOSED: "closed",
+    PaymentState.OVERDRAWN: "insufficient_funds",
+}
+_CHARGING = {"rate": Charging.RATE, "usage_capped": Charging.USAGE_CAPPED, "usage": Charging.USAGE}
+_RULES = {
+    "seed": EscrowRule.EXACT,
+    "sequential": EscrowRule.SEQUENTIAL,
+    "proportional": EscrowRule.PROPORTIONAL,
+}
+_RESOURCES = ("cpu", "memory", "storage", "gpu")
+_NO_ACCOUNT = {"account": None, "payments": {}}
+
+
+def replay(lines: Iterable[Vector], /) -> Iterator[Result]:
+    """One result per sequence; an operation is identical when its result, its height and the complete state after it are."""
+    tables = make_state(64)
+    for line in lines:
+        tables = _with_rows(tables, len(line["ops"]) + 8)
+        yield _Sequence(tables, line).run()
+
+
+def _with_rows(state: State, rows: int) -> State:
+    return state if len(state.leases) >= rows else make_state(2 * rows)
+
+
+class _Sequence:
+    """The replay of one line: its names, and the rows that stand for them."""
+
+    def __init__(self, state: State, line: Vector) -> None:
+        self.state = state
+        self.line = line
+        self.name = str(line["id"])
+        self.seed = line["rule"] == "seed"
+        self.account = -1
+        self.payments: dict[str, int] = {}
+        self.order: list[tuple[str, int]] = []
+        self._reset()
+        self._parameters()
+        self._wallets()
+
+    def run(self) -> Result:
+        """Hand every operation to the chain and compare."""
+        differences: list[Difference] = []
+        identical = 0
+        after: dict[str, Any] = _NO_ACCOUNT
+        for index, op in enumerate(self.line["ops"]):
+            found: list[Difference] = []
+            if op.get("auto", False):
+                answer = self._by_itself(op["height"])
+                expected: dict[str, Any] = {"does": op["op"], "height": op["height"]}
+            else:
+                early = self._by_itself(op["height"]) if self.seed and self.account >= 0 else None
+                if early is not None:
+                    found += compare(self.name, index, "account", {"does": "nothing"}, early)
+                answer = {"result": _NAMES[int(self._apply(op, index))]}
+                expected = {"result": op["result"]}
+            if answer != expected:
+                found += compare(self.name, index, op["op"], expected, answer or {"does": "nothing"})
+            after = self._after()
+            if after != op["after"]:
+                found += compare(self.name, index, "state", op["after"], after)
+            self._audit(index)
+            identical += not found
+            differences += found
+        return Result(self.name, len(self.line["ops"]), identical, tuple(differences))
+
+    # --- setting up -----------------------------------------------------------------------------------------------------
+
+    def _reset(self) -> None:
+        s = self.state
+        g = s.globals
+        for table, fill in (
+            (s.wallets, G.WALLETS),
+            (s.leases, G.LEASES),
+            (s.usage, G.USAGE),
+            (s.accounts, G.ACCOUNTS),
+            (s.deposits, G.DEPOSITS),
+        ):
+            table[: g[fill] + 1] = 0
+        g[:] = 0
+        g[[G.FREE_BID, G.FREE_ACCOUNT, G.FREE_DEPOSIT]] = -1
+
+    def _parameters(self) -> None:
+        line, g = self.line, self.state.globals
+        if not 0 <= line["take_percent"] <= 100:
+            raise MalformedVectorError("take_percent", f"{line['take_percent']}, expected 0 to 100")
+        g[G.ESCROW] = _RULES[line["rule"]]
+        g[G.RULES] = Rules.SEED if self.seed else Rules.VIRTENGINE
+        g[G.TAKE_PPM] = line["take_percent"] * 10_000
+        g[G.BLOCK_MS] = 6000
+        if not self.seed:
+            if line["quirks"]:
+                g[G.QUIRKS] = Quirk.SETTLE_SAME_HEIGHT | Quirk.PAYMENT_CREATE_LOSES
+            return
+        if line["charging"] not in _CHARGING:
+            raise MalformedVectorError("charging", f"{line['charging']!r}, expected {', '.join(_CHARGING)}")
+        g[G.CHARGING] = _CHARGING[line["charging"]]
+        g[G.SETTLE_EVERY] = line["settle_every"]
+        g[G.GRACE] = line["grace"]
+        g[G.BLOCK_MS] = line["block_seconds"] * 1000
+
+    def _wallets(self) -> None:
+        # Each owner begins with exactly what the line lets him deposit; providers with nothing. Ranks order the providers' names.
+        s = self.state
+        funds: dict[str, int] = {}
+        providers: set[str] = set()
+        for index, op in enumerate(self.line["ops"]):
+            if op["op"] == "deposit":
+                funds[op["owner"]] = funds.get(op["owner"], 0) + int(op["amount"])
+            elif "payment" in op:
+                providers.add(_key(op["payment"], index)[2])
+        self.owners = {name: row for row, name in enumerate(sorted(funds), _FIRST_WALLET)}
+        first = _FIRST_WALLET + len(funds)
+        self.providers = {name: row for row, name in enumerate(sorted(providers), first)}
+        self.owner_names = {row: name for name, row in self.owners.items()}
+        rows = first + len(providers)
+        if rows > len(s.wallets) or sum(funds.values()) > 9 * ATTO:
+            raise MalformedVectorError("ops", "too many names or coins for one sequence")
+        s.wallets[:rows, Wallet.RANK] = np.arange(rows)
+        for name, row in self.owners.items():
+            s.wallets[row, Wallet.BALANCE] = funds[name]
+        s.globals[G.WALLETS] = rows
+        s.globals[G.SUPPLY] = sum(funds.values())
+        self.unspent = {row: funds[name] for name, row in self.owners.items()}
+
+    # --- operations -----------------------------------------------------------------------------------------------------
+
+    def _by_itself(self, height: int) -> dict[str, Any] | None:
+        """Let the account do the next thing it does unasked up to `height`: what and when, or None."""
+        if self.account < 0:
+            return None
+        s, account = self.state, self.account
+        row = s.accounts[account]
+        cadence = int(exact.next_cadence(s, row[Account.SETTLED_AT], account))
+        grace = int(row[Account.GRACE_AT])
+        s.globals[G.HEIGHT] = height
+        at = int(exact.step_to(s, height, account))
+        if at < 0:
+            return None
+        does = "settle" if at == cadence else "grace_end" if at == grace else "deplete"
+        return {"does": does, "height": at}
+
+    def _apply(self, op: Vector, index: int) -> int:
+        """Hand one operation to the chain; its status."""
+        s, h, kind = self.state, op["height"], op["op"]
+        s.globals[G.HEIGHT] = h
+        if kind == "deposit":
+            return self._deposit(op)
+        if self.account < 0:
+            return Status.AccountNotFound
+        if kind in ("payment_create", "lease_open"):
+            return self._open(op, index)
+        if kind == "account_close":
+            return escrow.account_close(s, h, self.account)
+        if kind == "settle":
+            return escrow.settle_forced(s, h, self.account)
+        lease = self.payments.get(op["payment"], -1)
+        if lease < 0:
+            return Status.PaymentNotFound
+        if kind == "payment_withdraw":
+            return escrow.payment_withdraw(s, h, lease)
+        if kind in ("payment_close", "lease_close"):
+            return escrow.payment_close(s, h, lease)
+        if kind == "usage":
+            metrics = op["metrics"]
+            return escrow.record_usage(s, h, lease, *(metrics[name] for name in _RESOURCES))
+        raise MalformedVectorError(f"ops[{index}].op", f"{kind!r}, expected an operation of an escrow account")
+
+    def _deposit(self, op: Vector) -> int:
+        s, h = self.state, op["height"]
+        wallet, amount = self.owners[op["owner"]], int(op["amount"])
+        if self.account < 0:
+            self.account = int(escrow.account_open(s, h, Scope.DEPLOYMENT, 0, wallet))
+            status = escrow.collect(s, h, self.account, wallet, Scope.DEPLOYMENT, amount, 1)
+        else:
+            status = escrow.account_deposit(s, h, self.account, wallet, amount, 1)
+        if status == Status.Ok:
+            self.unspent[wallet] -= amount
+        return status
+
+    def _open(self, op: Vector, index: int) -> int:
+        s, g = self.state, self.state.globals
+        lease = int(g[G.LEASES])
+        row = s.leases[lease]
+        row[:] = 0
+        gseq, oseq, provider = _key(op["payment"], index)
+        row[Lease.GSEQ], row[Lease.OSEQ] = gseq, oseq
+        row[Lease.PROVIDER] = self.providers[provider]
+        rate = _amount(op, "price" if self.seed else "rate", index)
+        if rate >= RATE_MAX * ATTO:
+            raise MalformedVectorError(f"ops[{index}]", f"a rate above {RATE_MAX} uve per block")
+        row[Lease.RATE], row[Lease.RATE_ATTO] = to_pair(rate)
+        row[Lease.USAGE] = self._meter(op, index) if self.seed else -1
+        status = escrow.payment_open(s, op["height"], self.account, lease)
+        if status == Status.Ok:
+            g[G.LEASES] += 1
+            g[G.USAGE] += self.seed
+            self.payments[op["payment"]] = lease
+            self.order = sorted(self.payments.items())
+        return status
+
+    def _meter(self, op: Vector, index: int) -> int:
+        usage = int(self.state.globals[G.USAGE])
+        row = self.state.usage[usage]
+        row[:] = 0
+        row[Usage.LEASE] = self.state.globals[G.LEASES]
+        row[Usage.UTILIZATION_PPM] = -1
+        for at, name in enumerate(_RESOURCES):
+            row[Usage.RESERVED_CPU + at] = op["reserved"][name]
+            unit = to_pair(_amount(op["unit"], name, index))
+            row[Usage.UNIT_CPU + 2 * at], row[Usage.UNIT_CPU + 2 * at + 1] = unit
+        return usage
+
+    # --- what is there ---------------------------------------------------------------------------------------------------
+
+    def _after(self) -> dict[str, Any]:
+        """The complete state as a vector file spells it."""
+        if self.account < 0:
+            return _NO_ACCOUNT
+        a = self.state.accounts[self.account].tolist()
+        account: dict[str, Any] = {
+            "state": _ACCOUNT_STATES[a[Account.STATE]],
+            "funds": _pair(a, Account.FUNDS),
+            "settled_at": a[Account.SETTLED_AT],
+            "deposits": self._deposits(a[Account.FIRST_DEPOSIT]),
+            "refunded": self._refunded(),
+        }
+        if self.seed:
+            account["shortfall"] = _pair(a, Account.SHORTFALL)
+            account["dust"] = _pair(a, Account.DUST)
+        else:
+            account["transferred"] = _pair(a, Account.TRANSFERRED)
+        leases = self.state.leases
+        return {"account": account, "payments": {key: self._payment(leases[row].tolist()) for key, row in self.order}}
+
+    def _payment(self, x: list[int]) -> dict[str, Any]:
+        payment: dict[str, Any] = {
+            "state": (_SEED_STATES if self.seed else _PAYMENT_STATES)[PaymentState(x[Lease.PAYMENT])],
+            "balance": _pair(x, Lease.BALANCE),
+            "withdrawn": str(x[Lease.WITHDRAWN]),
+            "provider": str(x[Lease.WITHDRAWN] - x[Lease.FEES]),
+            "fees": str(x[Lease.FEES]),
+        }
+        rate = _pair(x, Lease.RATE)
+        if self.seed:
+            payment["price"] = rate
+            payment["blocks"] = x[Lease.BLOCKS]
+        else:
+            payment["rate"] = rate
+            payment["unsettled"] = _pair(x, Lease.UNSETTLED)
+        return payment
+
+    def _deposits(self, row: int) -> list[list[str]]:
+        found = []
+        while row >= 0:
+            d = self.state.deposits[row].tolist()
+            found.append([self.owner_names[d[Deposit.DEPOSITOR]], _pair(d, Deposit.AMOUNT)])
+            row = d[Deposit.NEXT]
+        return found
+
+    def _refunded(self) -> dict[str, str]:
+        wallets = self.state.wallets
+        back = {row: int(wallets[row, Wallet.BALANCE]) - left for row, left in self.unspent.items()}
+        return {self.owner_names[row]: str(amount) for row, amount in back.items() if amount}
+
+    def _audit(self, index: int) -> None:
+        problem = int(audit_totals(self.state))
+        if problem != AUDIT_FINE:
+            raise InvariantError(f"{self.name}, operation {index}: {AUDIT_PROBLEMS[problem]}")
+
+
+def _pair(row: list[int], column: int) -> str:
+    whole, atto = row[column], row[column + 1]
+    return format_amount(whole * ATTO + atto) if atto else str(whole)
+
+
+def _key(payment: str, index: int) -> tuple[int, int, str]:
+    """A payment's key `gseq/oseq/provider`."""
+    gseq, _, rest = payment.partition("/")
+    oseq, _, provider = rest.partition("/")
+    numbers = (gseq, oseq)
+    if not provider or not all(n.isascii() and n.isdecimal() and len(n) < 10 and str(int(n)) == n for n in numbers):
+        raise MalformedVectorError(f"ops[{index}].payment", f"{payment!r}, expected gseq/oseq/provider")
+    return int(gseq), int(oseq), provider
+
+
+def _amount(values: Any, key: str, index: int) -> int:
+    try:
+        return parse_amount(values[key])
+    except AmountError as error:
+        raise MalformedVectorError(f"ops[{index}].{key}", str(error)) from None
