@@ -193,6 +193,7 @@ def test_the_library_style_of_the_caller_does_not_matter(folders: list[Path]) ->
         (phrases.span(100_800, 6000), "7 days"),
         (phrases.bar(0.5, 4), "▓▓░░"),
         (phrases.bar(7, 4), "▓▓▓▓"),
+        (phrases.one_line("a\x07 b\n\x1b[2Jc"), "a b [2Jc"),
         (phrases.plural(1, "lease"), "1 lease"),
         (phrases.price(10**15, 429_909), "0.001 uve a block (429.91 uve a month)"),
     ],

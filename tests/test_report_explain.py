@@ -100,7 +100,10 @@ def test_a_provider_that_wins_far_more_is_said_to() -> None:
     providers["won"][19] = 4000
     providers["cost_ppm"][19] = 930_000
     lines = _section(explain(replace(RECORD, providers=providers), "edge/5"), "Beside its siblings")
-    assert "more than chance" in lines[1]
+    assert "beyond chance" in lines[1]
+    providers["won"][14:19] = 0
+    lines = _section(explain(replace(RECORD, providers=providers), "edge/5"), "Beside its siblings")
+    assert "beyond chance, while they won none" in lines[1]
     assert any("cost draw 0.9300, siblings' mean 1.0000" in line for line in lines)
 
 

@@ -49,16 +49,20 @@ def _bar(label: str) -> Iterator[Progress]:
 
 
 def _lines(label: str) -> Progress:
-    begun = time.monotonic()
-    due = begun + FIRST_LINE
+    due = time.monotonic() + FIRST_LINE
+    first: tuple[float, int] | None = None
 
     def show(done: int, total: int) -> None:
-        nonlocal due
+        nonlocal due, first
         now = time.monotonic()
+        if first is None:
+            # The speed is measured from the first call on: what came before may have been compiling.
+            first = (now, done)
         if now < due or done >= total:
             return
         due = now + LINE_EVERY
-        left = f", about {_duration((now - begun) / done * (total - done))} left" if done else ""
+        seconds, blocks = now - first[0], done - first[1]
+        left = f", about {_duration(seconds / blocks * (total - done))} left" if blocks > 0 else ""
         print(
             f"{label}: {100 * done // total} %, block {done:,} of {total:,}{left}",
             file=sys.stderr,

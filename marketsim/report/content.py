@@ -97,8 +97,8 @@ def make_content(record: Record, summary: Mapping[str, Any]) -> Content:
         _provider_grid("Providers", sorted(providers, key=lambda row: -row.revenue), cohorts=False),
     ]
     return Content(
-        title=str(scenario.get("name") or "run"),
-        description=str(scenario.get("description") or ""),
+        title=phrases.one_line(str(scenario.get("name") or "run")),
+        description=phrases.one_line(str(scenario.get("description") or "")),
         facts=_facts(record, summary),
         tiles=_tiles(record, summary, by_name),
         reasons_title=f"Lease close reasons ({plural(summary['leases']['closed'], 'lease')})",
@@ -163,7 +163,7 @@ def _tiles(record: Record, summary: Mapping[str, Any], targets: Mapping[str, Tar
         Tile(
             "Bids accepted",
             percent(summary["acceptance_rate"]),
-            f"{count(bids['accepted'])} of {count(bids['submitted'])} submitted, by the chain",
+            f"{count(bids['accepted'])} of {count(bids['submitted'])} submitted",
             summary["acceptance_rate"],
         ),
         Tile(
@@ -175,7 +175,7 @@ def _tiles(record: Record, summary: Mapping[str, Any], targets: Mapping[str, Tar
         Tile(
             "Order fill rate",
             percent(fill),
-            "orders leased of orders created" + (f", target {_range(target)}" if target else ""),
+            "leased of created" + (f", target {_range(target)}" if target else ""),
             fill,
             target.met if target else None,
         ),

@@ -525,10 +525,11 @@ class _Provider:
         ratio = self.own.won / mean if mean else None
         # Counts scatter by their root: a small cohort's ratio means nothing by itself.
         beyond = abs(self.own.won - mean) > 3 * max(1.0, mean) ** 0.5
-        far = ratio is not None and beyond and (ratio > OUT_OF_LINE or ratio < 1 / OUT_OF_LINE)
+        far = beyond and (ratio is None or ratio > OUT_OF_LINE or ratio < 1 / OUT_OF_LINE)
         reasons = self._reasons()
-        if far and ratio is not None:
-            lines.append(f"that is {ratio:.2f} times the siblings' mean, more than chance; what differs:")
+        if far:
+            times = "while they won none" if ratio is None else f"{ratio:.2f} times the siblings' mean"
+            lines.append(f"that is out of line beyond chance, {times}; what differs:")
         else:
             lines.append("that is in line with its siblings; what differs:")
         return [*lines, *(reasons or ["nothing that was recorded"])]

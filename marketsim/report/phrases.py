@@ -53,6 +53,11 @@ REASON_TEXT: Final = {
 }
 
 
+def one_line(text: str) -> str:
+    """Return a text on one line, without characters that a terminal would act on."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
 def count(value: float) -> str:
     """Return a whole number with thousands separated: `1,234`."""
     return f"{round(value):,}"
