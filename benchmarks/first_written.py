@@ -24,8 +24,13 @@ The rules, which docs/reference-market.md says at length:
   time the i-th top-up, if the tenant has one, follows 1 … 50 blocks later and reactivates the lease if the
   funds then hold a block's price; if not they stay, and no further one comes. 100 blocks after it ran out the
   lease closes.
-* Of what has been moved, whole uve are paid out in the block of each settlement. Nothing settles after block
-  B.
+* Of what has been moved, whole uve are paid out in the block of each settlement. Nothing settles after
+  block B.
+
+Under the rule sets virtengine and akash a provider withdraws every 100 blocks from its lease's start on, in
+the settle phase; a settlement moves ⌊price × blocks⌋, and only a settlement finds out that funds are short: the
+provider gets what is left, the lease closes at once (reason insufficient_funds, unless it is the provider who
+closes it), and nobody tops up. Under akash's older proportional rule fractions are kept.
 """
 
 from __future__ import annotations
@@ -50,12 +55,27 @@ PPM = 1_000_000
 
 @dataclass(frozen=True)
 class Rules:
-    """The switches of a rule set that this model looks at; blocks."""
+    """The switches of a rule set that this model looks at; blocks.
+
+    `eager`: a lease that runs dry is found out in that block, may be topped up, and has a grace; otherwise it
+    is found out when somebody touches the account, and closes there and then. `truncated`: each settlement
+    drops the fraction of what is owed; otherwise fractions add up in the provider's balance.
+    """
 
     settle_every: int = 100
     bid_window: int = 10
     order_timeout: int = 11
     grace: int = 100
+    eager: bool = True
+    truncated: bool = False
+
+
+RULE_SETS = {
+    "seed": Rules(),
+    "virtengine": Rules(eager=False, truncated=True),
+    "akash": Rules(eager=False, truncated=True),
+    "akash, escrow: proportional": Rules(eager=False),
+}
 
 
 class Provider:
@@ -176,6 +196,7 @@ class Lease:
     """Whole uve."""
     top_ups: int = 0
     active: bool = True
+    truncated: bool = False
     topped_up: simpy.Event | None = None
 
     def due(self) -> int:
@@ -187,6 +208,8 @@ class Lease:
         if not self.active:
             return
         owed = self.price * (height - self.settled_at)
+        if self.truncated:
+            owed -= owed % ATTO
         if owed > self.funds:
             owed = self.funds
             self.active = False
@@ -257,7 +280,7 @@ class Market:
         """Sees a lease to its end: planned, or 100 blocks after its funds ran out for good."""
         row, delays = lease.order.row, lease.order.top_up_delays
         end = lease.start + lease.order.life
-        while True:
+        while self.rules.eager:
             dry = lease.due()
             if end <= dry:  # a close comes before a depletion within a block, and before top-ups
                 break
@@ -280,7 +303,8 @@ class Market:
             self.mempool.ends_of_grace.append((row, lease))
             return
         yield self.env.timeout(end - self.env.now)
-        self.mempool.closings.append((row, lease))
+        if not lease.order.end:
+            self.mempool.closings.append((row, lease))
 
     # The chain: one block at a time.
 
@@ -296,6 +320,8 @@ class Market:
     def execute_block(self, height: int) -> None:
         for lease in self.due_to_settle[height % self.rules.settle_every].values():
             lease.settle(height)
+        if not self.rules.eager:
+            self.close_overdrawn(height)
         if height % BLOCKS_PER_DAY == 0:
             for provider in self.providers:
                 provider.reprice()
@@ -367,16 +393,32 @@ class Market:
         provider.wins += 1
         order.fate = Fate.ACTIVE
         order.lease = lease = Lease(order, provider, price, height, height, order.deposit * ATTO)
-        self.due_to_settle[order.created_at % self.rules.settle_every][order.row] = lease
+        lease.truncated = self.rules.truncated
+        self.cadence_of(lease)[order.row] = lease
         self.env.process(self.lease(lease))
 
+    def cadence_of(self, lease: Lease) -> dict[int, Lease]:
+        """The leases that settle in the same blocks as this one."""
+        # the chain counts from the account's creation, a provider from the start of its lease
+        since = lease.order.created_at if self.rules.eager else lease.start
+        return self.due_to_settle[since % self.rules.settle_every]
+
     def close(self, lease: Lease, fate: Fate, height: int) -> None:
-        lease.settle(height)
-        lease.active = False
         order = lease.order
+        if order.end:  # found out of funds earlier in the block
+            return
+        lease.settle(height)
+        if not self.rules.eager and not lease.active and fate is not Fate.CLOSED_BY_PROVIDER:
+            fate = Fate.CLOSED_FUNDS
+        lease.active = False
         order.fate, order.end = fate, height
         lease.provider.release(order)
-        del self.due_to_settle[order.created_at % self.rules.settle_every][order.row]
+        del self.cadence_of(lease)[order.row]
+
+    def close_overdrawn(self, height: int) -> None:
+        withdrawn = self.due_to_settle[height % self.rules.settle_every].values()
+        for lease in [lease for lease in withdrawn if not lease.active]:
+            self.close(lease, Fate.CLOSED_FUNDS, height)
 
     def top_up(self, lease: Lease, height: int) -> None:
         lease.funds += lease.order.top_up * ATTO
@@ -417,10 +459,10 @@ def by_row(request: tuple[int, ...]) -> int:
 
 
 def orders_of(draws: ReferenceMarket) -> list[Order]:
-    fates = (Fate.CLOSED_BY_TENANT, Fate.CLOSED_COMPLETED, Fate.CLOSED_BY_PROVIDER)
+    fates = (Fate.CLOSED_COMPLETED, Fate.CLOSED_BY_TENANT, Fate.CLOSED_BY_PROVIDER)
     ends = zip(
-        draws.terminates_after.tolist(),
         draws.completes_after.tolist(),
+        draws.terminates_after.tolist(),
         draws.provider_closes_after.tolist(),
         strict=True,
     )

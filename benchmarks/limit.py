@@ -28,7 +28,13 @@ from numba import njit
 from marketsim.agents.reference_market import (
     ATTO,
     BLOCKS_PER_DAY,
+    GOLDEN,
     MAX_BID_LATENCY,
+    MIX_1,
+    MIX_2,
+    ORDER_FACTOR,
+    PROVIDER_FACTOR,
+    SALT_FACTOR,
     ReferenceMarket,
     latency_key,
 )
@@ -86,18 +92,22 @@ CLOSE, DRY, TOP_UP_DUE, GRACE_OVER = range(4)
 FAR = 3_000_000
 """High limbs this far apart decide a comparison, whatever the low ones are."""
 
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-MIX_2 = np.uint64(0x94D049BB133111EB)
-S30, S27, S31 = np.uint64(30), np.uint64(27), np.uint64(31)
-FIVE = np.uint64(MAX_BID_LATENCY)
+S30, S27, S31, S29 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(29)
+U_GOLDEN, U_MIX_1, U_MIX_2 = np.uint64(GOLDEN), np.uint64(MIX_1), np.uint64(MIX_2)
+U_SALT, U_ORDER, U_PROVIDER = np.uint64(SALT_FACTOR), np.uint64(ORDER_FACTOR), np.uint64(PROVIDER_FACTOR)
+POSITIVE = np.uint64(2**63 - 1)
 
 
 @njit(cache=True, inline="always")
-def _mix(z):
-    z = (z ^ (z >> S30)) * MIX_1
-    z = (z ^ (z >> S27)) * MIX_2
-    return z ^ (z >> S31)
+def _latency(key, p):
+    """Blocks until the bid of provider p, less one (reference_market.bid_latencies)."""
+    z = key + np.uint64(p) * U_PROVIDER
+    z = (z ^ (z >> S30)) * U_MIX_1
+    z = (z ^ (z >> S27)) * U_MIX_2
+    z ^= z >> S31
+    z = (z + U_GOLDEN) * U_SALT
+    z ^= z >> S29
+    return np.int64(z & POSITIVE) % MAX_BID_LATENCY
 
 
 @njit(cache=True, inline="always")
@@ -336,7 +346,7 @@ def _ask_all(row, key, order, provider, limbs, found_quote, found_bidder, quote,
         apart = ceiling_high - high
         if apart < -FAR or (apart < FAR and apart * TERA + ceiling_low - low <= 0):
             continue
-        latency = np.int64(_mix(key + np.uint64(p + 1) * GOLDEN) % FIVE)
+        latency = _latency(key, p)
         group[latency + 1] += 1
         found_quote[found, 0] = high
         found_quote[found, 1] = low
@@ -458,7 +468,7 @@ def _run(blocks, seed_key, order, lease, provider, price_list, revenue, calendar
             bid_at[latency] = row
         while order[arriving, CREATED_AT] == height:
             at = arriving % window
-            key = _mix(seed_key + np.uint64(arriving + 1) * GOLDEN)
+            key = seed_key + np.uint64(arriving) * U_ORDER
             _ask_all(
                 arriving,
                 key,
@@ -500,7 +510,7 @@ def run(draws: ReferenceMarket) -> Result:
     orders, providers = len(draws.created_at), len(draws.capacity)
     blocks = draws.blocks
     _check_ranges(draws)
-    ends = np.stack([draws.terminates_after, draws.completes_after, draws.provider_closes_after])
+    ends = np.stack([draws.completes_after, draws.terminates_after, draws.provider_closes_after])
     order = np.empty((orders + 1, 18), np.int64)
     order[orders] = np.iinfo(np.int64).max
     rows = order[:orders]
@@ -512,7 +522,7 @@ def run(draws: ReferenceMarket) -> Result:
     rows[:, CEILING_ATTO] = draws.ceiling_atto
     rows[:, DEPOSIT] = draws.deposit
     rows[:, END_AFTER] = ends.min(axis=0)
-    rows[:, ENDS_AS] = np.array([CLOSED_BY_TENANT, CLOSED_COMPLETED, CLOSED_BY_PROVIDER])[ends.argmin(axis=0)]
+    rows[:, ENDS_AS] = np.array([CLOSED_COMPLETED, CLOSED_BY_TENANT, CLOSED_BY_PROVIDER])[ends.argmin(axis=0)]
     rows[:, TOP_UP] = draws.top_up
     rows[:, TOP_UPS] = draws.top_ups
     rows[:, DELAY : DELAY + 3] = draws.top_up_delay
@@ -538,7 +548,7 @@ def run(draws: ReferenceMarket) -> Result:
     calendar = np.full(blocks + 2, -1, np.int64)
     seen_before = np.searchsorted(draws.created_at, draws.created_at - ORDER_TIMEOUT)
     window = int((np.arange(orders) - seen_before).max(initial=0)) + 1
-    seed_key = np.uint64(latency_key(draws.seed))
+    seed_key = np.uint64(latency_key(draws.seed, 0))
 
     begun = time.perf_counter()
     _run(blocks, seed_key, order, lease, provider, price_list, revenue, calendar, window)

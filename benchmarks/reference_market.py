@@ -4,8 +4,8 @@
 
 Every design runs on the same draws; the outcomes are compared before a ratio is printed. The designs run in
 turn, round after round, and a ratio is that of medians; only the first-written model, which takes most of a
-minute, runs once, after the first round, between the two halves of the bare SimPy loop that it is held against.
-Exit status 1 means that two outcomes part or that a yardstick is not what it should be.
+minute, runs once, after the first round, between the two halves of the bare SimPy loop that it is held
+against. Exit status 1 means that two outcomes part or that a yardstick is not what it should be.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ RATIOS = {
     "python_policy": ("python_policy_ratio", None),
     "python_policy_per_call": ("python_policy_per_call_ratio", None),
 }
-"""For a design of this name: keys of its speed over the first-written model's, and of its time over the limit's."""
+"""By the name of a design: keys of its speed over the first-written model's, its time over the limit's."""
 
 
 def headline(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:

@@ -9,7 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from marketsim.agents.reference_market import ATTO, MAX_BID_LATENCY, ReferenceMarket, bid_latencies, draw
+from marketsim.agents.reference_market import (
+    ATTO,
+    LATENCY_SALT,
+    MAX_BID_LATENCY,
+    ReferenceMarket,
+    bid_latencies,
+    draw,
+)
+from marketsim.chain.events import hash64
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
@@ -88,11 +96,11 @@ def test_every_uve_paid_is_in_the_revenue_of_a_day() -> None:
     assert outcome.provider_wins.sum() == leased.sum() > 1_000
 
 
-def test_a_life_followed_by_hand() -> None:
-    """One provider at 2.5 uve a block, 1,000 uve deposit, one top-up: every figure by mental arithmetic."""
+def life_by_hand() -> ReferenceMarket:
+    """One provider at 2.5 uve a block, one order with 1,000 uve, one top-up of 500 after 20 blocks."""
     draws = draw(1, orders=1, providers=1, tenants=1, blocks=2_000)
     one = np.ones(1, dtype=np.int64)
-    draws = draws._replace(
+    return draws._replace(
         created_at=one * 7,
         size=np.array([[1_000, 0, 0, 0]]),
         regions=one * 15,
@@ -113,6 +121,12 @@ def test_a_life_followed_by_hand() -> None:
         min_value_atto=one * 0,
         max_size=np.full((1, 4), 1_000),
     )
+
+
+def test_a_life_followed_by_hand() -> None:
+    """Every figure by mental arithmetic."""
+    draws = life_by_hand()
+    one = np.ones(1, dtype=np.int64)
     for run in (first_written.run, limit.run):
         outcome = run(draws).outcome
         assert outcome.start.tolist() == [17]
@@ -211,7 +225,11 @@ def test_latencies_are_uniform_and_stateless() -> None:
     counts = np.bincount(np.concatenate([bid_latencies(1, order, 500) for order in range(400)]))
     assert len(counts) == MAX_BID_LATENCY + 1 and counts[0] == 0
     assert np.all(np.abs(counts[1:] - 40_000) < 5 * np.sqrt(200_000 * 0.2 * 0.8))
-    assert bid_latencies(-1, 0, 3).tolist() == bid_latencies(2**64 - 1, 0, 3).tolist()
+    for seed, order in ((1, 0), (-3, 17), (2**40, 999_999)):
+        expected = [
+            1 + hash64(seed, LATENCY_SALT, order, provider) % MAX_BID_LATENCY for provider in range(50)
+        ]
+        assert bid_latencies(seed, order, 50).tolist() == expected
 
 
 def test_impossible_markets_are_refused() -> None:
@@ -219,3 +237,39 @@ def test_impossible_markets_are_refused() -> None:
         sizes = {"orders": 1, "providers": 1, "tenants": 1, "blocks": 1} | wrong
         with pytest.raises(ValueError, match="reference market"):
             draw(1, **sizes)  # type: ignore[arg-type]
+
+
+def test_under_the_chains_rules_an_overdraft_waits_until_it_is_touched() -> None:
+    """The same life where nobody settles eagerly: it is the fifth withdrawal that finds the account empty."""
+    draws = life_by_hand()
+    for name in ("virtengine", "akash", "akash, escrow: proportional"):
+        outcome = first_written.run(draws, first_written.RULE_SETS[name]).outcome
+        assert (outcome.fate.tolist(), outcome.end.tolist()) == ([Fate.CLOSED_FUNDS], [517])
+        assert outcome.top_ups.tolist() == [0]
+        assert outcome.revenue.tolist() == [[1_000]]
+
+        one = np.ones(1, dtype=np.int64)
+        ended = first_written.run(
+            draws._replace(terminates_after=one * 450), first_written.RULE_SETS[name]
+        ).outcome
+        assert (ended.fate.tolist(), ended.end.tolist()) == ([Fate.CLOSED_FUNDS], [467])
+        left = first_written.run(
+            draws._replace(provider_closes_after=one * 450), first_written.RULE_SETS[name]
+        )
+        assert (left.outcome.fate.tolist(), left.outcome.end.tolist()) == ([Fate.CLOSED_BY_PROVIDER], [467])
+        assert left.outcome.revenue.tolist() == [[1_000]]
+
+
+def test_truncation_at_each_withdrawal_costs_the_provider_the_fractions() -> None:
+    one = np.ones(1, dtype=np.int64)
+    draws = life_by_hand()._replace(
+        unit_atto=np.full((1, 4), 2 * 10**15 + 10**13), terminates_after=one * 350
+    )
+    price = (2 * 10**15 + 10**13) * 1_000 * 12_500 // 10_000  # 2.5125 uve
+    paid = {name: first_written.run(draws, rules).outcome for name, rules in first_written.RULE_SETS.items()}
+    exact = paid["akash, escrow: proportional"]
+    assert int(exact.paid_whole[0]) * ATTO + int(exact.paid_atto[0]) == 350 * price
+    for name in ("virtengine", "akash"):
+        assert paid[name].paid_whole.tolist() == [3 * (100 * price // ATTO) + 50 * price // ATTO] == [878]
+        assert paid[name].paid_atto.tolist() == [0]
+    assert exact.paid_whole.tolist() == [879]

@@ -1,20 +1,20 @@
 """Draws the orders and providers of RM-1, the reference market that all figures of speed refer to.
 
-Each draw comes from its own counter-based stream, numpy's Philox keyed by a hash of the seed and the stream's
-name, so that another number of providers changes no order and a longer horizon changes no provider's prices.
-Amounts of money are exact: a pair of int64 (whole, atto) stands for whole + atto / 10**18 uve, where
-0 <= atto < 10**18.
+Each draw comes from its own named stream (marketsim.agents.streams), so that another number of providers
+changes no order and a longer horizon changes no provider's price. Amounts of money are exact: a pair of
+int64 (whole, atto) stands for whole + atto / 10**18 uve, where 0 <= atto < 10**18.
 
 What the market does with these draws stands in docs/reference-market.md.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from marketsim.agents.streams import stream
 
 Column = npt.NDArray[np.int64]
 
@@ -111,13 +111,13 @@ def draw(
         raise ValueError("reference market: orders >= 0; providers, tenants, blocks and load > 0")
     size = np.empty((orders, len(RESOURCES)), dtype=np.int64)
     for k, name in enumerate(RESOURCES):
-        size[:, k] = _pick(_stream(seed, f"rm1/orders/{name}"), *_SIZES[k], orders)
-    region = _stream(seed, "rm1/orders/region").integers(0, 8, orders)
-    attribute = _stream(seed, "rm1/orders/attribute").integers(0, 8, orders)
-    ceiling_whole, ceiling_atto = _ceilings(_stream(seed, "rm1/orders/ceiling"), size)
+        size[:, k] = _pick(stream(seed, f"rm1/orders/{name}"), *_SIZES[k], orders)
+    region = stream(seed, "rm1/orders/region").integers(0, 8, orders)
+    attribute = stream(seed, "rm1/orders/attribute").integers(0, 8, orders)
+    ceiling_whole, ceiling_atto = _ceilings(stream(seed, "rm1/orders/ceiling"), size)
 
     def blocks_until(name: str, mean: float) -> Column:
-        return _stream(seed, f"rm1/orders/{name}").exponential(mean, orders).astype(np.int64)
+        return stream(seed, f"rm1/orders/{name}").exponential(mean, orders).astype(np.int64)
 
     def uve_for(blocks_paid: Column) -> Column:
         """Whole uve of `blocks_paid` blocks at the ceiling, floored (to 10**-9 inside)."""
@@ -127,8 +127,8 @@ def draw(
         seed=seed,
         blocks=blocks,
         tenants=tenants,
-        created_at=np.sort(_stream(seed, "rm1/orders/created_at").integers(1, blocks + 1, orders)),
-        tenant=_stream(seed, "rm1/orders/tenant").integers(0, tenants, orders),
+        created_at=np.sort(stream(seed, "rm1/orders/created_at").integers(1, blocks + 1, orders)),
+        tenant=stream(seed, "rm1/orders/tenant").integers(0, tenants, orders),
         size=size,
         regions=np.array([1, 2, 4, 8, 15, 15, 15, 15])[region],
         attributes=np.where(size[:, 3] > 0, 1 << attribute, 0),
@@ -139,71 +139,64 @@ def draw(
         provider_closes_after=1 + blocks_until("provider_closes_after", 270_000),
         deposit=uve_for(101 + blocks_until("deposit", 40_000)),
         top_up=uve_for(101 + blocks_until("top_up", 15_000)),
-        top_ups=np.minimum(_stream(seed, "rm1/orders/top_ups").geometric(0.5, orders) - 1, MAX_TOP_UPS),
-        top_up_delay=_stream(seed, "rm1/orders/top_up_delay").integers(1, 51, (orders, MAX_TOP_UPS)),
+        top_ups=np.minimum(stream(seed, "rm1/orders/top_ups").geometric(0.5, orders) - 1, MAX_TOP_UPS),
+        top_up_delay=stream(seed, "rm1/orders/top_up_delay").integers(1, 51, (orders, MAX_TOP_UPS)),
         **_providers(seed, providers, orders / blocks, load),
     )
 
 
-def bid_latencies(seed: int, order: int, providers: int) -> npt.NDArray[np.int64]:
+def bid_latencies(seed: int, order: int, providers: int) -> Column:
     """Blocks from the creation of order row `order` to each provider's bid, 1 … 5, shape (providers,).
 
-    Stateless: 1 + splitmix64 of (seed, order, provider) % 5, where the hash is
-    mix(mix(mix(seed + g) + (order + 1) g) + (provider + 1) g) in 64-bit arithmetic, g the golden-ratio
-    increment 0x9E3779B97F4A7C15 and mix the finaliser of splitmix64.
+    1 + hash64(seed, 11, order, provider) % 5, the hash being that of `marketsim.chain.events` and 11 the bid
+    engines' salt for latencies; all providers at once, in wrapping 64-bit arithmetic.
     """
-    order_key = _mix(latency_key(seed) + (order + 1) * _GOLDEN)
-    z = np.uint64(order_key) + np.arange(1, providers + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(_MIX_1)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(_MIX_2)
+    z = np.uint64(latency_key(seed, order)) + np.arange(providers, dtype=np.uint64) * np.uint64(
+        PROVIDER_FACTOR
+    )
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(MIX_1)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(MIX_2)
     z ^= z >> np.uint64(31)
-    return 1 + (z % np.uint64(MAX_BID_LATENCY)).astype(np.int64)
+    z = (z + np.uint64(GOLDEN)) * np.uint64(SALT_FACTOR)
+    z ^= z >> np.uint64(29)
+    return 1 + (z & np.uint64(_MASK >> 1)).astype(np.int64) % MAX_BID_LATENCY
 
 
-def latency_key(seed: int) -> int:
-    """The part of bid_latencies' hash that a whole run shares, 64 bits: mix(seed + g)."""
-    return _mix(seed + _GOLDEN)
+def latency_key(seed: int, order: int) -> int:
+    """What hash64 mixes, before the provider's part is added: 64 bits."""
+    return (seed * GOLDEN + LATENCY_SALT * SALT_FACTOR + order * ORDER_FACTOR + HASH_OFFSET) & _MASK
 
 
-_GOLDEN = 0x9E3779B97F4A7C15
-_MIX_1 = 0xBF58476D1CE4E5B9
-_MIX_2 = 0x94D049BB133111EB
-_WORD = (1 << 64) - 1
+LATENCY_SALT = 11
+GOLDEN = 0x9E3779B97F4A7C15
+SALT_FACTOR = 0xFF51AFD7ED558CCD
+ORDER_FACTOR = 0xC4CEB9FE1A85EC53
+PROVIDER_FACTOR = 0xC2B2AE3D27D4EB4F
+HASH_OFFSET = 0x165667B19E3779F9
+MIX_1 = 0xBF58476D1CE4E5B9
+MIX_2 = 0x94D049BB133111EB
+_MASK = (1 << 64) - 1
 
 
-def _mix(z: int) -> int:
-    z &= _WORD
-    z = (z ^ (z >> 30)) * _MIX_1 & _WORD
-    z = (z ^ (z >> 27)) * _MIX_2 & _WORD
-    return z ^ (z >> 31)
-
-
-def _stream(seed: int, name: str) -> np.random.Generator:
-    key = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=16).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(key, "little")))
-
-
-def _pick(
-    stream: np.random.Generator, values: tuple[int, ...], shares: tuple[float, ...], count: int
-) -> Column:
+def _pick(rng: np.random.Generator, values: tuple[int, ...], shares: tuple[float, ...], count: int) -> Column:
     bounds = np.cumsum(shares[:-1])
-    return np.array(values)[np.searchsorted(bounds, stream.random(count), side="right")]
+    return np.array(values)[np.searchsorted(bounds, rng.random(count), side="right")]
 
 
-def _ceilings(stream: np.random.Generator, size: Column) -> tuple[Column, Column]:
+def _ceilings(rng: np.random.Generator, size: Column) -> tuple[Column, Column]:
     """Reference price × U(0.9, 1.8), the factor with 14 decimals: 18 decimals in all, exact."""
     reference = size @ np.array(_REFERENCE)
-    factor = stream.integers(9 * 10**13, 18 * 10**13, len(size))
+    factor = rng.integers(9 * 10**13, 18 * 10**13, len(size))
     low = reference * (factor % 10**7)
     high = reference * (factor // 10**7) + low // 10**7
     return high // 10**11, high % 10**11 * 10**7 + low % 10**7
 
 
 def _providers(seed: int, count: int, orders_per_block: float, load: float) -> dict[str, Column]:
-    def stream(name: str) -> np.random.Generator:
-        return _stream(seed, f"rm1/providers/{name}")
+    def of(name: str) -> np.random.Generator:
+        return stream(seed, f"rm1/providers/{name}")
 
-    weights = stream("capacity").lognormal(0.0, 0.5, count)
+    weights = of("capacity").lognormal(0.0, 0.5, count)
     mean_size = np.array([np.dot(values, shares) for values, shares in _SIZES])
     demand = mean_size * (orders_per_block * _MEAN_LIFE_BLOCKS / load)
     capacity = np.outer(weights / weights.sum(), demand).astype(np.int64)
@@ -212,29 +205,27 @@ def _providers(seed: int, count: int, orders_per_block: float, load: float) -> d
     unit_whole = np.zeros((count, len(RESOURCES)), dtype=np.int64)
     unit_atto = np.empty((count, len(RESOURCES)), dtype=np.int64)
     for k, reference in enumerate(_REFERENCE[:3]):
-        unit_atto[:, k] = stream(f"unit/{RESOURCES[k]}").integers(
+        unit_atto[:, k] = of(f"unit/{RESOURCES[k]}").integers(
             reference * 7 * 10**13, reference * 13 * 10**13, count
         )
-    unit_whole[:, 3] = stream("unit/gpu").integers(7, 13, count)
-    unit_atto[:, 3] = stream("unit/gpu/atto").integers(0, ATTO, count)
+    unit_whole[:, 3] = of("unit/gpu").integers(7, 13, count)
+    unit_atto[:, 3] = of("unit/gpu/atto").integers(0, ATTO, count)
 
-    regions = stream("regions").permuted(np.tile(np.array([1, 2, 4, 8]), (count, 1)), axis=1)
-    served = stream("regions/count").integers(1, 5, count)
+    regions = of("regions").permuted(np.tile(np.array([1, 2, 4, 8]), (count, 1)), axis=1)
+    served = of("regions/count").integers(1, 5, count)
     max_size = np.empty((count, len(RESOURCES)), dtype=np.int64)
     for k, choices in enumerate(_MAX_SIZES):
-        max_size[:, k] = np.array(choices)[stream(f"max/{RESOURCES[k]}").integers(0, 3, count)]
-    max_size[:, 3] = np.where(stream("max/gpu").integers(0, 4, count) == 0, 0, 8)
+        max_size[:, k] = np.array(choices)[of(f"max/{RESOURCES[k]}").integers(0, 3, count)]
+    max_size[:, 3] = np.where(of("max/gpu").integers(0, 4, count) == 0, 0, 8)
     return {
         "capacity": np.maximum(capacity, np.array(_LEAST_CAPACITY)),
         "unit_whole": unit_whole,
         "unit_atto": unit_atto,
-        "margin_bps": stream("margin").integers(0, 2_501, count),
+        "margin_bps": of("margin").integers(0, 2_501, count),
         "regions_served": np.where(np.arange(4) < served[:, None], regions, 0).sum(axis=1),
-        "excluded": np.where(
-            stream("excludes").random(count) < 0.5, stream("excluded").integers(0, 256, count), 0
-        ),
+        "excluded": np.where(of("excludes").random(count) < 0.5, of("excluded").integers(0, 256, count), 0),
         "max_size": max_size,
-        "min_value_whole": stream("min_value").integers(0, 3, count),
-        "min_value_atto": stream("min_value/atto").integers(0, ATTO, count),
-        "max_bids": stream("max_bids").integers(2, 12, count),
+        "min_value_whole": of("min_value").integers(0, 3, count),
+        "min_value_atto": of("min_value/atto").integers(0, ATTO, count),
+        "max_bids": of("max_bids").integers(2, 12, count),
     }
