@@ -15,8 +15,10 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from types import FunctionType
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -86,6 +88,37 @@ def _compile_once(dispatcher: Any) -> None:
     dispatcher.get_call_template = plain_template
 
 
+@cache
+def _dispatcher_type() -> type[Any]:
+    from numba.core.registry import CPUDispatcher
+
+    class InnerDispatcher(CPUDispatcher):  # type: ignore[misc]
+        """A compiled function without the code that unpacks Python's arguments; a call from Python compiles that once, on demand.
+
+        Unpacking eighteen arrays costs more to compile (0.3 s) than most functions of the chain, and few of them are called from Python.
+        """
+
+        def __call__(self, *args: Any) -> Any:
+            entry = self.__dict__.get("entry")
+            if entry is None:
+                entry = self.__dict__["entry"] = _entry(self.py_func)
+            return entry(*args)
+
+    return InnerDispatcher
+
+
+def _entry(function: Any) -> Any:
+    import numba
+
+    # Another name, so that the cache on disk does not take one form of the function for the other.
+    copy = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__qualname__ = f"{function.__qualname__}__entry"
+    copy.__module__ = function.__module__
+    return numba.njit(**_numba_options())(copy)
+
+
 def compiled(function: F) -> F:
     """Compile `function` for int64 arrays and scalars, cached on disk; return it unchanged when compilation is off."""
     if not COMPILING:
@@ -94,6 +127,10 @@ def compiled(function: F) -> F:
 
     if numba.config.CACHE_DIR == "":
         numba.config.CACHE_DIR = str(cache_folder())
-    dispatcher = numba.njit(**_numba_options())(function)
+    options = _numba_options()
+    options.pop("cache")
+    options |= {"nopython": True, "boundscheck": None, "no_cpython_wrapper": True}
+    dispatcher = _dispatcher_type()(py_func=function, locals={}, targetoptions=options)
+    dispatcher.enable_caching()
     _compile_once(dispatcher)
     return dispatcher  # type: ignore[no-any-return]
