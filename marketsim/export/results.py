@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -172,9 +172,9 @@ def _tables(record: Record) -> dict[str, dict[str, Any]]:
         columns = getattr(record, name)
         if columns is None or (name in _ROWS and record.meta["record"] == "summary"):
             continue
-        named = {"name": np.array(columns["name"], object)} if "name" in columns else {}
+        named = {"name": _strings(columns["name"])} if "name" in columns else {}
         tables[name] = named | {
-            key: _encoded(columns[key], words[name, key]) if (name, key) in words else columns[key]
+            key: _named(columns[key], words[name, key]) if (name, key) in words else columns[key]
             for key in COLUMNS[name]
         }
     tables["providers"] |= _wide(record.providers)
@@ -183,16 +183,61 @@ def _tables(record: Record) -> dict[str, dict[str, Any]]:
     return tables
 
 
-def _encoded(column: Any, names: Names) -> Any:
-    """A column of numbers as a dictionary array of their names; numbers without a name become null."""
-    import pyarrow as pa
+class _Named(NamedTuple):
+    """A column of numbers of names: where in `texts` each row's name is, and which rows have none."""
 
+    places: Any
+    known: Any
+    texts: list[str]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def dictionary(self) -> Any:
+        """A dictionary array for parquet; numbers without a name are null."""
+        import pyarrow as pa
+
+        buffers = [self._valid(), pa.py_buffer(self.places)]
+        numbers = pa.Array.from_buffers(pa.int32(), len(self.places), buffers)
+        return pa.DictionaryArray.from_arrays(numbers, _strings(self.texts))
+
+    def strings(self) -> Any:
+        """The names themselves, for CSV."""
+        texts = np.array([text.encode() for text in self.texts] or [b""], object)[self.places]
+        return _strings(
+            [text if known else b"" for text, known in zip(texts, self.known, strict=True)], self._valid()
+        )
+
+    def _valid(self) -> Any:
+        import pyarrow as pa
+
+        return pa.py_buffer(np.packbits(self.known, bitorder="little"))
+
+
+def _named(column: Any, names: Names) -> _Named:
     keys = np.array(sorted(names), np.int64)
     place = np.searchsorted(keys, column)
     known = place < len(keys)
     known[known] = keys[place[known]] == column[known]
-    indices = pa.array(np.where(known, place, 0).astype(np.int32), mask=~known)
-    return pa.DictionaryArray.from_arrays(indices, pa.array([names[int(key)] for key in keys], pa.string()))
+    return _Named(np.where(known, place, 0).astype(np.int32), known, [names[int(key)] for key in keys])
+
+
+def _strings(texts: Sequence[str | bytes], valid: Any = None) -> Any:
+    import pyarrow as pa
+
+    encoded = [text.encode() if isinstance(text, str) else text for text in texts]
+    offsets = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
+    return pa.StringArray.from_buffers(
+        len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)), valid
+    )
+
+
+def _numeric(column: Any) -> Any:
+    import pyarrow as pa
+
+    # Not pa.array: it imports pandas to see whether the column is one of its own, half a second.
+    plain = np.ascontiguousarray(column)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(plain.dtype), len(plain), [None, pa.py_buffer(plain)])
 
 
 def _wide(providers: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,21 +253,17 @@ def _write_table(folder: Path, name: str, columns: Mapping[str, Any]) -> None:
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    arrays = {
-        key: pa.array(np.ascontiguousarray(column) if column.dtype != object else column)
-        if isinstance(column, np.ndarray)
-        else column
-        for key, column in columns.items()
-    }
-    table = pa.table(arrays)
-    parquet.write_table(table, folder / f"{name}.parquet", compression="zstd")
-    plain = pa.table(
-        {
-            key: column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
-            for key, column in zip(table.column_names, table.columns, strict=True)
-        }
-    )
-    csv.write_csv(plain, folder / f"{name}.csv", csv.WriteOptions(quoting_style="needed"))
+    # Neither dictionaries' own decoding nor, below, parquet.read_table: each imports a part that takes a
+    # quarter of a second and is not needed.
+    numbers = {key: _numeric(column) for key, column in columns.items() if isinstance(column, np.ndarray)}
+    full, plain = {}, {}
+    for key, column in columns.items():
+        full[key] = (
+            numbers[key] if key in numbers else column.dictionary() if isinstance(column, _Named) else column
+        )
+        plain[key] = column.strings() if isinstance(column, _Named) else full[key]
+    parquet.write_table(pa.table(full), folder / f"{name}.parquet", compression="zstd")
+    csv.write_csv(pa.table(plain), folder / f"{name}.csv", csv.WriteOptions(quoting_style="needed"))
 
 
 def _record(folder: Path, manifest: Mapping[str, Any]) -> Record:
@@ -275,35 +316,54 @@ def _read_table(folder: Path, name: str) -> dict[str, Any]:
     from pyarrow import ArrowException, parquet
 
     try:
-        table = parquet.read_table(folder / f"{name}.parquet")
+        table = parquet.ParquetFile(folder / f"{name}.parquet").read()
     except ArrowException as error:
         raise InputError(
             f"{folder / name}.parquet: damaged ({error}), expected a table that a run has written"
         ) from None
     return {
-        key: column.to_pylist() if key == "name" else column.combine_chunks()
+        key: column.to_pylist() if key == "name" else _read_column(column.combine_chunks())
         for key, column in zip(table.column_names, table.columns, strict=True)
     }
 
 
 def _decoded(name: str, columns: Mapping[str, Any], words: Mapping[tuple[str, str], Names]) -> Table:
     return {
-        key: _numbers(columns[key], words[name, key]) if (name, key) in words else columns[key].to_numpy()
+        key: _numbers(columns[key], words[name, key]) if (name, key) in words else columns[key]
         for key in COLUMNS[name]
     }
 
 
 def _numbers(column: Any, names: Names) -> Any:
     """The numbers of a column of names, -1 for null."""
-    import pyarrow as pa
 
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
     number = {text: key for key, text in names.items()}
     table = np.array([number[text] for text in column.dictionary.to_pylist()] or [-1], np.int64)
-    indices = column.indices
-    taken = table[indices.fill_null(0).to_numpy()]
-    return np.where(indices.is_null().to_numpy(zero_copy_only=False), -1, taken)
+    indices, missing = column.indices, _nulls(column.indices)
+    taken = table[np.where(missing, 0, _values(indices))]
+    return np.where(missing, -1, taken)
+
+
+def _read_column(column: Any) -> Any:
+    """A column of names stays as it was read, one of numbers becomes a numpy array."""
+    import pyarrow as pa
+
+    return column if isinstance(column, pa.DictionaryArray) else _values(column)
+
+
+def _values(column: Any) -> Any:
+    """The numbers of an array. Not to_numpy, which imports pandas."""
+    kind = np.dtype(str(column.type))
+    return np.frombuffer(column.buffers()[1] or b"", kind)[column.offset : column.offset + len(column)]
+
+
+def _nulls(column: Any) -> Any:
+    """Which rows of an array are null."""
+    valid = column.buffers()[0]
+    if valid is None:
+        return np.zeros(len(column), bool)
+    bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
+    return bits[column.offset : column.offset + len(column)] == 0
 
 
 def _narrowed(columns: Mapping[str, Any]) -> dict[str, Any]:
