@@ -275,6 +275,9 @@ def _plain(node: Node, path: KeyPath, source: Source) -> Any:
 
 def _scalar(node: ScalarNode, path: KeyPath, place: Place, source: Source) -> Any:
     text, tag = str(node.value), str(node.tag)
+    if node.style == ">":
+        # ruamel marks where a folded text was folded, to write it back as it was
+        text = text.replace("\a", "")
     if tag == _TAG + "null":
         return None
     if tag == _TAG + "bool":
