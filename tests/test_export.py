@@ -237,3 +237,22 @@ def test_damaged_results_are_refused_in_plain_words(tmp_path: Path, damage: obje
 def test_no_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such results folder"):
         read_record(tmp_path / "nowhere")
+
+
+def test_tables_are_written_and_read_without_pandas(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from synthetic_record import make_record\n"
+        "from marketsim.export.results import read_record, write_record\n"
+        "write_record(Path(sys.argv[1]), make_record(20, days=1), {}); read_record(Path(sys.argv[1]))\n"
+        "print({'pandas', 'pyarrow.compute', 'pyarrow.dataset'} & set(sys.modules))"
+    )
+    here = str(Path(__file__).parent)
+    path = os.pathsep.join([here, str(Path(__file__).parents[1])])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert done.stdout.strip() == "set()"
