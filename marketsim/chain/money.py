@@ -172,16 +172,22 @@ def _in_range(whole: Column, operation: str) -> None:
     _refuse((whole > WHOLE_MAX) | (whole < -WHOLE_MAX), operation)
 
 
+def _checked(
+    whole: Column, atto: Column, wrapped: NDArray[np.bool_], operation: str
+) -> tuple[Column, Column]:
+    outside = (whole > WHOLE_MAX) | ((whole == WHOLE_MAX) & (atto > 0)) | (whole < -WHOLE_MAX)
+    _refuse(wrapped | outside, operation)
+    return whole, atto
+
+
 def add_columns(a_whole: Column, a_atto: Column, b_whole: Column, b_atto: Column) -> tuple[Column, Column]:
     """Return a + b row by row; int64 columns of one shape. Raises MoneyRangeError instead of wrapping."""
-    _in_range(a_whole, "add")
-    _in_range(b_whole, "add")
-    # |a|, |b| <= 9.0e18 and their sum may reach 1.8e19: look before adding.
-    outside = np.where(b_whole >= 0, a_whole > WHOLE_MAX - b_whole - 1, a_whole < -WHOLE_MAX - b_whole)
-    _refuse(outside, "add")
     atto = a_atto + b_atto
     carry = atto >= ATTO
-    return a_whole + b_whole + carry, atto - ATTO * carry
+    whole = a_whole + b_whole
+    # A sum that wrapped has another sign than both its parts.
+    wrapped = ((a_whole ^ whole) & (b_whole ^ whole)) < 0
+    return _checked(whole + carry, atto - ATTO * carry, wrapped, "add")
 
 
 def negate_columns(whole: Column, atto: Column) -> tuple[Column, Column]:
@@ -193,13 +199,11 @@ def negate_columns(whole: Column, atto: Column) -> tuple[Column, Column]:
 
 def subtract_columns(a_whole: Column, a_atto: Column, b_whole: Column, b_atto: Column) -> tuple[Column, Column]:
     """Return a - b row by row. Raises MoneyRangeError instead of wrapping."""
-    _in_range(a_whole, "subtract")
-    _in_range(b_whole, "subtract")
-    outside = np.where(b_whole >= 0, a_whole < b_whole - WHOLE_MAX + 1, a_whole > WHOLE_MAX + b_whole)
-    _refuse(outside, "subtract")
     atto = a_atto - b_atto
     borrow = atto < 0
-    return a_whole - b_whole - borrow, atto + ATTO * borrow
+    whole = a_whole - b_whole
+    wrapped = ((a_whole ^ b_whole) & (a_whole ^ whole)) < 0
+    return _checked(whole - borrow, atto + ATTO * borrow, wrapped, "subtract")
 
 
 def multiply_columns(whole: Column, atto: Column, count: Column) -> tuple[Column, Column]:
