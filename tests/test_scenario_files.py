@@ -138,7 +138,7 @@ def test_all_errors_at_once_each_where_it_stands() -> None:
         (b"name: !!python/object:os.system x\n" + SMALL[12:].encode(), r"s.yaml:1:\d+: name: tag "),
         (b"a: " + b"[" * 100_000, r"s.yaml:1:\d+: nested deeper than"),
         (b"a: " + b"{b: " * 100_000, r"s.yaml:1:\d+: nested deeper than"),
-        (b"a: \x1b[31m\n", "s.yaml: is not text"),
+        (b"a: \x1b[31m\n", "s.yaml: has control characters"),
         (b"{}", "no tenants|is missing"),
         (b"{[1]: 2}", r"s.yaml:1:2: .*keys are words"),
     ],
@@ -163,6 +163,18 @@ def test_alias_bombs_end_in_bounded_time_and_memory(tmp_path: Path) -> None:
     assert peak < 64 * 2**20
 
 
+def test_a_chain_of_aliases_is_as_deep_as_it_expands_to(tmp_path: Path) -> None:
+    chain = ["a0: &a0 [x]"] + [f"a{i}: &a{i} [*a{i - 1}]" for i in range(1, 400)]
+    assert "nested deeper than" in errors(written(tmp_path, "\n".join(chain)))[0]
+
+
+def test_thousands_of_errors_are_not_all_told(tmp_path: Path) -> None:
+    began = time.perf_counter()
+    lines = errors(written(tmp_path, "\n".join(f"k{i}: 1" for i in range(5_000))))
+    assert len(lines) == 201 and lines[-1] == "s.yaml: more errors follow, mend these first"
+    assert time.perf_counter() - began < 10
+
+
 def test_a_mapping_bomb_through_merge_keys_ends_too(tmp_path: Path) -> None:
     layers = ["a0: &a0 {k: v}"] + [
         f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 30)
@@ -171,7 +183,7 @@ def test_a_mapping_bomb_through_merge_keys_ends_too(tmp_path: Path) -> None:
 
 
 def test_files_that_are_too_large_or_no_files(tmp_path: Path) -> None:
-    assert "larger than 4 MiB" in errors(written(tmp_path, b"# " + b"x" * (5 * 2**20)))[0]
+    assert "larger than 2 MiB" in errors(written(tmp_path, b"# " + b"x" * (5 * 2**20)))[0]
     assert errors(tmp_path)[0].endswith(": is a folder, give the path of a YAML file")
     assert "does not exist" in errors(tmp_path / "none.yaml")[0]
     assert "larger than" in errors(Path("/dev/zero"))[0]
@@ -312,6 +324,13 @@ def test_quirks_by_rule_set(tmp_path: Path) -> None:
     ):
         lines = errors(written(tmp_path, SMALL + f"rules: {rules}\nquirks: [{quirk}]\n"))
         assert re.search(rf"rules: {rules} does not have quirk '{quirk}' \(.+\)", lines[0])
+
+
+def test_folded_and_literal_texts(tmp_path: Path) -> None:
+    text = SMALL + "description: >-\n  one line\n  and another\n"
+    assert load_scenario(written(tmp_path, text)).description == "one line and another"
+    text = SMALL + "description: |\n  one line\n  and another\n"
+    assert load_scenario(written(tmp_path, text)).description == "one line\nand another\n"
 
 
 def test_anchors_and_merge_keys_are_usable(tmp_path: Path) -> None:

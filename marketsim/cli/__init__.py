@@ -2,7 +2,8 @@
 
 Exit codes: 0 done; 1 an outcome or check failed; 2 bad usage or input; 3 a broken invariant; 130 interrupted.
 Nothing heavy is imported here: each module of `COMMANDS` registers its commands and imports what they need
-when they run."""
+when they run.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ EXIT_FAILED, EXIT_BAD_INPUT, EXIT_BROKEN, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 def version_lines() -> list[str]:
     """What `--version` prints: the package, the rule sets' revisions, the versions that a fingerprint depends
-    on."""
+    on.
+    """
     from importlib.metadata import PackageNotFoundError, version
 
     from marketsim import __version__

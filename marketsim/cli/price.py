@@ -1,5 +1,6 @@
 """`marketsim price` shows what a provider file asks for an order, line by line, and which filter would refuse
-it."""
+it.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +105,8 @@ def _orders(
     price_max: str | None,
 ) -> list[tuple[str, Request, int | None]]:
     """Name, request and price ceiling of each order; InputError for options that make no sense, all at
-    once."""
+    once.
+    """
     from marketsim.policies.pricing_exact import Request
     from marketsim.scenario.files import load_sdl
     from marketsim.scenario.literals import parse_cores, parse_money, parse_size

@@ -2,7 +2,8 @@
 
 The compiled engine (`quoting`) answers the same for millions of orders; this is the version that explains one
 of them. Money is atto-uve (10⁻¹⁸ uve). Memory and storage are counted in started MiB, as the engine counts
-them."""
+them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ def round_half_even(numerator: int, denominator: int) -> int:
 
 class Request(NamedTuple):
     """What one order asks for: millicores, bytes, bytes, GPUs, the region if it names one, and attributes
-    with the values that would do."""
+    with the values that would do.
+    """
 
     cpu: int
     memory: int
@@ -57,7 +59,8 @@ class PriceLine(NamedTuple):
 
 class PriceBreakdown(NamedTuple):
     """The formula with its figures: base cost, margin in millionths, and the bid rounded once at 18
-    decimals."""
+    decimals.
+    """
 
     lines: tuple[PriceLine, ...]
     base: int
@@ -68,7 +71,8 @@ class PriceBreakdown(NamedTuple):
 
 class EngineRules(NamedTuple):
     """The parts of a provider file that decide on one order; maxima in millicores and MiB, None = no
-    limit."""
+    limit.
+    """
 
     enabled: bool
     cpu_price: int
@@ -86,7 +90,8 @@ class EngineRules(NamedTuple):
 
 def price_breakdown(rules: EngineRules, request: Request) -> PriceBreakdown:
     """Base cost = Σ resources × unit prices, exact; bid = base × (1 + margin), half to even at 18
-    decimals."""
+    decimals.
+    """
     parts = (
         ("cpu", request.cpu, "millicores", rules.cpu_price),
         ("memory", request.memory_mib, "MB", rules.memory_price),
@@ -119,7 +124,8 @@ def check_filters(
     unknown.
 
     The first refusal in the list is the one an engine would give. `show` maps amounts' names to how they are
-    printed."""
+    printed.
+    """
     words = show or {}
     found = [
         FilterResult(

@@ -2,7 +2,8 @@
 literal's unit.
 
 A distribution only describes; whoever draws takes `law()`, plain numbers, and a generator from a named
-stream."""
+stream.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ class Law(NamedTuple):
     `family` one of constant (a), uniform (a..b; whole units with both ends when `whole`), lognormal (a =
     median, b = sigma of the logarithm), exponential (a = mean), normal (a = mean, b = standard deviation),
     choice (`values` with `weights`, normalised to sum 1). Draws are clamped to [low, high]. `unit` is "ms" or
-    "blocks" for durations, else "". Money is in atto-uve."""
+    "blocks" for durations, else "". Money is in atto-uve.
+    """
 
     family: str
     a: float

@@ -46,7 +46,8 @@ def _config_paths(data: Any) -> list[KeyPath]:
 
 def _sdl_paths(source: Source) -> list[KeyPath]:
     """The paths of manifests, after one manifest or a list of plain paths has become a list of {sdl,
-    name}."""
+    name}.
+    """
     found: list[KeyPath] = []
     for i, cohort in _items(source.data, "tenants"):
         order = cohort.get("order")

@@ -3,7 +3,8 @@ exact.
 
 Money is a Python integer of atto-uve (10⁻¹⁸ uve); a duration is whole milliseconds or whole blocks; a size is
 whole bytes. Each reader raises `ValueError` with a sentence in two halves: what is wrong, what would be
-accepted."""
+accepted.
+"""
 
 from __future__ import annotations
 
@@ -230,7 +231,8 @@ _SIZE_MAX = 2**62
 
 def parse_size(value: object) -> int:
     """Bytes of a literal such as `512Mi`, `10G` or a plain number; k…E are powers of 1000, Ki…Ei of 1024,
-    truncated."""
+    truncated.
+    """
     if isinstance(value, (Decimal, float)):
         value = plain_decimal(Decimal(repr(value)) if isinstance(value, float) else value)
     if isinstance(value, bool) or not isinstance(value, (int, str)):

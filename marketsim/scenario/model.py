@@ -237,7 +237,8 @@ class Scenario(Frozen):
     """One scenario file with all defaults filled in and the files it names inlined.
 
     Money is atto-uve (10⁻¹⁸ uve); durations know whether they count blocks. `effective()` is the same content
-    as plain JSON-able data."""
+    as plain JSON-able data.
+    """
 
     name: Name = "scenario"
     description: Text = ""

@@ -125,7 +125,8 @@ def apply_override(
     """A copy of a scenario mapping with `value` at the dotted `path`; PathError when no such key exists.
 
     `base` is the folder of the scenario file, for paths that reach into a provider file. The value itself is
-    checked when the mapping is loaded."""
+    checked when the mapping is loaded.
+    """
     source = Source("scenario", copy.deepcopy(dict(mapping)))
     assign(source, base or Path(), path, value, set())
     data: dict[str, Any] = source.data

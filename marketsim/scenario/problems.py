@@ -1,5 +1,6 @@
 """Turns what pydantic found into located lines: `file:line:col: key: what is wrong, what would be
-accepted`."""
+accepted`.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +16,8 @@ from marketsim.scenario.literals import shown
 from marketsim.scenario.yaml_source import KeyPath, Problem, Source
 
 _KEYS_SHOWN = 14
+PROBLEMS_MAX = 200
+"""Errors that are told of one file; who has more has read enough."""
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:
@@ -86,7 +89,7 @@ def suggestion(word: object, known: Iterable[str]) -> str:
 def validation_problems(error: ValidationError, model: type[BaseModel], data: Any) -> list[Problem]:
     """Each error of one validation of `data`, at the path where the file has it."""
     found = []
-    for item in error.errors(include_url=False):
+    for item in error.errors(include_url=False)[: PROBLEMS_MAX + 1]:
         location: KeyPath = tuple(part for part in item["loc"] if part != "[key]")
         kind, value, context = item["type"], item.get("input"), item.get("ctx", {})
         path = _written(location, data)
@@ -199,7 +202,8 @@ def dotted(path: KeyPath, data: Any) -> str:
 
 def located(source: Source, problems: Iterable[Problem], roots: Mapping[KeyPath, Any]) -> list[str]:
     """The lines of the problems, in the order of the files. `roots` are the paths at which other files were
-    inlined."""
+    inlined.
+    """
     lines: dict[str, tuple[Any, ...]] = {}
     for problem in problems:
         place = problem.place or source.place(problem.path, at_key=problem.at_key)
@@ -217,4 +221,5 @@ def located(source: Source, problems: Iterable[Problem], roots: Mapping[KeyPath,
         key_words = dotted(problem.path[len(root) :], inner)
         line = f"{place}: {key_words}: {problem.message}" if key_words else f"{place}: {problem.message}"
         lines.setdefault(line, (place.file != source.file, place.file, place.line, place.column))
-    return sorted(lines, key=lambda line: lines[line])
+    told = sorted(lines, key=lambda line: lines[line])
+    return [*told[:PROBLEMS_MAX], f"{source.file}: more errors follow, mend these first"][: len(told)]

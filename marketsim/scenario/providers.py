@@ -181,7 +181,8 @@ class Strategy(Frozen):
 
 class Repricing(Frozen):
     """A price multiplier that follows utilization: above `high` × `up`, below `low` × `down`, clamped to
-    [min, max]."""
+    [min, max].
+    """
 
     every: PositiveSpan = Duration(86_400_000)
     high: Probability = 0.8
@@ -208,7 +209,8 @@ class RateLimit(Frozen):
 
 class Outages(Frozen):
     """Exponential times between outages and exponential lengths; `closes` is the share of leases closed at
-    one."""
+    one.
+    """
 
     every: PositiveSpan
     lasts: PositiveSpan

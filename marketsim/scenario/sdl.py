@@ -1,7 +1,8 @@
 """Reads an SDL manifest and turns it into the groups of resource units that a deployment message carries.
 
 Rules: protocol.md §6. Groups are the placements in the order of their names; inside one, services that share
-a compute profile are one resource unit with their counts added. Amounts are per block and replica."""
+a compute profile are one resource unit with their counts added. Amounts are per block and replica.
+"""
 
 from __future__ import annotations
 
@@ -345,7 +346,8 @@ class ResourceUnit:
 
     `price` atto-uve per block and replica; `cpu` millicores; `memory` bytes; `volumes` as in the SDL;
     `gpu_attributes` are keys such as `vendor/nvidia/model/a100` = "true"; `gpu_types` the same as
-    `nvidia-a100` (rules.md §6)."""
+    `nvidia-a100` (rules.md §6).
+    """
 
     profile: str
     price: int
@@ -401,7 +403,8 @@ class Group:
 
     def requested(self) -> dict[str, set[str]]:
         """Every attribute the order asks for, by key, with the values that would do; GPUs also as
-        `gpu-type`."""
+        `gpu-type`.
+        """
         wanted: dict[str, set[str]] = {key: {value} for key, value in self.attributes.items()}
         for unit in self.resources:
             for key, value in unit.gpu_attributes.items():

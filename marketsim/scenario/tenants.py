@@ -247,7 +247,8 @@ class PriceRule(Frozen):
 
 class Deposit(Frozen):
     """What a tenant deposits: an amount, or funds for so many blocks at the ceiling or at the generic
-    cost."""
+    cost.
+    """
 
     short_forms = ("amount",)
 

@@ -2,14 +2,14 @@
 
 Hostile or broken files end in bounded time and memory: the size of the file, its depth and what its aliases
 expand to are limited before anything is built. Numbers with a decimal point become `Decimal`, so that no
-digit is lost; dates stay text."""
+digit is lost; dates stay text.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,17 +21,19 @@ from ruamel.yaml.events import (
     CollectionEndEvent,
     CollectionStartEvent,
     DocumentStartEvent,
-    NodeEvent,
+    MappingStartEvent,
+    ScalarEvent,
 )
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import ScalarNode
 
 from marketsim.errors import InputError
 
-BYTES_MAX = 4 * 2**20
-NODES_MAX = 200_000
+BYTES_MAX = 2 * 2**20
+NODES_MAX = 100_000
 DEPTH_MAX = 40
 
 _TAG = "tag:yaml.org,2002:"
+_MAPPING, _SEQUENCE = "mapping", "sequence"
 
 KeyPath = tuple[str | int, ...]
 
@@ -116,7 +118,8 @@ def read_bytes(path: Path, shown_as: str) -> bytes:
 
 def read_source(path: Path, shown_as: str | None = None) -> Source:
     """The YAML file at `path`; `shown_as` is its name in errors. InputError when it is no usable YAML
-    mapping."""
+    mapping.
+    """
     name = str(path) if shown_as is None else shown_as
     content = read_bytes(path, name)
     try:
@@ -138,10 +141,10 @@ def read_source(path: Path, shown_as: str | None = None) -> Source:
 def parse_source(text: str, name: str) -> Source:
     """As `read_source`, of a text that is at hand."""
     node = _composed(text, name)
-    if node is None or (isinstance(node, ScalarNode) and node.tag == _TAG + "null"):
+    if node is None or node.tag == _TAG + "null":
         raise InputError(f"{name}: is empty, expected a YAML mapping of keys and values")
-    if not isinstance(node, MappingNode):
-        found = "a list" if isinstance(node, SequenceNode) else "a single value"
+    if node.tag != _MAPPING:
+        found = "a list" if node.tag == _SEQUENCE else "a single value"
         raise InputError(f"{_mark(node, name)}: holds {found}, expected a mapping of keys and values")
     source = Source(name, None)
     source.data = _plain(node, (), source)
@@ -160,11 +163,32 @@ def parse_value(text: str, name: str) -> Any:
     return value
 
 
-def _composed(text: str, name: str, *, option: bool = False) -> Node | None:
+class _Node(NamedTuple):
+    """A scalar's text, a sequence's nodes or a mapping's pairs of nodes, with where it begins."""
+
+    tag: str
+    value: Any
+    line: int
+    column: int
+
+
+class _Open:
+    """A collection under construction: its node, its anchor, how far it expands and how deep."""
+
+    def __init__(self, node: _Node | None, anchor: str | None) -> None:
+        self.node, self.anchor = node, anchor
+        self.children: list[_Node] = []
+        self.size, self.depth = 1, 1
+
+    def add(self, child: _Node, size: int, depth: int) -> None:
+        self.children.append(child)
+        self.size += size
+        self.depth = max(self.depth, depth + 1)
+
+
+def _composed(text: str, name: str, *, option: bool = False) -> _Node | None:
     try:
-        _check_events(YAML(typ="rt", pure=True).parse(text), name)
-        node: Node | None = YAML(typ="rt", pure=True).compose(text)
-        return node
+        return _compose(YAML(typ="rt", pure=True), text, name, option=option)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = name if mark is None or option else f"{name}:{mark.line + 1}:{mark.column + 1}"
@@ -172,83 +196,90 @@ def _composed(text: str, name: str, *, option: bool = False) -> Node | None:
         raise InputError(f"{where}: not valid YAML ({problem}), expected a YAML mapping") from None
     except (YAMLError, ValueError, RecursionError) as error:
         problem = " ".join(str(error).split()) or type(error).__name__
-        hint = (
-            "is not text"
-            if "special characters are not allowed" in problem
-            else f"not valid YAML ({problem[:120]})"
-        )
-        raise InputError(f"{name}: {hint}, expected YAML text") from None
+        control = "special characters are not allowed" in problem
+        wrong = "has control characters" if control else f"not valid YAML ({problem[:120]})"
+        raise InputError(f"{name}: {wrong}, expected YAML text") from None
 
 
-def _check_events(events: Iterator[Any], name: str) -> None:
-    """Counts what the file would expand to, alias by alias, and stops before it grows."""
-    sizes: dict[str, int] = {}
-    counts = [0]
-    anchors: list[str | None] = [None]
-    documents = 0
-    for event in events:
-        where = (
-            f"{name}:{event.start_mark.line + 1}:{event.start_mark.column + 1}" if event.start_mark else name
-        )
-        if isinstance(event, DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                raise InputError(f"{where}: a second document begins here, expected one document a file")
-        elif isinstance(event, AliasEvent):
-            if event.anchor not in sizes:
+def _compose(yaml: YAML, text: str, name: str, *, option: bool) -> _Node | None:
+    """The tree of nodes; stops as soon as depth or what aliases expand to passes its limit."""
+    anchors: dict[str, tuple[_Node, int, int]] = {}
+    stack = [_Open(None, None)]
+    documents = expanded = 0
+    for event in yaml.parse(text):
+        line, column = event.start_mark.line + 1, event.start_mark.column + 1
+        where = name if option else f"{name}:{line}:{column}"
+        if isinstance(event, AliasEvent):
+            if event.anchor not in anchors:
                 raise InputError(
                     f"{where}: alias '*{event.anchor}' names no finished anchor, "
                     f"define '&{event.anchor}' above"
                 )
-            counts[-1] += sizes[event.anchor]
+            stack[-1].add(*anchors[event.anchor])
+            expanded += anchors[event.anchor][1]
         elif isinstance(event, CollectionStartEvent):
-            counts.append(1)
-            anchors.append(event.anchor)
-            if len(counts) > DEPTH_MAX + 1:
-                raise InputError(
-                    f"{where}: nested deeper than {DEPTH_MAX} levels, no file of marketsim needs to be"
-                )
+            tag = _MAPPING if isinstance(event, MappingStartEvent) else _SEQUENCE
+            stack.append(_Open(_Node(tag, [], line, column), event.anchor))
+            expanded += 1
         elif isinstance(event, CollectionEndEvent):
-            size, anchor = counts.pop(), anchors.pop()
-            if anchor is not None:
-                sizes[anchor] = size
-            counts[-1] += size
-        elif isinstance(event, NodeEvent):
-            counts[-1] += 1
+            done = stack.pop()
+            assert done.node is not None
+            children = done.children
+            pairs = zip(children[::2], children[1::2], strict=True)
+            done.node.value.extend(pairs if done.node.tag == _MAPPING else children)
+            stack[-1].add(done.node, done.size, done.depth)
+            if done.anchor is not None:
+                anchors[done.anchor] = (done.node, done.size, done.depth)
+        elif isinstance(event, ScalarEvent):
+            tag = event.tag
+            if tag is None or str(tag) == "!":
+                tag = yaml.resolver.resolve(ScalarNode, event.value, event.implicit)
+            # ruamel marks where a folded text was folded, to write it back as it was
+            value = event.value.replace("\a", "") if event.style == ">" else event.value
+            node = _Node(str(tag), value, line, column)
+            stack[-1].add(node, 1, 1)
+            expanded += 1
             if event.anchor is not None:
-                sizes[event.anchor] = 1
-        if counts[-1] > NODES_MAX or sum(counts) > NODES_MAX:
+                anchors[event.anchor] = (node, 1, 1)
+        elif isinstance(event, DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise InputError(f"{where}: a second document begins here, expected one document a file")
+        if len(stack) + stack[-1].depth > DEPTH_MAX + 2:
+            raise InputError(f"{where}: nested deeper than {DEPTH_MAX} levels, write a flatter file")
+        if expanded > NODES_MAX:
             raise InputError(
                 f"{where}: aliases and values expand to more than {NODES_MAX:,} values, write a smaller file"
             )
+    return stack[0].children[0] if stack[0].children else None
 
 
-def _mark(node: Node, name: str) -> Place:
-    return Place(name, node.start_mark.line + 1, node.start_mark.column + 1)
+def _mark(node: _Node, name: str) -> Place:
+    return Place(name, node.line, node.column)
 
 
-def _plain(node: Node, path: KeyPath, source: Source) -> Any:
+def _plain(node: _Node, path: KeyPath, source: Source) -> Any:
     """The plain data of a node; notes places, duplicate keys and unusable values in `source`."""
     place = _mark(node, source.file)
     source.values[path] = place
-    if isinstance(node, ScalarNode):
-        return _scalar(node, path, place, source)
-    if isinstance(node, SequenceNode):
+    if node.tag == _SEQUENCE:
         return [_plain(child, (*path, i), source) for i, child in enumerate(node.value)]
+    if node.tag != _MAPPING:
+        return _scalar(node, path, place, source)
     data: dict[str, Any] = {}
-    merged: list[MappingNode] = []
+    merged: list[_Node] = []
     for key_node, value_node in node.value:
         key_place = _mark(key_node, source.file)
         if key_node.tag == _TAG + "merge":
-            parts = value_node.value if isinstance(value_node, SequenceNode) else [value_node]
-            if all(isinstance(part, MappingNode) for part in parts):
+            parts = value_node.value if value_node.tag == _SEQUENCE else [value_node]
+            if all(part.tag == _MAPPING for part in parts):
                 merged += parts
             else:
                 source.problems.append(
                     Problem(path, "'<<' merges a value, it can merge mappings only", key_place)
                 )
             continue
-        if not isinstance(key_node, ScalarNode):
+        if key_node.tag in (_MAPPING, _SEQUENCE):
             source.problems.append(Problem(path, "a key is a list or a mapping, keys are words", key_place))
             continue
         key = str(key_node.value)
@@ -261,23 +292,22 @@ def _plain(node: Node, path: KeyPath, source: Source) -> Any:
         source.keys[here] = key_place
         data[key] = _plain(value_node, here, source)
     for part in merged:
-        other = Source(source.file, None)
-        for key, value in _plain(part, (), other).items():
-            if key not in data:
-                data[key] = value
-                below = Source(source.file, None)
-                below.keys = {p[1:]: q for p, q in other.keys.items() if p[:1] == (key,) and len(p) > 1}
-                below.values = {p[1:]: q for p, q in other.values.items() if p[:1] == (key,)}
-                source.keys[(*path, key)] = other.keys[(key,)]
-                source.graft((*path, key), below)
+        _merge(part, path, data, source)
     return data
 
 
-def _scalar(node: ScalarNode, path: KeyPath, place: Place, source: Source) -> Any:
-    text, tag = str(node.value), str(node.tag)
-    if node.style == ">":
-        # ruamel marks where a folded text was folded, to write it back as it was
-        text = text.replace("\a", "")
+def _merge(part: _Node, path: KeyPath, data: dict[str, Any], source: Source) -> None:
+    """Adds what the merged mapping has and `data` has not, with its places."""
+    other = Source(source.file, None)
+    for key, value in _plain(part, (), other).items():
+        if key not in data:
+            data[key] = value
+            source.keys |= {(*path, *p): q for p, q in other.keys.items() if p[:1] == (key,)}
+            source.values |= {(*path, *p): q for p, q in other.values.items() if p[:1] == (key,)}
+
+
+def _scalar(node: _Node, path: KeyPath, place: Place, source: Source) -> Any:
+    text, tag = str(node.value), node.tag
     if tag == _TAG + "null":
         return None
     if tag == _TAG + "bool":
