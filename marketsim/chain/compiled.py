@@ -90,19 +90,64 @@ def _compile_once(dispatcher: Any) -> None:
 
 @cache
 def _dispatcher_type() -> type[Any]:
+    """Make the kind of compiled function that the chain is written in: machine code is made for what Python calls, in one piece.
+
+    numba optimizes and emits every function together with all that it calls, again for each caller, and adds code that unpacks
+    Python's arguments, which for eighteen arrays is larger than most functions: two minutes for the chain. Here a function called from
+    compiled code only lends its intermediate form, and one called from Python is compiled for that on demand, and cached.
+    """
+    from numba.core import compiler
+    from numba.core.codegen import JITCodeLibrary
     from numba.core.registry import CPUDispatcher
 
-    class InnerDispatcher(CPUDispatcher):  # type: ignore[misc]
-        """A compiled function without the code that unpacks Python's arguments; a call from Python compiles that once, on demand.
+    class LentLibrary(JITCodeLibrary):  # type: ignore[misc]
+        def _optimize_final_module(self) -> None:
+            """Leave optimizing to the library that links this one."""
 
-        Unpacking eighteen arrays costs more to compile (0.3 s) than most functions of the chain, and few of them are called from Python.
-        """
+        def _finalize_final_module(self) -> None:
+            self._finalize_dynamic_globals()
+            self._finalized = True
+
+        def get_pointer_to_function(self, name: str) -> int:
+            return 0  # nothing was emitted
+
+        @property
+        def codegen(self) -> Any:
+            return self
+
+        def set_env(self, name: str, env: Any) -> None:
+            """Set nothing: the library that links this one sets the environments in its own code."""
+
+    class InnerDispatcher(CPUDispatcher):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._compiler._compile_core = self._compile_to_lend
 
         def __call__(self, *args: Any) -> Any:
             entry = self.__dict__.get("entry")
             if entry is None:
                 entry = self.__dict__["entry"] = _entry(self.py_func)
             return entry(*args)
+
+        def _compile_to_lend(self, args: Any, return_type: Any) -> Any:
+            target = self._compiler.targetdescr
+            flags = compiler.Flags()
+            target.options.parse_as_flags(flags, self._compiler.targetoptions)
+            library = LentLibrary(target.target_context.codegen(), self.py_func.__qualname__)
+            result = compiler.compile_extra(
+                target.typing_context,
+                target.target_context,
+                self.py_func,
+                args=args,
+                return_type=return_type,
+                flags=flags,
+                locals=self._compiler.locals,
+                library=library,
+                pipeline_class=self._compiler.pipeline_class,
+            )
+            if result.typing_error is not None:
+                raise result.typing_error
+            return result
 
     return InnerDispatcher
 
@@ -131,6 +176,5 @@ def compiled(function: F) -> F:
     options.pop("cache")
     options |= {"nopython": True, "boundscheck": None, "no_cpython_wrapper": True}
     dispatcher = _dispatcher_type()(py_func=function, locals={}, targetoptions=options)
-    dispatcher.enable_caching()
     _compile_once(dispatcher)
     return dispatcher  # type: ignore[no-any-return]

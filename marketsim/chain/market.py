@@ -466,7 +466,8 @@ def timeout_order(s: State, h: int, order: int) -> Status:
     if s.globals[G.ORDER_TIMEOUT] == 0 or h < s.orders[order, Order.CREATED_AT] + s.globals[G.ORDER_TIMEOUT]:
         return Status.OrderTooEarly
     group = s.orders[order, Order.GROUP]
-    set_group(s, group, GroupState.CLOSED)
+    if s.groups[group, Group.STATE] != GroupState.CLOSED:
+        set_group(s, group, GroupState.CLOSED)
     end_order(s, h, order, OrderEnd.TIMEOUT, LeaseState.CLOSED, Reason.NONE)
     deployment = s.orders[order, Order.DEPLOYMENT]
     if s.deployments[deployment, Deployment.STATE] == DeploymentState.ACTIVE and not has_group(s, deployment):
