@@ -189,6 +189,8 @@ def test_the_library_style_of_the_caller_does_not_matter(folders: list[Path]) ->
         (phrases.resources(1500, 2**30, 2**33, 1), "1.5 cores, 1 GiB memory, 8 GiB storage, 1 GPU"),
         (phrases.moment(14_500, 6000), "block 14,500, day 2 00:10"),
         (phrases.moment(14_500, 6000, "2026-01-05T00:00Z"), "block 14,500, 2026-01-06 00:10"),
+        (phrases.date_and_time("2026-01-05T00:00Z"), "2026-01-05 00:00 UTC"),
+        (phrases.date_and_time("2026-01-05T00:00:00+00:00"), "2026-01-05 00:00 UTC"),
         (phrases.span(14_400, 6000), "24 h"),
         (phrases.span(100_800, 6000), "7 days"),
         (phrases.bar(0.5, 4), "▓▓░░"),

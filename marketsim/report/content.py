@@ -135,7 +135,7 @@ def _facts(record: Record, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     tenants, providers = len(record.tenants["name"]), len(record.providers["name"])
     audited = summary["audit"]["blocks"]
     return [
-        ("Simulated", f"{length}, from {meta['start']}"),
+        ("Simulated", f"{length}, from {phrases.date_and_time(meta['start'])}"),
         ("Measured", f"rates, revenue, utilization and prices: {window}; counts: the whole run"),
         ("Market", f"{plural(tenants, 'tenant')}, {plural(providers, 'provider')}"),
         ("Rules", f"{summary['rules']}, charging {meta['scenario'].get('charging', DASH)}"),

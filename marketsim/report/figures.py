@@ -28,6 +28,9 @@ BINS_MAX: Final = 56
 
 ORDERS_A_POINT: Final = 25
 
+POINTS_MIN: Final = 6
+"""A cohort with fewer points than this has no curve of its own."""
+
 _BACKGROUND: Final = {"all tenants": 0, "95 % interval": 2, "target": 3, "warm-up": 4}
 
 _STYLE: Final[Mapping[str, Any]] = {
@@ -148,8 +151,8 @@ def _fill_rate(record: Record, summary: Mapping[str, Any], figure: Figure) -> bo
     cohorts = record.tenant_cohorts if 1 < len(record.tenant_cohorts) <= len(COLOURS) else []
     for row, name in enumerate(cohorts):
         mine = counted & (cohort == row)
-        if mine.sum() >= 2 * ORDERS_A_POINT:
-            own = _time_bins(record, int(mine.sum()) // 3)
+        own = _time_bins(record, int(mine.sum()) // 3)
+        if len(own) > POINTS_MIN:
             part, _, _ = _rates(orders["created_at"][mine], leased[mine], own)
             axes.plot(
                 (own[:-1] + own[1:]) / 2 / record.day_blocks,
@@ -277,7 +280,8 @@ def _close_reasons(record: Record, summary: Mapping[str, Any], figure: Figure) -
         axes.annotate(text, (reach[row], y[row]), (6, 0), "data", "offset points", va="center")
     axes.set_yticks(y, [ENDED_TEXT[name] for name in names])
     axes.tick_params(axis="y", length=0)
-    axes.set_xlim(0, min(125.0, max(20.0, reach.max() * 1.25)))
+    axes.set_xlim(0, max(20.0, reach.max() * 1.25))
+    axes.set_xticks([tick for tick in axes.get_xticks() if tick <= 100])
     axes.grid(axis="x")
     axes.set_xlabel("Closed leases, %")
     axes.set_title(f"Why {count(closed)} leases ended")

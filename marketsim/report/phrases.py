@@ -140,6 +140,12 @@ def moment(height: int, block_ms: int, start: str | None = None) -> str:
     return f"block {height:,}, {when}"
 
 
+def date_and_time(start: str) -> str:
+    """Return an ISO time as `2026-01-05 00:00 UTC`."""
+    begun = datetime.fromisoformat(start.replace("Z", "+00:00"))
+    return begun.strftime("%Y-%m-%d %H:%M %Z").strip()
+
+
 def span(blocks: int, block_ms: int) -> str:
     """Return a number of blocks as a duration: `2.5 days`, `14 min`."""
     total = blocks * block_ms / 1000
