@@ -17,8 +17,8 @@ from marketsim.policies.pricing_exact import (
     Request,
     check_filters,
     price_breakdown,
-    round_half_even,
 )
+from marketsim.policies.strategies import CostPlusMargin, Refusal, UnitPrices
 from marketsim.scenario.literals import ATTO
 
 ROOT = Path(__file__).parent.parent
@@ -187,11 +187,10 @@ def test_the_price_is_the_exact_sum_rounded_once(
     assert breakdown.base == base == sum(line.amount for line in breakdown.lines)
     assert breakdown.bid == round(exact)  # Python rounds fractions half to even
     assert breakdown.exact == (exact.denominator == 1)
-
-
-def test_half_to_even() -> None:
-    assert [round_half_even(n, 2) for n in (1, 3, 5, -1)] == [0, 2, 2, 0]
-    assert [round_half_even(n, 10) for n in (4, 5, 6, 15, 16)] == [0, 0, 1, 2, 2]
+    prices = UnitPrices(unit_price, unit_price // 3, 10**10, 10**15)
+    strategy = CostPlusMargin(prices, margin_percent=margin * 10**14)
+    answer = strategy.price(request.as_priced(price_ceiling=2**200))
+    assert answer == breakdown.bid if breakdown.bid else isinstance(answer, Refusal)
 
 
 def test_a_rounded_bid_says_so(capsys: Shell, tmp_path: Path) -> None:

@@ -370,3 +370,10 @@ def test_mappings_are_read_without_a_file() -> None:
     assert mapping["tenants"][0]["demand"] == "1/h"  # type: ignore[index]
     with pytest.raises(InputError, match=r"^scenario: horizon: is missing"):
         scenario_from_mapping({key: value for key, value in mapping.items() if key != "horizon"})
+
+
+def test_keys_and_values_never_break_a_line(tmp_path: Path) -> None:
+    text = SMALL + '"a\\nb": 1\n' + f"{'k' * 500}: 1\n" + 'seed: "1\\n2"\nrules: "\\e[31mred"\n'
+    lines = errors(written(tmp_path, text))
+    assert len(lines) == 4 and all(line.isprintable() and len(line) < 400 for line in lines), lines
+    assert any(line.startswith("s.yaml:10:1: a\\nb: unknown key") for line in lines)

@@ -130,7 +130,7 @@ def _run(arguments: list[str]) -> int:
     except CLICK_EXCEPTION as error:
         return _say_usage(error)
     except InputError as error:
-        return _say(error.lines, EXIT_BAD_INPUT)
+        return _say([_printable(line) for line in error.lines], EXIT_BAD_INPUT)
     except InvariantError as error:
         return _say(
             [
@@ -156,6 +156,11 @@ def _run(arguments: list[str]) -> int:
             ],
             EXIT_BROKEN,
         )
+
+
+def _printable(line: str) -> str:
+    """One line of a terminal: file names may hold anything, also what moves the cursor."""
+    return "".join(c if c.isprintable() or "\ud800" <= c <= "\udfff" else ascii(c)[1:-1] for c in line)
 
 
 def _say(lines: Sequence[str], code: int) -> int:

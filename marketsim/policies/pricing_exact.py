@@ -10,18 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import NamedTuple
 
-MIB = 2**20
+from marketsim.chain.decimals import half_even
+from marketsim.policies.strategies import MIB, PriceRequest, ResourceUnit, UnitPrices, Volume
+
 PPM = 1_000_000
 EXPECTED_LIFETIME_BLOCKS = 14_400
 """Blocks by which a price ceiling is multiplied for `min_order_value` (protocol.md §10, D14)."""
-
-
-def round_half_even(numerator: int, denominator: int) -> int:
-    """`numerator ÷ denominator` to the nearest integer, halves to the even one; `denominator` > 0."""
-    quotient, rest = divmod(numerator, denominator)
-    if 2 * rest > denominator or (2 * rest == denominator and quotient % 2 == 1):
-        quotient += 1
-    return quotient
 
 
 class Request(NamedTuple):
@@ -35,6 +29,11 @@ class Request(NamedTuple):
     gpu: int = 0
     region: str | None = None
     attributes: Mapping[str, Set[str]] = {}
+
+    def as_priced(self, price_ceiling: int = 0) -> PriceRequest:
+        """The same order as pricing strategies see it."""
+        unit = ResourceUnit(self.cpu, self.memory, (Volume(self.storage),), self.gpu)
+        return PriceRequest((unit,), price_ceiling)
 
     @property
     def memory_mib(self) -> int:
@@ -99,9 +98,10 @@ def price_breakdown(rules: EngineRules, request: Request) -> PriceBreakdown:
         ("gpu", request.gpu, "units", rules.gpu_price),
     )
     lines = tuple(PriceLine(name, count, unit, price, count * price) for name, count, unit, price in parts)
-    base = sum(line.amount for line in lines)
+    prices = UnitPrices(rules.cpu_price, rules.memory_price, rules.storage_price, rules.gpu_price)
+    base = prices.base_cost(request.as_priced())
     product = base * (PPM + rules.margin_ppm)
-    return PriceBreakdown(lines, base, rules.margin_ppm, round_half_even(product, PPM), product % PPM == 0)
+    return PriceBreakdown(lines, base, rules.margin_ppm, half_even(product, PPM), product % PPM == 0)
 
 
 class FilterResult(NamedTuple):

@@ -32,6 +32,11 @@ _SIZE_HELP = "write bytes or a size such as 512Mi, 10Gi or 10G"
 _RATE_HELP = "write a rate such as 12/h, 0.5/m or 300/d"
 
 
+def printable(text: str) -> str:
+    """The text with everything that is not printable escaped, so that it stays on its line."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def shown(value: object) -> str:
     """`value` as an error message quotes it: short, on one line."""
     if isinstance(value, Mapping):
@@ -45,7 +50,7 @@ def shown(value: object) -> str:
     if isinstance(value, Decimal):
         value = plain_decimal(value) if abs(value.adjusted()) < 40 else str(value)
     text = str(value) if not isinstance(value, int) or abs(value) < 10**_MAX_TEXT else "a huge number"
-    text = " ".join(text.split()) if text.strip() else repr(text)
+    text = printable(" ".join(text.split())) if text.strip() else repr(text)
     return f"'{text[:_MAX_TEXT]}…'" if len(text) > _MAX_TEXT else f"'{text}'"
 
 

@@ -166,7 +166,7 @@ class Governance(Frozen):
         ]
         for key, content in given.items():
             if (content is not None) != (key == needed):
-                raise ValueError(f"op: {info.data['op']} takes {needed} and nothing else beside height")
+                raise ValueError(f"op: {info.data['op']} takes {needed} beside height, leave other keys out")
         return value
 
 

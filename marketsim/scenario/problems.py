@@ -12,10 +12,11 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from marketsim.scenario.distributions import Distribution
-from marketsim.scenario.literals import shown
+from marketsim.scenario.literals import printable, shown
 from marketsim.scenario.yaml_source import KeyPath, Problem, Source
 
 _KEYS_SHOWN = 14
+_KEY_LETTERS = 60
 PROBLEMS_MAX = 200
 """Errors that are told of one file; who has more has read enough."""
 
@@ -183,6 +184,11 @@ def _written(location: KeyPath, data: Any) -> KeyPath:
     return tuple(path)
 
 
+def key_word(key: object) -> str:
+    """A key as an error line shows it: on one line, printable, not endless."""
+    return printable(str(key)[:_KEY_LETTERS]) + ("…" if len(str(key)) > _KEY_LETTERS else "")
+
+
 def dotted(path: KeyPath, data: Any) -> str:
     """The path in words: `tenants.web.count`; list items by their `name`, else by index."""
     words = []
@@ -194,7 +200,7 @@ def dotted(path: KeyPath, data: Any) -> str:
             alike = [item for item in data if isinstance(item, dict) and item.get("name") == name]
             words.append(name if isinstance(name, str) and name and len(alike) == 1 else str(key))
         else:
-            words.append(str(key))
+            words.append(key_word(key))
             inner = data.get(key) if isinstance(data, dict) else None
         data = inner
     return ".".join(words)

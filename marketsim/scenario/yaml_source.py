@@ -231,12 +231,12 @@ def _compose(yaml: YAML, text: str, name: str, *, option: bool) -> _Node | None:
             if done.anchor is not None:
                 anchors[done.anchor] = (done.node, done.size, done.depth)
         elif isinstance(event, ScalarEvent):
-            tag = event.tag
-            if tag is None or str(tag) == "!":
-                tag = yaml.resolver.resolve(ScalarNode, event.value, event.implicit)
+            given = event.tag
+            if given is None or str(given) == "!":
+                given = yaml.resolver.resolve(ScalarNode, event.value, event.implicit)
             # ruamel marks where a folded text was folded, to write it back as it was
             value = event.value.replace("\a", "") if event.style == ">" else event.value
-            node = _Node(str(tag), value, line, column)
+            node = _Node(str(given), value, line, column)
             stack[-1].add(node, 1, 1)
             expanded += 1
             if event.anchor is not None:
