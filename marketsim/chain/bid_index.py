@@ -1,7 +1,9 @@
-"""Find the bid of one provider on one order: an open-addressed hash from (order row, wallet row) to bid row.
+"""Find the bid of one provider on one order: an open-addressed hash from (order row, wallet row) to bid
+row.
 
-A key is not stored: the entry is the bid's row, which names its order and its provider. Removal shifts later entries back, so that
-the table holds no tombstones and never degrades, however many bids come and go.
+A key is not stored: the entry is the bid's row, which names its order and its provider. Removal shifts
+later entries back, so that the table holds no tombstones and never degrades, however many bids come and
+go.
 """
 
 from __future__ import annotations
@@ -72,7 +74,8 @@ def bid_remove(s: State, order: int, wallet: int) -> None:
 
 @compiled
 def fill_bid_index(s: State, old: State) -> None:
-    """Enter every bid of `old`'s index into the index of `s`, which is empty and larger; the bids are the same rows."""
+    """Enter every bid of `old`'s index into the index of `s`, which is empty and larger; the bids are
+    the same rows."""
     for at in range(old.bid_index.shape[0]):
         bid = old.bid_index[at]
         if bid >= 0:

@@ -1,7 +1,9 @@
-"""What one ending brings with it: bids with their order, leases with their group, everything with its escrow account.
+"""What one ending brings with it: bids with their order, leases with their group, everything with its
+escrow account.
 
-Protocol reference 1.7. Upstream does this with hooks that call each other; here each function ends one kind of object, and `follow`,
-called once after every escrow operation of a deployment's account, draws the consequences of what that operation found.
+Protocol reference 1.7. Upstream does this with hooks that call each other; here each function ends one
+kind of object, and `follow`, called once after every escrow operation of a deployment's account, draws
+the consequences of what that operation found.
 """
 
 from __future__ import annotations
@@ -44,11 +46,12 @@ def has_quirk(s: State, quirk: Quirk) -> bool:
 
 @compiled
 def is_live(s: State, lease: int) -> bool:
-    """Return whether a lease has not ended: active or reclaiming; insufficient_funds too where a top-up can return it."""
+    """Return whether a lease has not ended: active or reclaiming; insufficient_funds too where a top-up
+    can return it."""
     state = s.leases[lease, Lease.STATE]
     if state == LeaseState.INSUFFICIENT_FUNDS:
         return s.leases[lease, Lease.CLOSED_AT] == 0
-    return state == LeaseState.ACTIVE or state == LeaseState.RECLAIMING
+    return state in (LeaseState.ACTIVE, LeaseState.RECLAIMING)
 
 
 @compiled
@@ -76,7 +79,15 @@ def open_order(s: State, h: int, group: int) -> None:
     orders[order, Order.DEPLOYMENT] = s.groups[group, Group.DEPLOYMENT]
     s.groups[group, Group.ORDERS] += 1
     s.groups[group, Group.LAST_ORDER] = order
-    emit(s, EventKind.ORDER_CREATED, order, group, orders[order, Order.PRICE], orders[order, Order.PRICE_ATTO], 0)
+    emit(
+        s,
+        EventKind.ORDER_CREATED,
+        order,
+        group,
+        orders[order, Order.PRICE],
+        orders[order, Order.PRICE_ATTO],
+        0,
+    )
 
 
 @compiled
@@ -91,7 +102,8 @@ def close_order(s: State, h: int, order: int, end: int) -> None:
 
 @compiled
 def free_bid(s: State, bid: int) -> None:
-    """Give back the rows of an ended bid that is no longer in its order's list: index entry, account, deposits, its own."""
+    """Give back the rows of an ended bid that is no longer in its order's list: index entry, account,
+    deposits, its own."""
     bid_remove(s, s.bids[bid, Bid.ORDER], s.bids[bid, Bid.PROVIDER])
     account = s.bids[bid, Bid.ACCOUNT]
     if account >= 0:
@@ -159,7 +171,7 @@ def close_bids(s: State, h: int, order: int) -> None:
     while bid >= 0:
         after = s.bids[bid, Bid.NEXT]
         state = s.bids[bid, Bid.STATE]
-        if state == BidState.OPEN or state == BidState.ACTIVE:
+        if state in (BidState.OPEN, BidState.ACTIVE):
             end_bid(s, h, bid, BidState.CLOSED)
         if keep == 0:
             free_bid(s, bid)
@@ -179,7 +191,8 @@ def rank_of(s: State, bid: int) -> int:
 def lose_bids(s: State, h: int, order: int, winner: int) -> None:
     """End the open bids beside the winner as lost and refund them.
 
-    Quirk losing_bids_stay: only the loser of the lowest provider address; the others stay open, deposits locked (support#441).
+    Quirk losing_bids_stay: only the loser of the lowest provider address; the others stay open,
+    deposits locked (support#441).
     """
     if has_quirk(s, Quirk.LOSING_BIDS_STAY):
         first = -1
@@ -225,7 +238,8 @@ def end_lease(s: State, h: int, lease: int, state: int, reason: int) -> None:
 
 @compiled
 def end_order(s: State, h: int, order: int, end: int, state: int, reason: int) -> None:
-    """Close an order with its bids and, if it has a live one, its lease (as `state` for `reason`), paid up to now."""
+    """Close an order with its bids and, if it has a live one, its lease (as `state` for `reason`), paid
+    up to now."""
     close_order(s, h, order, end)
     lease = s.orders[order, Order.LEASE]
     close_bids(s, h, order)
@@ -252,8 +266,8 @@ def set_group(s: State, group: int, state: int) -> None:
 def cascade_group(s: State, h: int, group: int, end: int, state: int, reason: int, keep_open: bool) -> None:
     """End what a group that is no longer open has: its order, bids and lease.
 
-    Only the newest order of a group can still be open or active. `keep_open` leaves an open one with its bids (quirks
-    open_orders_stay and pause_open_order; virtengine as it is, support#438).
+    Only the newest order of a group can still be open or active. `keep_open` leaves an open one with
+    its bids (quirks open_orders_stay and pause_open_order; virtengine as it is, support#438).
     """
     order = s.groups[group, Group.LAST_ORDER]
     if s.orders[order, Order.STATE] == OrderState.CLOSED:
@@ -265,7 +279,8 @@ def cascade_group(s: State, h: int, group: int, end: int, state: int, reason: in
 
 @compiled
 def end_deployment(s: State, h: int, deployment: int, short: bool) -> None:
-    """Close a deployment whose account has ended, and every group that is not closed; `short`: for lack of funds."""
+    """Close a deployment whose account has ended, and every group that is not closed; `short`: for lack
+    of funds."""
     s.deployments[deployment, Deployment.STATE] = DeploymentState.CLOSED
     s.deployments[deployment, Deployment.CLOSED_AT] = h
     emit(s, EventKind.DEPLOYMENT_CLOSED, deployment, s.deployments[deployment, Deployment.ACCOUNT], 0, 0, 0)
@@ -289,7 +304,8 @@ def end_deployment(s: State, h: int, deployment: int, short: bool) -> None:
 
 @compiled
 def follow_payments(s: State, account: int) -> None:
-    """Carry over what the exact rule decided: payments out of funds, and those that a deposit brought back."""
+    """Carry over what the exact rule decided: payments out of funds, and those that a deposit brought
+    back."""
     lease = s.accounts[account, Account.FIRST_LEASE]
     while lease >= 0:
         payment = s.leases[lease, Lease.PAYMENT]
@@ -305,7 +321,8 @@ def follow_payments(s: State, account: int) -> None:
 
 @compiled
 def follow(s: State, h: int, account: int, short_before: int) -> None:
-    """Draw the consequences of an escrow operation on a deployment's account, which had `short_before` payments out of funds."""
+    """Draw the consequences of an escrow operation on a deployment's account, which had `short_before`
+    payments out of funds."""
     state = s.accounts[account, Account.STATE]
     if state != AccountState.OPEN:
         deployment = s.accounts[account, Account.TARGET]

@@ -1,10 +1,13 @@
 """Compile plain functions over int64 columns, or leave them as Python when compilation is switched off.
 
-The chain, the built-in policies and the block loop are written once, as plain functions over arrays. `compiled` turns them into machine
-code with numba; with the environment variable `MARKETSIM_COMPILE=0` they stay Python and give the same results, slowly, which is what
+The chain, the built-in policies and the block loop are written once, as plain functions over arrays.
+`compiled` turns them into machine
+code with numba; with the environment variable `MARKETSIM_COMPILE=0` they stay Python and give the same
+results, slowly, which is what
 coverage, debuggers and mutation tests need.
 
-Compiled code is cached on disk in a folder named by a hash of every compiled source file, because the compiler's own cache does not
+Compiled code is cached on disk in a folder named by a hash of every compiled source file, because the
+compiler's own cache does not
 notice that a function called from another file has changed.
 """
 
@@ -41,9 +44,14 @@ def sources_hash() -> str:
 
 
 def cache_folder() -> Path:
-    """Return the folder of compiled code: `$MARKETSIM_CACHE`, else the user's cache folder, else a temporary one."""
+    """Return the folder of compiled code: `$MARKETSIM_CACHE`, else the user's cache folder, else a
+    temporary one."""
     root = os.environ.get("MARKETSIM_CACHE")
-    base = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "marketsim"
+    base = (
+        Path(root)
+        if root
+        else Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "marketsim"
+    )
     folder = base / f"compiled-{sources_hash()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,14 +70,16 @@ def is_cache_cold() -> bool:
 
 
 def _numba_options() -> dict[str, Any]:
-    # Without reference counting the columns cost nothing to pass on (measured: 6 ns a message instead of 280), and allocating in the
+    # Without reference counting the columns cost nothing to pass on (measured: 6 ns a message instead of
+    # 280), and allocating in the
     # chain becomes a compile error instead of a habit.
     # Nobody calls compiled functions by their C address, so that wrapper is not made.
     return {"cache": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
 
 
 def _plain(kind: Any) -> Any:
-    """Return int64 for a literal integer or a member of an enum, bool for a literal bool, any other type as it is."""
+    """Return int64 for a literal integer or a member of an enum, bool for a literal bool, any other type
+    as it is."""
     from numba import types
 
     if isinstance(kind, types.IntEnumMember):
@@ -78,23 +88,30 @@ def _plain(kind: Any) -> Any:
 
 
 def _compile_once(dispatcher: Any) -> None:
-    # numba compiles a function anew for each literal that some other compiled function passes to it (0, 60, True, Source.GRANT), which
+    # numba compiles a function anew for each literal that some other compiled function passes to it (0,
+    # 60, True, Source.GRANT), which
     # doubled the compile time of the chain and gained nothing.
     template = dispatcher.get_call_template
 
     def plain_template(args: Any, kws: Any) -> Any:
-        return template(tuple(_plain(kind) for kind in args), {name: _plain(kind) for name, kind in kws.items()})
+        return template(
+            tuple(_plain(kind) for kind in args), {name: _plain(kind) for name, kind in kws.items()}
+        )
 
     dispatcher.get_call_template = plain_template
 
 
 @cache
 def _dispatcher_type() -> type[Any]:
-    """Make the kind of compiled function that the chain is written in: machine code is made for what Python calls, in one piece.
+    """Make the kind of compiled function that the chain is written in: machine code is made for what
+    Python calls, in one piece.
 
-    numba optimizes and emits every function together with all that it calls, again for each caller, and adds code that unpacks
-    Python's arguments, which for eighteen arrays is larger than most functions: two minutes for the chain. Here a function called from
-    compiled code only lends its intermediate form, and one called from Python is compiled for that on demand, and cached.
+    numba optimizes and emits every function together with all that it calls, again for each caller, and
+    adds code that unpacks
+    Python's arguments, which for eighteen arrays is larger than most functions: two minutes for the chain.
+    Here a function called from
+    compiled code only lends its intermediate form, and one called from Python is compiled for that on
+    demand, and cached.
     """
     from numba.core import compiler
     from numba.core.codegen import JITCodeLibrary
@@ -157,7 +174,11 @@ def _entry(function: Any) -> Any:
 
     # Another name, so that the cache on disk does not take one form of the function for the other.
     copy = FunctionType(
-        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+        function.__code__,
+        function.__globals__,
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
     )
     copy.__qualname__ = f"{function.__qualname__}__entry"
     copy.__module__ = function.__module__
@@ -165,7 +186,8 @@ def _entry(function: Any) -> Any:
 
 
 def compiled(function: F) -> F:
-    """Compile `function` for int64 arrays and scalars, cached on disk; return it unchanged when compilation is off."""
+    """Compile `function` for int64 arrays and scalars, cached on disk; return it unchanged when
+    compilation is off."""
     if not COMPILING:
         return function
     import numba

@@ -1,12 +1,14 @@
-"""Messages of tenants about deployments and groups: one ladder each, in the order of precedence of protocol reference 1.4.
+"""Messages of tenants about deployments and groups: one ladder each, in the order of precedence of
+protocol reference 1.4.
 
-Objects are rows, -1 where there is none. `h` is the height of the block, which the caller has also put into G.HEIGHT. A refusal changes
-nothing. Rows that one call adds at most (the caller makes room before, `needed_rows`):
+Objects are rows, -1 where there is none. `h` is the height of the block, which the caller has also put
+into G.HEIGHT. A refusal changes nothing. Rows that one call adds at most (the caller makes room before,
+`state.with_room`):
 
     create_deployment   deployments 1, groups and orders one a draft, accounts 1, deposits 1 + one a grant
     start_group         orders 1
     others              none
-    events              4 an object ended (group, order, bid, lease) and 8 a payment or deposit of the deployment
+    events              4 an object ended (group, order, bid, lease), 8 a payment or deposit of the account
 """
 
 from __future__ import annotations
@@ -76,9 +78,11 @@ def is_unit_valid(s: State, resource: int) -> bool:
 
 @compiled
 def is_draft_valid(s: State, draft: int) -> bool:
-    """Return whether a group has a name, units within their limits, and totals within 50 times the limits of a unit.
+    """Return whether a group has a name, units within their limits, and totals within 50 times the
+    limits of a unit.
 
-    The count of a unit is not looked at by itself: 0 passes when another unit makes the totals positive.
+    The count of a unit is not looked at by itself: 0 passes when another unit makes the totals
+    positive.
     """
     if s.drafts[draft, Draft.NAME] < 0:
         return False
@@ -90,13 +94,18 @@ def is_draft_valid(s: State, draft: int) -> bool:
         if not is_unit_valid(s, resource):
             return False
         count = s.resources[resource, Resource.COUNT]
-        # The smallest unit of cpu is 10 millicores: a count beyond this is over the total, and below it nothing can wrap.
+        # The smallest unit of cpu is 10 millicores: a count beyond this is over the total, and below it
+        # nothing can wrap.
         if count > GROUP_UNITS_MAX * CPU_MAX // CPU_MIN:
             return False
         cpu += count * s.resources[resource, Resource.CPU]
         memory += count * s.resources[resource, Resource.MEMORY]
         gpu += count * s.resources[resource, Resource.GPU]
-        if cpu > GROUP_UNITS_MAX * CPU_MAX or memory > GROUP_UNITS_MAX * MEMORY_MAX or gpu > GROUP_UNITS_MAX * GPU_MAX:
+        if (
+            cpu > GROUP_UNITS_MAX * CPU_MAX
+            or memory > GROUP_UNITS_MAX * MEMORY_MAX
+            or gpu > GROUP_UNITS_MAX * GPU_MAX
+        ):
             return False
     return cpu > 0 and memory > 0
 
@@ -104,10 +113,10 @@ def is_draft_valid(s: State, draft: int) -> bool:
 @compiled
 def are_drafts_valid(s: State, first_draft: int, drafts: int) -> bool:
     """Return whether every group of the message keeps the limits."""
-    for draft in range(first_draft, first_draft + drafts):
-        if not is_draft_valid(s, draft):
-            return False
-    return True
+    draft = first_draft
+    while draft < first_draft + drafts and is_draft_valid(s, draft):
+        draft += 1
+    return draft == first_draft + drafts
 
 
 @compiled
@@ -128,7 +137,8 @@ def is_window_outside(s: State, window: int) -> bool:
 
 @compiled
 def open_group(s: State, h: int, deployment: int, gseq: int, draft: int) -> None:
-    """Make a group from its draft, open, with its first order. The draft's resource rows become the group's."""
+    """Make a group from its draft, open, with its first order. The draft's resource rows become the
+    group's."""
     group = s.globals[G.GROUPS]
     s.globals[G.GROUPS] = group + 1
     first = s.drafts[draft, Draft.FIRST_RESOURCE]
@@ -137,7 +147,9 @@ def open_group(s: State, h: int, deployment: int, gseq: int, draft: int) -> None
     cpu, memory, storage, gpu = 0, 0, 0, 0
     for resource in range(first, first + units):
         count = s.resources[resource, Resource.COUNT]
-        more, more_atto = times(s.resources[resource, Resource.PRICE], s.resources[resource, Resource.PRICE_ATTO], count)
+        more, more_atto = times(
+            s.resources[resource, Resource.PRICE], s.resources[resource, Resource.PRICE_ATTO], count
+        )
         price, price_atto = add(price, price_atto, more, more_atto)
         cpu += count * s.resources[resource, Resource.CPU]
         memory += count * s.resources[resource, Resource.MEMORY]
@@ -184,8 +196,9 @@ def create_deployment(
 ) -> Status:
     """Tenant: open a deployment with its groups, one order a group, and its funded escrow account.
 
-    `existing` is the row of a deployment with this key, -1 when the key is new. `deposit` in whole uve, `sources` as digits of base 4
-    (1 balance, 2 grant, lowest first), `window` the notice asked for in seconds (akash; 0 = none). The groups are rows of `drafts`.
+    `existing` is the row of a deployment with this key, -1 when the key is new. `deposit` in whole uve,
+    `sources` as digits of base 4 (1 balance, 2 grant, lowest first), `window` the notice asked for in
+    seconds (akash; 0 = none). The groups are rows of `drafts`.
     """
     if drafts < 1:
         return Status.InvalidGroups
@@ -286,7 +299,8 @@ def pause_group(s: State, h: int, group: int) -> Status:
 
 @compiled
 def start_group(s: State, h: int, group: int) -> Status:
-    """Tenant: open a paused or insufficient_funds group again with a new order. The deployment's own state is not looked at."""
+    """Tenant: open a paused or insufficient_funds group again with a new order. The deployment's own
+    state is not looked at."""
     if group < 0:
         return Status.GroupNotFound
     if s.groups[group, Group.STATE] == GroupState.CLOSED:

@@ -1,7 +1,9 @@
-"""Settlements that nobody's message asks for: by cadence, when an account runs dry, at the end of grace, and by governance.
+"""Settlements that nobody's message asks for: by cadence, when an account runs dry, at the end of
+grace, and by governance.
 
-Rule set seed (rules.md 1). Each does the escrow part and then lets the market follow: leases, bids, orders, groups, the deployment. Within a
-block: settle, end of grace, due. No rows are added but events: 4 an object ended and 8 a payment or deposit of the account.
+Rule set seed (rules.md 1). Each does the escrow part and then lets the market follow: leases, bids,
+orders, groups, the deployment. Within a block: settle, end of grace, due. No rows are added but events:
+4 an object ended and 8 a payment or deposit of the account.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ def settle_cadence(s: State, h: int, account: int) -> None:
 
 @compiled
 def settle_due(s: State, h: int, account: int) -> None:
-    """Settle an account at the height at which it may be unable to pay (Account.DUE_AT); its leases may run out of funds."""
+    """Settle an account at the height at which it may be unable to pay (Account.DUE_AT); its leases may
+    run out of funds."""
     short = s.accounts[account, Account.SHORT]
     due(s, h, account)
     follow(s, h, account, short)
@@ -34,7 +37,8 @@ def settle_due(s: State, h: int, account: int) -> None:
 
 @compiled
 def end_of_grace(s: State, h: int, account: int) -> None:
-    """End the grace of an account at h (Account.GRACE_AT): everything of its deployment closes for lack of funds, the rest is refunded."""
+    """End the grace of an account at h (Account.GRACE_AT): everything of its deployment closes for lack
+    of funds, the rest is refunded."""
     if grace_end(s, h, account):
         end_deployment(s, h, s.accounts[account, Account.TARGET], True)
 

@@ -1,7 +1,8 @@
 """The chain as people and files address it: messages with names in, receipts and events with names out.
 
-Inside, everything is rows and numbers; here names meet rows. Messages have the form of the conformance vectors: a mapping with `op`, its
-arguments and amounts as decimal strings; what a built-in agent does in a simulated run never passes through here.
+Inside, everything is rows and numbers; here names meet rows. Messages have the form of the conformance
+vectors: a mapping with `op`, its arguments and amounts as decimal strings; what a built-in agent does
+in a simulated run never passes through here.
 """
 
 from __future__ import annotations
@@ -90,7 +91,10 @@ class Receipt:
         return result_of(self.status)
 
 
-_RESULTS = {int(status): status.name for status in Status} | {int(Status.Ok): "ok", int(Status.Panic): "panic"}
+_RESULTS = {int(status): status.name for status in Status} | {
+    int(Status.Ok): "ok",
+    int(Status.Panic): "panic",
+}
 
 
 def result_of(status: int) -> str:
@@ -111,7 +115,9 @@ def parse_price(text: Any, key: str) -> tuple[int, int]:
     """Return a price as a pair; raises MessageError for more than 18 decimals and for what is no decimal."""
     whole, point, fraction = str(text).partition(".")
     digits = whole.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()) or (point and not (fraction.isascii() and fraction.isdigit())):
+    if not (digits.isascii() and digits.isdigit()) or (
+        point and not (fraction.isascii() and fraction.isdigit())
+    ):
         raise MessageError(key, f"{text!r} is not a decimal number")
     if len(fraction) > _DECIMALS:
         raise MessageError(key, f"{text!r} has {len(fraction)} decimals, at most {_DECIMALS} are kept")
@@ -141,9 +147,10 @@ def parse_sources(names: Sequence[str], key: str = "sources") -> int:
 class Chain:
     """One chain with its names.
 
-    `start` is a mapping of `params`, `wallets` (coins by name) and `providers` (`attributes` and, per auditor, what it `signed`). With
-    `events` the record's rows are kept until `take_events` hands them out; without it they are only counted and fingerprinted.
-    Raises MessageError for a `start` that makes no sense, ValueError for an unknown rule set or quirk.
+    `start` is a mapping of `params`, `wallets` (coins by name) and `providers` (`attributes` and, per
+    auditor, what it `signed`). With `events` the record's rows are kept until `take_events` hands them
+    out; without it they are only counted and fingerprinted. Raises MessageError for a `start` that
+    makes no sense, ValueError for an unknown rule set or quirk.
     """
 
     def __init__(
@@ -184,7 +191,7 @@ class Chain:
         self._eligibility = Eligibility()
         self._begin(start or {})
 
-    # --- the start ---------------------------------------------------------------------------------------------------------
+    # --- the start ------------------------------------------------------------
 
     def _begin(self, start: Mapping[str, Any]) -> None:
         params = start.get("params", {})
@@ -215,7 +222,8 @@ class Chain:
             self.state.wallets[row, Wallet.PROVIDER] = -1
             self._wallets[name] = row
             self.wallet_names.append(name)
-        # The order of names stands for the order of addresses, in which the chain serves payments, granters and losers.
+        # The order of names stands for the order of addresses, in which the chain serves payments,
+        # granters and losers.
         self._ranked = sorted([*self._ranked, *new])
         rows = [self._wallets[name] for name in self._ranked]
         self.state.wallets[rows, Wallet.RANK] = np.arange(1, len(rows) + 1)
@@ -233,10 +241,11 @@ class Chain:
     def _text(self, text: str) -> int:
         return self._texts.setdefault(text, len(self._texts))
 
-    # --- names -------------------------------------------------------------------------------------------------------------
+    # --- names ------------------------------------------------------------
 
     def name_of(self, kind: str, row: int) -> str:
-        """Return the name of an object: `kind` is deployment, group, order, bid, lease, account or provider."""
+        """Return the name of an object: `kind` is deployment, group, order, bid, lease, account or
+        provider."""
         if kind == "account":
             scope, target = self.state.accounts[row, [Account.SCOPE, Account.TARGET]].tolist()
             return self.name_of("bid" if scope == Scope.BID else "deployment", target)
@@ -246,7 +255,8 @@ class Chain:
         return names[row]
 
     def row_of(self, kind: str, name: str) -> int:
-        """Return the row of a named deployment, group, order, bid, lease, provider or wallet, -1 when there is none."""
+        """Return the row of a named deployment, group, order, bid, lease, provider or wallet, -1 when
+        there is none."""
         if kind == "provider":
             wallet = self._wallets.get(name, -1)
             return int(self.state.wallets[wallet, Wallet.PROVIDER]) if wallet >= 0 else -1
@@ -269,7 +279,9 @@ class Chain:
         while len(self.bid_names) < count:
             row = len(self.bid_names)
             order, provider = self.state.bids[row, [0, 1]].tolist()
-            self._register(self.bid_names, self._bids, f"{self.order_names[order]}/{self.wallet_names[provider]}")
+            self._register(
+                self.bid_names, self._bids, f"{self.order_names[order]}/{self.wallet_names[provider]}"
+            )
         count = fills[G.LEASES - G.DEPLOYMENTS]
         while len(self.lease_names) < count:
             bid = int(self.state.leases[len(self.lease_names), 0])
@@ -280,27 +292,35 @@ class Chain:
         rows[name] = len(names)
         names.append(name)
 
-    # --- blocks ------------------------------------------------------------------------------------------------------------
+    # --- blocks ------------------------------------------------------------
 
     @property
     def height(self) -> int:
         """The height of the last block that was executed."""
         return int(self.state.globals[G.HEIGHT])
 
-    def execute_block(self, height: int, messages: Sequence[Message]) -> tuple[list[Receipt], list[dict[str, Any]]]:
-        """Run what is due up to `height`, then the messages strictly in the order given; return receipts and events.
+    def execute_block(
+        self, height: int, messages: Sequence[Message]
+    ) -> tuple[list[Receipt], list[dict[str, Any]]]:
+        """Run what is due up to `height`, then the messages strictly in the order given; return
+        receipts and events.
 
-        Raises MessageError for a malformed message; those before it stay executed. Raises ValueError for a height in the past.
+        Raises MessageError for a malformed message; those before it stay executed. Raises ValueError
+        for a height in the past.
         """
         self.advance(height)
-        receipts = [Receipt(height, str(message.get("op")), self.execute(message, height)) for message in messages]
+        receipts = [
+            Receipt(height, str(message.get("op")), self.execute(message, height)) for message in messages
+        ]
         return receipts, self.take_events()
 
     def execute(self, message: Message, height: int) -> Status:
         """Execute one message at a height and nothing else: what is due by then is the caller's."""
         handler = _HANDLERS.get(message.get("op", ""))
         if handler is None:
-            raise MessageError("op", f"{message.get('op')!r} is not a message, expected one of {', '.join(_HANDLERS)}")
+            raise MessageError(
+                "op", f"{message.get('op')!r} is not a message, expected one of {', '.join(_HANDLERS)}"
+            )
         self.state.globals[G.HEIGHT] = height
         self._make_room(message)
         try:
@@ -343,13 +363,15 @@ class Chain:
         self.state.globals[G.EVENTS] = 0
         return [event_value(self, values) for values in self.state.events[:count].tolist()]
 
-    # --- what is due by itself ---------------------------------------------------------------------------------------------
+    # --- what is due by itself ------------------------------------------------------------
 
     def advance(self, to_height: int) -> None:
-        """Run every block up to `to_height` in which something is due by itself (rule set seed), skipping the others.
+        """Run every block up to `to_height` in which something is due by itself (rule set seed),
+        skipping the others.
 
-        Order timeouts, ends of grace and due settlements happen at their heights; settlements of the cadence commute, so they are applied
-        when something else looks at the account, and here at the end. Within a block: settle, order timeouts, end of grace, due.
+        Order timeouts, ends of grace and due settlements happen at their heights; settlements of the
+        cadence commute, so they are applied when something else looks at the account, and here at the
+        end. Within a block: settle, order timeouts, end of grace, due.
         """
         if to_height < self.height:
             raise ValueError(f"height {to_height} is in the past, the chain is at {self.height}")
@@ -371,7 +393,9 @@ class Chain:
         timeout = int(self.state.globals[G.ORDER_TIMEOUT])
         if timeout == 0:
             return np.full(len(orders), _NUMBER_MAX, np.int64)
-        return np.where(orders[:, Order.STATE] == OrderState.OPEN, orders[:, Order.CREATED_AT] + timeout, _NUMBER_MAX)
+        return np.where(
+            orders[:, Order.STATE] == OrderState.OPEN, orders[:, Order.CREATED_AT] + timeout, _NUMBER_MAX
+        )
 
     def _next_due(self) -> int:
         soonest = int(self._timed_out_at().min(initial=_NUMBER_MAX))
@@ -381,7 +405,8 @@ class Chain:
                 at = accounts[:, column]
                 soonest = min(soonest, int(np.where(at >= 0, at, _NUMBER_MAX).min(initial=_NUMBER_MAX)))
             if self.state.globals[G.CHARGING] == Charging.USAGE:
-                # Use without a cap may run an account dry before its due height: every settlement of the cadence is looked at.
+                # Use without a cap may run an account dry before its due height: every settlement of the
+                # cadence is looked at.
                 soonest = min(soonest, self._next_cadence())
         return max(soonest, self.height) if soonest < _NUMBER_MAX else soonest
 
@@ -402,7 +427,10 @@ class Chain:
             self._room_for_events()
             market.timeout_order(self.state, height, order)
         if self._is_exact:
-            for column, run in ((Account.GRACE_AT, due_work.end_of_grace), (Account.DUE_AT, due_work.settle_due)):
+            for column, run in (
+                (Account.GRACE_AT, due_work.end_of_grace),
+                (Account.DUE_AT, due_work.settle_due),
+            ):
                 at = self._accounts()[:, column]
                 for account in np.flatnonzero((at >= 0) & (at <= height)).tolist():
                     self._room_for_events()
@@ -418,7 +446,7 @@ class Chain:
     def _room_for_events(self) -> None:
         self._make_room({})
 
-    # --- messages ----------------------------------------------------------------------------------------------------------
+    # --- messages ------------------------------------------------------------
 
     def _create_deployment(self, message: Message, height: int) -> Status:
         name = message["id"]
@@ -462,7 +490,9 @@ class Chain:
         return Status(deployments.update_deployment(self.state, height, row, self._text(message["hash"])))
 
     def _close_deployment(self, message: Message, height: int) -> Status:
-        return Status(deployments.close_deployment(self.state, height, self._deployments.get(message["id"], -1)))
+        return Status(
+            deployments.close_deployment(self.state, height, self._deployments.get(message["id"], -1))
+        )
 
     def _close_group(self, message: Message, height: int) -> Status:
         return Status(deployments.close_group(self.state, height, self._groups.get(message["id"], -1)))
@@ -520,7 +550,9 @@ class Chain:
 
     def _account_deposit(self, message: Message, height: int) -> Status:
         name = message["id"]
-        scope, rows = (Scope.DEPLOYMENT, self._deployments) if name.count("/") == 1 else (Scope.BID, self._bids)
+        scope, rows = (
+            (Scope.DEPLOYMENT, self._deployments) if name.count("/") == 1 else (Scope.BID, self._bids)
+        )
         return Status(
             market.account_deposit(
                 self.state,
@@ -556,7 +588,8 @@ class Chain:
         return Status.Ok
 
     def _slot_ever(self, name: str) -> int:
-        """Return the row that a name has or will have as a provider: signed attributes may come before it registers."""
+        """Return the row that a name has or will have as a provider: signed attributes may come before
+        it registers."""
         wallet = self.wallet(name)
         count = int(self.state.globals[G.PROVIDERS])
         found = np.flatnonzero(self.state.providers[:count, 0] == wallet)
@@ -625,7 +658,10 @@ class Chain:
                 self.wallet(message.get("signer", name.rpartition("/")[2])),
                 parse_number(message.get("since", since), "since"),
                 parse_number(message.get("until", height), "until"),
-                *(parse_number(metrics.get(kind, 0), f"metrics.{kind}") for kind in ("cpu", "memory", "storage", "gpu")),
+                *(
+                    parse_number(metrics.get(kind, 0), f"metrics.{kind}")
+                    for kind in ("cpu", "memory", "storage", "gpu")
+                ),
             )
         )
 

@@ -1,14 +1,16 @@
-"""Messages about orders, bids, leases and their escrow: one ladder each, in the order of precedence of protocol reference 1.4.
+"""Messages about orders, bids, leases and their escrow: one ladder each, in the order of precedence of
+protocol reference 1.4.
 
-Objects are rows, -1 where there is none. `h` is the height of the block, which the caller has also put into G.HEIGHT. A refusal changes
-nothing. Rows that one call adds at most (the caller makes room before, `needed_rows`):
+Objects are rows, -1 where there is none. `h` is the height of the block, which the caller has also put
+into G.HEIGHT. A refusal changes nothing. Rows that one call adds at most (the caller makes room before,
+`state.with_room`):
 
     create_bid          bids 1 (none when G.FREE_BID has one), accounts 1, deposits 1 + one a grant
     create_lease        leases 1, usage 1
     close_lease         orders 1
     account_deposit     accounts 1, deposits 1 + one a grant
     others              none
-    events              4 an object ended (group, order, bid, lease) and 8 a payment or deposit of the deployment
+    events              4 an object ended (group, order, bid, lease), 8 a payment or deposit of the account
 """
 
 from __future__ import annotations
@@ -84,11 +86,16 @@ def block_seconds(s: State, h: int) -> int:
 
 @compiled
 def is_order_full(s: State, order: int) -> bool:
-    """Return whether the order has as many bids as may be; lost ones do not count, closed ones do (support#413).
+    """Return whether the order has as many bids as may be; lost ones do not count, closed ones do
+    (support#413).
 
     Quirk max_bids_off_by_one: one more is admitted.
     """
-    bids = s.orders[order, Order.BIDS_OPEN] + s.orders[order, Order.BIDS_ACTIVE] + s.orders[order, Order.BIDS_CLOSED]
+    bids = (
+        s.orders[order, Order.BIDS_OPEN]
+        + s.orders[order, Order.BIDS_ACTIVE]
+        + s.orders[order, Order.BIDS_CLOSED]
+    )
     limit = s.globals[G.ORDER_MAX_BIDS]
     if has_quirk(s, Quirk.MAX_BIDS_OFF_BY_ONE):
         return bids > limit
@@ -97,7 +104,8 @@ def is_order_full(s: State, order: int) -> bool:
 
 @compiled
 def does_offer_fit(s: State, group: int, first_offer: int, offers: int) -> bool:
-    """Return whether every entry of a resource offer names a unit of the group once, with its count; sizes are not compared."""
+    """Return whether every entry of a resource offer names a unit of the group once, with its count;
+    sizes are not compared."""
     first = s.groups[group, Group.FIRST_RESOURCE]
     for entry in range(first_offer, first_offer + offers):
         unit = s.drafts[entry, Offer.RESOURCE]
@@ -127,8 +135,9 @@ def create_bid(
 ) -> Status:
     """Provider: bid a price per block on an open order and lock a deposit.
 
-    `wallet` is the provider's. `deposit` in whole uve, `sources` as digits of base 4 (1 balance, 2 grant, lowest first). The offer is
-    `offers` rows of `drafts` (columns Offer), `window` the notice offered in seconds (akash; 0 = none). A deposit of 0 opens no account.
+    `wallet` is the provider's. `deposit` in whole uve, `sources` as digits of base 4 (1 balance, 2
+    grant, lowest first). The offer is `offers` rows of `drafts` (columns Offer), `window` the notice
+    offered in seconds (akash; 0 = none). A deposit of 0 opens no account.
     """
     if order >= 0 and s.deployments[s.orders[order, Order.DEPLOYMENT], Deployment.OWNER] == wallet:
         return Status.Conflict
@@ -226,7 +235,8 @@ def open_bid_account(s: State, h: int, bid: int) -> None:
 
 @compiled
 def close_bid(s: State, h: int, bid: int, reason: int) -> Status:
-    """Provider: withdraw an open bid, or leave the lease that the bid won; then the group pauses and nothing is relisted."""
+    """Provider: withdraw an open bid, or leave the lease that the bid won; then the group pauses and
+    nothing is relisted."""
     if reason < PROVIDER_REASON_MIN or reason > PROVIDER_REASON_MAX:
         return Status.InvalidLeaseClosedReason
     if bid < 0:
@@ -258,7 +268,8 @@ def close_bid(s: State, h: int, bid: int, reason: int) -> Status:
 
 @compiled
 def create_lease(s: State, h: int, bid: int) -> Status:
-    """Tenant: accept a bid; its price becomes the rate of a payment from the deployment's account, the other bids lose."""
+    """Tenant: accept a bid; its price becomes the rate of a payment from the deployment's account, the
+    other bids lose."""
     if bid < 0:
         return Status.BidNotFound
     if s.bids[bid, Bid.STATE] != BidState.OPEN:
@@ -274,7 +285,8 @@ def create_lease(s: State, h: int, bid: int) -> Status:
     write_lease(s, h, lease, bid, account)
     short = s.accounts[account, Account.SHORT]
     status = payment_open(s, h, account, lease)
-    # A settlement of the cadence that was not looked at yet may have found the account short even where the lease is refused.
+    # A settlement of the cadence that was not looked at yet may have found the account short even where
+    # the lease is refused.
     follow(s, h, account, short)
     if status != Status.Ok:
         return status
@@ -327,10 +339,12 @@ def write_lease(s: State, h: int, lease: int, bid: int, account: int) -> None:
 
 @compiled
 def open_usage(s: State, h: int, lease: int, group: int) -> None:
-    """Begin to meter a lease: what its group reserves, weighed by the generic monthly targets (protocol reference 4.2).
+    """Begin to meter a lease: what its group reserves, weighed by the generic monthly targets (protocol
+    reference 4.2).
 
-    The targets, in USD a month, are 1.60 a thread, 0.80 a GiB of memory, 0.02 a GB of storage and 100 a GPU. Only their ratios matter, so
-    they stand here times 2^30, where a byte's share is exact. Whoever knows the provider's own unit prices writes them over these.
+    The targets, in USD a month, are 1.60 a thread, 0.80 a GiB of memory, 0.02 a GB of storage and 100 a
+    GPU. Only their ratios matter, so they stand here times 2^30, where a byte's share is exact. Whoever
+    knows the provider's own unit prices writes them over these.
     """
     usage = s.globals[G.USAGE]
     s.globals[G.USAGE] = usage + 1
@@ -357,7 +371,7 @@ def close_lease(s: State, h: int, order: int, bid: int) -> Status:
     if order < 0:
         return Status.OrderNotFound
     state = s.orders[order, Order.STATE]
-    if state != OrderState.ACTIVE and state != OrderState.MATCHED:
+    if state not in (OrderState.ACTIVE, OrderState.MATCHED):
         return Status.OrderClosed
     if bid < 0:
         return Status.BidNotFound
@@ -391,7 +405,8 @@ def withdraw(s: State, h: int, lease: int) -> Status:
 
 @compiled
 def start_reclaim(s: State, h: int, lease: int, reason: int) -> Status:
-    """Provider (akash): give notice on a lease with a window; from the deadline on the provider may close it."""
+    """Provider (akash): give notice on a lease with a window; from the deadline on the provider may
+    close it."""
     if reason < PROVIDER_REASON_MIN or reason > PROVIDER_REASON_MAX:
         return Status.InvalidLeaseClosedReason
     if lease < 0:
@@ -407,7 +422,9 @@ def start_reclaim(s: State, h: int, lease: int, reason: int) -> Status:
 
 
 @compiled
-def account_deposit(s: State, h: int, scope: int, target: int, signer: int, amount: int, sources: int) -> Status:
+def account_deposit(
+    s: State, h: int, scope: int, target: int, signer: int, amount: int, sources: int
+) -> Status:
     """Anyone: add a deposit to the account of a deployment or of a bid (`scope` Scope, `target` its row)."""
     if amount <= 0:
         return Status.InvalidDeposit
@@ -431,7 +448,7 @@ def account_deposit(s: State, h: int, scope: int, target: int, signer: int, amou
 def deposit_on_bid(s: State, h: int, bid: int, signer: int, amount: int, sources: int) -> Status:
     """Add to a bid's account, which is opened now if the bid was made without a deposit."""
     state = s.bids[bid, Bid.STATE]
-    if state != BidState.OPEN and state != BidState.ACTIVE:
+    if state not in (BidState.OPEN, BidState.ACTIVE):
         return Status.AccountClosed
     if s.bids[bid, Bid.ACCOUNT] < 0:
         open_bid_account(s, h, bid)
@@ -455,7 +472,8 @@ def activate_lease(s: State, h: int, lease: int) -> Status:
 
 @compiled
 def timeout_order(s: State, h: int, order: int) -> Status:
-    """Rule set seed: an order without a lease ends `order_timeout` blocks after it was made, with its bids and its group.
+    """Rule set seed: an order without a lease ends `order_timeout` blocks after it was made, with its
+    bids and its group.
 
     With its last group the deployment closes and what is left of the deposit goes back.
     """

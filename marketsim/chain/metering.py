@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Account, G, Lease, PaymentState, Usage
 from marketsim.chain.cascades import follow
+from marketsim.chain.columns import Account, G, Lease, PaymentState, Usage
 from marketsim.chain.compiled import compiled
 from marketsim.chain.escrow import record_usage
 from marketsim.chain.state import State
@@ -17,7 +17,8 @@ _LONGEST = 25 * 3600
 
 @compiled
 def is_above(used: int, halves: int, reserved: int, seconds: int) -> bool:
-    """Return whether used > halves / 2 x reserved x seconds, without forming products that could wrap; seconds > 0."""
+    """Return whether used > halves / 2 x reserved x seconds, without forming products that could wrap;
+    seconds > 0."""
     limit = halves * reserved
     whole, rest = used // seconds, used % seconds
     if whole != limit // 2:
@@ -26,8 +27,11 @@ def is_above(used: int, halves: int, reserved: int, seconds: int) -> bool:
 
 
 @compiled
-def fraud_score(s: State, h: int, lease: int, since: int, until: int, cpu: int, memory: int, storage: int, gpu: int) -> int:
-    """Score a record of the blocks since..until: too short, too long, in the future, beyond the allocation, negative, instantaneous."""
+def fraud_score(
+    s: State, h: int, lease: int, since: int, until: int, cpu: int, memory: int, storage: int, gpu: int
+) -> int:
+    """Score a record of the blocks since..until: too short, too long, in the future, beyond the
+    allocation, negative, instantaneous."""
     usage = s.leases[lease, Lease.USAGE]
     seconds = (until - since) * s.globals[G.BLOCK_MS] // 1000
     score = 0
@@ -50,12 +54,22 @@ def fraud_score(s: State, h: int, lease: int, since: int, until: int, cpu: int, 
 
 @compiled
 def submit_usage(
-    s: State, h: int, lease: int, signer: int, since: int, until: int, cpu: int, memory: int, storage: int, gpu: int
+    s: State,
+    h: int,
+    lease: int,
+    signer: int,
+    since: int,
+    until: int,
+    cpu: int,
+    memory: int,
+    storage: int,
+    gpu: int,
 ) -> Status:
-    """Provider: report what a lease used between two heights: cpu milliseconds, byte-seconds twice, gpu seconds.
+    """Provider: report what a lease used between two heights: cpu milliseconds, byte-seconds twice, gpu
+    seconds.
 
-    It does not settle. A record that ends more than `usage_grace` blocks ago is refused and lost. A lease that is not metered (charging
-    rate) takes none.
+    It does not settle. A record that ends more than `usage_grace` blocks ago is refused and lost. A
+    lease that is not metered (charging rate) takes none.
     """
     if lease < 0:
         return Status.UnknownLease

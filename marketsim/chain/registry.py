@@ -1,7 +1,9 @@
-"""Providers, grants and parameters: the messages that change who may act and by which figures, one ladder each.
+"""Providers, grants and parameters: the messages that change who may act and by which figures, one
+ladder each.
 
-`authority` is 1 when the message comes from governance. Rows that one call adds at most: create_provider 1 of providers (none when the
-wallet had one before), grant 1 of grants, others none; events 1.
+`authority` is 1 when the message comes from governance. Rows that one call adds at most:
+create_provider 1 of providers (none when the wallet had one before), grant 1 of grants, others none;
+events 1.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ def create_provider(s: State, h: int, wallet: int) -> Status:
 
 @compiled
 def update_provider(s: State, h: int, wallet: int) -> Status:
-    """Answer whether a provider may replace its attributes, which the edge holds; active leases do not matter."""
+    """Answer whether a provider may replace its attributes, which the edge holds; active leases do not
+    matter."""
     if s.wallets[wallet, Wallet.PROVIDER] < 0:
         return Status.ProviderNotFound
     return Status.Ok
@@ -91,7 +94,8 @@ def unblock_provider(s: State, h: int, authority: int, slot: int) -> Status:
 
 @compiled
 def grant(s: State, h: int, granter: int, grantee: int, limit: int, scopes: int) -> Status:
-    """Let the grantee pay deposits from the granter's wallet, up to `limit` whole uve; replaces an earlier grant of the pair.
+    """Let the grantee pay deposits from the granter's wallet, up to `limit` whole uve; replaces an
+    earlier grant of the pair.
 
     `scopes` is a sum of Scope.DEPLOYMENT and Scope.BID.
     """
@@ -115,7 +119,8 @@ def grant(s: State, h: int, granter: int, grantee: int, limit: int, scopes: int)
 
 @compiled
 def check_param(s: State, authority: int, param: int, value: int) -> Status:
-    """Answer what `set_param` would, changing nothing: a message with several parameters is refused as a whole."""
+    """Answer what `set_param` would, changing nothing: a message with several parameters is refused as
+    a whole."""
     if authority != 1:
         return Status.Unauthorized
     if value < param_min(param) or value > param_max(param):
@@ -126,7 +131,7 @@ def check_param(s: State, authority: int, param: int, value: int) -> Status:
 @compiled
 def param_min(param: int) -> int:
     """Return the least value of a parameter (a member of G)."""
-    if param == G.ORDER_MAX_BIDS or param == G.SETTLE_EVERY:
+    if param in (G.ORDER_MAX_BIDS, G.SETTLE_EVERY):
         return 1
     return 0
 
@@ -138,11 +143,11 @@ def param_max(param: int) -> int:
         return MAX_BIDS_LIMIT
     if param == G.TAKE_PPM:
         return PPM
-    if param == G.BID_MIN_DEPOSIT or param == G.DEPLOYMENT_MIN_DEPOSIT:
+    if param in (G.BID_MIN_DEPOSIT, G.DEPLOYMENT_MIN_DEPOSIT):
         return 1 << 60
-    if param == G.SETTLE_EVERY or param == G.GRACE or param == G.ORDER_TIMEOUT or param == G.USAGE_GRACE:
+    if param in (G.SETTLE_EVERY, G.GRACE, G.ORDER_TIMEOUT, G.USAGE_GRACE):
         return 1 << 40
-    if param == G.WINDOW_MIN_SECONDS or param == G.WINDOW_MAX_SECONDS:
+    if param in (G.WINDOW_MIN_SECONDS, G.WINDOW_MAX_SECONDS):
         return 1 << 40
     return -1
 

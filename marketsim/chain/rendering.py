@@ -1,4 +1,5 @@
-"""Rows as people read them: objects by name, states as words, money as exact decimal strings; and what changed since the last look."""
+"""Rows as people read them: objects by name, states as words, money as exact decimal strings; and what
+changed since the last look."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ def amount(whole: int, atto: int) -> str:
     return format_amount(whole * ATTO + atto) if atto else str(whole)
 
 
-# --- one object --------------------------------------------------------------------------------------------------------------
+# --- one object ------------------------------------------------------------
 
 
 def deployment_value(chain: Chain, row: int) -> Value:
@@ -132,7 +133,11 @@ def account_value(chain: Chain, row: int) -> Value:
     values = chain.state.accounts[row].tolist()
     return {
         "deposits": [
-            [chain.wallet_names[d[Deposit.DEPOSITOR]], SOURCES[d[Deposit.SOURCE]], amount(d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO])]
+            [
+                chain.wallet_names[d[Deposit.DEPOSITOR]],
+                SOURCES[d[Deposit.SOURCE]],
+                amount(d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO]),
+            ]
             for _, d in deposits_of(chain, values[Account.FIRST_DEPOSIT])
         ],
         "funds": amount(values[Account.FUNDS], values[Account.FUNDS_ATTO]),
@@ -152,7 +157,8 @@ def deposits_of(chain: Chain, first: int) -> Iterator[tuple[int, list[int]]]:
 
 
 def bid_account_value(chain: Chain, bid: int) -> Value:
-    """Render the account of a bid made without a deposit, for which no row exists: empty, and ended with the bid."""
+    """Render the account of a bid made without a deposit, for which no row exists: empty, and ended
+    with the bid."""
     values = chain.state.bids[bid].tolist()
     ended = values[Bid.STATE] in {BidState.LOST, BidState.CLOSED}
     return {
@@ -164,7 +170,7 @@ def bid_account_value(chain: Chain, bid: int) -> Value:
     }
 
 
-# --- events ------------------------------------------------------------------------------------------------------------------
+# --- events ------------------------------------------------------------
 
 _SUBJECTS: dict[str, tuple[EventKind, ...]] = {
     "deployment": (EventKind.DEPLOYMENT_CREATED, EventKind.DEPLOYMENT_CLOSED),
@@ -194,7 +200,8 @@ _SUBJECT_OF = {int(kind): subject for subject, kinds in _SUBJECTS.items() for ki
 
 
 def event_value(chain: Chain, values: list[int]) -> dict[str, Any]:
-    """Render one row of the record: its height, its name in the past tense, what it is about, and its figures."""
+    """Render one row of the record: its height, its name in the past tense, what it is about, and its
+    figures."""
     height, kind, subject, other, whole, atto, extra = values[:7]
     what = _SUBJECT_OF.get(kind)
     value: dict[str, Any] = {"height": height, "event": EventKind(kind).name.title().replace("_", "")}
@@ -210,7 +217,7 @@ def event_value(chain: Chain, values: list[int]) -> dict[str, Any]:
     return value
 
 
-# --- what changed ------------------------------------------------------------------------------------------------------------
+# --- what changed ------------------------------------------------------------
 
 
 class Changes:
@@ -245,7 +252,9 @@ class Changes:
             elif table == "accounts":
                 accounts.update(dict.fromkeys(rows))
             else:
-                accounts.update((self._deposit_owner[row], None) for row in rows if row in self._deposit_owner)
+                accounts.update(
+                    (self._deposit_owner[row], None) for row in rows if row in self._deposit_owner
+                )
         for row in accounts:
             owner = _account_name(chain, row)
             if owner is None:
@@ -269,7 +278,10 @@ class Changes:
 
 
 def _account_name(chain: Chain, row: int) -> str | None:
-    scope, target = int(chain.state.accounts[row, Account.SCOPE]), int(chain.state.accounts[row, Account.TARGET])
+    scope, target = (
+        int(chain.state.accounts[row, Account.SCOPE]),
+        int(chain.state.accounts[row, Account.TARGET]),
+    )
     if scope == Scope.DEPLOYMENT:
         return f"account {chain.deployment_names[target]}"
     return f"account {chain.bid_names[target]}" if scope == Scope.BID else None

@@ -1,7 +1,8 @@
-"""What a group asks of a provider and whether the provider has it: attributes, auditors, capabilities (protocol reference 1.6).
+"""What a group asks of a provider and whether the provider has it: attributes, auditors, capabilities
+(protocol reference 1.6).
 
-Works on strings at the edge and leaves one number a pair in `State.eligible`, so that the ladders compare integers. Requirements that
-are equal share one row, a *spec*.
+Works on strings at the edge and leaves one number a pair in `State.eligible`, so that the ladders
+compare integers. Requirements that are equal share one row, a *spec*.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ Pairs = tuple[tuple[str, str], ...]
 class Requirements:
     """What an order asks for, in a canonical form that can be compared and hashed.
 
-    `volumes` holds the attributes of each volume that has some, `gpus` those of each unit with GPUs and a choice of them.
+    `volumes` holds the attributes of each volume that has some, `gpus` those of each unit with GPUs and
+    a choice of them.
     """
 
     attributes: Pairs = ()
@@ -38,15 +40,20 @@ class Requirements:
 
 
 def requirements_of(group: Mapping[str, Any]) -> Requirements:
-    """Return the requirements of a group as a message brings it (`attributes`, `all_of`, `any_of`, `resources`)."""
+    """Return the requirements of a group as a message brings it (`attributes`, `all_of`, `any_of`,
+    `resources`)."""
     resources: Sequence[Mapping[str, Any]] = group.get("resources", ())
     return Requirements(
         attributes=pairs_of(group.get("attributes")),
         all_of=tuple(group.get("all_of") or ()),
         any_of=tuple(group.get("any_of") or ()),
-        volumes=tuple(pairs_of(unit["storage_attributes"]) for unit in resources if unit.get("storage_attributes")),
+        volumes=tuple(
+            pairs_of(unit["storage_attributes"]) for unit in resources if unit.get("storage_attributes")
+        ),
         gpus=tuple(
-            pairs_of(unit["gpu_attributes"]) for unit in resources if unit.get("gpu_attributes") and unit.get("gpu", 0)
+            pairs_of(unit["gpu_attributes"])
+            for unit in resources
+            if unit.get("gpu_attributes") and unit.get("gpu", 0)
         ),
     )
 
@@ -62,7 +69,8 @@ def _text(value: Any) -> str:
 
 @lru_cache(maxsize=4096)
 def _pattern(key: str) -> re.Pattern[str] | None:
-    # Go's path.Match: `*` and `?` stop at a slash, `[...]` is a class with `^` or nothing before it. A malformed one matches nothing.
+    # Go's path.Match: `*` and `?` stop at a slash, `[...]` is a class with `^` or nothing before it. A
+    # malformed one matches nothing.
     parts: list[str] = []
     at = 0
     while at < len(key):
@@ -99,7 +107,8 @@ def has_attribute(owned: Mapping[str, str], key: str, value: str) -> bool:
         return False
     pattern = _pattern(key)
     return pattern is not None and any(
-        owned_value == value and pattern.fullmatch(owned_key) is not None for owned_key, owned_value in owned.items()
+        owned_value == value and pattern.fullmatch(owned_key) is not None
+        for owned_key, owned_value in owned.items()
     )
 
 
@@ -124,12 +133,12 @@ def capabilities_below(owned: Mapping[str, str], kind: str) -> dict[str, str]:
     return {name[len(prefix) :]: value for name, value in owned.items() if name.startswith(prefix)}
 
 
-def match(
-    asked: Requirements, owned: Mapping[str, str], signed: Mapping[str, Mapping[str, str]]
-) -> int:
-    """Return FITS, LACKS_ATTRIBUTES or LACKS_CAPABILITIES for a provider's own attributes and what auditors signed for it.
+def match(asked: Requirements, owned: Mapping[str, str], signed: Mapping[str, Mapping[str, str]]) -> int:
+    """Return FITS, LACKS_ATTRIBUTES or LACKS_CAPABILITIES for a provider's own attributes and what
+    auditors signed for it.
 
-    Signed sets replace the provider's own claims; an auditor must have signed something even when nothing is required.
+    Signed sets replace the provider's own claims; an auditor must have signed something even when
+    nothing is required.
     """
     if asked.all_of or asked.any_of:
         vouched = {auditor for auditor, claims in signed.items() if has_all(claims, asked.attributes)}
@@ -176,7 +185,11 @@ class Eligibility:
         return state, number
 
     def set_provider(
-        self, state: State, slot: int, attributes: Mapping[str, Any], signed: Mapping[str, Mapping[str, Any]] | None = None
+        self,
+        state: State,
+        slot: int,
+        attributes: Mapping[str, Any],
+        signed: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> State:
         """Set what a provider claims and, when given, what auditors signed for it."""
         self._owned[slot] = dict(pairs_of(attributes))
@@ -206,7 +219,10 @@ def with_eligible(state: State, specs: int, providers: int) -> State:
     if specs <= rows and providers <= columns:
         return state
     grown: Table = np.zeros(
-        (rows if specs <= rows else max(specs, 2 * rows), columns if providers <= columns else max(providers, 2 * columns)),
+        (
+            rows if specs <= rows else max(specs, 2 * rows),
+            columns if providers <= columns else max(providers, 2 * columns),
+        ),
         np.int64,
     )
     grown[:rows, :columns] = state.eligible

@@ -45,7 +45,8 @@ _OWN: Mapping[Rules, Mapping[G, int]] = {
 
 
 def rule_globals(rules: str, quirks: Iterable[str] | bool = ()) -> dict[G, int]:
-    """Return the globals of a rule set with the named defects (True: all that it can have) at blocks of six seconds.
+    """Return the globals of a rule set with the named defects (True: all that it can have) at blocks of
+    six seconds.
 
     Raises ValueError for a name that is none and for a defect that the rule set does not have.
     """

@@ -1,8 +1,10 @@
-"""What may happen, as data: every change of state with its cause, and every answer that a message can get in every state of its object.
+"""What may happen, as data: every change of state with its cause, and every answer that a message can
+get in every state of its object.
 
-A reader can lay the tables beside protocol reference 1.2, 1.4 and 1.7; tests hold them equal to the ladders, and `marketsim coverage`
-counts by them. A change is what one message (or one thing that happens by itself) leaves behind, not the steps in between: PauseGroup
-that finds an overdraft takes a group from open to insufficient_funds. Escrow is the default rule of each rule set.
+A reader can lay the tables beside protocol reference 1.2, 1.4 and 1.7; tests hold them equal to the
+ladders, and `marketsim coverage` counts by them. A change is what one message (or one thing that
+happens by itself) leaves behind, not the steps in between: PauseGroup that finds an overdraft takes a
+group from open to insufficient_funds. Escrow is the default rule of each rule set.
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ class Outcome(NamedTuple):
 
 
 class TransitionRow(NamedTuple):
-    """Changes with the same conditions: `rules` that have them, quirks of which one is needed, quirks that together prevent them."""
+    """Changes with the same conditions: `rules` that have them, quirks of which one is needed, quirks
+    that together prevent them."""
 
     object: str
     before: str
@@ -79,7 +82,8 @@ PAUSE = int(Quirk.PAUSE_OPEN_ORDER)
 LOSERS = int(Quirk.LOSING_BIDS_STAY)
 SAME_HEIGHT = int(Quirk.SETTLE_SAME_HEIGHT)
 
-# Who ends a lease, an order or a group on purpose; and who may find an overdraft on the way (virtengine, akash).
+# Who ends a lease, an order or a group on purpose; and who may find an overdraft on the way (virtengine,
+# akash).
 _ENDING_LEASE = ("close_lease", "close_bid", "pause_group", "close_group", "close_deployment")
 _FINDING = (*_ENDING_LEASE, "withdraw", "settle_escrow")
 # Seed: who may find that an account is short. Closing the deployment ends its leases instead.
@@ -96,7 +100,13 @@ _SHORTENING = (
 TRANSITIONS: tuple[TransitionRow, ...] = (
     TransitionRow("deployment", NONE, "active", ("create_deployment",)),
     TransitionRow("deployment", "active", "closed", ("close_deployment",)),
-    TransitionRow("deployment", "active", "closed", tuple(name for name in _FINDING if name != "close_deployment"), CHAINS),
+    TransitionRow(
+        "deployment",
+        "active",
+        "closed",
+        tuple(name for name in _FINDING if name != "close_deployment"),
+        CHAINS,
+    ),
     TransitionRow("deployment", "active", "closed", (ORDER_TIMEOUT, END_OF_GRACE), (SEED,)),
     # groups
     TransitionRow("group", NONE, "open", ("create_deployment",)),
@@ -122,7 +132,14 @@ TRANSITIONS: tuple[TransitionRow, ...] = (
     TransitionRow("order", "open", "closed", ("pause_group",), (SEED,), unless=PAUSE),
     TransitionRow("order", "open", "closed", ("pause_group",), CHAINS, unless=PAUSE | STAY),
     TransitionRow("order", "open", "closed", ("close_group", "close_deployment"), unless=STAY),
-    TransitionRow("order", "open", "closed", ("close_lease", "close_bid", "withdraw", "settle_escrow"), CHAINS, unless=STAY),
+    TransitionRow(
+        "order",
+        "open",
+        "closed",
+        ("close_lease", "close_bid", "withdraw", "settle_escrow"),
+        CHAINS,
+        unless=STAY,
+    ),
     TransitionRow("order", "open", "closed", (END_OF_GRACE,), (SEED,), unless=STAY),
     TransitionRow("order", "open", "closed", (ORDER_TIMEOUT,), (SEED,)),
     TransitionRow("order", "matched", "closed", (*_ENDING_LEASE, END_OF_GRACE), (SEED,)),
@@ -141,7 +158,9 @@ TRANSITIONS: tuple[TransitionRow, ...] = (
     TransitionRow("bid", "open", "closed", (ORDER_TIMEOUT,), (SEED,)),
     # Losers that quirk losing_bids_stay left open end with the group of their order.
     TransitionRow("bid", "open", "closed", ("pause_group", "close_group", "close_deployment"), needs=LOSERS),
-    TransitionRow("bid", "open", "closed", ("close_lease", "withdraw", "settle_escrow"), CHAINS, needs=LOSERS),
+    TransitionRow(
+        "bid", "open", "closed", ("close_lease", "withdraw", "settle_escrow"), CHAINS, needs=LOSERS
+    ),
     TransitionRow("bid", "open", "closed", (END_OF_GRACE,), (SEED,), needs=LOSERS),
     TransitionRow("bid", "active", "closed", (*_ENDING_LEASE, END_OF_GRACE), (SEED,)),
     TransitionRow("bid", "active", "closed", _FINDING, CHAINS),
@@ -233,7 +252,9 @@ OUTCOMES: tuple[OutcomeRow, ...] = (
     OutcomeRow("close_bid", ("open", "active"), (Ok,)),
     OutcomeRow("close_bid", ("lost", "closed"), (Status.UnknownLeaseForBid,)),
     OutcomeRow("close_bid", ("closed",), (Status.LeaseNotActive,)),
-    OutcomeRow("close_bid", ("active",), (Status.ReclamationNotStarted, Status.ReclamationWindowNotElapsed), (AKASH,)),
+    OutcomeRow(
+        "close_bid", ("active",), (Status.ReclamationNotStarted, Status.ReclamationWindowNotElapsed), (AKASH,)
+    ),
     OutcomeRow("create_lease", (NONE,), (Status.BidNotFound,)),
     OutcomeRow("create_lease", ("active", "lost", "closed"), (Status.BidNotOpen,)),
     OutcomeRow(
@@ -262,7 +283,9 @@ OUTCOMES: tuple[OutcomeRow, ...] = (
     ),
     OutcomeRow("start_reclaim", (NONE,), (Status.UnknownLease,), (AKASH,)),
     OutcomeRow("start_reclaim", ("active",), (Status.LeaseNotReclamable, Ok), (AKASH,)),
-    OutcomeRow("start_reclaim", ("reclaiming", "insufficient_funds", "closed"), (Status.LeaseNotActive,), (AKASH,)),
+    OutcomeRow(
+        "start_reclaim", ("reclaiming", "insufficient_funds", "closed"), (Status.LeaseNotActive,), (AKASH,)
+    ),
     OutcomeRow("account_deposit", (NONE,), (*_DEPOSIT, Status.AccountNotFound)),
     OutcomeRow("account_deposit", ("open",), (*_DEPOSIT, Ok)),
     OutcomeRow("account_deposit", ("overdrawn",), (*_DEPOSIT, Ok), CHAINS),
@@ -374,7 +397,10 @@ def statuses(message: str, rules: Iterable[Rules] = ALL) -> frozenset[Status]:
     """Return every answer that a message can get under some of these rule sets with some quirks."""
     wanted = set(rules)
     return frozenset(
-        status for row in OUTCOMES if row.message == message and wanted & set(row.rules) for status in row.statuses
+        status
+        for row in OUTCOMES
+        if row.message == message and wanted & set(row.rules)
+        for status in row.statuses
     )
 
 
@@ -388,7 +414,8 @@ _TABLES: Mapping[str, tuple[str, int, Mapping[int, str]]] = {
 
 
 def addressed_state(chain: Chain, message: Message) -> str:
-    """Return the state of the object that a message addresses, before it is executed; `-` where it addresses none."""
+    """Return the state of the object that a message addresses, before it is executed; `-` where it
+    addresses none."""
     operation = message["op"]
     kind = ADDRESSED.get(operation)
     if kind is None:
@@ -415,7 +442,9 @@ def _account_state(chain: Chain, name: str) -> str:
     row = chain.row_of("bid" if of_bid else "deployment", name)
     if row < 0:
         return NONE
-    account = int(chain.state.bids[row, Bid.ACCOUNT] if of_bid else chain.state.deployments[row, Deployment.ACCOUNT])
+    account = int(
+        chain.state.bids[row, Bid.ACCOUNT] if of_bid else chain.state.deployments[row, Deployment.ACCOUNT]
+    )
     if account < 0:
         return "open" if chain.state.bids[row, Bid.STATE] in {BidState.OPEN, BidState.ACTIVE} else "closed"
     return ACCOUNT_STATES[int(chain.state.accounts[account, Account.STATE])]

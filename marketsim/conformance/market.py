@@ -1,4 +1,5 @@
-"""Replay recorded market messages through the chain and compare every answer and the complete change of state."""
+"""Replay recorded market messages through the chain and compare every answer and the complete change of
+state."""
 
 from __future__ import annotations
 
@@ -16,7 +17,9 @@ def check(vector: Vector) -> None:
     """Raise MalformedVectorError for a line that is not a sequence of market messages."""
     for key in ("id", "rules", "quirks", "start", "messages"):
         if key not in vector:
-            raise MalformedVectorError(key, "missing; a market vector has id, rules, quirks, start and messages")
+            raise MalformedVectorError(
+                key, "missing; a market vector has id, rules, quirks, start and messages"
+            )
     if vector["rules"] not in RULE_SETS:
         raise MalformedVectorError("rules", f"{vector['rules']!r} is none of {', '.join(RULE_SETS)}")
     if not isinstance(vector["quirks"], bool):
@@ -34,7 +37,8 @@ def check(vector: Vector) -> None:
 
 
 def replay(lines: Iterable[Vector], /) -> Iterator[Result]:
-    """Answer each line with how many of its messages come out identical: result and everything that changed."""
+    """Answer each line with how many of its messages come out identical: result and everything that
+    changed."""
     for line in lines:
         yield replay_sequence(line)
 
@@ -55,7 +59,9 @@ def replay_sequence(line: Vector) -> Result:
         except MessageError as error:
             raise MalformedVectorError(f"messages[{number}].{error.key}", error.problem) from None
         except (TypeError, AttributeError, ValueError, OverflowError) as error:
-            raise MalformedVectorError(f"messages[{number}]", f"has a value of the wrong kind ({error})") from None
+            raise MalformedVectorError(
+                f"messages[{number}]", f"has a value of the wrong kind ({error})"
+            ) from None
         found = changes.collect()
         expected: dict[str, Any] = message.get("changed", {})
         if result == message["result"] and found == expected:
