@@ -25,11 +25,12 @@ from marketsim.chain.columns import (
     Usage,
     Wallet,
 )
+from marketsim.chain.table_set import TableSet, register
 
 Table = NDArray[np.int64]
 
 
-class State(NamedTuple):
+class _StateTables(NamedTuple):
     """All tables of one chain; every field an int64 array, (rows, columns) but for the 1-D globals, index and scratch."""
 
     globals: Table
@@ -53,6 +54,15 @@ class State(NamedTuple):
     events: Table
     scratch: Table
     """1-D work space of wide arithmetic; nothing in it outlives a call."""
+
+
+class State(TableSet, _StateTables):
+    """All tables of one chain, passed to compiled code as one address."""
+
+    lines = frozenset({"globals", "bid_index", "scratch"})
+
+
+register(State)
 
 
 TABLES: Mapping[str, tuple[G, int]] = {

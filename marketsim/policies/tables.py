@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from marketsim.chain.table_set import TableSet, register
+
 Table = NDArray[np.int64]
 
 RING = 4096
@@ -397,7 +399,7 @@ class Kind(IntEnum):
     CLOSE_BID = 27  # A bid, B reason
 
 
-class Engine(NamedTuple):
+class _EngineTables(NamedTuple):
     """All tables of the built-in agents; every field an int64 array."""
 
     globals: Table
@@ -439,6 +441,15 @@ class Engine(NamedTuple):
     """1-D, a pair: the sum of `audit_values`."""
     bid_rows: Table
     """Placed bids as a record, when every bid row is kept."""
+
+
+class Engine(TableSet, _EngineTables):
+    """All tables of the built-in agents, passed to compiled code as one address."""
+
+    lines = frozenset({"globals", "plan_of", "batch", "alive", "latency", "audit_held"})
+
+
+register(Engine)
 
 
 class Watch(IntEnum):

@@ -1,0 +1,51 @@
+"""Sets of tables as one argument of compiled code: a pointer to where each table lies, instead of dozens of arrays.
+
+A compiled function that takes every array of a chain by value has some 350 arguments, and so has every call that it makes: compiling that took
+minutes. A `TableSet` (a named tuple of int64 arrays) goes in as the address of a small directory, two or three numbers a table, and `s.orders` becomes
+an array view when it is used. Directories are written once and never change, which the compiler is told, so that it keeps what it has read.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from marketsim.chain.compiled import COMPILING
+
+WORDS = 3
+"""Words a table in a directory: address, rows, columns (1 for a line)."""
+
+
+class TableSet:
+    """Mixin of named tuples of C-contiguous int64 arrays: the address of their directory, made when first asked for.
+
+    The directory lives as long as the tuple, and so do the arrays.
+    """
+
+    __slots__ = ()
+    lines: ClassVar[frozenset[str]] = frozenset()
+    """Fields of one dimension; all others have two."""
+
+    @property
+    def address(self) -> int:
+        """Where the directory of this set lies in memory."""
+        kept: dict[str, Any] = self.__dict__
+        directory = kept.get("directory")
+        if directory is None:
+            directory = np.zeros((len(self), WORDS), np.int64)  # type: ignore[arg-type]
+            for at, (name, table) in enumerate(zip(self._fields, self, strict=True)):  # type: ignore[attr-defined, call-overload]
+                if table.dtype != np.int64 or not table.flags.c_contiguous or table.ndim != (1 if name in self.lines else 2):
+                    raise TypeError(f"table {name}: {table.dtype} {table.shape}, expected contiguous int64 of {1 if name in self.lines else 2} dimensions")
+                directory[at] = table.ctypes.data, table.shape[0], table.shape[1] if table.ndim == 2 else 1
+            kept["directory"] = directory
+        return int(directory.ctypes.data)
+
+
+def register(kind: type[Any]) -> None:
+    """Teach the compiler a TableSet class; does nothing when compilation is off."""
+    if not COMPILING:
+        return
+    from marketsim.chain.table_set_numba import register_with_numba
+
+    register_with_numba(kind)

@@ -1,0 +1,99 @@
+"""How numba sees a TableSet: an address of a directory, its fields array views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel import models
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import NativeValue, infer_getattr, lower_getattr_generic, register_model, typeof_impl, unbox
+from numba.np.arrayobj import populate_array
+
+from marketsim.chain.table_set import WORDS
+
+INT64 = ir.IntType(64)
+ITEM = 8
+
+
+class TablesType(types.Type):  # type: ignore[misc]
+    """The type of one TableSet class."""
+
+    def __init__(self, label: str, fields: tuple[str, ...], lines: frozenset[str]) -> None:
+        self.fields = fields
+        self.lines = lines
+        super().__init__(name=f"Tables({label})")
+
+    def array_of(self, field: str) -> Any:
+        """Return the array type of a field, None when there is no such field."""
+        if field not in self.fields:
+            return None
+        return types.Array(types.int64, 1 if field in self.lines else 2, "C")
+
+
+@register_model(TablesType)
+class TablesModel(models.PrimitiveModel):  # type: ignore[misc]
+    """An address."""
+
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, INT64.as_pointer())
+
+
+@unbox(TablesType)
+def unbox_tables(kind: Any, obj: Any, c: Any) -> Any:
+    """Read the address of a TableSet's directory."""
+    number = c.pyapi.object_getattr_string(obj, "address")
+    address = c.pyapi.long_as_longlong(number)
+    c.pyapi.decref(number)
+    return NativeValue(c.builder.inttoptr(address, INT64.as_pointer()), is_error=c.pyapi.c_api_error())
+
+
+@infer_getattr
+class TablesAttribute(AttributeTemplate):  # type: ignore[misc]
+    """`s.orders` is an array."""
+
+    key = TablesType
+
+    def generic_resolve(self, kind: Any, attribute: str) -> Any:
+        """Return the type of a field."""
+        return kind.array_of(attribute)
+
+
+@lower_getattr_generic(TablesType)
+def lower_field(context: Any, builder: Any, kind: Any, value: Any, attribute: str) -> Any:
+    """Build the array view of a field from its words in the directory."""
+    array_type = kind.array_of(attribute)
+    at = kind.fields.index(attribute) * WORDS
+    unchanging = builder.module.add_metadata([])
+
+    def word(offset: int) -> Any:
+        loaded = builder.load(cgutils.gep_inbounds(builder, value, at + offset))
+        loaded.set_metadata("invariant.load", unchanging)
+        return loaded
+
+    data = builder.inttoptr(word(0), INT64.as_pointer())
+    one = ir.Constant(INT64, 1)
+    item = ir.Constant(INT64, ITEM)
+    rows = word(1)
+    if array_type.ndim == 1:
+        shape, strides, count = [rows], [item], rows
+    else:
+        columns = word(2)
+        shape, strides = [rows, columns], [builder.mul(columns, item), item]
+        count = builder.mul(rows, columns)
+    array = context.make_array(array_type)(context, builder)
+    populate_array(array, data=data, shape=shape, strides=strides, itemsize=item, meminfo=None)
+    array.nitems = count
+    del one
+    return array._getvalue()
+
+
+def register_with_numba(kind: type[Any]) -> None:
+    """Give a TableSet class its numba type."""
+    tables = TablesType(kind.__name__, kind._fields, kind.lines)  # type: ignore[attr-defined]
+
+    @typeof_impl.register(kind)
+    def typeof_tables(_value: Any, _context: Any) -> Any:
+        return tables
