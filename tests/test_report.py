@@ -20,7 +20,7 @@ from marketsim.report import phrases
 from marketsim.report.content import make_content
 from marketsim.report.figures import draw_figures
 from marketsim.report.pages import CAPTIONS, write_pages
-from marketsim.report.terminal import print_report
+from marketsim.report.terminal import WIDTH, print_report
 
 RECORD = make_record(400)
 SUMMARY = summarize(RECORD)
@@ -52,7 +52,16 @@ def test_the_dashboard_says_what_the_summary_says() -> None:
     ):
         assert part in text
     assert "▓" in text and "\x1b" not in text
-    assert max(map(len, text.splitlines())) <= 118
+    assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_a_narrow_terminal_gets_whole_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("marketsim.report.terminal.WIDTH", 80)
+    text = _printed(RECORD, SUMMARY)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "Left out for want of room:" in text and "Declines most for" in text
+    header = next(line for line in text.splitlines() if line.startswith(" Provider "))
+    assert header.split()[:3] == ["Provider", "Revenue,", "VE"]
 
 
 def test_revenue_of_the_last_full_day_and_its_change() -> None:

@@ -275,13 +275,7 @@ def _price_grid(summary: Mapping[str, Any], monthly: int) -> Grid:
         uve = price[f"{key}_uve"]
         text = price[key]
         per_block = DASH if text is None else f"{float(uve):,.6f}"
-        in_ve = (
-            DASH
-            if uve is None
-            else f"{uve / phrases.UVE_IN_VE:.3e}"
-            if uve < 100
-            else plain(uve / phrases.UVE_IN_VE)
-        )
+        in_ve = DASH if uve is None else f"{uve / phrases.UVE_IN_VE:,.12f}"
         rows.append(
             (label, per_block, in_ve, DASH if uve is None else plain(uve * monthly / phrases.UVE_IN_VE))
         )

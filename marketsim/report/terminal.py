@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
+WIDTH = 126
+"""Columns of a report that does not go to a terminal."""
+
 ROWS_MAX = 40
 """Rows of a long table that are printed."""
 
@@ -21,7 +24,7 @@ def print_report(content: Content, file: IO[str] | None = None, *, rows_max: int
 
     console = Console(file=file, highlight=False, soft_wrap=False)
     if not console.is_terminal:
-        console = Console(file=file, highlight=False, width=118, no_color=True)
+        console = Console(file=file, highlight=False, width=WIDTH, no_color=True)
     _print(console, content, rows_max)
 
 
@@ -52,7 +55,10 @@ def _print(console: Console, content: Content, rows_max: int) -> None:
         console.print(f"[yellow]Note:[/yellow] {escape(note)}")
     for grid in content.grids:
         console.print()
-        console.print(_grid(grid, rows_max))
+        table, note = _fitting(console, grid, rows_max)
+        console.print(table)
+        if note:
+            console.print(f"[dim]{escape(note)}[/dim]")
 
 
 def _tile(tile: Tile) -> str:
@@ -72,16 +78,31 @@ def _branch(branch: Branch) -> str:
     return f"{branch.label + ':':<20} {percent(branch.share):>7} {branch.leases:>8,}   {branch.target}{tick}"
 
 
-def _grid(grid: Grid, rows_max: int) -> Table:
+def _fitting(console: Console, grid: Grid, rows_max: int) -> tuple[Table, str]:
+    """The table, with as many of its first columns as the console has room for (four at least), and its
+    note."""
+    from rich.measure import Measurement
+
+    columns, wide = len(grid.columns), console.options.update(width=999)
+    table, note = _grid(grid, columns, rows_max)
+    while columns > 4 and Measurement.get(console, wide, table).maximum > console.width:
+        columns -= 1
+        table, note = _grid(grid, columns, rows_max)
+    return table, note
+
+
+def _grid(grid: Grid, columns: int, rows_max: int) -> tuple[Table, str]:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    note = grid.note
+    notes = [grid.note] if grid.note else []
     rows = grid.rows
     if grid.long and len(rows) > rows_max:
         rows = rows[:rows_max]
-        note = f"{note} {len(grid.rows) - rows_max} more rows in report.html and providers.csv."
+        notes.append(f"{len(grid.rows) - rows_max} more rows in report.html and providers.csv.")
+    if columns < len(grid.columns):
+        notes.append(f"Left out for want of room: {', '.join(grid.columns[columns:])}.")
     table = Table(
         title=grid.title,
         title_justify="left",
@@ -89,12 +110,13 @@ def _grid(grid: Grid, rows_max: int) -> Table:
         box=box.SIMPLE_HEAD,
         show_edge=False,
         padding=(0, 1),
-        caption=note or None,
     )
-    table.caption_justify = "left"
-    for number, column in enumerate(grid.columns):
+    for number, column in enumerate(grid.columns[:columns]):
         text = is_text(grid, number)
-        table.add_column(escape(column), justify="left" if text else "right", no_wrap=number == 0)
+        table.add_column(
+            escape(column), justify="left" if text else "right", no_wrap=number == 0, overflow="fold"
+        )
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
-    return table
+        table.add_row(*(escape(cell) for cell in row[:columns]))
+    # Not the table's caption: that would be folded to the table's width.
+    return table, " ".join(notes)
