@@ -27,10 +27,11 @@ The rules, which docs/reference-market.md says at length:
 * Of what has been moved, whole uve are paid out in the block of each settlement. Nothing settles after
   block B.
 
-Under the rule sets virtengine and akash a provider withdraws every 100 blocks from its lease's start on, in
-the settle phase; a settlement moves ⌊price × blocks⌋, and only a settlement finds out that funds are short: the
-provider gets what is left, the lease closes at once (reason insufficient_funds, unless it is the provider who
-closes it), and nobody tops up. Under akash's older proportional rule fractions are kept.
+Under the rule sets virtengine and akash a provider withdraws every 100 blocks from its lease's start
+on, in the settle phase; a settlement moves ⌊price × blocks⌋, and only a settlement finds out that funds
+are short: the provider gets what is left, the lease closes at once (reason insufficient_funds, unless
+it is the provider who closes it), and nobody tops up. Under akash's older proportional rule fractions
+are kept.
 """
 
 from __future__ import annotations
@@ -125,6 +126,16 @@ class Provider:
         price = base * self.margin // 10_000
         return price if price <= order.ceiling else None
 
+    def bid(
+        self, env: simpy.Environment, mempool: Mempool, order: Order, latency: int
+    ) -> Iterator[simpy.Event]:
+        """The process of one bid: its price is made when the order arrives, it comes `latency` blocks later."""
+        price = self.quote(order)
+        if price is None:
+            return
+        yield env.timeout(latency)
+        mempool.bids.append((order.row, self.index, price, order, self))
+
     def has_room(self, order: Order) -> bool:
         return (
             order.cpu <= self.free_cpu
@@ -170,6 +181,8 @@ class Order:
     deposit: int
     top_up: int
     top_up_delays: list[int]
+    latencies: bytes
+    """Blocks from here to the bid of each provider."""
     life: int
     """Blocks from the lease's start to its planned end."""
     life_ends_as: Fate
@@ -269,13 +282,6 @@ class Market:
         if order.lease is None:
             self.mempool.timeouts.append(order)
 
-    def bid(self, provider: Provider, order: Order, latency: int) -> Iterator[simpy.Event]:
-        price = provider.quote(order)
-        if price is None:
-            return
-        yield self.env.timeout(latency)
-        self.mempool.bids.append((order.row, provider.index, price, order, provider))
-
     def lease(self, lease: Lease) -> Iterator[simpy.Event]:
         """Sees a lease to its end: planned, or 100 blocks after its funds ran out for good."""
         row, delays = lease.order.row, lease.order.top_up_delays
@@ -364,10 +370,9 @@ class Market:
 
     def announce(self, order: Order) -> None:
         self.env.process(self.order(order))
-        latencies = bid_latencies(self.draws.seed, order.row, len(self.providers)).tolist()
-        process, bid = self.env.process, self.bid
-        for provider, latency in zip(self.providers, latencies, strict=True):
-            process(bid(provider, order, latency))
+        env, mempool, process = self.env, self.mempool, self.env.process
+        for provider, latency in zip(self.providers, order.latencies, strict=True):
+            process(provider.bid(env, mempool, order, latency))
 
     def place_bid(self, order: Order, provider: Provider, price: int) -> None:
         if provider.undecided < provider.max_bids and provider.has_room(order):
@@ -492,6 +497,7 @@ def orders_of(draws: ReferenceMarket) -> list[Order]:
             deposit=deposit,
             top_up=top_up,
             top_up_delays=delays[:top_ups],
+            latencies=bytes(bid_latencies(draws.seed, row, len(draws.capacity)).tolist()),
             life=life,
             life_ends_as=fate,
         )
@@ -522,7 +528,7 @@ class Result(NamedTuple):
 def run(draws: ReferenceMarket, rules: Rules = Rules()) -> Result:
     """Runs the reference market to the end of its last block."""
     market = Market(draws, rules)
-    begun = time.perf_counter()
+    begun = time.process_time()
     market.env.run()
-    seconds = time.perf_counter() - begun
+    seconds = time.process_time() - begun
     return Result(market.outcome(), seconds, next(market.env._eid))

@@ -15,6 +15,7 @@ import gc
 import json
 import os
 import platform
+import resource
 import statistics
 import sys
 import time
@@ -38,7 +39,8 @@ MAX_BARE_LOOP_RATIO = 4
 SEED = 1
 
 Design = Callable[[ReferenceMarket], tuple[str, float]]
-"""Runs the market; gives its outcome's digest and the seconds from the market laid out to the last block."""
+"""Runs the market; gives its outcome's digest and the seconds from the market laid out to the last block, of
+processor time (time.process_time), which a busy machine disturbs least."""
 
 
 class Size(NamedTuple):
@@ -145,7 +147,10 @@ def headline(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def growth(rounds: int, say: Callable[[str], None]) -> dict[str, list[dict[str, Any]]]:
-    """Microseconds per order of each design as orders, providers and blocks grow."""
+    """Microseconds per order of each design as orders, providers and blocks grow.
+
+    `peak_mib` is the most memory that this process has held by then, what came before included.
+    """
     tables: dict[str, list[dict[str, Any]]] = {}
     for grows, sizes in GROWTH.items():
         tables[grows] = []
@@ -162,7 +167,12 @@ def growth(rounds: int, say: Callable[[str], None]) -> dict[str, list[dict[str, 
                 name: statistics.median(all_taken) / size.orders * 1e6 for name, all_taken in taken.items()
             }
             tables[grows].append(
-                size._asdict() | {"identical": len(found) == 1, "microseconds_per_order": per_order}
+                size._asdict()
+                | {
+                    "identical": len(found) == 1,
+                    "microseconds_per_order": per_order,
+                    "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+                }
             )
             say(f"{grows}: {tables[grows][-1]}")
     return tables
@@ -213,8 +223,8 @@ def print_report(figures: dict[str, Any]) -> None:
         print(f"\nµs per order as {grows} grow")
         for row in rows:
             costs = ", ".join(f"{name} {cost:.2f}" for name, cost in row["microseconds_per_order"].items())
-            note = "" if row["identical"] else "  DIFFERENT"
-            print(f"{row['orders']:>10,} x {row['providers']:>5,} x {row['blocks']:>10,}   {costs}{note}")
+            size = f"{row['orders']:>10,} x {row['providers']:>5,} x {row['blocks']:>10,}"
+            print(f"{size}   {costs}; {row['peak_mib']:,} MiB{'' if row['identical'] else '  DIFFERENT'}")
 
 
 def main() -> int:
