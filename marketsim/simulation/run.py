@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -123,6 +124,11 @@ def run_summary(mapping: dict[str, Any], base: str, overrides: Sequence[str], se
 
 def versions() -> dict[str, str]:
     """Return the versions that a fingerprint holds for."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     packages = ("marketsim", "numpy", "numba", "simpy")
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for name in packages:
