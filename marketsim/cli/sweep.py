@@ -109,23 +109,24 @@ def usable_cores() -> int:
 def _print_result(result: SweepResult, content: Mapping[str, Any], folder: Path) -> None:
     from rich import box
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     sweep_file = result.plan.sweep
-    names = list(dict.fromkeys(result.metrics))
+    names = list(sweep_file.metrics)
     known = {name: result.naming(name) for name in names}
     table = Table(
         box=box.SIMPLE_HEAD, title=f"Sweep {sweep_file.name}", title_justify="left", title_style="bold"
     )
     for factor in sweep_file.factors:
-        table.add_column(factor.label, no_wrap=True)
+        table.add_column(escape(factor.label), no_wrap=True)
     table.add_column("runs", justify="right")
     for name in names:
-        table.add_column(known[name].label, justify="right")
+        table.add_column(escape(known[name].label), justify="right")
     for point in content["points"][:_DRY_POINTS]:
         cells = [point["metrics"][name] for name in names]
         table.add_row(
-            *result.plan.design.points[point["point"]].labels(),
+            *map(escape, result.plan.design.points[point["point"]].labels()),
             str(cells[0]["count"]),
             *(_mean_cell(cell, known[name].scale) for cell, name in zip(cells, names, strict=True)),
         )

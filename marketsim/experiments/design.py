@@ -39,9 +39,10 @@ class DesignPoint:
 
     def setting(self, factors: Sequence[Factor]) -> dict[str, Any]:
         """Scenario path → value of all factors together, in the file's order."""
+        values = level_values(factors, self.levels)
         merged: dict[str, Any] = {}
         for factor, level in zip(factors, self.levels, strict=True):
-            merged.update(factor.setting(level))
+            merged.update(factor.setting(level, values))
         return merged
 
     def labels(self) -> tuple[str, ...]:
@@ -129,6 +130,14 @@ def morris_sample(
             point[j] += delta if up[j] else -delta
             rows.append(point.copy())
     return np.clip(np.array(rows), 0.0, 1.0)
+
+
+def level_values(factors: Sequence[Factor], levels: Sequence[Level]) -> dict[str, Value]:
+    """What expressions see: factor name → the level's value, or its label where it has none."""
+    return {
+        factor.name: level.value if level.value is not None else level.text
+        for factor, level in zip(factors, levels, strict=True)
+    }
 
 
 def level_number(level: Level) -> float | None:
@@ -223,10 +232,7 @@ def _kept(sweep: SweepFile, combinations: list[tuple[Level, ...]]) -> list[int]:
         )
     kept = []
     for k, levels in enumerate(combinations):
-        values: dict[str, Value] = {
-            factor.name: level.value if level.value is not None else level.text
-            for factor, level in zip(sweep.factors, levels, strict=True)
-        }
+        values = level_values(sweep.factors, levels)
         broken = _first_broken(expressions, values)
         if broken is None:
             kept.append(k)

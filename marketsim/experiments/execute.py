@@ -136,8 +136,16 @@ class LocalPool:
     ends by itself when this process dies.
     """
 
-    def __init__(self, runner: Runner, folder: Path, workers: int, timeout_seconds: float) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        folder: Path,
+        workers: int,
+        timeout_seconds: float,
+        preload: Sequence[str] = (),
+    ) -> None:
         self.workers = workers
+        self._preload = (runner.__module__, "pebble.pool.process", __name__, *preload)
         self._runner = runner
         self._folder = folder
         self._timeout = timeout_seconds
@@ -199,7 +207,7 @@ class LocalPool:
         method = "forkserver" if sys.platform != "win32" else "spawn"
         context = multiprocessing.get_context(method)
         if method == "forkserver":
-            context.set_forkserver_preload([self._runner.__module__, "pebble.pool.process", __name__])
+            context.set_forkserver_preload(list(self._preload))
         before = {name: os.environ.get(name) for name in _ONE_THREAD}
         os.environ.update(_ONE_THREAD)
         try:

@@ -45,6 +45,13 @@ _DPI = 150
 _SERIES_MAX = len(COLOURS)
 _LABELLED_MAX = 8
 _TORNADO_MAX = 12
+# Where a label may stand beside its mark, in points, the best first.
+_LABEL_PLACES = [
+    (across * dx, up * dy)
+    for dx, dy in ((9, 0), (9, 9), (6, 16), (4, 24), (20, 18))
+    for across in (1, -1)
+    for up in (1, -1)
+]
 
 
 @dataclass(frozen=True)
@@ -303,27 +310,57 @@ def _frontier(result: SweepResult) -> FigureFile:
         )
     axis.plot(x[best], y[best], color="#444444", linewidth=1.0, linestyle="--", zorder=1)
     axis.scatter(x[best], y[best], s=90, facecolors="none", edgecolors="#444444", linewidths=1.0, zorder=4)
-    for rank, i in enumerate(best[:_LABELLED_MAX]):
-        text = ", ".join(
-            f"{f.name.replace('_', ' ')} {label}"
-            for f, label in zip(result.plan.sweep.factors, points[i].labels(), strict=True)
-        )
-        right = x[i] > (np.nanmin(x) + np.nanmax(x)) / 2
-        axis.annotate(
-            text, (x[i], y[i]), xytext=(-8 if right else 8, 8 if rank % 2 == 0 else -13),
-            textcoords="offset points",
-            fontsize=7, ha="right" if right else "left", color="#333333",
-        )  # fmt: skip
     axis.set_xlabel(names[1].label)
     axis.set_ylabel(names[0].label)
     _roomy(axis)
     if coloured:
         _legend_below(figure, handles, result.plan.sweep.factors[0].label)
+    short = [f.name.replace("_", " ") for f in result.plan.sweep.factors]
+    texts = {
+        i: ", ".join(f"{name} {label}" for name, label in zip(short, points[i].labels(), strict=True))
+        for i in best[:_LABELLED_MAX]
+    }
+    _label_apart(figure, axis, x, y, texts)
     caption = (
         f"Each mark is a design point with {level:.0%} t intervals; circles on the dashed line are points "
         "that no other point beats in both."
     )
     return FigureFile("frontier", "Revenue against fill rate", caption, _png(figure))
+
+
+def _label_apart(
+    figure: Any,
+    axis: Any,
+    x: np.ndarray[Any, np.dtype[np.float64]],
+    y: np.ndarray[Any, np.dtype[np.float64]],
+    texts: dict[int, str],
+) -> None:
+    """Writes each text beside its point where it covers no other text and no mark; leaves it out if nowhere."""
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    frame = axis.get_window_extent(renderer)
+    marks = axis.transData.transform(np.column_stack([x, y])[np.isfinite(x) & np.isfinite(y)])
+    taken: list[Any] = []
+    for i, text in texts.items():
+        for dx, dy in _LABEL_PLACES:
+            label = axis.annotate(
+                text,
+                (x[i], y[i]),
+                xytext=(dx, dy),
+                textcoords="offset points",
+                fontsize=7,
+                ha="left" if dx > 0 else "right",
+                va="center",
+                color="#333333",
+            )
+            box = label.get_window_extent(renderer)
+            inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
+            free = not any(box.overlaps(other) for other in taken)
+            clear = not any(box.padded(4).contains(mx, my) for mx, my in marks)
+            if inside and free and clear:
+                taken.append(box.padded(3))
+                break
+            label.remove()
 
 
 def _tornado(result: SweepResult, effects: dict[str, list[Effect]]) -> list[FigureFile]:
@@ -450,6 +487,7 @@ def _canvas(rows: int, columns: int, *, width: float, height: float) -> tuple[An
 
     figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
     FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.06)
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, list(axes.ravel())
 

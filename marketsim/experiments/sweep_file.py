@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -124,13 +125,15 @@ class Factor(_Frozen):
     """What a sweep varies: one or several scenario paths, with levels or a range.
 
     `path` takes one dotted path; `paths` links several: a list gives all of them the same value, a mapping
-    gives each its own template of the level `x`. Levels with `set:` need neither.
+    gives each its own template of the level `x`. Levels with `set:` need neither. `when` writes a path only
+    where a condition on the factors holds, for keys that only some rule sets have.
     """
 
     name: str
     path: str | None = None
     paths: tuple[str, ...] | dict[str, str] | None = None
     template: str = "{}"
+    when: dict[str, str] = Field(default_factory=dict)
     unit: str = ""
     title: str = ""
     levels: Annotated[tuple[Level, ...], Field(min_length=1)] | None = None
@@ -174,6 +177,23 @@ class Factor(_Frozen):
             raise ValueError("a path is listed twice")
         return paths
 
+    @field_validator("when")
+    @classmethod
+    def _conditions_readable(cls, when: dict[str, str]) -> dict[str, str]:
+        for path, text in when.items():
+            try:
+                parse_expression(text)
+            except ExpressionError as error:
+                raise ValueError(f"{path}: {error}") from error
+        return when
+
+    @model_validator(mode="after")
+    def _conditions_of_paths(self) -> Self:
+        for path in self.when:
+            if path not in self.writes():
+                raise ValueError(f"`when` names {path}, which this factor does not write")
+        return self
+
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.path is not None and self.paths is not None:
@@ -216,12 +236,21 @@ class Factor(_Frozen):
             return tuple(self.templates())
         return tuple(dict.fromkeys(path for level in self.levels or () for path in level.set or ()))
 
-    def setting(self, level: Level) -> dict[str, Any]:
-        """Scenario path → value at a level; raises ExpressionError when a template cannot be evaluated."""
+    def setting(self, level: Level, values: Mapping[str, Scalar] | None = None) -> dict[str, Any]:
+        """Scenario path → value at a level; `values` are all factors' levels, for the conditions in `when`.
+
+        Raises ExpressionError when a template or a condition cannot be evaluated.
+        """
         if level.set is not None:
-            return dict(level.set)
-        assert level.value is not None
-        return {path: template.fill(level.value) for path, template in self.templates().items()}
+            found = dict(level.set)
+        else:
+            assert level.value is not None
+            found = {path: template.fill(level.value) for path, template in self.templates().items()}
+        return {
+            path: value
+            for path, value in found.items()
+            if path not in self.when or parse_expression(self.when[path]).value(values or {})
+        }
 
 
 class GridDesign(_Frozen):
@@ -417,6 +446,11 @@ class SweepFile(_Frozen):
     @classmethod
     def _factors_apart(cls, factors: tuple[Factor, ...]) -> tuple[Factor, ...]:
         names = [factor.name for factor in factors]
+        for factor in factors:
+            for path, text in factor.when.items():
+                for name in parse_expression(text).names:
+                    if name not in names:
+                        raise ValueError(f"`when` of {factor.name}, {path}: `{name}` is not a factor")
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two factors are named {twice[0]}")

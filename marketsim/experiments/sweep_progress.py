@@ -10,6 +10,7 @@ from marketsim.experiments.execute import Outcome, RunTask
 from marketsim.experiments.sweep import Silence, Watcher
 
 _LINE_SECONDS = 10.0
+_TELLING_RUNS = 8
 
 
 def watcher_for(stream: TextIO | None = None, *, quiet: bool = False) -> Watcher:
@@ -47,7 +48,9 @@ class Lines:
         if now - self._said >= _LINE_SECONDS and self._done < self._runs:
             self._said = now
             left = (now - self._began) / self._made * (self._runs - self._done)
-            self._say(f"{self._done}/{self._runs} runs, {duration(left)} left")
+            # The first runs wait for imports and say little about the rest.
+            known = f", {duration(left)} left" if self._made >= _TELLING_RUNS else ""
+            self._say(f"{self._done}/{self._runs} runs{known}")
 
     def stop(self) -> None:
         """Say how the round ended."""
