@@ -56,7 +56,7 @@ def run(scenario: Scenario, *, seed: int | None = None, audit: bool = False, pro
     last = scenario.horizon_blocks
     step = max(1, last // 200)
     day = max(1, DAY_MS // scenario.block_ms)
-    env.process(clock.blocks_process(min(step, day), last, (lambda height: progress(height, last)) if progress else _silent))
+    env.process(clock.blocks_process(min(step, day) if progress else day, last, (lambda height: progress(height, last)) if progress else _silent))
     env.run(until=last * scenario.block_ms + 1)
     clock.advance(last)
     clock.finish()
