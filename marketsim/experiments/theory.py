@@ -115,10 +115,11 @@ class TheoryBench:
         threshold = self.outcomes[0].threshold
         return [
             *(outcome.line() for outcome in self.outcomes),
-            f"{len(self.outcomes)} checks, {failed} failed; {self.replications} replications each, seed {self.seed}; "
+            f"{len(self.outcomes)} checks, {failed} failed; {self.replications} replications each, "
+            f"seed {self.seed}; "
             f"|z| up to {threshold:.2f} agrees (Student's t, {self.replications - 1} degrees, family error "
-            f"{100 * FAMILY_ERROR:g} % over {len(checks())} checks), bias below {BIAS_SHARE:g} standard errors; "
-            f"{self.seconds:.0f} s",
+            f"{100 * FAMILY_ERROR:g} % over {len(checks())} checks), "
+            f"bias below {BIAS_SHARE:g} standard errors; {self.seconds:.0f} s",
         ]
 
     def as_json(self) -> dict[str, Any]:
