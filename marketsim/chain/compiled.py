@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -31,42 +32,61 @@ COMPILING: bool = os.environ.get("MARKETSIM_COMPILE", "1") not in {"0", "no", "o
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _SOURCES = ("chain", "policies", "clock")
+_IMPORT = re.compile(rb"^from marketsim\.(chain|policies|clock)(?:\.(\w+))? import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 
 
-def sources_hash() -> str:
-    """Return 12 hex digits that change with any compiled source file and with the compiler's version."""
+@cache
+def _imports_of(path: Path) -> frozenset[Path]:
+    """Return the files of the compiled layers that a file imports, itself included, directly or not."""
+    found = {path}
+    waiting = [path]
+    while waiting:
+        for layer, module, names in _IMPORT.findall(waiting.pop().read_bytes()):
+            folder = _PACKAGE / layer.decode()
+            modules = [module.decode()] if module else re.findall(r"\w+", names.decode())
+            for file in (folder / f"{name}.py" for name in modules):
+                if file not in found and file.is_file():
+                    found.add(file)
+                    waiting.append(file)
+    return frozenset(found)
+
+
+@cache
+def sources_hash(path: Path | None = None) -> str:
+    """Return 12 hex digits that change with the compiler's version and with a source file or what it imports (default: every file)."""
     digest = hashlib.sha256(f"{version('numba')} {version('numpy')} {platform.python_version()}".encode())
-    for folder in _SOURCES:
-        for path in sorted((_PACKAGE / folder).glob("**/*.py")):
-            digest.update(path.relative_to(_PACKAGE).as_posix().encode())
-            digest.update(path.read_bytes())
+    every = frozenset(file for folder in _SOURCES for file in (_PACKAGE / folder).glob("**/*.py"))
+    for file in sorted(every if path is None else _imports_of(path)):
+        digest.update(file.relative_to(_PACKAGE).as_posix().encode())
+        digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 
 
+@cache
 def cache_folder() -> Path:
-    """Return the folder of compiled code: `$MARKETSIM_CACHE`, else the user's cache folder, else a
-    temporary one."""
+    """Return the folder of compiled code: `$MARKETSIM_CACHE`, else the user's cache folder, else a temporary one."""
     root = os.environ.get("MARKETSIM_CACHE")
-    base = (
-        Path(root)
-        if root
-        else Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "marketsim"
-    )
-    folder = base / f"compiled-{sources_hash()}"
+    folder = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "marketsim"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
             return folder
     except OSError:
         pass
-    fallback = Path(tempfile.gettempdir()) / f"marketsim-{os.getuid()}" / folder.name
+    fallback = Path(tempfile.gettempdir()) / f"marketsim-{os.getuid()}"
     fallback.mkdir(parents=True, exist_ok=True)
     return fallback
 
 
+def folder_of(path: Path) -> Path:
+    """Return the folder of the compiled functions of one source file."""
+    return cache_folder() / f"{path.stem}-{sources_hash(path)}"
+
+
 def is_cache_cold() -> bool:
-    """Return whether nothing has been compiled yet for this version of the sources."""
-    return COMPILING and not any(cache_folder().glob("**/*.nbc"))
+    """Return whether the block loop has yet to be compiled for this version of the sources."""
+    loop = _PACKAGE / "clock" / "block_loop.py"
+    return COMPILING and not any(folder_of(loop).glob("**/*.nbc"))
 
 
 def _numba_options() -> dict[str, Any]:
@@ -172,6 +192,7 @@ def _dispatcher_type() -> type[Any]:
 def _entry(function: Any) -> Any:
     import numba
 
+    numba.config.CACHE_DIR = str(folder_of(Path(function.__code__.co_filename)))
     # Another name, so that the cache on disk does not take one form of the function for the other.
     copy = FunctionType(
         function.__code__,
@@ -192,8 +213,8 @@ def compiled(function: F) -> F:
         return function
     import numba
 
-    if numba.config.CACHE_DIR == "":
-        numba.config.CACHE_DIR = str(cache_folder())
+    # read when caching is enabled below, so that each file has its own
+    numba.config.CACHE_DIR = str(folder_of(Path(function.__code__.co_filename)))
     options = _numba_options()
     options.pop("cache")
     options |= {"nopython": True, "boundscheck": None, "no_cpython_wrapper": True}
