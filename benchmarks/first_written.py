@@ -129,7 +129,7 @@ class Provider:
     def bid(
         self, env: simpy.Environment, mempool: Mempool, order: Order, latency: int
     ) -> Iterator[simpy.Event]:
-        """The process of one bid: its price is made when the order arrives, it comes `latency` blocks later."""
+        """The process of one bid: priced when the order arrives, submitted `latency` blocks later."""
         price = self.quote(order)
         if price is None:
             return
