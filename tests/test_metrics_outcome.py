@@ -26,6 +26,11 @@ SHAPE = summary_shape()
         "revenue.per_day_uve[0] + revenue.per_day_uve[5] > 1e6",
         "max(utilization.cpu, utilization.gpu) <= 1",
         "-shortfall_uve <= 0",
+        "revenue.total == revenue.total_uve and revenue.total > 1e6",
+        "escrow.deposited - escrow.held - escrow.paid - escrow.fees - escrow.refunded == escrow.dust",
+        "revenue.by_provider['hyperscale/0'] + 0.5 > revenue.by_provider_uve['hyperscale/0']",
+        "price.p90 - price.p10 == price.spread",
+        "revenue.per_day[0] == revenue.per_day_uve[0]",
     ],
 )
 def test_holds(text: str) -> None:
@@ -66,7 +71,7 @@ def test_undefined_and_impossible_values_fail_with_a_reason() -> None:
     assert not undefined.holds and undefined.problem == "fill_rate is undefined in this run"
     divided = parse_condition("fill_rate / stranded > 1").judge({"fill_rate": 1.0, "stranded": 0})
     assert not divided.holds and "division" in str(divided)
-    mixed = parse_condition("take > 1").judge(SUMMARY)
+    mixed = parse_condition("rules > 1").judge(SUMMARY)
     assert not mixed.holds and mixed.problem
 
 

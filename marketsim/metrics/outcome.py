@@ -1,6 +1,7 @@
 """Conditions on a summary, such as `fill_rate>=0.8`, read without running code.
 
-A condition compares numbers, text and dotted paths into the summary with `< <= > >= == !=`; `+ - * /`,
+A condition compares numbers, text and dotted paths into the summary with `< <= > >= == !=`; exact money
+(`revenue.total`) counts as the number it is; `+ - * /`,
 brackets, `and`, `or`, `not` and the functions abs, min, max are accepted. A key that is not a plain word
 stands in square brackets: `revenue.by_provider_uve["hyperscale/0"] > 0`.
 """
@@ -12,6 +13,7 @@ import difflib
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from marketsim.chain.status import SEED_CODES, Status
@@ -93,8 +95,9 @@ class Condition:
         undefined = [path for path, value in values.items() if value is None]
         if undefined:
             return Verdict(self.text, False, values, f"{undefined[0]} is undefined in this run")
+        numbers = {".".join(path): _number(summary, path, values[".".join(path)]) for path in self.paths}
         try:
-            return Verdict(self.text, bool(_evaluate(self._tree, values)), values)
+            return Verdict(self.text, bool(_evaluate(self._tree, numbers)), values)
         except (ArithmeticError, TypeError) as error:
             return Verdict(self.text, False, values, str(error))
 
@@ -193,6 +196,21 @@ def _resolve(summary: Mapping[str, Any], path: tuple[str, ...], text: str) -> An
             raise OutcomeError(f"{'.'.join(path)}: {here} has no parts, expected {here} itself")
     if isinstance(value, Mapping | list):
         raise OutcomeError(f"{'.'.join(path)}: has parts, {_near('', '.'.join(path), value)} (in `{text}`)")
+    return value
+
+
+def _number(summary: Mapping[str, Any], path: tuple[str, ...], value: Any) -> Any:
+    """Exact money, which summaries hold as text with a number beside it, as an exact number; other values
+    unchanged."""
+    if not isinstance(value, str):
+        return value
+    for cut in range(1, min(len(path), 2) + 1):
+        beside = (*path[:-cut], f"{path[-cut]}_uve", *path[len(path) - cut + 1 :])
+        try:
+            _resolve(summary, beside, "")
+        except OutcomeError:
+            continue
+        return Fraction(value)
     return value
 
 
