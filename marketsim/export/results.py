@@ -203,10 +203,8 @@ class _Named(NamedTuple):
 
     def strings(self) -> Any:
         """The names themselves, for CSV."""
-        texts = np.array([text.encode() for text in self.texts] or [b""], object)[self.places]
-        return _strings(
-            [text if known else b"" for text, known in zip(texts, self.known, strict=True)], self._valid()
-        )
+        texts = np.array([*(text.encode() for text in self.texts), b""], object)
+        return _joined(texts, np.where(self.known, self.places, len(texts) - 1), self._valid())
 
     def _valid(self) -> Any:
         import pyarrow as pa
@@ -222,14 +220,19 @@ def _named(column: Any, names: Names) -> _Named:
     return _Named(np.where(known, place, 0).astype(np.int32), known, [names[int(key)] for key in keys])
 
 
-def _strings(texts: Sequence[str | bytes], valid: Any = None) -> Any:
+def _strings(texts: Sequence[str]) -> Any:
+    encoded = np.array([*(text.encode() for text in texts), b""], object)
+    return _joined(encoded, np.arange(len(texts)))
+
+
+def _joined(texts: Any, places: Any, valid: Any = None) -> Any:
+    """The string array of `texts[places]`; `valid` is the bit mask of the rows that are not null."""
     import pyarrow as pa
 
-    encoded = [text.encode() if isinstance(text, str) else text for text in texts]
-    offsets = np.cumsum([0, *map(len, encoded)]).astype(np.int32)
-    return pa.StringArray.from_buffers(
-        len(texts), pa.py_buffer(offsets), pa.py_buffer(b"".join(encoded)), valid
-    )
+    lengths = np.array([len(text) for text in texts], np.int64)
+    offsets = np.concatenate([[0], np.cumsum(lengths[places])]).astype(np.int32)
+    joined = b"".join(texts[places].tolist())
+    return pa.StringArray.from_buffers(len(places), pa.py_buffer(offsets), pa.py_buffer(joined), valid)
 
 
 def _numeric(column: Any) -> Any:

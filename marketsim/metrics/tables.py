@@ -63,17 +63,19 @@ class TenantRow:
 
 def provider_rows(record: Record) -> list[ProviderRow]:
     """Return one row a provider, in the record's order."""
-    count = len(record.providers["name"])
+    count, alive = len(record.providers["name"]), _running_leases(record)
     return [
-        _provider_row(record, name, np.arange(count) == row)
+        _provider_row(record, name, np.arange(count) == row, alive)
         for row, name in enumerate(record.providers["name"])
     ]
 
 
 def provider_cohort_rows(record: Record) -> list[ProviderRow]:
     """Return one row a cohort of providers, in the scenario's order."""
-    cohort = record.providers["cohort"]
-    return [_provider_row(record, name, cohort == row) for row, name in enumerate(record.provider_cohorts)]
+    cohort, alive = record.providers["cohort"], _running_leases(record)
+    return [
+        _provider_row(record, name, cohort == row, alive) for row, name in enumerate(record.provider_cohorts)
+    ]
 
 
 def tenant_cohort_rows(record: Record) -> list[TenantRow]:
@@ -105,7 +107,13 @@ def tenant_cohort_rows(record: Record) -> list[TenantRow]:
     return rows
 
 
-def _provider_row(record: Record, name: str, mask: Column) -> ProviderRow:
+def _running_leases(record: Record) -> Column:
+    """Leases not closed at the end, by provider."""
+    running = record.leases["provider"][record.leases["closed_at"] < 0]
+    return np.bincount(running, minlength=len(record.providers["name"]))
+
+
+def _provider_row(record: Record, name: str, mask: Column, alive: Column) -> ProviderRow:
     table = record.providers
     sums = {
         key: int(table[key][mask].sum())
@@ -116,7 +124,6 @@ def _provider_row(record: Record, name: str, mask: Column) -> ProviderRow:
     }
     declined = table["declined"][mask].sum(axis=0)
     rejected = rejections(table["rejected"][mask].sum(axis=0), record.meta["rules"])
-    alive = mask[record.leases["provider"]] & (record.leases["closed_at"] < 0)
     resolved = sums["won_window"] + sums["lost_window"] + sums["closed_window"]
     return ProviderRow(
         name=name,
@@ -126,7 +133,7 @@ def _provider_row(record: Record, name: str, mask: Column) -> ProviderRow:
         won=sums["won"],
         win_rate=ratio(sums["won_window"], resolved),
         leases=sums["leases"],
-        active=int(alive.sum()),
+        active=int(alive[mask].sum()),
         revenue=sums["revenue_net"],
         take=sums["fees"],
         network_fees=sums["network_fees"],
