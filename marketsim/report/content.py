@@ -103,7 +103,7 @@ def make_content(record: Record, summary: Mapping[str, Any]) -> Content:
         tiles=_tiles(record, summary, by_name),
         reasons_title=f"Lease close reasons ({plural(summary['leases']['closed'], 'lease')})",
         reasons=_reasons(summary, by_name),
-        grids=[grid for grid in grids if grid is not None],
+        grids=[grid for grid in grids if grid is not None and grid.rows],
         warnings=_warnings(record, summary),
     )
 
@@ -131,12 +131,15 @@ def _facts(record: Record, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     block = meta["block_ms"]
     length = f"{phrases.span(record.blocks, block)} = {count(record.blocks)} blocks of {block / 1000:g} s"
     warm_up = record.warm_up_blocks
-    window = f"after a warm-up of {phrases.span(warm_up, block)}" if warm_up else "the whole run"
+    window = f"after a warm-up of {phrases.span(warm_up, block)}; counts: the whole run"
     tenants, providers = len(record.tenants["name"]), len(record.providers["name"])
     audited = summary["audit"]["blocks"]
     return [
         ("Simulated", f"{length}, from {phrases.date_and_time(meta['start'])}"),
-        ("Measured", f"rates, revenue, utilization and prices: {window}; counts: the whole run"),
+        (
+            "Measured",
+            f"rates, revenue, utilization and prices: {window}" if warm_up else "over the whole run",
+        ),
         ("Market", f"{plural(tenants, 'tenant')}, {plural(providers, 'provider')}"),
         ("Rules", f"{summary['rules']}, charging {meta['scenario'].get('charging', DASH)}"),
         ("Seed", f"{summary['seed']}, fingerprint {summary['fingerprint']}"),
