@@ -1,0 +1,161 @@
+"""The `marketsim optimize` command."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from marketsim.errors import InputError
+
+if TYPE_CHECKING:
+    from marketsim.experiments.optimize import Constraint, Figure, SearchFactor
+    from marketsim.experiments.variants import Variant
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("optimize")(optimize_command)
+
+
+def optimize_command(
+    scenario: Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario file.")],
+    factor: Annotated[
+        list[str],
+        typer.Option(
+            "--factor", metavar="PATH=LOW..HIGH", help="What to search, e.g. bid_window=5..50 blocks."
+        ),
+    ],
+    objective: Annotated[
+        str, typer.Option("--objective", metavar="METRIC", help="A metric or an expression of several.")
+    ],
+    budget: Annotated[int, typer.Option("--budget", metavar="RUNS", min=1, help="Runs in all.")] = 200,
+    constraint: Annotated[
+        list[str] | None, typer.Option("--constraint", metavar="EXPR", help="To be met, e.g. fill_rate>=0.8.")
+    ] = None,
+    minimize: Annotated[bool, typer.Option("--minimize", help="The smallest value is the best.")] = False,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change the scenario first.")
+    ] = None,
+    per_point: Annotated[int, typer.Option("--per-point", min=1, help="Seeds a point is run with.")] = 4,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="First seed.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=1, help="Processes on this machine; default: its usable cores."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Exactly this folder; default: below results/."),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no report, only errors.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print optimization.json and nothing else.")
+    ] = False,
+) -> None:
+    """Search a scenario's best setting under noise; the figures reported come from fresh seeds."""
+    from marketsim.cli.sweep import usable_cores
+    from marketsim.experiments.optimize import optimize, parse_constraint, parse_factor, parse_figure
+    from marketsim.experiments.optimize_report import optimization_files, optimization_lines
+    from marketsim.experiments.variants import PooledRuns, RunFailedError, Variant, read_arm
+    from marketsim.experiments.whole_folder import refuse_unless_free, write_folder
+    from marketsim.simulation import run_summary
+
+    if scenario.is_dir():
+        raise InputError(f"{scenario}: is a folder, give a scenario file")
+    variant = read_arm(scenario, set_ or (), scenario.stem)
+    assert isinstance(variant, Variant)
+    factors = [parse_factor(text) for text in factor]
+    goal = parse_figure(objective, "--objective")
+    wanted = [parse_constraint(text) for text in constraint or ()]
+    check_search(variant, factors, goal, wanted)
+    folder = out if out is not None else _default_folder(variant, factors, goal, budget, seed)
+    if out is not None:
+        refuse_unless_free(out)
+    show = not quiet and not as_json
+
+    def progress(done: int, most: int) -> None:
+        if show:
+            print(f"optimize: {done} of {most} runs", file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="marketsim-optimize-") as scratch:
+        runs = PooledRuns(run_summary, Path(scratch), workers or usable_cores())
+        try:
+            found = optimize(
+                variant,
+                runs,
+                factors,
+                goal,
+                budget=budget,
+                constraints=wanted,
+                maximize=not minimize,
+                per_point=per_point,
+                seed=seed,
+                progress=progress,
+            )
+        except RunFailedError as error:
+            print(f"run failed: {error}", file=sys.stderr)
+            raise typer.Exit(1) from None
+        finally:
+            runs.close()
+    write_folder(folder, optimization_files(found), replace=out is None)
+    if as_json:
+        print(json.dumps(found.as_json(), indent=1))
+    elif not quiet:
+        print("\n".join(optimization_lines(found)))
+        print(f"report      {folder / 'report.html'}")
+    if not found.feasible:
+        print("the best point found breaks a constraint on its fresh seeds", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def check_search(
+    variant: Variant, factors: list[SearchFactor], objective: Figure, constraints: list[Constraint]
+) -> None:
+    """Refuse paths, ranges and metrics that no run could answer, before the first run; raises InputError."""
+    from dataclasses import replace
+
+    from marketsim.experiments.scenario_source import ScenarioFiles
+
+    source = ScenarioFiles()
+    wrong: list[str] = []
+    effective = variant.effective()
+    paths = [factor.path for factor in factors]
+    wrong += [
+        f"--factor: {path}: given twice, give each path once" for path in paths if paths.count(path) > 1
+    ]
+    for one in factors:
+        problem = source.path_problem(variant.mapping, one.path)
+        if problem is not None:
+            wrong.append(f"--factor: {one.path}: {problem}")
+            continue
+        for end in (one.low, one.high):
+            changed = replace(variant, overrides=(*variant.overrides, one.override(end)))
+            try:
+                at_end = changed.effective()
+            except InputError as error:
+                wrong += [f"--factor: {one.override(end)}: {line}" for line in error.lines]
+            else:
+                ignored = source.ignored(one.path, at_end)
+                if ignored is not None:
+                    wrong.append(f"--factor: {one.path}: {ignored}")
+    for option, figure in [("--objective", objective), *(("--constraint", c.slack) for c in constraints)]:
+        problems = [source.unknown_metric(name, effective) for name in figure.metrics]
+        wrong += [f"{option}: {problem}" for problem in problems if problem is not None]
+    if wrong:
+        raise InputError(dict.fromkeys(wrong))
+
+
+def _default_folder(
+    variant: Variant, factors: list[SearchFactor], objective: Figure, budget: int, seed: int
+) -> Path:
+    import hashlib
+
+    effective = variant.effective()
+    content = [effective, [repr(factor) for factor in factors], objective.text, budget, seed]
+    text = json.dumps(content, sort_keys=True, default=str)
+    name = f"optimize-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return Path("results") / str(effective["name"]) / name
