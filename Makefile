@@ -1,0 +1,70 @@
+# marketsim: `make demo` runs the main job on a machine with only Python 3.11 or newer and make,
+# `make test` sets up and passes every test. Both make .venv/ once and are quick to call again.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# The first of these that is Python 3.11 or newer; say `make demo PYTHON=/path/to/python` for another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+# The machine's own tools decide how many tests run at once.
+WORKERS ?= auto
+# What the mutation tests and the run without the compiler are about: money and who owes what.
+MONEY_TESTS := tests/test_money.py tests/test_wide.py tests/test_escrow_exact.py
+
+.PHONY: demo test test-plain lint figures readme mutants constraints clean help
+
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "marketsim needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "the module venv is missing (Debian: python3-venv)" >&2; exit 2; }
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed  ## Run scenarios/baseline.yaml, print its report, leave results/
+	$(BIN)/marketsim run scenarios/baseline.yaml
+
+# Compiled code is cached by whoever is first: one small run before the tests' processes start beside each other.
+test: $(VENV)/.installed-dev  ## Every test, the slow ones too
+	$(BIN)/python -m marketsim.experiments.warm
+	$(BIN)/python -m pytest -n $(WORKERS)
+
+test-plain: $(VENV)/.installed-dev  ## The tests of money and escrow without the compiler
+	MARKETSIM_COMPILE=0 $(BIN)/python -m pytest -n $(WORKERS) $(MONEY_TESTS)
+
+lint: $(VENV)/.installed-dev  ## Style, strict types and layers; the tests hold them too
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+readme: $(VENV)/.installed  ## Print the baseline's report into README.md and its figures into docs/images/
+	$(BIN)/python docs/printed.py
+
+figures: readme  ## The same: one run makes both
+
+# mutmut leaves decorated functions alone and compiled ones cannot be changed while they run: it gets a copy
+# of the sources whose functions are plain.
+mutants: $(VENV)/.installed-dev  ## Mutation tests of money and escrow; takes hours
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,mutants]'
+	rm -rf build/plain && mkdir -p build/plain
+	cp -R marketsim tests scenarios pyproject.toml README.md LICENSE build/plain/
+	sed -i.bak '/^@compiled$$/d' build/plain/marketsim/chain/*.py && rm -f build/plain/marketsim/chain/*.bak
+	cd build/plain && MARKETSIM_COMPILE=0 PYTHONPATH=. $(CURDIR)/$(BIN)/mutmut run
+	cd build/plain && $(CURDIR)/$(BIN)/mutmut results
+
+constraints:  ## Pin what a fresh environment gets today; .venv/ is made anew
+	rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[dev,mutants]'
+	{ echo '# The versions that the tests passed with; made by `make constraints`.'; \
+	  $(BIN)/python -m pip freeze --exclude-editable --exclude marketsim | grep -v '[:@/]'; } > constraints.txt
+
+clean:  ## Remove what make has made, results included
+	rm -rf $(VENV) build mutants
+	find results -mindepth 1 -maxdepth 1 ! -name README.md ! -name example -exec rm -rf {} +
