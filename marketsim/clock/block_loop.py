@@ -236,8 +236,11 @@ def execute_entry(s: State, e: Engine, height: int, kind: int, row: int) -> None
     elif kind == Kind.TOP_UP:
         top_up(s, e, height, row)
     elif kind == Kind.SAMPLE:
-        take_sample(s, e, height)
-        push(e, height + e.globals[E.SAMPLE_EVERY], Phase.LAST, 0, 0, Kind.SAMPLE, 0)
+        # row 1 is the one at the horizon
+        if e.globals[E.SAMPLED] != height:
+            take_sample(s, e, height)
+        if row == 0:
+            push(e, height + e.globals[E.SAMPLE_EVERY], Phase.LAST, 0, 0, Kind.SAMPLE, 0)
     elif kind == Kind.REPRICE:
         reprice_desks(s, e, height, row)
     elif kind == Kind.WARM_UP:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from marketsim.agents.reference_market import ReferenceMarket
 from marketsim.agents.streams import stream
 from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, G, Provider, Resource, Wallet
 from marketsim.chain.requirements import Eligibility, with_eligible
@@ -14,7 +15,7 @@ from marketsim.chain.rule_sets import rule_globals
 from marketsim.chain.state import State, Table, make_state, with_room
 from marketsim.clock.block_clock import make_room
 from marketsim.errors import InputError
-from marketsim.policies.tables import BidRow, Call, E, Engine, Kind, Phase, Plan, Watch, make_engine
+from marketsim.policies.tables import Call, Desk, E, Engine, Kind, Phase, Plan, make_engine
 from marketsim.clock.calendar import push
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.desks import DeskBook, repricing_periods
@@ -41,6 +42,8 @@ class Market(NamedTuple):
     """Region by chain spec."""
     eligibility: Eligibility
     first_tenant: int
+    draws: ReferenceMarket | None = None
+    """The reference market's draws, where the scenario names one."""
 
 
 def build_market(scenario: Scenario, seed: int) -> Market:
@@ -57,6 +60,7 @@ def build_market(scenario: Scenario, seed: int) -> Market:
     chain = make_state(1024)
     set_rules(chain, scenario, seed)
     chain, tenant_names, tenant_cohorts = add_wallets(chain, scenario, book)
+    book.rows[:, Desk.WALLET] = np.arange(len(book.names)) + MODULE_WALLETS
     eligibility = Eligibility()
     chain = with_eligible(chain, 1, max(1, len(book.names)))
     for slot, claims in enumerate(book.attributes):
@@ -114,25 +118,29 @@ def add_wallets(chain: State, scenario: Scenario, book: DeskBook) -> tuple[State
         cohorts += [number] * cohort.count
         coins += [int(cohort.wallet) // ATTO] * cohort.count
     everybody = book.names + names
+    return set_wallets(chain, book.names + names, coins, len(book.names)), names, cohorts
+
+
+def set_wallets(chain: State, everybody: list[str], coins: list[int], providers: int) -> State:
+    """Return the chain with a wallet of so many coins for everybody, the first `providers` of them registered as providers."""
     total = sum(coins)
     if total >= 9 * ATTO:
         raise InputError(f"wallets: {total} uve in all, accepted up to {9 * ATTO} (the supply that money is exact for)")
-    chain = with_room(chain, wallets=len(everybody), providers=len(book.names))
+    chain = with_room(chain, wallets=len(everybody), providers=providers)
     rows = chain.wallets[MODULE_WALLETS : MODULE_WALLETS + len(everybody)]
     rows[:, Wallet.BALANCE] = coins
     rows[:, Wallet.PROVIDER] = -1
     rank = np.empty(len(everybody), np.int64)
     rank[np.asarray(sorted(range(len(everybody)), key=everybody.__getitem__), np.int64)] = np.arange(len(everybody))
     rows[:, Wallet.RANK] = rank
-    slots = np.arange(len(book.names))
-    rows[: len(slots), Wallet.PROVIDER] = slots
-    chain.providers[: len(slots), Provider.WALLET] = slots + MODULE_WALLETS
-    chain.providers[: len(slots), Provider.REGISTERED] = 1
-    book.rows[:, 0] = slots + MODULE_WALLETS
+    slots = np.arange(providers)
+    rows[:providers, Wallet.PROVIDER] = slots
+    chain.providers[:providers, Provider.WALLET] = slots + MODULE_WALLETS
+    chain.providers[:providers, Provider.REGISTERED] = 1
     chain.globals[G.WALLETS] = MODULE_WALLETS + len(everybody)
-    chain.globals[G.PROVIDERS] = len(slots)
+    chain.globals[G.PROVIDERS] = providers
     chain.globals[G.SUPPLY] = total
-    return chain, names, cohorts
+    return chain
 
 
 def add_orders(
@@ -213,7 +221,7 @@ def set_engine(chain: State, engine: Engine, scenario: Scenario, seed: int) -> N
     x[E.QUEUE_LIMIT] = 100
     x[E.BLOCK_MS] = block_ms
     x[E.MANIFEST_BLOCKS] = max(1, 300_000 // block_ms)
-    x[E.SAMPLE_EVERY] = max(1, 3_600_000 // block_ms)
+    x[E.SAMPLE_EVERY] = max(1, sample_ms(scenario) // block_ms)
     x[E.DAY_BLOCKS] = max(1, 86_400_000 // block_ms)
     x[E.WARM_UP] = scenario.warm_up_blocks
     x[E.HORIZON] = scenario.horizon_blocks
@@ -222,10 +230,17 @@ def set_engine(chain: State, engine: Engine, scenario: Scenario, seed: int) -> N
     x[E.KEEP_BID_ROWS] = int(scenario.record == "everything")
 
 
+def sample_ms(scenario: Scenario) -> int:
+    """Return how often the time series is sampled: every hour up to a fortnight, every day in longer runs."""
+    horizon_ms = scenario.horizon_blocks * scenario.block_ms
+    return 3_600_000 if horizon_ms <= 14 * 86_400_000 else 86_400_000
+
+
 def set_calendar(engine: Engine, scenario: Scenario) -> None:
     """Enter what comes round by itself: samples, the end of the warm-up, repricing."""
     x = engine.globals
     push(engine, int(x[E.SAMPLE_EVERY]), int(Phase.LAST), 0, 0, int(Kind.SAMPLE), 0)
+    push(engine, int(x[E.HORIZON]), int(Phase.LAST), 0, 2, int(Kind.SAMPLE), 1)
     if scenario.warm_up_blocks > 0:
         push(engine, scenario.warm_up_blocks, int(Phase.LAST), 0, 1, int(Kind.WARM_UP), 0)
     for every in repricing_periods(engine.desks):
@@ -237,8 +252,6 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
 
     Their remaining lives are those of a market in balance: drawn with a chance proportional to the life, then cut at a uniform moment.
     """
-    from marketsim.policies.tables import Desk
-
     wanted = scenario.initial * float(book.rows[:, Desk.CAP_CPU].sum())
     loads = []
     for part in orders:
@@ -275,5 +288,3 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
         )
     return out
 
-
-__all__ = ["Market", "build_market", "BidRow", "Watch"]

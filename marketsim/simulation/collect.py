@@ -53,7 +53,7 @@ class Collector:
         blocks = scenario.horizon_blocks
         days = day_count(blocks, day_blocks(scenario.block_ms))
         desks = len(market.book.names)
-        self._revenue = np.zeros((desks, days), np.int64)
+        self.revenue = np.zeros((desks, days), np.int64)
         self._window = np.zeros((desks, 2), np.int64)
         self._fees = np.zeros(desks, np.int64)
         self._clock: BlockClock | None = None
@@ -69,8 +69,8 @@ class Collector:
         if len(paid):
             slots = self._clock.chain.leases[paid[:, Event.SUBJECT], Lease.SLOT]
             height = np.maximum(paid[:, Event.HEIGHT], 1)  # samples settle everything at the end of an hour, so of a day
-            day = np.minimum((height - 1) // day_blocks(self._scenario.block_ms), self._revenue.shape[1] - 1)
-            np.add.at(self._revenue, (slots, day), paid[:, Event.WHOLE])
+            day = np.minimum((height - 1) // day_blocks(self._scenario.block_ms), self.revenue.shape[1] - 1)
+            np.add.at(self.revenue, (slots, day), paid[:, Event.WHOLE])
             late = height > self._scenario.warm_up_blocks
             np.add.at(self._window, (slots[late], 0), paid[late, Event.WHOLE])
             np.add.at(self._window, (slots[late], 1), paid[late, Event.EXTRA])
@@ -162,7 +162,7 @@ class Collector:
             "name": list(book.names),
             "rejected": engine.rejected[:count].copy(),
             "declined": engine.declined[:count].copy(),
-            "revenue_days": self._revenue,
+            "revenue_days": self.revenue,
         }
 
     def _orders(self, clock: BlockClock) -> dict[str, NDArray[np.int64]]:

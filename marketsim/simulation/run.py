@@ -24,6 +24,7 @@ from marketsim.scenario.load import scenario_from_mapping
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market, build_market
 from marketsim.simulation.collect import Collector
+from marketsim.simulation.reference import build_reference
 
 DAY_MS = 86_400_000
 Progress = Callable[[int, int], None]
@@ -44,24 +45,47 @@ def run(scenario: Scenario, *, seed: int | None = None, audit: bool = False, pro
     """
     began = time.perf_counter()
     number = scenario.seed if seed is None else seed
-    market = build_market(scenario, number)
-    collector = Collector(scenario, number, market)
+    market = build_reference(scenario, number) if scenario.market is not None else build_market(scenario, number)
+    clock, collector = play(scenario, market, number, audit=audit, progress=progress)
+    record = collector.record(clock, versions(), time.perf_counter() - began)
+    return Run(summarize(record), record)
+
+
+def play(
+    scenario: Scenario, market: Market, seed: int, *, audit: bool = False, progress: Progress | None = None
+) -> tuple[BlockClock, Collector]:
+    """Run a market to the scenario's last block; return the clock with the final tables, and the collector of the record."""
+    collector = Collector(scenario, seed, market)
     env = simpy.Environment()
     clock = BlockClock(
         env, market.chain, market.engine, take_events=collector.take_events, take_bids=collector.take_bids, audit=audit
     )
     collector.watch(clock)
-    start_tenants(clock, scenario, market)
-    start_providers(clock, scenario, market, number)
+    if scenario.market is not None:
+        start_reference(clock, scenario.market.agents, market)
+    else:
+        start_tenants(clock, scenario, market)
+    start_providers(clock, scenario, market, seed)
     last = scenario.horizon_blocks
-    step = max(1, last // 200)
     day = max(1, DAY_MS // scenario.block_ms)
-    env.process(clock.blocks_process(min(step, day) if progress else day, last, (lambda height: progress(height, last)) if progress else _silent))
+    step = min(max(1, last // 200), day) if progress else day
+    report = (lambda height: progress(height, last)) if progress else _silent
+    env.process(clock.blocks_process(step, last, report))
     env.run(until=last * scenario.block_ms + 1)
     clock.advance(last)
     clock.finish()
-    record = collector.record(clock, versions(), time.perf_counter() - began)
-    return Run(summarize(record), record)
+    return clock, collector
+
+
+def start_reference(clock: BlockClock, agents: str, market: Market) -> None:
+    """Start the tenants of the reference market: how they hand over their orders changes no outcome, only the cost of a run."""
+    calls = market.calls[0]
+    if agents == "per_order":
+        clock.env.process(tenants.one_by_one(clock, calls))
+    elif agents == "reacting":
+        clock.env.process(tenants.reacting(clock, calls, 12 * clock.block_ms, lambda _: None))
+    else:
+        clock.env.process(tenants.batches(clock, calls, DAY_MS))
 
 
 def _silent(_: int) -> None:
