@@ -50,6 +50,7 @@ _exact_settle_forced = exact.settle_forced
 _exact_deposited = exact.deposited
 _exact_owed_by = exact.owed_by
 _exact_fold = exact.fold
+_exact_dry_at = exact.dry_at
 _sequential_payment_open = sequential.payment_open
 _sequential_payment_withdraw = sequential.payment_withdraw
 _sequential_payment_close = sequential.payment_close
@@ -234,7 +235,7 @@ def dry_at(s: State, account: int) -> int:
     if a[Account.STATE] != AccountState.OPEN or a[Account.OPEN] == 0:
         return -1
     if rule == EscrowRule.EXACT:
-        return a[Account.DUE_AT]
+        return _exact_dry_at(s, account)
     if rule == EscrowRule.SEQUENTIAL:
         return _sequential_dry_at(s, account)
     return a[Account.SETTLED_AT] + _proportional_blocks_paid(s, account, BLOCKS_MAX) + 1

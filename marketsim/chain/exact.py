@@ -4,8 +4,11 @@ An active payment accrues its price for every block since the account was last s
 more often moves no money. Three things happen by themselves: the settlement every G.SETTLE_EVERY blocks (`fold`), the due settlement at the
 first block that the account may be unable to pay (`due`, at Account.DUE_AT) and the end of grace (`grace_end`, at Account.GRACE_AT). Their
 heights are kept in closed form; nobody has to poll. The caller keeps a calendar of DUE_AT and GRACE_AT and calls each at its height; settlements
-of the cadence are folded into whatever touches the account next. DUE_AT may lie too early while settlements are unfolded (use below the cap):
-`due` then folds, moves it, and nothing else happens.
+of the cadence are folded into whatever touches the account next.
+
+Folding rests on an account never owing more for a block than the sum of its prices. Use that was recorded after a settlement breaks that once
+(the cap is on the total, so a late record catches up), use without a cap always. DUE_AT then names the next settlement of the cadence, if that is
+earlier. It may also lie too early, while settlements are unfolded. `due` copes with both: it settles as the cadence does, or only folds.
 
 A payment is never debited without credit: what it gets leaves the deposits first in first out.
 """
@@ -160,7 +163,7 @@ def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: i
     """Add what the lease used since its last record: cpu milliseconds, byte-seconds, byte-seconds, gpu seconds, recorded up to h.
 
     LeaseNotActive unless the payment is open (an insufficient_funds lease records nothing), UsageInvalid for a negative quantity or a
-    lease without meter, AmountTooLarge beyond PRICED_USE_MAX. Settlements of the cadence below h come first. Overlap, lateness and
+    lease without meter, AmountTooLarge beyond PRICED_USE_MAX. Settlements of the cadence below h come first; DUE_AT may move. Overlap, lateness and
     who may report are the message handler's to check. Emits UsageRecorded.
     """
     x = s.leases[lease]
@@ -179,6 +182,7 @@ def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: i
         _take_use(s, row, cpu, memory, storage, gpu)
         return Status.AmountTooLarge
     u[Usage.UNTIL] = h
+    schedule(s, x[Lease.ACCOUNT])
     emit(s, EventKind.USAGE_RECORDED, lease, h, 0, 0, 0)
     return Status.Ok
 
@@ -292,16 +296,47 @@ def _credit(s: State, h: int, lease: int, delta: int, whole: int, atto: int) -> 
 
 
 @compiled
-def schedule(s: State, account: int) -> None:
-    """Compute DUE_AT anew: settled_at + floor(funds / sum of prices) + 1; -1 without an open payment."""
+def dry_at(s: State, account: int) -> int:
+    """Return settled_at + floor(funds / sum of prices) + 1, the first block that the account may be unable to pay; -1 without payment."""
     a = s.accounts[account]
     if a[Account.OPEN] == 0:
-        a[Account.DUE_AT] = -1
-        return
+        return -1
     covered = blocks_covered(
         a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], BLOCKS_MAX
     )
-    a[Account.DUE_AT] = a[Account.SETTLED_AT] + covered + 1
+    return a[Account.SETTLED_AT] + covered + 1
+
+
+@compiled
+def _use_from(s: State, account: int) -> int:
+    # The height of the oldest use that the last settlement has not seen: 0 without a cap, -1 when there is none.
+    if s.globals[G.CHARGING] == Charging.USAGE:
+        return 0
+    oldest = -1
+    a = s.accounts[account]
+    lease = a[Account.FIRST_LEASE]
+    while lease >= 0:
+        x = s.leases[lease]
+        row = x[Lease.USAGE]
+        if x[Lease.PAYMENT] == PaymentState.OPEN and row >= 0 and s.usage[row, Usage.UTILIZATION_PPM] < 0:
+            until = s.usage[row, Usage.UNTIL]
+            if until >= a[Account.SETTLED_AT] and (oldest < 0 or until < oldest):
+                oldest = until
+        lease = x[Lease.NEXT]
+    return oldest
+
+
+@compiled
+def schedule(s: State, account: int) -> None:
+    """Compute DUE_AT anew: the due height, or the settlement of the cadence that sees new use, if that comes first; -1 without payment."""
+    a = s.accounts[account]
+    height = dry_at(s, account)
+    if height >= 0 and s.globals[G.CHARGING] != Charging.RATE and s.globals[G.SETTLE_EVERY] > 0:
+        use = _use_from(s, account)
+        if use >= 0:
+            seen = next_cadence(s, max(use - 1, a[Account.SETTLED_AT]), account)
+            height = min(height, seen)
+    a[Account.DUE_AT] = height
 
 
 @compiled
