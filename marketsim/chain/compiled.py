@@ -1,14 +1,12 @@
 """Compile plain functions over int64 columns, or leave them as Python when compilation is switched off.
 
 The chain, the built-in policies and the block loop are written once, as plain functions over arrays.
-`compiled` turns them into machine
-code with numba; with the environment variable `MARKETSIM_COMPILE=0` they stay Python and give the same
-results, slowly, which is what
-coverage, debuggers and mutation tests need.
+`compiled` turns them into machine code with numba; with the environment variable `MARKETSIM_COMPILE=0`
+they stay Python and give the same results, slowly, which is what coverage, debuggers and mutation tests
+need.
 
 Compiled code is cached on disk in a folder named by a hash of every compiled source file, because the
-compiler's own cache does not
-notice that a function called from another file has changed.
+compiler's own cache does not notice that a function called from another file has changed.
 """
 
 from __future__ import annotations
@@ -91,15 +89,14 @@ def is_cache_cold() -> bool:
 
 def _numba_options() -> dict[str, Any]:
     # Without reference counting the columns cost nothing to pass on (measured: 6 ns a message instead of
-    # 280), and allocating in the
-    # chain becomes a compile error instead of a habit.
+    # 280), and allocating in the chain becomes a compile error instead of a habit.
     # Nobody calls compiled functions by their C address, so that wrapper is not made.
     return {"cache": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
 
 
 def _plain(kind: Any) -> Any:
-    """Return int64 for a literal integer or a member of an enum, bool for a literal bool, any other type
-    as it is."""
+    """Return int64 for a literal integer or a member of an enum, bool for a literal bool, any other
+    type as it is."""
     from numba import types
 
     if isinstance(kind, types.IntEnumMember):
@@ -109,8 +106,7 @@ def _plain(kind: Any) -> Any:
 
 def _compile_once(dispatcher: Any) -> None:
     # numba compiles a function anew for each literal that some other compiled function passes to it (0,
-    # 60, True, Source.GRANT), which
-    # doubled the compile time of the chain and gained nothing.
+    # 60, True, Source.GRANT), which doubled the compile time of the chain and gained nothing.
     template = dispatcher.get_call_template
 
     def plain_template(args: Any, kws: Any) -> Any:
@@ -127,11 +123,9 @@ def _dispatcher_type() -> type[Any]:
     Python calls, in one piece.
 
     numba optimizes and emits every function together with all that it calls, again for each caller, and
-    adds code that unpacks
-    Python's arguments, which for eighteen arrays is larger than most functions: two minutes for the chain.
-    Here a function called from
-    compiled code only lends its intermediate form, and one called from Python is compiled for that on
-    demand, and cached.
+    adds code that unpacks Python's arguments, which for eighteen arrays is larger than most functions:
+    two minutes for the chain. Here a function called from compiled code only lends its intermediate
+    form, and one called from Python is compiled for that on demand, and cached.
     """
     from numba.core import compiler
     from numba.core.codegen import JITCodeLibrary

@@ -7,7 +7,7 @@ in a simulated run never passes through here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -373,13 +373,21 @@ class Chain:
         cadence commute, so they are applied when something else looks at the account, and here at the
         end. Within a block: settle, order timeouts, end of grace, due.
         """
+        for _ in self.advance_steps(to_height):
+            pass
+
+    def advance_steps(self, to_height: int) -> Iterator[str]:
+        """Do what `advance` does, one thing at a time; yield after each what it was.
+
+        Raises ValueError for a height in the past.
+        """
         if to_height < self.height:
             raise ValueError(f"height {to_height} is in the past, the chain is at {self.height}")
-        while (height := self._next_due()) <= to_height:
-            self._run_due(height)
+        while (height := self.next_due()) <= to_height:
+            yield from self.due_steps(height)
         self.state.globals[G.HEIGHT] = to_height
         if self._is_exact:
-            self._settle_all(to_height)
+            yield from self._settle_all(to_height)
 
     @property
     def _is_exact(self) -> bool:
@@ -397,7 +405,8 @@ class Chain:
             orders[:, Order.STATE] == OrderState.OPEN, orders[:, Order.CREATED_AT] + timeout, _NUMBER_MAX
         )
 
-    def _next_due(self) -> int:
+    def next_due(self) -> int:
+        """Return the next height at which something is due by itself, 2^60 when there is none."""
         soonest = int(self._timed_out_at().min(initial=_NUMBER_MAX))
         if self._is_exact:
             accounts = self._accounts()
@@ -419,29 +428,37 @@ class Chain:
         settled, created = accounts[:, Account.SETTLED_AT], accounts[:, Account.CREATED_AT]
         return int((created + ((settled - created) // every + 1) * every).min())
 
-    def _run_due(self, height: int) -> None:
+    def due_steps(self, height: int) -> Iterator[str]:
+        """Run what is due by itself at a height, one thing at a time; yield after each what it was."""
         self.state.globals[G.HEIGHT] = height
         if self._is_exact:
-            self._settle_all(height)
+            yield from self._settle_all(height)
         for order in np.flatnonzero(self._timed_out_at() <= height).tolist():
             self._room_for_events()
             market.timeout_order(self.state, height, order)
+            yield "order_timeout"
         if self._is_exact:
-            for column, run in (
-                (Account.GRACE_AT, due_work.end_of_grace),
-                (Account.DUE_AT, due_work.settle_due),
-            ):
-                at = self._accounts()[:, column]
-                for account in np.flatnonzero((at >= 0) & (at <= height)).tolist():
-                    self._room_for_events()
-                    run(self.state, height, account)
+            for account, at in self._reached(Account.GRACE_AT, height):
+                due_work.end_of_grace(self.state, at, account)
+                yield "end_of_grace"
+            for account, at in self._reached(Account.DUE_AT, height):
+                due_work.settle_due(self.state, at, account)
+                yield "settlement"
 
-    def _settle_all(self, height: int) -> None:
+    def _reached(self, column: Account, height: int) -> Iterator[tuple[int, int]]:
+        # Each with its own height: what `execute` passed over without advancing happens as of when it was due.
+        due = self._accounts()[:, column]
+        for account in np.flatnonzero((due >= 0) & (due <= height)).tolist():
+            self._room_for_events()
+            yield account, int(due[account])
+
+    def _settle_all(self, height: int) -> Iterator[str]:
         accounts = self._accounts()
         paying = (accounts[:, Account.OPEN] > 0) & (accounts[:, Account.STATE] == AccountState.OPEN)
         for account in np.flatnonzero(paying).tolist():
             self._room_for_events()
             due_work.settle_cadence(self.state, height, account)
+            yield "settlement"
 
     def _room_for_events(self) -> None:
         self._make_room({})
