@@ -1,6 +1,8 @@
-"""Small markets that together take every edge of the transition tables and get every answer of the outcome tables.
+"""Small markets that together take every edge of the transition tables and get every answer of the outcome
+tables.
 
-Each story is played under every rule set and with every quirk; what differs between them is decided by the tables, not here.
+Each story is played under every rule set and with every quirk; what differs between them is decided by the
+tables, not here.
 """
 
 from __future__ import annotations
@@ -219,7 +221,8 @@ def bids(make: Make) -> Iterator[Witness]:
 
 
 def refused_bids(w: Witness) -> None:
-    """The refusals of CreateBid that do not depend on the order's state, and of the other messages about t1/1/1/1/p1."""
+    """The refusals of CreateBid that do not depend on the order's state, and of the other messages about
+    t1/1/1/1/p1."""
     w.bid("t1/1/1/1/t1")
     w.bid("t1/1/1/1/p1", "0")
     w.bid("t1/1/1/1/p1", deposit="499")
@@ -238,7 +241,8 @@ def refused_bids(w: Witness) -> None:
 
 
 def lost_bids(make: Make) -> Iterator[Witness]:
-    """A bid loses; what can be said to it, and to the one that quirk losing_bids_stay leaves open on a closed order."""
+    """A bid loses; what can be said to it, and to the one that quirk losing_bids_stay leaves open on a
+    closed order."""
     w = make()
     w.deploy()
     for name in ("p1", "p2", "p3"):
@@ -348,7 +352,8 @@ def registry(make: Make) -> Iterator[Witness]:
 
 
 def timeouts(make: Make) -> Iterator[Witness]:
-    """Orders without a lease end by themselves (seed), also those that quirks left behind on a group that is not open."""
+    """Orders without a lease end by themselves (seed), also those that quirks left behind on a group that
+    is not open."""
     w = make(params={G.ORDER_TIMEOUT: 100})
     if w.chain.rules != Rules.SEED:
         return

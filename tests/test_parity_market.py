@@ -1,4 +1,5 @@
-"""What the real chains answered, replayed through the chain: every result and every change of state identical."""
+"""What the real chains answered, replayed through the chain: every result and every change of state
+identical."""
 
 from __future__ import annotations
 

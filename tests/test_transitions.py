@@ -126,7 +126,8 @@ ESCROWS: dict[str, Any] = {"exact": exact, "sequential": sequential}
 
 
 def answers_of(function: Callable[..., Any], escrow_module: Any) -> set[Status]:
-    """Every Status that the source of a function can return, through the functions whose status it passes on."""
+    """Every Status that the source of a function can return, through the functions whose status it passes
+    on."""
     plain = getattr(function, "py_func", function)
     body = ast.parse(inspect.getsource(plain)).body[0]
     scope = vars(inspect.getmodule(plain))

@@ -1,4 +1,5 @@
-"""A chain under observation: every answer and every change of state is written down and held against the tables."""
+"""A chain under observation: every answer and every change of state is written down and held against the
+tables."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ def group(name: str = "g1", **changes: Any) -> dict[str, Any]:
 
 
 class Witness:
-    """Executes messages by short names and records outcomes and transitions; `check` fails on what the tables lack."""
+    """Executes messages by short names and records outcomes and transitions; `check` fails on what the
+    tables lack."""
 
     def __init__(
         self,
