@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from witness import Witness
 
 from marketsim.conformance.market import check, replay, replay_sequence
 from marketsim.conformance.report import MalformedVectorError, read_vectors, replay_file
@@ -41,6 +42,18 @@ def test_acceptance_scenarios_as_the_real_chains_answered(kind: str, scenario: s
     result = replay_sequence(line)
     assert result.differences == ()
     assert result.identical == len(line["messages"]) > 1
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_the_real_chains_did_is_in_the_tables(name: str) -> None:
+    """The witness fails on an answer or a change of state that the transition tables lack."""
+    for line in lines(name):
+        witness = Witness(line["rules"], line["quirks"], start=line["start"], charging=None)
+        for message in line["messages"]:
+            message.pop("changed", None)
+            expected = message.pop("result")
+            witness.height = message.pop("height")
+            assert witness.do(**message) == expected
 
 
 def a_line() -> Any:
