@@ -1,4 +1,6 @@
-"""One escrow account with named wallets, driven through the chain's own functions, for the tests of money and escrow."""
+"""One escrow account with named wallets, driven through the chain's own functions, for the tests of money and
+escrow.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,7 @@ class OneAccount:
         for amount in deposits:
             assert self.collect("tenant", amount) == Status.Ok
 
-    # --- messages --------------------------------------------------------------------------------------------------------
+    # --- messages -------------------------------------------------------------------------------------------
 
     def room(self) -> None:
         self.state = with_room(self.state, events=256, deposits=8, leases=2, usage=2)
@@ -85,7 +87,9 @@ class OneAccount:
     def open(
         self, provider: str, rate: str, gseq: int = 1, oseq: int = 1, usage: dict[str, object] | None = None
     ) -> Status:
-        """Open a payment; `usage` = {"reserved": 4 ints, "unit": 4 decimals, "ppm": share or -1, "active_at": height}."""
+        """Open a payment; `usage` = {"reserved": 4 ints, "unit": 4 decimals, "ppm": share or -1, "active_at":
+        height}.
+        """
         self.room()
         s, g = self.state, self.state.globals
         lease = int(g[G.LEASES])
@@ -144,7 +148,7 @@ class OneAccount:
         self.state.grants[row, [Grant.GRANTER, Grant.GRANTEE, Grant.LIMIT, Grant.SCOPES]] = values
         return row
 
-    # --- what happens by itself (exact rule) -------------------------------------------------------------------------------
+    # --- what happens by itself (exact rule) ----------------------------------------------------------------
 
     def step_to(self, h: int) -> list[int]:
         """Every settlement, due settlement and end of grace up to h, one at a time; their heights."""
@@ -157,7 +161,9 @@ class OneAccount:
             heights.append(at)
 
     def jump_to(self, h: int) -> None:
-        """The same as a calendar does it: due settlements and ends of grace at their heights, cadence folded at the end."""
+        """The same as a calendar does it: due settlements and ends of grace at their heights, cadence folded
+        at the end.
+        """
         while True:
             self.room()
             a = self.state.accounts[self.account]
@@ -169,7 +175,7 @@ class OneAccount:
                 exact.due(self.state, at, self.account)
         exact.fold(self.state, h, self.account)
 
-    # --- what is there -----------------------------------------------------------------------------------------------------
+    # --- what is there --------------------------------------------------------------------------------------
 
     def amount(self, column: Account) -> str:
         row = self.state.accounts[self.account]
@@ -220,4 +226,8 @@ class OneAccount:
 
     def snapshot(self) -> list[bytes]:
         """The contents of every table but the work space, to show that a refusal changed nothing."""
-        return [table.tobytes() for name, table in self.state._asdict().items() if name not in {"scratch", "events"}]
+        return [
+            table.tobytes()
+            for name, table in self.state._asdict().items()
+            if name not in {"scratch", "events"}
+        ]

@@ -1,4 +1,6 @@
-"""Conservation under random messages, and the audit: a leak of one unit is found in the block in which it happens."""
+"""Conservation under random messages, and the audit: a leak of one unit is found in the block in which it
+happens.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,13 @@ def debts(one: OneAccount) -> int:
 
 
 @settings(max_examples=120 if COMPILING else 25)
-@given(messages, st.sampled_from(list(EscrowRule)), st.sampled_from([0, 2, 20]), st.booleans(), st.integers(0, 2000))
+@given(
+    messages,
+    st.sampled_from(list(EscrowRule)),
+    st.sampled_from([0, 2, 20]),
+    st.booleans(),
+    st.integers(0, 2000),
+)
 def test_money_is_conserved_and_refusals_change_nothing(
     steps: list[tuple[str, int, int, int]], rule: EscrowRule, take: int, quirks: bool, deposit: int
 ) -> None:
@@ -120,7 +128,7 @@ def test_nobody_gets_more_than_the_rate_for_the_time(spans: list[int], rate: str
     assert parts == once or not whole
 
 
-# --- planted leaks -----------------------------------------------------------------------------------------------------------
+# --- planted leaks ------------------------------------------------------------------------------------------
 
 
 def plant_wallet(one: OneAccount) -> None:
@@ -220,7 +228,7 @@ def test_the_audit_is_off_until_it_is_asked_for() -> None:
     assert ledger.balances(one.state).tolist()[ESCROW_WALLET] == 1000
 
 
-# --- an auditor of its own: balances from the event record alone ----------------------------------------------------------------
+# --- an auditor of its own: balances from the event record alone --------------------------------------------
 
 
 @settings(max_examples=80 if COMPILING else 20)
@@ -244,9 +252,7 @@ def test_the_event_record_alone_gives_every_balance(
     coins[ESCROW_WALLET] = -sum(coins.values())
     begin = [0, 0, 0] + [10**15] * (len(coins) - 3)
     assert [begin[row] + gain for row, gain in coins.items()] == ledger.balances(one.state).tolist()
-    lost = -sum(
-        (row[4] * 10**18 + row[5]) for row in one.events() if row[1] == EventKind.SHORTFALL
-    )
+    lost = -sum((row[4] * 10**18 + row[5]) for row in one.events() if row[1] == EventKind.SHORTFALL)
     assert ledger.totals(one.state)["shortfall"] == -lost
 
 

@@ -44,7 +44,8 @@ def test_sources_are_tried_in_order(
 ) -> None:
     one = OneAccount(EscrowRule.SEQUENTIAL)
     with_balance(one, "tenant", 100)
-    # asked in the order of the granters' names, wherever their rows stand; other scopes and grantees are passed over
+    # asked in the order of the granters' names, wherever their rows stand; other scopes and grantees are
+    # passed over
     one.grant("granter", "tenant", 20)
     one.grant("p1", "tenant", 1000, Scope.BID)
     one.grant("p2", "friend", 1000)
@@ -95,7 +96,8 @@ def test_refunds_of_a_grants_money_raise_the_grant_to_the_accounts_owner() -> No
     one = OneAccount(EscrowRule.SEQUENTIAL, owner="tenant")
     to_owner = one.grant("granter", "tenant", 5, Scope.BID)
     to_friend = one.grant("granter", "friend", 100)
-    # A third party pays with a grant of its own; closing raises the owner's grant instead, whatever its scope.
+    # A third party pays with a grant of its own; closing raises the owner's grant instead, whatever its
+    # scope.
     assert one.collect("friend", 40, FROM_GRANT) == Status.Ok
     assert one.at(110).close() == Status.Ok
     assert one.gained("granter") == 0
@@ -192,7 +194,10 @@ def test_numbers_sort_as_strings_before_a_slash(a: int, b: int) -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(1, 120), st.integers(1, 120), st.sampled_from(NAMES)), min_size=1, max_size=12, unique=True
+        st.tuples(st.integers(1, 120), st.integers(1, 120), st.sampled_from(NAMES)),
+        min_size=1,
+        max_size=12,
+        unique=True,
     )
 )
 def test_payments_stand_in_the_string_order_of_their_keys(keys: list[tuple[int, int, str]]) -> None:

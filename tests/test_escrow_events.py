@@ -61,7 +61,8 @@ def test_hashes_of_neighbours_spread_evenly() -> None:
     low = [int(hash64(1, order, provider, 0)) & 1023 for order in range(200) for provider in range(50)]
     for sample in (high, low):
         counts = [sample.count(value) for value in range(1024)]
-        # 10,000 draws in 1,024 boxes: chi-squared with 1,023 degrees of freedom has a standard deviation of 45
+        # 10,000 draws in 1,024 boxes: chi-squared with 1,023 degrees of freedom has a standard deviation
+        # of 45
         assert abs(sum((n - 9.765625) ** 2 / 9.765625 for n in counts) - 1023) < 5 * 45.2
 
 
@@ -92,7 +93,12 @@ def test_rows_are_kept_by_kind_and_the_fingerprint_does_not_care() -> None:
 
 
 def test_the_fingerprint_sees_order_height_and_every_field() -> None:
-    seen = {record([BID, PAID], 0)[0], record([PAID, BID], 0)[0], record([BID, PAID], 0, height=6)[0], record([BID], 0)[0]}
+    seen = {
+        record([BID, PAID], 0)[0],
+        record([PAID, BID], 0)[0],
+        record([BID, PAID], 0, height=6)[0],
+        record([BID], 0)[0],
+    }
     for field in range(6):
         changed = list(BID)
         changed[field] += 1

@@ -1,4 +1,6 @@
-"""The exact rule of rule set `seed` (rules.md 1): cadence moves no money, shortfall, grace, reactivation, usage, folding."""
+"""The exact rule of rule set `seed` (rules.md 1): cadence moves no money, shortfall, grace, reactivation,
+usage, folding.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,13 @@ UNITS = ("0.000001", "0.0000000000000953", "0.00000000000000953", "0.001")
 RESERVED = (1000, 2 * 2**30, 10 * 2**30, 0)
 
 
-def meter(ppm: int, reserved: tuple[int, ...] = RESERVED, units: tuple[str, ...] = UNITS) -> dict[str, object]:
+def meter(
+    ppm: int, reserved: tuple[int, ...] = RESERVED, units: tuple[str, ...] = UNITS
+) -> dict[str, object]:
     return {"ppm": ppm, "reserved": reserved, "unit": units}
 
 
-# --- the seed's example rate: what truncation costs, and that the cadence of seed costs nothing --------------------------------
+# --- the seed's example rate: what truncation costs, and that the cadence of seed costs nothing -------------
 
 
 @pytest.mark.parametrize(
@@ -61,7 +65,7 @@ def test_take_is_truncated_once_on_all_that_was_paid_out() -> None:
     assert (one.gained("p1"), one.count("p1", Lease.FEES)) == (980, 20)
 
 
-# --- shortfall, grace, reactivation -------------------------------------------------------------------------------------------
+# --- shortfall, grace, reactivation -------------------------------------------------------------------------
 
 
 def test_a_shortfall_is_found_in_its_block_and_shared_in_proportion() -> None:
@@ -201,7 +205,7 @@ def test_closing_leaves_fractions_as_dust() -> None:
     assert one.problems() == []
 
 
-# --- usage -------------------------------------------------------------------------------------------------------------------
+# --- usage --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("charging", [Charging.USAGE, Charging.USAGE_CAPPED])
@@ -304,7 +308,7 @@ def test_records_that_make_no_sense_are_refused() -> None:
     assert one.events()[-1][1:4] == [EventKind.USAGE_RECORDED, 0, 100]
 
 
-# --- folding is stepping -------------------------------------------------------------------------------------------------------
+# --- folding is stepping ------------------------------------------------------------------------------------
 
 operations = st.lists(
     st.tuples(
@@ -350,7 +354,8 @@ def test_folding_the_cadence_equals_stepping_through_it(
         until = h - (kind == "use")
         stepping.step_to(until)
         folding.jump_to(until)
-        # Both have settled by the cadence up to h; what the account does in the block of a message is the message's own business.
+        # Both have settled by the cadence up to h; what the account does in the block of a message is the
+        # message's own business.
         assert state_of(stepping) == state_of(folding)
         for one in worlds:
             one.at(h)
@@ -376,9 +381,12 @@ def test_folding_the_cadence_equals_stepping_through_it(
 def test_messages_need_no_fold_before_them(
     steps: list[tuple[str, int, int, int]], ppm: int, deposit: int
 ) -> None:
-    # The clock folds only at messages and dates; the account comes to the same as one that settles every 7 blocks by itself.
+    # The clock folds only at messages and dates; the account comes to the same as one that settles every 7
+    # blocks by itself.
     worlds = [
-        OneAccount(EscrowRule.EXACT, deposit, charging=Charging.USAGE_CAPPED, settle_every=7, grace=400, take=2)
+        OneAccount(
+            EscrowRule.EXACT, deposit, charging=Charging.USAGE_CAPPED, settle_every=7, grace=400, take=2
+        )
         for _ in range(2)
     ]
     eager, lazy = worlds
@@ -403,7 +411,9 @@ def test_messages_need_no_fold_before_them(
             if kind == "deposit":
                 answers.append(one.deposit(amount))
             elif kind == "open":
-                answers.append(one.open(provider, f"{amount % 7}.{amount:03}", gseq=which + 1, usage=meter(ppm)))
+                answers.append(
+                    one.open(provider, f"{amount % 7}.{amount:03}", gseq=which + 1, usage=meter(ppm))
+                )
             elif provider in one.leases and kind == "close_payment":
                 answers.append(one.close_payment(provider))
             elif provider in one.leases and kind == "use" and ppm < 0:
@@ -424,7 +434,7 @@ def test_one_event_stands_for_a_folded_span() -> None:
     assert one.events()[1][2:7] == [0, 1100, 1000, 0, 1000]
 
 
-# --- projections ---------------------------------------------------------------------------------------------------------------
+# --- projections --------------------------------------------------------------------------------------------
 
 
 def test_projections_look_and_change_nothing() -> None:
@@ -453,5 +463,7 @@ def test_the_due_height_is_the_first_block_that_cannot_be_paid(deposit: int, rat
     due = int(one.state.accounts[one.account, Account.DUE_AT])
     if due < 500_000_000:
         assert sum(rates) * (due - 100) > deposit * ATTO >= sum(rates) * (due - 101)
-    assert to_pair(sum(rates)) == tuple(one.state.accounts[one.account, Account.RATES : Account.RATES_ATTO + 1])
+    assert to_pair(sum(rates)) == tuple(
+        one.state.accounts[one.account, Account.RATES : Account.RATES_ATTO + 1]
+    )
     assert one.gained("tenant") == COINS - COINS - deposit

@@ -1,7 +1,8 @@
-"""The worked examples of protocol reference 3.10 as one table: V1-V23 (sequential rule) and W1-W8 (proportional rule), escrow side.
+"""The worked examples of protocol reference 3.10 as one table: V1-V23 (sequential rule) and W1-W8
+(proportional rule), escrow side.
 
-An example is a list of steps, one tuple each: an operation at a block counted from the opening of the payments ("@", n), or a fact that must
-hold. Payments are served in the order p1, p2, p3.
+An example is a list of steps, one tuple each: an operation at a block counted from the opening of the
+payments ("@", n), or a fact that must hold. Payments are served in the order p1, p2, p3.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ UPSTREAM = Quirk.SETTLE_SAME_HEIGHT | Quirk.PAYMENT_CREATE_LOSES
 Step = tuple[Any, ...]
 
 
-def settle_table(rows: list[tuple[int, list[str], int, list[int], str, str, str]]) -> dict[str, tuple[Any, ...]]:
+def settle_table(
+    rows: list[tuple[int, list[str], int, list[int], str, str, str]],
+) -> dict[str, tuple[Any, ...]]:
     """V1 and its like: a deposit, rates, one forced settlement after some blocks."""
     examples: dict[str, tuple[Any, ...]] = {}
     for dep, rates, delta, paid, funds, state, unsettled in rows:
@@ -141,7 +144,8 @@ EXAMPLES: dict[str, tuple[list[int], list[str], dict[str, Any], list[Step]]] = {
         [100],
         ["0.5"],
         {},
-        [s for n in range(1, 11) for s in (("@", n), ("withdraw", "p1"))] + [("net", "p1", 0), ("funds", "100")],
+        [s for n in range(1, 11) for s in (("@", n), ("withdraw", "p1"))]
+        + [("net", "p1", 0), ("funds", "100")],
     ),
     "V6 half a unit a block, withdrawn once": (
         [100],
@@ -383,7 +387,8 @@ EXAMPLES: dict[str, tuple[list[int], list[str], dict[str, Any], list[Step]]] = {
         [1000],
         ["10"],
         {"take": 2},
-        [s for n in range(1, 101) for s in (("@", n), ("withdraw", "p1"))] + [("fees", 0), ("net", "p1", 1000)],
+        [s for n in range(1, 101) for s in (("@", n), ("withdraw", "p1"))]
+        + [("fees", 0), ("net", "p1", 1000)],
     ),
     "V16 one large pay-out": (
         [1000],
@@ -594,7 +599,7 @@ def _play_step(one: OneAccount, step: Step, begin: int, paid_in: int) -> int:
             "transferred": lambda: one.amount(Account.TRANSFERRED),
             "settled_at": lambda: int(one.state.accounts[one.account, Account.SETTLED_AT]) - begin,
             "account": lambda: one.account_state,
-            "deposits": lambda: one.deposits(),
+            "deposits": one.deposits,
             "fees": lambda: one.coins(COMMUNITY_WALLET),
             "refunded": lambda: paid_in + one.gained("tenant"),
             "stranded": lambda: totals(one.state)["stranded"] // ATTO,
@@ -620,27 +625,67 @@ def test_sequential_rule(name: str) -> None:
 
 THIRD = "33.333333333333333333"
 PROPORTIONAL: dict[str, tuple[list[int], list[str], dict[str, Any], list[Step]]] = {
-    "W1": ([100], ["10", "10"], {}, [("@", 6), ("settle",), *[("moved", p, "50") for p in ("p1", "p2")], ("account", "overdrawn")]),
-    "W2": ([90], ["10", "10"], {}, [("dry_at", 5), ("@", 6), ("settle",), ("moved", "p1", "45"), ("moved", "p2", "45"), ("net", "p1", 45)]),
+    "W1": (
+        [100],
+        ["10", "10"],
+        {},
+        [("@", 6), ("settle",), *[("moved", p, "50") for p in ("p1", "p2")], ("account", "overdrawn")],
+    ),
+    "W2": (
+        [90],
+        ["10", "10"],
+        {},
+        [
+            ("dry_at", 5),
+            ("@", 6),
+            ("settle",),
+            ("moved", "p1", "45"),
+            ("moved", "p2", "45"),
+            ("net", "p1", 45),
+        ],
+    ),
     "W5": (
         [100],
         ["1", "2"],
         {},
-        [("@", 40), ("settle",), ("moved", "p1", THIRD), ("moved", "p2", "66.666666666666666667"), ("funds", "0"), ("dust", "1")],
+        [
+            ("@", 40),
+            ("settle",),
+            ("moved", "p1", THIRD),
+            ("moved", "p2", "66.666666666666666667"),
+            ("funds", "0"),
+            ("dust", "1"),
+        ],
     ),
     "W6": (
         [100],
         ["1.75", "0.5"],
         {},
-        [("@", 50), ("settle",), ("moved", "p1", "77.777777777777777778"), ("moved", "p2", "22.222222222222222222")],
+        [
+            ("@", 50),
+            ("settle",),
+            ("moved", "p1", "77.777777777777777778"),
+            ("moved", "p2", "22.222222222222222222"),
+        ],
     ),
     "W7": (
         [100],
         ["1", "1", "1"],
         {},
-        [("@", 50), ("settle",), *[("moved", p, THIRD) for p in ("p1", "p2", "p3")], *[("net", p, 33) for p in ("p1", "p2", "p3")], ("dust", "1")],
+        [
+            ("@", 50),
+            ("settle",),
+            *[("moved", p, THIRD) for p in ("p1", "p2", "p3")],
+            *[("net", p, 33) for p in ("p1", "p2", "p3")],
+            ("dust", "1"),
+        ],
     ),
-    "W8": ([200], ["10", "10"], {}, [("@", 11), ("settle",), ("moved", "p1", "100"), ("moved", "p2", "100"), ("account", "overdrawn")]),
+    "W8": (
+        [200],
+        ["10", "10"],
+        {},
+        [("@", 11), ("settle",), ("moved", "p1", "100"), ("moved", "p2", "100"), ("account", "overdrawn")],
+    ),
     "a fraction is carried": (
         [100],
         ["1.75"],
@@ -746,7 +791,8 @@ def test_w3_grants_are_used_before_the_balance() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rates", "shares"), [(("20", "30"), ("4", "6")), (("30", "30"), ("5", "5")), (("45", "55"), ("4.5", "5.5"))]
+    ("rates", "shares"),
+    [(("20", "30"), ("4", "6")), (("30", "30"), ("5", "5")), (("45", "55"), ("4.5", "5.5"))],
 )
 def test_w4_a_remainder_is_split_by_rate(rates: tuple[str, str], shares: tuple[str, str]) -> None:
     one = OneAccount(EscrowRule.PROPORTIONAL, 10)

@@ -1,4 +1,6 @@
-"""Money: pairs, columns and literals agree with Python integers everywhere in their range and refuse what leaves it."""
+"""Money: pairs, columns and literals agree with Python integers everywhere in their range and refuse what
+leaves it.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,9 @@ def test_share_ppm_is_the_floor(amount: int, ppm: int) -> None:
     assert money.share_ppm(amount, ppm) == amount * ppm // 10**6
 
 
-@given(positive, st.one_of(positive, st.integers(0, 10**6)), st.sampled_from([1, 600, 10**6, BLOCKS_MAX, 10**9]))
+@given(
+    positive, st.one_of(positive, st.integers(0, 10**6)), st.sampled_from([1, 600, 10**6, BLOCKS_MAX, 10**9])
+)
 def test_blocks_covered_is_the_floor_of_the_ratio(funds: int, rate: int, limit: int) -> None:
     rate += 1
     rate = min(rate, money.RATE_MAX * ATTO)
@@ -92,7 +96,7 @@ def test_blocks_covered_of_round_prices_is_not_off_by_one(deposit: int, mills: i
     assert money.blocks_covered(*to_pair(funds), *to_pair(rate), BLOCKS_MAX) == min(BLOCKS_MAX, funds // rate)
 
 
-# --- columns -----------------------------------------------------------------------------------------------------------------
+# --- columns ------------------------------------------------------------------------------------------------
 
 large = st.one_of(amounts, near(LIMIT - 3))
 columns = st.lists(st.tuples(large, large), min_size=1, max_size=20)
@@ -149,7 +153,11 @@ def test_columns_refuse_instead_of_wrapping(sign: int) -> None:
     big = to_columns([0, sign * (LIMIT - 1)])
     unit = to_columns([0, sign * ATTO])
     minus = money.negate_columns(*unit)
-    for operation, other in ((money.add_columns, unit), (money.subtract_columns, minus), (money.add_columns, big)):
+    for operation, other in (
+        (money.add_columns, unit),
+        (money.subtract_columns, minus),
+        (money.add_columns, big),
+    ):
         with pytest.raises(MoneyRangeError, match="row 1"):
             operation(*big, *other)
     with pytest.raises(MoneyRangeError, match="row 1"):
@@ -181,7 +189,7 @@ def test_pairs_refuse_what_int64_cannot_carry() -> None:
             to_pair(amount)
 
 
-# --- literals ----------------------------------------------------------------------------------------------------------------
+# --- literals -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""The escrow vectors: a selection replayed in both modes of running, and a replay that notices every kind of difference."""
+"""The escrow vectors: a selection replayed in both modes of running, and a replay that notices every kind
+of difference.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,9 @@ def test_a_wrong_result_and_a_wrong_state_are_found() -> None:
     assert same.identical == same.compared == len(line["ops"])
     (result,) = replay([changed(line, 0, result="InvalidDeposit")])
     assert result.identical == result.compared - 1
-    assert [(d.field, d.expected, d.found) for d in result.differences] == [("result", "InvalidDeposit", "ok")]
+    assert [(d.field, d.expected, d.found) for d in result.differences] == [
+        ("result", "InvalidDeposit", "ok")
+    ]
     after = copy.deepcopy(line["ops"][0]["after"])
     after["account"]["funds"] = "1"
     (result,) = replay([changed(line, 0, after=after)])
@@ -119,21 +123,20 @@ def test_operations_before_there_is_anything_are_answered() -> None:
         "quirks": False,
         "opened_at": 1,
         "ops": [
-            {"height": 1, "op": "account_close", "result": "AccountNotFound", "after": {"account": None, "payments": {}}},
+            {
+                "height": 1,
+                "op": "account_close",
+                "result": "AccountNotFound",
+                "after": {"account": None, "payments": {}},
+            },
         ],
     }
     (result,) = replay([line])
     assert result.identical == 1
     opened = lines("escrow-sequential.jsonl.gz")[0]
-    opened["ops"] = opened["ops"][:1] + [
-        {
-            "height": opened["ops"][0]["height"],
-            "op": "payment_close",
-            "payment": "9/9/nobody",
-            "result": "PaymentNotFound",
-            "after": opened["ops"][0]["after"],
-        }
-    ]
+    first = opened["ops"][0]
+    unknown = {"height": first["height"], "op": "payment_close", "payment": "9/9/nobody"}
+    opened["ops"] = [first, unknown | {"result": "PaymentNotFound", "after": first["after"]}]
     (result,) = replay([opened])
     assert result.differences == ()
 

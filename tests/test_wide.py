@@ -1,4 +1,6 @@
-"""Wide products and quotients agree with Python integers, roundings included, up to the limits of the representation."""
+"""Wide products and quotients agree with Python integers, roundings included, up to the limits of the
+representation.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,9 @@ def test_mul_int_div_floor_counts_in_two_parts(a: int, b: int, c: int, divisor: 
     assert wide.mul_int_div_floor(scratch, a, b, c, divisor) == expected(a * b * c // divisor)
 
 
-digits = st.lists(st.one_of(st.sampled_from([0, 1, 10**9 - 1]), st.integers(0, 10**9 - 1)), min_size=1, max_size=12)
+digits = st.lists(
+    st.one_of(st.sampled_from([0, 1, 10**9 - 1]), st.integers(0, 10**9 - 1)), min_size=1, max_size=12
+)
 
 
 def put(at: int, limbs: list[int]) -> int:

@@ -1,7 +1,8 @@
-"""Escrow accounts under every rule: their deposits first in first out, their payments in key order, collecting and refunding.
+"""Escrow accounts under every rule: their deposits first in first out, their payments in key order,
+collecting and refunding.
 
-What an account owes its payments, and when, is the business of `exact`, `sequential` and `proportional`; messages reach all of them through
-`escrow`.
+What an account owes its payments, and when, is the business of `exact`, `sequential` and `proportional`;
+messages reach all of them through `escrow`.
 """
 
 from __future__ import annotations
@@ -31,14 +32,16 @@ FROM_GRANT = 2
 """Base-4 digit of a `sources` number: deposit authorizations given to the signer."""
 
 
-# --- opening and releasing ---------------------------------------------------------------------------------------------------
+# --- opening and releasing ----------------------------------------------------------------------------------
 
 
 @compiled
 def open_account(s: State, h: int, scope: int, target: int, owner: int) -> int:
-    """Return the row of a new open account without funds, settled at h; from the free list when there is one."""
+    """Return the row of a new open account without funds, settled at h; from the free list when there is
+    one.
+    """
     g = s.globals
-    row = g[G.FREE_ACCOUNT]
+    row: int = g[G.FREE_ACCOUNT]
     if row >= 0:
         g[G.FREE_ACCOUNT] = s.accounts[row, Account.NEXT]
     else:
@@ -66,14 +69,16 @@ def open_account(s: State, h: int, scope: int, target: int, owner: int) -> int:
 
 @compiled
 def release_account(s: State, account: int) -> None:
-    """Put the row of a closed account of a bid on the free list; does nothing while rows of ended bids are kept (G.KEEP_BIDS)."""
+    """Put the row of a closed account of a bid on the free list; does nothing while rows of ended bids are
+    kept (G.KEEP_BIDS).
+    """
     g = s.globals
     if g[G.KEEP_BIDS] == 0:
         s.accounts[account, Account.NEXT] = g[G.FREE_ACCOUNT]
         g[G.FREE_ACCOUNT] = account
 
 
-# --- deposits ----------------------------------------------------------------------------------------------------------------
+# --- deposits -----------------------------------------------------------------------------------------------
 
 
 @compiled
@@ -114,7 +119,8 @@ def _free_deposit(s: State, row: int) -> None:
 
 @compiled
 def _next_grant(s: State, grantee: int, scope: int, after_rank: int) -> int:
-    # The grant to `grantee` for `scope` whose granter comes next in the order of names; -1 when there is none.
+    # The grant to `grantee` for `scope` whose granter comes next in the order of names; -1 when there is
+    # none.
     found = -1
     found_rank = 0
     for row in range(s.globals[G.GRANTS]):
@@ -129,9 +135,11 @@ def _next_grant(s: State, grantee: int, scope: int, after_rank: int) -> int:
 
 @compiled
 def can_collect(s: State, signer: int, scope: int, amount: int, sources: int) -> Status:
-    """Return what `collect` would answer, moving nothing: Ok, InvalidDeposit, or InsufficientFunds of a granter's wallet.
+    """Return what `collect` would answer, moving nothing: Ok, InvalidDeposit, or InsufficientFunds of a
+    granter's wallet.
 
-    A source listed twice gives nothing the second time: what is still missing after it means that it was used up.
+    A source listed twice gives nothing the second time: what is still missing after it means that it was used
+    up.
     """
     missing = amount
     taken = 0
@@ -160,8 +168,12 @@ def can_collect(s: State, signer: int, scope: int, amount: int, sources: int) ->
 
 
 @compiled
-def collect_checked(s: State, h: int, account: int, signer: int, scope: int, amount: int, sources: int) -> None:
-    """Move the deposit into the account, one record a part, after `can_collect` said Ok (protocol reference 3.3)."""
+def collect_checked(
+    s: State, h: int, account: int, signer: int, scope: int, amount: int, sources: int
+) -> None:
+    """Move the deposit into the account, one record a part, after `can_collect` said Ok (protocol reference
+    3.3).
+    """
     touch(s, account)
     missing = amount
     while sources > 0 and missing > 0:
@@ -186,7 +198,9 @@ def collect_checked(s: State, h: int, account: int, signer: int, scope: int, amo
 
 @compiled
 def deposits_of(s: State, account: int) -> tuple[int, int]:
-    """Return what is left of the account's deposits, a pair; funds may be below it only when they are negative."""
+    """Return what is left of the account's deposits, a pair; funds may be below it only when they are
+    negative.
+    """
     whole, atto = 0, 0
     row = s.accounts[account, Account.FIRST_DEPOSIT]
     while row >= 0:
@@ -197,7 +211,9 @@ def deposits_of(s: State, account: int) -> tuple[int, int]:
 
 @compiled
 def consume(s: State, account: int, whole: int, atto: int) -> None:
-    """Take an amount that is there from the account's deposits, first in first out; a record used up is gone."""
+    """Take an amount that is there from the account's deposits, first in first out; a record used up is
+    gone.
+    """
     a = s.accounts[account]
     row = a[Account.FIRST_DEPOSIT]
     while row >= 0:
@@ -216,7 +232,9 @@ def consume(s: State, account: int, whole: int, atto: int) -> None:
 
 @compiled
 def consume_from(s: State, account: int, source: int, whole: int, atto: int) -> tuple[int, int]:
-    """Take up to an amount from the deposits of one source, first in first out; return what is still missing."""
+    """Take up to an amount from the deposits of one source, first in first out; return what is still
+    missing.
+    """
     a = s.accounts[account]
     previous = -1
     row = a[Account.FIRST_DEPOSIT]
@@ -250,10 +268,11 @@ def _raise_grant(s: State, granter: int, grantee: int, whole: int) -> None:
 
 @compiled
 def refund_deposits(s: State, account: int) -> None:
-    """Give every deposit's whole uve back to its depositor, leave its fraction as dust, and empty the account's funds.
+    """Give every deposit's whole uve back to its depositor, leave its fraction as dust, and empty the
+    account's funds.
 
-    Money of a grant raises the grant from its depositor to the account's owner, whoever had signed the deposit and whatever scope that
-    grant has: a defect of both chains, kept (protocol reference 3.3).
+    Money of a grant raises the grant from its depositor to the account's owner, whoever had signed the
+    deposit and whatever scope that grant has: a defect of both chains, kept (protocol reference 3.3).
     """
     a = s.accounts[account]
     row = a[Account.FIRST_DEPOSIT]
@@ -277,12 +296,14 @@ def refund_deposits(s: State, account: int) -> None:
     a[Account.FUNDS_ATTO] = 0
 
 
-# --- payments ----------------------------------------------------------------------------------------------------------------
+# --- payments -----------------------------------------------------------------------------------------------
 
 
 @compiled
 def compare_decimals(a: int, b: int) -> int:
-    """Return -1, 0 or 1 as the decimal string of a comes before, at or after that of b, with a `/` behind both (a, b >= 0)."""
+    """Return -1, 0 or 1 as the decimal string of a comes before, at or after that of b, with a `/` behind
+    both (a, b >= 0).
+    """
     if a == b:
         return 0
     low, high, swapped = a, b, False
@@ -302,7 +323,9 @@ def compare_decimals(a: int, b: int) -> int:
 
 @compiled
 def compare_keys(s: State, a: int, b: int) -> int:
-    """Return -1, 0 or 1 as the key `gseq/oseq/provider` of lease a comes before, at or after that of lease b as a string."""
+    """Return -1, 0 or 1 as the key `gseq/oseq/provider` of lease a comes before, at or after that of lease b
+    as a string.
+    """
     x, y = s.leases[a], s.leases[b]
     order = compare_decimals(x[Lease.GSEQ], y[Lease.GSEQ])
     if order == 0:
@@ -328,7 +351,9 @@ def is_key_used(s: State, account: int, lease: int) -> bool:
 
 @compiled
 def link_payment(s: State, account: int, lease: int) -> None:
-    """Open the payment of `lease` in the account: zero balances, its place in key order, its rate in the sum of rates."""
+    """Open the payment of `lease` in the account: zero balances, its place in key order, its rate in the sum
+    of rates.
+    """
     x = s.leases[lease]
     x[Lease.ACCOUNT] = account
     x[Lease.PAYMENT] = PaymentState.OPEN
@@ -353,7 +378,9 @@ def link_payment(s: State, account: int, lease: int) -> None:
 
 @compiled
 def leave_open(s: State, lease: int, state: int) -> None:
-    """Take an open payment to another state, its rate out of the account's sum of rates and the counts in step."""
+    """Take an open payment to another state, its rate out of the account's sum of rates and the counts in
+    step.
+    """
     x = s.leases[lease]
     a = s.accounts[x[Lease.ACCOUNT]]
     a[Account.OPEN] -= 1
@@ -365,7 +392,9 @@ def leave_open(s: State, lease: int, state: int) -> None:
 
 @compiled
 def leave_overdrawn(s: State, lease: int, state: int) -> None:
-    """Take an overdrawn (under the exact rule: insufficient_funds) payment to another state, the counts in step."""
+    """Take an overdrawn (under the exact rule: insufficient_funds) payment to another state, the counts in
+    step.
+    """
     x = s.leases[lease]
     a = s.accounts[x[Lease.ACCOUNT]]
     a[Account.SHORT] -= 1
@@ -377,9 +406,11 @@ def leave_overdrawn(s: State, lease: int, state: int) -> None:
 
 @compiled
 def pay(s: State, lease: int, cumulative: bool) -> None:
-    """Pay the whole uve of the payment's balance to its provider; a fraction stays in the balance (protocol reference 3.6).
+    """Pay the whole uve of the payment's balance to its provider; a fraction stays in the balance (protocol
+    reference 3.6).
 
-    The take fee is truncated on this pay-out, or, `cumulative`, once on all that was ever paid out (rules.md 1).
+    The take fee is truncated on this pay-out, or, `cumulative`, once on all that was ever paid out (rules.md
+    1).
     """
     x = s.leases[lease]
     gross = x[Lease.BALANCE]

@@ -1,22 +1,23 @@
 """The escrow messages and queries under whichever rule G.ESCROW names: what the market's handlers call.
 
-Every function returns a Status; a refusal has changed nothing. None of them touches the market: after `Ok` (and after `due`, `grace_end`, `fold` of
-`exact`) the caller looks at Account.STATE, Account.SHORT and the Lease.PAYMENT of the account's payments (from Account.FIRST_LEASE along
-Lease.NEXT) and runs the cascades of protocol reference 1.7; escrow is by then in its final state, so that calls made by a cascade change nothing
+Every function returns a Status; a refusal has changed nothing. None of them touches the market: after `Ok`
+(and after `due`, `grace_end`, `fold` of `exact`) the caller looks at Account.STATE, Account.SHORT and the
+Lease.PAYMENT of the account's payments (from Account.FIRST_LEASE along Lease.NEXT) and runs the cascades of
+protocol reference 1.7; escrow is by then in its final state, so that calls made by a cascade change nothing
 more. Under the exact rule PaymentState.OVERDRAWN reads insufficient_funds and the account stays open.
 
-Room is the caller's to guarantee: one free row in `accounts` for an opening, one in `deposits` for each source and grant of a deposit, and in
-`events` what `events_of` says.
+Room is the caller's to guarantee: one free row in `accounts` for an opening, one in `deposits` for each
+source and grant of a deposit, and in `events` what `events_of` says.
 """
 
 from __future__ import annotations
 
 from marketsim.chain import accounts, exact, proportional, sequential
 from marketsim.chain.accounts import can_collect, collect_checked, release_account
-from marketsim.chain.columns import Account, AccountState, EscrowRule, G, Lease, PaymentState
+from marketsim.chain.columns import Account, AccountState, Deposit, EscrowRule, G, Lease, PaymentState
 from marketsim.chain.compiled import compiled
 from marketsim.chain.exact import due, fold, grace_end, next_cadence, record_usage
-from marketsim.chain.money import BLOCKS_MAX, add, blocks_covered, subtract
+from marketsim.chain.money import BLOCKS_MAX, add, blocks_covered, subtract, times
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 
@@ -27,8 +28,8 @@ __all__ = [
     "blocks_left",
     "can_collect",
     "collect",
-    "due",
     "dry_at",
+    "due",
     "events_of",
     "fold",
     "grace_end",
@@ -70,16 +71,20 @@ _open_account = accounts.open_account
 
 @compiled
 def account_open(s: State, h: int, scope: int, target: int, owner: int) -> int:
-    """Return the row of a new escrow account for a deployment or bid (Scope, row), open, empty, settled at h."""
+    """Return the row of a new escrow account for a deployment or bid (Scope, row), open, empty, settled at
+    h.
+    """
     return _open_account(s, h, scope, target, owner)
 
 
 @compiled
 def collect(s: State, h: int, account: int, signer: int, scope: int, amount: int, sources: int) -> Status:
-    """Collect a deposit into a new account: InvalidDeposit, InsufficientFunds, or everything is moved (protocol reference 3.3).
+    """Collect a deposit into a new account: InvalidDeposit, InsufficientFunds, or everything is moved
+    (protocol reference 3.3).
 
-    `sources` has one base-4 digit a source, the lowest first: 1 the signer's wallet, 2 grants to the signer of this scope. `can_collect` gives the same
-    answer without moving anything, for handlers that create rows in between.
+    `sources` has one base-4 digit a source, the lowest first: 1 the signer's wallet, 2 grants to the signer
+    of this scope. `can_collect` gives the same answer without moving anything, for handlers that create rows
+    in between.
     """
     status = can_collect(s, signer, scope, amount, sources)
     if status == Status.Ok:
@@ -89,11 +94,13 @@ def collect(s: State, h: int, account: int, signer: int, scope: int, amount: int
 
 @compiled
 def account_deposit(s: State, h: int, account: int, signer: int, amount: int, sources: int) -> Status:
-    """AccountDeposit: InvalidDeposit, InsufficientFunds, AccountClosed; else the money is in (protocol reference 1.4, 3.4).
+    """AccountDeposit: InvalidDeposit, InsufficientFunds, AccountClosed; else the money is in (protocol
+    reference 1.4, 3.4).
 
-    Under the sequential rule it pays the debts of an overdrawn account and may close it; look at Account.STATE. Under the exact rule it may
-    reactivate the insufficient_funds payments: Account.SHORT was above 0 and is 0. Under the proportional rule an overdrawn account is
-    AccountClosed. An unknown account is the caller's to refuse: `can_collect` first, then AccountNotFound.
+    Under the sequential rule it pays the debts of an overdrawn account and may close it; look at
+    Account.STATE. Under the exact rule it may reactivate the insufficient_funds payments: Account.SHORT was
+    above 0 and is 0. Under the proportional rule an overdrawn account is AccountClosed. An unknown account is
+    the caller's to refuse: `can_collect` first, then AccountNotFound.
     """
     a = s.accounts[account]
     if amount <= 0:
@@ -123,10 +130,11 @@ def account_deposit(s: State, h: int, account: int, signer: int, amount: int, so
 
 @compiled
 def payment_open(s: State, h: int, account: int, lease: int) -> Status:
-    """Open the payment of a lease row that holds GSEQ, OSEQ, PROVIDER, RATE, RATE_ATTO and USAGE (-1 = not metered).
+    """Open the payment of a lease row that holds GSEQ, OSEQ, PROVIDER, RATE, RATE_ATTO and USAGE (-1 = not
+    metered).
 
-    AccountClosed, AccountOverdrawn, PaymentRateZero, AmountTooLarge (RATE_MAX), PaymentExists. After Ok the lease is in the account's list in key
-    order with an open payment and zero balances.
+    AccountClosed, AccountOverdrawn, PaymentRateZero, AmountTooLarge (RATE_MAX), PaymentExists. After Ok the
+    lease is in the account's list in key order with an open payment and zero balances.
     """
     rule = s.globals[G.ESCROW]
     if rule == EscrowRule.EXACT:
@@ -138,7 +146,8 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
 
 @compiled
 def payment_withdraw(s: State, h: int, lease: int) -> Status:
-    """Settle the account and pay this payment: PaymentClosed; AccountClosed and Panic with quirk settle_same_height.
+    """Settle the account and pay this payment: PaymentClosed; AccountClosed and Panic with quirk
+    settle_same_height.
 
     Afterwards the account may be overdrawn (exact rule: its payments insufficient_funds).
     """
@@ -152,9 +161,11 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
 
 @compiled
 def payment_close(s: State, h: int, lease: int) -> Status:
-    """Settle the account, close and pay this payment: PaymentClosed; AccountClosed with quirk settle_same_height.
+    """Settle the account, close and pay this payment: PaymentClosed; AccountClosed with quirk
+    settle_same_height.
 
-    Look at the state of this payment (overdrawn, or with the quirk still open, in spite of Ok) and of the others.
+    Look at the state of this payment (overdrawn, or with the quirk still open, in spite of Ok) and of the
+    others.
     """
     rule = s.globals[G.ESCROW]
     if rule == EscrowRule.EXACT:
@@ -166,7 +177,9 @@ def payment_close(s: State, h: int, lease: int) -> Status:
 
 @compiled
 def account_close(s: State, h: int, account: int) -> Status:
-    """Settle, close and pay every payment, refund the deposits: AccountClosed. An overdrawn account stays so, in spite of Ok."""
+    """Settle, close and pay every payment, refund the deposits: AccountClosed. An overdrawn account stays so,
+    in spite of Ok.
+    """
     rule = s.globals[G.ESCROW]
     if rule == EscrowRule.EXACT:
         return _exact_account_close(s, h, account)
@@ -188,9 +201,11 @@ def settle_forced(s: State, h: int, account: int) -> Status:
 
 @compiled
 def live_funds(s: State, h: int, account: int) -> tuple[int, int]:
-    """Return what a settlement at h would leave of the account's funds, a pair; negative = debt not found yet (protocol reference 3.11).
+    """Return what a settlement at h would leave of the account's funds, a pair; negative = debt not found yet
+    (protocol reference 3.11).
 
-    Read only. Under the exact rule a negative amount is what the settlement would forgive; a closed account has nothing.
+    Read only. Under the exact rule a negative amount is what the settlement would forgive; a closed account
+    has nothing.
     """
     a = s.accounts[account]
     rule = s.globals[G.ESCROW]
@@ -206,7 +221,7 @@ def live_funds(s: State, h: int, account: int) -> tuple[int, int]:
         lease = a[Account.FIRST_LEASE]
         while lease >= 0:
             if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
-                part = exact.times(s.leases[lease, Lease.RATE], s.leases[lease, Lease.RATE_ATTO], blocks)
+                part = times(s.leases[lease, Lease.RATE], s.leases[lease, Lease.RATE_ATTO], blocks)
                 whole, atto = add(whole, atto, part[0], part[1])
             lease = s.leases[lease, Lease.NEXT]
     return subtract(a[Account.FUNDS], a[Account.FUNDS_ATTO], whole, atto)
@@ -214,7 +229,8 @@ def live_funds(s: State, h: int, account: int) -> tuple[int, int]:
 
 @compiled
 def blocks_left(s: State, h: int, account: int) -> int:
-    """Return how many more blocks the funds last: trunc(funds / sum of rates) from settled_at, less the blocks since; -1 without a payment.
+    """Return how many more blocks the funds last: trunc(funds / sum of rates) from settled_at, less the
+    blocks since; -1 without a payment.
 
     Negative values below -1 do not occur: an account past its end has 0.
     """
@@ -224,7 +240,8 @@ def blocks_left(s: State, h: int, account: int) -> int:
     covered = blocks_covered(
         max(0, a[Account.FUNDS]), a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], BLOCKS_MAX
     )
-    return max(0, covered - (h - a[Account.SETTLED_AT]))
+    settled: int = a[Account.SETTLED_AT]
+    return max(0, covered - (h - settled))
 
 
 @compiled
@@ -238,12 +255,15 @@ def dry_at(s: State, account: int) -> int:
         return _exact_dry_at(s, account)
     if rule == EscrowRule.SEQUENTIAL:
         return _sequential_dry_at(s, account)
-    return a[Account.SETTLED_AT] + _proportional_blocks_paid(s, account, BLOCKS_MAX) + 1
+    settled: int = a[Account.SETTLED_AT]
+    return settled + _proportional_blocks_paid(s, account, BLOCKS_MAX) + 1
 
 
 @compiled
 def events_of(s: State, account: int) -> int:
-    """Return how many events one message can make escrow emit for this account: rows of `events` that the caller keeps free."""
+    """Return how many events one message can make escrow emit for this account: rows of `events` that the
+    caller keeps free.
+    """
     a = s.accounts[account]
     rows = 8
     lease = a[Account.FIRST_LEASE]
@@ -253,5 +273,6 @@ def events_of(s: State, account: int) -> int:
     row = a[Account.FIRST_DEPOSIT]
     while row >= 0:
         rows += 1
-        row = s.deposits[row, accounts.Deposit.NEXT]
-    return rows + s.globals[G.GRANTS]
+        row = s.deposits[row, Deposit.NEXT]
+    grants: int = s.globals[G.GRANTS]
+    return rows + grants

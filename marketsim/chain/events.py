@@ -1,7 +1,8 @@
 """The chain's record: every event is fingerprinted, the chosen kinds are kept as rows.
 
-The fingerprint is two 64-bit lanes, each a running product; it depends on every field of every event and on their order. Compiled code
-lets int64 wrap; without compilation the same functions run on Python integers with masks.
+The fingerprint is two 64-bit lanes, each a running product; it depends on every field of every event and on
+their order. Compiled code lets int64 wrap; without compilation the same functions run on Python integers with
+masks.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from marketsim.chain.state import State
 _MASK = (1 << 64) - 1
 _SIGN = 1 << 63
 
-# Odd constants with well-spread bits, as int64: the first from the golden ratio, the others from the finalizers of splitmix64 and
-# murmur3 and from primes of xxhash.
+# Odd constants with well-spread bits, as int64: the first from the golden ratio, the others from the
+# finalizers of splitmix64 and murmur3 and from primes of xxhash.
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
 _MIX_A = 0xBF58476D1CE4E5B9 - (1 << 64)
 _MIX_B = 0x94D049BB133111EB - (1 << 64)
@@ -39,7 +40,15 @@ if COMPILING:
 
     @compiled
     def mix_event(
-        lane_a: int, lane_b: int, height: int, kind: int, subject: int, other: int, whole: int, atto: int, extra: int
+        lane_a: int,
+        lane_b: int,
+        height: int,
+        kind: int,
+        subject: int,
+        other: int,
+        whole: int,
+        atto: int,
+        extra: int,
     ) -> tuple[int, int]:
         """Return the two lanes of the fingerprint after one more event."""
         near = kind * _MIX_A + subject * _MIX_B + other * _MIX_C + height * _MIX_F
@@ -67,10 +76,20 @@ else:
         return z & 0x7FFFFFFFFFFFFFFF
 
     def mix_event(
-        lane_a: int, lane_b: int, height: int, kind: int, subject: int, other: int, whole: int, atto: int, extra: int
+        lane_a: int,
+        lane_b: int,
+        height: int,
+        kind: int,
+        subject: int,
+        other: int,
+        whole: int,
+        atto: int,
+        extra: int,
     ) -> tuple[int, int]:
         """Return the two lanes of the fingerprint after one more event."""
-        near = (int(kind) * _MIX_A + int(subject) * _MIX_B + int(other) * _MIX_C + int(height) * _MIX_F) & _MASK
+        near = (
+            int(kind) * _MIX_A + int(subject) * _MIX_B + int(other) * _MIX_C + int(height) * _MIX_F
+        ) & _MASK
         far = (int(whole) * _MIX_D + int(atto) * _MIX_E + int(extra) * _MIX_G) & _MASK
         near ^= near >> 32
         far ^= far >> 32
@@ -81,7 +100,8 @@ else:
 
 @compiled
 def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, extra: int) -> None:
-    """Put one event at G.HEIGHT on the record: fingerprinted and counted, and kept when G.EVENT_MASK has its bit.
+    """Put one event at G.HEIGHT on the record: fingerprinted and counted, and kept when G.EVENT_MASK has its
+    bit.
 
     The caller guarantees a free row in `events` for every event that a message can cause.
     """
@@ -93,6 +113,26 @@ def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
     g[G.FINGERPRINT_A] = lane_a
     g[G.FINGERPRINT_B] = lane_b
     g[G.EVENTS_TOTAL] += 1
+    if (g[G.EVENT_MASK] >> number) & 1:
+        row = g[G.EVENTS]
+        g[G.EVENTS] = row + 1
+        event = s.events[row]
+        event[Event.HEIGHT] = g[G.HEIGHT]
+        event[Event.KIND] = number
+        event[Event.SUBJECT] = subject
+        event[Event.OTHER] = other
+        event[Event.WHOLE] = whole
+        event[Event.ATTO] = atto
+        event[Event.EXTRA] = extra
+
+
+@compiled
+def note(s: State, kind: int, subject: int, other: int, whole: int, atto: int, extra: int) -> None:
+    """Keep a row of a kind that follows from other events (a bid lost to a lease, an order a desk declined),
+    and fingerprint nothing.
+    """
+    g = s.globals
+    number = kind + 0
     if (g[G.EVENT_MASK] >> number) & 1:
         row = g[G.EVENTS]
         g[G.EVENTS] = row + 1

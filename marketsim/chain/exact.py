@@ -1,14 +1,17 @@
-"""Escrow under rule set `seed`: exact accrual, fractions carried, shortfall found at the block it happens (rules.md 1).
+"""Escrow under rule set `seed`: exact accrual, fractions carried, shortfall found at the block it happens
+(rules.md 1).
 
-An active payment accrues its price for every block since the account was last settled; what it was charged is cumulative, so that settling
-more often moves no money. Three things happen by themselves: the settlement every G.SETTLE_EVERY blocks (`fold`), the due settlement at the
-first block that the account may be unable to pay (`due`, at Account.DUE_AT) and the end of grace (`grace_end`, at Account.GRACE_AT). Their
-heights are kept in closed form; nobody has to poll. The caller keeps a calendar of DUE_AT and GRACE_AT and calls each at its height; settlements
-of the cadence are folded into whatever touches the account next.
+An active payment accrues its price for every block since the account was last settled; what it was charged is
+cumulative, so that settling more often moves no money. Three things happen by themselves: the settlement
+every G.SETTLE_EVERY blocks (`fold`), the due settlement at the first block that the account may be unable to
+pay (`due`, at Account.DUE_AT) and the end of grace (`grace_end`, at Account.GRACE_AT). Their heights are kept
+in closed form; nobody has to poll. The caller keeps a calendar of DUE_AT and GRACE_AT and calls each at its
+height; settlements of the cadence are folded into whatever touches the account next.
 
-Folding rests on an account never owing more for a block than the sum of its prices. Use that was recorded after a settlement breaks that once
-(the cap is on the total, so a late record catches up), use without a cap always. DUE_AT then names the next settlement of the cadence, if that is
-earlier. It may also lie too early, while settlements are unfolded. `due` copes with both: it settles as the cadence does, or only folds.
+Folding rests on an account never owing more for a block than the sum of its prices. Use that was recorded
+after a settlement breaks that once (the cap is on the total, so a late record catches up), use without a cap
+always. DUE_AT then names the next settlement of the cadence, if that is earlier. It may also lie too early,
+while settlements are unfolded. `due` copes with both: it settles as the cadence does, or only folds.
 
 A payment is never debited without credit: what it gets leaves the deposits first in first out.
 """
@@ -26,6 +29,7 @@ from marketsim.chain.accounts import (
     refund_deposits,
 )
 from marketsim.chain.columns import (
+    ATTO,
     Account,
     AccountState,
     Charging,
@@ -39,7 +43,6 @@ from marketsim.chain.compiled import compiled
 from marketsim.chain.events import emit
 from marketsim.chain.ledger import touch
 from marketsim.chain.money import (
-    ATTO,
     BLOCKS_MAX,
     RATE_MAX,
     add,
@@ -66,30 +69,36 @@ from marketsim.chain.wide import (
 
 FULL_PPM = 1_000_000
 PRICED_USE_MAX = 1_000_000_000_000_000_000
-"""Most that the use of one lease may come to, whole uve; a record that would pass it is refused (AmountTooLarge)."""
+"""Most that the use of one lease may come to, whole uve; a record that would pass it is refused
+(AmountTooLarge).
+"""
 
 _RESOURCES = 4
 
 
-# --- metering ----------------------------------------------------------------------------------------------------------------
+# --- metering -----------------------------------------------------------------------------------------------
 
 
 @compiled
 def _metered_until(s: State, h: int, lease: int) -> int:
-    # Blocks that the built-in meter has seen when it is read at h: from the height at which the workload runs.
+    # Blocks that the built-in meter has seen when it is read at h: from the height at which the workload
+    # runs.
     x = s.leases[lease]
     u = s.usage[x[Lease.USAGE]]
+    metered: int = u[Usage.METERED]
     if x[Lease.ACTIVE_AT] < 0 or x[Lease.PAYMENT] != PaymentState.OPEN:
-        return u[Usage.METERED]
-    start = max(u[Usage.UNTIL], x[Lease.ACTIVE_AT])
-    return u[Usage.METERED] + max(0, h - start)
+        return metered
+    start: int = max(u[Usage.UNTIL], x[Lease.ACTIVE_AT])
+    return metered + max(0, h - start)
 
 
 @compiled
 def used(s: State, h: int, lease: int, resource: int) -> tuple[int, int]:
-    """Return what the lease has used of resource 0..3 (cpu ms, byte-seconds twice, gpu seconds) as (high, low): high x 10^18 + low.
+    """Return what the lease has used of resource 0..3 (cpu ms, byte-seconds twice, gpu seconds) as (high,
+    low): high x 10^18 + low.
 
-    Recorded use, or with a built-in meter floor(share x reserved x block seconds x metered blocks) on the cumulative value.
+    Recorded use, or with a built-in meter floor(share x reserved x block seconds x metered blocks) on the
+    cumulative value.
     """
     u = s.usage[s.leases[lease, Lease.USAGE]]
     ppm = u[Usage.UTILIZATION_PPM]
@@ -102,10 +111,11 @@ def used(s: State, h: int, lease: int, resource: int) -> tuple[int, int]:
 
 @compiled
 def priced_use(s: State, h: int, lease: int) -> tuple[int, int]:
-    """Return U(h), the price of what the lease has used since it began: a pair, floored once at the 18th decimal (rules.md 1).
+    """Return U(h), the price of what the lease has used since it began: a pair, floored once at the 18th
+    decimal (rules.md 1).
 
-    U = price x sum of unit x used / (block seconds x sum of unit x reserved), over the resources that are reserved; (-1, 0) when no
-    reserved resource has a unit price, or beyond int64.
+    U = price x sum of unit x used / (block seconds x sum of unit x reserved), over the resources that are
+    reserved; (-1, 0) when no reserved resource has a unit price, or beyond int64.
     """
     x = s.leases[lease]
     u = s.usage[x[Lease.USAGE]]
@@ -160,11 +170,13 @@ def start_meter(s: State, h: int, lease: int) -> None:
 
 @compiled
 def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: int, gpu: int) -> Status:
-    """Add what the lease used since its last record: cpu milliseconds, byte-seconds, byte-seconds, gpu seconds, recorded up to h.
+    """Add what the lease used since its last record: cpu milliseconds, byte-seconds, byte-seconds, gpu
+    seconds, recorded up to h.
 
-    LeaseNotActive unless the payment is open (an insufficient_funds lease records nothing), UsageInvalid for a negative quantity or a
-    lease without meter, AmountTooLarge beyond PRICED_USE_MAX. Settlements of the cadence below h come first; DUE_AT may move. Overlap, lateness and
-    who may report are the message handler's to check. Emits UsageRecorded.
+    LeaseNotActive unless the payment is open (an insufficient_funds lease records nothing), UsageInvalid for
+    a negative quantity or a lease without meter, AmountTooLarge beyond PRICED_USE_MAX. Settlements of the
+    cadence below h come first; DUE_AT may move. Overlap, lateness and who may report are the message
+    handler's to check. Emits UsageRecorded.
     """
     x = s.leases[lease]
     row = x[Lease.USAGE]
@@ -224,12 +236,14 @@ def _take_use(s: State, row: int, cpu: int, memory: int, storage: int, gpu: int)
         add_to(u, Usage.USED_CPU + 2 * resource, -(quantity // ATTO) - 1, ATTO - quantity % ATTO)
 
 
-# --- what is owed ------------------------------------------------------------------------------------------------------------
+# --- what is owed -------------------------------------------------------------------------------------------
 
 
 @compiled
 def charge(s: State, h: int, lease: int) -> tuple[int, int]:
-    """Return C(h), what an open payment owes since it began, by G.CHARGING (rules.md 1); a pair, nothing is changed."""
+    """Return C(h), what an open payment owes since it began, by G.CHARGING (rules.md 1); a pair, nothing is
+    changed.
+    """
     x = s.leases[lease]
     delta = h - s.accounts[x[Lease.ACCOUNT], Account.SETTLED_AT]
     accrued = times(x[Lease.RATE], x[Lease.RATE_ATTO], x[Lease.BLOCKS] + delta)
@@ -246,7 +260,9 @@ def charge(s: State, h: int, lease: int) -> tuple[int, int]:
 
 @compiled
 def owed(s: State, h: int, lease: int) -> tuple[int, int]:
-    """Return what a settlement at h would move to an open payment: C(h) less what it was charged before; a pair."""
+    """Return what a settlement at h would move to an open payment: C(h) less what it was charged before; a
+    pair.
+    """
     x = s.leases[lease]
     if s.globals[G.CHARGING] == Charging.RATE:
         return times(x[Lease.RATE], x[Lease.RATE_ATTO], h - s.accounts[x[Lease.ACCOUNT], Account.SETTLED_AT])
@@ -280,12 +296,13 @@ def is_short(s: State, h: int, account: int) -> bool:
     return is_less(a[Account.FUNDS], a[Account.FUNDS_ATTO], whole, atto)
 
 
-# --- settling ----------------------------------------------------------------------------------------------------------------
+# --- settling -----------------------------------------------------------------------------------------------
 
 
 @compiled
 def _credit(s: State, h: int, lease: int, delta: int, whole: int, atto: int) -> None:
-    # Move an amount that the account has to a payment and pay its whole uve; the caller takes it from the deposits.
+    # Move an amount that the account has to a payment and pay its whole uve; the caller takes it from the
+    # deposits.
     x = s.leases[lease]
     x[Lease.BLOCKS] += delta
     if whole != 0 or atto != 0:
@@ -297,19 +314,23 @@ def _credit(s: State, h: int, lease: int, delta: int, whole: int, atto: int) -> 
 
 @compiled
 def dry_at(s: State, account: int) -> int:
-    """Return settled_at + floor(funds / sum of prices) + 1, the first block that the account may be unable to pay; -1 without payment."""
+    """Return settled_at + floor(funds / sum of prices) + 1, the first block that the account may be unable to
+    pay; -1 without payment.
+    """
     a = s.accounts[account]
     if a[Account.OPEN] == 0:
         return -1
     covered = blocks_covered(
         a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], BLOCKS_MAX
     )
-    return a[Account.SETTLED_AT] + covered + 1
+    settled: int = a[Account.SETTLED_AT]
+    return settled + covered + 1
 
 
 @compiled
 def _use_from(s: State, account: int) -> int:
-    # The height of the oldest use that the last settlement has not seen: 0 without a cap, -1 when there is none.
+    # The height of the oldest use that the last settlement has not seen: 0 without a cap, -1 when there is
+    # none.
     if s.globals[G.CHARGING] == Charging.USAGE:
         return 0
     oldest = -1
@@ -328,7 +349,9 @@ def _use_from(s: State, account: int) -> int:
 
 @compiled
 def schedule(s: State, account: int) -> None:
-    """Compute DUE_AT anew: the due height, or the settlement of the cadence that sees new use, if that comes first; -1 without payment."""
+    """Compute DUE_AT anew: the due height, or the settlement of the cadence that sees new use, if that comes
+    first; -1 without payment.
+    """
     a = s.accounts[account]
     height = dry_at(s, account)
     if height >= 0 and s.globals[G.CHARGING] != Charging.RATE and s.globals[G.SETTLE_EVERY] > 0:
@@ -354,7 +377,8 @@ def _suspend(s: State, h: int, account: int) -> None:
 
 @compiled
 def _settle_short(s: State, h: int, account: int, total: int, total_atto: int) -> None:
-    # More is owed than there is: share the funds in proportion to what is owed, the last key takes the rest, the missing part is forgiven.
+    # More is owed than there is: share the funds in proportion to what is owed, the last key takes the rest,
+    # the missing part is forgiven.
     a = s.accounts[account]
     funds, funds_atto = a[Account.FUNDS], a[Account.FUNDS_ATTO]
     delta = h - a[Account.SETTLED_AT]
@@ -393,10 +417,11 @@ def _settle_short(s: State, h: int, account: int, total: int, total_atto: int) -
 
 @compiled
 def settle(s: State, h: int, account: int, is_due: bool) -> bool:
-    """Settle and pay every open payment at h >= settled_at; return whether the payments became insufficient_funds.
+    """Settle and pay every open payment at h >= settled_at; return whether the payments became
+    insufficient_funds.
 
-    `is_due` says that this is the due settlement, which also ends them when it leaves less than one block. Without an open payment only
-    settled_at moves.
+    `is_due` says that this is the due settlement, which also ends them when it leaves less than one block.
+    Without an open payment only settled_at moves.
     """
     a = s.accounts[account]
     if a[Account.OPEN] == 0:
@@ -423,23 +448,23 @@ def settle(s: State, h: int, account: int, is_due: bool) -> bool:
             _credit(s, h, lease, delta, whole, atto)
         lease = x[Lease.NEXT]
     a[Account.SETTLED_AT] = h
-    if is_due and is_less(
-        a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO]
-    ):
+    if is_due and is_less(a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO]):
         _suspend(s, h, account)
         return True
     schedule(s, account)
     return False
 
 
-# --- what happens by itself --------------------------------------------------------------------------------------------------
+# --- what happens by itself ---------------------------------------------------------------------------------
 
 
 @compiled
 def last_cadence(s: State, h: int, account: int) -> int:
-    """Return the last height up to h that is congruent to the account's created_at by G.SETTLE_EVERY; created_at without a cadence."""
-    created = s.accounts[account, Account.CREATED_AT]
-    every = s.globals[G.SETTLE_EVERY]
+    """Return the last height up to h that is congruent to the account's created_at by G.SETTLE_EVERY;
+    created_at without a cadence.
+    """
+    created: int = s.accounts[account, Account.CREATED_AT]
+    every: int = s.globals[G.SETTLE_EVERY]
     if every <= 0:
         return created
     return h - (h - created) % every
@@ -447,8 +472,10 @@ def last_cadence(s: State, h: int, account: int) -> int:
 
 @compiled
 def next_cadence(s: State, h: int, account: int) -> int:
-    """Return the first height above h at which the account settles by its cadence; -1 while it has no open payment."""
-    every = s.globals[G.SETTLE_EVERY]
+    """Return the first height above h at which the account settles by its cadence; -1 while it has no open
+    payment.
+    """
+    every: int = s.globals[G.SETTLE_EVERY]
     if every <= 0 or s.accounts[account, Account.OPEN] == 0:
         return -1
     return last_cadence(s, h, account) + every
@@ -456,14 +483,17 @@ def next_cadence(s: State, h: int, account: int) -> int:
 
 @compiled
 def fold(s: State, h: int, account: int) -> bool:
-    """Apply every settlement of the cadence above settled_at and up to h; return whether the payments became insufficient_funds.
+    """Apply every settlement of the cadence above settled_at and up to h; return whether the payments became
+    insufficient_funds.
 
-    They commute: only the last one matters while it can be paid, and one event stands for the span. If it cannot, the first that cannot
-    is found by halving (what is owed only grows). The caller has run `due` at every DUE_AT below h.
+    They commute: only the last one matters while it can be paid, and one event stands for the span. If it
+    cannot, the first that cannot is found by halving (what is owed only grows). The caller has run `due` at
+    every DUE_AT below h.
     """
     a = s.accounts[account]
     if a[Account.OPEN] == 0:
         return False
+    height = s.globals[G.HEIGHT]  # the record names the blocks in which the settlements fall
     last = last_cadence(s, h, account)
     if last <= a[Account.SETTLED_AT]:
         return False
@@ -479,16 +509,22 @@ def fold(s: State, h: int, account: int) -> bool:
                 low = middle + 1
         last = first + low * every
         if low > 0:
+            s.globals[G.HEIGHT] = last - every
             settle(s, last - every, account, False)
-    return settle(s, last, account, False)
+    s.globals[G.HEIGHT] = last
+    short = settle(s, last, account, False)
+    s.globals[G.HEIGHT] = height
+    return short
 
 
 @compiled
 def due(s: State, h: int, account: int) -> bool:
-    """Run the due settlement at h if the account is due there; return whether the payments became insufficient_funds.
+    """Run the due settlement at h if the account is due there; return whether the payments became
+    insufficient_funds.
 
-    Folds first, which may show that the account is not due yet: DUE_AT is then later than h. Where the cadence falls on h there is one
-    settlement, by the cadence. After the call look at Account.DUE_AT, GRACE_AT and SHORT; the market's leases follow Lease.PAYMENT.
+    Folds first, which may show that the account is not due yet: DUE_AT is then later than h. Where the
+    cadence falls on h there is one settlement, by the cadence. After the call look at Account.DUE_AT,
+    GRACE_AT and SHORT; the market's leases follow Lease.PAYMENT.
     """
     a = s.accounts[account]
     if fold(s, h - 1, account):
@@ -500,7 +536,9 @@ def due(s: State, h: int, account: int) -> bool:
 
 @compiled
 def end_payments(s: State, account: int) -> None:
-    """Close every payment that is not closed, its fraction to dust; the sums, due height and grace of the account are reset."""
+    """Close every payment that is not closed, its fraction to dust; the sums, due height and grace of the
+    account are reset.
+    """
     touch(s, account)
     a = s.accounts[account]
     lease = a[Account.FIRST_LEASE]
@@ -519,10 +557,12 @@ def end_payments(s: State, account: int) -> None:
 
 @compiled
 def grace_end(s: State, h: int, account: int) -> bool:
-    """End the grace of an account at h: its insufficient_funds payments close, then it closes and the rest is refunded.
+    """End the grace of an account at h: its insufficient_funds payments close, then it closes and the rest is
+    refunded.
 
-    Returns whether anything happened: not unless GRACE_AT is h. settled_at stays. The caller closes the leases, their orders and, with its last one,
-    the deployment (reason insufficient_funds). Where orders of the deployment are still open use `end_payments` and leave the account open.
+    Returns whether anything happened: not unless GRACE_AT is h. settled_at stays. The caller closes the
+    leases, their orders and, with its last one, the deployment (reason insufficient_funds). Where orders of
+    the deployment are still open use `end_payments` and leave the account open.
     """
     a = s.accounts[account]
     if a[Account.GRACE_AT] != h or a[Account.STATE] != AccountState.OPEN:
@@ -535,7 +575,8 @@ def grace_end(s: State, h: int, account: int) -> bool:
 
 @compiled
 def step_to(s: State, h: int, account: int) -> int:
-    """Let the next thing that the account does by itself up to h happen, alone, at its own height; return that height, or -1.
+    """Let the next thing that the account does by itself up to h happen, alone, at its own height; return
+    that height, or -1.
 
     For replays and tests: the clock folds instead. Within a block: settle, end of grace, due.
     """
@@ -552,19 +593,22 @@ def step_to(s: State, h: int, account: int) -> int:
     return soonest
 
 
-# --- messages ----------------------------------------------------------------------------------------------------------------
+# --- messages -----------------------------------------------------------------------------------------------
 
 
 @compiled
 def _is_stepwise(s: State) -> bool:
-    # Use without cap may run out before the due height, so the settlements before a message must be looked at one by one. Otherwise they
-    # can all be paid and the message's own settlement covers them.
-    return s.globals[G.CHARGING] == Charging.USAGE
+    # Use without cap may run out before the due height, so the settlements before a message must be looked at
+    # one by one. Otherwise they can all be paid and the message's own settlement covers them.
+    charging: int = s.globals[G.CHARGING]
+    return charging == Charging.USAGE
 
 
 @compiled
 def deposited(s: State, h: int, account: int) -> None:
-    """Follow up a deposit into an open account: reactivate its insufficient_funds payments when funds now cover one block of them all."""
+    """Follow up a deposit into an open account: reactivate its insufficient_funds payments when funds now
+    cover one block of them all.
+    """
     a = s.accounts[account]
     if a[Account.SHORT] == 0:
         schedule(s, account)
@@ -591,7 +635,9 @@ def deposited(s: State, h: int, account: int) -> None:
 
 @compiled
 def payment_open(s: State, h: int, account: int, lease: int) -> Status:
-    """AccountClosed, AccountOverdrawn, PaymentRateZero, AmountTooLarge, PaymentExists; else settle and open the payment of `lease`."""
+    """AccountClosed, AccountOverdrawn, PaymentRateZero, AmountTooLarge, PaymentExists; else settle and open
+    the payment of `lease`.
+    """
     a = s.accounts[account]
     x = s.leases[lease]
     if a[Account.STATE] == AccountState.CLOSED:
@@ -628,7 +674,9 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
 
 @compiled
 def payment_close(s: State, h: int, lease: int) -> Status:
-    """PaymentClosed; else settle, close the payment, its fraction to dust. The others may have become insufficient_funds."""
+    """PaymentClosed; else settle, close the payment, its fraction to dust. The others may have become
+    insufficient_funds.
+    """
     x = s.leases[lease]
     account = x[Lease.ACCOUNT]
     a = s.accounts[account]
@@ -651,7 +699,9 @@ def payment_close(s: State, h: int, lease: int) -> Status:
 
 @compiled
 def account_close(s: State, h: int, account: int) -> Status:
-    """AccountClosed; else settle, close every payment and the account, refund whole uve, fractions to dust."""
+    """AccountClosed; else settle, close every payment and the account, refund whole uve, fractions to
+    dust.
+    """
     a = s.accounts[account]
     if a[Account.STATE] == AccountState.CLOSED:
         return Status.AccountClosed

@@ -1,22 +1,23 @@
-"""The double entry of the chain: the one place where coins change hands, with running totals that must always agree.
+"""The double entry of the chain: the one place where coins change hands, with running totals that must always
+agree.
 
-Coins are whole uve in wallets; what the escrow wallet holds belongs to accounts (deposits), payments (earned, not yet paid), dust or
-stranded coins. After every message, exactly:
+Coins are whole uve in wallets; what the escrow wallet holds belongs to accounts (deposits), payments (earned,
+not yet paid), dust or stranded coins. After every message, exactly:
 
     wallet[escrow] = HELD + DUST + STRANDED
     DEPOSITED      = HELD + PAID + FEES + REFUNDED + DUST + STRANDED
 
-`deposit_coins`, `pay_coins` and `refund_coins` are the only callers of `move` inside escrow. The audit comes in
-two strengths: `audit_touched` compares the accounts touched since the last call with the running totals, in compiled code, cheap enough for
-every block; `recount_problems` computes everything again from the tables.
+`deposit_coins`, `pay_coins` and `refund_coins` are the only callers of `move` inside escrow. The audit comes
+in two strengths: `audit_touched` compares the accounts touched since the last call with the running totals,
+in compiled code, cheap enough for every block; `recount_problems` computes everything again from the tables.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from marketsim.chain.columns import (
+    ATTO,
     COMMUNITY_WALLET,
     ESCROW_WALLET,
     Account,
@@ -31,7 +32,6 @@ from marketsim.chain.columns import (
 )
 from marketsim.chain.compiled import compiled
 from marketsim.chain.money import (
-    ATTO,
     Column,
     add,
     add_to,
@@ -43,7 +43,7 @@ from marketsim.chain.money import (
 )
 from marketsim.chain.state import State, Table
 
-# --- moving coins ------------------------------------------------------------------------------------------------------------
+# --- moving coins -------------------------------------------------------------------------------------------
 
 
 @compiled
@@ -95,7 +95,7 @@ def strand(s: State, whole: int, atto: int) -> None:
     add_to(s.globals, G.STRANDED + 0, whole, atto)
 
 
-# --- the audit after a block -------------------------------------------------------------------------------------------------
+# --- the audit after a block --------------------------------------------------------------------------------
 
 AUDIT_FINE = 0
 AUDIT_COINS = 1
@@ -142,7 +142,9 @@ def audit_totals(s: State) -> int:
 
 @compiled
 def account_value(s: State, account: int) -> tuple[int, int]:
-    """Return what the account holds: its deposits and, while it is not closed, the unpaid balances of its payments."""
+    """Return what the account holds: its deposits and, while it is not closed, the unpaid balances of its
+    payments.
+    """
     a = s.accounts[account]
     whole, atto = 0, 0
     row = a[Account.FIRST_DEPOSIT]
@@ -160,7 +162,9 @@ def account_value(s: State, account: int) -> tuple[int, int]:
 
 @compiled
 def account_problem(s: State, account: int) -> int:
-    """Return AUDIT_FINE when the columns of the account agree with its deposits and payments, else what does not."""
+    """Return AUDIT_FINE when the columns of the account agree with its deposits and payments, else what does
+    not.
+    """
     a = s.accounts[account]
     if not 0 <= a[Account.FUNDS_ATTO] < ATTO or not 0 <= a[Account.TRANSFERRED_ATTO] < ATTO:
         return AUDIT_RANGE
@@ -204,11 +208,26 @@ def account_problem(s: State, account: int) -> int:
 
 
 @compiled
+def first_problem(s: State, start: int) -> int:
+    """Return the first account from row `start` on whose columns disagree; -1 when there is none.
+
+    Rows on the free list (closed accounts of bids) are passed over.
+    """
+    for row in range(start, s.globals[G.ACCOUNTS]):
+        a = s.accounts[row]
+        if a[Account.STATE] != AccountState.CLOSED or a[Account.SCOPE] == Scope.DEPLOYMENT:
+            if account_problem(s, row) != AUDIT_FINE:
+                return row
+    return -1
+
+
+@compiled
 def audit_touched(s: State, values: Table, held: Table) -> int:
     """Audit the accounts touched since the last call; return AUDIT_FINE or the first problem.
 
-    `values` of shape (accounts, 2) keeps what each account held at the last audit, `held` of shape (2,) their sum: both zero before the first
-    message, both brought up to date here. Needs G.AUDITING = 1 from then on, and `values` as long as the accounts' table.
+    `values` of shape (accounts, 2) keeps what each account held at the last audit, `held` of shape (2,) their
+    sum: both zero before the first message, both brought up to date here. Needs G.AUDITING = 1 from then on,
+    and `values` as long as the accounts' table.
     """
     g = s.globals
     problem = audit_totals(s)
@@ -229,14 +248,15 @@ def audit_touched(s: State, values: Table, held: Table) -> int:
     return problem
 
 
-# --- the full recount --------------------------------------------------------------------------------------------------------
+# --- the full recount ---------------------------------------------------------------------------------------
 
 
 def recount(state: State) -> dict[str, int]:
     """Compute the ledger's totals again from the tables alone, as Python integers in atto.
 
-    Keys: `supply` (all wallets), `escrow` (the module's wallet), `held`, `dust`, `paid`, `fees`, `shortfall`, `debt`, and `lost`: what the wallet
-    holds beyond deposits, balances and dust, which is what defects have stranded.
+    Keys: `supply` (all wallets), `escrow` (the module's wallet), `held`, `dust`, `paid`, `fees`, `shortfall`,
+    `debt`, and `lost`: what the wallet holds beyond deposits, balances and dust, which is what defects have
+    stranded.
     """
     g = state.globals
     wallets = state.wallets[: g[G.WALLETS], Wallet.BALANCE]
@@ -266,9 +286,17 @@ def recount(state: State) -> dict[str, int]:
 
 
 def totals(state: State) -> dict[str, int]:
-    """Return the ledger's running totals as Python integers in atto, by the names of `recount` and of `summary.json`."""
+    """Return the ledger's running totals as Python integers in atto, by the names of `recount` and of
+    `summary.json`.
+    """
     g = state.globals
-    whole = {"deposited": G.DEPOSITED, "paid": G.PAID, "fees": G.FEES, "refunded": G.REFUNDED, "supply": G.SUPPLY}
+    whole = {
+        "deposited": G.DEPOSITED,
+        "paid": G.PAID,
+        "fees": G.FEES,
+        "refunded": G.REFUNDED,
+        "supply": G.SUPPLY,
+    }
     pairs = {"held": G.HELD, "dust": G.DUST, "stranded": G.STRANDED, "shortfall": G.SHORTFALL, "debt": G.DEBT}
     found = {name: int(g[column]) * ATTO for name, column in whole.items()}
     found.update({name: from_pair(g[column], g[column + 1]) for name, column in pairs.items()})
@@ -276,9 +304,11 @@ def totals(state: State) -> dict[str, int]:
 
 
 def recount_problems(state: State) -> list[str]:
-    """Return one sentence for every total that a full recount contradicts; an empty list when the ledger is sound.
+    """Return one sentence for every total that a full recount contradicts; an empty list when the ledger is
+    sound.
 
-    Checks the identities, every total, every account's own columns and, where G.SUPPLY is set, that no coin was made or lost.
+    Checks the identities, every total, every account's own columns and, where G.SUPPLY is set, that no coin
+    was made or lost.
     """
     problems = []
     running, counted = totals(state), recount(state)
@@ -298,26 +328,17 @@ def recount_problems(state: State) -> list[str]:
         expected["supply"] = running["supply"]
     for name, amount in expected.items():
         if counted[name] != amount:
+            found = format_amount(counted[name])
             problems.append(
-                f"{name}: the running total is {format_amount(amount)} uve, the tables hold {format_amount(counted[name])} uve"
+                f"{name}: the running total is {format_amount(amount)} uve, the tables hold {found} uve"
             )
     if bool(np.any(state.wallets[: state.globals[G.WALLETS], Wallet.BALANCE] < 0)):
         problems.append("a wallet is below zero")
-    for row in _live_accounts(state):
-        broken = int(account_problem(state, row))
-        if broken != AUDIT_FINE:
-            problems.append(f"account {row}: {AUDIT_PROBLEMS[broken]}")
+    row = int(first_problem(state, 0))
+    while row >= 0:
+        problems.append(f"account {row}: {AUDIT_PROBLEMS[int(account_problem(state, row))]}")
+        row = int(first_problem(state, row + 1))
     return problems
-
-
-def _live_accounts(state: State) -> list[int]:
-    accounts = state.accounts[: state.globals[G.ACCOUNTS]]
-    used = (accounts[:, Account.STATE] != 0) & (accounts[:, Account.SCOPE] != 0)
-    open_or_deployment = (accounts[:, Account.STATE] != AccountState.CLOSED) | (
-        accounts[:, Account.SCOPE] == Scope.DEPLOYMENT
-    )
-    rows: NDArray[np.intp] = np.nonzero(used & open_or_deployment)[0]
-    return [int(row) for row in rows]
 
 
 def balances(state: State) -> Column:

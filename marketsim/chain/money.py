@@ -1,12 +1,13 @@
 """Money as pairs of integers: whole uve and atto (10^-18 uve), exact in every operation.
 
-A pair `(whole, atto)` has `0 <= atto < 10**18` and stands for `whole + atto / 10**18`; a negative amount has a negative whole part.
-Three forms of the same arithmetic: compiled functions on scalars for the chain (`add`, `times`, ...), functions on whole columns for
-reports and checks (`add_columns`, ...), and Python integers counted in atto for the edge (`parse_amount`, ...).
+A pair `(whole, atto)` has `0 <= atto < 10**18` and stands for `whole + atto / 10**18`; a negative amount has
+a negative whole part. Three forms of the same arithmetic: compiled functions on scalars for the chain (`add`,
+`times`, ...), functions on whole columns for reports and checks (`add_columns`, ...), and Python integers
+counted in atto for the edge (`parse_amount`, ...).
 
-Range: amounts up to `WHOLE_MAX` uve (the supply), rates up to `RATE_MAX` uve per block, spans up to `BLOCKS_MAX` blocks, so that rate x
-blocks stays inside as well. The chain refuses what would leave it (`Status.AmountTooLarge`), the edge and the columns raise
-`MoneyRangeError`; nothing wraps.
+Range: amounts up to `WHOLE_MAX` uve (the supply), rates up to `RATE_MAX` uve per block, spans up to
+`BLOCKS_MAX` blocks, so that rate x blocks stays inside as well. The chain refuses what would leave it
+(`Status.AmountTooLarge`), the edge and the columns raise `MoneyRangeError`; nothing wraps.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class MoneyRangeError(OverflowError):
     """An amount outside the range that pairs of int64 carry."""
 
 
-# --- scalars, compiled -------------------------------------------------------------------------------------------------------
+# --- scalars, compiled --------------------------------------------------------------------------------------
 
 
 @compiled
@@ -133,7 +134,9 @@ def truncate(whole: int, atto: int) -> int:
 
 @compiled
 def share_ppm(amount: int, ppm: int) -> int:
-    """Return floor(amount x ppm / 10^6) of a whole amount >= 0 with 0 <= ppm <= 10^6, without leaving int64."""
+    """Return floor(amount x ppm / 10^6) of a whole amount >= 0 with 0 <= ppm <= 10^6, without leaving
+    int64.
+    """
     return (amount // 1_000_000) * ppm + (amount % 1_000_000) * ppm // 1_000_000
 
 
@@ -141,7 +144,8 @@ def share_ppm(amount: int, ppm: int) -> int:
 def blocks_covered(funds: int, funds_atto: int, rate: int, rate_atto: int, limit: int) -> int:
     """Return min(limit, floor(funds / rate)), exact, for funds >= 0, rate > 0 and limit <= 10^9.
 
-    An estimate in floating point comes first; multiplying back and comparing makes it exact, so the machine's rounding never shows.
+    An estimate in floating point comes first; multiplying back and comparing makes it exact, so the machine's
+    rounding never shows.
     """
     estimate = (funds + funds_atto * 1e-18) / (rate + rate_atto * 1e-18)
     if estimate > limit + 1.0:
@@ -159,13 +163,15 @@ def blocks_covered(funds: int, funds_atto: int, rate: int, rate_atto: int, limit
     return min(blocks, limit)
 
 
-# --- columns -----------------------------------------------------------------------------------------------------------------
+# --- columns ------------------------------------------------------------------------------------------------
 
 
 def _refuse(outside: NDArray[np.bool_], operation: str) -> None:
     if bool(np.any(outside)):
         row = int(np.argmax(outside))
-        raise MoneyRangeError(f"{operation}: row {row} leaves the range of {WHOLE_MAX} uve; nothing was computed")
+        raise MoneyRangeError(
+            f"{operation}: row {row} leaves the range of {WHOLE_MAX} uve; nothing was computed"
+        )
 
 
 def _in_range(whole: Column, operation: str) -> None:
@@ -197,7 +203,9 @@ def negate_columns(whole: Column, atto: Column) -> tuple[Column, Column]:
     return -whole - fraction, np.where(fraction, ATTO - atto, 0)
 
 
-def subtract_columns(a_whole: Column, a_atto: Column, b_whole: Column, b_atto: Column) -> tuple[Column, Column]:
+def subtract_columns(
+    a_whole: Column, a_atto: Column, b_whole: Column, b_atto: Column
+) -> tuple[Column, Column]:
     """Return a - b row by row. Raises MoneyRangeError instead of wrapping."""
     atto = a_atto - b_atto
     borrow = atto < 0
@@ -207,7 +215,9 @@ def subtract_columns(a_whole: Column, a_atto: Column, b_whole: Column, b_atto: C
 
 
 def multiply_columns(whole: Column, atto: Column, count: Column) -> tuple[Column, Column]:
-    """Return amount x count row by row; counts are int64 from 0 to 10^9. Raises MoneyRangeError instead of wrapping."""
+    """Return amount x count row by row; counts are int64 from 0 to 10^9. Raises MoneyRangeError instead of
+    wrapping.
+    """
     _in_range(whole, "multiply")
     if bool(np.any((count < 0) | (count > LIMB))):
         raise MoneyRangeError(f"multiply: a count is outside 0..{LIMB}; nothing was computed")
@@ -238,7 +248,9 @@ def total_columns(whole: Column, atto: Column) -> int:
 
 
 def sum_columns(whole: Column, atto: Column) -> tuple[int, int]:
-    """Return the exact sum as a pair of Python integers. Raises MoneyRangeError when the sum leaves the range."""
+    """Return the exact sum as a pair of Python integers. Raises MoneyRangeError when the sum leaves the
+    range.
+    """
     return to_pair(total_columns(whole, atto))
 
 
@@ -270,9 +282,11 @@ def from_columns(whole: Column, atto: Column) -> list[int]:
     return [w * ATTO + a for w, a in zip(whole.tolist(), atto.tolist(), strict=True)]
 
 
-# --- Python integers at the edge ---------------------------------------------------------------------------------------------
+# --- Python integers at the edge ----------------------------------------------------------------------------
 
-_AMOUNT = re.compile(r"(?P<sign>[+-]?)(?P<whole>[0-9]+)(?:\.(?P<fraction>[0-9]+))?\s*(?P<unit>uve|VE)?", re.ASCII)
+_AMOUNT = re.compile(
+    r"(?P<sign>[+-]?)(?P<whole>[0-9]+)(?:\.(?P<fraction>[0-9]+))?\s*(?P<unit>uve|VE)?", re.ASCII
+)
 _ACCEPTED = "a decimal such as 0.000001uve or 0.5VE with at most 18 decimals"
 
 
@@ -310,7 +324,9 @@ def parse_amount(text: str) -> int:
 
 
 def format_amount(atto: int, unit: str = "") -> str:
-    """Return the amount as an exact decimal without trailing zeros, in uve, or in VE where the unit says so."""
+    """Return the amount as an exact decimal without trailing zeros, in uve, or in VE where the unit says
+    so.
+    """
     scale = DECIMALS + 6 if unit == "VE" else DECIMALS
     sign = "-" if atto < 0 else ""
     whole, fraction = divmod(abs(int(atto)), 10**scale)

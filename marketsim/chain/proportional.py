@@ -1,6 +1,8 @@
-"""Escrow as Akash kept it from 2021 to 2025: whole blocks first, what is left shared in proportion to the rates, no debt.
+"""Escrow as Akash kept it from 2021 to 2025: whole blocks first, what is left shared in proportion to the
+rates, no debt.
 
-Fractions stay in a payment's balance; money of grants is used before the owner's own; an overdrawn account is final (protocol reference 3.9).
+Fractions stay in a payment's balance; money of grants is used before the owner's own; an overdrawn account is
+final (protocol reference 3.9).
 """
 
 from __future__ import annotations
@@ -26,11 +28,15 @@ from marketsim.chain.wide import mul_div_half_even
 
 @compiled
 def blocks_paid(s: State, account: int, limit: int) -> int:
-    """Return min(limit, trunc(funds / sum of rates)): the whole blocks that the account pays for from settled_at, limit <= 10^9."""
+    """Return min(limit, trunc(funds / sum of rates)): the whole blocks that the account pays for from
+    settled_at, limit <= 10^9.
+    """
     a = s.accounts[account]
     if a[Account.OPEN] == 0:
         return limit
-    return blocks_covered(a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], limit)
+    return blocks_covered(
+        a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], limit
+    )
 
 
 @compiled
@@ -75,8 +81,9 @@ def _settle(s: State, h: int, account: int) -> bool:
 
 @compiled
 def _share_rest(s: State, h: int, account: int) -> None:
-    # Less than one block is left: each payment gets its part by rate, rounded half to even. Rounding up can ask for a few 10^-18 more than
-    # there is, which upstream's coins reject; here the last ones get what is left.
+    # Less than one block is left: each payment gets its part by rate, rounded half to even. Rounding up can
+    # ask for a few 10^-18 more than there is, which upstream's coins reject; here the last ones get what is
+    # left.
     a = s.accounts[account]
     rest, rest_atto = a[Account.FUNDS], a[Account.FUNDS_ATTO]
     rates, rates_atto = a[Account.RATES], a[Account.RATES_ATTO]
@@ -100,7 +107,9 @@ def _share_rest(s: State, h: int, account: int) -> None:
 
 @compiled
 def payment_open(s: State, h: int, account: int, lease: int) -> Status:
-    """AccountClosed, AccountOverdrawn, PaymentRateZero, AmountTooLarge, PaymentExists; else settle and open the payment of `lease`."""
+    """AccountClosed, AccountOverdrawn, PaymentRateZero, AmountTooLarge, PaymentExists; else settle and open
+    the payment of `lease`.
+    """
     a = s.accounts[account]
     x = s.leases[lease]
     if a[Account.STATE] == AccountState.CLOSED:
@@ -122,7 +131,9 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
 
 @compiled
 def payment_withdraw(s: State, h: int, lease: int) -> Status:
-    """PaymentClosed unless open; else settle and pay the whole part of this payment's balance, the fraction carried."""
+    """PaymentClosed unless open; else settle and pay the whole part of this payment's balance, the fraction
+    carried.
+    """
     x = s.leases[lease]
     if x[Lease.PAYMENT] != PaymentState.OPEN:
         return Status.PaymentClosed
@@ -148,7 +159,9 @@ def payment_close(s: State, h: int, lease: int) -> Status:
 
 @compiled
 def account_close(s: State, h: int, account: int) -> Status:
-    """AccountClosed unless open; else settle and, unless that overdrew it, close and pay every payment and refund the deposits."""
+    """AccountClosed unless open; else settle and, unless that overdrew it, close and pay every payment and
+    refund the deposits.
+    """
     a = s.accounts[account]
     if a[Account.STATE] != AccountState.OPEN:
         return Status.AccountClosed

@@ -1,7 +1,9 @@
-"""Escrow as both chains keep it since 2025: truncated at each settlement, served in key order, the missing part recorded as debt.
+"""Escrow as both chains keep it since 2025: truncated at each settlement, served in key order, the missing
+part recorded as debt.
 
-Nothing settles by itself: only opening, withdrawing and closing a payment, closing the account and a deposit into an overdrawn account do, so an
-overdraft is found late. Amounts are whole uve throughout, because what is owed is truncated (protocol reference 3.4-3.8).
+Nothing settles by itself: only opening, withdrawing and closing a payment, closing the account and a deposit
+into an overdrawn account do, so an overdraft is found late. Amounts are whole uve throughout, because what is
+owed is truncated (protocol reference 3.4-3.8).
 """
 
 from __future__ import annotations
@@ -52,9 +54,10 @@ def accrued_by(s: State, h: int, account: int) -> int:
 
 @compiled
 def _serve(s: State, h: int, account: int, lease: int, amount: int, credited: bool) -> int:
-    # Take what is owed to one payment from the deposits; return what is missing. `funds` falls by all that is owed.
+    # Take what is owed to one payment from the deposits; return what is missing. `funds` falls by all that is
+    # owed.
     a = s.accounts[account]
-    paid = min(amount, max(0, a[Account.FUNDS]))
+    paid: int = min(amount, max(0, a[Account.FUNDS]))
     a[Account.FUNDS] -= amount
     if paid > 0:
         consume(s, account, paid, 0)
@@ -73,7 +76,8 @@ def _serve(s: State, h: int, account: int, lease: int, amount: int, credited: bo
 
 @compiled
 def _settle(s: State, h: int, account: int, credited: bool) -> bool:
-    # Protocol reference 3.5; returns whether the account is overdrawn afterwards. The caller has refused a closed account.
+    # Protocol reference 3.5; returns whether the account is overdrawn afterwards. The caller has refused a
+    # closed account.
     a = s.accounts[account]
     if a[Account.FUNDS] < 0:
         return True
@@ -138,7 +142,9 @@ def _close(s: State, account: int) -> None:
 
 @compiled
 def deposited(s: State, h: int, account: int) -> None:
-    """Follow up a deposit into an overdrawn account: pay recorded debts; when none is left, payments and account close, the rest is refunded."""
+    """Follow up a deposit into an overdrawn account: pay recorded debts; when none is left, payments and
+    account close, the rest is refunded.
+    """
     a = s.accounts[account]
     if a[Account.STATE] != AccountState.OVERDRAWN:
         return
@@ -155,9 +161,11 @@ def deposited(s: State, h: int, account: int) -> None:
 
 @compiled
 def payment_open(s: State, h: int, account: int, lease: int) -> Status:
-    """AccountClosed, AccountOverdrawn, PaymentRateZero, AmountTooLarge, PaymentExists; else settle and open the payment of `lease`.
+    """AccountClosed, AccountOverdrawn, PaymentRateZero, AmountTooLarge, PaymentExists; else settle and open
+    the payment of `lease`.
 
-    With quirk payment_create_loses what the settlement takes for the other payments reaches nobody (defect E4).
+    With quirk payment_create_loses what the settlement takes for the other payments reaches nobody (defect
+    E4).
     """
     a = s.accounts[account]
     x = s.leases[lease]
@@ -179,7 +187,9 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
 
 @compiled
 def payment_withdraw(s: State, h: int, lease: int) -> Status:
-    """PaymentClosed unless open; AccountClosed and Panic with quirks only; else settle, and pay this payment unless that overdrew the account."""
+    """PaymentClosed unless open; AccountClosed and Panic with quirks only; else settle, and pay this payment
+    unless that overdrew the account.
+    """
     x = s.leases[lease]
     account = x[Lease.ACCOUNT]
     a = s.accounts[account]
@@ -198,8 +208,8 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
 def payment_close(s: State, h: int, lease: int) -> Status:
     """PaymentClosed; AccountClosed with quirks only; else settle, close and pay this payment.
 
-    An overdrawn payment stays as it is, without error; a settlement that overdraws the account leaves the target overdrawn. With quirk
-    settle_same_height a payment settled in this block stays open (defect E2).
+    An overdrawn payment stays as it is, without error; a settlement that overdraws the account leaves the
+    target overdrawn. With quirk settle_same_height a payment settled in this block stays open (defect E2).
     """
     x = s.leases[lease]
     account = x[Lease.ACCOUNT]
@@ -219,7 +229,8 @@ def payment_close(s: State, h: int, lease: int) -> Status:
 
 @compiled
 def account_close(s: State, h: int, account: int) -> Status:
-    """AccountClosed; nothing on an overdrawn account, without error; else settle, close and pay every payment, refund the deposits.
+    """AccountClosed; nothing on an overdrawn account, without error; else settle, close and pay every
+    payment, refund the deposits.
 
     With quirk settle_same_height an account settled in this block closes over its open payments (defect E3).
     """
@@ -260,12 +271,13 @@ def settle_forced(s: State, h: int, account: int) -> Status:
 def dry_at(s: State, account: int) -> int:
     """Return the first height at which a settlement would overdraw the open account; -1 when none ever would.
 
-    The smallest span for which the sum of trunc(rate x span) exceeds the funds (protocol reference 3.11), by halving.
+    The smallest span for which the sum of trunc(rate x span) exceeds the funds (protocol reference 3.11), by
+    halving.
     """
     a = s.accounts[account]
     if a[Account.STATE] != AccountState.OPEN or a[Account.OPEN] == 0:
         return -1
-    settled = a[Account.SETTLED_AT]
+    settled: int = a[Account.SETTLED_AT]
     low, high = 1, 1
     while accrued_by(s, settled + high, account) <= a[Account.FUNDS]:
         low = high + 1

@@ -1,7 +1,8 @@
 """Wide integers in limbs of 10^9: products and quotients of money that do not fit a pair, without allocation.
 
-A number is a run of limbs in `State.scratch`, least first, named by its position and length. Every step stays within int64, so the
-functions give the same result compiled and as plain Python. Each rounding is in a function's name.
+A number is a run of limbs in `State.scratch`, least first, named by its position and length. Every step stays
+within int64, so the functions give the same result compiled and as plain Python. Each rounding is in a
+function's name.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ def length_of(scratch: Table, at: int, limbs: int) -> int:
 
 @compiled
 def multiply_limbs(scratch: Table, a: int, a_limbs: int, b: int, b_limbs: int, out: int) -> int:
-    """Write a x b at `out` (a_limbs + b_limbs limbs, apart from both); return its length without leading zeros."""
+    """Write a x b at `out` (a_limbs + b_limbs limbs, apart from both); return its length without leading
+    zeros.
+    """
     for i in range(a_limbs + b_limbs):
         scratch[out + i] = 0
     for i in range(a_limbs):
@@ -92,9 +95,9 @@ def _scale_limbs(scratch: Table, at: int, limbs: int, factor: int) -> int:
 def divide_limbs_floor(scratch: Table, a: int, a_limbs: int, b: int, b_limbs: int, out: int) -> int:
     """Write floor(a / b) at `out`; return its length without leading zeros.
 
-    `a` needs one spare limb above it; both arguments are overwritten: `a` with the remainder and `b` with the divisor, both times the same
-    factor. `b_limbs` counts no leading zero limb and b > 0. `out` takes a_limbs limbs. The long division of Knuth (The Art of Computer
-    Programming 4.3.1, algorithm D) in base 10^9.
+    `a` needs one spare limb above it; both arguments are overwritten: `a` with the remainder and `b` with the
+    divisor, both times the same factor. `b_limbs` counts no leading zero limb and b > 0. `out` takes a_limbs
+    limbs. The long division of Knuth (The Art of Computer Programming 4.3.1, algorithm D) in base 10^9.
     """
     for i in range(a_limbs):
         scratch[out + i] = 0
@@ -167,7 +170,8 @@ def take_pair(scratch: Table, at: int, limbs: int) -> tuple[int, int]:
 def _mul_div(
     scratch: Table, a_whole: int, a_atto: int, b_whole: int, b_atto: int, c_whole: int, c_atto: int
 ) -> int:
-    # Leaves the quotient at 40, the scaled remainder at 20, the scaled divisor at 60; returns the quotient's length.
+    # Leaves the quotient at 40, the scaled remainder at 20, the scaled divisor at 60; returns the quotient's
+    # length.
     put_pair(scratch, 0, a_whole, a_atto)
     put_pair(scratch, 5, b_whole, b_atto)
     limbs = multiply_limbs(scratch, 0, PAIR_LIMBS, 5, PAIR_LIMBS, 20)
@@ -189,7 +193,9 @@ def mul_div_floor(
 def mul_div_half_even(
     scratch: Table, a_whole: int, a_atto: int, b_whole: int, b_atto: int, c_whole: int, c_atto: int
 ) -> tuple[int, int]:
-    """Return a x b / c rounded half to even at the 18th decimal, of pairs a, b >= 0 and c > 0; (-1, 0) when it leaves int64."""
+    """Return a x b / c rounded half to even at the 18th decimal, of pairs a, b >= 0 and c > 0; (-1, 0) when
+    it leaves int64.
+    """
     limbs = _mul_div(scratch, a_whole, a_atto, b_whole, b_atto, c_whole, c_atto)
     whole, atto = take_pair(scratch, 40, limbs)
     if whole < 0:
@@ -247,10 +253,9 @@ def floor_ratio(scratch: Table, a_whole: int, a_atto: int, b_whole: int, b_atto:
 
 
 @compiled
-def mul_int_div_floor(
-    scratch: Table, a: int, b: int, c: int, divisor: int
-) -> tuple[int, int]:
-    """Return floor(a x b x c / divisor) of int64 >= 0, divisor from 1 to 10^9, as (high, low) with value = high x 10^18 + low.
+def mul_int_div_floor(scratch: Table, a: int, b: int, c: int, divisor: int) -> tuple[int, int]:
+    """Return floor(a x b x c / divisor) of int64 >= 0, divisor from 1 to 10^9, as (high, low) with value =
+    high x 10^18 + low.
 
     (-1, 0) when high leaves int64.
     """

@@ -1,7 +1,8 @@
 """Replay recorded operations on one escrow account, and compare result and complete state after each.
 
-Lines of the rules `sequential` and `proportional` come from a chain's keeper; lines of rule `seed` also hold what the account must do by itself,
-at exactly which height. Each operation is a call of the same function that a market's handler calls. One set of tables serves all lines.
+Lines of the rules `sequential` and `proportional` come from a chain's keeper; lines of rule `seed` also hold
+what the account must do by itself, at exactly which height. Each operation is a call of the same function
+that a market's handler calls. One set of tables serves all lines.
 """
 
 from __future__ import annotations
@@ -40,8 +41,16 @@ _NAMES = {int(status): status.name for status in Status} | {
     int(Status.Ok): "ok",
     int(Status.Panic): "panic",
 }
-_ACCOUNT_STATES = {AccountState.OPEN: "open", AccountState.CLOSED: "closed", AccountState.OVERDRAWN: "overdrawn"}
-_PAYMENT_STATES = {PaymentState.OPEN: "open", PaymentState.CLOSED: "closed", PaymentState.OVERDRAWN: "overdrawn"}
+_ACCOUNT_STATES = {
+    AccountState.OPEN: "open",
+    AccountState.CLOSED: "closed",
+    AccountState.OVERDRAWN: "overdrawn",
+}
+_PAYMENT_STATES = {
+    PaymentState.OPEN: "open",
+    PaymentState.CLOSED: "closed",
+    PaymentState.OVERDRAWN: "overdrawn",
+}
 _SEED_STATES = {
     PaymentState.OPEN: "active",
     PaymentState.CLOSED: "closed",
@@ -54,11 +63,13 @@ _RULES = {
     "proportional": EscrowRule.PROPORTIONAL,
 }
 _RESOURCES = ("cpu", "memory", "storage", "gpu")
-_NO_ACCOUNT = {"account": None, "payments": {}}
+_NO_ACCOUNT: dict[str, Any] = {"account": None, "payments": {}}
 
 
 def replay(lines: Iterable[Vector], /) -> Iterator[Result]:
-    """One result per sequence; an operation is identical when its result, its height and the complete state after it are."""
+    """One result per sequence; an operation is identical when its result, its height and the complete state
+    after it are.
+    """
     tables = make_state(64)
     for line in lines:
         tables = _with_rows(tables, len(line["ops"]) + 8)
@@ -110,7 +121,7 @@ class _Sequence:
             differences += found
         return Result(self.name, len(self.line["ops"]), identical, tuple(differences))
 
-    # --- setting up -----------------------------------------------------------------------------------------------------
+    # --- setting up -----------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
         s = self.state
@@ -146,7 +157,8 @@ class _Sequence:
         g[G.BLOCK_MS] = line["block_seconds"] * 1000
 
     def _wallets(self) -> None:
-        # Each owner begins with exactly what the line lets him deposit; providers with nothing. Ranks order the providers' names.
+        # Each owner begins with exactly what the line lets him deposit; providers with nothing. Ranks order
+        # the providers' names.
         s = self.state
         funds: dict[str, int] = {}
         providers: set[str] = set()
@@ -169,7 +181,7 @@ class _Sequence:
         s.globals[G.SUPPLY] = sum(funds.values())
         self.unspent = {row: funds[name] for name, row in self.owners.items()}
 
-    # --- operations -----------------------------------------------------------------------------------------------------
+    # --- operations -----------------------------------------------------------------------------------------
 
     def _by_itself(self, height: int) -> dict[str, Any] | None:
         """Let the account do the next thing it does unasked up to `height`: what and when, or None."""
@@ -210,7 +222,9 @@ class _Sequence:
         if kind == "usage":
             metrics = op["metrics"]
             return escrow.record_usage(s, h, lease, *(metrics[name] for name in _RESOURCES))
-        raise MalformedVectorError(f"ops[{index}].op", f"{kind!r}, expected an operation of an escrow account")
+        raise MalformedVectorError(
+            f"ops[{index}].op", f"{kind!r}, expected an operation of an escrow account"
+        )
 
     def _deposit(self, op: Vector) -> int:
         s, h = self.state, op["height"]
@@ -257,7 +271,7 @@ class _Sequence:
             row[Usage.UNIT_CPU + 2 * at], row[Usage.UNIT_CPU + 2 * at + 1] = unit
         return usage
 
-    # --- what is there ---------------------------------------------------------------------------------------------------
+    # --- what is there --------------------------------------------------------------------------------------
 
     def _after(self) -> dict[str, Any]:
         """The complete state as a vector file spells it."""
@@ -277,7 +291,10 @@ class _Sequence:
         else:
             account["transferred"] = _pair(a, Account.TRANSFERRED)
         leases = self.state.leases
-        return {"account": account, "payments": {key: self._payment(leases[row].tolist()) for key, row in self.order}}
+        return {
+            "account": account,
+            "payments": {key: self._payment(leases[row].tolist()) for key, row in self.order},
+        }
 
     def _payment(self, x: list[int]) -> dict[str, Any]:
         payment: dict[str, Any] = {
@@ -325,7 +342,9 @@ def _key(payment: str, index: int) -> tuple[int, int, str]:
     gseq, _, rest = payment.partition("/")
     oseq, _, provider = rest.partition("/")
     numbers = (gseq, oseq)
-    if not provider or not all(n.isascii() and n.isdecimal() and len(n) < 10 and str(int(n)) == n for n in numbers):
+    if not provider or not all(
+        n.isascii() and n.isdecimal() and len(n) < 10 and str(int(n)) == n for n in numbers
+    ):
         raise MalformedVectorError(f"ops[{index}].payment", f"{payment!r}, expected gseq/oseq/provider")
     return int(gseq), int(oseq), provider
 
