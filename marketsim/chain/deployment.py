@@ -73,7 +73,7 @@ def is_unit_valid(s: State, resource: int) -> bool:
         return False
     if s.resources[resource, Resource.COUNT] < 0:
         return False
-    return price >= 0 and (price < UNIT_PRICE_MAX or (price == UNIT_PRICE_MAX and price_atto == 0))
+    return bool(price >= 0 and (price < UNIT_PRICE_MAX or (price == UNIT_PRICE_MAX and price_atto == 0)))
 
 
 @compiled
@@ -132,7 +132,7 @@ def are_names_unique(s: State, first_draft: int, drafts: int) -> bool:
 @compiled
 def is_window_outside(s: State, window: int) -> bool:
     """Return whether a reclamation window in seconds lies outside the parameters, bounds included."""
-    return window < s.globals[G.WINDOW_MIN_SECONDS] or window > s.globals[G.WINDOW_MAX_SECONDS]
+    return bool(window < s.globals[G.WINDOW_MIN_SECONDS] or window > s.globals[G.WINDOW_MAX_SECONDS])
 
 
 @compiled
