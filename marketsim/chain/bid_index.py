@@ -8,11 +8,51 @@ go.
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Bid, G
+from marketsim.chain.columns import Bid, G, Order
 from marketsim.chain.compiled import compiled
-from marketsim.chain.state import State
+from marketsim.chain.state import BITS_A_WORD, State
 
 EMPTY = -1
+
+
+@compiled
+def has_bid(s: State, order: int, wallet: int, slot: int) -> bool:
+    """Return whether the provider has ever bid on the order, which is open: by the order's bits, or by the index where ended bids are kept."""
+    if s.globals[G.KEEP_BIDS] == 1:
+        return bid_slot(s, order, wallet) < 0
+    row = s.orders[order, Order.BITS]
+    return row > 0 and (s.bid_bits[row - 1, slot // BITS_A_WORD] >> (slot % BITS_A_WORD)) & 1 == 1
+
+
+@compiled
+def enter_bid(s: State, order: int, wallet: int, slot: int, bid: int) -> None:
+    """Remember a new bid, whose row already names its order and provider."""
+    if s.globals[G.KEEP_BIDS] == 1:
+        bid_insert(s, bid_slot(s, order, wallet), bid)
+        return
+    row = s.orders[order, Order.BITS]
+    if row == 0:
+        row = s.globals[G.FREE_BITS]
+        if row > 0:
+            s.globals[G.FREE_BITS] = s.bid_bits[row - 1, 0]
+            s.bid_bits[row - 1, 0] = 0
+        else:
+            row = s.globals[G.BITS] + 1
+            s.globals[G.BITS] = row
+        s.orders[order, Order.BITS] = row
+    s.bid_bits[row - 1, slot // BITS_A_WORD] |= 1 << (slot % BITS_A_WORD)
+
+
+@compiled
+def forget_bids(s: State, order: int) -> None:
+    """Give back the bits of an order that is no longer open: from now on its state refuses every bid."""
+    row = s.orders[order, Order.BITS]
+    if row > 0:
+        for word in range(s.bid_bits.shape[1]):
+            s.bid_bits[row - 1, word] = 0
+        s.bid_bits[row - 1, 0] = s.globals[G.FREE_BITS]
+        s.globals[G.FREE_BITS] = row
+        s.orders[order, Order.BITS] = 0
 
 
 @compiled

@@ -8,7 +8,7 @@ the consequences of what that operation found.
 
 from __future__ import annotations
 
-from marketsim.chain.bid_index import bid_remove
+from marketsim.chain.bid_index import forget_bids
 from marketsim.chain.columns import (
     Account,
     AccountState,
@@ -34,14 +34,14 @@ from marketsim.chain.columns import (
 )
 from marketsim.chain.compiled import compiled
 from marketsim.chain.escrow import account_close, payment_close, release_account
-from marketsim.chain.events import emit
+from marketsim.chain.events import emit, note
 from marketsim.chain.state import State
 
 
 @compiled
 def has_quirk(s: State, quirk: Quirk) -> bool:
     """Return whether an upstream defect is switched on."""
-    return (s.globals[G.QUIRKS] & quirk) != 0
+    return bool((s.globals[G.QUIRKS] & quirk) != 0)
 
 
 @compiled
@@ -50,7 +50,7 @@ def is_live(s: State, lease: int) -> bool:
     can return it."""
     state = s.leases[lease, Lease.STATE]
     if state == LeaseState.INSUFFICIENT_FUNDS:
-        return s.leases[lease, Lease.CLOSED_AT] == 0
+        return bool(s.leases[lease, Lease.CLOSED_AT] == 0)
     return state in (LeaseState.ACTIVE, LeaseState.RECLAIMING)
 
 
@@ -75,6 +75,7 @@ def open_order(s: State, h: int, group: int) -> None:
     orders[order, Order.BIDS_CLOSED] = 0
     orders[order, Order.BIDS_LOST] = 0
     orders[order, Order.LEASE] = -1
+    orders[order, Order.BITS] = 0
     orders[order, Order.REASON] = OrderEnd.NONE
     orders[order, Order.DEPLOYMENT] = s.groups[group, Group.DEPLOYMENT]
     s.groups[group, Group.ORDERS] += 1
@@ -96,6 +97,7 @@ def close_order(s: State, h: int, order: int, end: int) -> None:
     s.orders[order, Order.STATE] = OrderState.CLOSED
     s.orders[order, Order.CLOSED_AT] = h
     s.orders[order, Order.REASON] = end
+    forget_bids(s, order)
     s.groups[s.orders[order, Order.GROUP], Group.CLOSED_ORDERS] += 1
     emit(s, EventKind.ORDER_CLOSED, order, end, 0, 0, 0)
 
@@ -104,7 +106,6 @@ def close_order(s: State, h: int, order: int, end: int) -> None:
 def free_bid(s: State, bid: int) -> None:
     """Give back the rows of an ended bid that is no longer in its order's list: index entry, account,
     deposits, its own."""
-    bid_remove(s, s.bids[bid, Bid.ORDER], s.bids[bid, Bid.PROVIDER])
     account = s.bids[bid, Bid.ACCOUNT]
     if account >= 0:
         release_account(s, account)
@@ -133,7 +134,7 @@ def end_bid(s: State, h: int, bid: int, state: int) -> None:
         kind = EventKind.BID_LOST
     else:
         s.orders[order, Order.BIDS_CLOSED] += 1
-    emit(s, kind, order, s.bids[bid, Bid.SLOT], s.bids[bid, Bid.PRICE], s.bids[bid, Bid.PRICE_ATTO], bid)
+    note(s, kind, order, s.bids[bid, Bid.SLOT], s.bids[bid, Bid.PRICE], s.bids[bid, Bid.PRICE_ATTO], bid)
 
 
 @compiled
@@ -184,7 +185,7 @@ def close_bids(s: State, h: int, order: int) -> None:
 @compiled
 def rank_of(s: State, bid: int) -> int:
     """Return the rank of a bid's provider among all addresses."""
-    return s.wallets[s.bids[bid, Bid.PROVIDER], Wallet.RANK]
+    return int(s.wallets[s.bids[bid, Bid.PROVIDER], Wallet.RANK])
 
 
 @compiled
@@ -194,6 +195,7 @@ def lose_bids(s: State, h: int, order: int, winner: int) -> None:
     Quirk losing_bids_stay: only the loser of the lowest provider address; the others stay open,
     deposits locked (support#441).
     """
+    forget_bids(s, order)
     if has_quirk(s, Quirk.LOSING_BIDS_STAY):
         first = -1
         bid = s.orders[order, Order.FIRST_BID]

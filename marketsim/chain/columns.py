@@ -78,6 +78,8 @@ class G(IntEnum):
     FINGERPRINT_B = 82
     EVENTS_TOTAL = 83
     SEED = 84  # of stateless hashes
+    BITS = 90  # next unused row of bid_bits
+    FREE_BITS = 91  # first free row of bid_bits + 1, 0 = none
     AUDITING = 85  # 1 = keep the list of accounts touched since the last audit
     TOUCHED = 86  # first touched account, row + 1; 0 = none
     SIZE = 96
@@ -236,6 +238,7 @@ class Order(IntEnum):
     LEASE = 14
     REASON = 15  # OrderEnd
     DEPLOYMENT = 16
+    BITS = 17  # row of bid_bits + 1 while it is open and ended bids are not kept; 0 = none
     SIZE = 20
 
 

@@ -15,7 +15,7 @@ into G.HEIGHT. A refusal changes nothing. Rows that one call adds at most (the c
 
 from __future__ import annotations
 
-from marketsim.chain.bid_index import bid_insert, bid_slot
+from marketsim.chain.bid_index import enter_bid, has_bid
 from marketsim.chain.cascades import (
     close_bid_alone,
     close_order,
@@ -81,7 +81,7 @@ PROVIDER_REASON_MIN, PROVIDER_REASON_MAX = 10_000, 19_999
 @compiled
 def block_seconds(s: State, h: int) -> int:
     """Return the time of block h in whole seconds since block 0."""
-    return h * s.globals[G.BLOCK_MS] // 1000
+    return int(h * s.globals[G.BLOCK_MS] // 1000)
 
 
 @compiled
@@ -98,8 +98,8 @@ def is_order_full(s: State, order: int) -> bool:
     )
     limit = s.globals[G.ORDER_MAX_BIDS]
     if has_quirk(s, Quirk.MAX_BIDS_OFF_BY_ONE):
-        return bids > limit
-    return bids >= limit
+        return bool(bids > limit)
+    return bool(bids >= limit)
 
 
 @compiled
@@ -187,8 +187,7 @@ def create_bid(
             return Status.ReclamationWindowTooShort
         if window != 0 and is_window_outside(s, window):
             return Status.ReclamationWindowInvalid
-    entry = bid_slot(s, order, wallet)
-    if entry < 0:
+    if has_bid(s, order, wallet, slot):
         return Status.BidExists
     bid = s.globals[G.FREE_BID]
     if bid >= 0:
@@ -216,7 +215,7 @@ def create_bid(
         s.orders[order, Order.FIRST_BID] = bid
     s.orders[order, Order.LAST_BID] = bid
     s.orders[order, Order.BIDS_OPEN] += 1
-    bid_insert(s, entry, bid)
+    enter_bid(s, order, wallet, slot, bid)
     emit(s, EventKind.BID_CREATED, order, slot, price, price_atto, bid)
     if deposit > 0:
         open_bid_account(s, h, bid)

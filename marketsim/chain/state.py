@@ -51,6 +51,8 @@ class _StateTables(NamedTuple):
     """(specs, providers): 0 unknown, 1 fits, 2 attributes or auditors missing, 3 capabilities missing; filled at the edge."""
     bid_index: Table
     """Open-addressed hash of (order, provider wallet) to bid row; length a power of two; -1 empty, -2 removed."""
+    bid_bits: Table
+    """(rows, words): which providers have bid on an open order, a bit a slot, BITS_A_WORD to a word; used where ended bids are not kept."""
     events: Table
     scratch: Table
     """1-D work space of wide arithmetic; nothing in it outlives a call."""
@@ -64,6 +66,9 @@ class State(TableSet, _StateTables):
 
 register(State)
 
+
+BITS_A_WORD = 62
+"""Providers a word of `bid_bits`: never the sign bit."""
 
 TABLES: Mapping[str, tuple[G, int]] = {
     "wallets": (G.WALLETS, Wallet.SIZE),
@@ -96,9 +101,22 @@ def make_state(rows: int = 64) -> State:
         globals=totals,
         **tables,
         eligible=np.zeros((rows, rows), np.int64),
+        bid_bits=np.zeros((rows, 1), np.int64),
         bid_index=np.full(1 << max(6, (2 * rows - 1).bit_length()), -1, np.int64),
         scratch=np.zeros(512, np.int64),
     )
+
+
+def with_bid_bits(state: State, orders: int) -> State:
+    """Return the tables with free rows of `bid_bits` for `orders` more orders, wide enough for every provider."""
+    words = max(1, -(-int(state.globals[G.PROVIDERS]) // BITS_A_WORD))
+    rows, width = state.bid_bits.shape
+    used = int(state.globals[G.BITS])
+    if used + orders <= rows and words <= width:
+        return state
+    grown = np.zeros((max(used + orders, 2 * rows), max(words, width)), np.int64)
+    grown[:rows, :width] = state.bid_bits
+    return state._replace(bid_bits=grown)
 
 
 def with_room(state: State, **needed: int) -> State:

@@ -11,7 +11,7 @@ import simpy
 from marketsim.chain.columns import G
 from marketsim.chain.bid_index import fill_bid_index
 from marketsim.chain.ledger import AUDIT_PROBLEMS, recount_problems
-from marketsim.chain.state import State, Table, with_room
+from marketsim.chain.state import State, Table, with_bid_bits, with_room
 from marketsim.clock.block_loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, EVENT_ROOM, RECOUNT, ROW_ROOM, advance
 from marketsim.errors import InvariantError
 from marketsim.policies.tables import BidRow, Call, E, Engine, Kind, Offer, Phase, Sample, Track, Watch
@@ -161,6 +161,7 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
         bids=rows + dated,
     )
     chain = with_index(chain, int(chain.globals[G.BIDS_LIVE]) + dated + rows)
+    chain = with_bid_bits(chain, dated + rows)
     x = engine.globals
     changes: dict[str, Any] = {}
     wanted = {

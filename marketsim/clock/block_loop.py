@@ -45,6 +45,7 @@ from marketsim.clock.tenant_work import (
 )
 from marketsim.policies.quoting import PPM, account_use, reprice
 from marketsim.policies.tables import (
+    RING,
     Call,
     Desk,
     E,
@@ -98,6 +99,7 @@ def has_rows(s: State, e: Engine) -> bool:
         and g[G.DEPOSITS] + ROW_ROOM <= s.deposits.shape[0]
         and g[G.BIDS] + ROW_ROOM <= s.bids.shape[0]
         and g[G.BIDS_LIVE] * 2 + ROW_ROOM <= s.bid_index.shape[0]
+        and g[G.BITS] + ROW_ROOM <= s.bid_bits.shape[0]
         and s.accounts.shape[0] <= e.audit_values.shape[0]
         and x[E.OFFERS] + x[E.PROVIDERS] * ROW_ROOM <= e.offers.shape[0]
         and x[E.SAMPLES] < e.samples.shape[0]
@@ -156,9 +158,7 @@ def advance(s: State, e: Engine, until: int) -> int:
         kind = e.calendar[0, Entry.KIND]
         row = e.calendar[0, Entry.ROW]
         if kind == Kind.BIDS:
-            if x[E.CALENDAR] + ENTRY_ROOM + count_dated(e, height) > e.calendar.shape[0]:
-                return NEED_ROOM
-            if not has_bid_room(s, e, count_dated(e, height)):
+            if not has_bid_room(s, e, e.ring[height & (RING - 1), 2]):
                 return NEED_ROOM
         if kind == Kind.SAMPLE or kind == Kind.WARM_UP:
             if not fold_some(s, e, height):
@@ -178,27 +178,18 @@ def comes_first(e: Engine, call: int) -> bool:
 
 
 @compiled
-def count_dated(e: Engine, height: int) -> int:
-    """Return how many offers are dated for `height`."""
-    count = 0
-    offer = e.ring[height & (e.ring.shape[0] - 1), 0]
-    while offer >= 0:
-        count += 1
-        offer = e.offers[offer, Offer.NEXT]
-    return count
-
-
-@compiled
 def has_bid_room(s: State, e: Engine, count: int) -> bool:
     """Return whether `count` bids fit in one block: rows, deposits, index, events and the record."""
     g = s.globals
     return bool(
         count <= e.batch.shape[0]
+        and e.globals[E.CALENDAR] + ENTRY_ROOM + count <= e.calendar.shape[0]
         and g[G.BIDS] + count <= s.bids.shape[0]
         and g[G.ACCOUNTS] + count <= s.accounts.shape[0]
         and g[G.ACCOUNTS] + count <= e.accounts.shape[0]
         and g[G.DEPOSITS] + count <= s.deposits.shape[0]
         and (g[G.BIDS_LIVE] + count) * 2 <= s.bid_index.shape[0]
+        and g[G.BITS] + count <= s.bid_bits.shape[0]
         and g[G.EVENTS] + 4 * count + EVENT_ROOM <= s.events.shape[0]
         and e.globals[E.BIDS_ROWS] + count <= e.bid_rows.shape[0]
     )

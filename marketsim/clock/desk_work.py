@@ -5,7 +5,7 @@ from __future__ import annotations
 from marketsim.chain import market
 from marketsim.chain.columns import EventKind, G, Group, Order, OrderState, Provider, Wallet
 from marketsim.chain.compiled import compiled
-from marketsim.chain.events import emit, hash64
+from marketsim.chain.events import hash64, note
 from marketsim.chain.money import is_less, times
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
@@ -62,7 +62,7 @@ def decline(s: State, e: Engine, order: int, desk_row: int, code: int, stage: in
     e.declined[desk_row, number] += 1
     if e.tracks[order, Track.STAGE] < stage:
         e.tracks[order, Track.STAGE] = stage
-    emit(s, EventKind.DECLINED, order, desk_row, 0, 0, number)
+    note(s, EventKind.DECLINED, order, desk_row, 0, 0, number)
 
 
 @compiled
@@ -71,6 +71,7 @@ def append_offer(e: Engine, height: int, offer: int) -> None:
     slot = height & (RING - 1)
     e.offers[offer, Offer.NEXT] = -1
     e.offers[offer, Offer.STATE] = DATED
+    e.ring[slot, 2] += 1
     if e.ring[slot, 0] < 0:
         e.ring[slot, 0] = offer
         push(e, height, Phase.BID, 0, 0, Kind.BIDS, 0)
@@ -237,6 +238,7 @@ def gather_offers(e: Engine, height: int) -> int:
     offer = e.ring[slot, 0]
     e.ring[slot, 0] = -1
     e.ring[slot, 1] = -1
+    e.ring[slot, 2] = 0
     count = 0
     while offer >= 0:
         e.batch[count] = offer
@@ -342,7 +344,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
 
 
 @compiled
-def let_go(s: State, e: Engine, height: int, offer: int) -> None:
+def let_go(e: Engine, height: int, offer: int) -> None:
     """End a placed offer: free its slot and its reservation, and let the next queued bid of the desk go out in the next block."""
     row = e.offers[offer]
     desk = e.desks[row[Offer.DESK]]
@@ -359,15 +361,16 @@ def let_go(s: State, e: Engine, height: int, offer: int) -> None:
 
 
 @compiled
-def let_all_go(s: State, e: Engine, height: int, order: int) -> None:
-    """End every placed offer of an order."""
+def let_all_go(e: Engine, height: int, order: int, lost: int) -> None:
+    """End every placed offer of an order; `lost` is added to each desk's count of lost bids."""
     track = e.tracks[order]
     offer = track[Track.FIRST_OFFER]
     track[Track.FIRST_OFFER] = -1
     track[Track.OFFERS] = 0
     while offer >= 0:
         following = e.offers[offer, Offer.NEXT]
-        let_go(s, e, height, offer)
+        e.desks[e.offers[offer, Offer.DESK], Desk.LOST] += lost
+        let_go(e, height, offer)
         offer = following
 
 

@@ -74,6 +74,9 @@ def open_track(s: State, e: Engine, height: int, order: int) -> None:
         g[E.RELISTED] += 1
     if plan >= 0:
         push(e, height + g[E.BID_WINDOW], Phase.ACCEPT, 0, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
+        limit = s.globals[G.ORDER_TIMEOUT]
+        if limit > 0 and limit <= g[E.BID_WINDOW]:
+            push(e, height + limit, Phase.TIMEOUT, 0, tie_of(e, Kind.ORDER_TIMEOUT, order), Kind.ORDER_TIMEOUT, order)
     quote_order(s, e, height, order)
 
 
@@ -95,7 +98,7 @@ def sync_order(s: State, e: Engine, height: int, order: int) -> None:
     if lease < 0:
         e.globals[E.ORDERS_OPEN] -= 1
     if track[Track.FIRST_OFFER] >= 0:
-        let_all_go(s, e, height, order)
+        let_all_go(e, height, order, 0)
     if track[Track.HELD_BY] >= 0:
         vacate(e, height, order)
     if lease >= 0:
@@ -162,18 +165,23 @@ def sync_deployment(s: State, e: Engine, height: int, deployment: int) -> None:
 
 
 @compiled
+def delay_of(e: Engine, plan: int) -> int:
+    """Return the delay of a plan's next top-up in blocks; the third draw serves every later one."""
+    used = e.plans[plan, Plan.TOP_UPS_USED]
+    if used == 0:
+        return e.plans[plan, Plan.TOP_UP_DELAY]  # type: ignore[no-any-return]
+    if used == 1:
+        return e.plans[plan, Plan.TOP_UP_DELAY_2]  # type: ignore[no-any-return]
+    return e.plans[plan, Plan.TOP_UP_DELAY_3]  # type: ignore[no-any-return]
+
+
+@compiled
 def plan_rescue(s: State, e: Engine, account: int) -> None:
     """Date the top-up of a tenant whose leases have just run out of funds, if the plan holds one."""
     plan = e.plan_of[s.accounts[account, Account.TARGET]]
     if plan < 0 or e.plans[plan, Plan.TOP_UP] != TopUp.AFTER_DEPLETION or e.plans[plan, Plan.TOP_UP_LEFT] <= 0:
         return
-    used = e.plans[plan, Plan.TOP_UPS_USED]
-    delay = e.plans[plan, Plan.TOP_UP_DELAY]
-    if used == 1:
-        delay = e.plans[plan, Plan.TOP_UP_DELAY_2]
-    elif used >= 2:
-        delay = e.plans[plan, Plan.TOP_UP_DELAY_3]
-    at = s.globals[G.HEIGHT] + max(1, delay)
+    at = s.globals[G.HEIGHT] + max(1, delay_of(e, plan))
     e.accounts[account, Watch.TOP_UP] = at
     push(e, at, Phase.TOP_UP, 0, tie_of(e, Kind.TOP_UP, account), Kind.TOP_UP, account)
 
@@ -187,7 +195,7 @@ def plan_top_up(s: State, e: Engine, height: int, account: int) -> None:
     if s.accounts[account, Account.OPEN] == 0:
         return
     left = s.accounts[account, Account.SETTLED_AT] + covered(s, account) - height
-    at = height + max(1, left - e.plans[plan, Plan.TOP_UP_AT])
+    at = height + max(1, left - e.plans[plan, Plan.TOP_UP_AT] + delay_of(e, plan))
     if at > e.globals[E.HORIZON]:
         return
     e.accounts[account, Watch.TOP_UP] = at
@@ -200,6 +208,8 @@ def covered(s: State, account: int) -> int:
     row = s.accounts[account]
     if row[Account.FUNDS] < 0:
         return 0
+    if row[Account.RATES] == 0 and row[Account.RATES_ATTO] == 0:
+        return FOREVER  # nothing is owed; blocks_covered divides by the rate
     return blocks_covered(
         row[Account.FUNDS], row[Account.FUNDS_ATTO], row[Account.RATES], row[Account.RATES_ATTO], FOREVER
     )
@@ -216,9 +226,9 @@ def top_up(s: State, e: Engine, height: int, account: int) -> None:
     if e.plans[plan, Plan.TOP_UP] == TopUp.BEFORE:
         settle_cadence(s, height, account)
         left = s.accounts[account, Account.SETTLED_AT] + covered(s, account) - height
-        if s.accounts[account, Account.OPEN] == 0:
+        if s.accounts[account, Account.OPEN] + s.accounts[account, Account.SHORT] == 0:
             return
-        if left > e.plans[plan, Plan.TOP_UP_AT]:
+        if s.accounts[account, Account.SHORT] == 0 and left > e.plans[plan, Plan.TOP_UP_AT] - delay_of(e, plan):
             sync_account(s, e, account)
             plan_top_up(s, e, height, account)
             return
@@ -383,17 +393,11 @@ def accept(s: State, e: Engine, height: int, order: int, offer: int) -> bool:
     price = e.offers[offer, Offer.PRICE]
     price_atto = e.offers[offer, Offer.PRICE_ATTO]
     lease = s.orders[order, Order.LEASE]
-    other = track[Track.FIRST_OFFER]
-    while other >= 0:
-        desk = e.desks[e.offers[other, Offer.DESK]]
-        if other == offer:
-            desk[Desk.WON] += 1
-        else:
-            desk[Desk.LOST] += 1
-        other = e.offers[other, Offer.NEXT]
     if s.globals[G.QUIRKS] != 0:
         chase_bids(s, e, height, order, offer)
-    let_all_go(s, e, height, order)
+    e.desks[desk_row, Desk.WON] += 1
+    e.desks[desk_row, Desk.LOST] -= 1
+    let_all_go(e, height, order, 1)
     occupy(e, height, desk_row, order)
     track[Track.CHOOSING] = 2
     track[Track.DECIDED_AT] = height
@@ -483,14 +487,21 @@ def schedule_end(s: State, e: Engine, height: int, lease: int, plan: int, desk_r
 
 @compiled
 def finish(s: State, e: Engine, height: int, lease: int, tag: int) -> None:
-    """Close a lease's deployment because it is complete or the tenant ends it."""
+    """Close a lease's deployment because it is complete or the tenant ends it.
+
+    What a tenant clears away that ran out of funds, with no more on the way, did not complete: it counts as insufficient funds.
+    """
     if s.leases[lease, Lease.STATE] == LeaseState.CLOSED:
         return
     order = s.leases[lease, Lease.ORDER]
     deployment = s.orders[order, Order.DEPLOYMENT]
     if s.deployments[deployment, Deployment.STATE] != DeploymentState.ACTIVE:
         return
-    e.tracks[order, Track.END_TAG] = tag
+    reached = tag + 0
+    if e.globals[E.DRY_ENDS_COUNT] == 1 and s.leases[lease, Lease.STATE] == LeaseState.INSUFFICIENT_FUNDS:
+        if e.accounts[s.leases[lease, Lease.ACCOUNT], Watch.TOP_UP] < height:
+            reached = Ended.INSUFFICIENT_FUNDS + 0
+    e.tracks[order, Track.END_TAG] = reached
     end_deployment_by_tenant(s, e, height, deployment)
 
 
@@ -575,4 +586,4 @@ def time_out_bid(s: State, e: Engine, height: int, offer: int) -> None:
         while e.offers[before, Offer.NEXT] != offer:
             before = e.offers[before, Offer.NEXT]
         e.offers[before, Offer.NEXT] = following
-    let_go(s, e, height, offer)
+    let_go(e, height, offer)

@@ -71,6 +71,7 @@ class E(IntEnum):
     LAST_WON = 43  # last winning price per millicore: whole uve and nano-uve; -1 = none yet
     LAST_WON_NANO = 44
     SAMPLED = 45  # height of the last sample
+    DRY_ENDS_COUNT = 48  # 1: a lease out of funds that its tenant closes, with no top-up on its way, counts as insufficient funds
     SIZE = 52
 
 
@@ -413,7 +414,7 @@ class _EngineTables(NamedTuple):
     """A row an escrow account of the chain: due height in the calendar, position in the alive list, top-up in the calendar."""
     offers: Table
     ring: Table
-    """(RING, 2): first and last offer dated for a block."""
+    """(RING, 3): first and last offer dated for a block, and how many."""
     batch: Table
     """1-D work space: the offers of one block in canonical order."""
     calendar: Table
@@ -512,7 +513,7 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
         "plan_of": np.full(rows, -1, np.int64),
         "accounts": watch,
         "offers": np.zeros((rows, Offer.SIZE), np.int64),
-        "ring": np.full((RING, 2), -1, np.int64),
+        "ring": np.full((RING, 3), [-1, -1, 0], np.int64),
         "batch": np.zeros(rows, np.int64),
         "calendar": np.zeros((rows, Entry.SIZE), np.int64),
         "inbox": np.zeros((0, Call.SIZE), np.int64),
