@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -97,7 +98,10 @@ def sweep_statistics(result: SweepResult) -> SweepStatistics:
 
 def write_report(result: SweepResult, folder: SweepFolder) -> dict[str, Any]:
     """Write tables, figures, pages and `sweep.json` into the folder; returns the content of `sweep.json`."""
-    statistics = sweep_statistics(result)
+    with warnings.catch_warnings():
+        # Constant metrics have no bootstrap interval; scipy says so on standard error, the report by a dash.
+        warnings.simplefilter("ignore")
+        statistics = sweep_statistics(result)
     write_tables(result, statistics, folder)
     figures = sweep_figures(result, statistics.effects, statistics.surfaces)
     place = folder.root / "figures"

@@ -335,7 +335,7 @@ def _label_apart(
     y: np.ndarray[Any, np.dtype[np.float64]],
     texts: dict[int, str],
 ) -> None:
-    """Writes each text beside its point where it covers no other text and no mark; leaves it out if nowhere."""
+    """Writes each text beside its point where it covers no other text and no mark, else leaves it out."""
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     frame = axis.get_window_extent(renderer)
