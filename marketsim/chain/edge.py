@@ -446,7 +446,8 @@ class Chain:
                 yield "settlement"
 
     def _reached(self, column: Account, height: int) -> Iterator[tuple[int, int]]:
-        # Each with its own height: what `execute` passed over without advancing happens as of when it was due.
+        # Each with its own height: what `execute` passed over without advancing happens as of when it was
+        # due.
         due = self._accounts()[:, column]
         for account in np.flatnonzero((due >= 0) & (due <= height)).tolist():
             self._room_for_events()
