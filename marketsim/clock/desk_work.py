@@ -117,9 +117,14 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
     plan = track[Track.PLAN]
     seed = g[E.SEED]
     block_ms = g[E.BLOCK_MS]
+    cpu = track[Track.CPU]
+    memory = track[Track.MEMORY]
+    storage = track[Track.STORAGE]
+    gpu = track[Track.GPU]
+    floor = g[E.PRICE_FLOOR]
     for desk_row in range(g[E.PROVIDERS]):
         desk = e.desks[desk_row]
-        refusal = standing_refusal(e, desk_row, spec, order)
+        refusal = standing_refusal(e, desk_row, spec, cpu, memory, storage, gpu)
         if s.providers[desk_row, Provider.BLOCKED] == 1 and desk[Desk.UP] == 1 and desk[Desk.ENABLED] == 1:
             refusal = 1 + Decline.PROVIDER_BLOCKED
         if refusal != 0:
@@ -140,13 +145,11 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
                 decline(s, e, order, desk_row, Decline.PRICE_TOO_HIGH, Stage.OVER_CEILING)
                 continue
         else:
-            price, atto = linear_price(
-                desk, track[Track.CPU], track[Track.MEMORY], track[Track.STORAGE], track[Track.GPU], g[E.PRICE_FLOOR]
-            )
+            price, atto = linear_price(desk, cpu, memory, storage, gpu, floor)
             if strategy == Strategy.UNDERCUT and g[E.LAST_WON] >= 0:
-                price, atto = undercut(e, desk_row, track[Track.CPU], price, atto)
+                price, atto = undercut(e, desk_row, cpu, price, atto)
             elif strategy == Strategy.RANDOM_RANGE:
-                price, atto = random_range(track[Track.MEMORY], ceiling, hash64(seed, SALT_PRICE, order, desk_row))
+                price, atto = random_range(memory, ceiling, hash64(seed, SALT_PRICE, order, desk_row))
         low_value = is_less(value, value_atto, desk[Desk.MIN_VALUE], desk[Desk.MIN_VALUE_ATTO])
         if low_value or is_less(ceiling, ceiling_atto, price, atto):
             # the reservation comes before the price: an engine without room never gets to it

@@ -7,54 +7,53 @@ from marketsim.policies.tables import Decline, Desk, E, Engine, Table, Track
 
 NANO = 1_000_000_000
 PPM = 1_000_000
+FACTOR_MAX = 1_000_000_000
+"""Largest 10^6 + margin: a margin of 99,900 percent."""
 
 
 @compiled
 def linear_price(desk: Table, cpu: int, memory: int, storage: int, gpu: int, floor: int) -> tuple[int, int]:
     """Return (whole, atto) of quantities x unit prices x (1 + margin) + the fixed part.
 
-    `cpu` in millicores, `memory` and `storage` in MiB, `gpu` in units. The sum is exact; the product with the margin is rounded once at
-    18 decimals: down when `floor` is 1, else half to even (training document, Pricing Strategy). Bounds are checked when a desk is made:
-    whole unit prices x quantities x (1 + margin) stay below 2^63.
+    `cpu` in millicores, `memory` and `storage` in MiB, `gpu` in units. The unit prices already hold the margin, exact at 24 decimals, so that the sum
+    is exact and is rounded once to 18: down when `floor` is 1, else half to even (training document, Pricing Strategy). Bounds are checked when
+    a desk is made: whole unit prices x quantities stay below 2^63.
     """
+    tiny = (
+        cpu * desk[Desk.CPU_TINY] + memory * desk[Desk.MEMORY_TINY] + storage * desk[Desk.STORAGE_TINY] + gpu * desk[Desk.GPU_TINY]
+    )
+    atto = (
+        cpu * desk[Desk.CPU_ATTO] + memory * desk[Desk.MEMORY_ATTO] + storage * desk[Desk.STORAGE_ATTO] + gpu * desk[Desk.GPU_ATTO]
+    )
+    nano = (
+        cpu * desk[Desk.CPU_NANO] + memory * desk[Desk.MEMORY_NANO] + storage * desk[Desk.STORAGE_NANO] + gpu * desk[Desk.GPU_NANO]
+    )
     whole = (
         cpu * desk[Desk.CPU_WHOLE]
         + memory * desk[Desk.MEMORY_WHOLE]
         + storage * desk[Desk.STORAGE_WHOLE]
         + gpu * desk[Desk.GPU_WHOLE]
     )
-    nano = (
-        cpu * desk[Desk.CPU_NANO]
-        + memory * desk[Desk.MEMORY_NANO]
-        + storage * desk[Desk.STORAGE_NANO]
-        + gpu * desk[Desk.GPU_NANO]
-    )
-    atto = (
-        cpu * desk[Desk.CPU_ATTO]
-        + memory * desk[Desk.MEMORY_ATTO]
-        + storage * desk[Desk.STORAGE_ATTO]
-        + gpu * desk[Desk.GPU_ATTO]
-    )
-    nano += atto // NANO
-    atto = atto % NANO
-    whole += nano // NANO
-    nano = nano % NANO
-    factor = PPM + desk[Desk.MARGIN_PPM]
-    product = whole * factor
-    whole = product // PPM
-    product = (product % PPM) * NANO + nano * factor
-    nano = product // PPM
-    product = (product % PPM) * NANO + atto * factor
-    atto = product // PPM
-    rest = product % PPM
+    carry = tiny // PPM
+    rest = tiny - carry * PPM
+    atto += carry
     if floor == 0 and (2 * rest > PPM or (2 * rest == PPM and atto % 2 == 1)):
         atto += 1
-    nano += atto // NANO
-    atto = atto % NANO
-    whole += nano // NANO
-    nano = nano % NANO
+    carry = atto // NANO
+    atto -= carry * NANO
+    nano += carry
+    carry = nano // NANO
+    nano -= carry * NANO
+    if desk[Desk.PLAIN] == 1:
+        return whole + carry, nano * NANO + atto
+    return finish_price(desk, whole + carry, nano * NANO + atto)
+
+
+@compiled
+def finish_price(desk: Table, whole: int, small: int) -> tuple[int, int]:
+    """Return a linear price with the desk's fixed part, rounded half up to the desk's decimals."""
     whole += desk[Desk.FIXED_WHOLE]
-    small = nano * NANO + atto + desk[Desk.FIXED_ATTO]
+    small += desk[Desk.FIXED_ATTO]
     if small >= NANO * NANO:
         whole += 1
         small -= NANO * NANO
@@ -73,8 +72,11 @@ def linear_price(desk: Table, cpu: int, memory: int, storage: int, gpu: int, flo
 
 
 @compiled
-def set_unit(desk: Table, column: int, whole: int, atto: int, multiplier: int) -> None:
-    """Write the limbs of floor(unit price x multiplier / 10^6) at `column`, `column + 1`, `column + 2`."""
+def set_unit(desk: Table, column: int, whole: int, atto: int, multiplier: int, factor: int) -> None:
+    """Write the four limbs of floor(unit price x multiplier / 10^6) x factor / 10^6 from `column` on, exact at 24 decimals.
+
+    The first product is floored at 18 decimals: it is the unit price that the desk asks today. `factor` is 10^6 + margin, at most FACTOR_MAX.
+    """
     nano = atto // NANO
     low = atto % NANO
     product = whole * multiplier
@@ -84,19 +86,31 @@ def set_unit(desk: Table, column: int, whole: int, atto: int, multiplier: int) -
     product = (product % PPM) * NANO + low * multiplier
     low = product // PPM
     nano += low // NANO
-    desk[column + 2] = low % NANO
-    desk[column + 1] = nano % NANO
-    desk[column] = whole + nano // NANO
+    low = low % NANO
+    whole += nano // NANO
+    nano = nano % NANO
+    low *= factor
+    nano *= factor
+    whole *= factor
+    small = low // PPM + (nano % PPM) * 1_000
+    middle = nano // PPM + (whole % PPM) * 1_000 + small // NANO
+    desk[column] = whole // PPM + middle // NANO
+    desk[column + 1] = middle % NANO
+    desk[column + 2] = small % NANO
+    desk[column + 3] = low % PPM
 
 
 @compiled
 def refresh_units(desk: Table) -> None:
-    """Write the effective unit prices of a desk from its list prices and its multiplier."""
+    """Write the effective unit prices of a desk from its list prices, its multiplier and its margin."""
     multiplier = desk[Desk.MULTIPLIER_PPM]
-    set_unit(desk, Desk.CPU_WHOLE, desk[Desk.LIST_CPU], desk[Desk.LIST_CPU_ATTO], multiplier)
-    set_unit(desk, Desk.MEMORY_WHOLE, desk[Desk.LIST_MEMORY], desk[Desk.LIST_MEMORY_ATTO], multiplier)
-    set_unit(desk, Desk.STORAGE_WHOLE, desk[Desk.LIST_STORAGE], desk[Desk.LIST_STORAGE_ATTO], multiplier)
-    set_unit(desk, Desk.GPU_WHOLE, desk[Desk.LIST_GPU], desk[Desk.LIST_GPU_ATTO], multiplier)
+    factor = PPM + desk[Desk.MARGIN_PPM]
+    set_unit(desk, Desk.CPU_WHOLE, desk[Desk.LIST_CPU], desk[Desk.LIST_CPU_ATTO], multiplier, factor)
+    set_unit(desk, Desk.MEMORY_WHOLE, desk[Desk.LIST_MEMORY], desk[Desk.LIST_MEMORY_ATTO], multiplier, factor)
+    set_unit(desk, Desk.STORAGE_WHOLE, desk[Desk.LIST_STORAGE], desk[Desk.LIST_STORAGE_ATTO], multiplier, factor)
+    set_unit(desk, Desk.GPU_WHOLE, desk[Desk.LIST_GPU], desk[Desk.LIST_GPU_ATTO], multiplier, factor)
+    plain = desk[Desk.DECIMALS] == 18 and desk[Desk.FIXED_WHOLE] == 0 and desk[Desk.FIXED_ATTO] == 0
+    desk[Desk.PLAIN] = 1 if plain else 0
 
 
 @compiled
@@ -145,7 +159,7 @@ def has_room(desk: Table, track: Table) -> bool:
 
 
 @compiled
-def standing_refusal(e: Engine, desk_row: int, spec: int, order: int) -> int:
+def standing_refusal(e: Engine, desk_row: int, spec: int, cpu: int, memory: int, storage: int, gpu: int) -> int:
     """Return 0, or 1 + Decline: the checks 1 to 6 of an engine (protocol reference 4.5) that no price enters."""
     desk = e.desks[desk_row]
     if desk[Desk.ENABLED] == 0 or desk[Desk.UP] == 0:
@@ -153,14 +167,7 @@ def standing_refusal(e: Engine, desk_row: int, spec: int, order: int) -> int:
     refusal = e.fits[spec, desk_row]
     if refusal != 0:
         return refusal
-    track = e.tracks[order]
-    if track[Track.CPU] > desk[Desk.MAX_CPU]:
-        return 1 + Decline.INSUFFICIENT_RESOURCES
-    if track[Track.MEMORY] > desk[Desk.MAX_MEMORY]:
-        return 1 + Decline.INSUFFICIENT_RESOURCES
-    if track[Track.STORAGE] > desk[Desk.MAX_STORAGE]:
-        return 1 + Decline.INSUFFICIENT_RESOURCES
-    if track[Track.GPU] > desk[Desk.MAX_GPU]:
+    if cpu > desk[Desk.MAX_CPU] or memory > desk[Desk.MAX_MEMORY] or storage > desk[Desk.MAX_STORAGE] or gpu > desk[Desk.MAX_GPU]:
         return 1 + Decline.INSUFFICIENT_RESOURCES
     return 0
 

@@ -76,106 +76,111 @@ class E(IntEnum):
 
 
 class Desk(IntEnum):
-    """One provider's bid engine, a row a provider (the chain's provider slot)."""
+    """One provider's bid engine, a row a provider (the chain's provider slot).
 
-    WALLET = 0
+    What every order reads comes first, then what every bid reads and writes: few cache lines a desk. The limbs of a unit price are whole uve, the next
+    nine decimals, the next nine and the last six: the unit price after spread and repricing, times 1 + margin, exact at 24 decimals.
+    """
+
+    UP = 0  # 0 during an outage
     ENABLED = 1
-    UP = 2  # 0 during an outage
-    CAP_CPU = 3  # millicores, over-commit included
-    CAP_MEMORY = 4  # MiB
-    CAP_STORAGE = 5  # MiB
-    CAP_GPU = 6
-    LEASED_CPU = 7
-    LEASED_MEMORY = 8
-    LEASED_STORAGE = 9
-    LEASED_GPU = 10
-    RESERVED_CPU = 11
-    RESERVED_MEMORY = 12
-    RESERVED_STORAGE = 13
-    RESERVED_GPU = 14
-    # unit price per block as limbs: whole uve, next nine decimals, last nine decimals; after spread and repricing
-    CPU_WHOLE = 15
-    CPU_NANO = 16
-    CPU_ATTO = 17
-    MEMORY_WHOLE = 18
-    MEMORY_NANO = 19
-    MEMORY_ATTO = 20
-    STORAGE_WHOLE = 21
-    STORAGE_NANO = 22
-    STORAGE_ATTO = 23
-    GPU_WHOLE = 24
-    GPU_NANO = 25
-    GPU_ATTO = 26
-    # the same before repricing
-    LIST_CPU = 27  # whole, then atto
-    LIST_CPU_ATTO = 28
-    LIST_MEMORY = 29
-    LIST_MEMORY_ATTO = 30
-    LIST_STORAGE = 31
-    LIST_STORAGE_ATTO = 32
-    LIST_GPU = 33
-    LIST_GPU_ATTO = 34
-    MARGIN_PPM = 35
-    MAX_CPU = 36
-    MAX_MEMORY = 37
-    MAX_STORAGE = 38
-    MAX_GPU = 39
-    MIN_VALUE = 40  # whole uve
-    MIN_VALUE_ATTO = 41
-    MAX_CONCURRENT = 42
-    OPEN_BIDS = 43  # bids whose outcome is unknown
-    QUEUE_HEAD = 44
-    QUEUE_TAIL = 45
-    QUEUED = 46
-    BID_TIMEOUT = 47  # blocks, 0 = none
-    MULTIPLIER_PPM = 48
-    REPRICE_EVERY = 49  # blocks, 0 = never
-    REPRICE_HIGH_PPM = 50
-    REPRICE_LOW_PPM = 51
-    REPRICE_UP_PPM = 52
-    REPRICE_DOWN_PPM = 53
-    REPRICE_MIN_PPM = 54
-    REPRICE_MAX_PPM = 55
-    STRATEGY = 56  # Strategy
-    PER_MINUTE = 57  # bids, 0 = no limit
-    PER_HOUR = 58
-    LATENCY_PROFILE = 59  # row in latencies
-    NODES = 60  # 1: capacity is packed node by node
-    LATENCY_BLOCKS = 61  # n > 0: 1 + hash % n whole blocks (reference market)
-    LEAVE_BLOCKS = 62  # mean blocks until this provider ends a lease; 0 = never
-    WITHDRAW_EVERY = 63  # blocks between withdrawals of a lease (chains that settle when touched)
-    UNDERCUT_PPM = 64
-    LEASE_CAPACITY = 67  # most leases at a time, -1 = no limit
-    LEASES = 68
-    UPTIME_PPM = 69
-    AUDITED = 70
-    WINDOW = 71  # akash: notice offered with bids, seconds
-    DECIMALS = 72  # price rounded to this many decimals, 18 = no further rounding
-    RANDOM_LOW = 73  # random range
-    # counters
-    SUBMITTED = 74
-    ACCEPTED = 75
-    WON = 76
-    LOST = 77
-    CLOSED = 78
-    SINCE = 79  # height of the last change of what is leased
-    SUM_CPU = 80  # leased x blocks since warm-up
-    SUM_MEMORY = 81
-    SUM_STORAGE = 82
-    SUM_GPU = 83
-    FIXED_WHOLE = 84  # added to every price (endpoints)
-    FIXED_ATTO = 85
-    REGION = 86  # interned region, for the score choice
-    BID_TIMES = 87  # entries written in the ring of bid times
-    # counters at the end of the warm-up
-    BASE_SUBMITTED = 88
-    BASE_ACCEPTED = 89
-    BASE_WON = 90
-    BASE_LOST = 91
-    BASE_CLOSED = 92
-    REPRICE_STEP_PPM = 93  # > 0: the multiplier follows use from MIN to MAX in such steps
-    COST_PPM = 94  # this provider's relative cost draw
-    SIZE = 96
+    STRATEGY = 2  # Strategy
+    PLAIN = 3  # 1: the price is the linear one, without a fixed part and without further rounding
+    MAX_CPU = 4
+    MAX_MEMORY = 5
+    MAX_STORAGE = 6
+    MAX_GPU = 7
+    CPU_WHOLE = 8
+    CPU_NANO = 9
+    CPU_ATTO = 10
+    CPU_TINY = 11
+    MEMORY_WHOLE = 12
+    MEMORY_NANO = 13
+    MEMORY_ATTO = 14
+    MEMORY_TINY = 15
+    STORAGE_WHOLE = 16
+    STORAGE_NANO = 17
+    STORAGE_ATTO = 18
+    STORAGE_TINY = 19
+    GPU_WHOLE = 20
+    GPU_NANO = 21
+    GPU_ATTO = 22
+    GPU_TINY = 23
+    MIN_VALUE = 24  # whole uve
+    MIN_VALUE_ATTO = 25
+    LATENCY_BLOCKS = 26  # n > 0: 1 + hash % n whole blocks (reference market)
+    LATENCY_PROFILE = 27  # row in latencies
+    OPEN_BIDS = 28  # bids whose outcome is unknown
+    MAX_CONCURRENT = 29
+    QUEUED = 30
+    WALLET = 31
+    CAP_CPU = 32  # millicores, over-commit included
+    CAP_MEMORY = 33  # MiB
+    CAP_STORAGE = 34  # MiB
+    CAP_GPU = 35
+    LEASED_CPU = 36
+    LEASED_MEMORY = 37
+    LEASED_STORAGE = 38
+    LEASED_GPU = 39
+    RESERVED_CPU = 40
+    RESERVED_MEMORY = 41
+    RESERVED_STORAGE = 42
+    RESERVED_GPU = 43
+    LEASES = 44
+    LEASE_CAPACITY = 45  # most leases at a time, -1 = no limit
+    PER_MINUTE = 46  # bids, 0 = no limit
+    PER_HOUR = 47
+    SUBMITTED = 48
+    ACCEPTED = 49
+    WON = 50
+    LOST = 51
+    CLOSED = 52
+    WINDOW = 53  # akash: notice offered with bids, seconds
+    BID_TIMEOUT = 54  # blocks, 0 = none
+    LIST_CPU = 55  # whole, then atto
+    LIST_CPU_ATTO = 56
+    LIST_MEMORY = 57
+    LIST_MEMORY_ATTO = 58
+    LIST_STORAGE = 59
+    LIST_STORAGE_ATTO = 60
+    LIST_GPU = 61
+    LIST_GPU_ATTO = 62
+    MARGIN_PPM = 63
+    QUEUE_HEAD = 64
+    QUEUE_TAIL = 65
+    MULTIPLIER_PPM = 66
+    REPRICE_EVERY = 67  # blocks, 0 = never
+    REPRICE_HIGH_PPM = 68
+    REPRICE_LOW_PPM = 69
+    REPRICE_UP_PPM = 70
+    REPRICE_DOWN_PPM = 71
+    REPRICE_MIN_PPM = 72
+    REPRICE_MAX_PPM = 73
+    NODES = 74  # 1: capacity is packed node by node
+    LEAVE_BLOCKS = 75  # mean blocks until this provider ends a lease; 0 = never
+    WITHDRAW_EVERY = 76  # blocks between withdrawals of a lease (chains that settle when touched)
+    UNDERCUT_PPM = 77
+    UPTIME_PPM = 78
+    AUDITED = 79
+    DECIMALS = 80  # price rounded to this many decimals, 18 = no further rounding
+    RANDOM_LOW = 81  # random range
+    SINCE = 82  # height of the last change of what is leased
+    SUM_CPU = 83  # leased x blocks since warm-up
+    SUM_MEMORY = 84
+    SUM_STORAGE = 85
+    SUM_GPU = 86
+    FIXED_WHOLE = 87  # added to every price (endpoints)
+    FIXED_ATTO = 88
+    REGION = 89  # interned region, for the score choice
+    BID_TIMES = 90  # entries written in the ring of bid times
+    BASE_SUBMITTED = 91
+    BASE_ACCEPTED = 92
+    BASE_WON = 93
+    BASE_LOST = 94
+    BASE_CLOSED = 95
+    REPRICE_STEP_PPM = 96  # > 0: the multiplier follows use from MIN to MAX in such steps
+    COST_PPM = 97  # this provider's relative cost draw
+    SIZE = 104
 
 
 class Strategy(IntEnum):

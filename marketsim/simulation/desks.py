@@ -12,7 +12,7 @@ from marketsim.agents.streams import draw, quantile, stream
 from marketsim.chain.requirements import FITS, Requirements
 from marketsim.chain.state import Table
 from marketsim.errors import InputError
-from marketsim.policies.quoting import refresh_units
+from marketsim.policies.quoting import FACTOR_MAX, PPM, refresh_units
 from marketsim.policies.tables import QUANTILES, Decline, Desk, Strategy
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.providers import ProviderCohort
@@ -134,6 +134,8 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     rows[:, Desk.WITHDRAW_EVERY] = (cohort.withdraw_every or scenario.withdraw_every).blocks(block_ms)
     rows[:, Desk.BID_TIMEOUT] = max(1, 300_000 // block_ms)
     units, margin, fixed, decimals, strategy = unit_prices(cohort)
+    if margin + PPM > FACTOR_MAX:
+        raise InputError(f"providers.{cohort.name}: min_profit_margin: above {(FACTOR_MAX - PPM) // 10_000} percent, accepted up to that")
     rows[:, Desk.MARGIN_PPM] = margin
     rows[:, Desk.DECIMALS] = decimals
     rows[:, Desk.FIXED_WHOLE], rows[:, Desk.FIXED_ATTO] = divmod(fixed, ATTO)
