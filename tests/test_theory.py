@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from marketsim.experiments import formulas
+from marketsim.experiments import formulas, theory, theory_markets, waiting_room
 
 
 @given(st.integers(1, 60), st.floats(0.05, 80))
@@ -118,3 +119,74 @@ def test_small_formulas_by_hand() -> None:
     assert formulas.poisson_thinned(10.0, 0.25) == 7.5
     assert formulas.lognormal_mean(2.0, 1.0) == pytest.approx(2 * math.exp(0.5))
     assert formulas.erlang_c(3, 3.5) == 1.0
+
+
+def test_every_market_has_a_check_and_every_check_its_figure() -> None:
+    found = theory.checks()
+    assert len(found) >= 22
+    assert len({check.title for check in found}) == len(found)
+    names = {market.name for market in theory_markets.MARKETS} | {waiting_room.WAITING_ROOM}
+    assert {check.market for check in found} == names
+
+
+def outcome(values: list[float], expected: float, bias: float = 0.0) -> theory.Outcome:
+    check = theory.Check("title", "market", "figure", expected, bias, "nothing")
+    return theory.judge(check, np.array(values), 4.0)
+
+
+def test_verdicts() -> None:
+    near = outcome([1.0, 1.2, 0.8, 1.1, 0.9], 1.02)
+    assert near.agrees
+    assert near.line().endswith("  ok")
+    assert near.z == pytest.approx((1.0 - 1.02) / (np.std([1.0, 1.2, 0.8, 1.1, 0.9], ddof=1) / math.sqrt(5)))
+    far = outcome([1.0, 1.2, 0.8, 1.1, 0.9], 2.0)
+    assert not far.agrees
+    assert far.line().endswith("  FAILED")
+    assert far.as_json()["ok"] is False
+    blunt = outcome([1.0, 1.2, 0.8, 1.1, 0.9], 1.02, bias=0.03)
+    assert not blunt.agrees, "a bias that could reach a tenth of the standard error is no test"
+    assert outcome([2.0, 2.0, 2.0], 2.0).agrees
+    assert not outcome([2.0, 2.0, 2.0], 2.1).agrees
+    assert outcome([2.0, 2.0, 2.0], 2.1).as_json()["z"] is None
+
+
+def test_threshold_shares_the_family_error_out() -> None:
+    found = theory.bench(1, replications=4, only=["metered"])
+    checks = len(theory.checks())
+    assert found.outcomes[0].threshold == pytest.approx(float(stats.t.ppf(1 - 0.01 / checks / 2, 3)))
+    assert found.lines()[-1].startswith("1 checks, 0 failed; 4 replications")
+
+
+def test_a_bench_is_repeatable_and_seeds_differ() -> None:
+    first, again = (theory.bench(3, replications=2, only=["metered", "outages"]) for _ in range(2))
+    assert [o.mean for o in first.outcomes] == [o.mean for o in again.outcomes]
+    other = theory.bench(4, replications=2, only=["metered", "outages"])
+    assert all(a.mean != b.mean for a, b in zip(first.outcomes, other.outcomes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("market", "planted"),
+    [
+        ("sizes", theory.Planted(price=1.02)),
+        ("sizes", theory.Planted(price=0.98)),
+        ("loss", theory.Planted(arrivals=1.02)),
+        ("loss", theory.Planted(duration=1.02)),
+    ],
+)
+def test_a_planted_error_of_two_per_cent_is_found(market: str, planted: theory.Planted) -> None:
+    assert not theory.bench(5, only=[market], planted=planted).agrees
+
+
+@pytest.mark.slow
+def test_twenty_seeds_agree_and_planted_errors_are_found() -> None:
+    """At least 19 of 20 seeds agree in every check; at least 18 of 20 find each planted error."""
+    seeds = range(1, 21)
+    assert sum(theory.bench(seed, workers=2).agrees for seed in seeds) >= 19
+    for kind in ("arrivals", "duration", "price"):
+        # The markets run here are part of the bench and judged by its threshold: what they find it finds.
+        planted = [theory.Planted(**{kind: 1.02 if seed % 2 else 0.98}) for seed in seeds]
+        found = [
+            not theory.bench(seed, workers=2, only=["loss", "sizes"], planted=error).agrees
+            for seed, error in zip(seeds, planted, strict=True)
+        ]
+        assert sum(found) >= 18, kind
