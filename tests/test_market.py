@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from witness import PARAMS, PROVIDERS, WALLETS, Witness, group
 
 from marketsim.chain import market
-from marketsim.chain.bid_index import bid_find, bid_insert, bid_slot
+from marketsim.chain.bid_index import bid_insert, bid_slot
 from marketsim.chain.columns import Bid, BidState, G, Order, Rules
 from marketsim.chain.deployment import close_group
 from marketsim.chain.edge import Chain, MessageError, parse_price
@@ -29,7 +29,7 @@ from marketsim.chain.requirements import (
     requirements_of,
 )
 from marketsim.chain.rule_sets import rule_globals
-from marketsim.chain.state import make_state, with_room
+from marketsim.chain.state import State, make_state, with_room
 from marketsim.chain.status import Status
 
 COINS = 50_000_000
@@ -377,9 +377,16 @@ def test_closing_from_either_end_keeps_the_list_whole() -> None:
         assert listed(chain, 0) == [chain.wallet(name) for name in (*staying, "p4")]
 
 
+def bid_of(state: State, order: int, wallet: int) -> int:
+    """The row that the index has for a key, -1 when it has none."""
+    slot = int(bid_slot(state, order, wallet))
+    return int(state.bid_index[-1 - slot]) if slot < 0 else -1
+
+
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(3, 9)), max_size=60))
 def test_the_bid_index_is_a_dictionary(keys: list[tuple[int, int]]) -> None:
     state = make_state(8)
+    state.globals[G.KEEP_BIDS] = 1
     expected: dict[tuple[int, int], int] = {}
     for order, wallet in keys:
         state = with_room(state, bids=1)
@@ -394,18 +401,19 @@ def test_the_bid_index_is_a_dictionary(keys: list[tuple[int, int]]) -> None:
     assert state.globals[G.BIDS_LIVE] == len(expected)
     for order in range(7):
         for wallet in range(3, 10):
-            assert bid_find(state, order, wallet) == expected.get((order, wallet), -1)
+            assert bid_of(state, order, wallet) == expected.get((order, wallet), -1)
 
 
 def test_the_bid_index_grows_before_it_is_half_full() -> None:
     state = make_state(4)
+    state.globals[G.KEEP_BIDS] = 1
     for bid in range(500):
         state = with_room(state, bids=1)
         state.globals[G.BIDS] = bid + 1
         state.bids[bid, [Bid.ORDER, Bid.PROVIDER]] = bid // 7, bid % 7
         bid_insert(state, int(bid_slot(state, bid // 7, bid % 7)), bid)
         assert 2 * (bid + 1) <= len(state.bid_index)
-    assert [int(bid_find(state, bid // 7, bid % 7)) for bid in range(500)] == list(range(500))
+    assert [bid_of(state, bid // 7, bid % 7) for bid in range(500)] == list(range(500))
 
 
 # --- what a group asks of a provider ------------------------------------------------------------------------

@@ -1,9 +1,8 @@
-"""Find the bid of one provider on one order: an open-addressed hash from (order row, wallet row) to bid
-row.
+"""Remember which provider has bid on which order: once, for ever.
 
-A key is not stored: the entry is the bid's row, which names its order and its provider. Removal shifts
-later entries back, so that the table holds no tombstones and never degrades, however many bids come and
-go.
+Where ended bids are kept, an open-addressed hash finds the bid row of (order row, wallet row). It
+stores no keys, an entry's row names its order and provider, and nothing is ever taken out. Where they
+are not kept, an open order has a bit for each provider instead.
 """
 
 from __future__ import annotations
@@ -17,11 +16,12 @@ EMPTY = -1
 
 @compiled
 def has_bid(s: State, order: int, wallet: int, slot: int) -> bool:
-    """Return whether the provider has ever bid on the order, which is open: by the order's bits, or by the index where ended bids are kept."""
+    """Return whether the provider has ever bid on the order, which is open: by the order's bits, or by
+    the index where ended bids are kept."""
     if s.globals[G.KEEP_BIDS] == 1:
         return bid_slot(s, order, wallet) < 0
     row = s.orders[order, Order.BITS]
-    return row > 0 and (s.bid_bits[row - 1, slot // BITS_A_WORD] >> (slot % BITS_A_WORD)) & 1 == 1
+    return bool(row > 0 and (s.bid_bits[row - 1, slot // BITS_A_WORD] >> (slot % BITS_A_WORD)) & 1 == 1)
 
 
 @compiled
@@ -77,39 +77,10 @@ def bid_slot(s: State, order: int, wallet: int) -> int:
 
 
 @compiled
-def bid_find(s: State, order: int, wallet: int) -> int:
-    """Return the row of the provider's bid on the order, -1 when there is none."""
-    slot = bid_slot(s, order, wallet)
-    return s.bid_index[-1 - slot] if slot < 0 else -1
-
-
-@compiled
 def bid_insert(s: State, slot: int, bid: int) -> None:
     """Enter a bid at the free slot that `bid_slot` returned; its row already names order and provider."""
     s.bid_index[slot] = bid
     s.globals[G.BIDS_LIVE] += 1
-
-
-@compiled
-def bid_remove(s: State, order: int, wallet: int) -> None:
-    """Take the provider's bid on the order out of the index; nothing happens when it is not in it."""
-    mask = s.bid_index.shape[0] - 1
-    hole = bid_slot(s, order, wallet)
-    if hole >= 0:
-        return
-    hole = -1 - hole
-    slot = (hole + 1) & mask
-    bid = s.bid_index[slot]
-    while bid != EMPTY:
-        home = home_slot(s.bids[bid, Bid.ORDER], s.bids[bid, Bid.PROVIDER], mask)
-        # An entry may move back to the hole unless its own search begins after the hole.
-        if ((slot - home) & mask) >= ((slot - hole) & mask):
-            s.bid_index[hole] = bid
-            hole = slot
-        slot = (slot + 1) & mask
-        bid = s.bid_index[slot]
-    s.bid_index[hole] = EMPTY
-    s.globals[G.BIDS_LIVE] -= 1
 
 
 @compiled

@@ -34,6 +34,7 @@ from marketsim.chain.columns import (
     Wallet,
 )
 from marketsim.chain.registry import PPM
+from marketsim.chain.rendering import event_value
 from marketsim.chain.requirements import Eligibility, requirements_of
 from marketsim.chain.rule_sets import rule_globals
 from marketsim.chain.state import State, make_state, with_room
@@ -357,8 +358,6 @@ class Chain:
 
     def take_events(self) -> list[dict[str, Any]]:
         """Return the events since the last call and forget their rows."""
-        from marketsim.chain.rendering import event_value
-
         count = int(self.state.globals[G.EVENTS])
         self.state.globals[G.EVENTS] = 0
         return [event_value(self, values) for values in self.state.events[:count].tolist()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from marketsim.chain.columns import (
     DeploymentState,
     Deposit,
     EventKind,
-    G,
     Grant,
     Group,
     GroupState,
@@ -34,10 +33,27 @@ from marketsim.chain.columns import (
     Wallet,
 )
 from marketsim.chain.money import format_amount
-from marketsim.chain.state import TABLES, Table
+from marketsim.chain.state import TABLES, State, Table
 
-if TYPE_CHECKING:
-    from marketsim.chain.edge import Chain
+
+class Chain(Protocol):
+    """What rendering needs to know of a chain: its tables, its rule set and its names by row
+    (`edge.Chain` has them)."""
+
+    state: State
+    rules: Rules
+    wallet_names: list[str]
+    deployment_names: list[str]
+    group_names: list[str]
+    order_names: list[str]
+    bid_names: list[str]
+    lease_names: list[str]
+    wallets_seen: set[str]
+
+    def name_of(self, kind: str, row: int) -> str:
+        """Return the name of an object."""
+        ...
+
 
 Value = Any
 """What an object renders to: a mapping of JSON values, or a string for wallets and grants."""
@@ -331,7 +347,7 @@ def _grants(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
         yield f"grant {chain.wallet_names[granter]} to {chain.wallet_names[grantee]}", str(limit)
 
 
-Renderer = Callable[["Chain", Iterable[int]], Iterator[tuple[str, Value]]]
+Renderer = Callable[[Chain, Iterable[int]], Iterator[tuple[str, Value]]]
 _WATCHED: dict[str, Renderer | None] = {
     "deployments": _deployments,
     "groups": _groups,
@@ -343,9 +359,3 @@ _WATCHED: dict[str, Renderer | None] = {
     "accounts": None,
     "deposits": None,
 }
-
-
-def totals_of(chain: Chain) -> dict[str, int]:
-    """Return the ledger's counters in whole uve by name."""
-    columns = (G.DEPOSITED, G.PAID, G.FEES, G.REFUNDED, G.HELD, G.SUPPLY)
-    return {column.name.lower(): int(chain.state.globals[column]) for column in columns}

@@ -50,7 +50,7 @@ class _StateTables(NamedTuple):
     eligible: Table
     """(specs, providers): 0 unknown, 1 fits, 2 attributes or auditors missing, 3 capabilities missing; filled at the edge."""
     bid_index: Table
-    """Open-addressed hash of (order, provider wallet) to bid row; length a power of two; -1 empty, -2 removed."""
+    """Open-addressed hash of (order, provider wallet) to bid row; length a power of two; -1 empty."""
     bid_bits: Table
     """(rows, words): which providers have bid on an open order, a bit a slot, BITS_A_WORD to a word; used where ended bids are not kept."""
     events: Table
@@ -134,6 +134,8 @@ def with_room(state: State, **needed: int) -> State:
             grown[:used] = table[:used]
             changes[name] = grown
     grown_state = state._replace(**changes) if changes else state
+    if state.globals[G.KEEP_BIDS] == 0:
+        return grown_state  # bits of orders serve instead of the index
     live = int(state.globals[G.BIDS_LIVE]) + needed.get("bids", 0)
     return with_bid_index(grown_state, live) if 2 * live > len(state.bid_index) else grown_state
 
