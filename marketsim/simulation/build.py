@@ -227,6 +227,7 @@ def set_engine(chain: State, engine: Engine, scenario: Scenario, seed: int) -> N
     x[E.HORIZON] = scenario.horizon_blocks
     x[E.LEAST_VALUE_BLOCKS] = 14_400
     x[E.FUNDS_MONITOR] = max(1, 600_000 // block_ms) if scenario.rules != "seed" else 0
+    x[E.DRY_ENDS_COUNT] = 1
     x[E.KEEP_BID_ROWS] = int(scenario.record == "everything")
 
 

@@ -123,7 +123,7 @@ def orders_at(
     plans = _plans(cohort, scenario, draws, cost, ceiling, trace)
     plans[:, Plan.VALUE], plans[:, Plan.VALUE_ATTO] = to_pair(value)
     plans[:, Plan.TENANT] = tenants
-    deposits = np.maximum(_deposits(cohort, draws, cost, ceiling), 1)
+    deposits = np.maximum(_deposits(cohort, draws, cost, ceiling, scenario.deployment_min_deposit // ATTO), 1)
     plans[:, Plan.DEPOSIT] = deposits
     calls = np.zeros((size, Call.SIZE), np.int64)
     calls[:, Call.TIME] = times
@@ -265,15 +265,18 @@ def _price(rule: PriceRule, draws: _Draws, purpose: str, cost: NDArray[np.float6
     return draws.numbers(purpose, rule.per_block) / ATTO
 
 
-def _deposits(cohort: TenantCohort, draws: _Draws, cost: NDArray[np.float64], ceiling: NDArray[np.float64]) -> Ints:
+def _deposits(
+    cohort: TenantCohort, draws: _Draws, cost: NDArray[np.float64], ceiling: NDArray[np.float64], least: int
+) -> Ints:
+    """Return deposits in whole uve: funds for so many blocks are at least what the chain asks for, an amount is sent as written."""
     rule = cohort.deposit
     if rule.blocks is not None:
         amount = draws.numbers("deposit", rule.blocks) * ceiling
     elif rule.price_blocks is not None:
         amount = draws.numbers("deposit", rule.price_blocks) * cost
     else:
-        amount = draws.numbers("deposit", rule.amount) / ATTO
-    return np.ceil(np.minimum(amount, 4e18)).astype(np.int64)
+        return np.ceil(np.minimum(draws.numbers("deposit", rule.amount) / ATTO, 4e18)).astype(np.int64)
+    return np.maximum(np.ceil(np.minimum(amount, 4e18)), least).astype(np.int64)
 
 
 def _plans(
