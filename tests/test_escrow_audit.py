@@ -27,6 +27,7 @@ from marketsim.chain.columns import (
 )
 from marketsim.chain.compiled import COMPILING
 from marketsim.chain.ledger import AUDIT_FINE
+from marketsim.chain.money import parse_amount
 from marketsim.chain.status import Status
 
 ACTIONS = ("deposit", "open", "withdraw", "close_payment", "settle", "close")
@@ -252,6 +253,9 @@ def test_the_event_record_alone_gives_every_balance(
     coins[ESCROW_WALLET] = -sum(coins.values())
     begin = [0, 0, 0] + [10**15] * (len(coins) - 3)
     assert [begin[row] + gain for row, gain in coins.items()] == ledger.balances(one.state).tolist()
+    settled = sum(row[4] * 10**18 + row[5] for row in one.events() if row[1] == EventKind.SETTLED)
+    a = one.state.accounts[one.account]
+    assert settled == int(a[Account.TRANSFERRED]) * 10**18 + int(a[Account.TRANSFERRED_ATTO])
     lost = -sum((row[4] * 10**18 + row[5]) for row in one.events() if row[1] == EventKind.SHORTFALL)
     assert ledger.totals(one.state)["shortfall"] == -lost
 
@@ -268,6 +272,29 @@ def test_projections_of_the_other_rules() -> None:
         one.at(111).settle()
         assert one.account_state == "overdrawn"
         assert escrow.dry_at(one.state, one.account) == -1
+
+
+@given(st.integers(0, 500), st.lists(st.sampled_from(RATES), min_size=1, max_size=4))
+def test_the_first_height_that_would_overdraw_is_found(deposit: int, rates: list[str]) -> None:
+    one = OneAccount(EscrowRule.SEQUENTIAL, deposit)
+    for i, rate in enumerate(rates, 1):
+        assert one.open(f"p{i}", rate, gseq=i) == Status.Ok
+    found = int(escrow.dry_at(one.state, one.account))
+    atto = [parse_amount(rate) for rate in rates]
+    blocks = found - 100
+    if found < 0:
+        assert set(rates) == {"0.000000000000000001"}
+    else:
+        assert sum(a * blocks // 10**18 for a in atto) > deposit
+        assert sum(a * (blocks - 1) // 10**18 for a in atto) <= deposit
+
+
+def test_less_than_one_unit_of_funds_is_sound() -> None:
+    one = OneAccount(EscrowRule.EXACT, 1)
+    assert one.open("p1", "0.5") == Status.Ok
+    assert one.at(101).settle() == Status.Ok
+    assert one.funds == "0.5"
+    assert one.problems() == []
 
 
 def test_a_rate_that_never_comes_to_a_unit_never_runs_dry() -> None:

@@ -81,6 +81,9 @@ def test_a_grant_to_oneself_is_asked_for_what_the_balance_left() -> None:
     assert one.collect("tenant", 120, BOTH) == Status.InsufficientFunds
     assert one.collect("tenant", 100, GRANT_FIRST) == Status.Ok
     assert one.deposits() == [("tenant", "50"), ("tenant", "50")]
+    with_balance(one, "tenant", 60)
+    one.state.grants[0, Grant.LIMIT] = 60
+    assert one.collect("tenant", 60, FROM_GRANT) == Status.Ok
 
 
 def test_a_grant_at_zero_stays_and_makes_no_record() -> None:

@@ -113,6 +113,14 @@ def test_another_settlement_that_leaves_less_than_one_block_makes_the_next_block
     assert one.step_to(10_000) == [111, 161]
 
 
+def test_a_deposit_in_the_block_of_a_settlement_comes_after_it() -> None:
+    one = OneAccount(EscrowRule.EXACT, 100, settle_every=11)
+    assert one.open("p1", "10") == Status.Ok
+    # Nobody has folded the settlement at 111 yet, which is also the due height.
+    assert one.at(111).deposit(50) == Status.Ok
+    assert (one.amount(Account.SHORTFALL), one.funds, one.payment("p1")) == ("10", "50", "open")
+
+
 def test_a_deposit_reactivates_all_when_it_covers_a_block_of_all() -> None:
     one = OneAccount(EscrowRule.EXACT, 70, grace=100, settle_every=600)
     assert one.open("p1", "3") == one.open("p2", "4") == Status.Ok
@@ -157,6 +165,7 @@ def test_closing_the_last_suspended_payment_lets_grace_lapse() -> None:
     assert one.close_payment("p1") == Status.Ok
     a = one.state.accounts[one.account]
     assert (one.account_state, one.funds, a[Account.GRACE_AT], a[Account.SHORT]) == ("open", "5", -1, 0)
+    assert a[Account.DUE_AT] == -1
     assert one.open("p3", "1") == Status.Ok
 
 
@@ -293,6 +302,8 @@ def test_the_built_in_meter_counts_from_the_running_workload_whatever_the_path(
 def test_an_unmetered_lease_and_one_without_unit_prices_owe_the_price() -> None:
     for usage in (None, meter(-1, RESERVED, ("0", "0", "0", "5")), meter(500_000, (0, 0, 0, 0))):
         one = OneAccount(EscrowRule.EXACT, 1000, charging=Charging.USAGE_CAPPED)
+        # Row -1 means no meter, not the last row of the table.
+        one.state.usage[-1, [Usage.RESERVED_CPU, Usage.UNIT_CPU, Usage.UTILIZATION_PPM]] = 1, 1, -1
         assert one.open("p1", "2", usage=usage) == Status.Ok
         assert one.at(110).settle() == Status.Ok
         assert one.gained("p1") == 20

@@ -238,7 +238,7 @@ def blocks_left(s: State, h: int, account: int) -> int:
     if a[Account.OPEN] == 0:
         return -1
     covered = blocks_covered(
-        max(0, a[Account.FUNDS]), a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], BLOCKS_MAX
+        a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], BLOCKS_MAX
     )
     settled: int = a[Account.SETTLED_AT]
     return max(0, covered - (h - settled))

@@ -21,7 +21,7 @@ from marketsim.chain.columns import Account, AccountState, EventKind, G, Lease, 
 from marketsim.chain.compiled import compiled
 from marketsim.chain.events import emit
 from marketsim.chain.ledger import strand, touch
-from marketsim.chain.money import RATE_MAX, times
+from marketsim.chain.money import BLOCKS_MAX, RATE_MAX, times
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 
@@ -98,7 +98,7 @@ def _settle(s: State, h: int, account: int, credited: bool) -> bool:
                 short = _serve(s, h, account, lease, debt, credited) > 0 or short
             lease = x[Lease.NEXT]
     opened = a[Account.OPEN] > 0 and _selects_open(s, delta)
-    if opened and delta > 0:
+    if opened:
         lease = a[Account.FIRST_LEASE]
         while lease >= 0:
             x = s.leases[lease]
@@ -269,20 +269,19 @@ def settle_forced(s: State, h: int, account: int) -> Status:
 
 @compiled
 def dry_at(s: State, account: int) -> int:
-    """Return the first height at which a settlement would overdraw the open account; -1 when none ever would.
+    """Return the first height at which a settlement would overdraw an open account with an open payment; -1
+    when none within BLOCKS_MAX blocks would.
 
     The smallest span for which the sum of trunc(rate x span) exceeds the funds (protocol reference 3.11), by
     halving.
     """
     a = s.accounts[account]
-    if a[Account.STATE] != AccountState.OPEN or a[Account.OPEN] == 0:
-        return -1
     settled: int = a[Account.SETTLED_AT]
     low, high = 1, 1
     while accrued_by(s, settled + high, account) <= a[Account.FUNDS]:
         low = high + 1
         high *= 2
-        if high > 500_000_000:
+        if high > BLOCKS_MAX:
             return -1
     while low < high:
         middle = (low + high) // 2
