@@ -278,11 +278,14 @@ class _Order:
         if account >= 0:
             first = int(self.orders["created_at"][self.row])
             last = int(self.orders["closed_at"][self.row])
-            # Rows of closed accounts are used again: only what falls into the order's own time is its own.
-            timely = (events["height"] >= first) & (
-                events["height"] <= (last if last >= 0 else self.record.blocks)
-            )
+            # Rows of closed accounts are used again, also within a block: an account takes deposits before the
+            # block in which it closes and refunds after the one in which it opens.
+            last = last if last >= 0 else self.record.blocks + 1
             for code, verb in ((EventKind.DEPOSITED, "deposited"), (EventKind.REFUNDED, "refunded")):
+                if code is EventKind.DEPOSITED:
+                    timely = (events["height"] >= first) & (events["height"] < max(last, first + 1))
+                else:
+                    timely = (events["height"] > first) & (events["height"] <= last)
                 for row in np.flatnonzero((kind == code) & (subject == account) & timely):
                     place = 2 if code is EventKind.DEPOSITED else 8
                     text = f"{exact_uve(pair_of(events, int(row)))} {verb}"
