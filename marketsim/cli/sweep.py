@@ -59,6 +59,7 @@ def sweep(
     """Run a design × replications, locally or on a Dask cluster, and report what each factor does."""
     from marketsim.experiments.dry_run import dry_run
     from marketsim.experiments.sweep_progress import watcher_for
+    from marketsim.experiments.sweep_run import run_with_activity
     from marketsim.experiments.sweep_session import (
         carry_out,
         dask_pool,
@@ -66,12 +67,11 @@ def sweep(
         local_pool,
         read_plan,
     )
-    from marketsim.simulation import run_summary
 
     plan = read_plan(file)
     count = workers or usable_cores()
     if dry:
-        estimate = dry_run(plan, run_summary, count)
+        estimate = dry_run(plan, run_with_activity, count)
         if as_json:
             print(json.dumps(estimate.as_json(), indent=1))
         else:
@@ -79,9 +79,9 @@ def sweep(
         return
     folder = out or default_folder(plan)
     if scheduler is not None:
-        maker, where = dask_pool(plan, run_summary, scheduler), "Dask"
+        maker, where = dask_pool(plan, run_with_activity, scheduler), "Dask"
     else:
-        maker, where = local_pool(plan, run_summary, count), "local processes"
+        maker, where = local_pool(plan, run_with_activity, count), "local processes"
     try:
         result, content = carry_out(
             plan, folder, maker, resume=resume, watcher=watcher_for(quiet=quiet or as_json), where=where

@@ -26,10 +26,11 @@ from marketsim.experiments.statistics import (
     ResponseSurface,
     describe,
     effects,
+    mser5,
     response_surface,
 )
 from marketsim.experiments.sweep import SweepResult
-from marketsim.experiments.sweep_figures import FigureFile, shown_metrics, sweep_figures
+from marketsim.experiments.sweep_figures import FigureFile, SweepStatistics, shown_metrics, sweep_figures
 from marketsim.experiments.sweep_folder import SweepFolder
 
 # Beyond this many (point, metric) cells the bootstrap would take longer than the runs; t intervals remain.
@@ -40,16 +41,12 @@ _SURFACE_LEVELS = 3
 
 
 @dataclass(frozen=True)
-class SweepStatistics:
-    """What a sweep's rows say: by point and metric, and about the factors."""
+class WarmUpProposal:
+    """The beginning that MSER-5 would leave out at a point, in hours; not `settled` if runs are too short."""
 
-    points: dict[str, tuple[Description, ...]]
-    effects: dict[str, list[Effect]]
-    surfaces: dict[str, ResponseSurface]
-    sobol: dict[str, list[SobolIndex]]
-    morris: dict[str, list[ElementaryEffect]]
-    notes: tuple[str, ...]
-    pairing: dict[str, float]
+    point: int
+    hours: float
+    settled: bool
 
 
 def sweep_statistics(result: SweepResult) -> SweepStatistics:
@@ -76,9 +73,12 @@ def sweep_statistics(result: SweepResult) -> SweepStatistics:
         seeds, table = result.by_seed(name)
         means = [d.mean for d in described[name]]
         if len(seeds) and len(points) > 1:
-            found_effects[name] = effects(
-                levels, names, table, level=level, interactions=len(points) <= _INTERACTION_POINTS
-            )
+            interactions = len(points) <= _INTERACTION_POINTS
+            size = float(np.abs(table).max())
+            found_effects[name] = [
+                _without_noise(effect, size)
+                for effect in effects(levels, names, table, level=level, interactions=interactions)
+            ]
         elif len(points) > 1:
             notes.append(f"No effects on {name}: no replication gave it at every point.")
         if sweep.design.kind in {"sobol", "morris"} and any(not math.isfinite(mean) for mean in means):
@@ -103,7 +103,7 @@ def write_report(result: SweepResult, folder: SweepFolder) -> dict[str, Any]:
         warnings.simplefilter("ignore")
         statistics = sweep_statistics(result)
     write_tables(result, statistics, folder)
-    figures = sweep_figures(result, statistics.effects, statistics.surfaces)
+    figures = sweep_figures(result, statistics)
     place = folder.root / "figures"
     place.mkdir(exist_ok=True)
     for stale in place.glob("*.png"):
@@ -167,6 +167,12 @@ def sweep_content(result: SweepResult, statistics: SweepStatistics) -> dict[str,
         "sobol": {name: [i.as_json() for i in found] for name, found in statistics.sobol.items()},
         "morris": {name: [e.as_json() for e in found] for name, found in statistics.morris.items()},
         "pairing_gain": statistics.pairing,
+        "warm_up": {
+            "left_out": result.plan.scenario.get("warm_up"),
+            "mser5": [
+                {"point": p.point, "hours": p.hours, "settled": p.settled} for p in proposed_warm_up(result)
+            ],
+        },
         "notes": list(statistics.notes),
     }
 
@@ -174,6 +180,14 @@ def sweep_content(result: SweepResult, statistics: SweepStatistics) -> dict[str,
 def rule_sets(result: SweepResult) -> list[str]:
     """The rule sets that the points run under."""
     return list(dict.fromkeys(str(e.get("rules", "")) for e in result.plan.effective))
+
+
+def _without_noise(effect: Effect, size: float) -> Effect:
+    """An effect of rounding alone as 0: sums of equal numbers differ in their last bits, always alike."""
+    if abs(effect.estimate) > 1e-12 * size:
+        return effect
+    interval = replace(effect.interval, low=0.0, high=0.0)
+    return replace(effect, estimate=0.0, interval=interval, p=1.0, p_holm=1.0)
 
 
 def _describe(values: list[float], level: float, resamples: int) -> Description:
@@ -320,7 +334,7 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
             ("Scenario", f"{plan.scenario.get('name', '')} ({sweep.scenario})"),
             ("Rule set", ", ".join(rule_sets(result))),
             ("Horizon", _time(plan.scenario.get("horizon"))),
-            ("Warm-up left out", _time(plan.scenario.get("warm_up"))),
+            ("Warm-up left out", _warm_up_words(result)),
             ("Design", _design_words(result)),
             ("Replications", _replication_words(result, counts)),
             ("Runs", _run_words(result)),
@@ -399,7 +413,7 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
             )
             for row in result.failures
         ],
-        "notes": [*statistics.notes, *_no_effect_notes(result)],
+        "notes": [*statistics.notes, *_no_effect_notes(result), *_warm_up_notes(result)],
     }  # fmt: skip
 
 
@@ -426,6 +440,42 @@ def _headline(result: SweepResult, statistics: SweepStatistics) -> list[str]:
 
 def _unit_suffix(unit: str) -> str:
     return "" if not unit else (unit if unit == "%" else f" {unit}")
+
+
+def proposed_warm_up(result: SweepResult) -> list[WarmUpProposal]:
+    """What MSER-5 proposes to leave out at each point whose runs tell the course of their active leases."""
+    proposals = []
+    for point, activity in enumerate(result.activity):
+        if activity is None:
+            continue
+        found = mser5(activity.leases)
+        hours = activity.hours[found.discard - 1] if found.discard else 0.0
+        proposals.append(WarmUpProposal(point, hours, found.settled))
+    return proposals
+
+
+def _warm_up_words(result: SweepResult) -> str:
+    left_out = _time(result.plan.scenario.get("warm_up"))
+    proposals = proposed_warm_up(result)
+    if not proposals:
+        return left_out
+    hours = sorted(p.hours for p in proposals)
+    return (
+        f"{left_out}; MSER-5 on the mean number of active leases proposes {hours[len(hours) // 2]:.3g} h "
+        f"(median of the points, {hours[0]:.3g} to {hours[-1]:.3g} h); `set: {{warm_up: …}}` overrides"
+    )
+
+
+def _warm_up_notes(result: SweepResult) -> Iterator[str]:
+    """Points whose runs are too short to tell where they settle."""
+    unsettled = [str(p.point) for p in proposed_warm_up(result) if not p.settled]
+    if unsettled:
+        shown = ", ".join(unsettled[:12]) + (" …" if len(unsettled) > 12 else "")
+        yield (
+            "The number of active leases does not settle in the first half of the horizon at "
+            f"{len(unsettled)} of {len(result.activity)} points ({shown}): a longer horizon would tell more "
+            "about the long run."
+        )
 
 
 def _run_words(result: SweepResult) -> str:

@@ -64,6 +64,14 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Activity:
+    """The number of active leases over simulated time at one point, its mean over replications."""
+
+    hours: tuple[float, ...]
+    leases: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class SweepResult:
     """All rows of a finished sweep, sorted by point and replication, with what was needed to get them."""
 
@@ -75,6 +83,7 @@ class SweepResult:
     versions: dict[str, str]
     executed: int
     run_seconds: float
+    activity: tuple[Activity | None, ...] = ()
 
     def values(self, point: int, name: str) -> list[float]:
         """A metric of the point's successful replications, in order."""
@@ -143,8 +152,9 @@ def run_sweep(
     folder.keep_only(row.key for row in state.rows)
     rows = tuple(sorted(state.rows, key=lambda row: (row.point, row.replication)))
     reproducible = plan.sweep.replications.budget is None or plan.sweep.replications.budget.seconds is None
+    activity = tuple(state.activity(p.index) for p in plan.design.points)
     return SweepResult(
-        plan, metrics, rows, tuple(state.reasons), reproducible, state.versions, executed, seconds
+        plan, metrics, rows, tuple(state.reasons), reproducible, state.versions, executed, seconds, activity
     )
 
 
@@ -160,6 +170,7 @@ class _Rounds:
         points = len(plan.design.points)
         self._done = [0] * points
         self._open = [True] * points
+        self._activity: dict[int, tuple[list[float], np.ndarray[Any, np.dtype[np.float64]], int]] = {}
         self.reasons = ["fixed number of replications"] * points
 
     def next_round(self, elapsed: float) -> list[RunTask]:
@@ -206,6 +217,21 @@ class _Rounds:
             elif self._done[point] >= rule.most:
                 self._close(point, f"at most {rule.most} replications")
 
+    def activity(self, point: int) -> Activity | None:
+        """The mean course of active leases at a point, None where runs do not tell."""
+        if point not in self._activity:
+            return None
+        hours, total, count = self._activity[point]
+        return Activity(tuple(hours), tuple((total / count).tolist()))
+
+    def _take_activity(self, point: int, activity: dict[str, list[float]] | None) -> None:
+        if not activity:
+            return
+        leases = np.array(activity["active_leases"], dtype=np.float64)
+        hours, total, count = self._activity.get(point, (activity["hours"], np.zeros(len(leases)), 0))
+        if len(total) == len(leases):
+            self._activity[point] = (hours, total + leases, count + 1)
+
     def _close(self, point: int, reason: str) -> None:
         self._open[point] = False
         self.reasons[point] = reason
@@ -238,6 +264,7 @@ class _Rounds:
             return Row(task.point, task.replication, task.seed, task.key, status, message, "", values)
         if not self.versions:
             self.versions = {str(k): str(v) for k, v in _flat(summary.get("versions", {}))}
+        self._take_activity(task.point, summary.get("activity"))
         values = tuple(metric_value(summary, name) for name in self._metrics)
         fingerprint = str(summary.get("fingerprint", ""))
         return Row(task.point, task.replication, task.seed, task.key, "ok", "", fingerprint, values)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from marketsim.experiments.design import level_number
-from marketsim.experiments.statistics import Effect, Interval, ResponseSurface, t_interval
+from marketsim.experiments.indices import ElementaryEffect, SobolIndex
+from marketsim.experiments.statistics import Description, Effect, Interval, ResponseSurface, t_interval
 from marketsim.experiments.sweep import SweepResult
 from marketsim.experiments.sweep_file import Factor, Level
 
@@ -43,6 +44,8 @@ _STYLE: dict[str, Any] = {
 }
 _DPI = 150
 _SERIES_MAX = len(COLOURS)
+# Levels this far apart are shown on a logarithmic axis.
+_LOG_RATIO = 20
 _LABELLED_MAX = 8
 _TORNADO_MAX = 12
 # Where a label may stand beside its mark, in points, the best first.
@@ -74,9 +77,20 @@ class Series:
     intervals: tuple[Interval, ...]
 
 
-def sweep_figures(
-    result: SweepResult, effects: dict[str, list[Effect]], surfaces: dict[str, ResponseSurface]
-) -> list[FigureFile]:
+@dataclass(frozen=True)
+class SweepStatistics:
+    """What a sweep's rows say, by metric: at each point, and about the factors."""
+
+    points: dict[str, tuple[Description, ...]]
+    effects: dict[str, list[Effect]]
+    surfaces: dict[str, ResponseSurface]
+    sobol: dict[str, list[SobolIndex]]
+    morris: dict[str, list[ElementaryEffect]]
+    notes: tuple[str, ...]
+    pairing: dict[str, float]
+
+
+def sweep_figures(result: SweepResult, statistics: SweepStatistics) -> list[FigureFile]:
     """All figures that the sweep's design allows, in the order of the report."""
     import matplotlib as mpl
 
@@ -84,10 +98,11 @@ def sweep_figures(
         return []
     with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE, "backend": "agg"}):
         figures = [_factor_figure(result, i) for i in range(len(result.plan.sweep.factors))]
-        figures += _heat_maps(result, surfaces)
+        figures += _heat_maps(result, statistics.surfaces)
         figures.append(_frontier(result))
-        figures += _tornado(result, effects)
-        figures.append(_convergence(result))
+        figures += _influences(result, statistics)
+        if max(len(result.values(p.index, "fill_rate")) for p in result.plan.design.points) > 2:
+            figures.append(_convergence(result))
     return figures
 
 
@@ -137,9 +152,9 @@ def _draw_levels(axis: Any, result: SweepResult, index: int, other: int | None, 
         series = _series(result, index, levels, positions, other, group, name)
         # Intervals of neighbouring series would cover each other where they share an x position.
         shift = (g - (len(groups) - 1) / 2) * (0.08 if categorical else 0.008 * span)
-        if axis.get_xscale() == "log":
-            shift = 0.0
         x = np.array(series.x) + shift
+        if axis.get_xscale() == "log":
+            x = np.array(series.x) * (max(positions) / min(positions)) ** (shift / span if span else 0)
         handles.append(
             axis.errorbar(
                 x,
@@ -303,8 +318,8 @@ def _frontier(result: SweepResult) -> FigureFile:
                 linestyle="none",
                 marker=_MARKERS[g % len(_MARKERS)],
                 color=COLOURS[g % len(COLOURS)],
-                elinewidth=0.8,
-                alpha=0.85,
+                elinewidth=0.7,
+                alpha=0.8,
                 label=text,
             )
         )
@@ -336,11 +351,14 @@ def _label_apart(
     texts: dict[int, str],
 ) -> None:
     """Writes each text beside its point where it covers no other text and no mark, else leaves it out."""
+    from matplotlib import patheffects
+
     figure.draw_without_rendering()
     renderer = figure.canvas.get_renderer()
     frame = axis.get_window_extent(renderer)
     marks = axis.transData.transform(np.column_stack([x, y])[np.isfinite(x) & np.isfinite(y)])
     taken: list[Any] = []
+    halo = [patheffects.withStroke(linewidth=2.2, foreground="white")]
     for i, text in texts.items():
         for dx, dy in _LABEL_PLACES:
             label = axis.annotate(
@@ -351,7 +369,9 @@ def _label_apart(
                 fontsize=7,
                 ha="left" if dx > 0 else "right",
                 va="center",
-                color="#333333",
+                color="#222222",
+                path_effects=halo,
+                zorder=5,
             )
             box = label.get_window_extent(renderer)
             inside = frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1
@@ -361,6 +381,87 @@ def _label_apart(
                 taken.append(box.padded(3))
                 break
             label.remove()
+
+
+def _influences(result: SweepResult, statistics: SweepStatistics) -> list[FigureFile]:
+    """What each factor does: Sobol or Morris measures where the design is made for them, else effects."""
+    level = f"{result.plan.sweep.confidence:.0%}"
+    names = shown_metrics(result)
+    if statistics.sobol:
+        bars = [
+            BarPanel(
+                f"share of variance of {result.naming(m).title}",
+                tuple(i.name for i in found),
+                {
+                    "first order": [(i.first, i.first_interval) for i in found],
+                    "total": [(i.total, i.total_interval) for i in found],
+                },
+            )
+            for m, found in statistics.sobol.items()
+            if m in names
+        ]
+        caption = f"Share of the variance of the points' means, with {level} bootstrap intervals."
+        return [FigureFile("sobol", "Sobol indices", caption, _bars(bars))]
+    if statistics.morris:
+        bars = [
+            BarPanel(
+                f"µ* on {result.naming(m).label}",
+                tuple(e.name for e in found),
+                {
+                    "mean size of elementary effects": [
+                        _scaled(e.mean_absolute, e.absolute_interval, result.naming(m).scale) for e in found
+                    ]
+                },
+            )
+            for m, found in statistics.morris.items()
+            if m in names
+        ]
+        caption = f"Elementary effects over the whole range, with {level} t intervals over trajectories."
+        return [FigureFile("morris", "Elementary effects (Morris)", caption, _bars(bars))]
+    return _tornado(result, statistics.effects)
+
+
+@dataclass(frozen=True)
+class BarPanel:
+    """Bars of one metric: axis label, factors, and by measure one value with interval a factor."""
+
+    label: str
+    names: tuple[str, ...]
+    measures: dict[str, list[tuple[float, Interval]]]
+
+
+def _scaled(value: float, interval: Interval, scale: float) -> tuple[float, Interval]:
+    return value * scale, Interval(
+        interval.low * scale, interval.high * scale, interval.level, interval.method
+    )
+
+
+def _bars(panels: Sequence[BarPanel]) -> bytes:
+    """Bars by factor, one panel a metric, one colour a measure, the largest factor on top."""
+    rows = max(len(panel.names) for panel in panels)
+    figure, axes = _canvas(1, len(panels), width=8.6, height=max(2.4, 0.45 * rows + 1.6))
+    handles: list[Any] = []
+    for axis, panel in zip(axes, panels, strict=True):
+        measures = list(panel.measures.values())
+        order = sorted(range(len(panel.names)), key=lambda k: (measures[-1][k][0], panel.names[k]))
+        places = np.arange(len(order))
+        width = 0.7 / len(measures)
+        handles = []
+        for m, found in enumerate(measures):
+            values = np.array([found[k][0] for k in order])
+            at = places + (len(measures) - 1) / 2 * width - m * width
+            handles.append(axis.barh(at, values, height=width, color=COLOURS[m], alpha=0.85))
+            spans = _error_bars(values, [found[k][1] for k in order])
+            axis.errorbar(
+                values, at, xerr=spans, linestyle="none", ecolor="#222222", elinewidth=0.9, capsize=2
+            )
+        axis.axvline(0, color="#222222", linewidth=0.8)
+        axis.set_yticks(places, [panel.names[k].replace("_", " ") for k in order])
+        axis.grid(axis="y", visible=False)
+        axis.set_xlabel(panel.label)
+    measured = list(panels[0].measures)
+    figure.legend(handles, measured, loc="outside lower center", ncols=len(measured))
+    return _png(figure)
 
 
 def _tornado(result: SweepResult, effects: dict[str, list[Effect]]) -> list[FigureFile]:
@@ -484,10 +585,10 @@ def _clip_early(axis: Any) -> None:
 def _canvas(rows: int, columns: int, *, width: float, height: float) -> tuple[Any, list[Any]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout=ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.06))
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.06)
     axes = figure.subplots(rows, columns, squeeze=False)
     return figure, list(axes.ravel())
 
@@ -526,9 +627,15 @@ def _levels(result: SweepResult, index: int) -> list[Level]:
 def _positions(axis: Any, factor: Factor, levels: Sequence[Level]) -> list[float]:
     numbers = [level_number(level) for level in levels]
     if all(number is not None for number in numbers) and all(level.label is None for level in levels):
-        if factor.range is not None and factor.range.scale == "log":
+        positions = [float(number or 0.0) for number in numbers]
+        stretched = (
+            min(positions) > 0 and max(positions) / min(positions) >= _LOG_RATIO and len(positions) > 2
+        )
+        if stretched or (factor.range is not None and factor.range.scale == "log"):
             axis.set_xscale("log")
-        return [float(number or 0.0) for number in numbers]
+            axis.set_xticks(positions, [level.text for level in levels])
+            axis.minorticks_off()
+        return positions
     axis.set_xticks(range(len(levels)), [_wrapped(level.text) for level in levels])
     axis.set_xlim(-0.5, len(levels) - 0.5)
     return [float(i) for i in range(len(levels))]
