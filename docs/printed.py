@@ -21,7 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 BLOCK = re.compile(
-    r"(?P<head><!-- printed(?P<part>, first part|, the rest)?: (?P<command>marketsim [^\n]*?) -->\n\n?```\w*\n)"
+    r"(?P<head><!-- printed(?P<part>, first part|, the rest)?: (?P<command>marketsim [^\n]*?) -->\n"
+    r"\n?```\w*\n)"
     r"(?P<text>.*?)(?P<tail>^```$)",
     re.DOTALL | re.MULTILINE,
 )
@@ -100,15 +101,17 @@ def main() -> None:
                 print(f"{page.relative_to(ROOT)} is written anew")
         output_of(BASELINE, folder)
         made = next(path.parent for path in folder.glob("*/figures") if (path / "fill_rate.png").is_file())
+        images = ROOT / "docs" / "images"
+        images.mkdir(exist_ok=True)
         for source, target in FIGURES.items():
-            shutil.copyfile(made / "figures" / source, ROOT / "docs" / "images" / target)
+            shutil.copyfile(made / "figures" / source, images / target)
 
 
 def _example(made: Path) -> None:
     subprocess.run(
         [
             *(sys.executable, "-m", "marketsim", "run", "scenarios/tiny.yaml"),
-            *("--record", "everything", "--quiet", "--out", str(made)),
+            *("--record", "everything", "--no-figures", "--quiet", "--out", str(made)),
         ],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},

@@ -8,9 +8,10 @@
 # %% [markdown]
 # # What a margin earns
 #
-# The providers called `local` in `scenarios/small.yaml` compete with larger ones. Here they ask for 5, 15 and 30 % on top
-# of their cost, each on the same demand: a seed gives every tenant the same orders, whatever the providers do. The file is
-# plain Python; `jupytext --to notebook notebooks/margins.py` makes a notebook of it.
+# The providers called `local` in `scenarios/small.yaml` compete with larger ones. Here they ask for 5, 15 and
+# 30 % on top of their cost, each on the same demand: a seed gives every tenant the same orders, whatever the
+# providers do. The file is plain Python; `jupytext --to notebook notebooks/margins.py` makes a notebook of
+# it.
 
 # %%
 from __future__ import annotations
@@ -28,7 +29,8 @@ MARGINS = (5, 15, 30)
 SEEDS = (1, 2, 3)
 
 # %% [markdown]
-# One run takes a fraction of a second once the chain is compiled. `run` returns the summary that `summary.json` holds.
+# One run takes a fraction of a second once the chain is compiled. `run` returns the summary that
+# `summary.json` holds.
 
 # %%
 rows = []
@@ -51,8 +53,8 @@ runs = pd.DataFrame(rows)
 print(runs.groupby("margin")[["fill_rate", "local_ve", "large_ve"]].mean().round(3))
 
 # %% [markdown]
-# The same seed has the same orders at every margin, so differences are differences of the margin and not of luck: the
-# change from 5 to 30 % is taken seed by seed.
+# The same seed has the same orders at every margin, so differences are differences of the margin and not of
+# luck: the change from 5 to 30 % is taken seed by seed.
 
 # %%
 assert runs.groupby("seed")["orders"].nunique().eq(1).all()

@@ -1,4 +1,6 @@
-"""Code about code: layers, types, style, pins, names, links, and a README that prints what the commands print."""
+"""Code about code: layers, types, style, pins, names, links, and a README that prints what the commands
+print.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +114,9 @@ def test_classes_are_not_called_managers() -> None:
     for path in PACKAGE:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef):
-                assert not re.search(r"(Manager|Helper|Utils?|Base)$", node.name), f"{name_of(path)}: {node.name}"
+                assert not re.search(r"(Manager|Helper|Utils?|Base)$", node.name), (
+                    f"{name_of(path)}: {node.name}"
+                )
 
 
 def modules() -> Iterator[ModuleType]:
@@ -147,7 +151,10 @@ def test_pins_satisfy_what_the_package_asks_for() -> None:
     from packaging.requirements import Requirement
 
     project = CONFIG["project"]
-    asked = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    asked = [
+        *project["dependencies"],
+        *(r for extra in project["optional-dependencies"].values() for r in extra),
+    ]
     for requirement in map(Requirement, asked):
         pin = pins()[re.sub(r"[-_.]+", "-", requirement.name).lower()]
         assert requirement.url is None
@@ -285,7 +292,7 @@ def test_readme_and_ci_pass_the_same_tests() -> None:
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert re.search(r"^make test$", readme, re.MULTILINE)
     assert re.search(r"^make test$", ci, re.MULTILINE)
-    for target in re.findall(r"make ([a-z-]+)", without_code(readme) + "".join(re.findall(r"`make [^`]*`", readme))):
+    for target in re.findall(r"(?:^|`)make ([a-z-]+)", readme, re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
@@ -317,11 +324,14 @@ def printer() -> ModuleType:
     return printed()
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if "<!-- printed" in p.read_text(encoding="utf-8")], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if "<!-- printed" in p.read_text(encoding="utf-8")], ids=name_of
+)
 def test_pages_print_what_the_commands_print(page: Path, printer: ModuleType, tmp_path: Path) -> None:
     assert printer.commands(page), "the line before a printed block is not read"
-    assert page.read_text(encoding="utf-8").count("<!-- printed") == len(printer.BLOCK.findall(page.read_text(encoding="utf-8")))
-    assert printer.refreshed(page, tmp_path) == page.read_text(encoding="utf-8"), "run `make readme`"
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<!-- printed") == len(printer.BLOCK.findall(text))
+    assert printer.refreshed(page, tmp_path) == text, "run `make readme`"
 
 
 def test_readme_prints_the_baseline(printer: ModuleType) -> None:
