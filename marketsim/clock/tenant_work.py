@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from marketsim.chain import market
 from marketsim.chain.columns import (
     Account,
@@ -49,6 +51,8 @@ from marketsim.policies.tables import (
 )
 
 SALT_CHOICE = 21
+SALT_LEAVE = 22
+TWO_52 = 1 << 52
 FOREVER = 1 << 60
 
 
@@ -467,22 +471,39 @@ def start_meter(s: State, e: Engine, lease: int, plan: int, desk_row: int, order
 
 @compiled
 def schedule_end(s: State, e: Engine, height: int, lease: int, plan: int, desk_row: int) -> None:
-    """Date the first of a lease's planned end, the tenant's termination and the provider's leaving; ties in that order."""
+    """Date the first of a lease's planned end, the tenant's termination and the provider's leaving; ties in that order.
+
+    The first two count from the deployment's first lease, so a workload that is listed again ends when it was meant to. The draw of
+    the provider's leaving is the plan's for the first lease, a stateless one for every later.
+    """
     row = e.plans[plan]
+    if row[Plan.FIRST_LEASE] == 0:
+        row[Plan.FIRST_LEASE] = height
+    since = height - row[Plan.FIRST_LEASE]
     kind = Kind.PLANNED_END + 0
-    blocks = row[Plan.DURATION]
-    if row[Plan.TERMINATE] >= 0 and row[Plan.TERMINATE] < blocks:
+    blocks = row[Plan.DURATION] - since
+    if row[Plan.TERMINATE] >= 0 and row[Plan.TERMINATE] < row[Plan.DURATION]:
         kind = Kind.TERMINATE + 0
-        blocks = row[Plan.TERMINATE]
+        blocks = row[Plan.TERMINATE] - since
     leave = row[Plan.LEAVE_BLOCKS]
     if leave < 0 and e.desks[desk_row, Desk.LEAVE_BLOCKS] > 0:
-        leave = 1 + row[Plan.LEAVE_PPM] * e.desks[desk_row, Desk.LEAVE_BLOCKS] // 1_000_000
+        ppm = row[Plan.LEAVE_PPM]
+        order = s.leases[lease, Lease.ORDER]
+        if s.orders[order, Order.OSEQ] > 1:
+            ppm = exponential_ppm(hash64(e.globals[E.SEED], SALT_LEAVE, order, desk_row))
+        leave = 1 + ppm * e.desks[desk_row, Desk.LEAVE_BLOCKS] // 1_000_000
     if leave >= 0 and leave < blocks:
         kind = Kind.LEAVE + 0
         blocks = leave
     at = height + max(1, blocks)
     if at <= e.globals[E.HORIZON]:
         push(e, at, Phase.CLOSE, 0, tie_of(e, kind, lease), kind, lease)
+
+
+@compiled
+def exponential_ppm(draw: int) -> int:
+    """Return an exponential of mean 1 x 10^6 made of 62 random bits."""
+    return int(-math.log((draw % TWO_52 + 0.5) / TWO_52) * 1e6)
 
 
 @compiled

@@ -228,6 +228,7 @@ class Plan(IntEnum):
     STATUS = 30  # how the CreateDeployment was answered
     REGION = 31
     DEPOSIT = 32  # whole uve
+    FIRST_LEASE = 33  # height of the deployment's first lease, 0 before
     SIZE = 34
 
 
