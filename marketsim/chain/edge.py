@@ -192,12 +192,33 @@ class Chain:
         self._eligibility = Eligibility()
         self._begin(start or {})
 
+    @classmethod
+    def over(cls, state: State, wallet_names: Sequence[str], eligibility: Eligibility) -> Chain:
+        """Return the names of a chain that others run: hand `take` its tables before each message.
+
+        `wallet_names` are the names of all wallets in the order of their rows, the modules' first.
+        """
+        chain = cls(rows=1)
+        chain.rules = Rules(int(state.globals[G.RULES]))
+        chain.wallet_names = list(wallet_names)
+        chain._wallets = {name: row for row, name in enumerate(wallet_names) if row >= len(_MODULES)}
+        chain._ranked = sorted(chain._wallets)
+        chain._texts = {"": 0}  # what deployments made without this edge have as their hash
+        chain._eligibility = eligibility
+        chain.take(state)
+        return chain
+
+    def take(self, state: State) -> None:
+        """Go on with these tables, and name what others have added to them since."""
+        self.state = state
+        self._name_new_rows()
+
     # --- the start ------------------------------------------------------------
 
     def _begin(self, start: Mapping[str, Any]) -> None:
         params = start.get("params", {})
         for name, value in params.items():
-            column, scaled = _param(name, value, "start.params")
+            column, scaled = param_of(name, value, "start.params")
             self.state.globals[column] = scaled
         wallets: Mapping[str, Any] = start.get("wallets", {})
         providers: Mapping[str, Any] = start.get("providers", {})
@@ -266,6 +287,12 @@ class Chain:
 
     def _name_new_rows(self) -> None:
         fills = self.state.globals[G.DEPLOYMENTS : G.LEASES + 1].tolist()
+        while len(self.deployment_names) < fills[0]:
+            row = len(self.deployment_names)
+            owner, dseq = self.state.deployments[row, [Deployment.OWNER, Deployment.DSEQ]].tolist()
+            self._register(
+                self.deployment_names, self._deployments, f"{self.wallet_names[owner]}/{dseq}"
+            )
         count = fills[G.GROUPS - G.DEPLOYMENTS]
         while len(self.group_names) < count:
             row = len(self.group_names)
@@ -276,6 +303,8 @@ class Chain:
             row = len(self.order_names)
             group, oseq = self.state.orders[row, [Order.GROUP, Order.OSEQ]].tolist()
             self._register(self.order_names, self._orders, f"{self.group_names[group]}/{oseq}")
+        if not self.state.globals[G.KEEP_BIDS]:
+            return  # rows of ended bids are used again: nobody asks for a bid by name
         count = fills[G.BIDS - G.DEPLOYMENTS]
         while len(self.bid_names) < count:
             row = len(self.bid_names)
@@ -647,7 +676,7 @@ class Chain:
 
     def _set_params(self, message: Message, height: int) -> Status:
         authority = _authority(message)
-        values = [_param(name, value, "params") for name, value in message["params"].items()]
+        values = [param_of(name, value, "params") for name, value in message["params"].items()]
         for column, value in values:
             status = Status(registry.check_param(self.state, authority, int(column), value))
             if status != Status.Ok:
@@ -699,7 +728,9 @@ def _sequence(text: str) -> int:
     return int(text)
 
 
-def _param(name: str, value: Any, where: str) -> tuple[G, int]:
+def param_of(name: str, value: Any, where: str) -> tuple[G, int]:
+    """Return a parameter's global and its value in the global's unit; raises MessageError for what is no
+    parameter or no number."""
     if name not in PARAMS:
         raise MessageError(f"{where}.{name}", f"is no parameter, expected one of {', '.join(PARAMS)}")
     column, scale = PARAMS[name]

@@ -86,7 +86,16 @@ class BlockClock:
                 height = int(self.engine.globals[E.LAST_BLOCK])
                 raise InvariantError(f"block {height}: {AUDIT_PROBLEMS[int(self.engine.globals[E.AUDIT_PROBLEM])]}")
             else:
-                self._make_room()
+                self.make_room()
+
+    def open_block(self, height: int) -> None:
+        """Execute every block before `height` and begin that one: what the caller then does to the tables comes before its phases."""
+        self.advance(height - 1)
+        x = self.engine.globals
+        if height > x[E.LAST_BLOCK]:
+            x[E.LAST_BLOCK] = height
+            x[E.BLOCKS_EXECUTED] += 1
+        self.chain.globals[G.HEIGHT] = height
 
     def finish(self) -> None:
         """Hand over what is left of the record and, when auditing, recount everything once more."""
@@ -132,7 +141,8 @@ class BlockClock:
             self._take_bids(self.engine.bid_rows[:rows])
             self.engine.globals[E.BIDS_ROWS] = 0
 
-    def _make_room(self) -> None:
+    def make_room(self) -> None:
+        """Hand over what the record holds so far, and let the tables grow to what one more entry or message may need."""
         self._flush()
         self.chain, self.engine = make_room(self.chain, self.engine)
 

@@ -7,7 +7,7 @@ timed_out + cancelled + open."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -64,6 +64,7 @@ def summarize(record: Record) -> dict[str, Any]:
         "utilization": utilization(record),
         "price": price(record),
         "audit": {"blocks": meta["audit_blocks"]},
+        "messages": _messages(meta.get("receipts") or []),
         "versions": dict(meta["versions"]),
     }
 
@@ -164,6 +165,20 @@ def rejections(rejected: Column, rules: str) -> dict[str, int]:
             code = SEED_CODES.get(status, status.name) if mapped else status.name
             counts[code] = counts.get(code, 0) + count
     return counts
+
+
+def _messages(receipts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Hand-written messages and governance actions: how many were taken and refused, and each answer."""
+    refused: dict[str, int] = {}
+    for receipt in receipts:
+        if receipt["result"] != "ok":
+            refused[receipt["result"]] = refused.get(receipt["result"], 0) + 1
+    return {
+        "sent": len(receipts),
+        "ok": len(receipts) - sum(refused.values()),
+        "refused": dict(sorted(refused.items())),
+        "receipts": [dict(receipt) for receipt in receipts],
+    }
 
 
 def _require_conserved(totals: Mapping[str, int]) -> None:

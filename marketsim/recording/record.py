@@ -181,6 +181,7 @@ scenario: the effective scenario, plain and JSON-able. rules: name of the rule s
 last block. start: ISO date and time of block 0. fingerprint: hex digits. record: one of LEVELS.
 audit_blocks: blocks audited (0 without --audit). latency_total_ms: sum of all bid latencies. versions:
 package -> version. streams: names or patterns of the random streams. wall_seconds: seconds the run took.
+Runs with hand-written messages also have `receipts`: height, op, id and result of each.
 """
 
 

@@ -93,6 +93,7 @@ def make_content(record: Record, summary: Mapping[str, Any]) -> Content:
         _tenant_grid(tenant_cohort_rows(record), monthly) if with_orders else None,
         _unserved_grid(summary),
         _refusal_grid(summary),
+        _receipt_grid(summary),
         _money_grid(record, summary),
         _provider_grid("Providers", sorted(providers, key=lambda row: -row.revenue), cohorts=False),
     ]
@@ -386,6 +387,24 @@ def _refusal_grid(summary: Mapping[str, Any]) -> Grid | None:
         if n
     ]
     return Grid("Refusals", ("Code", "Refused by", "Times"), rows) if rows else None
+
+
+def _receipt_grid(summary: Mapping[str, Any]) -> Grid | None:
+    """Each hand-written message with its answer."""
+    messages = summary.get("messages") or {"sent": 0}
+    if not messages["sent"]:
+        return None
+    refused = messages["sent"] - messages["ok"]
+    return Grid(
+        title="Messages by hand",
+        columns=["Message", "About", "Block", "Answer"],
+        rows=[
+            [receipt["op"], receipt["id"] or DASH, count(receipt["height"]), receipt["result"]]
+            for receipt in messages["receipts"]
+        ],
+        note=f"{plural(messages['sent'], 'message')}, {refused} refused.",
+        long=True,
+    )
 
 
 def _money_grid(record: Record, summary: Mapping[str, Any]) -> Grid:

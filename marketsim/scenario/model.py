@@ -39,8 +39,8 @@ RuleSet = Literal["seed", "virtengine", "akash"]
 MESSAGES = (
     "create_deployment", "update_deployment", "close_deployment", "close_group", "pause_group", "start_group",
     "create_bid", "close_bid", "create_lease", "close_lease", "withdraw", "start_reclaim", "account_deposit",
-    "grant", "sign_attributes", "delete_provider", "set_params", "block_provider", "unblock_provider",
-    "settle_escrow", "submit_usage",
+    "grant", "sign_attributes", "create_provider", "update_provider", "delete_provider", "set_params",
+    "block_provider", "unblock_provider", "settle_escrow", "submit_usage", "activate_lease",
 )  # fmt: skip
 
 

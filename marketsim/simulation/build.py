@@ -38,8 +38,8 @@ class Market(NamedTuple):
     tenant_names: list[str]
     tenant_cohorts: list[int]
     regions: list[str]
-    order_regions: list[str | None]
-    """Region by chain spec."""
+    asked: list[Asked]
+    """What orders ask for, by chain spec."""
     eligibility: Eligibility
     first_tenant: int
     draws: ReferenceMarket | None = None
@@ -67,16 +67,16 @@ def build_market(scenario: Scenario, seed: int) -> Market:
         chain = eligibility.set_provider(chain, slot, claims, book.signed[slot])
     engine = make_engine(len(book.names), 1024)
     engine = engine._replace(desks=book.rows if len(book.rows) else engine.desks, latencies=book.latencies)
-    chain, engine, calls, order_regions = add_orders(chain, engine, scenario, book, eligibility, orders)
+    chain, engine, calls, asked = add_orders(chain, engine, scenario, book, eligibility, orders)
     set_engine(chain, engine, scenario, seed)
     chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + 64))
     if scenario.charging != "rate":
         chain = with_room(chain, usage=total + 64)
     chain, engine = make_room(chain, engine)
     set_calendar(engine, scenario)
-    regions = sorted({region for region in order_regions if region is not None})
+    regions = sorted({kind.region for kind in asked if kind.region is not None})
     return Market(
-        chain, engine, book, calls, tenant_names, tenant_cohorts, regions, order_regions, eligibility,
+        chain, engine, book, calls, tenant_names, tenant_cohorts, regions, asked, eligibility,
         MODULE_WALLETS + len(book.names),
     )  # fmt: skip
 
@@ -145,7 +145,7 @@ def set_wallets(chain: State, everybody: list[str], coins: list[int], providers:
 
 def add_orders(
     chain: State, engine: Engine, scenario: Scenario, book: DeskBook, eligibility: Eligibility, orders: Iterable[CohortOrders]
-) -> tuple[State, Engine, list[Table], list[str | None]]:
+) -> tuple[State, Engine, list[Table], list[Asked]]:
     """Append every cohort's plans, drafts and resources, intern what they ask for, and number their deployments by tenant."""
     calls: list[Table] = []
     plans: list[Table] = []
@@ -182,13 +182,19 @@ def add_orders(
     number_deployments(calls, plans)
     fits = np.zeros((max(1, len(kinds)), max(1, len(book.names))), np.int64)
     for spec, asked in enumerate(kinds):
-        requested: dict[str, set[str]] = {}
-        for key, value in asked.requested:
-            requested.setdefault(key, set()).add(value)
+        requested = requested_values(asked)
         for desk in range(len(book.names)):
             fits[spec, desk] = book.refusal(desk, asked.requirements, asked.region, requested, int(chain.eligible[spec, desk]))
     table = np.concatenate(plans) if plans else np.zeros((0, Plan.SIZE), np.int64)
-    return chain, engine._replace(plans=table, fits=fits), calls, [asked.region for asked in kinds]
+    return chain, engine._replace(plans=table, fits=fits), calls, kinds
+
+
+def requested_values(asked: Asked) -> dict[str, set[str]]:
+    """Return what an excluded attribute may name, values by key."""
+    requested: dict[str, set[str]] = {}
+    for key, value in asked.requested:
+        requested.setdefault(key, set()).add(value)
+    return requested
 
 
 def number_deployments(calls: list[Table], plans: list[Table]) -> None:

@@ -29,6 +29,8 @@ from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market
 
 MIB = 2**20
+BY_HAND = "by hand"
+"""The cohort of wallets and providers that only hand-written messages name."""
 STAGES = {
     Stage.NO_ELIGIBLE: "no_eligible_provider",
     Stage.LIMITS: "engine_limits",
@@ -86,8 +88,10 @@ class Collector:
         """Take rows of placed bids."""
         self._bids.append(rows.copy())
 
-    def record(self, clock: BlockClock, versions: dict[str, str], wall_seconds: float) -> Record:
-        """Return the record of the finished run."""
+    def record(
+        self, clock: BlockClock, versions: dict[str, str], wall_seconds: float, receipts: list[dict[str, Any]] | None = None
+    ) -> Record:
+        """Return the record of the finished run; `receipts` are the answers to hand-written messages."""
         scenario, market = self._scenario, self._market
         chain, engine = clock.chain, clock.engine
         events = np.concatenate(self._events) if self._events else np.zeros((0, Event.SIZE), np.int64)
@@ -98,7 +102,7 @@ class Collector:
         return Record(
             tenants={"name": market.tenant_names, "cohort": np.asarray(market.tenant_cohorts, np.int64)},
             providers=self._providers(clock),
-            tenant_cohorts=[cohort.name for cohort in scenario.tenants],
+            tenant_cohorts=[cohort.name for cohort in scenario.tenants] + ([BY_HAND] if len(scenario.tenants) in market.tenant_cohorts else []),
             provider_cohorts=market.book.cohort_names,
             regions=market.regions,
             orders=self._orders(clock),
@@ -120,7 +124,8 @@ class Collector:
                 "versions": versions,
                 "streams": ["tenant/<cohort>/<purpose>", "provider/<cohort>/<index>/<purpose>"],
                 "wall_seconds": wall_seconds,
-            },
+            }
+            | ({} if receipts is None else {"receipts": receipts}),
             latency_histogram=latency.copy(),
             bids=self._bid_columns(clock) if everything else None,
             settlements=settlement_columns(events) if scenario.record != "summary" else None,
@@ -174,7 +179,7 @@ class Collector:
         plans = engine.plans[np.maximum(tracks[:, Track.PLAN], 0)] if len(engine.plans) else np.zeros((len(rows), Plan.SIZE), np.int64)
         leased = rows[:, Order.LEASE] >= 0
         closed = rows[:, Order.STATE] == OrderState.CLOSED
-        region_of = [-1 if name is None else self._market.regions.index(name) for name in self._market.order_regions]
+        region_of = [-1 if kind.region is None else self._market.regions.index(kind.region) for kind in self._market.asked]
         decided = leased | closed
         return {
             "tenant": deployments[:, Deployment.OWNER] - self._market.first_tenant,

@@ -10,7 +10,8 @@ from marketsim.chain.requirements import FITS, Eligibility, Requirements, with_e
 from marketsim.chain.state import Table, make_state, with_room
 from marketsim.clock.block_clock import make_room
 from marketsim.policies.quoting import refresh_units
-from marketsim.policies.tables import Call, Decline, Desk, E, Kind, Phase, Plan, TopUp, make_engine
+from marketsim.policies.repriced_cost import RepricedCostPlus, RepricedCostPlusColumns
+from marketsim.policies.tables import Call, Decline, Desk, E, Kind, Phase, Plan, Strategy, TopUp, make_engine
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market, number_deployments, set_calendar, set_engine, set_rules, set_wallets
 from marketsim.simulation.desks import DeskBook
@@ -39,6 +40,9 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
     np.add.at(spent, draws.tenant, draws.deposit + draws.top_up * draws.top_ups)
     chain = set_wallets(chain, book.names + tenant_names, [*book.wallets, *(int(x) for x in spent)], len(book.names))
     book.rows[:, Desk.WALLET] = chain.providers[: len(book.names), 0]
+    agents = scenario.market.agents if scenario.market is not None else "batch"
+    if agents in ("python", "python_batch"):
+        price_by_python(book, agents == "python_batch")
     eligibility = Eligibility()
     chain = with_eligible(chain, 1, len(book.names))
     kinds, spec_of = np.unique(draws.regions * 256 + draws.attributes, return_inverse=True)
@@ -84,7 +88,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
     chain, engine = make_room(chain, engine)
     set_calendar(engine, scenario)
     return Market(
-        chain, engine, book, [calls], tenant_names, [0] * draws.tenants, [], [None] * max(1, len(kinds)), eligibility,
+        chain, engine, book, [calls], tenant_names, [0] * draws.tenants, [], [], eligibility,
         3 + len(book.names), draws,
     )  # fmt: skip
 
@@ -122,6 +126,14 @@ def desks_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> DeskBook:
     book.wallets = [1_000_000] * count
     book.rows = rows
     return book
+
+
+def price_by_python(book: DeskBook, many: bool) -> None:
+    """Put a user's class behind every desk that prices, and reprices, as the compiled engine does."""
+    strategy = RepricedCostPlusColumns if many else RepricedCostPlus
+    book.rows[:, Desk.STRATEGY] = Strategy.CUSTOM
+    book.rows[:, Desk.REPRICE_EVERY] = 0
+    book.custom = {row: strategy() for row in range(len(book.names))}
 
 
 def plans_of(draws: ReferenceMarket, first_tenant: int) -> Table:

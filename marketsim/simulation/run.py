@@ -17,6 +17,7 @@ from marketsim.agents import providers, tenants
 from marketsim.agents.streams import stream
 from marketsim.chain.state import Table
 from marketsim.clock.block_clock import BlockClock
+from marketsim.errors import InputError
 from marketsim.metrics.summary import summarize
 from marketsim.policies.tables import Call, Kind
 from marketsim.recording.record import Record
@@ -24,6 +25,8 @@ from marketsim.scenario.load import scenario_from_mapping
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market, build_market
 from marketsim.simulation.collect import Collector
+from marketsim.simulation.custom import start_pricing
+from marketsim.simulation.messages import ByHand, Observe, with_actors
 from marketsim.simulation.reference import build_reference
 
 DAY_MS = 86_400_000
@@ -45,27 +48,53 @@ def run(scenario: Scenario, *, seed: int | None = None, audit: bool = False, pro
     """
     began = time.perf_counter()
     number = scenario.seed if seed is None else seed
-    market = build_reference(scenario, number) if scenario.market is not None else build_market(scenario, number)
-    clock, collector = play(scenario, market, number, audit=audit, progress=progress)
-    record = collector.record(clock, versions(), time.perf_counter() - began)
+    market = prepare(scenario, number)
+    receipts: list[dict[str, Any]] = []
+    clock, collector = play(scenario, market, number, audit=audit, progress=progress, receipts=receipts)
+    by_hand = bool(scenario.messages or scenario.governance)
+    record = collector.record(clock, versions(), time.perf_counter() - began, receipts if by_hand else None)
     return Run(summarize(record), record)
 
 
+def prepare(scenario: Scenario, seed: int) -> Market:
+    """Return what a run of the scenario starts from. Raises InputError for a scenario that cannot be run."""
+    if scenario.market is not None:
+        for key in ("messages", "governance"):
+            if getattr(scenario, key):
+                raise InputError(f"{key}: stands beside market, a generated market takes no messages by hand")
+        return build_reference(scenario, seed)
+    return with_actors(build_market(scenario, seed), scenario)
+
+
 def play(
-    scenario: Scenario, market: Market, seed: int, *, audit: bool = False, progress: Progress | None = None
+    scenario: Scenario,
+    market: Market,
+    seed: int,
+    *,
+    audit: bool = False,
+    progress: Progress | None = None,
+    receipts: list[dict[str, Any]] | None = None,
+    observe: Observe | None = None,
 ) -> tuple[BlockClock, Collector]:
-    """Run a market to the scenario's last block; return the clock with the final tables, and the collector of the record."""
+    """Run a market to the scenario's last block; return the clock with the final tables, and the collector of the record.
+
+    `receipts` is filled with the answers to hand-written messages, `observe` is told of each.
+    """
     collector = Collector(scenario, seed, market)
     env = simpy.Environment()
     clock = BlockClock(
         env, market.chain, market.engine, take_events=collector.take_events, take_bids=collector.take_bids, audit=audit
     )
     collector.watch(clock)
+    before = start_pricing(clock, scenario, market)
     if scenario.market is not None:
-        start_reference(clock, scenario.market.agents, market)
+        start_reference(clock, scenario.market.agents, market, before)
     else:
-        start_tenants(clock, scenario, market)
+        start_tenants(clock, scenario, market, before)
     start_providers(clock, scenario, market, seed)
+    if scenario.messages or scenario.governance:
+        by_hand = ByHand(clock, scenario, market, receipts, observe)
+        env.process(by_hand.process())
     last = scenario.horizon_blocks
     day = max(1, DAY_MS // scenario.block_ms)
     step = min(max(1, last // 200), day) if progress else day
@@ -77,26 +106,28 @@ def play(
     return clock, collector
 
 
-def start_reference(clock: BlockClock, agents: str, market: Market) -> None:
+def start_reference(clock: BlockClock, agents: str, market: Market, before: tenants.OnLook | None = None) -> None:
     """Start the tenants of the reference market: how they hand over their orders changes no outcome, only the cost of a run."""
     calls = market.calls[0]
     if agents == "per_order":
-        clock.env.process(tenants.one_by_one(clock, calls))
+        clock.env.process(tenants.one_by_one(clock, calls, before))
     elif agents == "reacting":
-        clock.env.process(tenants.reacting(clock, calls, 12 * clock.block_ms, lambda _: None))
+        clock.env.process(tenants.reacting(clock, calls, 12 * clock.block_ms, lambda _: None, before))
     else:
-        clock.env.process(tenants.batches(clock, calls, DAY_MS))
+        clock.env.process(tenants.batches(clock, calls, DAY_MS, before))
 
 
 def _silent(_: int) -> None:
     return
 
 
-def start_tenants(clock: BlockClock, scenario: Scenario, market: Market) -> None:
-    """Start a process for each cohort, and hand over what stands in the first block."""
+def start_tenants(clock: BlockClock, scenario: Scenario, market: Market, before: tenants.OnLook | None = None) -> None:
+    """Start a process for each cohort, and hand over what stands in the first block; `before` sees every order before it goes."""
     for number, calls in enumerate(market.calls):
         cohort = scenario.tenants[number % len(scenario.tenants)] if scenario.tenants else None
         if number >= len(scenario.tenants):
+            if before is not None:
+                before(calls)
             clock.submit_rows(calls)
             continue
         order = np.argsort(calls[:, Call.TIME], kind="stable")
@@ -104,9 +135,9 @@ def start_tenants(clock: BlockClock, scenario: Scenario, market: Market) -> None
         if cohort is not None and cohort.react is not None:
             wait = (scenario.bid_window.blocks(scenario.block_ms) + 2) * scenario.block_ms
             again = Retry(clock, cohort.react.retry, cohort.react.raise_ceiling, scenario.block_ms)
-            clock.env.process(tenants.reacting(clock, rows, wait, again))
+            clock.env.process(tenants.reacting(clock, rows, wait, again, before))
         else:
-            clock.env.process(tenants.batches(clock, rows, DAY_MS))
+            clock.env.process(tenants.batches(clock, rows, DAY_MS, before))
 
 
 def start_providers(clock: BlockClock, scenario: Scenario, market: Market, seed: int) -> None:

@@ -1,0 +1,528 @@
+"""Sends a scenario's hand-written messages and governance actions within a run, and keeps their receipts.
+
+Messages of a block run in the order given, before that block's canonical phases; governance follows them as
+the first of those. What the built-in agents know is brought up to what the chain says after each: provider
+desks quote on the orders of hand-made deployments like on any other, but nobody's plan chooses among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from marketsim.chain.columns import (
+    COLLECTOR_WALLET,
+    Account,
+    Bid,
+    BidState,
+    Deployment,
+    EventKind,
+    G,
+    Group,
+    Lease,
+    LeaseState,
+    Order,
+    OrderState,
+    Provider,
+    Rules,
+    Wallet,
+)
+from marketsim.chain.edge import Chain, Message, MessageError, param_of, parse_price, result_of
+from marketsim.chain.events import emit
+from marketsim.chain.ledger import move
+from marketsim.chain.requirements import requirements_of, with_eligible
+from marketsim.chain.state import Table, with_room
+from marketsim.chain.status import Status
+from marketsim.chain.transitions import addressed_state
+from marketsim.clock.block_clock import BlockClock
+from marketsim.clock.calendar import push
+from marketsim.clock.desk_work import let_all_go, let_go, occupy, tie_of
+from marketsim.clock.fees import GAS_REFUSED, fee_of
+from marketsim.clock.tenant_work import schedule_end, start_meter, sync_account, sync_deployment
+from marketsim.errors import InputError
+from marketsim.policies.tables import BidRow, Desk, E, Kind, Offer, Phase, Stage, Track
+from marketsim.scenario.model import Scenario
+from marketsim.simulation.build import ATTO, MODULE_WALLETS, Market, requested_values
+from marketsim.simulation.collect import BY_HAND
+from marketsim.simulation.orders import Asked
+
+Observe = Callable[[Message, str, Status], None]
+"""Told of each executed message: the message, the state of what it addressed before, the answer."""
+
+_PROVIDER_OPS = frozenset({"create_bid", "close_bid", "withdraw", "start_reclaim", "submit_usage"})
+_NAMED_WALLETS = ("signer", "granter", "provider")
+_GOVERNANCE = {
+    "set_params": "set_params",
+    "block": "block_provider",
+    "unblock": "unblock_provider",
+    "settle": "settle_escrow",
+}
+_GAS = {
+    "create_deployment": (120_000, 120_000),
+    "create_bid": (110_000, 110_000),
+    "create_lease": (129_000, 129_000),
+    "withdraw": (116_000, 116_000),
+    "account_deposit": (85_000, 85_000),
+    "pause_group": (205_000, 73_000),
+    "start_group": (73_000, 73_000),
+    "close_bid": (208_000, 100_000),
+    "close_lease": (204_000, 204_000),
+    "close_deployment": (248_000, 126_000),
+}
+"""Gas of a message that ends a lease, and of one that does not (rules page, network fees). Messages without
+a measured figure cost nothing."""
+_GAS_A_LOSER = 31_000
+
+
+# --- who takes part -----------------------------------------------------------------------------------------
+
+
+def actors(scenario: Scenario) -> tuple[list[str], list[str]]:
+    """Return the names that hand-written messages use: tenants and others; those in a provider's place.
+
+    A name may be both.
+    """
+    providers = dict.fromkeys(scenario.start.providers)
+    others: dict[str, None] = {}
+    for message in scenario.messages:
+        parts = _parts(message)
+        if len(parts) == 5 and parts[4]:
+            providers[parts[4]] = None
+        if message.get("provider"):
+            providers[str(message["provider"])] = None
+        if parts and parts[0]:
+            others[parts[0]] = None
+        others |= {str(message[key]): None for key in ("signer", "granter") if message.get(key)}
+    others |= {name: None for name in scenario.start.wallets if name not in providers}
+    return list(others), list(providers)
+
+
+def _parts(message: Message) -> list[str]:
+    name = message.get("id")
+    return name.split("/") if isinstance(name, str) else []
+
+
+def with_actors(market: Market, scenario: Scenario) -> Market:
+    """Return the market with the wallets, providers and parameters of `start:` and of the messages.
+
+    Each name in a provider's place gets a row among the desks that never quotes, so that its bids and its
+    revenue are counted. Raises InputError for parameters that are none and for more coins than there may be.
+    """
+    start = scenario.start
+    if not (scenario.messages or start.wallets or start.providers or start.params):
+        return market
+    chain, engine, book = market.chain, market.engine, market.book
+    try:
+        for name, value in start.params.items():
+            column, scaled = param_of(name, value, "start.params")
+            chain.globals[column] = scaled
+    except MessageError as error:
+        raise InputError(f"{error.key}: {error.problem}") from None
+    others, providers = actors(scenario)
+    desks_before = market.first_tenant - MODULE_WALLETS
+    names = ["escrow", "community", "collector", *market.book.names[:desks_before], *market.tenant_names]
+    known = {name: row for row, name in enumerate(names)}
+    tenants = [name for name in others if name not in known]
+    new = [*tenants, *(name for name in providers if name not in known and name not in tenants)]
+    first = int(chain.globals[G.WALLETS])
+    known |= {name: first + at for at, name in enumerate(new)}
+    slots = [name for name in providers if known[name] >= first]
+    chain = with_room(chain, wallets=len(new), providers=len(slots))
+    rows = chain.wallets[first : first + len(new)]
+    rows[:] = 0
+    rows[:, Wallet.PROVIDER] = -1
+    chain.globals[G.WALLETS] = first + len(new)
+    coins = [known[name] for name in start.wallets]
+    chain.wallets[coins, Wallet.BALANCE] = [int(amount) // ATTO for amount in start.wallets.values()]
+    total = sum(chain.wallets[: first + len(new), Wallet.BALANCE].tolist())
+    if total >= 9 * ATTO:
+        raise InputError(f"start.wallets: {total} uve in all, accepted up to {9 * ATTO}")
+    chain.globals[G.SUPPLY] = total
+    rank(chain.wallets, {row: name for name, row in known.items()})
+    desks: Table = np.zeros((len(slots), Desk.SIZE), np.int64)
+    desks[:, Desk.LEASE_CAPACITY] = -1
+    desks[:, [Desk.MULTIPLIER_PPM, Desk.UPTIME_PPM]] = 1_000_000
+    count = int(chain.globals[G.PROVIDERS])
+    chain = with_eligible(chain, 1, max(1, count + len(slots)))
+    for slot, name in enumerate(slots, count):
+        wallet = known[name]
+        chain.providers[slot] = 0
+        chain.providers[slot, Provider.WALLET] = wallet
+        desks[slot - count, Desk.WALLET] = wallet
+        chain.globals[G.PROVIDERS] = slot + 1
+        registered = start.providers.get(name)
+        if registered is not None:
+            chain.wallets[wallet, Wallet.PROVIDER] = slot
+            chain.providers[slot, Provider.REGISTERED] = 1
+            chain = market.eligibility.set_provider(chain, slot, registered.attributes, registered.signed)
+        book.names.append(name)
+        book.attributes.append({} if registered is None else dict(registered.attributes))
+        book.signed.append({})
+        book.cohorts.append(len(scenario.providers))
+    if slots:
+        book.cohort_names.append(BY_HAND)
+        engine = engine._replace(
+            desks=np.concatenate([engine.desks[:count], desks]),
+            rejected=_longer(engine.rejected[:count], len(slots)),
+            declined=_longer(engine.declined[:count], len(slots)),
+        )
+    return market._replace(
+        chain=chain,
+        engine=engine,
+        tenant_names=market.tenant_names + tenants,
+        tenant_cohorts=market.tenant_cohorts + [len(scenario.tenants)] * len(tenants),
+    )
+
+
+def _longer(table: Table, rows: int) -> Table:
+    return np.concatenate([table, np.zeros((rows, table.shape[1]), np.int64)])
+
+
+def rank(wallets: Table, names: Mapping[int, str]) -> None:
+    """Write the order of names into the wallets: it stands for the order of addresses."""
+    rows = sorted((row for row in names if row >= MODULE_WALLETS), key=names.__getitem__)
+    wallets[rows, Wallet.RANK] = np.arange(1, len(rows) + 1)
+
+
+# --- a run ----------------------------------------------------------------------------------------------
+
+
+class ByHand:
+    """The messages and governance actions of one run.
+
+    `receipts` has one entry a message in the order of execution: height, op, id (what it addresses) and
+    result as the vectors spell it. `observe` is told of each message that was executed.
+    """
+
+    def __init__(
+        self,
+        clock: BlockClock,
+        scenario: Scenario,
+        market: Market,
+        receipts: list[dict[str, Any]] | None = None,
+        observe: Observe | None = None,
+    ) -> None:
+        self.receipts = [] if receipts is None else receipts
+        self._clock = clock
+        self._scenario = scenario
+        self._market = market
+        self._observe = observe
+        self._names = Chain.over(clock.chain, _all_names(clock, market, scenario), market.eligibility)
+        self._dated: set[int] = set()
+
+    def process(self) -> Generator[Any, Any, None]:
+        """SimPy process: send what is due at each height, before that block."""
+        env, block_ms = self._clock.env, self._clock.block_ms
+        for height, messages in groupby(self._calendar(), key=lambda entry: entry[0]):
+            if height > self._scenario.horizon_blocks:
+                return
+            if height * block_ms > env.now:
+                yield env.timeout(height * block_ms - env.now)
+            self._clock.open_block(height)
+            for _, where, message in messages:
+                self._send(height, where, message)
+
+    def _calendar(self) -> list[tuple[int, str, dict[str, Any]]]:
+        entries = [
+            (message["height"], f"messages.{number}", message)
+            for number, message in enumerate(self._scenario.messages)
+        ]
+        for number, action in enumerate(self._scenario.governance):
+            message: dict[str, Any] = {"op": _GOVERNANCE[action.op]}
+            if action.params is not None:
+                message["params"] = action.params
+            if action.provider is not None:
+                message["provider"] = self._provider_name(action.provider)
+            if action.id is not None:
+                message["id"] = action.id
+            entries.append((action.height, f"governance.{number}", message))
+        return sorted(entries, key=lambda entry: entry[0])
+
+    def _provider_name(self, name: str) -> str:
+        """Return the wallet's name of a provider that may be written cohort/index."""
+        cohort, slash, index = name.rpartition("/")
+        return f"{cohort}-{index}" if slash and index.isdigit() else name
+
+    def _send(self, height: int, where: str, message: dict[str, Any]) -> None:
+        clock, names = self._clock, self._names
+        clock.make_room()
+        try:
+            names.take(clock.chain)
+            before = _Before(names, message)
+            self._check_known(message)
+            signer = self._signer(message)
+            if signer >= 0 and self._fee(message, before, True) > names.state.wallets[signer, Wallet.BALANCE]:
+                status = Status.InsufficientFunds  # no block takes it: the wallet cannot pay for its gas
+            else:
+                status = names.execute(message, height)
+                clock.chain = names.state
+                clock.make_room()
+                self._charge(signer, message, before, status)
+                if self._observe is not None:
+                    self._observe(message, before.state, status)
+                self._follow(height, message, before, status)
+        except MessageError as error:
+            raise InputError(f"{where}.{error.key}: {error.problem}") from None
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+            raise InputError(f"{where}: {message['op']}: has a value of the wrong kind ({error})") from None
+        what = message.get("id") or message.get("provider") or ""
+        self.receipts.append(
+            {"height": height, "op": message["op"], "id": str(what), "result": result_of(status)}
+        )
+
+    def _check_known(self, message: Message) -> None:
+        for key in _NAMED_WALLETS:
+            if key in message and not isinstance(message[key], str):
+                raise MessageError(key, f"{message[key]!r} is not a name")
+
+    # --- network fees ------------------------------------------------------------------------------------
+
+    def _signer(self, message: Message) -> int:
+        operation, parts = message["op"], _parts(message)
+        if operation not in _GAS or not self._clock.chain.globals[G.NETWORK_FEES]:
+            return -1
+        if operation == "account_deposit":
+            name = str(message["signer"])
+        else:
+            name = parts[-1] if operation in _PROVIDER_OPS else parts[0]
+        return self._names.row_of("wallet", name)
+
+    def _fee(self, message: Message, before: _Before, accepted: bool) -> int:
+        with_lease, without = _GAS[message["op"]]
+        gas = with_lease if before.leases else without
+        if message["op"] == "create_lease":
+            gas += _GAS_A_LOSER * max(0, len(before.open_bids) - 1)
+        return fee_of(self._clock.chain, gas if accepted else GAS_REFUSED)
+
+    def _charge(self, signer: int, message: Message, before: _Before, status: Status) -> None:
+        if signer < 0:
+            return
+        chain = self._clock.chain
+        fee = self._fee(message, before, status == Status.Ok)
+        fee = min(fee, int(chain.wallets[signer, Wallet.BALANCE]))
+        move(chain, signer, COLLECTOR_WALLET, fee)
+        chain.globals[G.NETWORK_FEES_PAID] += fee
+        emit(chain, EventKind.NETWORK_FEE, signer, 0, fee, 0, 0)
+
+    # --- what the agents know ----------------------------------------------------------------------------
+
+    def _follow(self, height: int, message: Message, before: _Before, status: Status) -> None:
+        operation = message["op"]
+        if operation == "create_bid":
+            self._count_bid(height, message, status)
+        elif operation == "create_deployment":
+            self._know_specs(message)
+        if status != Status.Ok and before.deployment < 0:
+            return
+        chain = self._clock.chain
+        if operation == "create_deployment" and status == Status.Ok:
+            row = self._names.row_of("deployment", message["id"])
+            engine = self._clock.engine
+            engine.plan_of[row] = -1
+            engine.accounts[chain.deployments[row, Deployment.ACCOUNT]] = -1
+            before.deployment = row
+        elif operation == "close_bid" and status == Status.Ok and before.bid_state == BidState.OPEN:
+            self._withdraw_offer(height, before)
+        elif operation == "create_lease" and status == Status.Ok:
+            self._take_lease(height, before)
+        elif operation in {"sign_attributes", "create_provider", "update_provider"} and status == Status.Ok:
+            self._know_provider(message["provider"])
+        if operation == "set_params":
+            self._dated.clear()
+            self._date_timeouts(range(int(chain.globals[G.DEPLOYMENTS])), height)
+        if before.deployment >= 0:
+            sync_deployment(chain, self._clock.engine, height, before.deployment)
+            self._date_timeouts([before.deployment], height)
+
+    def _date_timeouts(self, deployments: Iterable[int], height: int) -> None:
+        """Date the timeouts of open orders that nobody's plan follows."""
+        chain, engine = self._clock.chain, self._clock.engine
+        limit = int(chain.globals[G.ORDER_TIMEOUT])
+        if limit == 0:
+            return
+        for deployment in deployments:
+            if engine.plan_of[deployment] >= 0:
+                continue
+            first, count = chain.deployments[deployment, [Deployment.FIRST_GROUP, Deployment.GROUPS]].tolist()
+            for group in range(first, first + count):
+                order = int(chain.groups[group, Group.LAST_ORDER])
+                if chain.orders[order, Order.STATE] != OrderState.OPEN or order in self._dated:
+                    continue
+                self._dated.add(order)
+                at = max(height, int(chain.orders[order, Order.CREATED_AT]) + limit)
+                tie = tie_of(engine, int(Kind.ORDER_TIMEOUT), order)
+                push(engine, at, int(Phase.TIMEOUT), 0, tie, int(Kind.ORDER_TIMEOUT), order)
+
+    def _know_specs(self, message: Message) -> None:
+        """Let the desks judge requirements that no order had before."""
+        market, clock = self._market, self._clock
+        specs = market.eligibility.specs
+        for group in message["groups"]:
+            number = specs.index(requirements_of(group))
+            if number < len(market.asked):
+                continue
+            wanted = tuple((str(key), str(value)) for key, value in (group.get("attributes") or {}).items())
+            region = dict(wanted).get("region")
+            market.asked.append(Asked(specs[number], region, wanted))
+            if region is not None and region not in market.regions:
+                market.regions.append(region)
+        fits = clock.engine.fits
+        if len(fits) < len(specs):
+            grown = np.zeros((2 * len(specs), fits.shape[1]), np.int64)
+            grown[: len(fits)] = fits
+            clock.engine = clock.engine._replace(fits=grown)
+        self._judge(range(int(clock.engine.globals[E.PROVIDERS])))
+
+    def _know_provider(self, name: str) -> None:
+        slot = self._names.row_of("provider", name)
+        if 0 <= slot < self._clock.engine.globals[E.PROVIDERS]:
+            self._judge([slot])
+
+    def _judge(self, desks: Iterable[int]) -> None:
+        chain, fits = self._clock.chain, self._clock.engine.fits
+        for desk in desks:
+            for number, asked in enumerate(self._market.asked):
+                fit = int(chain.eligible[number, desk])
+                wanted = requested_values(asked)
+                fits[number, desk] = self._market.book.refusal(
+                    desk, asked.requirements, asked.region, wanted, fit
+                )
+
+    def _count_bid(self, height: int, message: Message, status: Status) -> None:
+        chain, engine = self._clock.chain, self._clock.engine
+        order_name, _, name = message["id"].rpartition("/")
+        wallet = self._names.row_of("wallet", name)
+        slots = np.flatnonzero(chain.providers[: chain.globals[G.PROVIDERS], Provider.WALLET] == wallet)
+        if wallet < 0 or not len(slots):
+            return
+        slot = int(slots[0])
+        engine.desks[slot, Desk.SUBMITTED] += 1
+        engine.globals[E.BIDS_SUBMITTED] += 1
+        order = self._names.row_of("order", order_name)
+        if engine.globals[E.KEEP_BID_ROWS] and order >= 0:
+            price = parse_price(message["price"], "price")
+            row = engine.bid_rows[engine.globals[E.BIDS_ROWS]]
+            row[: BidRow.STATUS + 1] = (height, order, slot, *price, -1, int(status))
+            engine.globals[E.BIDS_ROWS] += 1
+        if status != Status.Ok:
+            engine.rejected[slot, int(status)] += 1
+            return
+        engine.desks[slot, Desk.ACCEPTED] += 1
+        engine.tracks[order, Track.BIDS] += 1
+        engine.tracks[order, Track.STAGE] = int(Stage.BID)
+
+    def _withdraw_offer(self, height: int, before: _Before) -> None:
+        """Let a desk forget the open bid that a message has just closed for it."""
+        engine = self._clock.engine
+        engine.desks[before.slot, Desk.CLOSED] += 1
+        previous, offer = -1, int(engine.tracks[before.order, Track.FIRST_OFFER])
+        while offer >= 0 and engine.offers[offer, Offer.BID] != before.bid:
+            previous, offer = offer, int(engine.offers[offer, Offer.NEXT])
+        if offer < 0:
+            return
+        following = int(engine.offers[offer, Offer.NEXT])
+        if previous < 0:
+            engine.tracks[before.order, Track.FIRST_OFFER] = following
+        else:
+            engine.offers[previous, Offer.NEXT] = following
+        engine.tracks[before.order, Track.OFFERS] -= 1
+        let_go(engine, height, offer)
+
+    def _take_lease(self, height: int, before: _Before) -> None:
+        """Do what follows for the desks when a message has accepted a bid."""
+        chain, engine = self._clock.chain, self._clock.engine
+        order, slot = before.order, before.slot
+        lease = int(chain.orders[order, Order.LEASE])
+        offered = self._offered(order)
+        for bid in before.open_bids:
+            if bid not in offered and bid != before.bid:
+                engine.desks[chain.bids[bid, Bid.SLOT], Desk.LOST] += 1
+        engine.desks[slot, Desk.WON] += 1
+        if before.bid in offered:
+            engine.desks[slot, Desk.LOST] -= 1  # let_all_go counts each of them as lost
+        let_all_go(engine, height, order, 1)
+        track = engine.tracks[order]
+        track[Track.CHOOSING] = 2
+        track[Track.DECIDED_AT] = height
+        engine.globals[E.ORDERS_OPEN] -= 1
+        engine.globals[E.ORDERS_LEASED] += int(chain.orders[order, Order.OSEQ] == 1)
+        if slot >= engine.globals[E.PROVIDERS]:
+            return
+        occupy(engine, height, slot, order)
+        plan = int(track[Track.PLAN])
+        if plan >= 0:
+            start_meter(chain, engine, lease, plan, slot, order)
+            schedule_end(chain, engine, height, lease, plan, slot)
+        if chain.globals[G.RULES] != Rules.SEED:
+            self._date_withdrawals(height, lease, int(engine.desks[slot, Desk.WITHDRAW_EVERY]))
+        sync_account(chain, engine, int(chain.leases[lease, Lease.ACCOUNT]))
+
+    def _offered(self, order: int) -> set[int]:
+        engine = self._clock.engine
+        bids, offer = set(), int(engine.tracks[order, Track.FIRST_OFFER])
+        while offer >= 0:
+            bids.add(int(engine.offers[offer, Offer.BID]))
+            offer = int(engine.offers[offer, Offer.NEXT])
+        return bids
+
+    def _date_withdrawals(self, height: int, lease: int, every: int) -> None:
+        engine = self._clock.engine
+        for kind, blocks in ((Kind.WITHDRAW, every), (Kind.WATCH, int(engine.globals[E.FUNDS_MONITOR] > 0))):
+            if blocks > 0:
+                tie = tie_of(engine, int(kind), lease)
+                push(engine, height + blocks, int(Phase.SETTLE), 0, tie, int(kind), lease)
+
+
+class _Before:
+    """What a message addresses, as rows (-1 = none), before it is executed."""
+
+    def __init__(self, names: Chain, message: Message) -> None:
+        parts = _parts(message)
+        self.state = addressed_state(names, message)
+        self.deployment = names.row_of("deployment", "/".join(parts[:2])) if len(parts) > 1 else -1
+        self.order = names.row_of("order", "/".join(parts[:4])) if len(parts) > 3 else -1
+        self.bid = names.row_of("bid", "/".join(parts)) if len(parts) == 5 else -1
+        bids = names.state.bids
+        self.bid_state = int(bids[self.bid, Bid.STATE]) if self.bid >= 0 else 0
+        self.slot = int(bids[self.bid, Bid.SLOT]) if self.bid >= 0 else -1
+        self.open_bids: list[int] = []
+        if self.order >= 0:
+            bid = int(names.state.orders[self.order, Order.FIRST_BID])
+            while bid >= 0:
+                if bids[bid, Bid.STATE] == BidState.OPEN:
+                    self.open_bids.append(bid)
+                bid = int(bids[bid, Bid.NEXT])
+        self.leases = self._has_lease(names)
+
+    def _has_lease(self, names: Chain) -> bool:
+        """Whether the message is about something with a lease that it would end."""
+        if self.bid >= 0:
+            return self.bid_state == BidState.ACTIVE
+        if self.deployment < 0:
+            return False
+        account = int(names.state.deployments[self.deployment, Deployment.ACCOUNT])
+        lease = int(names.state.accounts[account, Account.FIRST_LEASE])
+        while lease >= 0:
+            if names.state.leases[lease, Lease.STATE] != LeaseState.CLOSED:
+                return True
+            lease = int(names.state.leases[lease, Lease.NEXT])
+        return False
+
+
+def _all_names(clock: BlockClock, market: Market, scenario: Scenario) -> Sequence[str]:
+    """Return the names of all wallets by row: modules, desks, tenants, then who takes part by hand."""
+    names = [""] * int(clock.chain.globals[G.WALLETS])
+    names[:MODULE_WALLETS] = ["escrow", "community", "collector"]
+    desks = market.first_tenant - MODULE_WALLETS
+    names[MODULE_WALLETS : market.first_tenant] = market.book.names[:desks]
+    tenants = market.tenant_names
+    names[market.first_tenant : market.first_tenant + len(tenants)] = tenants
+    for slot in range(desks, len(market.book.names)):
+        names[int(clock.chain.providers[slot, Provider.WALLET])] = market.book.names[slot]
+    return names
+
+
+__all__ = ["BY_HAND", "ByHand", "Observe", "actors", "with_actors"]
