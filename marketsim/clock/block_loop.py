@@ -29,7 +29,7 @@ from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.clock.calendar import drop_first, push
 from marketsim.clock.desk_work import free_offer, gather_offers, place_offer, tie_of
-from marketsim.clock.fees import charge
+from marketsim.clock.fees import can_afford, charge
 from marketsim.clock.tenant_work import (
     covered,
     decide,
@@ -289,6 +289,11 @@ def arrive(s: State, e: Engine, height: int, at: int) -> None:
     call = e.inbox[at]
     plan = call[Call.A]
     owner = e.plans[plan, Plan.TENANT]
+    if not can_afford(s, owner, Kind.ARRIVE, 0, call[Call.B]):
+        e.plans[plan, Plan.STATUS] = Status.InsufficientFunds + 0
+        e.plans[plan, Plan.DEPLOYMENT] = -1
+        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE + 0, Status.InsufficientFunds + 0, 0, 0, plan)
+        return
     deployment = s.globals[G.DEPLOYMENTS]
     status = create_deployment(
         s, height, owner, call[Call.E], -1, call[Call.B], 1, 0, call[Call.F], call[Call.C], call[Call.D]
@@ -369,8 +374,10 @@ def withdraw(s: State, e: Engine, height: int, lease: int, again: bool) -> None:
         return
     wallet = s.leases[lease, Lease.PROVIDER]
     deployment = s.orders[s.leases[lease, Lease.ORDER], Order.DEPLOYMENT]
-    status = market.withdraw(s, height, lease)
-    charge(s, wallet, Kind.WITHDRAW, status != Status.Ok, 0)
+    status = Status.InsufficientFunds
+    if can_afford(s, wallet, Kind.WITHDRAW, 0, 0):
+        status = market.withdraw(s, height, lease)
+        charge(s, wallet, Kind.WITHDRAW, status != Status.Ok, 0)
     sync_deployment(s, e, height, deployment)
     if again and s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
         at = height + e.desks[s.leases[lease, Lease.SLOT], Desk.WITHDRAW_EVERY]
@@ -398,6 +405,8 @@ def close_left_bid(s: State, height: int, bid: int) -> None:
     if s.bids[bid, Bid.STATE] != BidState.OPEN or s.orders[s.bids[bid, Bid.ORDER], Order.STATE] == OrderState.OPEN:
         return
     wallet = s.bids[bid, Bid.PROVIDER]
+    if not can_afford(s, wallet, Kind.LEAVE, 0, 0):
+        return
     status = market.close_bid(s, height, bid, Reason.UNSPECIFIED)
     charge(s, wallet, Kind.LEAVE, status != Status.Ok, 0)
 

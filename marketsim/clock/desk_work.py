@@ -287,7 +287,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         code = Decline.INSUFFICIENT_RESOURCES + 0
         stage = Stage.NO_CAPACITY + 0
     elif s.wallets[desk[Desk.WALLET], Wallet.BALANCE] < s.globals[G.BID_MIN_DEPOSIT] or not can_afford(
-        s, desk[Desk.WALLET], Kind.BIDS
+        s, desk[Desk.WALLET], Kind.BIDS, 0, s.globals[G.BID_MIN_DEPOSIT]
     ):
         code = Decline.INSUFFICIENT_DEPOSIT + 0
         stage = Stage.NO_DEPOSIT + 0

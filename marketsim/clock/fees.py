@@ -13,17 +13,17 @@ GAS_REFUSED = 40_000
 
 
 @compiled
-def gas_of(kind: int, losers: int, with_lease: bool) -> int:
+def gas_of(kind: int, detail: int) -> int:
     """Return the gas of a message that succeeds (network fees of the rules page; recorded on a VirtEngine node).
 
-    `losers` counts the losing bids of a new lease; `with_lease` says whether a closing message ends a lease.
+    `detail` counts the losing bids of a new lease; for a closing message it is 1 when a lease ends with it, else 0.
     """
     if kind == Kind.ARRIVE:
         return 120_000
     if kind == Kind.BIDS:
         return 110_000
     if kind == Kind.DECIDE:
-        return 129_000 + 31_000 * losers
+        return 129_000 + 31_000 * detail
     if kind == Kind.WITHDRAW:
         return 116_000
     if kind == Kind.TOP_UP:
@@ -31,8 +31,8 @@ def gas_of(kind: int, losers: int, with_lease: bool) -> int:
     if kind == Kind.START_GROUP:
         return 73_000
     if kind == Kind.LEAVE:
-        return 208_000 if with_lease else 100_000
-    return 248_000 if with_lease else 126_000
+        return 208_000 if detail > 0 else 100_000
+    return 248_000 if detail > 0 else 126_000
 
 
 @compiled
@@ -44,22 +44,25 @@ def fee_of(s: State, gas: int) -> int:
 
 
 @compiled
-def can_afford(s: State, wallet: int, kind: int) -> bool:
-    """Return whether the wallet can pay for the message; always true where network fees are off."""
+def can_afford(s: State, wallet: int, kind: int, detail: int, deposit: int) -> bool:
+    """Return whether the wallet can pay a message's fee beside its deposit; always true where network fees are off.
+
+    A wallet that cannot is refused: its message never reaches a block.
+    """
     if s.globals[G.NETWORK_FEES] == 0:
         return True
-    return bool(s.wallets[wallet, Wallet.BALANCE] >= fee_of(s, gas_of(kind, 0, True)))
+    return bool(s.wallets[wallet, Wallet.BALANCE] >= deposit + fee_of(s, gas_of(kind, detail)))
 
 
 @compiled
-def charge(s: State, wallet: int, kind: int, refused: bool, losers: int) -> None:
-    """Take the fee of an executed message from `wallet`, at most what it holds."""
+def charge(s: State, wallet: int, kind: int, refused: bool, detail: int) -> None:
+    """Take the fee of an executed message from `wallet`, for which `can_afford` was asked before."""
     if s.globals[G.NETWORK_FEES] == 0:
         return
     gas = GAS_REFUSED
     if not refused:
-        gas = gas_of(kind, losers, True)
-    fee = min(fee_of(s, gas), s.wallets[wallet, Wallet.BALANCE])
+        gas = gas_of(kind, detail)
+    fee = fee_of(s, gas)
     move(s, wallet, COLLECTOR_WALLET, fee)
     s.globals[G.NETWORK_FEES_PAID] += fee
     emit(s, EventKind.NETWORK_FEE, wallet, kind + 0, fee, 0, 0)

@@ -33,7 +33,7 @@ from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.clock.calendar import push
 from marketsim.clock.desk_work import let_all_go, let_go, occupy, quote_order, tie_of, vacate
-from marketsim.clock.fees import charge
+from marketsim.clock.fees import can_afford, charge
 from marketsim.policies.quoting import NANO, has_room
 from marketsim.policies.tables import (
     Choice,
@@ -241,6 +241,8 @@ def top_up(s: State, e: Engine, height: int, account: int) -> None:
     e.plans[plan, Plan.TOP_UP_LEFT] -= 1
     e.plans[plan, Plan.TOP_UPS_USED] += 1
     owner = e.plans[plan, Plan.TENANT]
+    if not can_afford(s, owner, Kind.TOP_UP, 0, e.plans[plan, Plan.TOP_UP_AMOUNT]):
+        return
     status = market.account_deposit(s, height, Scope.DEPLOYMENT, deployment, owner, e.plans[plan, Plan.TOP_UP_AMOUNT], 1)
     charge(s, owner, Kind.TOP_UP, status != Status.Ok, 0)
     sync_deployment(s, e, height, deployment)
@@ -390,6 +392,8 @@ def accept(s: State, e: Engine, height: int, order: int, offer: int) -> bool:
     desk_row = e.offers[offer, Offer.DESK]
     plan = track[Track.PLAN]
     tenant = e.plans[plan, Plan.TENANT]
+    if not can_afford(s, tenant, Kind.DECIDE, track[Track.OFFERS] - 1, 0):
+        return False
     status = market.create_lease(s, height, e.offers[offer, Offer.BID])
     charge(s, tenant, Kind.DECIDE, status != Status.Ok, track[Track.OFFERS] - 1)
     if status != Status.Ok:
@@ -529,8 +533,13 @@ def finish(s: State, e: Engine, height: int, lease: int, tag: int) -> None:
 @compiled
 def end_deployment_by_tenant(s: State, e: Engine, height: int, deployment: int) -> None:
     """Send CloseDeployment and follow what it ends."""
+    owner = s.deployments[deployment, Deployment.OWNER]
+    account = s.deployments[deployment, Deployment.ACCOUNT]
+    ends = min(1, s.accounts[account, Account.OPEN] + s.accounts[account, Account.SHORT])
+    if not can_afford(s, owner, Kind.CLOSE_DEPLOYMENT, ends, 0):
+        return
     status = close_deployment(s, height, deployment)
-    charge(s, s.deployments[deployment, Deployment.OWNER], Kind.CLOSE_DEPLOYMENT, status != Status.Ok, 0)
+    charge(s, owner, Kind.CLOSE_DEPLOYMENT, status != Status.Ok, ends)
     if status == Status.Ok:
         sync_deployment(s, e, height, deployment)
 
@@ -543,8 +552,10 @@ def leave(s: State, e: Engine, height: int, lease: int, reason: int) -> None:
     deployment = s.orders[order, Order.DEPLOYMENT]
     if s.orders[order, Order.STATE] == OrderState.CLOSED or state == LeaseState.CLOSED or s.leases[lease, Lease.BID] < 0:
         return
+    if not can_afford(s, s.leases[lease, Lease.PROVIDER], Kind.LEAVE, 1, 0):
+        return
     status = market.close_bid(s, height, s.leases[lease, Lease.BID], reason)
-    charge(s, s.leases[lease, Lease.PROVIDER], Kind.LEAVE, status != Status.Ok, 0)
+    charge(s, s.leases[lease, Lease.PROVIDER], Kind.LEAVE, status != Status.Ok, 1)
     if status != Status.Ok:
         return
     sync_deployment(s, e, height, deployment)
@@ -576,6 +587,8 @@ def restart(s: State, e: Engine, height: int, group: int) -> None:
         return
     if s.deployments[deployment, Deployment.STATE] != DeploymentState.ACTIVE:
         return
+    if not can_afford(s, s.deployments[deployment, Deployment.OWNER], Kind.START_GROUP, 0, 0):
+        return
     status = start_group(s, height, group)
     charge(s, s.deployments[deployment, Deployment.OWNER], Kind.START_GROUP, status != Status.Ok, 0)
     if status == Status.Ok:
@@ -591,6 +604,8 @@ def time_out_bid(s: State, e: Engine, height: int, offer: int) -> None:
         return
     desk = e.desks[row[Offer.DESK]]
     if height < row[Offer.PLACED_AT] + desk[Desk.BID_TIMEOUT]:
+        return
+    if not can_afford(s, desk[Desk.WALLET], Kind.LEAVE, 0, 0):
         return
     status = market.close_bid(s, height, row[Offer.BID], Reason.UNSPECIFIED)
     charge(s, desk[Desk.WALLET], Kind.LEAVE, status != Status.Ok, 0)
