@@ -1,4 +1,6 @@
-"""marketsim on the reference market: the same draws through its chain, and the outcome in the yardsticks' columns."""
+"""marketsim on the reference market: the same draws through its chain, and the outcome in the yardsticks'
+columns.
+"""
 
 from __future__ import annotations
 
@@ -61,8 +63,12 @@ def scenario_of(draws: ReferenceMarket, agents: str = "batch", **switches: Any) 
     return scenario_from_mapping(mapping | switches, Path())
 
 
-def play_outcome(draws: ReferenceMarket, agents: str = "batch", audit: bool = False, **switches: Any) -> tuple[Outcome, float]:
-    """Run the market; return its outcome and the processor seconds from the market laid out to the last block."""
+def play_outcome(
+    draws: ReferenceMarket, agents: str = "batch", audit: bool = False, **switches: Any
+) -> tuple[Outcome, float]:
+    """Run the market; return its outcome and the processor seconds from the market laid out to the last
+    block.
+    """
     scenario = scenario_of(draws, agents, **switches)
     market = market_of(draws, scenario, draws.seed)
     begun = time.process_time()
@@ -72,7 +78,9 @@ def play_outcome(draws: ReferenceMarket, agents: str = "batch", audit: bool = Fa
 
 
 def outcome_of(clock: BlockClock, collector: Collector, orders: int) -> Outcome:
-    """The final tables as the columns that runs are compared by; every order of the reference market has its own deployment."""
+    """The final tables as the columns that runs are compared by; every order of the reference market has its
+    own deployment.
+    """
     chain, engine = clock.chain, clock.engine
     rows = chain.orders[:orders]
     tracks = engine.tracks[:orders]
@@ -81,14 +89,21 @@ def outcome_of(clock: BlockClock, collector: Collector, orders: int) -> Outcome:
     leases = chain.leases[np.maximum(rows[:, Order.LEASE], 0)]
     closed = rows[:, Order.STATE] == OrderState.CLOSED
     fate = np.where(closed, int(Fate.TIMED_OUT), int(Fate.OPEN))
-    running = np.where(leases[:, Lease.STATE] == LeaseState.INSUFFICIENT_FUNDS, int(Fate.INSUFFICIENT_FUNDS), int(Fate.ACTIVE))
+    running = np.where(
+        leases[:, Lease.STATE] == LeaseState.INSUFFICIENT_FUNDS,
+        int(Fate.INSUFFICIENT_FUNDS),
+        int(Fate.ACTIVE),
+    )
     ended = np.zeros(len(Ended), np.int64)
     for reason, value in FATES.items():
         ended[reason] = value
     fate = np.where(leased, np.where(closed, ended[tracks[:, Track.ENDED]], running), fate)
     desks = engine.desks[: len(collector.revenue)]
     moved_whole, moved_atto = subtract_columns(
-        leases[:, Lease.CHARGED], leases[:, Lease.CHARGED_ATTO], leases[:, Lease.SHORTFALL], leases[:, Lease.SHORTFALL_ATTO]
+        leases[:, Lease.CHARGED],
+        leases[:, Lease.CHARGED_ATTO],
+        leases[:, Lease.SHORTFALL],
+        leases[:, Lease.SHORTFALL_ATTO],
     )
     return Outcome(
         fate=fate.astype(np.int64),

@@ -28,8 +28,9 @@ def poisson_times(
 ) -> Times:
     """Return sorted arrival times in whole milliseconds of a Poisson process whose rate follows the profiles.
 
-    `per_ms` is the mean rate of an average hour; `day` has 24 multipliers and `week` 7 (Monday first), both of mean 1; `start_ms` is the moment
-    of time 0 after Monday 00:00; `bursts` of shape (n, 2) holds times during which the rate is `burst_factor` times as high. Thinning.
+    `per_ms` is the mean rate of an average hour; `day` has 24 multipliers and `week` 7 (Monday first), both
+    of mean 1; `start_ms` is the moment of time 0 after Monday 00:00; `bursts` of shape (n, 2) holds times
+    during which the rate is `burst_factor` times as high. Thinning.
     """
     peak = per_ms * max(day) * max(week) * (max(1.0, burst_factor) if len(bursts) else 1.0)
     count = int(rng.poisson(peak * horizon_ms))
@@ -43,11 +44,16 @@ def poisson_times(
         inside = (at >= 0) & (times < bursts[np.maximum(at, 0), 1])
         rate = np.where(inside, rate * burst_factor, rate)
     kept = rng.random(count) * peak < rate
-    return np.maximum(times[kept].astype(np.int64), 1)
+    arrivals: Times = np.maximum(times[kept].astype(np.int64), 1)
+    return arrivals
 
 
-def burst_spans(rng: np.random.Generator, every_ms: float, lasts_ms: float, horizon_ms: int) -> NDArray[np.float64]:
-    """Return bursts as (start, end) in milliseconds: exponential gaps of mean `every_ms`, each `lasts_ms` long."""
+def burst_spans(
+    rng: np.random.Generator, every_ms: float, lasts_ms: float, horizon_ms: int
+) -> NDArray[np.float64]:
+    """Return bursts as (start, end) in milliseconds: exponential gaps of mean `every_ms`, each `lasts_ms`
+    long.
+    """
     starts: list[float] = []
     at = float(rng.exponential(every_ms))
     while at < horizon_ms:
@@ -58,7 +64,9 @@ def burst_spans(rng: np.random.Generator, every_ms: float, lasts_ms: float, hori
 
 
 def exact_times(rng: np.random.Generator, orders: int, horizon_ms: int, block_ms: int) -> Times:
-    """Return exactly `orders` sorted arrival times, uniform over the blocks of the horizon (a Poisson process given its count)."""
+    """Return exactly `orders` sorted arrival times, uniform over the blocks of the horizon (a Poisson process
+    given its count).
+    """
     blocks = max(1, horizon_ms // block_ms)
     return np.sort(rng.integers(1, blocks + 1, orders)) * block_ms
 
@@ -66,7 +74,8 @@ def exact_times(rng: np.random.Generator, orders: int, horizon_ms: int, block_ms
 def read_trace(path: Path) -> dict[str, NDArray[np.float64]]:
     """Return the numeric columns of a demand trace (CSV or parquet), sorted by `at_seconds`.
 
-    Raises InputError when the file cannot be read, has no `at_seconds`, or holds something that is not a number.
+    Raises InputError when the file cannot be read, has no `at_seconds`, or holds something that is not a
+    number.
     """
     import pyarrow as pa
     import pyarrow.csv
@@ -75,7 +84,9 @@ def read_trace(path: Path) -> dict[str, NDArray[np.float64]]:
     try:
         table = pa.parquet.read_table(path) if path.suffix == ".parquet" else pa.csv.read_csv(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: the trace cannot be read ({error}), expected CSV or parquet with a column at_seconds") from error
+        raise InputError(
+            f"{path}: the trace cannot be read ({error}), expected CSV or parquet with a column at_seconds"
+        ) from error
     columns: dict[str, NDArray[np.float64]] = {}
     for name in table.column_names:
         try:
@@ -84,7 +95,11 @@ def read_trace(path: Path) -> dict[str, NDArray[np.float64]]:
             raise InputError(f"{path}: column {name}: not numbers, expected numbers only") from error
     if "at_seconds" not in columns:
         raise InputError(f"{path}: no column at_seconds, found {', '.join(table.column_names) or 'none'}")
-    if np.isnan(columns["at_seconds"]).any() or (len(columns["at_seconds"]) and columns["at_seconds"].min() < 0):
-        raise InputError(f"{path}: column at_seconds: a missing or negative time, expected seconds after the start")
+    if np.isnan(columns["at_seconds"]).any() or (
+        len(columns["at_seconds"]) and columns["at_seconds"].min() < 0
+    ):
+        raise InputError(
+            f"{path}: column at_seconds: a missing or negative time, expected seconds after the start"
+        )
     order = np.argsort(columns["at_seconds"], kind="stable")
     return {name: column[order] for name, column in columns.items()}

@@ -14,21 +14,48 @@ from numpy.typing import NDArray
 class LawLike(Protocol):
     """A distribution as plain numbers (see `marketsim.scenario.distributions.Law`)."""
 
-    family: str
-    a: float
-    b: float
-    values: tuple[Any, ...]
-    weights: tuple[float, ...]
-    low: float
-    high: float
-    unit: str
-    whole: bool
+    @property
+    def family(self) -> str:
+        """The kind of distribution."""
+
+    @property
+    def a(self) -> float:
+        """The first parameter."""
+
+    @property
+    def b(self) -> float:
+        """The second parameter."""
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """What a choice is among."""
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Their shares, adding to 1."""
+
+    @property
+    def low(self) -> float:
+        """No draw is below this."""
+
+    @property
+    def high(self) -> float:
+        """No draw is above this."""
+
+    @property
+    def unit(self) -> str:
+        """"ms" or "blocks" for durations, else ""."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether draws are whole numbers."""
 
 
 def stream(seed: int, name: str) -> np.random.Generator:
     """Return the counter-based generator of a name: Philox keyed by SHA-256 of seed and name.
 
-    Two names never share a draw, so a new provider moves no tenant's demand and policies are compared on the same market.
+    Two names never share a draw, so a new provider moves no tenant's demand and policies are compared on the
+    same market.
     """
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
@@ -50,7 +77,8 @@ def draw(law: LawLike, rng: np.random.Generator, size: int) -> NDArray[np.float6
         out = law.a + law.b * rng.standard_normal(size)
     else:
         out = np.full(size, float(law.a))
-    return np.clip(out, law.low, law.high)
+    clamped: NDArray[np.float64] = np.clip(out, law.low, law.high)
+    return clamped
 
 
 def draw_index(law: LawLike, rng: np.random.Generator, size: int) -> NDArray[np.int64]:

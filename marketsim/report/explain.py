@@ -278,8 +278,8 @@ class _Order:
         if account >= 0:
             first = int(self.orders["created_at"][self.row])
             last = int(self.orders["closed_at"][self.row])
-            # Rows of closed accounts are used again, also within a block: an account takes deposits before the
-            # block in which it closes and refunds after the one in which it opens.
+            # Rows of closed accounts are used again, also within a block: an account takes deposits before
+            # the block in which it closes and refunds after the one in which it opens.
             last = last if last >= 0 else self.record.blocks + 1
             for code, verb in ((EventKind.DEPOSITED, "deposited"), (EventKind.REFUNDED, "refunded")):
                 if code is EventKind.DEPOSITED:

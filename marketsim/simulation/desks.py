@@ -28,8 +28,9 @@ WHOLE_PRICE_MAX = 10**6
 class DeskBook:
     """All desks of a run, with their names and what they claim.
 
-    Attributes: `rows` int64 (desks, Desk.SIZE); `names`; `cohorts` row of the cohort by desk; `attributes`, `signed` by desk; `latencies`
-    int64 (profiles, QUANTILES) in milliseconds; `cohort_names`; `custom` the Python or script strategy by desk, where it has one.
+    Attributes: `rows` int64 (desks, Desk.SIZE); `names`; `cohorts` row of the cohort by desk; `attributes`,
+    `signed` by desk; `latencies` int64 (profiles, QUANTILES) in milliseconds; `cohort_names`; `custom` the
+    Python or script strategy by desk, where it has one.
     """
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
@@ -60,8 +61,12 @@ class DeskBook:
         self.rows: Table = np.concatenate(rows) if rows else np.zeros((0, Desk.SIZE), np.int64)
         self.latencies: Table = np.stack(profiles) if profiles else np.full((1, QUANTILES), 1500, np.int64)
 
-    def refusal(self, desk: int, asked: Requirements, region: str | None, requested: Mapping[str, set[str]], fit: int) -> int:
-        """Return 0 or 1 + Decline: allowed regions, then attributes and auditors (`fit`, the chain's answer), then excluded attributes."""
+    def refusal(
+        self, desk: int, asked: Requirements, region: str | None, requested: Mapping[str, set[str]], fit: int
+    ) -> int:
+        """Return 0 or 1 + Decline: allowed regions, then attributes and auditors (`fit`, the chain's answer),
+        then excluded attributes.
+        """
         filters = self._files[desk].filters if self._files[desk] is not None else None
         refused = 1 + int(Decline.INVALID_ATTRIBUTES)
         if filters is not None and region is not None and filters.allowed_regions is not None:
@@ -95,7 +100,9 @@ def latency_profile(law: Any, block_ms: int) -> Table:
 
 
 def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
-    """Return a cohort's prices: atto-uve per millicore, MiB, MiB and GPU; margin in ppm; fixed part in atto; decimals; Strategy."""
+    """Return a cohort's prices: atto-uve per millicore, MiB, MiB and GPU; margin in ppm; fixed part in atto;
+    decimals; Strategy.
+    """
     kind = cohort.strategy.kind
     if kind == "scale":
         scale = cohort.strategy.scale
@@ -106,7 +113,13 @@ def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
         assert targets is not None
         micro = Decimal(10**6) / MONTH_BLOCKS
         usd = [targets.cpu / 1000, targets.memory / 1024, targets.hd_ephemeral / 1024, targets.gpu]
-        return [int(x * micro * ATTO) for x in usd], 0, int(targets.endpoint * micro * ATTO), 6, Strategy.LINEAR
+        return (
+            [int(x * micro * ATTO) for x in usd],
+            0,
+            int(targets.endpoint * micro * ATTO),
+            6,
+            Strategy.LINEAR,
+        )
     if cohort.config is None:
         return [0, 0, 0, 0], 0, 0, 18, Strategy.RANDOM_RANGE if kind == "random_range" else Strategy.CUSTOM
     engine = cohort.config.bid_engine
@@ -122,7 +135,9 @@ def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
 
 
 def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
-    """Return the desks of one cohort, int64 (count, Desk.SIZE); each provider draws from streams of its own name."""
+    """Return the desks of one cohort, int64 (count, Desk.SIZE); each provider draws from streams of its own
+    name.
+    """
     block_ms = scenario.block_ms
     rows = np.zeros((cohort.count, Desk.SIZE), np.int64)
     rows[:, [Desk.UP, Desk.ENABLED]] = 1
@@ -135,7 +150,10 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     rows[:, Desk.BID_TIMEOUT] = max(1, 300_000 // block_ms)
     units, margin, fixed, decimals, strategy = unit_prices(cohort)
     if margin + PPM > FACTOR_MAX:
-        raise InputError(f"providers.{cohort.name}: min_profit_margin: above {(FACTOR_MAX - PPM) // 10_000} percent, accepted up to that")
+        raise InputError(
+            f"providers.{cohort.name}: min_profit_margin: above {(FACTOR_MAX - PPM) // 10_000} percent,"
+            " accepted up to that"
+        )
     rows[:, Desk.MARGIN_PPM] = margin
     rows[:, Desk.DECIMALS] = decimals
     rows[:, Desk.FIXED_WHOLE], rows[:, Desk.FIXED_ATTO] = divmod(fixed, ATTO)
@@ -162,7 +180,9 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
         for at, unit in enumerate(units):
             whole, atto = divmod(unit * ppm // 1_000_000, ATTO)
             if whole > WHOLE_PRICE_MAX:
-                raise InputError(f"providers.{cohort.name}: a unit price above {WHOLE_PRICE_MAX}uve, accepted up to that")
+                raise InputError(
+                    f"providers.{cohort.name}: a unit price above {WHOLE_PRICE_MAX}uve, accepted up to that"
+                )
             one[Desk.LIST_CPU + 2 * at] = whole
             one[Desk.LIST_CPU + 2 * at + 1] = atto
         refresh_units(one)
@@ -175,7 +195,11 @@ def set_limits(rows: Table, config: Any, block_ms: int) -> None:
     rows[:, Desk.ENABLED] = int(engine.enabled)
     rows[:, Desk.MAX_CONCURRENT] = engine.max_concurrent_bids
     rows[:, Desk.BID_TIMEOUT] = engine.bid_timeout.blocks(block_ms)
-    for column, limit in ((Desk.MAX_CPU, filters.max_cpu), (Desk.MAX_MEMORY, filters.max_memory), (Desk.MAX_STORAGE, filters.max_storage)):
+    for column, limit in (
+        (Desk.MAX_CPU, filters.max_cpu),
+        (Desk.MAX_MEMORY, filters.max_memory),
+        (Desk.MAX_STORAGE, filters.max_storage),
+    ):
         if limit is not None:
             rows[:, column] = limit
     if filters.min_order_value is not None:
@@ -183,7 +207,9 @@ def set_limits(rows: Table, config: Any, block_ms: int) -> None:
 
 
 def set_repricing(rows: Table, cohort: ProviderCohort, block_ms: int) -> None:
-    """Write how the cohort's multiplier moves: its repricing rule, or the strategy that follows utilization."""
+    """Write how the cohort's multiplier moves: its repricing rule, or the strategy that follows
+    utilization.
+    """
     if cohort.repricing is not None:
         rule = cohort.repricing
         rows[:, Desk.REPRICE_EVERY] = rule.every.blocks(block_ms)

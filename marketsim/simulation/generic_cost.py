@@ -1,4 +1,6 @@
-"""What an order costs at the generic monthly targets: the yardstick of ceilings, values and deposits that scenarios name."""
+"""What an order costs at the generic monthly targets: the yardstick of ceilings, values and deposits that
+scenarios name.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,19 @@ def generic_cost(
     cpu: NDArray[np.int64], memory: NDArray[np.int64], storage: NDArray[np.int64], gpu: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return uve per block for columns of millicores, bytes, bytes and units, with 1 VE = 1 USD."""
-    usd = cpu / 1000 * USD_THREAD + memory / 2**30 * USD_MEMORY_GIB + storage / 2**30 * USD_STORAGE_GIB + gpu * USD_GPU
+    usd = (
+        cpu / 1000 * USD_THREAD
+        + memory / 2**30 * USD_MEMORY_GIB
+        + storage / 2**30 * USD_STORAGE_GIB
+        + gpu * USD_GPU
+    )
     return np.asarray(usd / MONTH_BLOCKS * 1e6)
 
 
 def to_pair(uve: NDArray[np.float64], decimals: int = 6) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return prices as (whole, atto) columns, rounded to `decimals` as manifests write them, at least one last unit."""
+    """Return prices as (whole, atto) columns, rounded to `decimals` as manifests write them, at least one
+    last unit.
+    """
     units = np.maximum(np.rint(uve * 10**decimals), 1).astype(np.int64)
     scale = 10**decimals
     return units // scale, (units % scale) * (10**18 // scale)

@@ -33,8 +33,10 @@ class Asked(NamedTuple):
 
 
 class CohortOrders(NamedTuple):
-    """All orders of a cohort, one row an order sorted by time. `resources`, `drafts` and `plans` are rows to append; references in
-    `drafts` (FIRST_RESOURCE, SPEC) and `calls` (plan, draft) count from 0 within this cohort."""
+    """All orders of a cohort, one row an order sorted by time. `resources`, `drafts` and `plans` are rows to
+    append; references in `drafts` (FIRST_RESOURCE, SPEC) and `calls` (plan, draft) count from 0 within this
+    cohort.
+    """
 
     calls: Table
     plans: Table
@@ -45,7 +47,9 @@ class CohortOrders(NamedTuple):
     value: NDArray[np.float64]
 
 
-def cohort_times(cohort: TenantCohort, scenario: Scenario, seed: int) -> tuple[Ints, dict[str, NDArray[np.float64]]]:
+def cohort_times(
+    cohort: TenantCohort, scenario: Scenario, seed: int
+) -> tuple[Ints, dict[str, NDArray[np.float64]]]:
     """Return the arrival times of a cohort in milliseconds, and the trace's columns where it has one."""
     rng = stream(seed, f"tenant/{cohort.name}/arrivals")
     horizon_ms = scenario.horizon_blocks * scenario.block_ms
@@ -105,9 +109,16 @@ def draw_orders(cohort: TenantCohort, scenario: Scenario, seed: int) -> CohortOr
 
 
 def orders_at(
-    cohort: TenantCohort, scenario: Scenario, seed: int, times: Ints, trace: dict[str, NDArray[np.float64]], suffix: str
+    cohort: TenantCohort,
+    scenario: Scenario,
+    seed: int,
+    times: Ints,
+    trace: dict[str, NDArray[np.float64]],
+    suffix: str,
 ) -> CohortOrders:
-    """Return the orders of a cohort at given times; `suffix` names the streams of the orders at the start apart."""
+    """Return the orders of a cohort at given times; `suffix` names the streams of the orders at the start
+    apart.
+    """
     size = len(times)
     draws = _Draws(cohort, seed, size, suffix)
     block_ms = scenario.block_ms
@@ -161,18 +172,29 @@ def _sizes(
     resources = np.zeros((size, Resource.SIZE), np.int64)
     resources[:, Resource.PRICE], resources[:, Resource.PRICE_ATTO] = to_pair(ceiling)
     resources[:, Resource.COUNT] = 1
-    for column, amount in ((Resource.CPU, cpu), (Resource.MEMORY, memory), (Resource.STORAGE, storage), (Resource.GPU, gpu)):
+    for column, amount in (
+        (Resource.CPU, cpu),
+        (Resource.MEMORY, memory),
+        (Resource.STORAGE, storage),
+        (Resource.GPU, gpu),
+    ):
         resources[:, column] = amount
     resources[:, Resource.SMALLEST_VOLUME] = storage
     resources[:, Resource.LARGEST_VOLUME] = storage
     regions, region_at = _texts(shape.region, draws, "region")
     models, model_at = _texts(shape.gpu_model, draws, "gpu_model")
     model_at = np.where(gpu > 0, model_at, -1)
-    resources[:, Resource.GPU_ATTRIBUTES] = np.asarray([models[m] is not None if m >= 0 else False for m in model_at], np.int64)
+    resources[:, Resource.GPU_ATTRIBUTES] = np.asarray(
+        [models[m] is not None if m >= 0 else False for m in model_at], np.int64
+    )
     code = region_at * (len(models) + 1) + model_at + 1
     kinds, spec_at = np.unique(code, return_inverse=True)
     asked = [
-        _asked(cohort, regions[int(kind) // (len(models) + 1)], models[int(kind) % (len(models) + 1) - 1] if int(kind) % (len(models) + 1) else None)
+        _asked(
+            cohort,
+            regions[int(kind) // (len(models) + 1)],
+            models[int(kind) % (len(models) + 1) - 1] if int(kind) % (len(models) + 1) else None,
+        )
         for kind in kinds
     ]
     drafts = np.zeros((size, Draft.SIZE), np.int64)
@@ -211,8 +233,12 @@ def _asked(cohort: TenantCohort, region: str | None, model: str | None) -> Asked
     )
 
 
-def _manifests(cohort: TenantCohort, draws: _Draws) -> tuple[Table, Table, list[Asked], Ints, NDArray[np.float64]]:
-    """Rows of the manifests of a cohort, shared by its orders: drafts, resources, specs; per order first draft, drafts, ceiling x 10^6."""
+def _manifests(
+    cohort: TenantCohort, draws: _Draws
+) -> tuple[Table, Table, list[Asked], Ints, NDArray[np.float64]]:
+    """Rows of the manifests of a cohort, shared by its orders: drafts, resources, specs; per order first
+    draft, drafts, ceiling x 10^6.
+    """
     manifests = cohort.order.sdl or ()
     drafts: list[list[int]] = []
     resources: list[list[int]] = []
@@ -222,14 +248,22 @@ def _manifests(cohort: TenantCohort, draws: _Draws) -> tuple[Table, Table, list[
     for manifest in manifests:
         first, ceiling, cost = len(drafts), 0, 0.0
         for name, group in enumerate(manifest.sdl.groups()):
-            requested = tuple((key, value) for key, values in group.requested().items() for value in sorted(values))
+            requested = tuple(
+                (key, value) for key, values in group.requested().items() for value in sorted(values)
+            )
             attributes = dict(group.attributes)
             requirements = Requirements(
                 pairs_of(attributes),
                 group.all_of,
                 group.any_of,
-                tuple(pairs_of(v.attributes) for unit in group.resources for v in unit.volumes if v.attributes),
-                tuple(pairs_of(unit.gpu_attributes) for unit in group.resources if unit.gpu_attributes and unit.gpu),
+                tuple(
+                    pairs_of(v.attributes) for unit in group.resources for v in unit.volumes if v.attributes
+                ),
+                tuple(
+                    pairs_of(unit.gpu_attributes)
+                    for unit in group.resources
+                    if unit.gpu_attributes and unit.gpu
+                ),
             )
             asked.append(Asked(requirements, attributes.get("region"), requested))
             drafts.append([name, len(asked) - 1, len(resources), len(group.resources)])
@@ -237,12 +271,27 @@ def _manifests(cohort: TenantCohort, draws: _Draws) -> tuple[Table, Table, list[
                 whole, atto = divmod(unit.price, ATTO)
                 sizes = [volume.size for volume in unit.volumes]
                 resources.append(
-                    [whole, atto, unit.count, unit.cpu, unit.memory, sum(sizes), unit.gpu, int(bool(unit.gpu_attributes))]
-                    + [min(sizes, default=0), max(sizes, default=0)]
+                    [
+                        whole,
+                        atto,
+                        unit.count,
+                        unit.cpu,
+                        unit.memory,
+                        sum(sizes),
+                        unit.gpu,
+                        int(bool(unit.gpu_attributes)),
+                        min(sizes, default=0),
+                        max(sizes, default=0),
+                    ]
                 )
             ceiling += group.ceiling * 10**6 // ATTO
             cost += float(
-                generic_cost(np.asarray([group.cpu]), np.asarray([group.memory]), np.asarray([group.storage]), np.asarray([group.gpu]))[0]
+                generic_cost(
+                    np.asarray([group.cpu]),
+                    np.asarray([group.memory]),
+                    np.asarray([group.storage]),
+                    np.asarray([group.gpu]),
+                )[0]
             )
         heads.append((first, len(drafts) - first, ceiling))
         costs.append(cost)
@@ -268,7 +317,9 @@ def _price(rule: PriceRule, draws: _Draws, purpose: str, cost: NDArray[np.float6
 def _deposits(
     cohort: TenantCohort, draws: _Draws, cost: NDArray[np.float64], ceiling: NDArray[np.float64], least: int
 ) -> Ints:
-    """Return deposits in whole uve: funds for so many blocks are at least what the chain asks for, an amount is sent as written."""
+    """Return deposits in whole uve: funds for so many blocks are at least what the chain asks for, an amount
+    is sent as written.
+    """
     rule = cohort.deposit
     if rule.blocks is not None:
         amount = draws.numbers("deposit", rule.blocks) * ceiling
@@ -317,26 +368,33 @@ def _plans(
     if cohort.top_up is not None:
         _top_ups(cohort, draws, plans, ceiling, block_ms)
     restarts = np.floor(
-        np.log(np.maximum(draws.rng("restart").random(size), 1e-300)) / math.log(max(cohort.restart.probability, 1e-9))
+        np.log(np.maximum(draws.rng("restart").random(size), 1e-300))
+        / math.log(max(cohort.restart.probability, 1e-9))
         if 0 < cohort.restart.probability < 1
         else np.full(size, 1e6 * cohort.restart.probability)
     )
     plans[:, Plan.RESTART_LEFT] = np.minimum(restarts, 1_000_000).astype(np.int64)
-    plans[:, Plan.RESTART_DELAY] = np.maximum(draws.blocks("restart_delay", cohort.restart.delay, block_ms), 1)
+    plans[:, Plan.RESTART_DELAY] = np.maximum(
+        draws.blocks("restart_delay", cohort.restart.delay, block_ms), 1
+    )
     use = draws.numbers("utilization", cohort.utilization)
-    if scenario.charging == "usage_capped" or scenario.charging == "usage":
+    if scenario.charging in {"usage_capped", "usage"}:
         if use.max(initial=0.0) > 1000:
             raise InputError(f"tenants.{cohort.name}.utilization: a draw above 1000, accepted 0 to 1000")
     plans[:, Plan.UTILIZATION_PPM] = np.rint(use * 1e6).astype(np.int64)
     return plans
 
 
-def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray[np.float64], block_ms: int) -> None:
+def _top_ups(
+    cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray[np.float64], block_ms: int
+) -> None:
     rule = cohort.top_up
     assert rule is not None
     will = draws.chance("top_up", rule.probability)
     after = rule.after_depletion
-    plans[:, Plan.TOP_UP] = np.where(will, TopUp.AFTER_DEPLETION if after is not None else TopUp.BEFORE, TopUp.NEVER)
+    plans[:, Plan.TOP_UP] = np.where(
+        will, TopUp.AFTER_DEPLETION if after is not None else TopUp.BEFORE, TopUp.NEVER
+    )
     plans[:, Plan.TOP_UP_LEFT] = draws.ints("top_up_times", rule.times)
     plans[:, Plan.TOP_UP_AT] = rule.when_blocks_left or 0
     amount = np.ceil(draws.numbers("top_up_blocks", rule.blocks) * ceiling)

@@ -15,7 +15,9 @@ REPEATED = 1_000_000_000
 
 
 def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
-    """Withdraw the deployment of `plan` and return the message of a new one with its ceiling times `factor_ppm` / 10^6; None if it never began."""
+    """Withdraw the deployment of `plan` and return the message of a new one with its ceiling times
+    `factor_ppm` / 10^6; None if it never began.
+    """
     chain, engine = clock.chain, clock.engine
     deployment = int(engine.plans[plan, Plan.DEPLOYMENT])
     if deployment < 0:
