@@ -58,9 +58,7 @@ class OneAccount:
         g[G.SUPPLY] = COINS * len(NAMES)
         self.leases: dict[str, int] = {}
         self.h = opened_at
-        self.account = int(
-            escrow.account_open(self.state, opened_at, Scope.DEPLOYMENT, 0, self.wallets[owner])
-        )
+        self.account = int(escrow.account_open(self.state, opened_at, Scope.DEPLOYMENT, 0, self.wallets[owner]))
         for amount in deposits:
             assert self.collect("tenant", amount) == Status.Ok
 
@@ -84,9 +82,7 @@ class OneAccount:
         w = self.wallets[signer]
         return Status(escrow.account_deposit(self.state, self.h, self.account, w, amount, sources))
 
-    def open(
-        self, provider: str, rate: str, gseq: int = 1, oseq: int = 1, usage: dict[str, object] | None = None
-    ) -> Status:
+    def open(self, provider: str, rate: str, gseq: int = 1, oseq: int = 1, usage: dict[str, object] | None = None) -> Status:
         """Open a payment; `usage` = {"reserved": 4 ints, "unit": 4 decimals, "ppm": share or -1, "active_at":
         height}.
         """
@@ -226,8 +222,4 @@ class OneAccount:
 
     def snapshot(self) -> list[bytes]:
         """The contents of every table but the work space, to show that a refusal changed nothing."""
-        return [
-            table.tobytes()
-            for name, table in self.state._asdict().items()
-            if name not in {"scratch", "events"}
-        ]
+        return [table.tobytes() for name, table in self.state._asdict().items() if name not in {"scratch", "events"}]

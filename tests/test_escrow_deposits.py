@@ -39,9 +39,7 @@ def with_balance(one: OneAccount, name: str, coins: int) -> None:
         (0, 0, Status.Ok, []),
     ],
 )
-def test_sources_are_tried_in_order(
-    sources: int, amount: int, status: Status, records: list[tuple[str, str]]
-) -> None:
+def test_sources_are_tried_in_order(sources: int, amount: int, status: Status, records: list[tuple[str, str]]) -> None:
     one = OneAccount(EscrowRule.SEQUENTIAL)
     with_balance(one, "tenant", 100)
     # asked in the order of the granters' names, wherever their rows stand; other scopes and grantees are
@@ -149,9 +147,7 @@ def test_deposits_are_used_first_in_first_out(deposits: list[tuple[bool, int]], 
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 50)), max_size=8), st.booleans(), st.integers(0, 200))
-def test_one_source_can_be_used_first(
-    deposits: list[tuple[bool, int]], from_grant: bool, amount: int
-) -> None:
+def test_one_source_can_be_used_first(deposits: list[tuple[bool, int]], from_grant: bool, amount: int) -> None:
     one = OneAccount(EscrowRule.PROPORTIONAL)
     one.grant("granter", "tenant", 10**6)
     for granted, part in deposits:

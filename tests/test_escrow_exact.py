@@ -23,18 +23,14 @@ UNITS = ("0.000001", "0.0000000000000953", "0.00000000000000953", "0.001")
 RESERVED = (1000, 2 * 2**30, 10 * 2**30, 0)
 
 
-def meter(
-    ppm: int, reserved: tuple[int, ...] = RESERVED, units: tuple[str, ...] = UNITS
-) -> dict[str, object]:
+def meter(ppm: int, reserved: tuple[int, ...] = RESERVED, units: tuple[str, ...] = UNITS) -> dict[str, object]:
     return {"ppm": ppm, "reserved": reserved, "unit": units}
 
 
 # --- the seed's example rate: what truncation costs, and that the cadence of seed costs nothing -------------
 
 
-@pytest.mark.parametrize(
-    ("every", "gross"), [(50, 0), (600, 0), (695, 0), (696, 143), (1000, 100), (10_000, 140), (100_000, 143)]
-)
+@pytest.mark.parametrize(("every", "gross"), [(50, 0), (600, 0), (695, 0), (696, 143), (1000, 100), (10_000, 140), (100_000, 143)])
 def test_the_seeds_rate_under_truncation_depends_on_the_cadence(every: int, gross: int) -> None:
     one = OneAccount(EscrowRule.SEQUENTIAL, 500_000, opened_at=0)
     assert one.open("p1", SEED_RATE) == Status.Ok
@@ -309,6 +305,42 @@ def test_an_unmetered_lease_and_one_without_unit_prices_owe_the_price() -> None:
         assert one.gained("p1") == 20
 
 
+def test_use_beyond_the_range_is_refused_and_not_counted() -> None:
+    one = OneAccount(EscrowRule.EXACT, 1000, charging=Charging.USAGE)
+    usage = meter(-1, (1, 0, 0, 0), ("0.001", "0", "0", "0"))
+    assert one.open("p1", "1000000", usage=usage) == Status.Ok
+    assert one.use("p1", 7, 0, 0, 0) == Status.Ok
+    before = one.state.usage[0].tolist()
+    # 10^6 uve x 10^17 ms / 6 s is beyond int64, 10^14 ms beyond what a lease may come to
+    for cpu in (10**17, 10**18, 9 * 10**18, 10**14):
+        assert one.use("p1", cpu, 5, 5, 5) == Status.AmountTooLarge
+        assert one.state.usage[0].tolist() == before
+    assert one.use("p1", 10**11, 0, 0, 0) == Status.Ok
+
+
+def test_a_settlement_is_no_record_of_use() -> None:
+    one = OneAccount(EscrowRule.EXACT, 10**6, charging=Charging.USAGE_CAPPED)
+    assert one.open("p1", "2", usage=meter(-1)) == Status.Ok
+    assert one.at(110).use("p1", 6000, 0, 0, 0) == Status.Ok
+    a, u = one.state.accounts[one.account], one.state.usage[0]
+    assert a[Account.DUE_AT] == 700  # the settlement that sees it
+    assert one.at(130).settle() == Status.Ok
+    assert (u[Usage.UNTIL], u[Usage.METERED]) == (110, 0)
+    assert a[Account.DUE_AT] > 700
+
+
+def test_whoever_comes_late_still_finds_the_shortfall() -> None:
+    one = OneAccount(EscrowRule.EXACT, 100, charging=Charging.USAGE, settle_every=10)
+    assert one.open("p1", "10", usage=meter(3_000_000)) == Status.Ok
+    assert one.at(500)
+    one.room()
+    assert bool(exact.due(one.state, 500, one.account)) is True
+    a = one.state.accounts[one.account]
+    # three times the price: 300 owed at the first settlement with 100 there
+    assert (a[Account.SETTLED_AT], one.amount(Account.SHORTFALL)) == (110, "200")
+    assert bool(exact.due(one.state, 500, one.account)) is False
+
+
 def test_records_that_make_no_sense_are_refused() -> None:
     one = OneAccount(EscrowRule.EXACT, 1000, charging=Charging.USAGE_CAPPED)
     assert one.open("p1", "2", usage=meter(-1)) == one.open("p2", "2") == Status.Ok
@@ -354,10 +386,7 @@ def state_of(one: OneAccount) -> list[object]:
 def test_folding_the_cadence_equals_stepping_through_it(
     steps: list[tuple[str, int, int, int]], charging: Charging, every: int, grace: int, ppm: int, deposit: int
 ) -> None:
-    worlds = [
-        OneAccount(EscrowRule.EXACT, deposit, charging=charging, settle_every=every, grace=grace, take=2)
-        for _ in range(2)
-    ]
+    worlds = [OneAccount(EscrowRule.EXACT, deposit, charging=charging, settle_every=every, grace=grace, take=2) for _ in range(2)]
     stepping, folding = worlds
     h = 100
     for kind, blocks, which, amount in steps:
@@ -389,17 +418,10 @@ def test_folding_the_cadence_equals_stepping_through_it(
 
 @settings(max_examples=100 if COMPILING else 10)
 @given(operations, st.sampled_from([-1, 300_000, 1_000_000]), st.sampled_from([60, 5000]))
-def test_messages_need_no_fold_before_them(
-    steps: list[tuple[str, int, int, int]], ppm: int, deposit: int
-) -> None:
+def test_messages_need_no_fold_before_them(steps: list[tuple[str, int, int, int]], ppm: int, deposit: int) -> None:
     # The clock folds only at messages and dates; the account comes to the same as one that settles every 7
     # blocks by itself.
-    worlds = [
-        OneAccount(
-            EscrowRule.EXACT, deposit, charging=Charging.USAGE_CAPPED, settle_every=7, grace=400, take=2
-        )
-        for _ in range(2)
-    ]
+    worlds = [OneAccount(EscrowRule.EXACT, deposit, charging=Charging.USAGE_CAPPED, settle_every=7, grace=400, take=2) for _ in range(2)]
     eager, lazy = worlds
     h = 100
     for kind, blocks, which, amount in steps:
@@ -422,9 +444,7 @@ def test_messages_need_no_fold_before_them(
             if kind == "deposit":
                 answers.append(one.deposit(amount))
             elif kind == "open":
-                answers.append(
-                    one.open(provider, f"{amount % 7}.{amount:03}", gseq=which + 1, usage=meter(ppm))
-                )
+                answers.append(one.open(provider, f"{amount % 7}.{amount:03}", gseq=which + 1, usage=meter(ppm)))
             elif provider in one.leases and kind == "close_payment":
                 answers.append(one.close_payment(provider))
             elif provider in one.leases and kind == "use" and ppm < 0:
@@ -474,7 +494,5 @@ def test_the_due_height_is_the_first_block_that_cannot_be_paid(deposit: int, rat
     due = int(one.state.accounts[one.account, Account.DUE_AT])
     if due < 500_000_000:
         assert sum(rates) * (due - 100) > deposit * ATTO >= sum(rates) * (due - 101)
-    assert to_pair(sum(rates)) == tuple(
-        one.state.accounts[one.account, Account.RATES : Account.RATES_ATTO + 1]
-    )
+    assert to_pair(sum(rates)) == tuple(one.state.accounts[one.account, Account.RATES : Account.RATES_ATTO + 1])
     assert one.gained("tenant") == COINS - COINS - deposit

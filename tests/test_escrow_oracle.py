@@ -107,9 +107,7 @@ class Model:
         if key in self.payments:
             return "PaymentExists"
         self.settle(h, keep=not self.quirks)
-        self.payments[key] = {"state": "open", "rate": rate} | dict.fromkeys(
-            ("balance", "unsettled", "withdrawn", "fees"), 0
-        )
+        self.payments[key] = {"state": "open", "rate": rate} | dict.fromkeys(("balance", "unsettled", "withdrawn", "fees"), 0)
         return "ok"
 
     def payment_withdraw(self, h: int, key: str) -> str:
@@ -201,9 +199,7 @@ steps = st.lists(
 @pytest.mark.parametrize("quirks", [False, True])
 @settings(max_examples=250 if COMPILING else 40)
 @given(steps=steps, take=st.sampled_from([0, 2, 20]), first=coins, begin=st.integers(1, 10**6))
-def test_the_code_agrees_with_a_second_model(
-    quirks: bool, steps: list[tuple[Any, ...]], take: int, first: int, begin: int
-) -> None:
+def test_the_code_agrees_with_a_second_model(quirks: bool, steps: list[tuple[Any, ...]], take: int, first: int, begin: int) -> None:
     model = Model(take, quirks)
     model.settled_at = h = begin
     ops: list[dict[str, Any]] = []

@@ -144,8 +144,7 @@ EXAMPLES: dict[str, tuple[list[int], list[str], dict[str, Any], list[Step]]] = {
         [100],
         ["0.5"],
         {},
-        [s for n in range(1, 11) for s in (("@", n), ("withdraw", "p1"))]
-        + [("net", "p1", 0), ("funds", "100")],
+        [s for n in range(1, 11) for s in (("@", n), ("withdraw", "p1"))] + [("net", "p1", 0), ("funds", "100")],
     ),
     "V6 half a unit a block, withdrawn once": (
         [100],
@@ -387,8 +386,7 @@ EXAMPLES: dict[str, tuple[list[int], list[str], dict[str, Any], list[Step]]] = {
         [1000],
         ["10"],
         {"take": 2},
-        [s for n in range(1, 101) for s in (("@", n), ("withdraw", "p1"))]
-        + [("fees", 0), ("net", "p1", 1000)],
+        [s for n in range(1, 101) for s in (("@", n), ("withdraw", "p1"))] + [("fees", 0), ("net", "p1", 1000)],
     ),
     "V16 one large pay-out": (
         [1000],

@@ -79,9 +79,7 @@ def test_share_ppm_is_the_floor(amount: int, ppm: int) -> None:
     assert money.share_ppm(amount, ppm) == amount * ppm // 10**6
 
 
-@given(
-    positive, st.one_of(positive, st.integers(0, 10**6)), st.sampled_from([1, 600, 10**6, BLOCKS_MAX, 10**9])
-)
+@given(positive, st.one_of(positive, st.integers(0, 10**6)), st.sampled_from([1, 600, 10**6, BLOCKS_MAX, 10**9]))
 def test_blocks_covered_is_the_floor_of_the_ratio(funds: int, rate: int, limit: int) -> None:
     rate += 1
     rate = min(rate, money.RATE_MAX * ATTO)

@@ -85,9 +85,7 @@ def test_a_wrong_result_and_a_wrong_state_are_found() -> None:
     assert same.identical == same.compared == len(line["ops"])
     (result,) = replay([changed(line, 0, result="InvalidDeposit")])
     assert result.identical == result.compared - 1
-    assert [(d.field, d.expected, d.found) for d in result.differences] == [
-        ("result", "InvalidDeposit", "ok")
-    ]
+    assert [(d.field, d.expected, d.found) for d in result.differences] == [("result", "InvalidDeposit", "ok")]
     after = copy.deepcopy(line["ops"][0]["after"])
     after["account"]["funds"] = "1"
     (result,) = replay([changed(line, 0, after=after)])

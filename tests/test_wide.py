@@ -17,9 +17,9 @@ LIMIT = 9 * 10**36
 scratch = np.zeros(512, np.int64)
 
 sizes = st.sampled_from([1, 10**9, 10**18, 10**27, LIMIT])
-numbers = sizes.flatmap(
-    lambda top: st.one_of(st.integers(0, top - 1), st.integers(max(0, top - 3), top - 1), st.integers(0, 3))
-).map(lambda n: min(n, LIMIT - 1))
+numbers = sizes.flatmap(lambda top: st.one_of(st.integers(0, top - 1), st.integers(max(0, top - 3), top - 1), st.integers(0, 3))).map(
+    lambda n: min(n, LIMIT - 1)
+)
 
 
 def pair(atto: int) -> tuple[int, int]:
@@ -74,9 +74,7 @@ def test_mul_int_div_floor_counts_in_two_parts(a: int, b: int, c: int, divisor: 
     assert wide.mul_int_div_floor(scratch, a, b, c, divisor) == expected(a * b * c // divisor)
 
 
-digits = st.lists(
-    st.one_of(st.sampled_from([0, 1, 10**9 - 1]), st.integers(0, 10**9 - 1)), min_size=1, max_size=12
-)
+digits = st.lists(st.one_of(st.sampled_from([0, 1, 10**9 - 1]), st.integers(0, 10**9 - 1)), min_size=1, max_size=12)
 
 
 def put(at: int, limbs: list[int]) -> int:

@@ -168,9 +168,7 @@ def can_collect(s: State, signer: int, scope: int, amount: int, sources: int) ->
 
 
 @compiled
-def collect_checked(
-    s: State, h: int, account: int, signer: int, scope: int, amount: int, sources: int
-) -> None:
+def collect_checked(s: State, h: int, account: int, signer: int, scope: int, amount: int, sources: int) -> None:
     """Move the deposit into the account, one record a part, after `can_collect` said Ok (protocol reference
     3.3).
     """

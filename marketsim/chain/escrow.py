@@ -237,9 +237,7 @@ def blocks_left(s: State, h: int, account: int) -> int:
     a = s.accounts[account]
     if a[Account.OPEN] == 0:
         return -1
-    covered = blocks_covered(
-        a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], BLOCKS_MAX
-    )
+    covered = blocks_covered(a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], BLOCKS_MAX)
     settled: int = a[Account.SETTLED_AT]
     return max(0, covered - (h - settled))
 

@@ -87,9 +87,7 @@ else:
         extra: int,
     ) -> tuple[int, int]:
         """Return the two lanes of the fingerprint after one more event."""
-        near = (
-            int(kind) * _MIX_A + int(subject) * _MIX_B + int(other) * _MIX_C + int(height) * _MIX_F
-        ) & _MASK
+        near = (int(kind) * _MIX_A + int(subject) * _MIX_B + int(other) * _MIX_C + int(height) * _MIX_F) & _MASK
         far = (int(whole) * _MIX_D + int(atto) * _MIX_E + int(extra) * _MIX_G) & _MASK
         near ^= near >> 32
         far ^= far >> 32
@@ -107,9 +105,7 @@ def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
     """
     g = s.globals
     number = kind + 0  # a member of an enum or its number
-    lane_a, lane_b = mix_event(
-        g[G.FINGERPRINT_A], g[G.FINGERPRINT_B], g[G.HEIGHT], number, subject, other, whole, atto, extra
-    )
+    lane_a, lane_b = mix_event(g[G.FINGERPRINT_A], g[G.FINGERPRINT_B], g[G.HEIGHT], number, subject, other, whole, atto, extra)
     g[G.FINGERPRINT_A] = lane_a
     g[G.FINGERPRINT_B] = lane_b
     g[G.EVENTS_TOTAL] += 1

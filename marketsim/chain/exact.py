@@ -320,9 +320,7 @@ def dry_at(s: State, account: int) -> int:
     a = s.accounts[account]
     if a[Account.OPEN] == 0:
         return -1
-    covered = blocks_covered(
-        a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], BLOCKS_MAX
-    )
+    covered = blocks_covered(a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], BLOCKS_MAX)
     settled: int = a[Account.SETTLED_AT]
     return settled + covered + 1
 
@@ -396,9 +394,7 @@ def _settle_short(s: State, h: int, account: int, total: int, total_atto: int) -
             if remaining == 0:
                 share, share_atto = left, left_atto
             else:
-                share, share_atto = mul_div_floor(
-                    s.scratch, funds, funds_atto, due_whole, due_atto, total, total_atto
-                )
+                share, share_atto = mul_div_floor(s.scratch, funds, funds_atto, due_whole, due_atto, total, total_atto)
                 left, left_atto = subtract(left, left_atto, share, share_atto)
             _read_meter(s, h, lease)
             add_to(x, Lease.CHARGED + 0, due_whole, due_atto)
@@ -435,9 +431,7 @@ def settle(s: State, h: int, account: int, is_due: bool) -> bool:
     delta = h - a[Account.SETTLED_AT]
     if total != 0 or total_atto != 0:
         consume(s, account, total, total_atto)
-        a[Account.FUNDS], a[Account.FUNDS_ATTO] = subtract(
-            a[Account.FUNDS], a[Account.FUNDS_ATTO], total, total_atto
-        )
+        a[Account.FUNDS], a[Account.FUNDS_ATTO] = subtract(a[Account.FUNDS], a[Account.FUNDS_ATTO], total, total_atto)
     lease = a[Account.FIRST_LEASE]
     while lease >= 0:
         x = s.leases[lease]

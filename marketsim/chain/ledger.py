@@ -329,9 +329,7 @@ def recount_problems(state: State) -> list[str]:
     for name, amount in expected.items():
         if counted[name] != amount:
             found = format_amount(counted[name])
-            problems.append(
-                f"{name}: the running total is {format_amount(amount)} uve, the tables hold {found} uve"
-            )
+            problems.append(f"{name}: the running total is {format_amount(amount)} uve, the tables hold {found} uve")
     if bool(np.any(state.wallets[: state.globals[G.WALLETS], Wallet.BALANCE] < 0)):
         problems.append("a wallet is below zero")
     row = int(first_problem(state, 0))

@@ -169,18 +169,14 @@ def blocks_covered(funds: int, funds_atto: int, rate: int, rate_atto: int, limit
 def _refuse(outside: NDArray[np.bool_], operation: str) -> None:
     if bool(np.any(outside)):
         row = int(np.argmax(outside))
-        raise MoneyRangeError(
-            f"{operation}: row {row} leaves the range of {WHOLE_MAX} uve; nothing was computed"
-        )
+        raise MoneyRangeError(f"{operation}: row {row} leaves the range of {WHOLE_MAX} uve; nothing was computed")
 
 
 def _in_range(whole: Column, operation: str) -> None:
     _refuse((whole > WHOLE_MAX) | (whole < -WHOLE_MAX), operation)
 
 
-def _checked(
-    whole: Column, atto: Column, wrapped: NDArray[np.bool_], operation: str
-) -> tuple[Column, Column]:
+def _checked(whole: Column, atto: Column, wrapped: NDArray[np.bool_], operation: str) -> tuple[Column, Column]:
     outside = (whole > WHOLE_MAX) | ((whole == WHOLE_MAX) & (atto > 0)) | (whole < -WHOLE_MAX)
     _refuse(wrapped | outside, operation)
     return whole, atto
@@ -203,9 +199,7 @@ def negate_columns(whole: Column, atto: Column) -> tuple[Column, Column]:
     return -whole - fraction, np.where(fraction, ATTO - atto, 0)
 
 
-def subtract_columns(
-    a_whole: Column, a_atto: Column, b_whole: Column, b_atto: Column
-) -> tuple[Column, Column]:
+def subtract_columns(a_whole: Column, a_atto: Column, b_whole: Column, b_atto: Column) -> tuple[Column, Column]:
     """Return a - b row by row. Raises MoneyRangeError instead of wrapping."""
     atto = a_atto - b_atto
     borrow = atto < 0
@@ -284,9 +278,7 @@ def from_columns(whole: Column, atto: Column) -> list[int]:
 
 # --- Python integers at the edge ----------------------------------------------------------------------------
 
-_AMOUNT = re.compile(
-    r"(?P<sign>[+-]?)(?P<whole>[0-9]+)(?:\.(?P<fraction>[0-9]+))?\s*(?P<unit>uve|VE)?", re.ASCII
-)
+_AMOUNT = re.compile(r"(?P<sign>[+-]?)(?P<whole>[0-9]+)(?:\.(?P<fraction>[0-9]+))?\s*(?P<unit>uve|VE)?", re.ASCII)
 _ACCEPTED = "a decimal such as 0.000001uve or 0.5VE with at most 18 decimals"
 
 

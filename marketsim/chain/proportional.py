@@ -34,9 +34,7 @@ def blocks_paid(s: State, account: int, limit: int) -> int:
     a = s.accounts[account]
     if a[Account.OPEN] == 0:
         return limit
-    return blocks_covered(
-        a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], limit
-    )
+    return blocks_covered(a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], limit)
 
 
 @compiled
@@ -92,9 +90,7 @@ def _share_rest(s: State, h: int, account: int) -> None:
     while lease >= 0:
         x = s.leases[lease]
         if x[Lease.PAYMENT] == PaymentState.OPEN:
-            whole, atto = mul_div_half_even(
-                s.scratch, rest, rest_atto, x[Lease.RATE], x[Lease.RATE_ATTO], rates, rates_atto
-            )
+            whole, atto = mul_div_half_even(s.scratch, rest, rest_atto, x[Lease.RATE], x[Lease.RATE_ATTO], rates, rates_atto)
             if is_less(a[Account.FUNDS], a[Account.FUNDS_ATTO], whole, atto):
                 whole, atto = a[Account.FUNDS], a[Account.FUNDS_ATTO]
             _credit(s, h, account, lease, whole, atto)

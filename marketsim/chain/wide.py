@@ -167,9 +167,7 @@ def take_pair(scratch: Table, at: int, limbs: int) -> tuple[int, int]:
 
 
 @compiled
-def _mul_div(
-    scratch: Table, a_whole: int, a_atto: int, b_whole: int, b_atto: int, c_whole: int, c_atto: int
-) -> int:
+def _mul_div(scratch: Table, a_whole: int, a_atto: int, b_whole: int, b_atto: int, c_whole: int, c_atto: int) -> int:
     # Leaves the quotient at 40, the scaled remainder at 20, the scaled divisor at 60; returns the quotient's
     # length.
     put_pair(scratch, 0, a_whole, a_atto)
@@ -181,18 +179,14 @@ def _mul_div(
 
 
 @compiled
-def mul_div_floor(
-    scratch: Table, a_whole: int, a_atto: int, b_whole: int, b_atto: int, c_whole: int, c_atto: int
-) -> tuple[int, int]:
+def mul_div_floor(scratch: Table, a_whole: int, a_atto: int, b_whole: int, b_atto: int, c_whole: int, c_atto: int) -> tuple[int, int]:
     """Return a x b / c cut to 18 decimals, of pairs a, b >= 0 and c > 0; (-1, 0) when it leaves int64."""
     limbs = _mul_div(scratch, a_whole, a_atto, b_whole, b_atto, c_whole, c_atto)
     return take_pair(scratch, 40, limbs)
 
 
 @compiled
-def mul_div_half_even(
-    scratch: Table, a_whole: int, a_atto: int, b_whole: int, b_atto: int, c_whole: int, c_atto: int
-) -> tuple[int, int]:
+def mul_div_half_even(scratch: Table, a_whole: int, a_atto: int, b_whole: int, b_atto: int, c_whole: int, c_atto: int) -> tuple[int, int]:
     """Return a x b / c rounded half to even at the 18th decimal, of pairs a, b >= 0 and c > 0; (-1, 0) when
     it leaves int64.
     """

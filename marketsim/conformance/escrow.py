@@ -222,9 +222,7 @@ class _Sequence:
         if kind == "usage":
             metrics = op["metrics"]
             return escrow.record_usage(s, h, lease, *(metrics[name] for name in _RESOURCES))
-        raise MalformedVectorError(
-            f"ops[{index}].op", f"{kind!r}, expected an operation of an escrow account"
-        )
+        raise MalformedVectorError(f"ops[{index}].op", f"{kind!r}, expected an operation of an escrow account")
 
     def _deposit(self, op: Vector) -> int:
         s, h = self.state, op["height"]
@@ -342,9 +340,7 @@ def _key(payment: str, index: int) -> tuple[int, int, str]:
     gseq, _, rest = payment.partition("/")
     oseq, _, provider = rest.partition("/")
     numbers = (gseq, oseq)
-    if not provider or not all(
-        n.isascii() and n.isdecimal() and len(n) < 10 and str(int(n)) == n for n in numbers
-    ):
+    if not provider or not all(n.isascii() and n.isdecimal() and len(n) < 10 and str(int(n)) == n for n in numbers):
         raise MalformedVectorError(f"ops[{index}].payment", f"{payment!r}, expected gseq/oseq/provider")
     return int(gseq), int(oseq), provider
 
