@@ -34,6 +34,11 @@ def run_queue(mapping: dict[str, Any], base: str, overrides: list[str], seed: in
     }
 
 
+def run_closed_market(mapping: dict[str, Any], base: str, overrides: list[str], seed: int) -> dict[str, Any]:
+    """A run that always fails."""
+    return run_queue({**mapping, "trouble": "raise"}, base, overrides, seed)
+
+
 def _misbehave(trouble: str, base: Path, seed: int) -> None:
     if trouble == "raise":
         raise ValueError("the market is closed\nsecond line")

@@ -24,9 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def sweep(
-    file: Annotated[
-        Path, typer.Argument(metavar="SWEEP", help="A sweep file such as scenarios/sweeps/pricing.yaml.")
-    ],
+    file: Annotated[Path, typer.Argument(metavar="SWEEP", help="A sweep file such as scenarios/sweeps/pricing.yaml.")],
     workers: Annotated[
         int | None,
         typer.Option("--workers", min=1, help="Processes on this machine; default: its usable cores."),
@@ -37,9 +35,7 @@ def sweep(
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume", help="Go on with the sweep in the output folder; failed runs are tried again."
-        ),
+        typer.Option("--resume", help="Go on with the sweep in the output folder; failed runs are tried again."),
     ] = False,
     out: Annotated[
         Path | None,
@@ -47,14 +43,10 @@ def sweep(
     ] = None,
     dry: Annotated[
         bool,
-        typer.Option(
-            "--dry-run", help="Print the design, the number of runs and a time estimate; write nothing."
-        ),
+        typer.Option("--dry-run", help="Print the design, the number of runs and a time estimate; write nothing."),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary, only errors.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the content of sweep.json and nothing else.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the content of sweep.json and nothing else.")] = False,
 ) -> None:
     """Run a design × replications, locally or on a Dask cluster, and report what each factor does."""
     from marketsim.experiments.dry_run import dry_run
@@ -83,9 +75,7 @@ def sweep(
     else:
         maker, where = local_pool(plan, run_with_activity, count), "local processes"
     try:
-        result, content = carry_out(
-            plan, folder, maker, resume=resume, watcher=watcher_for(quiet=quiet or as_json), where=where
-        )
+        result, content = carry_out(plan, folder, maker, resume=resume, watcher=watcher_for(quiet=quiet or as_json), where=where)
     except KeyboardInterrupt:
         print(f"interrupted; finished runs are kept, go on with --resume --out {folder}", file=sys.stderr)
         raise typer.Exit(130) from None
@@ -115,9 +105,7 @@ def _print_result(result: SweepResult, content: Mapping[str, Any], folder: Path)
     sweep_file = result.plan.sweep
     names = list(sweep_file.metrics)
     known = {name: result.naming(name) for name in names}
-    table = Table(
-        box=box.SIMPLE_HEAD, title=f"Sweep {sweep_file.name}", title_justify="left", title_style="bold"
-    )
+    table = Table(box=box.SIMPLE_HEAD, title=f"Sweep {sweep_file.name}", title_justify="left", title_style="bold")
     for factor in sweep_file.factors:
         table.add_column(escape(factor.label), no_wrap=True)
     table.add_column("runs", justify="right")

@@ -37,9 +37,7 @@ class DaskPool:
         try:
             from distributed import Client
         except ImportError as error:
-            raise InputError(
-                "--scheduler: the package `distributed` is not installed; install marketsim[distributed]"
-            ) from error
+            raise InputError("--scheduler: the package `distributed` is not installed; install marketsim[distributed]") from error
         try:
             self._client: Any = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
@@ -49,9 +47,7 @@ class DaskPool:
         self._runner = runner
         self._folder = folder
         self._timeout = timeout_seconds
-        self.workers = max(
-            sum(w["nthreads"] for w in self._client.scheduler_info(n_workers=-1)["workers"].values()), 1
-        )
+        self.workers = max(sum(w["nthreads"] for w in self._client.scheduler_info(n_workers=-1)["workers"].values()), 1)
 
     def outcomes(self, tasks: Sequence[RunTask]) -> Iterator[tuple[RunTask, Outcome]]:
         """Make all runs; yields each task once, in order of completion."""
@@ -124,8 +120,6 @@ def limited_attempt(runner: Runner, task: RunTask, timeout_seconds: float) -> Ou
     thread.start()
     thread.join(timeout_seconds)
     if thread.is_alive():
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_RunTimeoutError)
-        )
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_RunTimeoutError))
         return Outcome("timeout", f"the run took longer than {timeout_seconds:g} s", timeout_seconds)
     return box[0] if box else Outcome("error", "the run ended without an outcome")

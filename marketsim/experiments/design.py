@@ -90,9 +90,7 @@ def make_design(sweep: SweepFile) -> DesignMatrix:
     return DesignMatrix(points, len(combinations) - len(kept), unit)
 
 
-def saltelli_sample(
-    factors: int, samples: int, seed: int
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def saltelli_sample(factors: int, samples: int, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Points of Saltelli's design for Sobol indices, float64[samples × (factors + 2), factors] in [0, 1).
 
     Rows come in blocks of `samples`: A, B, then for each factor j the matrix A with column j taken from B,
@@ -110,9 +108,7 @@ def saltelli_sample(
     return np.vstack(blocks)
 
 
-def morris_sample(
-    factors: int, trajectories: int, grid_levels: int, seed: int
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def morris_sample(factors: int, trajectories: int, grid_levels: int, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     """Morris' trajectories, float64[trajectories × (factors + 1), factors] in [0, 1].
 
     Each trajectory starts on a grid of `grid_levels` levels and moves every factor once, in random order,
@@ -134,10 +130,7 @@ def morris_sample(
 
 def level_values(factors: Sequence[Factor], levels: Sequence[Level]) -> dict[str, Value]:
     """What expressions see: factor name → the level's value, or its label where it has none."""
-    return {
-        factor.name: level.value if level.value is not None else level.text
-        for factor, level in zip(factors, levels, strict=True)
-    }
+    return {factor.name: level.value if level.value is not None else level.text for factor, level in zip(factors, levels, strict=True)}
 
 
 def level_number(level: Level) -> float | None:
@@ -167,9 +160,7 @@ def _listed(factors: Sequence[Factor], point: dict[str, Any], index: int) -> tup
     where: tuple[str | int, ...] = ("design", "points", index)
     for name in point:
         if name not in names:
-            raise DesignError(
-                (*where, name), f"`{name}` is not a factor; factors are {', '.join(sorted(names))}"
-            )
+            raise DesignError((*where, name), f"`{name}` is not a factor; factors are {', '.join(sorted(names))}")
     chosen = []
     for factor in factors:
         if factor.name not in point:
@@ -194,14 +185,10 @@ def _level_of(factor: Factor, value: Any, where: tuple[str | int, ...]) -> Level
     return Level(value=value)
 
 
-def _latin_hypercube(
-    factors: int, count: int, seed: int
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+def _latin_hypercube(factors: int, count: int, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     from scipy.stats import qmc
 
-    sample: np.ndarray[tuple[int, int], np.dtype[np.float64]] = qmc.LatinHypercube(
-        factors, rng=np.random.default_rng(seed)
-    ).random(count)
+    sample: np.ndarray[tuple[int, int], np.dtype[np.float64]] = qmc.LatinHypercube(factors, rng=np.random.default_rng(seed)).random(count)
     return sample
 
 
@@ -222,9 +209,7 @@ def _kept(sweep: SweepFile, combinations: list[tuple[Level, ...]]) -> list[int]:
     for i, expression in enumerate(expressions):
         for name in expression.names:
             if name not in names:
-                raise DesignError(
-                    ("constraints", i), f"`{name}` is not a factor; factors are {', '.join(sorted(names))}"
-                )
+                raise DesignError(("constraints", i), f"`{name}` is not a factor; factors are {', '.join(sorted(names))}")
     if expressions and isinstance(sweep.design, SobolDesign | MorrisDesign):
         raise DesignError(
             ("constraints",),
@@ -237,13 +222,9 @@ def _kept(sweep: SweepFile, combinations: list[tuple[Level, ...]]) -> list[int]:
         if broken is None:
             kept.append(k)
         elif isinstance(sweep.design, ListDesign):
-            raise DesignError(
-                ("design", "points", k), f"the point contradicts the constraint `{sweep.constraints[broken]}`"
-            )
+            raise DesignError(("design", "points", k), f"the point contradicts the constraint `{sweep.constraints[broken]}`")
     if not kept:
-        raise DesignError(
-            ("constraints",), "the constraints contradict each other: no point of the design meets all"
-        )
+        raise DesignError(("constraints",), "the constraints contradict each other: no point of the design meets all")
     return kept
 
 

@@ -154,9 +154,7 @@ class LocalPool:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
     def outcomes(self, tasks: Sequence[RunTask]) -> Iterator[tuple[RunTask, Outcome]]:
@@ -196,9 +194,7 @@ class LocalPool:
         if self._pool is None:
             self._pool = self._start()
         pool = self._pool
-        future = pool.schedule(
-            _run_and_write, args=(self._runner, task, str(self._folder)), timeout=self._timeout
-        )
+        future = pool.schedule(_run_and_write, args=(self._runner, task, str(self._folder)), timeout=self._timeout)
         future.add_done_callback(lambda done, key=task.key: finished.put((pool, key, done)))
 
     def _start(self) -> Any:

@@ -140,9 +140,7 @@ def _check(node: ast.expr, names: list[str], text: str) -> None:
             for value in values:
                 _check(value, names, text)
             return
-        case ast.Compare(left=left, ops=ops, comparators=comparators) if all(
-            type(o) in _COMPARE for o in ops
-        ):
+        case ast.Compare(left=left, ops=ops, comparators=comparators) if all(type(o) in _COMPARE for o in ops):
             for part in (left, *comparators):
                 _check(part, names, text)
             return
@@ -155,9 +153,7 @@ def _check(node: ast.expr, names: list[str], text: str) -> None:
                 _check(argument, names, text)
             return
     piece = ast.get_source_segment(text.strip(), node) or text
-    raise ExpressionError(
-        f"`{piece}` is not allowed; arithmetic, comparisons, and/or/not, abs, min, max, round are"
-    )
+    raise ExpressionError(f"`{piece}` is not allowed; arithmetic, comparisons, and/or/not, abs, min, max, round are")
 
 
 def _evaluate(node: ast.expr, names: Mapping[str, Value]) -> Any:

@@ -118,6 +118,4 @@ def metric_value(summary: Mapping[str, Any], name: str) -> float:
 
 
 def _open_parent(name: str) -> str | None:
-    return next(
-        (parent for parent in _OPEN if name.startswith(f"{parent}.") and len(name) > len(parent) + 1), None
-    )
+    return next((parent for parent in _OPEN if name.startswith(f"{parent}.") and len(name) > len(parent) + 1), None)

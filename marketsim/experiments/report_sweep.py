@@ -59,10 +59,7 @@ def sweep_statistics(result: SweepResult) -> SweepStatistics:
     notes: list[str] = []
     if not resamples:
         notes.append(f"No bootstrap intervals: {cells:,} points × metrics are more than {_BOOTSTRAP_CELLS}.")
-    described = {
-        name: tuple(_describe(result.values(p.index, name), level, resamples) for p in points)
-        for name in result.metrics
-    }
+    described = {name: tuple(_describe(result.values(p.index, name), level, resamples) for p in points) for name in result.metrics}
     found_effects: dict[str, list[Effect]] = {}
     surfaces: dict[str, ResponseSurface] = {}
     sobol: dict[str, list[SobolIndex]] = {}
@@ -76,8 +73,7 @@ def sweep_statistics(result: SweepResult) -> SweepStatistics:
             interactions = len(points) <= _INTERACTION_POINTS
             size = float(np.abs(table).max())
             found_effects[name] = [
-                _without_noise(effect, size)
-                for effect in effects(levels, names, table, level=level, interactions=interactions)
+                _without_noise(effect, size) for effect in effects(levels, names, table, level=level, interactions=interactions)
             ]
         elif len(points) > 1:
             notes.append(f"No effects on {name}: no replication gave it at every point.")
@@ -91,9 +87,7 @@ def sweep_statistics(result: SweepResult) -> SweepStatistics:
         surface = _surface(result, levels, names, means)
         if surface is not None:
             surfaces[name] = surface
-    return SweepStatistics(
-        described, found_effects, surfaces, sobol, morris, tuple(dict.fromkeys(notes)), _pairing(result)
-    )
+    return SweepStatistics(described, found_effects, surfaces, sobol, morris, tuple(dict.fromkeys(notes)), _pairing(result))
 
 
 def write_report(result: SweepResult, folder: SweepFolder) -> dict[str, Any]:
@@ -112,9 +106,7 @@ def write_report(result: SweepResult, folder: SweepFolder) -> dict[str, Any]:
     for figure in figures:
         write_atomically(place / f"{figure.name}.png", figure.png)
     content = sweep_content(result, statistics)
-    write_atomically(
-        folder.root / "sweep.json", json.dumps(content, indent=1, allow_nan=False).encode() + b"\n"
-    )
+    write_atomically(folder.root / "sweep.json", json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
     page = _page(result, statistics, figures)
     write_atomically(folder.root / "report.html", _render("sweep.html.j2", page, escape=True))
     write_atomically(folder.root / "report.md", _render("sweep.md.j2", page, escape=False))
@@ -154,9 +146,7 @@ def sweep_content(result: SweepResult, statistics: SweepStatistics) -> dict[str,
         "points": [
             {
                 "point": p.index,
-                "levels": {
-                    f.name: _plain_level(level) for f, level in zip(sweep.factors, p.levels, strict=True)
-                },
+                "levels": {f.name: _plain_level(level) for f, level in zip(sweep.factors, p.levels, strict=True)},
                 "stopped": result.stopped[p.index],
                 "metrics": {name: statistics.points[name][p.index].as_json() for name in result.metrics},
             }
@@ -169,9 +159,7 @@ def sweep_content(result: SweepResult, statistics: SweepStatistics) -> dict[str,
         "pairing_gain": statistics.pairing,
         "warm_up": {
             "left_out": result.plan.scenario.get("warm_up"),
-            "mser5": [
-                {"point": p.point, "hours": p.hours, "settled": p.settled} for p in proposed_warm_up(result)
-            ],
+            "mser5": [{"point": p.point, "hours": p.hours, "settled": p.settled} for p in proposed_warm_up(result)],
         },
         "notes": list(statistics.notes),
     }
@@ -203,15 +191,12 @@ def _plain_level(level: Any) -> Any:
     return plain_number(number) if number is not None and level.label is None else level.text
 
 
-def _surface(
-    result: SweepResult, levels: list[list[Any]], names: list[str], means: list[float]
-) -> ResponseSurface | None:
+def _surface(result: SweepResult, levels: list[list[Any]], names: list[str], means: list[float]) -> ResponseSurface | None:
     """A surface over the factors that are numbers with at least three levels."""
     columns = [
         k
         for k in range(len(names))
-        if all(isinstance(row[k], int | float) for row in levels)
-        and len({row[k] for row in levels}) >= _SURFACE_LEVELS
+        if all(isinstance(row[k], int | float) for row in levels) and len({row[k] for row in levels}) >= _SURFACE_LEVELS
     ]
     good = [i for i, mean in enumerate(means) if math.isfinite(mean)]
     if len(columns) < len(names) or not good:
@@ -269,11 +254,7 @@ def _run_columns(result: SweepResult) -> dict[str, Any]:
 def _point_columns(result: SweepResult, statistics: SweepStatistics) -> dict[str, Any]:
     import pyarrow as pa
 
-    cells = [
-        (p, name, statistics.points[name][p.index])
-        for p in result.plan.design.points
-        for name in result.metrics
-    ]
+    cells = [(p, name, statistics.points[name][p.index]) for p in result.plan.design.points for name in result.metrics]
     columns: dict[str, Any] = {"point": pa.array([p.index for p, _, _ in cells], pa.int32())}
     for k, factor in enumerate(result.plan.sweep.factors):
         columns[factor.name] = _level_column([p.levels[k] for p, _, _ in cells])
@@ -319,10 +300,7 @@ def _numbers(values: list[float]) -> Any:
 def _page(result: SweepResult, statistics: SweepStatistics, figures: list[FigureFile]) -> dict[str, Any]:
     """Everything the templates show, as text and plain lists."""
     plan, sweep = result.plan, result.plan.sweep
-    counts = [
-        sum(1 for row in result.rows if row.point == p.index and row.status == "ok")
-        for p in plan.design.points
-    ]
+    counts = [sum(1 for row in result.rows if row.point == p.index and row.status == "ok") for p in plan.design.points]
     seeds = sorted({row.seed for row in result.rows})
     level = f"{sweep.confidence:.0%}"
     return {
@@ -429,9 +407,7 @@ def _headline(result: SweepResult, statistics: SweepStatistics) -> list[str]:
         best = max(finite, key=lambda i: (means[i], -i))
         place = ", ".join(
             f"{f.title or f.name.replace('_', ' ')} {label}{_unit_suffix(f.unit)}"
-            for f, label in zip(
-                result.plan.sweep.factors, result.plan.design.points[best].labels(), strict=True
-            )
+            for f, label in zip(result.plan.sweep.factors, result.plan.design.points[best].labels(), strict=True)
         )
         shown = _with_interval(means[best], statistics.points[name][best].t, known.scale)
         sentences.append(f"Highest {known.title}: {shown} {known.unit} at {place}.")
@@ -501,11 +477,7 @@ def _replication_words(result: SweepResult, counts: list[int]) -> str:
     text = f"{spread} a point"
     if rule.until is not None:
         until = rule.until
-        width = (
-            f"{until.half_width:g}"
-            if until.half_width is not None
-            else f"{until.relative_half_width:.3g} of the mean"
-        )
+        width = f"{until.half_width:g}" if until.half_width is not None else f"{until.relative_half_width:.3g} of the mean"
         text += (
             f", added in rounds of {rule.round} until the half-width of {until.metric} is at most {width} "
             f"(at most {rule.at_most}); looking after every round makes such an interval slightly too short"
@@ -525,17 +497,9 @@ def _seed_words(result: SweepResult, seeds: list[int]) -> str:
 def _pairing_words(result: SweepResult, statistics: SweepStatistics) -> str:
     if result.plan.sweep.seeds.pairing == "independent":
         return "none: every point has seeds of its own"
-    gains = ", ".join(
-        f"{result.naming(m).title} {gain:.3g}×"
-        for m, gain in statistics.pairing.items()
-        if m in shown_metrics(result)
-    )
+    gains = ", ".join(f"{result.naming(m).title} {gain:.3g}×" for m, gain in statistics.pairing.items() if m in shown_metrics(result))
     text = "common random numbers: differences between points are taken seed by seed"
-    return (
-        f"{text}; variance of a difference between neighbouring points lower by {gains} (median)"
-        if gains
-        else text
-    )
+    return f"{text}; variance of a difference between neighbouring points lower by {gains} (median)" if gains else text
 
 
 def _level_words(result: SweepResult, index: int) -> str:
@@ -574,13 +538,9 @@ def _surface_words(known: MetricName, surface: ResponseSurface) -> dict[str, Any
     return {
         "metric": known.label,
         "degree": "quadratic" if surface.degree == 2 else "linear",
-        "ranges": ", ".join(
-            f"{n} {low:g} … {high:g}"
-            for n, low, high in zip(surface.names, surface.lows, surface.highs, strict=True)
-        ),
+        "ranges": ", ".join(f"{n} {low:g} … {high:g}" for n, low, high in zip(surface.names, surface.lows, surface.highs, strict=True)),
         "rows": [
-            (term, _number((t["coefficient"] or 0) * known.scale), _number((t["se"] or 0) * known.scale))
-            for term, t in terms.items()
+            (term, _number((t["coefficient"] or 0) * known.scale), _number((t["se"] or 0) * known.scale)) for term, t in terms.items()
         ],
         "r_squared": f"{surface.r_squared:.4f}",
         "residual": _number(surface.residual * known.scale),
@@ -591,9 +551,7 @@ def _surface_words(known: MetricName, surface: ResponseSurface) -> dict[str, Any
 
 def _no_effect_notes(result: SweepResult) -> Iterator[str]:
     """Factors whose levels made no difference at all, to the last byte of what happened."""
-    prints: dict[tuple[int, int], str] = {
-        (row.point, row.replication): row.fingerprint for row in result.rows if row.fingerprint
-    }
+    prints: dict[tuple[int, int], str] = {(row.point, row.replication): row.fingerprint for row in result.rows if row.fingerprint}
     if result.plan.sweep.seeds.pairing != "common" or not prints:
         return
     points = result.plan.design.points

@@ -99,9 +99,7 @@ class SweepResult:
                 table.setdefault(row.replication, {})[row.point] = row.values[column]
         points = len(self.plan.design.points)
         complete = sorted(r for r, found in table.items() if len(found) == points)
-        return complete, np.array([[table[r][p] for r in complete] for p in range(points)]).reshape(
-            points, len(complete)
-        )
+        return complete, np.array([[table[r][p] for r in complete] for p in range(points)]).reshape(points, len(complete))
 
     def naming(self, name: str) -> MetricName:
         """What the report calls a metric, in the unit that fits this sweep's values."""
@@ -122,9 +120,7 @@ def recorded_metrics(plan: SweepPlan) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*plan.sweep.metrics, *extra, *ALWAYS)))
 
 
-def run_sweep(
-    plan: SweepPlan, folder: SweepFolder, pool: RunPool, watcher: Watcher | None = None
-) -> SweepResult:
+def run_sweep(plan: SweepPlan, folder: SweepFolder, pool: RunPool, watcher: Watcher | None = None) -> SweepResult:
     """Make every run that is not on disk yet, round by round, and read all of them back.
 
     What is run depends only on the plan and on earlier results, never on the number of workers; a budget of
@@ -153,9 +149,7 @@ def run_sweep(
     rows = tuple(sorted(state.rows, key=lambda row: (row.point, row.replication)))
     reproducible = plan.sweep.replications.budget is None or plan.sweep.replications.budget.seconds is None
     activity = tuple(state.activity(p.index) for p in plan.design.points)
-    return SweepResult(
-        plan, metrics, rows, tuple(state.reasons), reproducible, state.versions, executed, seconds, activity
-    )
+    return SweepResult(plan, metrics, rows, tuple(state.reasons), reproducible, state.versions, executed, seconds, activity)
 
 
 class _Rounds:
@@ -194,9 +188,7 @@ class _Rounds:
                 wanted = sorted(wanted)[: max(left, 0)]
                 if not wanted:
                     self._close_all("budget of runs spent")
-        return [
-            self._plan.task(point, replication) for point, replication in sorted((p, r) for r, p in wanted)
-        ]
+        return [self._plan.task(point, replication) for point, replication in sorted((p, r) for r, p in wanted)]
 
     def read(self, batch: Sequence[RunTask]) -> None:
         """Take in a round's results and close the points that need no more."""

@@ -49,12 +49,7 @@ _LOG_RATIO = 20
 _LABELLED_MAX = 8
 _TORNADO_MAX = 12
 # Where a label may stand beside its mark, in points, the best first.
-_LABEL_PLACES = [
-    (across * dx, up * dy)
-    for dx, dy in ((9, 0), (9, 9), (6, 16), (4, 24), (20, 18))
-    for across in (1, -1)
-    for up in (1, -1)
-]
+_LABEL_PLACES = [(across * dx, up * dy) for dx, dy in ((9, 0), (9, 9), (5, 15)) for across in (1, -1) for up in (1, -1)]
 
 
 @dataclass(frozen=True)
@@ -119,11 +114,7 @@ def _factor_figure(result: SweepResult, index: int) -> FigureFile:
     figure, axes = _canvas(1, 2, width=8.6, height=3.5)
     handles: list[Any] = []
     for axis, name in zip(axes, shown_metrics(result), strict=True):
-        handles = (
-            _draw_sampled(axis, result, index, name)
-            if _is_sampled(result)
-            else _draw_levels(axis, result, index, other, name)
-        )
+        handles = _draw_sampled(axis, result, index, name) if _is_sampled(result) else _draw_levels(axis, result, index, other, name)
         axis.set_xlabel(factor.label)
         axis.set_ylabel(result.naming(name).label)
         _roomy(axis)
@@ -331,10 +322,7 @@ def _frontier(result: SweepResult) -> FigureFile:
     if coloured:
         _legend_below(figure, handles, result.plan.sweep.factors[0].label)
     short = [f.name.replace("_", " ") for f in result.plan.sweep.factors]
-    texts = {
-        i: ", ".join(f"{name} {label}" for name, label in zip(short, points[i].labels(), strict=True))
-        for i in best[:_LABELLED_MAX]
-    }
+    texts = {i: ", ".join(f"{name} {label}" for name, label in zip(short, points[i].labels(), strict=True)) for i in best[:_LABELLED_MAX]}
     _label_apart(figure, axis, x, y, texts)
     caption = (
         f"Each mark is a design point with {level:.0%} t intervals; circles on the dashed line are points "
@@ -407,11 +395,7 @@ def _influences(result: SweepResult, statistics: SweepStatistics) -> list[Figure
             BarPanel(
                 f"µ* on {result.naming(m).label}",
                 tuple(e.name for e in found),
-                {
-                    "mean size of elementary effects": [
-                        _scaled(e.mean_absolute, e.absolute_interval, result.naming(m).scale) for e in found
-                    ]
-                },
+                {"mean size of elementary effects": [_scaled(e.mean_absolute, e.absolute_interval, result.naming(m).scale) for e in found]},
             )
             for m, found in statistics.morris.items()
             if m in names
@@ -431,9 +415,7 @@ class BarPanel:
 
 
 def _scaled(value: float, interval: Interval, scale: float) -> tuple[float, Interval]:
-    return value * scale, Interval(
-        interval.low * scale, interval.high * scale, interval.level, interval.method
-    )
+    return value * scale, Interval(interval.low * scale, interval.high * scale, interval.level, interval.method)
 
 
 def _bars(panels: Sequence[BarPanel]) -> bytes:
@@ -452,9 +434,7 @@ def _bars(panels: Sequence[BarPanel]) -> bytes:
             at = places + (len(measures) - 1) / 2 * width - m * width
             handles.append(axis.barh(at, values, height=width, color=COLOURS[m], alpha=0.85))
             spans = _error_bars(values, [found[k][1] for k in order])
-            axis.errorbar(
-                values, at, xerr=spans, linestyle="none", ecolor="#222222", elinewidth=0.9, capsize=2
-            )
+            axis.errorbar(values, at, xerr=spans, linestyle="none", ecolor="#222222", elinewidth=0.9, capsize=2)
         axis.axvline(0, color="#222222", linewidth=0.8)
         axis.set_yticks(places, [panel.names[k].replace("_", " ") for k in order])
         axis.grid(axis="y", visible=False)
@@ -480,10 +460,7 @@ def _tornado(result: SweepResult, effects: dict[str, list[Effect]]) -> list[Figu
         bars = axis.barh(places, estimates, color=colours, height=0.62)
         for bar, is_sure in zip(bars, sure, strict=True):
             bar.set_alpha(0.9 if is_sure else 0.3)
-        intervals = [
-            Interval(e.interval.low * known.scale, e.interval.high * known.scale, e.interval.level, "")
-            for e in ordered
-        ]
+        intervals = [Interval(e.interval.low * known.scale, e.interval.high * known.scale, e.interval.level, "") for e in ordered]
         axis.errorbar(
             estimates, places, xerr=_error_bars(estimates, intervals), linestyle="none", ecolor="#222222",
             elinewidth=1.0, capsize=2.5,
@@ -491,9 +468,7 @@ def _tornado(result: SweepResult, effects: dict[str, list[Effect]]) -> list[Figu
         axis.axvline(0, color="#222222", linewidth=0.8)
         axis.set_yticks(places, [_wrapped(e.name.replace("_", " ")) for e in ordered])
         axis.grid(axis="y", visible=False)
-        axis.set_xlabel(
-            f"effect on {known.title} [{'percentage points' if known.unit == '%' else known.unit}]"
-        )
+        axis.set_xlabel(f"effect on {known.title} [{'percentage points' if known.unit == '%' else known.unit}]")
         axis.margins(y=0.02)
     caption = (
         "Change of the metric from a factor's lowest to its highest level, with "
@@ -628,9 +603,7 @@ def _positions(axis: Any, factor: Factor, levels: Sequence[Level]) -> list[float
     numbers = [level_number(level) for level in levels]
     if all(number is not None for number in numbers) and all(level.label is None for level in levels):
         positions = [float(number or 0.0) for number in numbers]
-        stretched = (
-            min(positions) > 0 and max(positions) / min(positions) >= _LOG_RATIO and len(positions) > 2
-        )
+        stretched = min(positions) > 0 and max(positions) / min(positions) >= _LOG_RATIO and len(positions) > 2
         if stretched or (factor.range is not None and factor.range.scale == "log"):
             axis.set_xscale("log")
             axis.set_xticks(positions, [level.text for level in levels])
@@ -666,11 +639,7 @@ def _series(
 
 def _pooled(result: SweepResult, fixed: dict[int, Level], name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
     """One value a replication: the metric's mean over the points with these levels, which share seeds."""
-    members = [
-        p.index
-        for p in result.plan.design.points
-        if all(p.levels[k].text == level.text for k, level in fixed.items())
-    ]
+    members = [p.index for p in result.plan.design.points if all(p.levels[k].text == level.text for k, level in fixed.items())]
     column = result.metrics.index(name)
     wanted = set(members)
     by_replication: dict[int, list[float]] = {}
@@ -696,9 +665,7 @@ def _finite(values: Sequence[float]) -> np.ndarray[Any, np.dtype[np.float64]]:
     return x[np.isfinite(x)]
 
 
-def _undominated(
-    i: int, x: np.ndarray[Any, np.dtype[np.float64]], y: np.ndarray[Any, np.dtype[np.float64]]
-) -> bool:
+def _undominated(i: int, x: np.ndarray[Any, np.dtype[np.float64]], y: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
     if not (math.isfinite(x[i]) and math.isfinite(y[i])):
         return False
     with np.errstate(invalid="ignore"):

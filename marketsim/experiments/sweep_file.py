@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from marketsim.experiments.expressions import (
     Expression,
@@ -34,7 +36,15 @@ _SIGNIFICANT_DIGITS = 6
 
 
 class _Frozen(BaseModel):
+    """A frozen mapping that may also be written in a short form, which editors' schemas then know."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        own = handler(core_schema)
+        return {"anyOf": [*cls.short_forms, own]} if cls.short_forms else own
 
 
 class Level(_Frozen):
@@ -43,6 +53,8 @@ class Level(_Frozen):
     `value` is the number (or text) that the factor's templates and the constraints see; `set` writes scenario
     paths directly, for levels that differ in more than one number.
     """
+
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"type": ["boolean", "number", "string"]},)
 
     label: str | None = None
     value: Scalar | None = None
@@ -76,6 +88,8 @@ class Level(_Frozen):
 
 class Range(_Frozen):
     """An interval of numbers: sampled by space-filling designs, cut into `steps` levels by a grid."""
+
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},)
 
     low: float
     high: float
@@ -160,9 +174,7 @@ class Factor(_Frozen):
 
     @field_validator("paths")
     @classmethod
-    def _linked(
-        cls, paths: tuple[str, ...] | dict[str, str] | None
-    ) -> tuple[str, ...] | dict[str, str] | None:
+    def _linked(cls, paths: tuple[str, ...] | dict[str, str] | None) -> tuple[str, ...] | dict[str, str] | None:
         if paths is None:
             return None
         if not paths:
@@ -247,9 +259,7 @@ class Factor(_Frozen):
             assert level.value is not None
             found = {path: template.fill(level.value) for path, template in self.templates().items()}
         return {
-            path: value
-            for path, value in found.items()
-            if path not in self.when or parse_expression(self.when[path]).value(values or {})
+            path: value for path, value in found.items() if path not in self.when or parse_expression(self.when[path]).value(values or {})
         }
 
 
@@ -285,9 +295,7 @@ class SobolDesign(_Frozen):
     @classmethod
     def _power_of_two(cls, samples: int) -> int:
         if samples & (samples - 1):
-            raise ValueError(
-                f"{samples} is not a power of two; a Sobol sequence is balanced at 4, 8, 16, 32 …"
-            )
+            raise ValueError(f"{samples} is not a power of two; a Sobol sequence is balanced at 4, 8, 16, 32 …")
         return samples
 
 
@@ -307,8 +315,15 @@ class MorrisDesign(_Frozen):
         return levels
 
 
+def _with_short_grid(schema: dict[str, Any]) -> None:
+    """Lets editors accept `design: grid` beside the mappings."""
+    schema.pop("discriminator", None)
+    schema["anyOf"] = [{"const": "grid"}, *schema.pop("oneOf", [])]
+
+
 Design = Annotated[
-    GridDesign | ListDesign | LatinHypercubeDesign | SobolDesign | MorrisDesign, Field(discriminator="kind")
+    GridDesign | ListDesign | LatinHypercubeDesign | SobolDesign | MorrisDesign,
+    Field(discriminator="kind", json_schema_extra=_with_short_grid),
 ]
 
 
@@ -317,7 +332,7 @@ class Until(_Frozen):
 
     metric: str
     half_width: Annotated[float, Field(gt=0)] | None = None
-    relative_half_width: Annotated[float, Field(gt=0)] | None = None
+    relative_half_width: Annotated[float | None, Field(gt=0, json_schema_extra={"anyOf": [{"type": ["number", "string", "null"]}]})] = None
 
     @field_validator("relative_half_width", mode="before")
     @classmethod
@@ -335,6 +350,8 @@ class Until(_Frozen):
 
 class Budget(_Frozen):
     """The most that a sweep may spend; a time budget makes its report `not reproducible`."""
+
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"type": ["integer", "string"]},)
 
     runs: Annotated[int, Field(ge=1)] | None = None
     seconds: Annotated[float, Field(gt=0)] | None = None
@@ -359,6 +376,8 @@ class Budget(_Frozen):
 
 class Replications(_Frozen):
     """How often each point runs: a fixed number, until an interval is narrow, or until a budget ends."""
+
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "integer", "minimum": 1},)
 
     fixed: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     until: Until | None = None
@@ -387,6 +406,8 @@ class Replications(_Frozen):
 
 class Seeds(_Frozen):
     """Which integers seed the replications: `common` to all points, or `independent` by counter."""
+
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"enum": ["common", "independent"]},)
 
     pairing: Literal["common", "independent"] = "common"
     first: Annotated[int, Field(ge=0, le=2**31)] = 1
@@ -417,7 +438,7 @@ class SweepFile(_Frozen):
     metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("revenue.total", "fill_rate")
     seeds: Seeds = Seeds()
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
-    timeout: float = 600.0
+    timeout: Annotated[float, Field(json_schema_extra={"type": ["number", "string"]})] = 600.0
 
     @field_validator("design", mode="before")
     @classmethod
@@ -458,9 +479,7 @@ class SweepFile(_Frozen):
         for factor in factors:
             for path in factor.writes():
                 for other, by in owner.items():
-                    if by != factor.name and (
-                        f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")
-                    ):
+                    if by != factor.name and (f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")):
                         raise ValueError(f"factors {by} and {factor.name} contradict: both set {path}")
                 owner[path] = factor.name
         return factors

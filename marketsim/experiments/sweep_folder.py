@@ -77,9 +77,7 @@ def open_sweep_folder(out: Path, *, resume: bool) -> SweepFolder:
         raise InputError(f"--out: {out} is a file, a folder is needed")
     content = [path for path in out.iterdir() if not path.name.startswith(_TEMPORARY)] if out.is_dir() else []
     if content and not resume:
-        raise InputError(
-            f"--out: {out} is not empty; use --resume to go on with its sweep, or name another folder"
-        )
+        raise InputError(f"--out: {out} is not empty; use --resume to go on with its sweep, or name another folder")
     if content and not _is_sweep(out):
         raise InputError(f"--out: {out} holds something other than a sweep; name another folder")
     folder.runs.mkdir(parents=True, exist_ok=True)

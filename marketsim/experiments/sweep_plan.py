@@ -187,20 +187,14 @@ def _effective_points(
             try:
                 known[lines] = source.effective(mapping, base, lines)
             except InputError as error:
-                names = ", ".join(
-                    f"{f.name} = {text}" for f, text in zip(sweep.factors, point.labels(), strict=True)
-                )
-                problems += [
-                    loaded.error(("factors",), f"at {names}: {_plain(line)}") for line in error.lines
-                ]
+                names = ", ".join(f"{f.name} = {text}" for f, text in zip(sweep.factors, point.labels(), strict=True))
+                problems += [loaded.error(("factors",), f"at {names}: {_plain(line)}") for line in error.lines]
                 known[lines] = {}
         effective.append(known[lines])
     return overrides, effective, problems
 
 
-def _ignored_problems(
-    loaded: LoadedSweep, source: ScenarioSource, effective: Sequence[dict[str, Any]]
-) -> Iterable[str]:
+def _ignored_problems(loaded: LoadedSweep, source: ScenarioSource, effective: Sequence[dict[str, Any]]) -> Iterable[str]:
     """A factor is refused when no point's run looks at one of its paths."""
     distinct = list({id(e): e for e in effective if e}.values())
     if not distinct:

@@ -9,9 +9,7 @@ from typing import Any
 SAMPLES_MAX = 400
 
 
-def run_with_activity(
-    mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int
-) -> dict[str, Any]:
+def run_with_activity(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
     """As `marketsim.simulation.run_summary`, with `activity` in the summary.
 
     It holds `hours` of simulated time and `active_leases` at each, at most 400 samples.

@@ -65,9 +65,7 @@ def carry_out(
     pool = make_pool(SweepFolder(out))  # before anything is written: a cluster may not answer
     try:
         folder = open_sweep_folder(out, resume=resume)
-        folder.write_manifest(
-            {**_identity(plan), "state": "running", "timing": {"started": started.isoformat()}}
-        )
+        folder.write_manifest({**_identity(plan), "state": "running", "timing": {"started": started.isoformat()}})
         result = run_sweep(plan, folder, pool, watcher)
     finally:
         pool.close()
