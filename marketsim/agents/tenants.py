@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import simpy
 
-from marketsim.chain.columns import Group, Deployment, Order
+from marketsim.chain.columns import Deployment, Group, Order
 from marketsim.chain.state import Table
 from marketsim.clock.block_clock import BlockClock
 from marketsim.policies.tables import Call, Plan
@@ -19,7 +19,8 @@ OnLook = Callable[[Table], None]
 def batches(clock: BlockClock, calls: Table, every_ms: int, before: OnLook | None = None) -> Generator[Any, Any, None]:
     """SimPy process: hand over the orders of the next `every_ms` at a time, dated, at the start of each such span.
 
-    `calls` are rows of `Call` sorted by submission time. `before` sees each batch before it goes, to price it where desks are Python's.
+    `calls` are rows of `Call` sorted by submission time. `before` (here and in the other processes of this module) sees the messages before
+    they go, to price them where desks are a user's.
     """
     start = 0
     times = calls[:, Call.TIME]
@@ -30,13 +31,12 @@ def batches(clock: BlockClock, calls: Table, every_ms: int, before: OnLook | Non
         end = int(np.searchsorted(times, until + every_ms, side="left"))
         rows = calls[start:end]
         if before is not None:
-            clock.look()
             before(rows)
         clock.submit_rows(rows)
         start = end
 
 
-def one_by_one(clock: BlockClock, calls: Table) -> Generator[Any, Any, None]:
+def one_by_one(clock: BlockClock, calls: Table, before: OnLook | None = None) -> Generator[Any, Any, None]:
     """SimPy process: one event an order, submitted at its own moment."""
     env = clock.env
     times = calls[:, Call.TIME].tolist()
@@ -47,11 +47,13 @@ def one_by_one(clock: BlockClock, calls: Table) -> Generator[Any, Any, None]:
         if time > now:
             yield timeout(time - now)
             now = time
+        if before is not None:
+            before(calls[at : at + 1])
         submit(calls[at : at + 1])
 
 
 def reacting(
-    clock: BlockClock, calls: Table, wait_ms: int, again: Callable[[int], Table | None]
+    clock: BlockClock, calls: Table, wait_ms: int, again: Callable[[int], Table | None], before: OnLook | None = None
 ) -> Generator[Any, Any, None]:
     """SimPy process of a cohort whose tenants wait for the outcome: a process of its own for each order.
 
@@ -64,16 +66,18 @@ def reacting(
         if time > now:
             yield env.timeout(time - now)
             now = time
-        env.process(order_and_react(clock, calls[at : at + 1], wait_ms, again))
+        env.process(order_and_react(clock, calls[at : at + 1], wait_ms, again, before))
 
 
 def order_and_react(
-    clock: BlockClock, call: Table, wait_ms: int, again: Callable[[int], Table | None]
+    clock: BlockClock, call: Table, wait_ms: int, again: Callable[[int], Table | None], before: OnLook | None = None
 ) -> Generator[Any, Any, None]:
     """SimPy process of one order: submit, wait, read the outcome, perhaps order again."""
     message: Table | None = call
     while message is not None:
         plan = int(message[0, Call.A])
+        if before is not None:
+            before(message)
         clock.submit_rows(message)
         yield clock.env.timeout(wait_ms)
         clock.look()

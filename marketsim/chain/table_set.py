@@ -1,8 +1,8 @@
 """Sets of tables as one argument of compiled code: a pointer to where each table lies, instead of dozens of arrays.
 
-A compiled function that takes every array of a chain by value has some 350 arguments, and so has every call that it makes: compiling that took
-minutes. A `TableSet` (a named tuple of int64 arrays) goes in as the address of a small directory, two or three numbers a table, and `s.orders` becomes
-an array view when it is used. Directories are written once and never change, which the compiler is told, so that it keeps what it has read.
+A compiled function that takes every array of a chain by value has some 350 arguments, and so has every call that it makes: compiling
+that took minutes. A `TableSet` (a named tuple of int64 arrays) goes in as the address of a small directory, three numbers a table, and
+`s.orders` becomes an array view when it is used. Directories are written once and never change, which the compiler is told, so that it keeps what it has read.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ class TableSet:
         if directory is None:
             directory = np.zeros((len(self), WORDS), np.int64)  # type: ignore[arg-type]
             for at, (name, table) in enumerate(zip(self._fields, self, strict=True)):  # type: ignore[attr-defined, call-overload]
-                if table.dtype != np.int64 or not table.flags.c_contiguous or table.ndim != (1 if name in self.lines else 2):
-                    raise TypeError(f"table {name}: {table.dtype} {table.shape}, expected contiguous int64 of {1 if name in self.lines else 2} dimensions")
+                ndim = 1 if name in self.lines else 2
+                if table.dtype != np.int64 or not table.flags.c_contiguous or table.ndim != ndim:
+                    raise TypeError(f"table {name}: {table.dtype} {table.shape}, expected contiguous int64 of {ndim} dimensions")
                 directory[at] = table.ctypes.data, table.shape[0], table.shape[1] if table.ndim == 2 else 1
             kept["directory"] = directory
         return int(directory.ctypes.data)

@@ -41,7 +41,7 @@ class TablesModel(models.PrimitiveModel):  # type: ignore[misc]
         super().__init__(manager, kind, INT64.as_pointer())
 
 
-@unbox(TablesType)
+@unbox(TablesType)  # type: ignore[untyped-decorator]
 def unbox_tables(kind: Any, obj: Any, c: Any) -> Any:
     """Read the address of a TableSet's directory."""
     number = c.pyapi.object_getattr_string(obj, "address")
@@ -61,7 +61,7 @@ class TablesAttribute(AttributeTemplate):  # type: ignore[misc]
         return kind.array_of(attribute)
 
 
-@lower_getattr_generic(TablesType)
+@lower_getattr_generic(TablesType)  # type: ignore[untyped-decorator]
 def lower_field(context: Any, builder: Any, kind: Any, value: Any, attribute: str) -> Any:
     """Build the array view of a field from its words in the directory."""
     array_type = kind.array_of(attribute)
@@ -74,7 +74,6 @@ def lower_field(context: Any, builder: Any, kind: Any, value: Any, attribute: st
         return loaded
 
     data = builder.inttoptr(word(0), INT64.as_pointer())
-    one = ir.Constant(INT64, 1)
     item = ir.Constant(INT64, ITEM)
     rows = word(1)
     if array_type.ndim == 1:
@@ -86,14 +85,13 @@ def lower_field(context: Any, builder: Any, kind: Any, value: Any, attribute: st
     array = context.make_array(array_type)(context, builder)
     populate_array(array, data=data, shape=shape, strides=strides, itemsize=item, meminfo=None)
     array.nitems = count
-    del one
     return array._getvalue()
 
 
 def register_with_numba(kind: type[Any]) -> None:
     """Give a TableSet class its numba type."""
-    tables = TablesType(kind.__name__, kind._fields, kind.lines)  # type: ignore[attr-defined]
+    tables = TablesType(kind.__name__, kind._fields, kind.lines)
 
-    @typeof_impl.register(kind)
+    @typeof_impl.register(kind)  # type: ignore[untyped-decorator]
     def typeof_tables(_value: Any, _context: Any) -> Any:
         return tables

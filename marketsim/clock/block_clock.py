@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import simpy
 
-from marketsim.chain.columns import G
 from marketsim.chain.bid_index import fill_bid_index
+from marketsim.chain.columns import G
 from marketsim.chain.ledger import AUDIT_PROBLEMS, recount_problems
 from marketsim.chain.state import State, Table, with_bid_bits, with_room
 from marketsim.clock.block_loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, EVENT_ROOM, RECOUNT, ROW_ROOM, advance
 from marketsim.errors import InvariantError
 from marketsim.policies.tables import BidRow, Call, E, Engine, Kind, Offer, Phase, Sample, Track, Watch
+
 
 class BlockClock:
     """Turns simulated time into blocks, and is the only way for an agent to reach the chain.

@@ -7,8 +7,8 @@ from marketsim.chain.columns import (
     Account,
     Bid,
     BidState,
-    DeploymentState,
     Deployment,
+    DeploymentState,
     EventKind,
     G,
     Lease,
@@ -28,7 +28,7 @@ from marketsim.chain.money import is_less, times
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.clock.calendar import drop_first, push
-from marketsim.clock.desk_work import free_offer, gather_offers, place_offer, tie_of
+from marketsim.clock.desk_work import gather_offers, place_offer, tie_of
 from marketsim.clock.fees import can_afford, charge
 from marketsim.clock.tenant_work import (
     covered,
@@ -36,7 +36,6 @@ from marketsim.clock.tenant_work import (
     end_deployment_by_tenant,
     finish,
     leave,
-    plan_rescue,
     restart,
     sync_account,
     sync_deployment,
@@ -111,8 +110,8 @@ def has_rows(s: State, e: Engine) -> bool:
 def advance(s: State, e: Engine, until: int) -> int:
     """Execute everything due up to and including block `until`; empty blocks cost nothing.
 
-    Returns DONE, or what the caller must do before it calls again: NEED_ROOM, a table must grow or the record be taken away; RECOUNT, a full
-    recount is due; AUDIT_BROKEN, the audit after a block found E.AUDIT_PROBLEM.
+    Returns DONE, or what the caller must do before it calls again: NEED_ROOM, a table must grow or the record be taken away; RECOUNT, a
+    full recount is due; AUDIT_BROKEN, the audit after a block found E.AUDIT_PROBLEM.
     """
     x = e.globals
     while True:

@@ -331,7 +331,7 @@ def choose(s: State, e: Engine, order: int) -> int:
                     before += 1
                 other = e.offers[other, Offer.NEXT]
             if before == nth:
-                return offer
+                return int(offer)
         offer = e.offers[offer, Offer.NEXT]
     return best
 

@@ -15,9 +15,9 @@ FACTOR_MAX = 1_000_000_000
 def linear_price(desk: Table, cpu: int, memory: int, storage: int, gpu: int, floor: int) -> tuple[int, int]:
     """Return (whole, atto) of quantities x unit prices x (1 + margin) + the fixed part.
 
-    `cpu` in millicores, `memory` and `storage` in MiB, `gpu` in units. The unit prices already hold the margin, exact at 24 decimals, so that the sum
-    is exact and is rounded once to 18: down when `floor` is 1, else half to even (training document, Pricing Strategy). Bounds are checked when
-    a desk is made: whole unit prices x quantities stay below 2^63.
+    `cpu` in millicores, `memory` and `storage` in MiB, `gpu` in units. The unit prices already hold the margin, exact at 24 decimals, so
+    that the sum is exact and is rounded once to 18: down when `floor` is 1, else half to even (training document, Pricing Strategy).
+    Bounds are checked when a desk is made: whole unit prices x quantities stay below 2^63.
     """
     tiny = (
         cpu * desk[Desk.CPU_TINY] + memory * desk[Desk.MEMORY_TINY] + storage * desk[Desk.STORAGE_TINY] + gpu * desk[Desk.GPU_TINY]
@@ -75,7 +75,8 @@ def finish_price(desk: Table, whole: int, small: int) -> tuple[int, int]:
 def set_unit(desk: Table, column: int, whole: int, atto: int, multiplier: int, factor: int) -> None:
     """Write the four limbs of floor(unit price x multiplier / 10^6) x factor / 10^6 from `column` on, exact at 24 decimals.
 
-    The first product is floored at 18 decimals: it is the unit price that the desk asks today. `factor` is 10^6 + margin, at most FACTOR_MAX.
+    The first product is floored at 18 decimals: it is the unit price that the desk asks today. `factor` is 10^6 + margin, at most
+    FACTOR_MAX.
     """
     nano = atto // NANO
     low = atto % NANO
@@ -155,7 +156,7 @@ def has_room(desk: Table, track: Table) -> bool:
         return False
     if desk[Desk.CAP_GPU] - desk[Desk.LEASED_GPU] - desk[Desk.RESERVED_GPU] < track[Track.GPU]:
         return False
-    return desk[Desk.LEASE_CAPACITY] < 0 or desk[Desk.LEASES] < desk[Desk.LEASE_CAPACITY]
+    return bool(desk[Desk.LEASE_CAPACITY] < 0 or desk[Desk.LEASES] < desk[Desk.LEASE_CAPACITY])
 
 
 @compiled
@@ -166,7 +167,7 @@ def standing_refusal(e: Engine, desk_row: int, spec: int, cpu: int, memory: int,
         return 1 + Decline.ENGINE_DISABLED
     refusal = e.fits[spec, desk_row]
     if refusal != 0:
-        return refusal
+        return int(refusal)
     if cpu > desk[Desk.MAX_CPU] or memory > desk[Desk.MAX_MEMORY] or storage > desk[Desk.MAX_STORAGE] or gpu > desk[Desk.MAX_GPU]:
         return 1 + Decline.INSUFFICIENT_RESOURCES
     return 0
@@ -181,7 +182,7 @@ def rate_limited(e: Engine, desk_row: int, now_ms: int) -> bool:
     if minute > 0 and written >= minute and e.bid_times[desk_row, (written - minute) % 128] > now_ms - 60_000:
         return True
     hour = desk[Desk.PER_HOUR]
-    return hour > 0 and written >= hour and e.bid_times[desk_row, (written - hour) % 128] > now_ms - 3_600_000
+    return bool(hour > 0 and written >= hour and e.bid_times[desk_row, (written - hour) % 128] > now_ms - 3_600_000)
 
 
 @compiled

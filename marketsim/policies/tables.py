@@ -78,8 +78,9 @@ class E(IntEnum):
 class Desk(IntEnum):
     """One provider's bid engine, a row a provider (the chain's provider slot).
 
-    What every order reads comes first, then what every bid reads and writes: few cache lines a desk. The limbs of a unit price are whole uve, the next
-    nine decimals, the next nine and the last six: the unit price after spread and repricing, times 1 + margin, exact at 24 decimals.
+    What every order reads comes first, then what every bid reads and writes: few cache lines a desk. The limbs of a unit price are whole
+    uve, the next nine decimals, the next nine and the last six: the unit price after spread and repricing, times 1 + margin, exact at
+    24 decimals.
     """
 
     UP = 0  # 0 during an outage

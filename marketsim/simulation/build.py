@@ -14,9 +14,9 @@ from marketsim.chain.requirements import Eligibility, with_eligible
 from marketsim.chain.rule_sets import rule_globals
 from marketsim.chain.state import State, Table, make_state, with_room
 from marketsim.clock.block_clock import make_room
+from marketsim.clock.calendar import push
 from marketsim.errors import InputError
 from marketsim.policies.tables import Call, Desk, E, Engine, Kind, Phase, Plan, make_engine
-from marketsim.clock.calendar import push
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.desks import DeskBook, repricing_periods
 from marketsim.simulation.orders import Asked, CohortOrders, draw_orders, orders_at
@@ -117,7 +117,7 @@ def add_wallets(chain: State, scenario: Scenario, book: DeskBook) -> tuple[State
         names += [f"{cohort.name}-{index}" for index in range(cohort.count)]
         cohorts += [number] * cohort.count
         coins += [int(cohort.wallet) // ATTO] * cohort.count
-    everybody = book.names + names
+    book.names + names
     return set_wallets(chain, book.names + names, coins, len(book.names)), names, cohorts
 
 
@@ -262,8 +262,11 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
     wanted = scenario.initial * float(book.rows[:, Desk.CAP_CPU].sum())
     loads = []
     for part in orders:
-        life = np.minimum(part.plans[:, Plan.DURATION], np.where(part.plans[:, Plan.TERMINATE] >= 0, part.plans[:, Plan.TERMINATE], 1 << 60))
-        cpu = part.resources[part.drafts[np.minimum(part.calls[:, Call.C], len(part.drafts) - 1), Draft.FIRST_RESOURCE], Resource.CPU] if len(part.calls) else np.zeros(0)
+        early = part.plans[:, Plan.TERMINATE]
+        life = np.minimum(part.plans[:, Plan.DURATION], np.where(early >= 0, early, 1 << 60))
+        cpu = np.zeros(0)
+        if len(part.calls):
+            cpu = part.resources[part.drafts[part.calls[:, Call.C], Draft.FIRST_RESOURCE], Resource.CPU]
         loads.append(float((life * cpu).sum()))
     everything = sum(loads) or 1.0
     out = list(orders)

@@ -21,6 +21,8 @@ from marketsim.simulation.generic_cost import MONTH_BLOCKS
 ATTO = 10**18
 MIB = 2**20
 NO_LIMIT = 1 << 60
+RATE_LIMIT_MAX = 128
+"""Bids a minute or hour that a rate limit may count: as many times as a desk remembers."""
 WHOLE_PRICE_MAX = 10**6
 """Whole uve a unit price may have: quantities up to 2^40 MiB times it stay far inside int64."""
 
@@ -164,8 +166,10 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
         set_limits(rows, cohort.config, block_ms)
     set_repricing(rows, cohort, block_ms)
     if cohort.rate_limit is not None:
-        rows[:, Desk.PER_MINUTE] = min(cohort.rate_limit.per_minute or 0, 120)
-        rows[:, Desk.PER_HOUR] = min(cohort.rate_limit.per_hour or 0, 120)
+        if max(cohort.rate_limit.per_minute or 0, cohort.rate_limit.per_hour or 0) > RATE_LIMIT_MAX:
+            raise InputError(f"providers.{cohort.name}.rate_limit: above {RATE_LIMIT_MAX} bids, accepted up to that")
+        rows[:, Desk.PER_MINUTE] = cohort.rate_limit.per_minute or 0
+        rows[:, Desk.PER_HOUR] = cohort.rate_limit.per_hour or 0
     if cohort.leave is not None:
         rows[:, Desk.LEAVE_BLOCKS] = max(1, cohort.leave.mean.blocks(block_ms))
     if cohort.outages is not None:

@@ -43,8 +43,8 @@ class Run(NamedTuple):
 def run(scenario: Scenario, *, seed: int | None = None, audit: bool = False, progress: Progress | None = None) -> Run:
     """Run a scenario and return its summary and record.
 
-    `seed` replaces the scenario's. `audit` recounts the ledger after every executed block. `progress(blocks done, blocks in all)` is called now
-    and then. Raises InputError for a scenario that cannot be run, InvariantError when the ledger does not add up.
+    `seed` replaces the scenario's. `audit` recounts the ledger after every executed block. `progress(blocks done, blocks in all)` is
+    called now and then. Raises InputError for a scenario that cannot be run, InvariantError when the ledger does not add up.
     """
     began = time.perf_counter()
     number = scenario.seed if seed is None else seed
@@ -214,5 +214,7 @@ class Retry:
         if tries >= self._times:
             return None
         message = repeat_order(self._clock, plan, self._factor_ppm)
+        if message is None:
+            return None
         self._tries[int(message[0, Call.A])] = tries + 1
         return message
