@@ -26,6 +26,7 @@ import numpy as np
 
 from marketsim.chain.decimals import ATTO, show_atto
 from marketsim.errors import InputError
+from marketsim.policies.desk_requests import Prices, RequestBatch
 from marketsim.policies.strategies import (
     GIB,
     Answer,
@@ -92,9 +93,7 @@ def sample_requests() -> tuple[PriceRequest, ...]:
     return (*requests, *busy)
 
 
-def check_strategy(
-    strategy: Strategy | Callable[[], Strategy], requests: Sequence[PriceRequest] | None = None
-) -> None:
+def check_strategy(strategy: Strategy | Callable[[], Strategy], requests: Sequence[PriceRequest] | None = None) -> None:
     """Raise StrategyError unless the strategy keeps every promise of `Strategy` on `requests`.
 
     Give a factory (a class, a lambda) rather than an object where you can: only then is it tested that two
@@ -159,9 +158,7 @@ def _named_object(spec: str, search: Sequence[Path], where: str) -> Any:
         raise InputError(f"{where}: module {match['module']} fails on import: {_named(error)}") from None
     for part in match["name"].split("."):
         if not hasattr(found, part):
-            raise InputError(
-                f"{where}: module {match['module']} has no {match['name']}, expected a class in it"
-            )
+            raise InputError(f"{where}: module {match['module']} has no {match['name']}, expected a class in it")
         found = getattr(found, part)
     return found
 
@@ -207,15 +204,13 @@ def _wrong_answers(asked: Sequence[PriceRequest], answers: Sequence[Answer]) -> 
             continue
         if type(answer) is not int:
             wrong.append(
-                f"request {at}: the price is {answer!r} of type {type(answer).__name__}, "
-                "expected int, units of 10^-18 uve per block"
+                f"request {at}: the price is {answer!r} of type {type(answer).__name__}, expected int, units of 10^-18 uve per block"
             )
         elif answer <= 0:
             wrong.append(f"request {at}: the price is {show_atto(answer)}, expected more than 0 or a Refusal")
         elif answer > request.price_ceiling:
             wrong.append(
-                f"request {at}: the price {show_atto(answer)} is above the ceiling "
-                f"{show_atto(request.price_ceiling)}, expected a Refusal"
+                f"request {at}: the price {show_atto(answer)} is above the ceiling {show_atto(request.price_ceiling)}, expected a Refusal"
             )
     return wrong[:5]
 
@@ -270,19 +265,25 @@ def _pickles(strategy: Any, asked: Sequence[PriceRequest], answers: Sequence[Ans
 
 
 def _batches(strategy: Any, asked: Sequence[PriceRequest], answers: Sequence[Answer]) -> Iterator[str]:
-    """`price_many` is optional; where it exists it answers as `price` does, also for one and for none."""
+    """`price_many` is optional; where it exists it answers as `price` does, also for one and for none.
+
+    It gets what a run hands over: a sequence of requests that has columns too. Of refusals in columns (`Prices`)
+    no more is asked than that they are refusals.
+    """
     subject = _built(strategy)
     many = getattr(subject, "price_many", None)
     if many is None:
         return
     for part in (asked, asked[:1], ()):
         try:
-            batch = list(many(part))
+            answered = many(RequestBatch.of(part))
+            batch = list(answered)
         except Exception as error:
             yield f"price_many of {len(part)} requests raises {_named(error)}"
             return
-        if batch != list(answers[: len(part)]) or any(
-            type(x) is not int for x in batch if not isinstance(x, Refusal)
-        ):
+        if isinstance(answered, Prices) and len(batch) == len(part):
+            pairs = zip(batch, answers, strict=False)
+            batch = [b if not isinstance(a, Refusal) or not isinstance(b, Refusal) else a for b, a in pairs]
+        if batch != list(answers[: len(part)]) or any(type(x) is not int for x in batch if not isinstance(x, Refusal)):
             yield f"price_many of {len(part)} requests answers differently from price"
             return
