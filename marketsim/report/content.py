@@ -399,12 +399,17 @@ def _receipt_grid(summary: Mapping[str, Any]) -> Grid | None:
         title="Messages by hand",
         columns=["Message", "About", "Block", "Answer"],
         rows=[
-            [receipt["op"], receipt["id"] or DASH, count(receipt["height"]), receipt["result"]]
+            [receipt["op"], receipt["id"] or DASH, count(receipt["height"]), _answer(receipt)]
             for receipt in messages["receipts"]
         ],
         note=f"{plural(messages['sent'], 'message')}, {refused} refused.",
         long=True,
     )
+
+
+def _answer(receipt: Mapping[str, Any]) -> str:
+    expected = receipt.get("expected")
+    return str(receipt["result"]) if expected is None else f"{receipt['result']}, expected {expected}"
 
 
 def _money_grid(record: Record, summary: Mapping[str, Any]) -> Grid:

@@ -194,7 +194,7 @@ class ByHand:
     """The messages and governance actions of one run.
 
     `receipts` has one entry a message in the order of execution: height, op, id (what it addresses) and
-    result as the vectors spell it. `observe` is told of each message that was executed.
+    result as the vectors spell it; where the message names another `result`, also `expected`. `observe` is told of each message that was executed.
     """
 
     def __init__(
@@ -268,10 +268,11 @@ class ByHand:
             raise InputError(f"{where}.{error.key}: {error.problem}") from None
         except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise InputError(f"{where}: {message['op']}: has a value of the wrong kind ({error})") from None
-        what = message.get("id") or message.get("provider") or ""
-        self.receipts.append(
-            {"height": height, "op": message["op"], "id": str(what), "result": result_of(status)}
-        )
+        what = str(message.get("id") or message.get("provider") or "")
+        receipt = {"height": height, "op": message["op"], "id": what, "result": result_of(status)}
+        if message.get("result", receipt["result"]) != receipt["result"]:
+            receipt["expected"] = str(message["result"])
+        self.receipts.append(receipt)
 
     def _check_known(self, message: Message) -> None:
         for key in _NAMED_WALLETS:
