@@ -17,25 +17,23 @@ PAIR_LIMBS = 5
 
 
 @compiled
-def put_pair(scratch: Table, at: int, whole: int, atto: int) -> int:
-    """Write a pair >= 0, counted in atto, as PAIR_LIMBS limbs; return the position after it."""
+def put_pair(scratch: Table, at: int, whole: int, atto: int) -> None:
+    """Write a pair >= 0, counted in atto, as PAIR_LIMBS limbs."""
     scratch[at] = atto % BASE
     scratch[at + 1] = atto // BASE
     scratch[at + 2] = whole % BASE
     upper = whole // BASE
     scratch[at + 3] = upper % BASE
     scratch[at + 4] = upper // BASE
-    return at + PAIR_LIMBS
 
 
 @compiled
-def put_whole(scratch: Table, at: int, number: int) -> int:
-    """Write an int64 >= 0 as three limbs; return the position after it."""
+def put_whole(scratch: Table, at: int, number: int) -> None:
+    """Write an int64 >= 0 as three limbs."""
     scratch[at] = number % BASE
     upper = number // BASE
     scratch[at + 1] = upper % BASE
     scratch[at + 2] = upper // BASE
-    return at + 3
 
 
 @compiled
