@@ -327,6 +327,20 @@ def test_a_settlement_is_no_record_of_use() -> None:
     assert one.at(130).settle() == Status.Ok
     assert (u[Usage.UNTIL], u[Usage.METERED]) == (110, 0)
     assert a[Account.DUE_AT] > 700
+    # recorded after the settlement of its own block, it waits for the next
+    assert one.use("p1", 6000, 0, 0, 0) == Status.Ok
+    assert a[Account.DUE_AT] == 700
+
+
+def test_a_due_height_that_folding_moves_is_no_settlement() -> None:
+    one = OneAccount(EscrowRule.EXACT, 1000, charging=Charging.USAGE_CAPPED, settle_every=60)
+    assert one.open("p1", "10", usage=meter(500_000)) == Status.Ok
+    a = one.state.accounts[one.account]
+    assert a[Account.DUE_AT] == 201
+    one.at(201).room()
+    assert bool(exact.due(one.state, 201, one.account)) is False
+    # 60 blocks at half use cost 300, the 700 left last 70 blocks from 160 on
+    assert (a[Account.SETTLED_AT], a[Account.DUE_AT], one.funds) == (160, 231, "700")
 
 
 def test_whoever_comes_late_still_finds_the_shortfall() -> None:
