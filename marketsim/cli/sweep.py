@@ -50,6 +50,7 @@ def sweep(
 ) -> None:
     """Run a design × replications, locally or on a Dask cluster, and report what each factor does."""
     from marketsim.experiments.dry_run import dry_run
+    from marketsim.experiments.execute import preloads, start_server
     from marketsim.experiments.sweep_progress import watcher_for
     from marketsim.experiments.sweep_run import run_with_activity
     from marketsim.experiments.sweep_session import (
@@ -60,6 +61,8 @@ def sweep(
         read_plan,
     )
 
+    if scheduler is None and not dry:
+        start_server(preloads(run_with_activity))  # it loads the simulation while this process plans
     plan = read_plan(file)
     count = workers or usable_cores()
     if dry:

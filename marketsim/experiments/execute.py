@@ -6,6 +6,7 @@ given to another process, twice; only then it is labelled too. Nothing that a ru
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -76,6 +77,12 @@ class RunPool(Protocol):
         ...
 
 
+def preloads(runner: Runner) -> tuple[str, ...]:
+    """The modules that workers of a runner should find imported; the simulation's come with their compiled code."""
+    warm = ("marketsim.experiments.warm",) if runner.__module__.startswith("marketsim.") else ()
+    return (runner.__module__, "pebble.pool.process", __name__, *warm)
+
+
 def summary_bytes(summary: dict[str, Any]) -> bytes:
     """A summary as compact JSON with sorted keys: equal summaries give equal bytes."""
     return json.dumps(summary, sort_keys=True, separators=(",", ":"), allow_nan=True).encode() + b"\n"
@@ -142,10 +149,9 @@ class LocalPool:
         folder: Path,
         workers: int,
         timeout_seconds: float,
-        preload: Sequence[str] = (),
     ) -> None:
         self.workers = workers
-        self._preload = (runner.__module__, "pebble.pool.process", __name__, *preload)
+        self._preload = preloads(runner)
         self._runner = runner
         self._folder = folder
         self._timeout = timeout_seconds
@@ -200,21 +206,10 @@ class LocalPool:
     def _start(self) -> Any:
         from pebble import ProcessPool
 
-        method = "forkserver" if sys.platform != "win32" else "spawn"
-        context = multiprocessing.get_context(method)
-        if method == "forkserver":
-            context.set_forkserver_preload(list(self._preload))
-        before = {name: os.environ.get(name) for name in _ONE_THREAD}
-        os.environ.update(_ONE_THREAD)
-        try:
+        context = start_server(self._preload)
+        with _one_thread():
             pool = ProcessPool(max_workers=self.workers, context=context, initializer=_prepare_worker)
             pool.active  # noqa: B018  (starts the processes while the environment is pinned)
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
         return pool
 
     def _outcome(self, future: Any) -> Outcome:
@@ -231,6 +226,38 @@ class LocalPool:
         except Exception as error:
             return Outcome("error", one_line(error))
         return result
+
+
+def start_server(preload: Sequence[str]) -> Any:
+    """Start the process from which workers are forked, if it does not run yet; returns its context.
+
+    It imports `preload` by itself while this process goes on. Where processes cannot be forked (Windows) the
+    context spawns them.
+    """
+    if sys.platform == "win32":
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    with _one_thread():
+        forkserver.ensure_running()
+    return context
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Processes that start in here keep numerical libraries to one thread."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _run_and_write(runner: Runner, task: RunTask, folder: str) -> Outcome:

@@ -32,8 +32,7 @@ def default_folder(plan: SweepPlan) -> Path:
 
 def local_pool(plan: SweepPlan, runner: Runner, workers: int) -> PoolMaker:
     """A maker of the pool of local processes for a sweep."""
-    preload = ["marketsim.experiments.warm"] if runner.__module__.startswith("marketsim.") else []
-    return lambda folder: LocalPool(runner, folder.runs, workers, plan.sweep.timeout, preload)
+    return lambda folder: LocalPool(runner, folder.runs, workers, plan.sweep.timeout)
 
 
 def dask_pool(plan: SweepPlan, runner: Runner, address: str) -> PoolMaker:
