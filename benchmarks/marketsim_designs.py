@@ -1,11 +1,16 @@
 """marketsim on the reference market: the same draws through its chain, and the outcome in the yardsticks'
-columns.
+columns; what recording and auditing cost, and its other rule sets against theirs.
 """
 
 from __future__ import annotations
 
+import gc
+import resource
+import statistics
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +18,21 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from digest import Fate, Outcome, digest
+import first_written
+from digest import Fate, Outcome, digest, first_difference
 
 from marketsim.agents.reference_market import ReferenceMarket
-from marketsim.chain.columns import Lease, LeaseState, Order, OrderState
+from marketsim.chain.columns import EscrowRule, G, Lease, LeaseState, Order, OrderState
 from marketsim.chain.money import subtract_columns
 from marketsim.clock.block_clock import BlockClock
+from marketsim.export.results import new_results
+from marketsim.metrics.summary import summarize
 from marketsim.policies.tables import Desk, Ended, Plan, Track
 from marketsim.scenario.load import scenario_from_mapping
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.reference import market_of
-from marketsim.simulation.run import play
+from marketsim.simulation.run import play, versions
 
 FATES = {
     Ended.LEASE_COMPLETED: Fate.CLOSED_COMPLETED,
@@ -32,6 +40,14 @@ FATES = {
     Ended.INSUFFICIENT_FUNDS: Fate.CLOSED_FUNDS,
     Ended.PROVIDER_CLOSED: Fate.CLOSED_BY_PROVIDER,
 }
+
+RULE_SETS: dict[str, dict[str, Any]] = {
+    "seed": {},
+    "virtengine": {"rules": "virtengine"},
+    "akash": {"rules": "akash"},
+    "akash, escrow: proportional": {"rules": "akash", "escrow": "proportional"},
+}
+"""By the name that first_written.RULE_SETS gives them: the switches of a scenario."""
 
 
 def scenario_of(draws: ReferenceMarket, agents: str = "batch", **switches: Any) -> Scenario:
@@ -63,9 +79,7 @@ def scenario_of(draws: ReferenceMarket, agents: str = "batch", **switches: Any) 
     return scenario_from_mapping(mapping | switches, Path())
 
 
-def play_outcome(
-    draws: ReferenceMarket, agents: str = "batch", audit: bool = False, **switches: Any
-) -> tuple[Outcome, float]:
+def play_outcome(draws: ReferenceMarket, agents: str = "batch", audit: bool = False, **switches: Any) -> tuple[Outcome, float]:
     """Run the market; return its outcome and the processor seconds from the market laid out to the last
     block.
     """
@@ -99,12 +113,15 @@ def outcome_of(clock: BlockClock, collector: Collector, orders: int) -> Outcome:
         ended[reason] = value
     fate = np.where(leased, np.where(closed, ended[tracks[:, Track.ENDED]], running), fate)
     desks = engine.desks[: len(collector.revenue)]
-    moved_whole, moved_atto = subtract_columns(
-        leases[:, Lease.CHARGED],
-        leases[:, Lease.CHARGED_ATTO],
-        leases[:, Lease.SHORTFALL],
-        leases[:, Lease.SHORTFALL_ATTO],
-    )
+    if chain.globals[G.ESCROW] == EscrowRule.SEQUENTIAL:  # moves whole uve, and keeps no sum of what was owed
+        moved_whole, moved_atto = leases[:, Lease.WITHDRAWN], np.zeros(len(leases), np.int64)
+    else:
+        moved_whole, moved_atto = subtract_columns(
+            leases[:, Lease.CHARGED],
+            leases[:, Lease.CHARGED_ATTO],
+            leases[:, Lease.SHORTFALL],
+            leases[:, Lease.SHORTFALL_ATTO],
+        )
     return Outcome(
         fate=fate.astype(np.int64),
         winner=np.where(leased, leases[:, Lease.SLOT], -1),
@@ -130,4 +147,88 @@ def design(agents: str) -> Any:
     return run
 
 
-__all__ = ["design", "outcome_of", "play_outcome", "scenario_of"]
+DESIGNS = {
+    "batches": design("batch"),
+    "event_per_order": design("per_order"),
+    "reacting": design("reacting"),
+    "python_policy": design("python_batch"),
+    "python_policy_per_call": design("python"),
+}
+"""How agents hand over their orders, and who prices them."""
+
+
+def recording_costs(draws: ReferenceMarket, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """What each level of `record:` costs with reacting tenants, medians of processor time: the run itself, and with
+    the record made and written; over `summary`, and the most memory the process has held by then.
+    """
+    taken: dict[str, dict[str, list[float]]] = {}
+    rows: dict[str, Any] = {}
+    for number in range(rounds):
+        for level in ("summary", "orders", "everything"):
+            scenario = scenario_of(draws, "reacting", record=level)
+            market = market_of(draws, scenario, draws.seed)
+            begun = time.process_time()
+            clock, collector = play(scenario, market, draws.seed)
+            played = time.process_time() - begun
+            record = collector.record(clock, versions(), played)
+            with tempfile.TemporaryDirectory() as folder, new_results(Path(folder) / "run", own=True) as write:
+                write(record, summarize(record))
+            whole = time.process_time() - begun
+            each = taken.setdefault(level, {"run": [], "run_and_results": []})
+            each["run"].append(played)
+            each["run_and_results"].append(whole)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+            rows.setdefault(level, {"peak_mib": peak})
+            say(f"recording, round {number + 1}: {level} {played:.3f} s, written {whole:.3f} s, {peak:,} MiB")
+            del clock, collector, market, record
+            gc.collect()
+    for level, each in taken.items():
+        for name, seconds in each.items():
+            rows[level][f"{name}_seconds"] = statistics.median(seconds)
+            rows[level][f"{name}_over_summary"] = statistics.median(seconds) / statistics.median(taken["summary"][name])
+    return rows
+
+
+def audit_cost(draws: ReferenceMarket, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """What `--audit` costs with agents that hand over batches: medians of processor time, and their ratio."""
+    taken: dict[bool, list[float]] = {False: [], True: []}
+    digests = set()
+    for _ in range(rounds):
+        for audit, each in taken.items():
+            outcome, seconds = play_outcome(draws, audit=audit)
+            digests.add(digest(outcome))
+            each.append(seconds)
+            gc.collect()
+    plain, audited = (statistics.median(each) for each in taken.values())
+    say(f"audit: {audited:.3f} s over {plain:.3f} s")
+    return {"seconds": audited, "without": plain, "ratio": audited / plain, "identical": len(digests) == 1}
+
+
+def rule_set_ratios(draws: ReferenceMarket, rounds: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Each rule set against its own first-written model: equal outcomes, and how many times as fast."""
+    rows = []
+    for name, switches in RULE_SETS.items():
+        slow = first_written.run(draws, first_written.RULE_SETS[name])
+        outcomes = [play_outcome(draws, **switches) for _ in range(rounds)]
+        parted = next((d for outcome, _ in outcomes if (d := first_difference(slow.outcome, outcome))), None)
+        seconds = statistics.median(taken for _, taken in outcomes)
+        rows.append(
+            {
+                "rules": name,
+                "identical": parted is None,
+                "first_difference": parted,
+                "seconds": seconds,
+                "first_written_seconds": slow.seconds,
+                "ratio_to_first_written": slow.seconds / seconds,
+            }
+        )
+        say(f"rules {name}: {rows[-1]}")
+        del slow, outcomes
+        gc.collect()
+    return rows
+
+
+__all__ = [
+    "DESIGNS", "RULE_SETS", "audit_cost", "design", "outcome_of", "play_outcome", "recording_costs",
+    "rule_set_ratios", "scenario_of",
+]  # fmt: skip

@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import bare_loop
 import first_written
 import limit
+import marketsim_designs
 from digest import digest
 
 from marketsim.agents.reference_market import ReferenceMarket, draw
@@ -57,6 +58,7 @@ class Size(NamedTuple):
 
 HEADLINE = Size(50_000, 100, 1_000, 432_000)
 WARM_UP = Size(200, 10, 20, 2_000)
+EACH_RULE_SET = Size(5_000, 100, 1_000, 43_200)
 GROWTH = {
     "orders": [Size(orders, 100, 1_000, 432_000) for orders in (5_000, 50_000, 200_000, 1_000_000)],
     "providers": [
@@ -74,8 +76,11 @@ def run_limit(draws: ReferenceMarket) -> tuple[str, float]:
     return digest(result.outcome), result.seconds
 
 
-DESIGNS: dict[str, Design] = {"limit": run_limit}
+DESIGNS: dict[str, Design] = {"limit": run_limit, **marketsim_designs.DESIGNS}
 """What is timed in every round, by the name under which it is printed; first_written stands apart."""
+
+SLOW = {"python_policy_per_call": 2}
+"""Designs that are timed only every so many rounds."""
 
 RATIOS = {
     "batches": ("ratio_to_first_written", "time_over_limit"),
@@ -102,6 +107,8 @@ def headline(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
     events = 0
     for number in range(rounds):
         for name, design in DESIGNS.items():
+            if number % SLOW.get(name, 1):
+                continue
             found, taken = design(draws)
             seconds[name].append(taken)
             digests[name].add(found)
@@ -225,6 +232,17 @@ def print_report(figures: dict[str, Any]) -> None:
             costs = ", ".join(f"{name} {cost:.2f}" for name, cost in row["microseconds_per_order"].items())
             size = f"{row['orders']:>10,} x {row['providers']:>5,} x {row['blocks']:>10,}"
             print(f"{size}   {costs}; {row['peak_mib']:,} MiB{'' if row['identical'] else '  DIFFERENT'}")
+    if "recording" in figures:
+        print("\nseconds with each level of record:, reacting tenants (over summary)")
+        for level, row in figures["recording"].items():
+            run, whole = row["run_seconds"], row["run_and_results_seconds"]
+            over, over_whole = row["run_over_summary"], row["run_and_results_over_summary"]
+            print(f"{level:28}run {run:.3f} ({over:.2f}), results written {whole:.3f} ({over_whole:.2f})")
+        print(f"audit {figures['audit']['ratio']:.2f} x")
+        print(f"\neach rule set, {EACH_RULE_SET.orders:,} orders (x its first-written model)")
+        for row in figures["rule_sets"]:
+            same = "identical" if row["identical"] else f"DIFFERENT: {row['first_difference']}"
+            print(f"{row['rules']:28}{row['seconds']:10.3f}{row['ratio_to_first_written']:10.1f}   {same}")
 
 
 def main() -> int:
@@ -232,7 +250,7 @@ def main() -> int:
     arguments.add_argument(
         "--json", action="store_true", help="print the figures as JSON, progress on stderr"
     )
-    arguments.add_argument("--full", action="store_true", help="also the tables of growth (minutes)")
+    arguments.add_argument("--full", action="store_true", help="also growth, recording, audit and each rule set (minutes)")
     arguments.add_argument("--rounds", type=int, default=5, help="repeats of each design (default 5)")
     asked = arguments.parse_args()
 
@@ -242,7 +260,11 @@ def main() -> int:
     figures = {"machine": machine()} | headline(max(asked.rounds, 1), say)
     if asked.full:
         figures["growth"] = growth(3, say)
-        figures["identical"] &= all(row["identical"] for rows in figures["growth"].values() for row in rows)
+        figures["recording"] = marketsim_designs.recording_costs(HEADLINE.draw(), 3, say)
+        figures["audit"] = marketsim_designs.audit_cost(HEADLINE.draw(), 3, say)
+        figures["rule_sets"] = marketsim_designs.rule_set_ratios(EACH_RULE_SET.draw(), 3, say)
+        compared = [*(row for rows in figures["growth"].values() for row in rows), figures["audit"]]
+        figures["identical"] &= all(row["identical"] for row in (*compared, *figures["rule_sets"]))
     if asked.json:
         print(json.dumps(figures, indent=2))
     else:

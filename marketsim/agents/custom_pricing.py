@@ -187,11 +187,11 @@ class _Asking:
     def ask(self, requests: _Requests, picked: Table) -> tuple[Table, Table]:
         """Prices of the picked orders as a pair of columns, NO_BID where there is none."""
 
-        def request_at(at: int) -> OrderRequest:
+        def request_at(at: int) -> PriceRequest:
             return requests.of(at).for_desk(self.provider, self.utilization)
 
         if self._many is None:
-            return self._one_by_one(request_at, picked)
+            return self._one_by_one(requests, picked)
         batch = RequestBatch(requests.sizes, picked, request_at)
         try:
             answers = self._many(batch)
@@ -210,18 +210,19 @@ class _Asking:
             )
         return self._pairs(answers, lambda at: batch[at])
 
-    def _one_by_one(self, request_at: Callable[[int], PriceRequest], picked: Table) -> tuple[Table, Table]:
-        price = self._price
+    def _one_by_one(self, requests: _Requests, picked: Table) -> tuple[Table, Table]:
+        price, order_at = self._price, requests.of
+        provider, utilization = self.provider, self.utilization
         answers: list[Any] = []
         for at in picked.tolist():
-            request = request_at(at)
+            request = order_at(at).for_desk(provider, utilization)
             try:
                 answers.append(price(request))
             except InputError:
                 raise
             except Exception as error:
                 raise self._failure(f"order {request.order}", "price", error) from error
-        return self._pairs(answers, lambda at: request_at(int(picked[at])))
+        return self._pairs(answers, lambda at: order_at(int(picked[at])))
 
     def _pairs(self, answers: list[Any], request_at: Callable[[int], PriceRequest]) -> tuple[Table, Table]:
         whole: list[int] = []

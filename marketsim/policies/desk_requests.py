@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cached_property
-from typing import NamedTuple, Protocol, overload, runtime_checkable
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,49 +66,61 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OrderRequest(PriceRequest):
-    """A request with its totals at hand, made once an order; `for_desk` copies it for each desk that is asked."""
+    """A request with its totals at hand, made once an order; each desk that is asked gets it by `for_desk`."""
 
     cpu: int = 0
     memory: int = 0
     storage: int = 0
     gpu: int = 0
 
+    def for_desk(self, provider: str, utilization: Fraction) -> DeskRequest:
+        """The same request as one provider gets it."""
+        request = _new(DeskRequest)
+        _write_order(request, self)
+        _write_provider(request, provider)
+        _write_utilization(request, utilization)
+        return request
+
+
+class DeskRequest(PriceRequest):
+    """An order's request with one provider's name and use: every field of PriceRequest, none of them copied.
+
+    It reads its fields through the order's request (millions of copies are most of the time of a run that prices by
+    the call). `dataclasses.replace` and pickle make a plain PriceRequest of it.
+    """
+
+    __slots__ = ("_order", "_provider", "_utilization")
+    _order: OrderRequest
+
+    def __new__(cls, *values: Any, **fields: Any) -> PriceRequest:  # type: ignore[misc]
+        """A plain request: what `dataclasses.replace` asks for."""
+        return PriceRequest(*values, **fields)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PriceRequest, tuple(getattr(self, field.name) for field in fields(PriceRequest))
+
     def total_cpu(self) -> int:
         """Millicores over all units and their counts."""
-        return self.cpu
+        return self._order.cpu
 
     def total_memory(self) -> int:
         """Bytes of memory over all units and their counts."""
-        return self.memory
+        return self._order.memory
 
     def total_storage(self) -> int:
         """Bytes of storage over all units and their counts."""
-        return self.storage
+        return self._order.storage
 
     def total_gpu(self) -> int:
         """GPUs over all units and their counts."""
-        return self.gpu
-
-    def for_desk(self, provider: str, utilization: Fraction) -> OrderRequest:
-        """The same request as another provider gets it (what `dataclasses.replace` does, at a fifth of its time)."""
-        copy = _new(OrderRequest)
-        for write, read in _SLOTS:
-            write(copy, read(self))
-        _write_provider(copy, provider)
-        _write_utilization(copy, utilization)
-        return copy
+        return self._order.gpu
 
 
-def _slot(name: str) -> tuple[Callable[[object, object], None], Callable[[object], object]]:
-    owner = PriceRequest if name in PriceRequest.__dict__ else OrderRequest
-    member = owner.__dict__[name]
-    return member.__set__, member.__get__
-
-
-_new = object.__new__
-_SLOTS = [_slot(field.name) for field in fields(OrderRequest) if field.name not in ("provider", "utilization")]
-_write_provider = _slot("provider")[0]
-_write_utilization = _slot("utilization")[0]
+_new: Callable[[type[DeskRequest]], DeskRequest] = object.__new__
+_write_order, _write_provider, _write_utilization = (DeskRequest.__dict__[name].__set__ for name in DeskRequest.__slots__)
+for _field in fields(PriceRequest):  # in place of the slots of PriceRequest, which stay empty
+    _own = _field.name in ("provider", "utilization")
+    setattr(DeskRequest, _field.name, property(attrgetter(f"_{_field.name}" if _own else f"_order.{_field.name}")))
 
 
 class RequestBatch(Sequence[PriceRequest]):
@@ -134,32 +147,36 @@ class RequestBatch(Sequence[PriceRequest]):
     @cached_property
     def cpu(self) -> Column:
         """Millicores."""
-        return self._columns[0, self._picked]
+        return self._column(0)
 
     @cached_property
     def memory(self) -> Column:
         """Bytes."""
-        return self._columns[1, self._picked]
+        return self._column(1)
 
     @cached_property
     def storage(self) -> Column:
         """Bytes."""
-        return self._columns[2, self._picked]
+        return self._column(2)
 
     @cached_property
     def gpu(self) -> Column:
         """GPUs."""
-        return self._columns[3, self._picked]
+        return self._column(3)
 
     @cached_property
     def ceiling_whole(self) -> Column:
         """Whole uve of the most the order pays per block."""
-        return self._columns[4, self._picked]
+        return self._column(4)
 
     @cached_property
     def ceiling_atto(self) -> Column:
         """The rest of it in 10^-18 uve."""
-        return self._columns[5, self._picked]
+        return self._column(5)
+
+    def _column(self, at: int) -> Column:
+        column: Column = self._columns[at, self._picked]
+        return column
 
     def __len__(self) -> int:
         return len(self._picked)
@@ -213,11 +230,13 @@ class Prices(Sequence[Answer]):
 
     def __getitem__(self, at: int | slice) -> Answer | Sequence[Answer]:
         if isinstance(at, slice):
-            return [self[one] for one in range(*at.indices(len(self)))]
+            return [self._at(one) for one in range(*at.indices(len(self)))]
+        return self._at(at)
+
+    def _at(self, at: int) -> Answer:
         whole = int(self.whole[at])
-        if whole == NO_BID:
-            return Refusal(RefusalCode.PRICE_TOO_HIGH, "the price is above the order's ceiling")
-        return whole * ATTO + int(self.atto[at])
+        price: int = whole * ATTO + int(self.atto[at])
+        return price if whole != NO_BID else Refusal(RefusalCode.PRICE_TOO_HIGH, "above the order's ceiling")
 
 
 def _kind(value: object) -> str:

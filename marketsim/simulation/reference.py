@@ -82,6 +82,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
     set_engine(chain, engine, scenario, seed)
     engine.globals[E.LEAST_VALUE_BLOCKS] = 1
     engine.globals[E.QUEUE_LIMIT] = 0
+    engine.globals[E.FUNDS_MONITOR] = 0  # providers withdraw every 100 blocks and look at nothing in between
     engine.globals[E.DRY_ENDS_COUNT] = 0
     chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts"), orders + 64))
     chain = with_room(chain, deposits=2 * orders + 64)
