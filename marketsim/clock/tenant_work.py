@@ -506,7 +506,7 @@ def schedule_end(s: State, e: Engine, height: int, lease: int, plan: int, desk_r
 
 @compiled
 def exponential_ppm(draw: int) -> int:
-    """Return an exponential of mean 1 x 10^6 made of 62 random bits."""
+    """Return an exponential of mean 1 x 10^6 made of 52 random bits."""
     return int(-math.log((draw % TWO_52 + 0.5) / TWO_52) * 1e6)
 
 
@@ -546,13 +546,24 @@ def end_deployment_by_tenant(s: State, e: Engine, height: int, deployment: int) 
 
 @compiled
 def leave(s: State, e: Engine, height: int, lease: int, reason: int) -> None:
-    """Close a lease from the provider's side; the tenant then starts again or takes its funds back."""
+    """Close a lease from the provider's side; the tenant then starts again or takes its funds back.
+
+    A lease with a reclamation window gets its notice first and ends at the deadline (akash).
+    """
     state = s.leases[lease, Lease.STATE]
     order = s.leases[lease, Lease.ORDER]
     deployment = s.orders[order, Order.DEPLOYMENT]
     if s.orders[order, Order.STATE] == OrderState.CLOSED or state == LeaseState.CLOSED or s.leases[lease, Lease.BID] < 0:
         return
     if not can_afford(s, s.leases[lease, Lease.PROVIDER], Kind.LEAVE, 1, 0):
+        return
+    window = s.leases[lease, Lease.WINDOW]
+    if window > 0 and state == LeaseState.ACTIVE:
+        status = market.start_reclaim(s, height, lease, reason)
+        charge(s, s.leases[lease, Lease.PROVIDER], Kind.START_GROUP, status != Status.Ok, 0)
+        at = height - (-(window * 1000) // e.globals[E.BLOCK_MS])
+        if status == Status.Ok and at <= e.globals[E.HORIZON]:
+            push(e, at, Phase.CLOSE, 0, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
         return
     status = market.close_bid(s, height, s.leases[lease, Lease.BID], reason)
     charge(s, s.leases[lease, Lease.PROVIDER], Kind.LEAVE, status != Status.Ok, 1)
