@@ -194,7 +194,8 @@ class ByHand:
     """The messages and governance actions of one run.
 
     `receipts` has one entry a message in the order of execution: height, op, id (what it addresses) and
-    result as the vectors spell it; where the message names another `result`, also `expected`. `observe` is told of each message that was executed.
+    result as the vectors spell it; where the message names another `result`, also `expected`. `observe`
+    is told of each message that was executed.
     """
 
     def __init__(
@@ -266,7 +267,9 @@ class ByHand:
                 self._follow(height, message, before, status)
         except MessageError as error:
             raise InputError(f"{where}.{error.key}: {error.problem}") from None
-        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
+        except KeyError as error:
+            raise InputError(f"{where}.{error.args[0]}: missing in a {message['op']}") from None
+        except (TypeError, AttributeError, ValueError, OverflowError) as error:
             raise InputError(f"{where}: {message['op']}: has a value of the wrong kind ({error})") from None
         what = str(message.get("id") or message.get("provider") or "")
         receipt = {"height": height, "op": message["op"], "id": what, "result": result_of(status)}
