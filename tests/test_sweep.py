@@ -61,14 +61,17 @@ def ran(folder: Path, text: str, out: str = "out", watcher: Watcher | None = Non
 
 def content(folder: Path) -> dict[str, bytes]:
     """Every file of a sweep, the manifest without its timing."""
-    files = {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
     manifest = json.loads(files["manifest.json"])
     del manifest["timing"]
     return {**files, "manifest.json": json.dumps(manifest, sort_keys=True).encode()}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SweepResult]:
+    """The folder and the rows of one finished sweep."""
+    folder = tmp_path_factory.mktemp("small")
+    return folder / "out", carried(folder, SMALL)
 
 
 def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -81,31 +84,27 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
     assert sum(name.startswith("runs/") for name in one) == 24
 
 
-def test_results_are_tidy_and_sorted(tmp_path: Path) -> None:
-    carried(tmp_path, SMALL)
-    frame = pd.read_parquet(tmp_path / "out" / "results.parquet")
-    assert list(frame[["point", "replication"]].itertuples(index=False, name=None)) == [
-        (p, r) for p in range(6) for r in range(4)
-    ]
+def test_results_are_tidy_and_sorted(small: tuple[Path, SweepResult]) -> None:
+    out, _ = small
+    frame = pd.read_parquet(out / "results.parquet")
+    assert list(frame[["point", "replication"]].itertuples(index=False, name=None)) == [(p, r) for p in range(6) for r in range(4)]
     assert set(frame["seed"]) == {1, 2, 3, 4}
     row = frame[(frame["price"] == 0.5) & (frame["demand"] == 2) & (frame["seed"] == 3)].iloc[0]
     summary = run_queue({}, "", ["price=0.5", "demand=2"], 3)
     assert row["fill_rate"] == summary["fill_rate"]
     assert row["revenue.total"] == summary["revenue"]["total_uve"]
     pd.testing.assert_frame_equal(
-        pd.read_csv(tmp_path / "out" / "results.csv").drop(columns=["message"]),
+        pd.read_csv(out / "results.csv").drop(columns=["message"]),
         frame.drop(columns=["message"]),
         check_dtype=False,
     )
 
 
-def test_the_report_is_one_file_that_states_what_was_done(tmp_path: Path) -> None:
-    carried(tmp_path, SMALL)
-    html = (tmp_path / "out" / "report.html").read_text()
+def test_the_report_is_one_file_that_states_what_was_done(small: tuple[Path, SweepResult]) -> None:
+    out, _ = small
+    html = (out / "report.html").read_text()
     assert "http:" not in html and "https:" not in html and 'src="figures' not in html
-    assert (
-        html.count("data:image/png;base64,") == len(list((tmp_path / "out" / "figures").glob("*.png"))) == 6
-    )
+    assert html.count("data:image/png;base64,") == len(list((out / "figures").glob("*.png"))) == 6
     for text in (
         "common random numbers",
         "1 to 4, the same at every point",
@@ -114,14 +113,14 @@ def test_the_report_is_one_file_that_states_what_was_done(tmp_path: Path) -> Non
         "seed",
     ):
         assert text in html
-    markdown = (tmp_path / "out" / "report.md").read_text()
+    markdown = (out / "report.md").read_text()
     assert "Price against demand in a queue." in markdown
     assert "figures/tornado.png" in markdown
 
 
-def test_points_csv_has_means_with_intervals(tmp_path: Path) -> None:
-    result = carried(tmp_path, SMALL)
-    frame = pd.read_csv(tmp_path / "out" / "points.csv")
+def test_points_csv_has_means_with_intervals(small: tuple[Path, SweepResult]) -> None:
+    out, result = small
+    frame = pd.read_csv(out / "points.csv")
     row = frame[(frame["point"] == 0) & (frame["metric"] == "fill_rate")].iloc[0]
     values = pd.Series(result.values(0, "fill_rate"))
     assert row["mean"] == pytest.approx(values.mean())
@@ -176,11 +175,13 @@ def test_resume_makes_only_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_an_extended_sweep_keeps_its_runs_and_a_shortened_one_drops_the_rest(tmp_path: Path) -> None:
-    carried(tmp_path, SMALL)
-    assert carried(tmp_path, SMALL.replace(": 4", ": 5"), resume=True).executed == 6
-    assert carried(tmp_path, SMALL.replace(": 4", ": 3"), resume=True).executed == 0
-    carried(tmp_path, SMALL.replace(": 4", ": 3"), out="fresh")
-    assert content(tmp_path / "out") == content(tmp_path / "fresh")
+    def kept() -> int:
+        return len(list((tmp_path / "out" / "runs").iterdir()))
+
+    ran(tmp_path, SMALL)
+    (tmp_path / "out" / "manifest.json").write_text('{"kind": "marketsim sweep"}')
+    assert (ran(tmp_path, SMALL.replace(": 4", ": 5")).executed, kept()) == (6, 30)
+    assert (ran(tmp_path, SMALL.replace(": 4", ": 3")).executed, kept()) == (0, 18)
 
 
 def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
@@ -195,9 +196,7 @@ def test_folders_of_others_are_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["precious.txt"]
 
 
-@pytest.mark.parametrize(
-    "delay", [0.3, *(pytest.param(x, marks=pytest.mark.slow) for x in (0.0, 0.6, 1.0, 1.4, 2.0))]
-)
+@pytest.mark.parametrize("delay", [0.3, *(pytest.param(x, marks=pytest.mark.slow) for x in (0.0, 0.6, 1.0, 1.4, 2.0))])
 def test_kill_9_and_resume_end_with_the_same_bytes(tmp_path: Path, delay: float) -> None:
     text = SMALL.replace("replications: 4", "replications: 8\nset: {sleep: 0.05}")
     file = write(tmp_path, text)
@@ -215,8 +214,13 @@ def test_kill_9_and_resume_end_with_the_same_bytes(tmp_path: Path, delay: float)
     while not (tmp_path / "out" / "manifest.json").exists() and time.monotonic() < deadline:
         time.sleep(0.005)
     time.sleep(delay)
+    workers = worker_processes(process.pid)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < deadline, "workers outlive a command that was killed"
+        time.sleep(0.02)
     subprocess.run(command, env=environment, check=True, timeout=60)
     carried(tmp_path, text, out="whole")
     assert content(tmp_path / "out") == content(tmp_path / "whole")
@@ -354,9 +358,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("change", "line", "key", "words"), BAD)
-def test_a_bad_file_is_refused_with_file_line_and_key(
-    tmp_path: Path, change: tuple[str, str], line: int, key: str, words: str
-) -> None:
+def test_a_bad_file_is_refused_with_file_line_and_key(tmp_path: Path, change: tuple[str, str], line: int, key: str, words: str) -> None:
     file = write(tmp_path, SMALL.replace(*change))
     with pytest.raises(InputError) as caught:
         read_plan(file, QueueScenarios())
