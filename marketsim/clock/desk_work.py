@@ -139,6 +139,7 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
             if row < 0:
                 decline(s, e, order, desk_row, Decline.ENGINE_DISABLED, Stage.LIMITS)
                 continue
+            row += s.groups[group, Group.GSEQ] - 1  # a row a group, side by side
             price = e.quotes[row, 2 * desk_row]
             atto = e.quotes[row, 2 * desk_row + 1]
             if price < 0:
