@@ -30,7 +30,7 @@ class QueueScenarios:
     def effective(self, mapping: dict[str, Any], base: str, overrides: Sequence[str]) -> dict[str, Any]:
         return {**mapping, **dict(text.split("=", 1) for text in overrides)}
 
-    def ignored(self, path: str, effective: dict[str, Any]) -> str | None:
+    def ignored(self, path: str, effective: dict[str, Any], metrics: Sequence[str]) -> str | None:
         return "it only names the run" if path == "name" else None
 
     def unknown_metric(self, name: str, effective: dict[str, Any]) -> str | None:
@@ -39,11 +39,7 @@ class QueueScenarios:
 
 def main(file: str, out: str, where: str, *options: str) -> None:
     plan = read_plan(Path(file), QueueScenarios())
-    pool = (
-        dask_pool(plan, run_queue, where)
-        if where.startswith("tcp")
-        else local_pool(plan, run_queue, int(where))
-    )
+    pool = dask_pool(plan, run_queue, where) if where.startswith("tcp") else local_pool(plan, run_queue, int(where))
     carry_out(plan, Path(out), pool, resume="--resume" in options)
 
 

@@ -64,9 +64,7 @@ def test_a_sweep_writes_its_folder_and_says_where(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.usefixtures("quick")
-def test_failed_runs_end_in_exit_1(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_runs_end_in_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     file = sweep_file(tmp_path, f"  - {{name: margin, path: {MARGIN}, levels: [5]}}", "replications: 1")
     assert main(["sweep", str(file), "--out", str(tmp_path / "ok"), "--quiet"]) == 0
     assert capsys.readouterr().out == ""
@@ -80,14 +78,10 @@ def test_a_dry_run_prints_design_runs_and_estimate(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    file = sweep_file(
-        tmp_path, f"  - {{name: margin, path: {MARGIN}, levels: [5, 10, 20]}}", "replications: 7"
-    )
+    file = sweep_file(tmp_path, f"  - {{name: margin, path: {MARGIN}, levels: [5, 10, 20]}}", "replications: 7")
     assert main(["sweep", str(file), "--dry-run", "--workers", "2"]) == 0
     out = capsys.readouterr().out
-    assert (
-        "grid, 3 points" in out and "margin 20" in out and "runs        21" in out and "with 2 workers" in out
-    )
+    assert "grid, 3 points" in out and "margin 20" in out and "runs        21" in out and "with 2 workers" in out
     assert main(["sweep", str(file), "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["runs"] == {"least": 21, "most": 21}
     assert [path.name for path in tmp_path.iterdir()] == ["sweep.yaml"]
@@ -109,6 +103,7 @@ BAD = [
         "factors.0.path",
         "no order asks for a GPU",
     ),
+    ("  - {name: m, path: providers.large.cost_share, levels: [0.5]}", "", "factors.0.path", "only welfare"),
     ("  - {name: m, path: record, levels: [summary, orders]}", "", "factors.0.path", "changes nothing"),
     ("  - {name: m, path: seed, levels: [1, 2]}", "", "factors.0.path", "not for factors"),
     ("  - {name: m, path: horizon, levels: [1h]}", "", "factors", "warm"),

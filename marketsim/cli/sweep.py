@@ -49,10 +49,11 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="Print the content of sweep.json and nothing else.")] = False,
 ) -> None:
     """Run a design × replications, locally or on a Dask cluster, and report what each factor does."""
+    from marketsim.experiments import sweep_run
     from marketsim.experiments.dry_run import dry_run
     from marketsim.experiments.execute import preloads, start_server
+    from marketsim.experiments.sweep import recorded_metrics
     from marketsim.experiments.sweep_progress import watcher_for
-    from marketsim.experiments.sweep_run import run_with_activity
     from marketsim.experiments.sweep_session import (
         carry_out,
         dask_pool,
@@ -62,11 +63,12 @@ def sweep(
     )
 
     if scheduler is None and not dry:
-        start_server(preloads(run_with_activity))  # it loads the simulation while this process plans
+        start_server(preloads(sweep_run.run_with_activity))  # it loads the simulation while this process plans
     plan = read_plan(file)
+    runner = sweep_run.sweep_runner(recorded_metrics(plan))
     count = workers or usable_cores()
     if dry:
-        estimate = dry_run(plan, run_with_activity, count)
+        estimate = dry_run(plan, runner, count)
         if as_json:
             print(json.dumps(estimate.as_json(), indent=1))
         else:
@@ -74,9 +76,9 @@ def sweep(
         return
     folder = out or default_folder(plan)
     if scheduler is not None:
-        maker, where = dask_pool(plan, run_with_activity, scheduler), "Dask"
+        maker, where = dask_pool(plan, runner, scheduler), "Dask"
     else:
-        maker, where = local_pool(plan, run_with_activity, count), "local processes"
+        maker, where = local_pool(plan, runner, count), "local processes"
     try:
         result, content = carry_out(plan, folder, maker, resume=resume, watcher=watcher_for(quiet=quiet or as_json), where=where)
     except KeyboardInterrupt:

@@ -14,14 +14,15 @@ _SAID_ONLY = {
     "report": "it decides what is written, not what happens",
     "calibration": "it is compared with the outcome and changes nothing in it",
 }
+_OWN_PRICES = {"scale", "monthly_targets"}
 _UNIT_PRICES = ("config.bid_engine.pricing", "config.bid_engine.min_profit_margin")
 
 
-def ignored_because(path: str, effective: Effective) -> str | None:
+def ignored_because(path: str, effective: Effective, *, welfare: bool = False) -> str | None:
     """Why a run of this effective scenario does not look at the key at `path`, None when it may.
 
-    Only what can be told from the file is told: a key may still turn out to have no effect, which the report
-    then says.
+    `welfare` says that a welfare metric is asked for. Only what can be told from the file is told: a key may still
+    turn out to have no effect, which the report then says.
     """
     words = path.split(".")
     if words[0] in _SAID_ONLY:
@@ -34,6 +35,8 @@ def ignored_because(path: str, effective: Effective) -> str | None:
         cohort = _cohort(effective.get(words[0]), words[1])
         if cohort is not None:
             below = ".".join(words[2:])
+            if words[2] in {"value", "cost_share"} and not welfare:
+                return "only welfare metrics depend on it, ask for one such as welfare.tenant_surplus"
             return (_tenant_key if words[0] == "tenants" else _provider_key)(below, cohort, effective)
     return None
 
@@ -65,6 +68,9 @@ _SWITCHES: dict[str, Callable[[Effective], str | None]] = {
 def _tenant_key(below: str, cohort: Effective, effective: Effective) -> str | None:
     if below.startswith("utilization"):
         return _no_usage(effective)
+    top_up = cohort.get("top_up") or {}
+    if below.startswith("top_up.") and not below.endswith(".probability") and top_up.get("probability") == 0:
+        return "`top_up.probability` is 0, nobody tops up"
     if below.startswith("patience") and effective.get("order_timeout") is not None:
         return "orders end by `order_timeout`; patience is for rule sets without one"
     if below.startswith("order.window") and effective.get("rules") != "akash":
@@ -80,8 +86,10 @@ def _provider_key(below: str, cohort: Effective, effective: Effective) -> str | 
     engine = (cohort.get("config") or {}).get("bid_engine") or {}
     if engine.get("enabled") is False and below.startswith("config.") and not below.endswith(".enabled"):
         return "the cohort's bid engine is disabled"
-    if below.startswith(_UNIT_PRICES) and kind in {"scale", "monthly_targets"}:
+    if below.startswith(_UNIT_PRICES) and kind in _OWN_PRICES:
         return f"`strategy: {kind}` has prices of its own"
+    if below == "config.bid_engine.min_profit_margin" and kind == "random_range":
+        return "`strategy: random_range` adds no margin"
     if below == "config.bid_engine.pricing.gpu" and not _asks_for_gpus(effective.get("tenants") or ()):
         return "no order asks for a GPU"
     if below.startswith("withdraw_every"):

@@ -8,6 +8,7 @@ from typing import Any
 
 from marketsim.experiments.ignored_keys import ignored_because
 from marketsim.experiments.metric_names import unknown_metric
+from marketsim.experiments.sweep_run import wants_welfare
 from marketsim.recording.record import DECLINE_CODES, UNFILLED, Ended
 from marketsim.scenario import load_scenario, path_problem, scenario_from_mapping
 from marketsim.scenario.inlined import inline_files
@@ -36,9 +37,9 @@ class ScenarioFiles:
         """The scenario with defaults and overrides as plain data; raises InputError."""
         return scenario_from_mapping(mapping, base, overrides).effective()
 
-    def ignored(self, path: str, effective: dict[str, Any]) -> str | None:
-        """Why a run does not look at a key, None when it may."""
-        return ignored_because(path, effective)
+    def ignored(self, path: str, effective: dict[str, Any], metrics: Sequence[str]) -> str | None:
+        """Why no metric depends on a key, None when one may."""
+        return ignored_because(path, effective, welfare=wants_welfare(metrics))
 
     def unknown_metric(self, name: str, effective: dict[str, Any]) -> str | None:
         """What is wrong with a metric's name, None when a summary of the scenario has it."""

@@ -14,6 +14,7 @@ from marketsim.experiments.design import DesignError, DesignMatrix, make_design
 from marketsim.experiments.execute import RunTask, package_hash, run_key
 from marketsim.experiments.expressions import ExpressionError
 from marketsim.experiments.sweep_file import SweepFile
+from marketsim.experiments.sweep_run import wants_welfare
 
 Location = tuple[str | int, ...]
 
@@ -33,8 +34,8 @@ class ScenarioSource(Protocol):
         """The scenario with defaults filled and overrides applied, as plain data; raises InputError."""
         ...
 
-    def ignored(self, path: str, effective: dict[str, Any]) -> str | None:
-        """Why a run of this scenario does not look at `path`, None when it does."""
+    def ignored(self, path: str, effective: dict[str, Any], metrics: Sequence[str]) -> str | None:
+        """Why no metric of a run of this scenario depends on `path`, None when one may."""
         ...
 
     def unknown_metric(self, name: str, effective: dict[str, Any]) -> str | None:
@@ -115,7 +116,9 @@ def plan_sweep(loaded: LoadedSweep, source: ScenarioSource) -> SweepPlan:
     problems += _ignored_problems(loaded, source, effective)
     if problems:
         raise InputError(dict.fromkeys(problems))
-    return SweepPlan(loaded, design, mapping, base, tuple(overrides), tuple(effective), package_hash())
+    # A run made without welfare must not stand for one with it.
+    code = package_hash() + ("-welfare" if wants_welfare(sweep.metrics) else "")
+    return SweepPlan(loaded, design, mapping, base, tuple(overrides), tuple(effective), code)
 
 
 def override_lines(setting: Mapping[str, Any]) -> list[str]:
@@ -201,6 +204,6 @@ def _ignored_problems(loaded: LoadedSweep, source: ScenarioSource, effective: Se
         return
     for i, factor in enumerate(loaded.file.factors):
         for location, path in _written(factor.path, factor.paths, factor.levels, i):
-            reasons = [source.ignored(path, e) for e in distinct]
+            reasons = [source.ignored(path, e, loaded.file.metrics) for e in distinct]
             if all(reason is not None for reason in reasons):
                 yield loaded.error(location, f"`{path}` changes nothing: {reasons[0]}")

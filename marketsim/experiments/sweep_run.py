@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from marketsim.experiments.execute import Runner
+
+if TYPE_CHECKING:
+    from marketsim.simulation import Run
 
 SAMPLES_MAX = 400
+
+
+def sweep_runner(metrics: Iterable[str]) -> Runner:
+    """The runner whose summaries have all the metrics: with `welfare` only where one begins with it."""
+    return run_with_welfare if wants_welfare(metrics) else run_with_activity
+
+
+def wants_welfare(metrics: Iterable[str]) -> bool:
+    """Whether one of the metrics is about welfare, which takes longer than the run's own summary."""
+    return any(name.startswith("welfare.") for name in metrics)
 
 
 def run_with_activity(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
@@ -17,7 +32,21 @@ def run_with_activity(mapping: dict[str, Any], base: str, overrides: Sequence[st
     from marketsim.scenario import scenario_from_mapping
     from marketsim.simulation import run
 
-    finished = run(scenario_from_mapping(mapping, Path(base), overrides), seed=seed)
+    return _with_activity(run(scenario_from_mapping(mapping, Path(base), overrides), seed=seed))
+
+
+def run_with_welfare(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
+    """As `run_with_activity`, with the block `welfare` of `run_welfare` in the summary."""
+    from marketsim.experiments.run_welfare import welfare_of
+    from marketsim.scenario import scenario_from_mapping
+    from marketsim.simulation import run
+
+    scenario = scenario_from_mapping(mapping, Path(base), overrides)
+    finished = run(scenario, seed=seed)
+    return {**_with_activity(finished), "welfare": welfare_of(scenario, seed, finished.record)}
+
+
+def _with_activity(finished: Run) -> dict[str, Any]:
     series = finished.record.timeseries
     step = -(-len(series["height"]) // SAMPLES_MAX)
     hours = series["height"][::step] * int(finished.record.meta["block_ms"]) / 3_600_000
