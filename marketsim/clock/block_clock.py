@@ -12,7 +12,7 @@ from marketsim.chain.bid_index import fill_bid_index
 from marketsim.chain.columns import G
 from marketsim.chain.ledger import AUDIT_PROBLEMS, recount_problems
 from marketsim.chain.state import State, Table, with_bid_bits, with_room
-from marketsim.clock.block_loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, EVENT_ROOM, RECOUNT, ROW_ROOM, advance
+from marketsim.clock.block_loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance
 from marketsim.errors import InvariantError
 from marketsim.policies.tables import BidRow, Call, E, Engine, Kind, Offer, Phase, Sample, Track, Watch
 
@@ -161,7 +161,7 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
     rows = ROW_ROOM
     chain = with_room(
         chain,
-        events=EVENT_ROOM + 4 * dated + 65_536,
+        events=int(engine.globals[E.EVENT_ROOM]) + 4 * dated + 65_536,
         orders=rows,
         groups=rows,
         deployments=rows,

@@ -64,8 +64,8 @@ NEED_ROOM = 1
 RECOUNT = 2
 AUDIT_BROKEN = 3
 
-EVENT_ROOM = 16_384
-"""Free rows of events that one calendar entry may need at most: a deployment of 20 groups with 200 bids each, four events an object."""
+EVENT_ROOM = 4_096
+"""Free rows of events that one calendar entry may need beside those of bids that end with a deployment (E.EVENT_ROOM holds both)."""
 ENTRY_ROOM = 4_096
 """Free calendar entries that one entry may need at most: a timeout for each bid of a block."""
 RECOUNT_EVERY = 1_000
@@ -74,6 +74,8 @@ ROW_ROOM = 64
 """Free rows of every other table that one entry may need at most (groups of a deployment, grants of a deposit)."""
 FOLD_CHUNK = 1_000
 """Accounts settled a call when a sample is taken, so that events never outgrow their room."""
+FOLD_ROOM = 1_024
+"""Free rows of events that settling one account may need at most."""
 SALT_OUTAGE = 31
 WARNING_MS = 86_400_000
 
@@ -84,7 +86,7 @@ def has_rows(s: State, e: Engine) -> bool:
     g = s.globals
     x = e.globals
     return bool(
-        g[G.EVENTS] + EVENT_ROOM <= s.events.shape[0]
+        g[G.EVENTS] + x[E.EVENT_ROOM] <= s.events.shape[0]
         and x[E.CALENDAR] + ENTRY_ROOM <= e.calendar.shape[0]
         and g[G.ORDERS] + ROW_ROOM <= s.orders.shape[0]
         and g[G.ORDERS] + ROW_ROOM <= e.tracks.shape[0]
@@ -189,7 +191,7 @@ def has_bid_room(s: State, e: Engine, count: int) -> bool:
         and g[G.DEPOSITS] + count <= s.deposits.shape[0]
         and (g[G.BIDS_LIVE] + count) * 2 <= s.bid_index.shape[0]
         and g[G.BITS] + count <= s.bid_bits.shape[0]
-        and g[G.EVENTS] + 4 * count + EVENT_ROOM <= s.events.shape[0]
+        and g[G.EVENTS] + 4 * count + e.globals[E.EVENT_ROOM] <= s.events.shape[0]
         and e.globals[E.BIDS_ROWS] + count <= e.bid_rows.shape[0]
     )
 
@@ -455,6 +457,9 @@ def fold_some(s: State, e: Engine, height: int) -> bool:
     last = min(x[E.ALIVE], x[E.FOLD_CURSOR] + FOLD_CHUNK)
     if s.globals[G.RULES] == Rules.SEED:
         for at in range(x[E.FOLD_CURSOR], last):
+            if s.globals[G.EVENTS] + FOLD_ROOM > s.events.shape[0]:
+                last = at
+                break
             account = e.alive[at]
             due_work.settle_cadence(s, height, account)
             sync_account(s, e, account)

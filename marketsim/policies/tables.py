@@ -72,6 +72,7 @@ class E(IntEnum):
     LAST_WON_NANO = 44
     SAMPLED = 45  # height of the last sample
     DRY_ENDS_COUNT = 48  # 1: a lease out of funds that its tenant closes, with no top-up on its way, counts as insufficient funds
+    EVENT_ROOM = 49  # free rows of events that one entry may need
     SIZE = 52
 
 
@@ -508,6 +509,7 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
     values = np.zeros(E.SIZE, np.int64)
     values[E.FREE_OFFER] = -1
     values[E.PROVIDERS] = desks
+    values[E.EVENT_ROOM] = 16_384
     values[E.EXECUTED] = -1
     values[E.LAST_BLOCK] = -1
     values[E.LAST_WON] = -1

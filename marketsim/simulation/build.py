@@ -14,6 +14,7 @@ from marketsim.chain.requirements import Eligibility, with_eligible
 from marketsim.chain.rule_sets import rule_globals
 from marketsim.chain.state import State, Table, make_state, with_room
 from marketsim.clock.block_clock import make_room
+from marketsim.clock.block_loop import EVENT_ROOM
 from marketsim.clock.calendar import push
 from marketsim.errors import InputError
 from marketsim.policies.tables import Call, Desk, E, Engine, Kind, Phase, Plan, make_engine
@@ -232,6 +233,8 @@ def set_engine(chain: State, engine: Engine, scenario: Scenario, seed: int) -> N
     x[E.WARM_UP] = scenario.warm_up_blocks
     x[E.HORIZON] = scenario.horizon_blocks
     x[E.LEAST_VALUE_BLOCKS] = 14_400
+    # a deployment of 20 groups may end with all its bids, each refunded
+    x[E.EVENT_ROOM] = EVENT_ROOM + 80 * (scenario.order_max_bids + 1)
     x[E.FUNDS_MONITOR] = max(1, 600_000 // block_ms) if scenario.rules != "seed" else 0
     x[E.DRY_ENDS_COUNT] = 1
     x[E.KEEP_BID_ROWS] = int(scenario.record == "everything")
