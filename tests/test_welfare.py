@@ -47,11 +47,7 @@ def test_price_dispersion_knows_size_from_price() -> None:
     assert math.isnan(price_dispersion([1.0]))
 
 
-@given(
-    st.dictionaries(
-        st.sampled_from(["price", "capacity", "region", "timeout", "gpu", "funds"]), st.integers(0, 9999)
-    )
-)
+@given(st.dictionaries(st.sampled_from(["price", "capacity", "region", "timeout", "gpu", "funds"]), st.integers(0, 9999)))
 def test_unserved_shares_add_to_one_hundred(counts: dict[str, int]) -> None:
     found = unserved_shares(counts)
     total = sum(counts.values())
@@ -73,7 +69,7 @@ def test_surplus_parts_add_up() -> None:
         blocks=np.array([10.0, 5.0]),
         paid=np.array([20.0, 8.0]),
         cost=np.array([1.0, 1.5]),
-        take=0.02,
+        fees=np.array([0.4, 0.16]),
     )
     assert found.tenants == pytest.approx(30 + 10 - 28)
     assert found.protocol == pytest.approx(0.56)
@@ -112,11 +108,7 @@ def feasible(case: dict[str, np.ndarray], winners: tuple[int, ...]) -> bool:
 
 
 def gains(case: dict[str, np.ndarray], winners: tuple[int, ...]) -> float:
-    return sum(
-        (case["value"][o] - case["cost"][o, w]) * (case["end"][o] - case["start"][o])
-        for o, w in enumerate(winners)
-        if w >= 0
-    )
+    return sum((case["value"][o] - case["cost"][o, w]) * (case["end"][o] - case["start"][o]) for o, w in enumerate(winners) if w >= 0)
 
 
 @pytest.mark.parametrize("seed", range(6))

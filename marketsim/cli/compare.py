@@ -26,27 +26,17 @@ def compare_command(
     a: Annotated[Path, typer.Argument(metavar="A", help="A scenario file, or a folder of finished runs.")],
     b: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="[B]", help="Another; default: A again, changed by --set-b.", show_default=False
-        ),
+        typer.Argument(metavar="[B]", help="Another; default: A again, changed by --set-b.", show_default=False),
     ] = None,
-    set_both: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change both arms.")
-    ] = None,
-    set_a: Annotated[
-        list[str] | None, typer.Option("--set-a", metavar="PATH=VALUE", help="Change A only.")
-    ] = None,
-    set_b: Annotated[
-        list[str] | None, typer.Option("--set-b", metavar="PATH=VALUE", help="Change B only.")
-    ] = None,
+    set_both: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change both arms.")] = None,
+    set_a: Annotated[list[str] | None, typer.Option("--set-a", metavar="PATH=VALUE", help="Change A only.")] = None,
+    set_b: Annotated[list[str] | None, typer.Option("--set-b", metavar="PATH=VALUE", help="Change B only.")] = None,
     metric: Annotated[
         list[str] | None,
         typer.Option("--metric", help="A number of summary.json by dotted path; the first one decides."),
     ] = None,
     pairs: Annotated[int, typer.Option("--pairs", min=2, help="Pairs of runs, or the most of them.")] = 60,
-    until_decided: Annotated[
-        bool, typer.Option("--until-decided", help="Stop as soon as the first metric is decided.")
-    ] = False,
+    until_decided: Annotated[bool, typer.Option("--until-decided", help="Stop as soon as the first metric is decided.")] = False,
     margin: Annotated[
         str | None,
         typer.Option("--margin", metavar="M", help="What is no difference: 2%% of A's mean, or a number."),
@@ -72,9 +62,9 @@ def compare_command(
     from marketsim.cli.sweep import usable_cores
     from marketsim.experiments.compare import DEFAULT_METRICS, compare
     from marketsim.experiments.compare_report import comparison_files, comparison_lines
+    from marketsim.experiments.run_welfare import runner_for
     from marketsim.experiments.variants import PooledRuns, Recorded, RunFailedError, SerialRuns, read_arm
     from marketsim.experiments.whole_folder import refuse_unless_free, write_folder
-    from marketsim.simulation import run_summary
 
     if not 0.5 <= level < 1:
         raise InputError(f"--level: {level:g} is not a confidence level, give one from 0.5 to below 1")
@@ -98,8 +88,8 @@ def compare_command(
             print(f"compare: {done} of at most {most} pairs", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="marketsim-compare-") as scratch:
-        count = workers or usable_cores()
-        runs = SerialRuns(run_summary) if finished else PooledRuns(run_summary, Path(scratch), count)
+        count, runner = workers or usable_cores(), runner_for(metrics)
+        runs = SerialRuns(runner) if finished else PooledRuns(runner, Path(scratch), count)
         try:
             comparison = compare(
                 *arms,
@@ -173,9 +163,7 @@ def _default_folder(arms: tuple[Arm, Arm], metrics: list[str], pairs: int, seed:
 
     from marketsim.experiments.variants import Variant
 
-    content = [
-        [arm.effective() if isinstance(arm, Variant) else sorted(arm.by_seed), arm.label] for arm in arms
-    ]
+    content = [[arm.effective() if isinstance(arm, Variant) else sorted(arm.by_seed), arm.label] for arm in arms]
     text = json.dumps([content, metrics, pairs, seed], sort_keys=True, default=str)
     first = arms[0]
     name = first.effective()["name"] if isinstance(first, Variant) else "runs"

@@ -26,21 +26,13 @@ def optimize_command(
     scenario: Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario file.")],
     factor: Annotated[
         list[str],
-        typer.Option(
-            "--factor", metavar="PATH=LOW..HIGH", help="What to search, e.g. bid_window=5..50 blocks."
-        ),
+        typer.Option("--factor", metavar="PATH=LOW..HIGH", help="What to search, e.g. bid_window=5..50 blocks."),
     ],
-    objective: Annotated[
-        str, typer.Option("--objective", metavar="METRIC", help="A metric or an expression of several.")
-    ],
+    objective: Annotated[str, typer.Option("--objective", metavar="METRIC", help="A metric or an expression of several.")],
     budget: Annotated[int, typer.Option("--budget", metavar="RUNS", min=1, help="Runs in all.")] = 200,
-    constraint: Annotated[
-        list[str] | None, typer.Option("--constraint", metavar="EXPR", help="To be met, e.g. fill_rate>=0.8.")
-    ] = None,
+    constraint: Annotated[list[str] | None, typer.Option("--constraint", metavar="EXPR", help="To be met, e.g. fill_rate>=0.8.")] = None,
     minimize: Annotated[bool, typer.Option("--minimize", help="The smallest value is the best.")] = False,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change the scenario first.")
-    ] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change the scenario first.")] = None,
     per_point: Annotated[int, typer.Option("--per-point", min=1, help="Seeds a point is run with.")] = 4,
     seed: Annotated[int, typer.Option("--seed", min=0, help="First seed.")] = 1,
     workers: Annotated[
@@ -52,17 +44,15 @@ def optimize_command(
         typer.Option("--out", metavar="DIR", help="Exactly this folder; default: below results/."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no report, only errors.")] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print optimization.json and nothing else.")
-    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print optimization.json and nothing else.")] = False,
 ) -> None:
     """Search a scenario's best setting under noise; the figures reported come from fresh seeds."""
     from marketsim.cli.sweep import usable_cores
     from marketsim.experiments.optimize import optimize, parse_constraint, parse_factor, parse_figure
     from marketsim.experiments.optimize_report import optimization_files, optimization_lines
+    from marketsim.experiments.run_welfare import runner_for
     from marketsim.experiments.variants import PooledRuns, RunFailedError, Variant, read_arm
     from marketsim.experiments.whole_folder import refuse_unless_free, write_folder
-    from marketsim.simulation import run_summary
 
     if scenario.is_dir():
         raise InputError(f"{scenario}: is a folder, give a scenario file")
@@ -82,7 +72,9 @@ def optimize_command(
             print(f"optimize: {done} of {most} runs", file=sys.stderr, flush=True)
 
     with tempfile.TemporaryDirectory(prefix="marketsim-optimize-") as scratch:
-        runs = PooledRuns(run_summary, Path(scratch), workers or usable_cores())
+        figures = [goal, *(one.slack for one in wanted)]
+        runner = runner_for(name for figure in figures for name in figure.metrics)
+        runs = PooledRuns(runner, Path(scratch), workers or usable_cores())
         try:
             found = optimize(
                 variant,
@@ -112,9 +104,7 @@ def optimize_command(
         raise typer.Exit(1)
 
 
-def check_search(
-    variant: Variant, factors: list[SearchFactor], objective: Figure, constraints: list[Constraint]
-) -> None:
+def check_search(variant: Variant, factors: list[SearchFactor], objective: Figure, constraints: list[Constraint]) -> None:
     """Refuse paths, ranges and metrics that no run could answer, before the first run; raises InputError."""
     from dataclasses import replace
 
@@ -124,9 +114,7 @@ def check_search(
     wrong: list[str] = []
     effective = variant.effective()
     paths = [factor.path for factor in factors]
-    wrong += [
-        f"--factor: {path}: given twice, give each path once" for path in paths if paths.count(path) > 1
-    ]
+    wrong += [f"--factor: {path}: given twice, give each path once" for path in paths if paths.count(path) > 1]
     for one in factors:
         problem = source.path_problem(variant.mapping, one.path)
         if problem is not None:
@@ -149,9 +137,7 @@ def check_search(
         raise InputError(dict.fromkeys(wrong))
 
 
-def _default_folder(
-    variant: Variant, factors: list[SearchFactor], objective: Figure, budget: int, seed: int
-) -> Path:
+def _default_folder(variant: Variant, factors: list[SearchFactor], objective: Figure, budget: int, seed: int) -> Path:
     import hashlib
 
     effective = variant.effective()

@@ -49,6 +49,13 @@ _FIXED: dict[str, MetricName] = {
         "cpu", "memory", "storage", "gpu")},
     **{f"price.{k}": MetricName(f"winning price, {text}", "uve/block") for k, text in {
         "mean_won": "mean", "p10": "10th percentile", "p50": "median", "p90": "90th percentile"}.items()},
+    **{f"welfare.{k}": MetricName(text, "VE", _VE) for k, text in {
+        "tenant_surplus": "tenant surplus", "provider_profit": "provider profit", "protocol_take": "protocol take",
+        "total": "gains from trade"}.items()},
+    "welfare.hhi": MetricName("concentration of revenue (HHI)"),
+    "welfare.gini": MetricName("inequality of revenue (Gini)"),
+    "welfare.price_dispersion": MetricName("dispersion of prices"),
+    "welfare.efficiency": MetricName("efficiency against hindsight", "%", 100),
     "price.spread": MetricName("spread of winning prices (90th − 10th percentile)", "uve/block"),
 }  # fmt: skip
 _OPEN: dict[str, MetricName] = {

@@ -45,9 +45,7 @@ def gini(revenues: Sequence[float] | FloatArray) -> float:
     return float(2 * (ranks * x).sum() / (x.size * total) - (x.size + 1) / x.size)
 
 
-def price_dispersion(
-    prices: Sequence[float] | FloatArray, costs: Sequence[float] | FloatArray | None = None
-) -> float:
+def price_dispersion(prices: Sequence[float] | FloatArray, costs: Sequence[float] | FloatArray | None = None) -> float:
     """Standard deviation ÷ mean of winning prices, each first divided by a cost of its order when costs are
     given.
 
@@ -111,24 +109,22 @@ def surplus(
     blocks: FloatArray,
     paid: FloatArray,
     cost: FloatArray,
-    take: float = 0.0,
+    fees: FloatArray | float = 0.0,
 ) -> Surplus:
     """Tenants' surplus, providers' profit and the protocol's take over served orders.
 
     Per served order: `value` and `cost` of the winner per block (uve/block), `blocks` it was served, `paid`
-    what left its escrow (uve, gross). `take` is the network's share of what was paid. Tenants gain value ×
-    blocks − paid, providers paid × (1 − take) − cost × blocks, the protocol the take.
+    what left its escrow (uve, gross), `fees` the network's take in it. Tenants gain value × blocks − paid,
+    providers paid − fees − cost × blocks, the protocol the fees.
     """
     gross = float(paid.sum())
     tenants = float((value * blocks).sum()) - gross
-    protocol = take * gross
+    protocol = float(np.sum(fees))
     providers = gross - protocol - float((cost * blocks).sum())
     return Surplus(tenants, providers, protocol, tenants + providers + protocol)
 
 
-def cost_per_block(
-    resources: FloatArray, unit_prices: FloatArray, cost_share: FloatArray | float = 1.0
-) -> FloatArray:
+def cost_per_block(resources: FloatArray, unit_prices: FloatArray, cost_share: FloatArray | float = 1.0) -> FloatArray:
     """Each provider's cost of each order, uve/block (orders × providers): base cost × `cost_share`.
 
     `resources` is orders × resources, `unit_prices` providers × resources in uve per unit and block.
@@ -178,6 +174,7 @@ def efficiency(
     eligible: BoolArray | None = None,
     served_blocks: FloatArray | None = None,
     effort: int = 40,
+    target: float = 1e-3,
 ) -> Efficiency:
     """Realised surplus against the optimum of an assignment that knew everything (`scipy.optimize.milp`).
 
@@ -193,8 +190,7 @@ def efficiency(
     orders, providers = cost.shape
     if orders > ORDERS_MAX or providers > PROVIDERS_MAX:
         raise ValueError(
-            f"{orders} orders × {providers} providers are too many for the exact optimum; "
-            f"at most {ORDERS_MAX} × {PROVIDERS_MAX}"
+            f"{orders} orders × {providers} providers are too many for the exact optimum; at most {ORDERS_MAX} × {PROVIDERS_MAX}"
         )
     blocks = (end - start).astype(np.float64)
     served = winner >= 0
@@ -204,7 +200,7 @@ def efficiency(
     fits = (resources[:, None, :] <= capacity[None, :, :]).all(axis=2)
     usable = (gain > 0) & fits & (True if eligible is None else eligible)
     problem = _Assignment(gain, usable, start, end, resources, capacity)
-    winners, bound = problem.best(effort)
+    winners, bound = problem.best(effort, target)
     optimum = problem.worth(winners)
     bound = max(bound, optimum)
     return Efficiency(
@@ -216,6 +212,24 @@ def efficiency(
         efficiency_low=realised / bound if bound > 0 else (1.0 if realised == 0 else math.nan),
         winners=tuple(int(w) for w in winners),
     )
+
+
+def _quiet_milp(*arguments: Any, **options: Any) -> Any:
+    """`scipy.optimize.milp` without the lines that the solver writes to the process's standard output."""
+    import os
+    import sys
+
+    from scipy import optimize
+
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        return optimize.milp(*arguments, **options)
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 @dataclass(frozen=True)
@@ -233,7 +247,7 @@ class _Assignment:
         served = np.nonzero(winners >= 0)[0]
         return float(self.gain[served, winners[served]].sum())
 
-    def best(self, effort: int) -> tuple[IntArray, float]:
+    def best(self, effort: int, target: float) -> tuple[IntArray, float]:
         """The best winners found and the proven bound."""
         nobody = np.full(self.start.size, -1)
         everybody = np.arange(self.start.size)
@@ -253,7 +267,7 @@ class _Assignment:
             improved, _, _ = self.solve(winners, free)
             gained = self.worth(improved) > self.worth(winners) * (1 + 1e-9)
             winners, stale = (improved, 0) if gained else (winners, stale + 1)
-            if stale >= len(offsets):
+            if stale >= len(offsets) or self.worth(winners) >= bound * (1 - target):
                 break
         return winners, bound
 
@@ -278,9 +292,7 @@ class _Assignment:
         load = alive @ self.resources[together] + self.resources[who]
         return bool((load <= self.capacity[where]).all())
 
-    def solve(
-        self, winners: IntArray, free: IntArray, *, relaxed: bool = False
-    ) -> tuple[IntArray, float, FloatArray]:
+    def solve(self, winners: IntArray, free: IntArray, *, relaxed: bool = False) -> tuple[IntArray, float, FloatArray]:
         """The best winners of the `free` orders with all others held; also the bound and the solution's
         shares.
         """
@@ -294,15 +306,15 @@ class _Assignment:
         shares = np.zeros_like(self.gain)
         if rows.size == 0:
             return held, self.worth(held), shares
-        once = sparse.csr_array(
-            (np.ones(rows.size), (rows, np.arange(rows.size))), shape=(self.start.size, rows.size)
-        )
+        once = sparse.csr_array((np.ones(rows.size), (rows, np.arange(rows.size))), shape=(self.start.size, rows.size))
         constraints = [optimize.LinearConstraint(once, ub=np.ones(self.start.size))]
         crowded = self._capacity_rows(rows, columns, held)
         if crowded is not None:
             constraints.append(optimize.LinearConstraint(crowded[0], ub=crowded[1]))
-        found = optimize.milp(
-            -self.gain[rows, columns],
+        # Surpluses of real markets are millions of uve: scaled to 1 the solver's tolerances mean something.
+        scale = float(self.gain[rows, columns].max())
+        found = _quiet_milp(
+            -self.gain[rows, columns] / scale,
             integrality=np.zeros(rows.size) if relaxed else np.ones(rows.size),
             bounds=optimize.Bounds(0, 1),
             constraints=constraints,
@@ -315,12 +327,10 @@ class _Assignment:
         improved = held.copy()
         if not relaxed:
             improved[rows[chosen]] = columns[chosen]
-        bound = -float(found.fun if relaxed else found.mip_dual_bound) + self.worth(held)
+        bound = -float(found.fun if relaxed else found.mip_dual_bound) * scale + self.worth(held)
         return improved, bound, shares
 
-    def _capacity_rows(
-        self, rows: IntArray, columns: IntArray, held: IntArray
-    ) -> tuple[Any, FloatArray] | None:
+    def _capacity_rows(self, rows: IntArray, columns: IntArray, held: IntArray) -> tuple[Any, FloatArray] | None:
         """Capacity at every block as sparse rows (constraints × pairs) and limits, None where nothing can
         crowd.
 
