@@ -235,6 +235,11 @@ def test_network_fees_are_taken_also_from_messages_by_hand() -> None:
     assert answers(result) == ["ok", "ok", "InsufficientFunds", "ok", "BidNotOpen"]
     gas = (120_000, 110_000, 129_000, 40_000)
     assert result.summary["network_fees_uve"] == sum(-(-g * 375 // 10_000) for g in gas)
+    # the fee goes first: 4,500 of 5,400 uve leave too little for the deposit
+    poor = mapping | {"start": START | {"wallets": {"ada": 5_400}}, "messages": [deploy(2)]}
+    result = run(scenario_from_mapping(poor), audit=True)
+    assert answers(result) == ["InvalidDeposit"]
+    assert result.summary["network_fees_uve"] == 1_500
 
 
 @pytest.mark.parametrize(

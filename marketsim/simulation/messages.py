@@ -255,13 +255,17 @@ class ByHand:
             before = _Before(names, message)
             self._check_known(message)
             signer = self._signer(message)
-            if signer >= 0 and self._fee(message, before, True) > names.state.wallets[signer, Wallet.BALANCE]:
+            fee = self._fee(message, before) if signer >= 0 else 0
+            if signer >= 0 and fee > clock.chain.wallets[signer, Wallet.BALANCE]:
                 status = Status.InsufficientFunds  # no block takes it: the wallet cannot pay for its gas
             else:
+                # The fee goes first, as on the chain: a deposit finds what it leaves.
+                if signer >= 0:
+                    move(clock.chain, signer, COLLECTOR_WALLET, fee)
                 status = names.execute(message, height)
                 clock.chain = names.state
                 clock.make_room()
-                self._charge(signer, message, before, status)
+                self._book_fee(signer, fee, status)
                 if self._observe is not None:
                     self._observe(message, before.state, status)
                 self._follow(height, message, before, status)
@@ -294,20 +298,22 @@ class ByHand:
             name = parts[-1] if operation in _PROVIDER_OPS else parts[0]
         return self._names.row_of("wallet", name)
 
-    def _fee(self, message: Message, before: _Before, accepted: bool) -> int:
+    def _fee(self, message: Message, before: _Before) -> int:
         with_lease, without = _GAS[message["op"]]
         gas = with_lease if before.leases else without
         if message["op"] == "create_lease":
             gas += _GAS_A_LOSER * max(0, len(before.open_bids) - 1)
-        return fee_of(self._clock.chain, gas if accepted else GAS_REFUSED)
+        return fee_of(self._clock.chain, gas)
 
-    def _charge(self, signer: int, message: Message, before: _Before, status: Status) -> None:
+    def _book_fee(self, signer: int, fee: int, status: Status) -> None:
+        """Give back what a refused message did not use of its gas, and put the fee on the record."""
         if signer < 0:
             return
         chain = self._clock.chain
-        fee = self._fee(message, before, status == Status.Ok)
-        fee = min(fee, int(chain.wallets[signer, Wallet.BALANCE]))
-        move(chain, signer, COLLECTOR_WALLET, fee)
+        if status != Status.Ok:
+            refused = min(fee, fee_of(chain, GAS_REFUSED))
+            move(chain, COLLECTOR_WALLET, signer, fee - refused)
+            fee = refused
         chain.globals[G.NETWORK_FEES_PAID] += fee
         emit(chain, EventKind.NETWORK_FEE, signer, 0, fee, 0, 0)
 
