@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 
+from marketsim.experiments.execute import start_server
 from marketsim.experiments.sequential import decide, first_declared, looks, sequence_bounds
 from marketsim.experiments.statistics import (
     FloatArray,
@@ -151,9 +151,7 @@ def coverage(seed: int) -> list[Measured]:
     normal, gamma = rng.normal(5.0, 2.0, (4000, 10)), rng.gamma(4.0, 1.0, (4000, 30))
     found = [
         _covered("t interval, normal values, n = 10", [t_interval(row).holds(5.0) for row in normal]),
-        _covered(
-            "t interval, skewed values (gamma 4), n = 30", [t_interval(row).holds(4.0) for row in gamma]
-        ),
+        _covered("t interval, skewed values (gamma 4), n = 30", [t_interval(row).holds(4.0) for row in gamma]),
     ]
     for title, draws, truth in (
         ("bootstrap (BCa), normal values, n = 60", rng.normal(5.0, 2.0, (2000, 60)), 5.0),
@@ -246,7 +244,9 @@ def market_figures(seed: int, runs_a: int, runs_b: int, workers: int) -> tuple[F
     if workers <= 1:
         rows = list(map(_one_run, tasks))
     else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
+        # The server compiles, or loads what is compiled, once; its children have it.
+        server = start_server(("marketsim.experiments.warm", __name__))
+        with ProcessPoolExecutor(workers, mp_context=server) as pool:
             rows = list(pool.map(_one_run, tasks, chunksize=100))
     figures = np.array(rows)
     return figures[:runs_a], figures[runs_a:]
@@ -290,10 +290,7 @@ def _dealt(rng: np.random.Generator, runs: int, repetitions: int) -> Any:
     hands = runs // size
     if hands < 1:
         raise ValueError(f"{runs} runs are too few for one comparison of {PAIRS} pairs")
-    packs = [
-        rng.permutation(runs)[: hands * size].reshape(hands, 2, PAIRS)
-        for _ in range(-(-repetitions // hands))
-    ]
+    packs = [rng.permutation(runs)[: hands * size].reshape(hands, 2, PAIRS) for _ in range(-(-repetitions // hands))]
     return np.concatenate(packs)[:repetitions]
 
 

@@ -14,13 +14,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 
 from marketsim.experiments import formulas
 from marketsim.experiments import theory_markets as m
+from marketsim.experiments.execute import start_server
 from marketsim.experiments.statistics import FloatArray
 from marketsim.experiments.theory_markets import MARKETS, Planted
 from marketsim.experiments.waiting_room import (
@@ -236,9 +236,7 @@ def checks() -> list[Check]:
             "end of run cuts the longest lives",
         ),
         Check("three cohorts merged: orders per block", "crowd", "merged", sum(m.CROWD_RATES), 0.0, "none"),
-        Check(
-            "share of the first cohort", "crowd", "split", m.CROWD_RATES[0] / sum(m.CROWD_RATES), 0.0, "none"
-        ),
+        Check("share of the first cohort", "crowd", "split", m.CROWD_RATES[0] / sum(m.CROWD_RATES), 0.0, "none"),
         Check(
             "M/G/∞: mean leases alive",
             "crowd",
@@ -380,12 +378,7 @@ def bench(
     names = [market.name for market in MARKETS] + [WAITING_ROOM]
     wanted = [name for name in names if only is None or name in only]
     error = planted or Planted()
-    tasks = [
-        (name, _run_seed(seed, i, k), error)
-        for i, name in enumerate(names)
-        if name in wanted
-        for k in range(replications)
-    ]
+    tasks = [(name, _run_seed(seed, i, k), error) for i, name in enumerate(names) if name in wanted for k in range(replications)]
     measured: dict[str, list[dict[str, float]]] = {name: [] for name in wanted}
     for (name, _, _), figures in zip(tasks, _measured(tasks, workers), strict=True):
         measured[name].append(figures)
@@ -393,10 +386,7 @@ def bench(
             progress(name)
     chosen = [check for check in checks() if check.market in wanted]
     threshold = _threshold(len(checks()), replications)
-    outcomes = tuple(
-        judge(check, np.array([figures[check.figure] for figures in measured[check.market]]), threshold)
-        for check in chosen
-    )
+    outcomes = tuple(judge(check, np.array([figures[check.figure] for figures in measured[check.market]]), threshold) for check in chosen)
     return TheoryBench(seed, replications, outcomes, time.perf_counter() - begun)
 
 
@@ -410,11 +400,7 @@ def judge(check: Check, values: FloatArray, threshold: float) -> Outcome:
     if error > 0:
         z = distance / error
     else:
-        z = (
-            0.0
-            if abs(distance) <= 1e-9 * max(abs(check.expected), 1.0)
-            else math.copysign(math.inf, distance)
-        )
+        z = 0.0 if abs(distance) <= 1e-9 * max(abs(check.expected), 1.0) else math.copysign(math.inf, distance)
     return Outcome(check, mean, error, z, threshold)
 
 
@@ -432,7 +418,9 @@ def _run_seed(seed: int, market: int, replication: int) -> int:
 def _measured(tasks: list[tuple[str, int, Planted]], workers: int) -> Any:
     if workers <= 1:
         return map(_measure, tasks)
-    with ProcessPoolExecutor(workers, mp_context=get_context("forkserver")) as pool:
+    # The server compiles, or loads what is compiled, once; its children have it.
+    server = start_server(("marketsim.experiments.warm", __name__))
+    with ProcessPoolExecutor(workers, mp_context=server) as pool:
         return list(pool.map(_measure, tasks, chunksize=2))
 
 
