@@ -113,6 +113,7 @@ def check_search(variant: Variant, factors: list[SearchFactor], objective: Figur
     source = ScenarioFiles()
     wrong: list[str] = []
     effective = variant.effective()
+    wanted = [name for figure in (objective, *(c.slack for c in constraints)) for name in figure.metrics]
     paths = [factor.path for factor in factors]
     wrong += [f"--factor: {path}: given twice, give each path once" for path in paths if paths.count(path) > 1]
     for one in factors:
@@ -127,7 +128,7 @@ def check_search(variant: Variant, factors: list[SearchFactor], objective: Figur
             except InputError as error:
                 wrong += [f"--factor: {one.override(end)}: {line}" for line in error.lines]
             else:
-                ignored = source.ignored(one.path, at_end)
+                ignored = source.ignored(one.path, at_end, wanted)
                 if ignored is not None:
                     wrong.append(f"--factor: {one.path}: {ignored}")
     for option, figure in [("--objective", objective), *(("--constraint", c.slack) for c in constraints)]:

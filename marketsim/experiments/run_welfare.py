@@ -15,6 +15,7 @@ import numpy as np
 from marketsim.chain.columns import Draft
 from marketsim.experiments.execute import Runner
 from marketsim.experiments.statistics import FloatArray, finite
+from marketsim.experiments.sweep_run import wants_welfare
 from marketsim.experiments.welfare import (
     ORDERS_MAX,
     PROVIDERS_MAX,
@@ -39,7 +40,7 @@ _MIB = 2**20
 
 def runner_for(metrics: Iterable[str]) -> Runner:
     """The runner whose summaries have all the metrics: the plain one unless one begins with `welfare.`."""
-    return summary_with_welfare if any(name.startswith("welfare.") for name in metrics) else run_summary
+    return summary_with_welfare if wants_welfare(metrics) else run_summary
 
 
 def summary_with_welfare(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
