@@ -1,8 +1,8 @@
 """The chain's record: every event is fingerprinted, the chosen kinds are kept as rows.
 
 The fingerprint is two 64-bit lanes, each a running product; it depends on every field of every event and on
-their order. Compiled code lets int64 wrap; without compilation the same functions run on Python integers with
-masks.
+their order. Compiled code computes in unsigned integers, which wrap; without compilation the same functions run
+on Python integers with masks.
 """
 
 from __future__ import annotations
@@ -26,17 +26,26 @@ _MIX_F = 0x165667B19E3779F9
 _MIX_G = 0x27D4EB2F165667C5
 
 if COMPILING:
+    import numpy as np
+
+    # Signed products that overflow are undefined in compiled code (numba marks them "no signed wrap", and the
+    # optimizer once made other fingerprints of the same events); unsigned ones wrap by definition.
+    _U_GOLDEN, _U_A, _U_B, _U_C, _U_D, _U_E, _U_F, _U_G = (
+        np.uint64(x & _MASK) for x in (_GOLDEN, _MIX_A, _MIX_B, _MIX_C, _MIX_D, _MIX_E, _MIX_F, _MIX_G)
+    )
+    _U1, _U27, _U29, _U30, _U31, _U32 = (np.uint64(x) for x in (1, 27, 29, 30, 31, 32))
+    _U_POSITIVE = np.uint64(0x7FFFFFFFFFFFFFFF)
 
     @compiled
     def hash64(seed: int, a: int, b: int, c: int) -> int:
         """Return a hash of four integers, 0 <= hash < 2^63; stateless, the same compiled and not."""
-        z = seed * _GOLDEN + a * _MIX_C + b * _MIX_D + c * _MIX_E + _MIX_F
-        z = (z ^ ((z >> 30) & 0x3FFFFFFFF)) * _MIX_A
-        z = (z ^ ((z >> 27) & 0x1FFFFFFFFF)) * _MIX_B
-        z ^= (z >> 31) & 0x1FFFFFFFF
-        z = (z + _GOLDEN) * _MIX_C
-        z ^= (z >> 29) & 0x7FFFFFFFF
-        return z & 0x7FFFFFFFFFFFFFFF
+        z = np.uint64(seed) * _U_GOLDEN + np.uint64(a) * _U_C + np.uint64(b) * _U_D + np.uint64(c) * _U_E + _U_F
+        z = (z ^ (z >> _U30)) * _U_A
+        z = (z ^ (z >> _U27)) * _U_B
+        z ^= z >> _U31
+        z = (z + _U_GOLDEN) * _U_C
+        z ^= z >> _U29
+        return np.int64(z & _U_POSITIVE)  # type: ignore[return-value]
 
     @compiled
     def mix_event(
@@ -51,13 +60,13 @@ if COMPILING:
         extra: int,
     ) -> tuple[int, int]:
         """Return the two lanes of the fingerprint after one more event."""
-        near = kind * _MIX_A + subject * _MIX_B + other * _MIX_C + height * _MIX_F
-        far = whole * _MIX_D + atto * _MIX_E + extra * _MIX_G
-        near ^= (near >> 32) & 0xFFFFFFFF
-        far ^= (far >> 32) & 0xFFFFFFFF
-        lane_a = (lane_a ^ (near + far)) * _MIX_A
-        lane_b = (lane_b + (near ^ (far * _MIX_F)) + 1) * _MIX_B
-        return lane_a ^ ((lane_a >> 32) & 0xFFFFFFFF), lane_b ^ ((lane_b >> 29) & 0x7FFFFFFFF)
+        near = np.uint64(kind) * _U_A + np.uint64(subject) * _U_B + np.uint64(other) * _U_C + np.uint64(height) * _U_F
+        far = np.uint64(whole) * _U_D + np.uint64(atto) * _U_E + np.uint64(extra) * _U_G
+        near ^= near >> _U32
+        far ^= far >> _U32
+        a = (np.uint64(lane_a) ^ (near + far)) * _U_A
+        b = (np.uint64(lane_b) + (near ^ (far * _U_F)) + _U1) * _U_B
+        return np.int64(a ^ (a >> _U32)), np.int64(b ^ (b >> _U29))  # type: ignore[return-value]
 
 else:
 
