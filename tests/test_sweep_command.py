@@ -146,6 +146,14 @@ def test_shipped_sweeps_are_valid_and_say_what_they_teach(path: Path) -> None:
     assert 5 <= len(plan.design.points) <= 400
 
 
+def test_the_file_in_the_manual_is_valid(tmp_path: Path) -> None:
+    manual = (ROOT / "docs" / "sweeps.md").read_text()
+    example = manual.split("```yaml\n", 1)[1].split("```", 1)[0]
+    path = tmp_path / "example.yaml"
+    path.write_text(example.replace("../small.yaml", os.path.relpath(SMALL, tmp_path)))
+    assert len(read_plan(path).design.points) == 8
+
+
 def test_the_six_shipped_questions_are_there() -> None:
     names = {path.stem for path in SHIPPED}
     assert {"pricing", "settlement", "take", "entry", "bid_window", "deposit"} <= names
