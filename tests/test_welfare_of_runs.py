@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from marketsim.experiments.run_welfare import runner_for, summary_with_welfare, welfare_of
+from marketsim.experiments.run_welfare import runner_for, summary_with_hindsight, summary_with_welfare, welfare_of
 from marketsim.experiments.theory_markets import Planted, cohort_of, constant, market_of, provider_of
 from marketsim.scenario import scenario_from_mapping
 from marketsim.simulation import run, run_summary
@@ -61,7 +61,11 @@ def test_a_cheaper_provider_makes_more_of_the_same_price() -> None:
 def test_the_runner_adds_welfare_only_where_it_is_asked_for() -> None:
     assert runner_for(["revenue.total"]) is run_summary
     assert runner_for(["fill_rate", "welfare.gini"]) is summary_with_welfare
+    assert runner_for(["welfare.efficiency_low"]) is summary_with_hindsight
     mapping = market(1000)
     plain, rich = run_summary(mapping, ".", [], 3), summary_with_welfare(mapping, ".", [], 3)
-    assert rich.pop("welfare")["tenant_surplus_uve"] > 0
+    gains = rich.pop("welfare")
+    assert gains["tenant_surplus_uve"] > 0
+    assert gains["efficiency"] is None, "the optimum is looked for only where a metric needs it"
+    assert summary_with_hindsight(mapping, ".", [], 3)["welfare"]["efficiency"] == pytest.approx(1.0)
     assert rich == plain

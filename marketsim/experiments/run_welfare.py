@@ -39,20 +39,38 @@ _MIB = 2**20
 
 
 def runner_for(metrics: Iterable[str]) -> Runner:
-    """The runner whose summaries have all the metrics: the plain one unless one begins with `welfare.`."""
-    return summary_with_welfare if wants_welfare(metrics) else run_summary
+    """The runner whose summaries have all the metrics: no welfare, or no hindsight, where none asks for it."""
+    names = list(metrics)
+    if wants_hindsight(names):
+        return summary_with_hindsight
+    return summary_with_welfare if wants_welfare(names) else run_summary
+
+
+def wants_hindsight(metrics: Iterable[str]) -> bool:
+    """Whether one of the metrics needs the best assignment in hindsight, which can take a minute a run."""
+    return any(name.startswith("welfare.efficiency") for name in metrics)
 
 
 def summary_with_welfare(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
     """As `marketsim.simulation.run_summary`, with a block `welfare` in the summary; picklable."""
+    return _summary(mapping, base, overrides, seed, hindsight=False)
+
+
+def summary_with_hindsight(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
+    """As `summary_with_welfare`, with the efficiency against the best assignment in hindsight."""
+    return _summary(mapping, base, overrides, seed, hindsight=True)
+
+
+def _summary(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int, *, hindsight: bool) -> dict[str, Any]:
     scenario = scenario_from_mapping(mapping, base, overrides)
     found = run(scenario, seed=seed)
-    return {**found.summary, "welfare": welfare_of(scenario, seed, found.record)}
+    return {**found.summary, "welfare": welfare_of(scenario, seed, found.record, hindsight=hindsight)}
 
 
-def welfare_of(scenario: Scenario, seed: int, record: Record) -> dict[str, Any]:
+def welfare_of(scenario: Scenario, seed: int, record: Record, *, hindsight: bool = True) -> dict[str, Any]:
     """Welfare of one recorded run as plain numbers over the whole run (docs/statistics.md has the definitions).
 
+    The efficiency is None without `hindsight`, beyond 300 orders × 20 providers, and where orders were relisted.
     Raises ValueError for a market that is not made of cohorts (`market:`, hand-written messages).
     """
     if not scenario.tenants or not scenario.providers:
@@ -91,7 +109,7 @@ def welfare_of(scenario: Scenario, seed: int, record: Record) -> dict[str, Any]:
         "efficiency_gap": None,
     }
     small = 0 < len(value) <= ORDERS_MAX and len(unit) <= PROVIDERS_MAX
-    if small and not orders["relisted"].any():
+    if hindsight and small and not orders["relisted"].any():
         best = _hindsight(market, record, value, sizes, generic, unit, share)
         found["efficiency"] = finite(best.efficiency)
         found["efficiency_low"] = finite(best.efficiency_low)

@@ -16,7 +16,10 @@ SAMPLES_MAX = 400
 
 def sweep_runner(metrics: Iterable[str]) -> Runner:
     """The runner whose summaries have all the metrics: with `welfare` only where one begins with it."""
-    return run_with_welfare if wants_welfare(metrics) else run_with_activity
+    names = list(metrics)
+    if any(name.startswith("welfare.efficiency") for name in names):
+        return run_with_hindsight
+    return run_with_welfare if wants_welfare(names) else run_with_activity
 
 
 def wants_welfare(metrics: Iterable[str]) -> bool:
@@ -37,13 +40,22 @@ def run_with_activity(mapping: dict[str, Any], base: str, overrides: Sequence[st
 
 def run_with_welfare(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
     """As `run_with_activity`, with the block `welfare` of `run_welfare` in the summary."""
+    return _with_welfare(mapping, base, overrides, seed, hindsight=False)
+
+
+def run_with_hindsight(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
+    """As `run_with_welfare`, with the efficiency against the best assignment in hindsight, which takes longer."""
+    return _with_welfare(mapping, base, overrides, seed, hindsight=True)
+
+
+def _with_welfare(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int, *, hindsight: bool) -> dict[str, Any]:
     from marketsim.experiments.run_welfare import welfare_of
     from marketsim.scenario import scenario_from_mapping
     from marketsim.simulation import run
 
     scenario = scenario_from_mapping(mapping, Path(base), overrides)
     finished = run(scenario, seed=seed)
-    return {**_with_activity(finished), "welfare": welfare_of(scenario, seed, finished.record)}
+    return {**_with_activity(finished), "welfare": welfare_of(scenario, seed, finished.record, hindsight=hindsight)}
 
 
 def _with_activity(finished: Run) -> dict[str, Any]:
