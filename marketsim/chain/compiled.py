@@ -51,7 +51,8 @@ def _imports_of(path: Path) -> frozenset[Path]:
 
 @cache
 def sources_hash(path: Path | None = None) -> str:
-    """Return 12 hex digits that change with the compiler's version and with a source file or what it imports (default: every file)."""
+    """Return 12 hex digits that change with the compiler's version and with a source file or what it
+    imports (default: every file)."""
     digest = hashlib.sha256(f"{version('numba')} {version('numpy')} {platform.python_version()}".encode())
     every = frozenset(file for folder in _SOURCES for file in (_PACKAGE / folder).glob("**/*.py"))
     for file in sorted(every if path is None else _imports_of(path)):
@@ -62,7 +63,8 @@ def sources_hash(path: Path | None = None) -> str:
 
 @cache
 def cache_folder() -> Path:
-    """Return the folder of compiled code: `$MARKETSIM_CACHE`, else the user's cache folder, else a temporary one."""
+    """Return the folder of compiled code: `$MARKETSIM_CACHE`, else the user's cache folder, else a
+    temporary one."""
     root = os.environ.get("MARKETSIM_CACHE")
     folder = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "marketsim"
     try:
