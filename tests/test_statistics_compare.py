@@ -18,13 +18,14 @@ from marketsim.experiments.compare import (
     compare_values,
 )
 from marketsim.experiments.compare_report import comparison_files, comparison_lines
-from marketsim.experiments.sequential import Decision
+from marketsim.experiments.sequential import Decision, first_declared
 from marketsim.experiments.variants import (
     PooledRuns,
     Recorded,
     RunFailedError,
     SerialRuns,
     Variant,
+    read_arm,
     read_recorded,
 )
 from marketsim.experiments.whole_folder import write_folder
@@ -202,9 +203,7 @@ def test_folders_that_are_not_runs_of_one_scenario_are_refused(tmp_path: Path) -
         read_recorded(tmp_path / "bad", "x")
 
 
-@pytest.mark.parametrize(
-    ("text", "margin"), [("2%", Margin(0.02, True)), ("0.5 %", Margin(0.005, True)), ("150", Margin(150.0))]
-)
+@pytest.mark.parametrize(("text", "margin"), [("2%", Margin(0.02, True)), ("0.5 %", Margin(0.005, True)), ("150", Margin(150.0))])
 def test_margins(text: str, margin: Margin) -> None:
     assert parse_margin(text) == margin
 
@@ -213,3 +212,27 @@ def test_margins(text: str, margin: Margin) -> None:
 def test_margins_that_make_no_sense(text: str) -> None:
     with pytest.raises(InputError, match="--margin"):
         parse_margin(text)
+
+
+@pytest.mark.slow
+def test_pairing_in_the_baseline(tmp_path: Path) -> None:
+    """Margin 10 against 11 %: a third of the variance at most, and of the runs until decided (median of 20 deals)."""
+    from marketsim.simulation import run_summary
+
+    baseline = Path(__file__).parent.parent / "scenarios" / "baseline.yaml"
+    margin = "providers.regional.config.bid_engine.min_profit_margin"
+    arms = [read_arm(baseline, [f"{margin}={percent}", "record=summary"], f"{percent} %") for percent in (10, 11)]
+    pool = PooledRuns(run_summary, tmp_path, 2)
+    try:
+        found = compare(*arms, pool, metrics=["revenue.total"], pairs=24)
+    finally:
+        pool.close()
+    assert found.first.reduction >= 3
+    a, b = found.values_a["revenue.total"], found.values_b["revenue.total"]
+    paired, apart = [], []
+    for deal in range(20):
+        rng = np.random.default_rng(deal)
+        left, right = rng.integers(0, a.size, (2, 2000))
+        paired.append(int(first_declared((b[left] - a[left])[None, :])[0]) or 2000)
+        apart.append(int(first_declared((b[right] - a[left])[None, :])[0]) or 2000)
+    assert np.median(paired) <= np.median(apart) / 3
