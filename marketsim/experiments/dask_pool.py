@@ -47,7 +47,7 @@ class DaskPool:
         self._runner = runner
         self._folder = folder
         self._timeout = timeout_seconds
-        self.workers = max(sum(w["nthreads"] for w in self._client.scheduler_info(n_workers=-1)["workers"].values()), 1)
+        self.workers = max(sum(self._client.nthreads().values()), 1)
 
     def outcomes(self, tasks: Sequence[RunTask]) -> Iterator[tuple[RunTask, Outcome]]:
         """Make all runs; yields each task once, in order of completion."""
