@@ -8,14 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from marketsim.errors import InputError
 from marketsim.experiments import formulas, theory, theory_markets, waiting_room
 
 
 @given(st.integers(1, 60), st.floats(0.05, 80))
 def test_erlang_b_is_the_top_of_the_cut_off_poisson(servers: int, load: float) -> None:
-    assert formulas.erlang_b(servers, load) == pytest.approx(
-        formulas.busy_distribution(servers, load)[-1], rel=1e-9
-    )
+    assert formulas.erlang_b(servers, load) == pytest.approx(formulas.busy_distribution(servers, load)[-1], rel=1e-9)
 
 
 def test_erlang_b_by_hand() -> None:
@@ -73,9 +72,7 @@ def test_overflow_peakedness_against_the_two_dimensional_chain() -> None:
     n = np.arange(top + 1)
     mean = overflow @ n
     assert mean == pytest.approx(load * formulas.erlang_b(servers, load), rel=1e-8)
-    assert (overflow @ n**2 - mean**2) / mean == pytest.approx(
-        formulas.overflow_peakedness(servers, load), rel=1e-8
-    )
+    assert (overflow @ n**2 - mean**2) / mean == pytest.approx(formulas.overflow_peakedness(servers, load), rel=1e-8)
 
 
 def rounded_lives(mean: float, count: int, seed: int) -> np.ndarray:
@@ -84,9 +81,7 @@ def rounded_lives(mean: float, count: int, seed: int) -> np.ndarray:
 
 def test_lives_of_whole_blocks() -> None:
     lives = rounded_lives(40.0, 400_000, 1)
-    assert np.mean(lives >= 30) == pytest.approx(
-        formulas.survival(40.0, 30), abs=4 * math.sqrt(0.25 / lives.size)
-    )
+    assert np.mean(lives >= 30) == pytest.approx(formulas.survival(40.0, 30), abs=4 * math.sqrt(0.25 / lives.size))
     error = np.minimum(lives, 25).std() / math.sqrt(lives.size)
     assert abs(np.minimum(lives, 25).mean() - formulas.capped_life(40.0, 25)) < 4 * error
 
@@ -98,13 +93,9 @@ def test_truncation_loss_against_draws() -> None:
     paid = whole * np.floor(price * 16) + np.floor(price * rest)
     lost = price * lives - paid
     assert price * 16 == 22
-    assert abs(lost.mean() - formulas.truncation_loss(price, 16, 200.0)) < 4 * lost.std() / math.sqrt(
-        lives.size
-    )
+    assert abs(lost.mean() - formulas.truncation_loss(price, 16, 200.0)) < 4 * lost.std() / math.sqrt(lives.size)
     assert formulas.truncation_loss(2.0, 7, 50.0) == 0
-    assert formulas.truncation_loss(0.03125, 16, 1000.0) > 0.97 * 0.03125 * 1000, (
-        "half a coin a touch pays nothing"
-    )
+    assert formulas.truncation_loss(0.03125, 16, 1000.0) > 0.97 * 0.03125 * 1000, "half a coin a touch pays nothing"
 
 
 def test_small_formulas_by_hand() -> None:
@@ -175,6 +166,14 @@ def test_a_bench_is_repeatable_and_seeds_differ() -> None:
 )
 def test_a_planted_error_of_two_per_cent_is_found(market: str, planted: theory.Planted) -> None:
     assert not theory.bench(5, only=[market], planted=planted).agrees
+
+
+def test_errors_to_plant_are_read() -> None:
+    assert theory.parse_planted(["price=1.02", "arrivals=0.98"]) == theory.Planted(arrivals=0.98, price=1.02)
+    assert theory.parse_planted([]) == theory.Planted()
+    for text in ("price", "price=much", "colour=1.02", "price=-1", "price=nan"):
+        with pytest.raises(InputError, match="--plant"):
+            theory.parse_planted([text])
 
 
 @pytest.mark.slow

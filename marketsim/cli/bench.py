@@ -11,9 +11,7 @@ import typer
 SEED = Annotated[int, typer.Option("--seed", min=0, help="Seed of the bench; seeds share no random stream.")]
 JSON = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")]
 QUIET = Annotated[bool, typer.Option("--quiet", help="No progress, only the checks.")]
-WORKERS = Annotated[
-    int | None, typer.Option("--workers", min=1, help="Processes on this machine; default: its usable cores.")
-]
+WORKERS = Annotated[int | None, typer.Option("--workers", min=1, help="Processes on this machine; default: its usable cores.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -24,16 +22,28 @@ def register(app: typer.Typer) -> None:
     app.add_typer(bench, name="bench")
 
 
-def theory(seed: SEED = 1, as_json: JSON = False, quiet: QUIET = False, workers: WORKERS = None) -> None:
+def theory(
+    seed: SEED = 1,
+    plant: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plant", metavar="NAME=FACTOR", help="Plant an error in arrivals, duration or price, which the bench then has to find."
+        ),
+    ] = None,
+    as_json: JSON = False,
+    quiet: QUIET = False,
+    workers: WORKERS = None,
+) -> None:
     """Run special cases whose answers are known; one line a check, exit 1 when one fails."""
     from marketsim.cli.sweep import usable_cores
-    from marketsim.experiments.theory import bench
+    from marketsim.experiments.theory import bench, parse_planted
 
     def progress(market: str) -> None:
         if not quiet and not as_json:
             print(f"theory: {market} done", file=sys.stderr, flush=True)
 
-    found = bench(seed, workers=workers or usable_cores(), progress=progress)
+    planted = parse_planted(plant or ())
+    found = bench(seed, workers=workers or usable_cores(), planted=planted, progress=progress)
     if as_json:
         print(json.dumps(found.as_json(), indent=1))
     else:

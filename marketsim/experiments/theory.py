@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from marketsim.errors import InputError
 from marketsim.experiments import formulas
 from marketsim.experiments import theory_markets as m
 from marketsim.experiments.execute import start_server
@@ -388,6 +389,21 @@ def bench(
     threshold = _threshold(len(checks()), replications)
     outcomes = tuple(judge(check, np.array([figures[check.figure] for figures in measured[check.market]]), threshold) for check in chosen)
     return TheoryBench(seed, replications, outcomes, time.perf_counter() - begun)
+
+
+def parse_planted(texts: Sequence[str]) -> Planted:
+    """`arrivals=1.02` and the like as the error to plant; raises InputError."""
+    factors: dict[str, float] = {}
+    for text in texts:
+        name, _, factor = text.partition("=")
+        try:
+            value = float(factor)
+        except ValueError:
+            value = math.nan
+        if name not in ("arrivals", "duration", "price") or not 0.5 <= value <= 2:
+            raise InputError(f"--plant: '{text}' is not an error to plant, write arrivals=1.02, duration=1.02 or price=1.02")
+        factors[name] = value
+    return Planted(**factors)
 
 
 def judge(check: Check, values: FloatArray, threshold: float) -> Outcome:
