@@ -1,9 +1,9 @@
 """What each upstream defect costs in a market: the baseline with each quirk against itself without, same seeds.
 
-    python benchmarks/quirks.py [--pairs 8] [--scenario FILE] [--write docs/quirks.md]
+    python benchmarks/quirks.py [--pairs 8] [--scenario FILE] [--set PATH=VALUE] [--write docs/quirks.md]
 
-prints one Markdown table a rule set: mean differences over paired runs (common random numbers) with 95 %
-confidence intervals. With --write the tables replace what stands between the page's markers.
+prints Markdown tables, one a market and rule set: mean differences over paired runs (common random numbers)
+with 95 % confidence intervals. With --write the tables replace what stands between the page's markers.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
@@ -19,6 +20,11 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 RULES = ("virtengine", "akash")
 MARKERS = ("<!-- tables: python benchmarks/quirks.py -->", "<!-- end of tables -->")
+MARKETS = {
+    "one lease an account": (),
+    "two leases an account": ("tenants.web.order={sdl: sdl/multi-placement.yaml}",),
+}
+"""The scenario as it is, and with web tenants that deploy one service on two continents from one account."""
 SCALE = 1_000_000
 """uve in a VE."""
 
@@ -87,20 +93,22 @@ def tables(scenario: Path, pairs: int, first_seed: int = 1, extra: Sequence[str]
 
     seeds = range(first_seed, first_seed + pairs)
     lines = []
-    for rules in RULES:
+    for title, rules in product(MARKETS, RULES):
+        settings = [*MARKETS[title], *extra]
         variants = [(name, [name]) for name in quirks_of(rules)] + [("all of them", ["all"])]
-        plain = measured(scenario, rules, [], seeds, extra)
-        lines += [f"### {rules}", ""]
+        plain = measured(scenario, rules, [], seeds, settings)
+        lines += [f"### {rules}, {title}", ""]
         lines += ["| Quirk | " + " | ".join(COLUMNS.values()) + " |", "|---|" + "---:|" * len(COLUMNS)]
         level = " | ".join(_number(fmean(values)) for values in zip(*plain, strict=True))
         lines.append(f"| none (means) | {level} |")
         for name, quirks in variants:
-            found = measured(scenario, rules, quirks, seeds, extra)
-            cells = [
+            found = measured(scenario, rules, quirks, seeds, settings)
+            cells = [f"`{name}`" if name != "all of them" else name]
+            cells += [
                 _difference([b - a for a, b in zip(before, after, strict=True)])
                 for before, after in zip(zip(*plain, strict=True), zip(*found, strict=True), strict=True)
             ]
-            lines.append(f"| `{name}` | " + " | ".join(cells) + " |" if name != "all of them" else f"| {name} | " + " | ".join(cells) + " |")
+            lines.append(f"| {' | '.join(cells)} |")
             if not quiet:
                 print(lines[-1], file=sys.stderr, flush=True)
         lines.append("")

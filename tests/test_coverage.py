@@ -19,7 +19,7 @@ from marketsim.cli import main
 from marketsim.conformance.coverage import Coverage, Row, allowed_rows, cover, row_of
 from marketsim.conformance.report import read_vectors
 from marketsim.errors import InputError
-from marketsim.scenario.model import MESSAGES
+from marketsim.scenario.model import ARGUMENTS, MESSAGES
 
 ROOT = Path(__file__).parents[1]
 CASES = ROOT / "scenarios" / "cases"
@@ -105,7 +105,7 @@ def test_the_rows_are_those_of_the_tables_with_any_quirks(rules: str) -> None:
 
 
 def test_every_message_can_be_written_by_hand() -> None:
-    assert set(MESSAGES) == set(OPERATIONS)
+    assert set(MESSAGES) == set(OPERATIONS) == set(ARGUMENTS)
     assert {row.message for rules in Rules for row in allowed_rows(rules)} == set(OPERATIONS)
 
 

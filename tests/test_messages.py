@@ -245,7 +245,15 @@ def test_network_fees_are_taken_also_from_messages_by_hand() -> None:
 @pytest.mark.parametrize(
     ("keys", "line"),
     [
-        ({"messages": [{"height": 2, "op": "create_lease"}]}, "messages.0.id: missing in a create_lease"),
+        (
+            {"messages": [{"height": 2, "op": "create_lease"}]},
+            "scenario: messages.0: id is missing; create_lease takes id",
+        ),
+        (
+            {"messages": [bid(3, "ada/1/1/1/north") | {"prize": "1"}]},
+            "scenario: messages.0: 'prize' is no argument; create_bid takes id, price, deposit, sources, offer if",
+        ),
+        ({"messages": [deploy(2) | {"groups": [{}]}]}, "messages.0.resources: missing in a create_deployment"),
         ({"messages": [deploy(2) | {"deposit": "ten"}]}, "messages.0.deposit: 'ten' is not a whole number"),
         ({"messages": [deploy(2), bid(3, "ada/1/1/1/north", "0x1")]}, "messages.1.price: '0x1'"),
         ({"messages": [deploy(2) | {"groups": 3}]}, "messages.0: create_deployment: has a value of the wrong"),

@@ -43,6 +43,36 @@ MESSAGES = (
     "block_provider", "unblock_provider", "settle_escrow", "submit_usage", "activate_lease",
 )  # fmt: skip
 
+_DEPLOYMENT_OR_LEASE: tuple[tuple[str, ...], tuple[str, ...]] = (("id",), ())
+ARGUMENTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "create_deployment": (("id", "deposit", "sources", "groups"), ("hash", "window")),
+    "update_deployment": (("id", "hash"), ()),
+    "close_deployment": _DEPLOYMENT_OR_LEASE,
+    "close_group": _DEPLOYMENT_OR_LEASE,
+    "pause_group": _DEPLOYMENT_OR_LEASE,
+    "start_group": _DEPLOYMENT_OR_LEASE,
+    "create_bid": (("id", "price", "deposit", "sources"), ("offer", "window")),
+    "close_bid": (("id",), ("reason",)),
+    "create_lease": _DEPLOYMENT_OR_LEASE,
+    "close_lease": _DEPLOYMENT_OR_LEASE,
+    "withdraw": _DEPLOYMENT_OR_LEASE,
+    "activate_lease": _DEPLOYMENT_OR_LEASE,
+    "start_reclaim": (("id",), ("reason",)),
+    "account_deposit": (("id", "signer", "deposit", "sources"), ()),
+    "grant": (("granter", "signer", "limit", "scopes"), ()),
+    "sign_attributes": (("signer", "provider", "attributes"), ()),
+    "create_provider": (("provider",), ("attributes",)),
+    "update_provider": (("provider",), ("attributes",)),
+    "delete_provider": (("provider",), ()),
+    "set_params": (("params",), ("signer",)),
+    "block_provider": (("provider",), ("signer",)),
+    "unblock_provider": (("provider",), ("signer",)),
+    "settle_escrow": (("id",), ("signer",)),
+    "submit_usage": (("id", "metrics"), ("signer", "since", "until")),
+}
+"""What each message needs, and what it may have, beside height, op and the `result` that is expected."""
+_BESIDE = ("height", "op", "result", "changed")
+
 
 def _moment(value: object) -> datetime:
     help_text = "write a moment in UTC such as 2026-01-05T00:00Z"
@@ -179,6 +209,12 @@ def _message(value: object) -> dict[str, Any]:
         raise ValueError(
             f"{shown(height)} is not a height, a message has height: with a whole number of at least 1"
         )
+    needed, possible = ARGUMENTS[data["op"]]
+    accepted = f"{data['op']} takes {', '.join((*needed, *(f'{key} if need be' for key in possible)))}"
+    wrong = [f"{key} is missing" for key in needed if key not in data]
+    wrong += [f"{shown(key)} is no argument" for key in data if key not in (*needed, *possible, *_BESIDE)]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)}; {accepted}")
     return data
 
 
@@ -438,4 +474,4 @@ class Scenario(Frozen):
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-__all__ = ["MESSAGES", "Calibration", "Fault", "Governance", "Market", "Report", "Scenario", "Start"]
+__all__ = ["ARGUMENTS", "MESSAGES", "Calibration", "Fault", "Governance", "Market", "Report", "Scenario", "Start"]

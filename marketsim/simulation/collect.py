@@ -102,7 +102,8 @@ class Collector:
         return Record(
             tenants={"name": market.tenant_names, "cohort": np.asarray(market.tenant_cohorts, np.int64)},
             providers=self._providers(clock),
-            tenant_cohorts=[cohort.name for cohort in scenario.tenants] + ([BY_HAND] if len(scenario.tenants) in market.tenant_cohorts else []),
+            tenant_cohorts=[cohort.name for cohort in scenario.tenants]
+            + [BY_HAND] * (len(scenario.tenants) in market.tenant_cohorts),
             provider_cohorts=market.book.cohort_names,
             regions=market.regions,
             orders=self._orders(clock),
