@@ -127,10 +127,14 @@ class BlockClock:
         rest = engine.inbox[int(engine.globals[E.INBOX]) : int(engine.globals[E.INBOX_END])]
         rows = np.concatenate([rest, *self._pending]) if len(rest) or len(self._pending) > 1 else self._pending[0]
         self._pending.clear()
-        order = np.lexsort((rows[:, Call.TIE], rows[:, Call.TIME], rows[:, Call.KEY]))
-        self.engine = engine._replace(inbox=np.ascontiguousarray(rows[order]))
-        self.engine.globals[E.INBOX] = 0
-        self.engine.globals[E.INBOX_END] = len(rows)
+        if len(rows) > 1:
+            rows = rows[np.lexsort((rows[:, Call.TIE], rows[:, Call.TIME], rows[:, Call.KEY]))]
+        if len(rows) > len(engine.inbox):  # else the table stays where it is, and compiled code knows where
+            inbox = np.zeros((max(len(rows), 64), Call.SIZE), np.int64)
+            self.engine = engine = engine._replace(inbox=inbox)
+        engine.inbox[: len(rows)] = rows
+        engine.globals[E.INBOX] = 0
+        engine.globals[E.INBOX_END] = len(rows)
 
     def _flush(self) -> None:
         used = int(self.chain.globals[G.EVENTS])
