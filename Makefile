@@ -34,7 +34,7 @@ demo: $(VENV)/.installed  ## Run scenarios/baseline.yaml, print its report, leav
 # Compiled code is cached by whoever is first: one small run before the tests' processes start beside each other.
 test: $(VENV)/.installed-dev  ## Every test, the slow ones too
 	$(BIN)/python -m marketsim.experiments.warm
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-plain: $(VENV)/.installed-dev  ## The tests of money and escrow without the compiler
 	MARKETSIM_COMPILE=0 $(BIN)/python -m pytest -n $(WORKERS) $(MONEY_TESTS)
