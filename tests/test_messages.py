@@ -13,6 +13,7 @@ from marketsim.chain.ledger import totals
 from marketsim.cli import main
 from marketsim.errors import InputError
 from marketsim.scenario import load_scenario, scenario_from_mapping
+from marketsim.scenario.model import ARGUMENTS
 from marketsim.simulation import Run, run
 from marketsim.simulation.run import play, prepare
 
@@ -174,6 +175,8 @@ def test_desks_quote_on_hand_made_orders_and_nobody_chooses() -> None:
     bidders = {names[slot] for slot in offered.record.bids["provider"][offered.record.bids["order"] == row]}
     assert bidders
     assert offered.record.orders["lease"][row] == -1
+    assert offered.record.orders["value_whole"][row] == 0
+    assert offered.record.orders["bids"][row] == len(bidders)
     assert offered.summary["orders"]["timed_out"] == plain.summary["orders"]["timed_out"] + 1
     winner = sorted(bidders)[0]
     mapping["messages"] += [
@@ -291,3 +294,15 @@ def test_names_stand_for_addresses_also_beside_cohorts() -> None:
     start["providers"] = {"west": {}, "south": {}, "north": {}}
     result = ran(messages, start=start, quirks=["losing_bids_stay"])
     assert answers(result)[-2:] == ["UnknownLeaseForBid", "ok"]
+
+
+def test_the_page_s_example_runs_as_it_says(tmp_path: Path) -> None:
+    page = (SCENARIOS.parent / "docs" / "messages.md").read_text("utf-8")
+    path = tmp_path / "two-bids.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0])
+    receipts = run(load_scenario(path)).summary["messages"]["receipts"]
+    assert len(receipts) == 6
+    assert all("expected" not in receipt for receipt in receipts)
+    for operation, (needed, possible) in ARGUMENTS.items():
+        row = next(line for line in page.splitlines() if line.startswith("| ") and f"`{operation}`" in line)
+        assert all(f"`{name}`" in row for name in (*needed, *possible) if name != "signer")

@@ -68,7 +68,7 @@ def total_line(found: Coverage, require: float) -> str:
     """The certificate in one line."""
     reached, total = found.count
     wanted = f", {require:g} % required" if require else ""
-    return f"{reached} of {total} rows reached by {len(found.scenarios)} scenarios: {found.percent:.1f} %{wanted}"
+    return f"{reached} of {total} rows reached by {len(found.scenarios)} scenarios with messages by hand: {found.percent:.1f} %{wanted}"
 
 
 def _print_table(found: Coverage) -> None:

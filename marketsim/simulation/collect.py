@@ -177,7 +177,9 @@ class Collector:
         groups = chain.groups[rows[:, Order.GROUP]]
         deployments = chain.deployments[rows[:, Order.DEPLOYMENT]]
         tracks = engine.tracks[: len(rows)]
-        plans = engine.plans[np.maximum(tracks[:, Track.PLAN], 0)] if len(engine.plans) else np.zeros((len(rows), Plan.SIZE), np.int64)
+        plans = np.zeros((len(rows), Plan.SIZE), np.int64)  # orders by hand follow no plan
+        planned = tracks[:, Track.PLAN] >= 0
+        plans[planned] = engine.plans[tracks[planned, Track.PLAN]]
         leased = rows[:, Order.LEASE] >= 0
         closed = rows[:, Order.STATE] == OrderState.CLOSED
         region_of = [-1 if kind.region is None else self._market.regions.index(kind.region) for kind in self._market.asked]
