@@ -177,6 +177,7 @@ def test_desks_quote_on_hand_made_orders_and_nobody_chooses() -> None:
     assert offered.record.orders["lease"][row] == -1
     assert offered.record.orders["value_whole"][row] == 0
     assert offered.record.orders["bids"][row] == len(bidders)
+    assert "messages" not in plain.summary
     assert offered.summary["orders"]["timed_out"] == plain.summary["orders"]["timed_out"] + 1
     winner = sorted(bidders)[0]
     mapping["messages"] += [
