@@ -2,7 +2,8 @@
 
 A compiled function that takes every array of a chain by value has some 350 arguments, and so has every call that it makes: compiling
 that took minutes. A `TableSet` (a named tuple of int64 arrays) goes in as the address of a small directory, three numbers a table, and
-`s.orders` becomes an array view when it is used. Directories are written once and never change, which the compiler is told, so that it keeps what it has read.
+`s.orders` becomes an array view when it is used. Directories are written once and never change, which the compiler is told, so that it
+keeps what it has read.
 """
 
 from __future__ import annotations
@@ -31,16 +32,18 @@ class TableSet:
     def address(self) -> int:
         """Where the directory of this set lies in memory."""
         kept: dict[str, Any] = self.__dict__
-        directory = kept.get("directory")
-        if directory is None:
-            directory = np.zeros((len(self), WORDS), np.int64)  # type: ignore[arg-type]
-            for at, (name, table) in enumerate(zip(self._fields, self, strict=True)):  # type: ignore[attr-defined, call-overload]
-                ndim = 1 if name in self.lines else 2
-                if table.dtype != np.int64 or not table.flags.c_contiguous or table.ndim != ndim:
-                    raise TypeError(f"table {name}: {table.dtype} {table.shape}, expected contiguous int64 of {ndim} dimensions")
-                directory[at] = table.ctypes.data, table.shape[0], table.shape[1] if table.ndim == 2 else 1
-            kept["directory"] = directory
-        return int(directory.ctypes.data)
+        address = kept.get("where")
+        if address is not None:
+            return int(address)
+        directory = np.zeros((len(self), WORDS), np.int64)  # type: ignore[arg-type]
+        for at, (name, table) in enumerate(zip(self._fields, self, strict=True)):  # type: ignore[attr-defined, call-overload]
+            ndim = 1 if name in self.lines else 2
+            if table.dtype != np.int64 or not table.flags.c_contiguous or table.ndim != ndim:
+                raise TypeError(f"table {name}: {table.dtype} {table.shape}, expected contiguous int64 of {ndim} dimensions")
+            directory[at] = table.ctypes.data, table.shape[0], table.shape[1] if table.ndim == 2 else 1
+        kept["directory"] = directory
+        kept["where"] = int(directory.ctypes.data)
+        return int(kept["where"])
 
 
 def register(kind: type[Any]) -> None:
