@@ -2,7 +2,8 @@
 
 Counts cover the whole run. Rates, revenue, take, utilization and price cover the window after `warm_up`.
 Money is an exact decimal string of uve with the number beside it under `…_uve`. A rate whose denominator is
-0 is None. Runs with messages by hand also have `messages`. The orders' counts leave relisted orders out, which `relisted` counts, so created = leased +
+0 is None. Runs with messages by hand also have `messages`. The orders' counts leave relisted orders out, which
+`relisted` counts, so created = leased +
 timed_out + cancelled + open."""
 
 from __future__ import annotations
