@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,16 @@ def test_a_lost_run_that_then_succeeds_leaves_no_trace(tmp_path: Path, runs: Pat
         [(_, never)] = list(pool.outcomes([task("never", tmp_path)]))
     assert (lost.status, lost.message) == (never.status, never.message) == ("ok", "")
     assert (runs / "lost.json").read_bytes() == (runs / "never.json").read_bytes()
+
+
+def test_a_process_that_dies_between_two_runs_costs_none(tmp_path: Path, runs: Path) -> None:
+    with LocalPool(run_queue, runs, workers=2, timeout_seconds=5.0) as pool:
+        assert [outcome.status for _, outcome in pool.outcomes([task("first", tmp_path)])] == ["ok"]
+        for worker in list(pool._pool._pool_manager.worker_manager.workers):
+            os.kill(worker, signal.SIGKILL)
+        tasks = [task(f"later{i}", tmp_path, "sleep=0.05", seed=i) for i in range(6)]
+        outcomes = {done.key: outcome.status for done, outcome in pool.outcomes(tasks)}
+    assert outcomes == {t.key: "ok" for t in tasks}
 
 
 def test_a_file_is_written_whole(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,7 +24,10 @@ from typing import Any, Literal, Protocol, Self
 Runner = Callable[[dict[str, Any], str, list[str], int], dict[str, Any]]
 """`run_summary(mapping, base, overrides, seed)`: a picklable function that makes one run's summary."""
 
-Status = Literal["ok", "error", "timeout", "lost"]
+Status = Literal["ok", "error", "timeout", "lost", "broken"]
+BREAKS_MAX = 10
+"""How often in a row, without a run that ends, a pool that broke is replaced."""
+
 LOST_RETRIES = 2
 _STALL_SECONDS = 60.0
 _ONE_THREAD = {
@@ -136,6 +139,13 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
+Waiting = Mapping[str, tuple[RunTask, int]]
+"""Unfinished runs by key, with how often each lost its process."""
+
+Finished = queue.SimpleQueue[tuple[Any, str, Any]]
+"""Ended runs: the pool, the key, the future."""
+
+
 class LocalPool:
     """A pool of `workers` processes on this machine that write finished runs into `folder`.
 
@@ -165,29 +175,48 @@ class LocalPool:
 
     def outcomes(self, tasks: Sequence[RunTask]) -> Iterator[tuple[RunTask, Outcome]]:
         """Make all runs; yields each task once, in order of completion."""
-        waiting: dict[str, tuple[RunTask, int]] = {task.key: (task, 0) for task in tasks}
-        finished: queue.SimpleQueue[tuple[Any, str, Any]] = queue.SimpleQueue()
-        for task in tasks:
-            self._submit(task, finished)
+        waiting = {task.key: (task, 0) for task in tasks}
+        finished: Finished = queue.SimpleQueue()
+        self._hand_over(tasks, waiting, finished)
+        breaks = 0
         while waiting:
             try:
                 pool, key, future = finished.get(timeout=self._timeout + _STALL_SECONDS)
             except queue.Empty:
                 # A process killed inside the pool's own lock can leave the others waiting for ever.
-                self.close()
-                for task, _ in list(waiting.values()):
-                    self._submit(task, finished)
+                self._start_again(waiting, finished)
                 continue
             if pool is not self._pool or key not in waiting:
                 continue
             task, lost = waiting[key]
             outcome = self._outcome(future)
-            if outcome.status == "lost" and lost < LOST_RETRIES:
+            if outcome.status == "broken":
+                breaks += 1
+                if breaks <= BREAKS_MAX:
+                    self._start_again(waiting, finished)
+                    continue
+                outcome = Outcome("lost", outcome.message)
+            elif outcome.status == "lost" and lost < LOST_RETRIES:
                 waiting[key] = (task, lost + 1)
-                self._submit(task, finished)
+                self._hand_over([task], waiting, finished)
                 continue
+            else:
+                breaks = 0
             del waiting[key]
             yield task, outcome
+
+    def _hand_over(self, tasks: Sequence[RunTask], waiting: Waiting, finished: Finished) -> None:
+        try:
+            for task in tasks:
+                self._submit(task, finished)
+        except RuntimeError:  # the pool broke in the meantime and takes nothing more
+            self._start_again(waiting, finished)
+
+    def _start_again(self, waiting: Waiting, finished: Finished) -> None:
+        """Hand all unfinished runs to a new pool."""
+        self.close()
+        for task, _ in list(waiting.values()):
+            self._submit(task, finished)
 
     def close(self) -> None:
         """Stop the processes at once; finished runs are on disk already."""
@@ -196,7 +225,7 @@ class LocalPool:
             pool.stop()
             pool.join()
 
-    def _submit(self, task: RunTask, finished: queue.SimpleQueue[tuple[Any, str, Any]]) -> None:
+    def _submit(self, task: RunTask, finished: Finished) -> None:
         if self._pool is None:
             self._pool = self._start()
         pool = self._pool
@@ -214,6 +243,7 @@ class LocalPool:
 
     def _outcome(self, future: Any) -> Outcome:
         from concurrent.futures import TimeoutError as RunTimeoutError
+        from concurrent.futures.process import BrokenProcessPool
 
         from pebble import ProcessExpired
 
@@ -221,6 +251,9 @@ class LocalPool:
             result: Outcome = future.result()
         except RunTimeoutError:
             return Outcome("timeout", f"the run took longer than {self._timeout:g} s", self._timeout)
+        except BrokenProcessPool as error:
+            # The pool gives up as a whole when a process dies between two runs.
+            return Outcome("broken", one_line(error))
         except ProcessExpired:
             return Outcome("lost", f"the process of the run died {LOST_RETRIES + 1} times")
         except Exception as error:
