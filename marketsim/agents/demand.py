@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,11 +79,9 @@ def read_trace(path: Path) -> dict[str, NDArray[np.float64]]:
     number.
     """
     import pyarrow as pa
-    import pyarrow.csv
-    import pyarrow.parquet
 
     try:
-        table = pa.parquet.read_table(path) if path.suffix == ".parquet" else pa.csv.read_csv(path)
+        table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(
             f"{path}: the trace cannot be read ({error}), expected CSV or parquet with a column at_seconds"
@@ -90,8 +89,8 @@ def read_trace(path: Path) -> dict[str, NDArray[np.float64]]:
     columns: dict[str, NDArray[np.float64]] = {}
     for name in table.column_names:
         try:
-            columns[name] = np.asarray(table[name].to_numpy(zero_copy_only=False), np.float64)
-        except (TypeError, ValueError) as error:
+            columns[name] = _numbers(table[name])
+        except (TypeError, ValueError, pa.ArrowException) as error:
             raise InputError(f"{path}: column {name}: not numbers, expected numbers only") from error
     if "at_seconds" not in columns:
         raise InputError(f"{path}: no column at_seconds, found {', '.join(table.column_names) or 'none'}")
@@ -103,3 +102,40 @@ def read_trace(path: Path) -> dict[str, NDArray[np.float64]]:
         )
     order = np.argsort(columns["at_seconds"], kind="stable")
     return {name: column[order] for name, column in columns.items()}
+
+
+# Neither parquet.read_table nor a column's own to_numpy: each imports pandas to see whether there is one, half a second.
+
+
+def _read_parquet(path: Path) -> Any:
+    from pyarrow import parquet
+
+    return parquet.ParquetFile(path).read()
+
+
+def _read_csv(path: Path) -> Any:
+    from pyarrow import csv
+
+    return csv.read_csv(path)
+
+
+def _numbers(column: Any) -> NDArray[np.float64]:
+    """Return a column of a table as float64, NaN where a value is missing; ValueError or TypeError when it holds no numbers."""
+    import pyarrow as pa
+
+    if pa.types.is_null(column.type):  # of a file without rows, or without a value
+        return np.full(len(column), np.nan)
+    if pa.types.is_temporal(column.type):
+        raise TypeError(f"a column of type {column.type}")
+    if not pa.types.is_integer(column.type) and not pa.types.is_floating(column.type):
+        column = column.cast(pa.float64())
+    parts = []
+    for chunk in column.chunks:
+        valid, values = chunk.buffers()
+        size = chunk.offset + len(chunk)
+        part = np.frombuffer(values or b"", chunk.type.to_pandas_dtype(), size)[chunk.offset :].astype(np.float64)
+        if chunk.null_count:
+            known = np.unpackbits(np.frombuffer(valid, np.uint8), count=size, bitorder="little")[chunk.offset :]
+            part[known == 0] = np.nan
+        parts.append(part)
+    return np.concatenate(parts) if parts else np.zeros(0)

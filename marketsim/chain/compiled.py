@@ -5,23 +5,27 @@ The chain, the built-in policies and the block loop are written once, as plain f
 they stay Python and give the same results, slowly, which is what coverage, debuggers and mutation tests
 need.
 
-Compiled code is cached on disk in a folder named by a hash of every compiled source file, because the
-compiler's own cache does not notice that a function called from another file has changed.
+What Python calls is compiled on demand and kept on disk, in a folder named by a hash of the source file and of
+all compiled ones that it imports. A process that finds its functions there never imports the compiler.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import platform
 import re
 import tempfile
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial, update_wrapper
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from types import FunctionType
-from typing import Any, TypeVar
+from threading import RLock
+from typing import Any, TypeVar, cast
+
+import numpy as np
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +34,7 @@ COMPILING: bool = os.environ.get("MARKETSIM_COMPILE", "1") not in {"0", "no", "o
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _SOURCES = ("chain", "policies", "clock")
+_MAKERS = tuple(_PACKAGE / "chain" / name for name in ("compiled.py", "compiler.py", "machine_code.py", "table_set_numba.py"))
 _IMPORT = re.compile(rb"^from marketsim\.(chain|policies|clock)(?:\.(\w+))? import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 
 
@@ -55,8 +60,8 @@ def sources_hash(path: Path | None = None) -> str:
     imports (default: every file)."""
     digest = hashlib.sha256(f"{version('numba')} {version('numpy')} {platform.python_version()}".encode())
     every = frozenset(file for folder in _SOURCES for file in (_PACKAGE / folder).glob("**/*.py"))
-    for file in sorted(every if path is None else _imports_of(path)):
-        digest.update(file.relative_to(_PACKAGE).as_posix().encode())
+    for file in sorted(every if path is None else _imports_of(path).union(_MAKERS)):
+        digest.update(os.path.relpath(file, _PACKAGE).encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -78,6 +83,7 @@ def cache_folder() -> Path:
     return fallback
 
 
+@cache
 def folder_of(path: Path) -> Path:
     """Return the folder of the compiled functions of one source file."""
     return cache_folder() / f"{path.stem}-{sources_hash(path)}"
@@ -86,134 +92,165 @@ def folder_of(path: Path) -> Path:
 def is_cache_cold() -> bool:
     """Return whether the block loop has yet to be compiled for this version of the sources."""
     loop = _PACKAGE / "clock" / "block_loop.py"
-    return COMPILING and not any(folder_of(loop).glob("**/*.nbc"))
+    return COMPILING and not any(folder_of(loop).glob("advance*"))
 
 
-def _numba_options() -> dict[str, Any]:
-    # Without reference counting the columns cost nothing to pass on (measured: 6 ns a message instead of
-    # 280), and allocating in the chain becomes a compile error instead of a habit.
-    # Nobody calls compiled functions by their C address, so that wrapper is not made.
-    return {"cache": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True}
+_LOCK = RLock()
+_TEACHERS: list[Callable[[], None]] = []
 
 
-def _plain(kind: Any) -> Any:
-    """Return int64 for a literal integer or a member of an enum, bool for a literal bool, any other
-    type as it is."""
-    from numba import types
-
-    if isinstance(kind, types.IntEnumMember):
-        return types.int64
-    return types.unliteral(kind)
+def when_compiling(teach: Callable[[], None]) -> None:
+    """Have `teach` called before anything is compiled in this process; never when all that runs is on disk."""
+    _TEACHERS.append(teach)
 
 
-def _compile_once(dispatcher: Any) -> None:
-    # numba compiles a function anew for each literal that some other compiled function passes to it (0,
-    # 60, True, Source.GRANT), which doubled the compile time of the chain and gained nothing.
-    template = dispatcher.get_call_template
+class Compiled:
+    """A function that runs as machine code; called from Python like the function itself.
 
-    def plain_template(args: Any, kws: Any) -> Any:
-        return template(
-            tuple(_plain(kind) for kind in args), {name: _plain(kind) for name, kind in kws.items()}
-        )
-
-    dispatcher.get_call_template = plain_template
-
-
-@cache
-def _dispatcher_type() -> type[Any]:
-    """Make the kind of compiled function that the chain is written in: machine code is made for what
-    Python calls, in one piece.
-
-    numba optimizes and emits every function together with all that it calls, again for each caller, and
-    adds code that unpacks Python's arguments, which for eighteen arrays is larger than most functions:
-    two minutes for the chain. Here a function called from compiled code only lends its intermediate
-    form, and one called from Python is compiled for that on demand, and cached.
+    Tables must be C-contiguous int64 arrays (TypeError), integers fit in 64 bits (OverflowError).
     """
-    from numba.core import compiler
-    from numba.core.codegen import JITCodeLibrary
-    from numba.core.registry import CPUDispatcher
 
-    class LentLibrary(JITCodeLibrary):  # type: ignore[misc]
-        def _optimize_final_module(self) -> None:
-            """Leave optimizing to the library that links this one."""
+    py_func: Callable[..., Any]
+    """The function as Python."""
+    __name__: str
 
-        def _finalize_final_module(self) -> None:
-            self._finalize_dynamic_globals()
-            self._finalized = True
+    def __init__(self, function: Callable[..., Any]) -> None:
+        update_wrapper(self, function)
+        self.py_func = function
+        self._arguments = [name for name in function.__annotations__ if name != "return"]
+        self._entries: dict[tuple[str, ...], Callable[..., Any]] = {}
+        self._has_arrays = any(function.__annotations__[name] in {"Table", "Column"} for name in self._arguments)
+        self._only: tuple[tuple[bool, ...], Callable[..., Any]] | None = None
+        self._dispatcher: Any = None
 
-        def get_pointer_to_function(self, name: str) -> int:
-            return 0  # nothing was emitted
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the machine code, made or loaded when this is first called."""
+        if self._only is not None:
+            are_sets, entry = self._only
+            if len(are_sets) == len(arguments):
+                return entry(*[value.address if is_set else value for value, is_set in zip(arguments, are_sets, strict=True)])
+        kinds = self._kinds(arguments)
+        entry = self.entry(arguments)
+        if not self._has_arrays:
+            self._only = (tuple(kind.startswith("Set") for kind in kinds), entry)
+        words: list[Any] = []
+        for value, kind in zip(arguments, kinds, strict=True):
+            words += _words(value, kind)
+        return entry(*words)
 
-        @property
-        def codegen(self) -> Any:
-            return self
+    def entry(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
+        """Return the entry for such arguments: it takes table sets as their address, arrays as address and shape."""
+        kinds = self._kinds(arguments)
+        entry = self._entries.get(kinds)
+        if entry is None:
+            with _LOCK:
+                entry = self._entries[kinds] = _load(self, kinds) or _make(self, kinds, arguments)
+        return entry
 
-        def set_env(self, name: str, env: Any) -> None:
-            """Set nothing: the library that links this one sets the environments in its own code."""
+    def _kinds(self, arguments: tuple[Any, ...]) -> tuple[str, ...]:
+        if len(arguments) != len(self._arguments):
+            raise TypeError(f"{self.__name__} takes {len(self._arguments)} arguments, {len(arguments)} were given")
+        annotations = self.py_func.__annotations__
+        return tuple(_kind(value, annotations[name]) for name, value in zip(self._arguments, arguments, strict=True))
 
-    class InnerDispatcher(CPUDispatcher):  # type: ignore[misc]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self._compiler._compile_core = self._compile_to_lend
+    @property
+    def dispatcher(self) -> Any:
+        """What the compiler sees of this function."""
+        if self._dispatcher is None:
+            from marketsim.chain.compiler import Inner
 
-        def __call__(self, *args: Any) -> Any:
-            entry = self.__dict__.get("entry")
-            if entry is None:
-                entry = self.__dict__["entry"] = _entry(self.py_func)
-            return entry(*args)
+            self._dispatcher = Inner(self.py_func)
+        return self._dispatcher
 
-        def _compile_to_lend(self, args: Any, return_type: Any) -> Any:
-            target = self._compiler.targetdescr
-            flags = compiler.Flags()
-            target.options.parse_as_flags(flags, self._compiler.targetoptions)
-            library = LentLibrary(target.target_context.codegen(), self.py_func.__qualname__)
-            result = compiler.compile_extra(
-                target.typing_context,
-                target.target_context,
-                self.py_func,
-                args=args,
-                return_type=return_type,
-                flags=flags,
-                locals=self._compiler.locals,
-                library=library,
-                pipeline_class=self._compiler.pipeline_class,
-            )
-            if result.typing_error is not None:
-                raise result.typing_error
-            return result
-
-    return InnerDispatcher
+    @property
+    def _numba_type_(self) -> Any:
+        return self.dispatcher._numba_type_
 
 
-def _entry(function: Any) -> Any:
-    import numba
+def _kind(value: Any, annotation: str) -> str:
+    if isinstance(value, np.ndarray):
+        return f"Table{value.ndim}"
+    if hasattr(value, "address"):
+        return f"Set{type(value).__name__}"
+    return "bool" if annotation == "bool" else "int"
 
-    numba.config.CACHE_DIR = str(folder_of(Path(function.__code__.co_filename)))
-    # Another name, so that the cache on disk does not take one form of the function for the other.
-    copy = FunctionType(
-        function.__code__,
-        function.__globals__,
-        function.__name__,
-        function.__defaults__,
-        function.__closure__,
-    )
-    copy.__qualname__ = f"{function.__qualname__}__entry"
-    copy.__module__ = function.__module__
-    return numba.njit(**_numba_options())(copy)
+
+def _words(value: Any, kind: str) -> list[Any]:
+    if kind.startswith("Table"):
+        if value.dtype != np.int64 or not value.flags.c_contiguous:
+            raise TypeError(f"{value.dtype} array of shape {value.shape}, expected contiguous int64")
+        return [value.ctypes.data, *value.shape]
+    return [value.address] if kind.startswith("Set") else [value]
+
+
+def _file_of(function: Compiled, kinds: tuple[str, ...]) -> Path:
+    from marketsim.chain.machine_code import machine
+
+    folder = folder_of(Path(function.py_func.__code__.co_filename))
+    return folder / f"{function.__name__}-{'-'.join(kinds)}.{machine()}"
+
+
+def _load(function: Compiled, kinds: tuple[str, ...]) -> Callable[..., Any] | None:
+    """Return the entry of a function as it is kept on disk, None when there is none that can be used."""
+    from marketsim.chain.machine_code import load
+
+    try:
+        head, code = _file_of(function, kinds).read_bytes().split(b"\n", 1)
+        about = json.loads(head)
+        if hashlib.sha256(code).hexdigest() != about["sha256"]:
+            return None
+        entry = load(code, about["symbol"])
+    except (OSError, ValueError, KeyError, RuntimeError):  # not there, or not what was written
+        return None
+    if about["enum"] is None:
+        return entry
+    module, name = about["enum"]
+    return partial(_named, getattr(import_module(module), name), entry)
+
+
+def _named(enum: Callable[[int], Any], entry: Callable[..., Any], *words: Any) -> Any:
+    return enum(entry(*words))
+
+
+def _make(function: Compiled, kinds: tuple[str, ...], arguments: tuple[Any, ...]) -> Callable[..., Any]:
+    """Compile a function, keep it on disk and return its entry."""
+    from marketsim.chain.compiler import emit, type_of
+
+    while _TEACHERS:
+        _TEACHERS.pop(0)()
+    symbol = f"{function.__module__}.{function.__name__}"
+    types = tuple(type_of(kind, value) for kind, value in zip(kinds, arguments, strict=True))
+    code, enum = emit(function.dispatcher, types, symbol)
+    about = {
+        "symbol": symbol,
+        "enum": enum and [enum.__module__, enum.__qualname__],
+        "sha256": hashlib.sha256(code).hexdigest(),
+    }
+    file = _file_of(function, kinds)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=file.parent)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(json.dumps(about).encode() + b"\n" + code)
+    os.replace(name, file)
+    entry = _load(function, kinds)
+    if entry is None:
+        raise RuntimeError(f"{file}: the code that has just been written there cannot be loaded")
+    return entry
 
 
 def compiled(function: F) -> F:
-    """Compile `function` for int64 arrays and scalars, cached on disk; return it unchanged when
-    compilation is off."""
-    if not COMPILING:
-        return function
-    import numba
+    """Compile `function` for int64 arrays and scalars, kept on disk; return it unchanged when compilation is off."""
+    return cast(F, Compiled(function)) if COMPILING else function
 
-    # read when caching is enabled below, so that each file has its own
-    numba.config.CACHE_DIR = str(folder_of(Path(function.__code__.co_filename)))
-    options = _numba_options()
-    options.pop("cache")
-    options |= {"nopython": True, "boundscheck": None, "no_cpython_wrapper": True}
-    dispatcher = _dispatcher_type()(py_func=function, locals={}, targetoptions=options)
-    _compile_once(dispatcher)
-    return dispatcher  # type: ignore[no-any-return]
+
+def bound(function: Callable[..., Any], *tables: Any) -> Callable[..., Any]:
+    """Return `function` with its first arguments, table sets, given; what remains are numbers.
+
+    For loops that call it often: a call costs no more than one of Python's builtins.
+    """
+    if not isinstance(function, Compiled):
+        return partial(function, *tables)
+    rest = [0] * (len(function.py_func.__annotations__) - 1 - len(tables))
+    entry = partial(function.entry((*tables, *rest)), *(table.address for table in tables))
+    entry.__dict__["tables"] = tables  # for as long as somebody may call it
+    return entry

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from marketsim.chain.compiled import COMPILING
+from marketsim.chain.compiled import when_compiling
 
 WORDS = 3
 """Words a table in a directory: address, rows, columns (1 for a line)."""
@@ -47,9 +47,11 @@ class TableSet:
 
 
 def register(kind: type[Any]) -> None:
-    """Teach the compiler a TableSet class; does nothing when compilation is off."""
-    if not COMPILING:
-        return
-    from marketsim.chain.table_set_numba import register_with_numba
+    """Have the compiler taught a TableSet class when there is something to compile."""
 
-    register_with_numba(kind)
+    def teach() -> None:
+        from marketsim.chain.table_set_numba import register_with_numba
+
+        register_with_numba(kind)
+
+    when_compiling(teach)

@@ -1,0 +1,108 @@
+"""Compiled functions as Python sees them: made once, kept on disk, loaded without the compiler."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from marketsim.chain.compiled import COMPILING, bound, compiled, folder_of
+from marketsim.chain.events import hash64
+from marketsim.chain.money import add, add_to
+from marketsim.chain.state import State, make_state
+from marketsim.chain.status import Status
+
+ROOT = Path(__file__).parents[1]
+needs_compiler = pytest.mark.skipif(not COMPILING, reason="compilation is off")
+
+
+@compiled
+def answer(s: State, number: int, sure: bool) -> Status:
+    """Return one status or another."""
+    if sure and s.globals[0] < number:
+        return Status.OrderNotOpen
+    return Status.Ok
+
+
+@compiled
+def share(a: int, b: int) -> float:
+    """Return a quotient."""
+    return a / b
+
+
+@compiled
+def halve(s: State, row: int) -> None:
+    """Halve a number of a table."""
+    s.wallets[row, 1] //= 2
+
+
+def test_results_are_plain_python() -> None:
+    state = make_state(4)
+    state.globals[0] = 5
+    assert answer(state, 6, True) is Status.OrderNotOpen
+    assert answer(state, 6, False) is Status.Ok
+    assert share(1, 4) == 0.25
+    assert add(1, 10**18 - 1, 2, 1) == (4, 0)
+    assert add(-1, 0, 0, 1) == (-1, 1)
+    state.wallets[2, 1] = -7
+    halve(state, 2)
+    assert state.wallets[2, 1] == -4
+
+
+def test_a_row_of_a_table_is_written_where_it_is() -> None:
+    table = np.zeros((3, 4), np.int64)
+    add_to(table[1], 2, 5, 10**18 - 1)
+    add_to(table[1], np.int64(2), 5, 1)
+    assert table.tolist() == [[0] * 4, [0, 0, 11, 0], [0] * 4]
+
+
+def test_bound_tables_are_given_once() -> None:
+    state = make_state(4)
+    state.wallets[1, 1] = 12
+    halve_of = bound(halve, state)
+    halve_of(1)
+    halve_of(1)
+    assert state.wallets[1, 1] == 3
+
+
+@needs_compiler
+def test_what_does_not_fit_is_refused() -> None:
+    with pytest.raises(OverflowError):
+        add(1 << 63, 0, 0, 0)
+    with pytest.raises(TypeError):
+        add(1, 2, 3)  # type: ignore[call-arg]
+    with pytest.raises(TypeError):
+        add(1.5, 0, 0, 0)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="contiguous"):
+        add_to(np.zeros((4, 4), np.int64)[:, 1], 0, 1, 1)
+    with pytest.raises(TypeError, match="contiguous"):
+        add_to(np.zeros(4, np.int32), 0, 1, 1)
+    with pytest.raises(TypeError):
+        bound(halve, make_state(2))(1, 2)
+
+
+def calls(cache: Path) -> list[str]:
+    code = "import sys; from marketsim.chain.events import hash64; print(hash64(1, 2, 3, 4), 'numba' in sys.modules)"
+    environment = os.environ | {"MARKETSIM_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+@needs_compiler
+def test_a_second_process_needs_no_compiler(tmp_path: Path) -> None:
+    number = str(hash64(1, 2, 3, 4))
+    assert calls(tmp_path) == [number, "True"]
+    assert calls(tmp_path) == [number, "False"]
+    (file,) = tmp_path.glob("events-*/hash64-*")
+    file.write_bytes(file.read_bytes()[:-9])  # damaged: made again
+    assert calls(tmp_path) == [number, "True"]
+    assert calls(tmp_path) == [number, "False"]
+
+
+def test_the_folder_of_compiled_code_follows_the_sources() -> None:
+    chain = ROOT / "marketsim" / "chain"
+    folder = folder_of(chain / "money.py")
+    assert folder.name.startswith("money-")
+    assert folder != folder_of(chain / "events.py")
