@@ -4,6 +4,8 @@ happens.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,6 +30,7 @@ from marketsim.chain.columns import (
 from marketsim.chain.compiled import COMPILING
 from marketsim.chain.ledger import AUDIT_FINE
 from marketsim.chain.money import parse_amount
+from marketsim.chain.state import with_room
 from marketsim.chain.status import Status
 
 ACTIONS = ("deposit", "open", "withdraw", "close_payment", "settle", "close")
@@ -203,6 +206,75 @@ def test_the_audit_after_a_block_finds_a_unit_in_its_block(plant: object) -> Non
         if h == 110:
             assert ledger.AUDIT_PROBLEMS[found]
             break
+
+
+def plant_gift(one: OneAccount) -> None:
+    one.state.wallets[5, Wallet.BALANCE] += 1
+
+
+def plant_overdraft(one: OneAccount) -> None:
+    one.state.wallets[5, Wallet.BALANCE] -= 2 * 10**15
+    one.state.wallets[6, Wallet.BALANCE] += 2 * 10**15
+
+
+def plant_twice(one: OneAccount) -> None:
+    plant_deposit(one)
+    one.state.accounts[0, Account.FUNDS] += 1
+
+
+SILENT: dict[Callable[[OneAccount], None], int] = {
+    plant_gift: ledger.AUDIT_SUPPLY,
+    plant_overdraft: ledger.AUDIT_BELOW,
+    plant_deposit: ledger.AUDIT_DEPOSITS,
+    plant_balance: ledger.AUDIT_LIVE,
+    plant_twice: ledger.AUDIT_LIVE,
+    plant_atto: ledger.AUDIT_RANGE,
+    plant_rates: ledger.AUDIT_RATES,
+}
+
+
+@pytest.mark.parametrize("plant", list(SILENT))
+@pytest.mark.parametrize("wallets", [0, 640])
+def test_what_no_message_touches_is_found_by_the_next_sweep(plant: Callable[[OneAccount], None], wallets: int) -> None:
+    one = OneAccount(EscrowRule.EXACT, 1000)
+    g = one.state.globals
+    one.state = with_room(one.state, wallets=wallets)
+    g[G.WALLETS] += wallets
+    g[G.SUPPLY] = one.state.wallets[: g[G.WALLETS], Wallet.BALANCE].sum()
+    values, held = np.zeros((64, 2), np.int64), np.zeros(2, np.int64)
+    assert one.open("p1", "0.7") == Status.Ok
+    assert one.at(110).settle() == Status.Ok
+    every = 1 + (int(g[G.WALLETS]) + int(g[G.ACCOUNTS])) // ledger.SWEEP_ROWS
+    for _ in range(2 * every):
+        assert int(ledger.audit_touched(one.state, values, held)) == AUDIT_FINE
+    plant(one)
+    found = [int(ledger.audit_touched(one.state, values, held)) for _ in range(every)]
+    assert found == [AUDIT_FINE] * (every - 1) + [SILENT[plant]]
+    assert ledger.AUDIT_PROBLEMS[found[-1]]
+
+
+def test_full_recounts_keep_pace_with_the_tables() -> None:
+    one = OneAccount(EscrowRule.EXACT, 1000)
+    g = one.state.globals
+    due = []
+    for block in range(1, 20_001):
+        g[G.AUDITS] = block
+        g[G.ACCOUNTS], g[G.LEASES] = 3 * block, block
+        if ledger.is_recount_due(one.state):
+            due.append(block)
+    gaps = np.diff(due)
+    assert due[0] == 1 and gaps.min() == ledger.RECOUNT_EVERY
+    assert (gaps == np.maximum(ledger.RECOUNT_EVERY, 4 * np.array(due[:-1]) // ledger.RECOUNT_ROWS)).all()
+
+
+def test_sums_of_the_recount_are_exact_beyond_a_word() -> None:
+    one = OneAccount(EscrowRule.EXACT, 1000)
+    one.state = with_room(one.state, deposits=40)
+    one.state.globals[G.DEPOSITS] = 40
+    one.state.deposits[:40, Deposit.AMOUNT] = np.arange(40) * 10**17 - 3
+    one.state.deposits[:40, Deposit.AMOUNT_ATTO] = 10**18 - 1 - np.arange(40)
+    rows = one.state.deposits[:40, [Deposit.AMOUNT, Deposit.AMOUNT_ATTO]].tolist()
+    assert ledger.recount(one.state)["held"] == sum(whole * 10**18 + atto for whole, atto in rows)
 
 
 def test_a_planted_debt_is_found() -> None:

@@ -346,8 +346,8 @@ def test_nothing_is_listed_while_no_audit_is_kept() -> None:
 
 def test_what_a_closed_account_holds_is_its_deposits() -> None:
     one = used()
-    assert tuple(map(int, ledger.account_value(one.state, 0))) == (993, 0)
+    assert tuple(map(int, ledger.inspect_account(one.state, 0)[1:])) == (993, 0)
     one.state.leases[0, Lease.BALANCE] = 4
-    assert tuple(map(int, ledger.account_value(one.state, 0))) == (997, 0)
+    assert tuple(map(int, ledger.inspect_account(one.state, 0)[1:])) == (997, 0)
     one.state.accounts[0, Account.STATE] = AccountState.CLOSED
-    assert tuple(map(int, ledger.account_value(one.state, 0))) == (992, ATTO // 2)
+    assert tuple(map(int, ledger.inspect_account(one.state, 0)[1:])) == (992, ATTO // 2)

@@ -82,6 +82,8 @@ class G(IntEnum):
     FREE_BITS = 91  # first free row of bid_bits + 1, 0 = none
     AUDITING = 85  # 1 = keep the list of accounts touched since the last audit
     TOUCHED = 86  # first touched account, row + 1; 0 = none
+    AUDITS = 87  # blocks audited
+    RECOUNT_AT = 88  # audited blocks at which the next full recount is due
     SIZE = 96
 
 

@@ -7,9 +7,11 @@ not yet paid), dust or stranded coins. After every message, exactly:
     wallet[escrow] = HELD + DUST + STRANDED
     DEPOSITED      = HELD + PAID + FEES + REFUNDED + DUST + STRANDED
 
-`deposit_coins`, `pay_coins` and `refund_coins` are the only callers of `move` inside escrow. The audit comes
-in two strengths: `audit_touched` compares the accounts touched since the last call with the running totals,
-in compiled code, cheap enough for every block; `recount_problems` computes everything again from the tables.
+`deposit_coins`, `pay_coins` and `refund_coins` are the only callers of `move` inside escrow. The audit comes in three strengths, all
+in compiled code. `audit_touched`, after every block, holds both identities and the accounts touched since the last call against the
+running totals; every so many blocks it also goes through all wallets and all accounts that hold something (`sweep_problem`).
+`recount_problems` computes everything again from the tables, closed rows included. How often the two larger ones come grows with the
+tables, so that the audit of a block costs the same in a short run and in a long one.
 """
 
 from __future__ import annotations
@@ -39,7 +41,6 @@ from marketsim.chain.money import (
     from_pair,
     subtract,
     subtract_from,
-    total_columns,
 )
 from marketsim.chain.state import State, Table
 
@@ -105,6 +106,9 @@ AUDIT_DEPOSITS = 4
 AUDIT_RATES = 5
 AUDIT_DEBT = 6
 AUDIT_RANGE = 7
+AUDIT_SUPPLY = 8
+AUDIT_BELOW = 9
+AUDIT_LIVE = 10
 
 AUDIT_PROBLEMS = {
     AUDIT_COINS: "the escrow wallet holds other than deposits, unpaid balances, dust and stranded coins",
@@ -114,8 +118,18 @@ AUDIT_PROBLEMS = {
     AUDIT_RATES: "an account's sum of rates or count of payments is not that of its payments",
     AUDIT_DEBT: "an account's debt is not what its payments are owed",
     AUDIT_RANGE: "an amount is no pair: its atto part lies outside 0..10^18-1, or its whole part is negative",
+    AUDIT_SUPPLY: "the wallets together hold other than was ever created",
+    AUDIT_BELOW: "a wallet is below zero",
+    AUDIT_LIVE: "the accounts together hold other than the running total of what is held",
 }
 """What each number of `audit_touched` and `audit_totals` means."""
+
+SWEEP_ROWS = 64
+"""Wallets and accounts that a sweep looks at, by each block audited since the last one."""
+RECOUNT_ROWS = 8
+"""Accounts and leases that a full recount looks at, by each block audited since the last one."""
+RECOUNT_EVERY = 1_000
+"""Audited blocks between two full recounts, at least."""
 
 
 @compiled
@@ -141,54 +155,39 @@ def audit_totals(s: State) -> int:
 
 
 @compiled
-def account_value(s: State, account: int) -> tuple[int, int]:
-    """Return what the account holds: its deposits and, while it is not closed, the unpaid balances of its
-    payments.
+def inspect_account(s: State, account: int) -> tuple[int, int, int]:
+    """Return AUDIT_FINE when the columns of the account agree with its deposits and payments, else what does not; and what it holds:
+    its deposits and, while it is not closed, the unpaid balances of its payments.
     """
     a = s.accounts[account]
-    whole, atto = 0, 0
-    row = a[Account.FIRST_DEPOSIT]
-    while row >= 0:
-        whole, atto = add(whole, atto, s.deposits[row, Deposit.AMOUNT], s.deposits[row, Deposit.AMOUNT_ATTO])
-        row = s.deposits[row, Deposit.NEXT]
-    if a[Account.STATE] == AccountState.CLOSED:
-        return whole, atto
-    lease = a[Account.FIRST_LEASE]
-    while lease >= 0:
-        whole, atto = add(whole, atto, s.leases[lease, Lease.BALANCE], s.leases[lease, Lease.BALANCE_ATTO])
-        lease = s.leases[lease, Lease.NEXT]
-    return whole, atto
-
-
-@compiled
-def account_problem(s: State, account: int) -> int:
-    """Return AUDIT_FINE when the columns of the account agree with its deposits and payments, else what does
-    not.
-    """
-    a = s.accounts[account]
+    problem = AUDIT_FINE
     if not 0 <= a[Account.FUNDS_ATTO] < ATTO or not 0 <= a[Account.TRANSFERRED_ATTO] < ATTO:
-        return AUDIT_RANGE
+        problem = AUDIT_RANGE
     whole, atto = 0, 0
     row = a[Account.FIRST_DEPOSIT]
     while row >= 0:
         d = s.deposits[row]
         if d[Deposit.AMOUNT] < 0 or not 0 <= d[Deposit.AMOUNT_ATTO] < ATTO:
-            return AUDIT_RANGE
+            problem = AUDIT_RANGE
         whole, atto = add(whole, atto, d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO])
         row = d[Deposit.NEXT]
     in_debt = a[Account.FUNDS] < 0
-    if in_debt:
-        if whole != 0 or atto != 0:
-            return AUDIT_DEPOSITS
-    elif whole != a[Account.FUNDS] or atto != a[Account.FUNDS_ATTO]:
-        return AUDIT_DEPOSITS
+    if problem == AUDIT_FINE:
+        if in_debt:
+            if whole != 0 or atto != 0:
+                problem = AUDIT_DEPOSITS
+        elif whole != a[Account.FUNDS] or atto != a[Account.FUNDS_ATTO]:
+            problem = AUDIT_DEPOSITS
     rates, rates_atto, debt, debt_atto = 0, 0, 0, 0
     open_payments, short_payments = 0, 0
+    closed = a[Account.STATE] == AccountState.CLOSED
     lease = a[Account.FIRST_LEASE]
     while lease >= 0:
         x = s.leases[lease]
-        if x[Lease.BALANCE] < 0 or not 0 <= x[Lease.BALANCE_ATTO] < ATTO:
-            return AUDIT_RANGE
+        if problem == AUDIT_FINE and (x[Lease.BALANCE] < 0 or not 0 <= x[Lease.BALANCE_ATTO] < ATTO):
+            problem = AUDIT_RANGE
+        if not closed:
+            whole, atto = add(whole, atto, x[Lease.BALANCE], x[Lease.BALANCE_ATTO])
         if x[Lease.PAYMENT] == PaymentState.OPEN:
             open_payments += 1
             rates, rates_atto = add(rates, rates_atto, x[Lease.RATE], x[Lease.RATE_ATTO])
@@ -196,15 +195,21 @@ def account_problem(s: State, account: int) -> int:
             short_payments += 1
             debt, debt_atto = add(debt, debt_atto, x[Lease.UNSETTLED], x[Lease.UNSETTLED_ATTO])
         lease = x[Lease.NEXT]
-    if rates != a[Account.RATES] or rates_atto != a[Account.RATES_ATTO]:
-        return AUDIT_RATES
-    if open_payments != a[Account.OPEN] or short_payments != a[Account.SHORT]:
-        return AUDIT_RATES
-    if s.globals[G.ESCROW] == EscrowRule.SEQUENTIAL and in_debt:
-        owed = add(debt, debt_atto, a[Account.FUNDS], a[Account.FUNDS_ATTO])
-        if owed[0] != 0 or owed[1] != 0:
-            return AUDIT_DEBT
-    return AUDIT_FINE
+    if problem == AUDIT_FINE:
+        rates_agree = rates == a[Account.RATES] and rates_atto == a[Account.RATES_ATTO]
+        if not rates_agree or open_payments != a[Account.OPEN] or short_payments != a[Account.SHORT]:
+            problem = AUDIT_RATES
+        elif s.globals[G.ESCROW] == EscrowRule.SEQUENTIAL and in_debt:
+            owed = add(debt, debt_atto, a[Account.FUNDS], a[Account.FUNDS_ATTO])
+            if owed[0] != 0 or owed[1] != 0:
+                problem = AUDIT_DEBT
+    return problem, whole, atto
+
+
+@compiled
+def account_problem(s: State, account: int) -> int:
+    """Return AUDIT_FINE when the columns of the account agree with its deposits and payments, else what does not."""
+    return inspect_account(s, account)[0]
 
 
 @compiled
@@ -222,8 +227,35 @@ def first_problem(s: State, start: int) -> int:
 
 
 @compiled
+def sweep_problem(s: State) -> int:
+    """Return AUDIT_FINE when all wallets together hold the supply and all accounts that hold something, or are open, agree with their
+    columns and together with what is held; else what does not.
+    """
+    g = s.globals
+    coins = 0
+    for row in range(g[G.WALLETS]):
+        balance = s.wallets[row, Wallet.BALANCE]
+        if balance < 0:
+            return AUDIT_BELOW
+        coins += balance
+    if g[G.SUPPLY] != 0 and coins != g[G.SUPPLY]:
+        return AUDIT_SUPPLY
+    whole, atto = 0, 0
+    for row in range(g[G.ACCOUNTS]):
+        a = s.accounts[row]
+        if a[Account.STATE] != AccountState.CLOSED or a[Account.FIRST_DEPOSIT] >= 0:
+            problem, value, value_atto = inspect_account(s, row)
+            if problem != AUDIT_FINE:
+                return problem
+            whole, atto = add(whole, atto, value, value_atto)
+    if whole != g[G.HELD] or atto != g[G.HELD_ATTO]:
+        return AUDIT_LIVE
+    return AUDIT_FINE
+
+
+@compiled
 def audit_touched(s: State, values: Table, held: Table) -> int:
-    """Audit the accounts touched since the last call; return AUDIT_FINE or the first problem.
+    """Audit the accounts touched since the last call, and now and then all of them; return AUDIT_FINE or the first problem.
 
     `values` of shape (accounts, 2) keeps what each account held at the last audit, `held` of shape (2,) their
     sum: both zero before the first message, both brought up to date here. Needs G.AUDITING = 1 from then on,
@@ -236,19 +268,79 @@ def audit_touched(s: State, values: Table, held: Table) -> int:
     while row >= 0:
         following = s.accounts[row, Account.TOUCHED]
         s.accounts[row, Account.TOUCHED] = 0
+        found, whole, atto = inspect_account(s, row)
         if problem == AUDIT_FINE:
-            problem = account_problem(s, row)
-        now = account_value(s, row)
-        change = subtract(now[0], now[1], values[row, 0], values[row, 1])
+            problem = found
+        change = subtract(whole, atto, values[row, 0], values[row, 1])
         held[0], held[1] = add(held[0], held[1], change[0], change[1])
-        values[row, 0], values[row, 1] = now
+        values[row, 0], values[row, 1] = whole, atto
         row = following - 1 if following > 0 else -1
     if problem == AUDIT_FINE and (held[0] != g[G.HELD] or held[1] != g[G.HELD_ATTO]):
         problem = AUDIT_HELD
+    g[G.AUDITS] += 1
+    if problem == AUDIT_FINE and g[G.AUDITS] % (1 + (g[G.WALLETS] + g[G.ACCOUNTS]) // SWEEP_ROWS) == 0:
+        problem = sweep_problem(s)
     return problem
 
 
+@compiled
+def is_recount_due(s: State) -> bool:
+    """Return whether enough blocks were audited since the last full recount for the next one, and date the one after it."""
+    g = s.globals
+    if g[G.AUDITS] < g[G.RECOUNT_AT]:
+        return False
+    g[G.RECOUNT_AT] = g[G.AUDITS] + max(RECOUNT_EVERY, (g[G.ACCOUNTS] + g[G.LEASES]) // RECOUNT_ROWS)
+    return True
+
+
 # --- the full recount ---------------------------------------------------------------------------------------
+
+SUM_SUPPLY = 0
+SUM_HELD = 1
+SUM_DUST = 2
+SUM_PAID = 3
+SUM_FEES = 4
+SUM_SHORTFALL = 5
+SUM_DEBT = 6
+SUMS = 7
+WORD = 32
+HALF = 30
+WORD_MASK = (1 << WORD) - 1
+HALF_MASK = (1 << HALF) - 1
+
+
+@compiled
+def add_parts(sums: Table, at: int, whole: int, atto: int) -> None:
+    """Add an amount to row `at` of the sums, in parts that cannot leave int64: the whole uve in words of 32 bits, atto in halves of 30."""
+    total = sums[at]
+    total[0] += whole >> WORD
+    total[1] += whole & WORD_MASK
+    total[2] += atto >> HALF
+    total[3] += atto & HALF_MASK
+
+
+@compiled
+def sum_tables(s: State, sums: Table) -> None:
+    """Add up wallets, accounts, deposits and payments into the rows SUM_… of `sums`, shape (SUMS, 4), zero before."""
+    g = s.globals
+    for row in range(g[G.WALLETS]):
+        add_parts(sums, SUM_SUPPLY, s.wallets[row, Wallet.BALANCE], 0)
+    for row in range(g[G.ACCOUNTS]):
+        a = s.accounts[row]
+        add_parts(sums, SUM_DUST, a[Account.DUST], a[Account.DUST_ATTO])
+        add_parts(sums, SUM_SHORTFALL, a[Account.SHORTFALL], a[Account.SHORTFALL_ATTO])
+    for row in range(g[G.DEPOSITS]):
+        d = s.deposits[row]
+        add_parts(sums, SUM_HELD, d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO])
+    for row in range(g[G.LEASES]):
+        x = s.leases[row]
+        if x[Lease.PAYMENT] == 0:
+            continue
+        if s.accounts[x[Lease.ACCOUNT], Account.STATE] != AccountState.CLOSED:
+            add_parts(sums, SUM_HELD, x[Lease.BALANCE], x[Lease.BALANCE_ATTO])
+        add_parts(sums, SUM_PAID, x[Lease.WITHDRAWN] - x[Lease.FEES], 0)
+        add_parts(sums, SUM_FEES, x[Lease.FEES], 0)
+        add_parts(sums, SUM_DEBT, x[Lease.UNSETTLED], x[Lease.UNSETTLED_ATTO])
 
 
 def recount(state: State) -> dict[str, int]:
@@ -258,30 +350,22 @@ def recount(state: State) -> dict[str, int]:
     `debt`, and `lost`: what the wallet holds beyond deposits, balances and dust, which is what defects have
     stranded.
     """
-    g = state.globals
-    wallets = state.wallets[: g[G.WALLETS], Wallet.BALANCE]
-    leases = state.leases[: g[G.LEASES]]
-    accounts = state.accounts[: g[G.ACCOUNTS]]
-    deposits = state.deposits[: g[G.DEPOSITS]]
-    supply = total_columns(wallets, np.zeros_like(wallets))
+    sums = np.zeros((SUMS, 4), np.int64)
+    sum_tables(state, sums)
+    exact = [
+        ((int(high) << WORD) + int(low)) * ATTO + (int(fine) << HALF) + int(finest) for high, low, fine, finest in sums
+    ]
     escrow = int(state.wallets[ESCROW_WALLET, Wallet.BALANCE]) * ATTO
-    paying = leases[:, Lease.PAYMENT] != 0
-    rows = leases[paying]
-    alive = rows[accounts[rows[:, Lease.ACCOUNT], Account.STATE] != AccountState.CLOSED]
-    held = total_columns(alive[:, Lease.BALANCE], alive[:, Lease.BALANCE_ATTO])
-    held += total_columns(deposits[:, Deposit.AMOUNT], deposits[:, Deposit.AMOUNT_ATTO])
-    dust = total_columns(accounts[:, Account.DUST], accounts[:, Account.DUST_ATTO])
-    none = np.zeros(len(rows), np.int64)
     return {
-        "supply": supply,
+        "supply": exact[SUM_SUPPLY],
         "escrow": escrow,
-        "held": held,
-        "dust": dust,
-        "paid": total_columns(rows[:, Lease.WITHDRAWN] - rows[:, Lease.FEES], none),
-        "fees": total_columns(rows[:, Lease.FEES], none),
-        "shortfall": total_columns(accounts[:, Account.SHORTFALL], accounts[:, Account.SHORTFALL_ATTO]),
-        "debt": total_columns(rows[:, Lease.UNSETTLED], rows[:, Lease.UNSETTLED_ATTO]),
-        "lost": escrow - held - dust,
+        "held": exact[SUM_HELD],
+        "dust": exact[SUM_DUST],
+        "paid": exact[SUM_PAID],
+        "fees": exact[SUM_FEES],
+        "shortfall": exact[SUM_SHORTFALL],
+        "debt": exact[SUM_DEBT],
+        "lost": escrow - exact[SUM_HELD] - exact[SUM_DUST],
     }
 
 

@@ -23,7 +23,7 @@ from marketsim.chain.columns import (
 from marketsim.chain.compiled import compiled
 from marketsim.chain.deployment import create_deployment
 from marketsim.chain.events import emit, hash64
-from marketsim.chain.ledger import AUDIT_FINE, audit_touched
+from marketsim.chain.ledger import AUDIT_FINE, audit_touched, is_recount_due
 from marketsim.chain.money import is_less, times
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
@@ -68,8 +68,6 @@ EVENT_ROOM = 4_096
 """Free rows of events that one calendar entry may need beside those of bids that end with a deployment (E.EVENT_ROOM holds both)."""
 ENTRY_ROOM = 4_096
 """Free calendar entries that one entry may need at most: a timeout for each bid of a block."""
-RECOUNT_EVERY = 1_000
-"""Audited blocks between two full recounts."""
 ROW_ROOM = 64
 """Free rows of every other table that one entry may need at most (groups of a deployment, grants of a deposit)."""
 FOLD_CHUNK = 1_000
@@ -140,7 +138,7 @@ def advance(s: State, e: Engine, until: int) -> int:
             x[E.AUDIT_PROBLEM] = audit_touched(s, e.audit_values, e.audit_held)
             if x[E.AUDIT_PROBLEM] != AUDIT_FINE:
                 return AUDIT_BROKEN
-            if x[E.AUDITED] % RECOUNT_EVERY == 0:
+            if is_recount_due(s):
                 return RECOUNT
         if source == 0:
             x[E.EXECUTED] = until
