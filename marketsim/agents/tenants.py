@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
 import simpy
 
-from marketsim.chain.columns import Deployment, Group, Order
 from marketsim.chain.state import Table
 from marketsim.clock.block_clock import BlockClock
-from marketsim.policies.tables import Call, Plan
+from marketsim.policies.tables import Call
 
 OnLook = Callable[[Table], None]
+NEVER = 1 << 62
+"""Later than every time in milliseconds."""
 
 
 def batches(clock: BlockClock, calls: Table, every_ms: int, before: OnLook | None = None) -> Generator[Any, Any, None]:
@@ -39,60 +41,61 @@ def batches(clock: BlockClock, calls: Table, every_ms: int, before: OnLook | Non
 def one_by_one(clock: BlockClock, calls: Table, before: OnLook | None = None) -> Generator[Any, Any, None]:
     """SimPy process: one event an order, submitted at its own moment."""
     env = clock.env
-    times = calls[:, Call.TIME].tolist()
     timeout = env.timeout
-    submit = clock.submit_rows
-    now = 0
-    for at, time in enumerate(times):
+    send = clock.sender(calls)
+    now = int(env.now)
+    for row, time in enumerate(calls[:, Call.TIME].tolist()):
         if time > now:
             yield timeout(time - now)
             now = time
         if before is not None:
-            before(calls[at : at + 1])
-        submit(calls[at : at + 1])
+            before(calls[row : row + 1])
+        send(row)
 
 
 def reacting(
     clock: BlockClock, calls: Table, wait_ms: int, again: Callable[[int], Table | None], before: OnLook | None = None
 ) -> Generator[Any, Any, None]:
-    """SimPy process of a cohort whose tenants wait for the outcome: a process of its own for each order.
+    """SimPy process of a cohort whose tenants wait for the outcome: it wakes for each order, and `wait_ms` after each.
 
-    After `wait_ms` the tenant looks at the chain; when its order has no lease, `again(plan)` may return another message to submit.
+    The tenant then looks at the chain; when its order has no lease, `again(plan)` may return another message to submit, and it waits
+    for that one. All wait equally long, so that who ordered first looks first.
     """
     env = clock.env
-    times = calls[:, Call.TIME].tolist()
-    now = 0
-    for at, time in enumerate(times):
-        if time > now:
-            yield env.timeout(time - now)
-            now = time
-        env.process(order_and_react(clock, calls[at : at + 1], wait_ms, again, before))
-
-
-def order_and_react(
-    clock: BlockClock, call: Table, wait_ms: int, again: Callable[[int], Table | None], before: OnLook | None = None
-) -> Generator[Any, Any, None]:
-    """SimPy process of one order: submit, wait, read the outcome, perhaps order again."""
-    message: Table | None = call
-    while message is not None:
-        plan = int(message[0, Call.A])
-        if before is not None:
-            before(message)
-        clock.submit_rows(message)
-        yield clock.env.timeout(wait_ms)
-        clock.look()
-        message = None if has_lease(clock, plan) else again(plan)
-
-
-def has_lease(clock: BlockClock, plan: int) -> bool:
-    """Return whether the deployment of a plan has a lease on its first group's newest order."""
-    deployment = int(clock.engine.plans[plan, Plan.DEPLOYMENT])
-    if deployment < 0:
-        return False
-    chain = clock.chain
-    group = int(chain.deployments[deployment, Deployment.FIRST_GROUP])
-    order = int(chain.groups[group, Group.LAST_ORDER])
-    return bool(chain.orders[order, Order.LEASE] >= 0)
+    timeout = env.timeout
+    send, look, has_lease = clock.sender(calls), clock.look, clock.has_lease
+    plans = calls[:, Call.A].tolist()
+    times = iter(calls[:, Call.TIME].tolist())
+    looks: deque[tuple[int, int]] = deque()
+    row = 0
+    order_at = next(times, NEVER)
+    look_at = NEVER
+    now = int(env.now)
+    while True:
+        wake = order_at if order_at <= look_at else look_at
+        if wake > now:
+            if wake == NEVER:
+                return
+            yield timeout(wake - now)
+            now = wake
+        if order_at <= look_at:
+            if before is not None:
+                before(calls[row : row + 1])
+            send(row)
+            looks.append((now + wait_ms, plans[row]))
+            row += 1
+            order_at = next(times, NEVER)
+        else:
+            plan = looks.popleft()[1]
+            look()
+            if not has_lease(plan):
+                message = again(plan)
+                if message is not None:
+                    if before is not None:
+                        before(message)
+                    clock.submit_rows(message)
+                    looks.append((now + wait_ms, int(message[0, Call.A])))
+        look_at = looks[0][0] if looks else NEVER
 
 
 def start(env: simpy.Environment, process: Generator[Any, Any, None]) -> None:

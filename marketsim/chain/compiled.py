@@ -118,6 +118,7 @@ class Compiled:
         update_wrapper(self, function)
         self.py_func = function
         self._arguments = [name for name in function.__annotations__ if name != "return"]
+        self.count = len(self._arguments)
         self._entries: dict[tuple[str, ...], Callable[..., Any]] = {}
         self._has_arrays = any(function.__annotations__[name] in {"Table", "Column"} for name in self._arguments)
         self._only: tuple[tuple[bool, ...], Callable[..., Any]] | None = None
@@ -129,7 +130,7 @@ class Compiled:
             are_sets, entry = self._only
             if len(are_sets) == len(arguments):
                 return entry(*[value.address if is_set else value for value, is_set in zip(arguments, are_sets, strict=True)])
-        kinds = self._kinds(arguments)
+        kinds = self.kinds(arguments)
         entry = self.entry(arguments)
         if not self._has_arrays:
             self._only = (tuple(kind.startswith("Set") for kind in kinds), entry)
@@ -140,16 +141,17 @@ class Compiled:
 
     def entry(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
         """Return the entry for such arguments: it takes table sets as their address, arrays as address and shape."""
-        kinds = self._kinds(arguments)
+        kinds = self.kinds(arguments)
         entry = self._entries.get(kinds)
         if entry is None:
             with _LOCK:
                 entry = self._entries[kinds] = _load(self, kinds) or _make(self, kinds, arguments)
         return entry
 
-    def _kinds(self, arguments: tuple[Any, ...]) -> tuple[str, ...]:
-        if len(arguments) != len(self._arguments):
-            raise TypeError(f"{self.__name__} takes {len(self._arguments)} arguments, {len(arguments)} were given")
+    def kinds(self, arguments: tuple[Any, ...]) -> tuple[str, ...]:
+        """Return what each argument is: a set of tables, an array, a truth or a number. Raises TypeError for too few or too many."""
+        if len(arguments) != self.count:
+            raise TypeError(f"{self.__name__} takes {self.count} arguments, {len(arguments)} were given")
         annotations = self.py_func.__annotations__
         return tuple(_kind(value, annotations[name]) for name, value in zip(self._arguments, arguments, strict=True))
 
@@ -244,13 +246,14 @@ def compiled(function: F) -> F:
 
 
 def bound(function: Callable[..., Any], *tables: Any) -> Callable[..., Any]:
-    """Return `function` with its first arguments, table sets, given; what remains are numbers.
+    """Return `function` with its first arguments, table sets and arrays, given; what remains are numbers.
 
     For loops that call it often: a call costs no more than one of Python's builtins.
     """
     if not isinstance(function, Compiled):
         return partial(function, *tables)
-    rest = [0] * (len(function.py_func.__annotations__) - 1 - len(tables))
-    entry = partial(function.entry((*tables, *rest)), *(table.address for table in tables))
+    arguments = (*tables, *[0] * (function.count - len(tables)))
+    words = [word for table, kind in zip(tables, function.kinds(arguments), strict=False) for word in _words(table, kind)]
+    entry = partial(function.entry(arguments), *words)
     entry.__dict__["tables"] = tables  # for as long as somebody may call it
     return entry

@@ -10,8 +10,10 @@ import simpy
 
 from marketsim.chain.bid_index import fill_bid_index
 from marketsim.chain.columns import G
+from marketsim.chain.compiled import bound
 from marketsim.chain.ledger import AUDIT_PROBLEMS, recount_problems
 from marketsim.chain.state import State, Table, with_bid_bits, with_room
+from marketsim.clock import inbox
 from marketsim.clock.block_loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance
 from marketsim.errors import InvariantError
 from marketsim.policies.tables import BidRow, Call, E, Engine, Kind, Offer, Phase, Sample, Track, Watch
@@ -38,8 +40,11 @@ class BlockClock:
         audit: bool = False,
     ) -> None:
         self.env = env
-        self.chain = chain
-        self.engine = engine
+        self._chain = chain
+        self._engine = engine
+        self._run: Callable[[int], int] | None = None
+        self._leased: Callable[[int], bool] | None = None
+        self._executed = int(engine.globals[E.EXECUTED])
         self.block_ms = int(engine.globals[E.BLOCK_MS])
         self._pending: list[Table] = []
         self._take_events = take_events
@@ -47,6 +52,26 @@ class BlockClock:
         self.recounts = 0
         engine.globals[E.AUDIT] = int(audit)
         chain.globals[G.AUDITING] = int(audit)
+
+    @property
+    def chain(self) -> State:
+        """The chain's tables as they are now."""
+        return self._chain
+
+    @chain.setter
+    def chain(self, tables: State) -> None:
+        self._chain = tables
+        self._run = self._leased = None
+
+    @property
+    def engine(self) -> Engine:
+        """The agents' tables as they are now."""
+        return self._engine
+
+    @engine.setter
+    def engine(self, tables: Engine) -> None:
+        self._engine = tables
+        self._run = self._leased = None
 
     def height_of(self, time_ms: int) -> int:
         """Return the block that takes a message submitted at `time_ms`."""
@@ -68,18 +93,50 @@ class BlockClock:
         if len(rows):
             self._pending.append(rows)
 
+    def sender(self, rows: Table) -> Callable[[int], None]:
+        """Return a function that submits the message in one row of `rows`: for processes that send one message at a time.
+
+        The rows are read when they are sent.
+        """
+        rows = np.ascontiguousarray(rows)
+        engine: Engine | None = None
+        put: Callable[[int, int], bool]
+
+        def send(row: int) -> None:
+            nonlocal engine, put
+            if self._pending:
+                self._take_pending()
+            if engine is not self._engine:
+                engine = self._engine
+                put = bound(inbox.put, engine, rows)
+            if not put(row, row + 1):
+                self._grow_inbox(1)
+                send(row)
+
+        return send
+
     def look(self) -> None:
         """Execute every block before the present instant, so that the tables say what an agent sees now."""
         self.advance(-(-int(self.env.now) // self.block_ms) - 1)
 
+    def has_lease(self, plan: int) -> bool:
+        """Return whether the order of a plan, the newest of its first group, has a lease as far as blocks are executed."""
+        if self._leased is None:
+            self._leased = bound(inbox.has_lease, self._chain, self._engine)
+        return self._leased(plan)
+
     def advance(self, until: int) -> None:
         """Execute every block up to and including `until`; does nothing when that is done already."""
-        if until <= int(self.engine.globals[E.EXECUTED]):
+        if until <= self._executed:
             return
-        self._take_pending()
+        if self._pending:
+            self._take_pending()
         while True:
-            code = advance(self.chain, self.engine, until)
+            if self._run is None:
+                self._run = bound(advance, self._chain, self._engine)
+            code = self._run(until)
             if code == DONE:
+                self._executed = until
                 return
             if code == RECOUNT:
                 self._recount()
@@ -121,20 +178,31 @@ class BlockClock:
             progress(height)
 
     def _take_pending(self) -> None:
+        """Put what was submitted in batches into the inbox."""
         if not self._pending:
             return
         engine = self.engine
         rest = engine.inbox[int(engine.globals[E.INBOX]) : int(engine.globals[E.INBOX_END])]
-        rows = np.concatenate([rest, *self._pending]) if len(rest) or len(self._pending) > 1 else self._pending[0]
+        rows = np.concatenate([rest, *self._pending])
         self._pending.clear()
         if len(rows) > 1:
             rows = rows[np.lexsort((rows[:, Call.TIE], rows[:, Call.TIME], rows[:, Call.KEY]))]
         if len(rows) > len(engine.inbox):  # else the table stays where it is, and compiled code knows where
-            inbox = np.zeros((max(len(rows), 64), Call.SIZE), np.int64)
-            self.engine = engine = engine._replace(inbox=inbox)
+            self._grow_inbox(len(rows))
+            engine = self.engine
         engine.inbox[: len(rows)] = rows
         engine.globals[E.INBOX] = 0
         engine.globals[E.INBOX_END] = len(rows)
+
+    def _grow_inbox(self, more: int) -> None:
+        """Let the inbox hold `more` messages beside those that wait in it, with as much room again."""
+        engine = self.engine
+        waiting = engine.inbox[int(engine.globals[E.INBOX]) : int(engine.globals[E.INBOX_END])]
+        table = np.zeros((max(2 * (len(waiting) + more), 256), Call.SIZE), np.int64)
+        table[: len(waiting)] = waiting
+        self.engine = engine._replace(inbox=table)
+        engine.globals[E.INBOX] = 0
+        engine.globals[E.INBOX_END] = len(waiting)
 
     def _flush(self) -> None:
         used = int(self.chain.globals[G.EVENTS])
