@@ -23,6 +23,8 @@ from marketsim.chain.columns import (
     Lease,
     Rules,
     Source,
+    UsageEscrow,
+    UsageEscrowState,
     Wallet,
 )
 
@@ -47,6 +49,17 @@ class Payment:
     fees: int = 0
     blocks: int = 0
     ended: bool = False
+    split: int = 0
+
+
+@dataclass
+class Aside:
+    """What the auditor knows of one usage escrow, whole uve: its balance, and reported cost that nobody has paid."""
+
+    account: int
+    balance: int
+    unsettled: int = 0
+    settlements: int = 0
 
 
 @dataclass
@@ -70,6 +83,8 @@ class Auditor:
     quirks: int
     accounts: dict[int, list[Deposited]] = field(default_factory=dict)
     payments: list[Payment] = field(default_factory=list)
+    asides: dict[int, Aside] = field(default_factory=dict)
+    settlement_wallet: int = 0
     account_of: dict[str, dict[int, int]] = field(
         default_factory=lambda: {"deployment": {}, "group": {}, "order": {}}
     )
@@ -79,7 +94,8 @@ class Auditor:
     touched: tuple[set[int], set[int], set[int]] = field(default_factory=lambda: (set(), set(), set()))
     totals: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(
-            ("deposited", "paid", "fees", "refunded", "dust", "stranded", "shortfall", "network"), 0
+            ("deposited", "paid", "fees", "refunded", "dust", "stranded", "shortfall", "network",
+             "platform", "validators"), 0
         )
     )
     seen: dict[str, Any] = field(default_factory=dict)
@@ -98,6 +114,7 @@ class Auditor:
             int(g[G.CHARGING]),
             int(g[G.TAKE_PPM]),
             int(g[G.QUIRKS]),
+            settlement_wallet=int(g[G.SETTLEMENT_WALLET]),
         )
 
     # --- the record ------------------------------------------------------------------------------------------
@@ -148,14 +165,14 @@ class Auditor:
 
     def _settled(self, height: int, lease: int, until: int, amount: int, extra: int) -> None:
         payment = self.payments[lease]
-        self._check_owed(payment, until, amount, extra)
+        self._check_owed(lease, payment, until, amount, extra)
         self._spend(payment.account, amount)
         payment.balance += amount
         payment.moved += amount
         self.touched[1].add(payment.account)
         self.touched[2].add(lease)
 
-    def _check_owed(self, payment: Payment, until: int, amount: int, extra: int) -> None:
+    def _check_owed(self, lease: int, payment: Payment, until: int, amount: int, extra: int) -> None:
         """What is moved is what the price and the blocks say, unless funds were short."""
         if self.escrow == EscrowRule.EXACT:
             if self.charging == Charging.RATE:
@@ -168,6 +185,13 @@ class Auditor:
         elif self.escrow == EscrowRule.SEQUENTIAL and not self.quirks and not payment.ended:
             assert amount + extra * ATTO == payment.rate * (until - payment.since) // ATTO * ATTO
             payment.since = until
+        elif self.escrow == EscrowRule.USAGE:
+            aside = self.asides[lease]
+            assert amount == min(aside.unsettled, aside.balance) * ATTO > 0, "what was reported, as far as the escrow goes"
+            payment.missing = max(0, aside.unsettled - aside.balance) * ATTO
+            aside.balance -= amount // ATTO
+            aside.unsettled = 0
+            aside.settlements += 1
 
     def _spend(self, account: int, amount: int) -> None:
         deposits = self.accounts[account]
@@ -185,7 +209,9 @@ class Auditor:
         payment = self.payments[lease]
         gross = net + fee * ATTO
         assert gross == payment.balance // ATTO * ATTO > 0, "a pay-out is the whole uve of the balance"
-        if self.escrow == EscrowRule.EXACT:
+        if self.escrow == EscrowRule.USAGE:
+            due = payment.split
+        elif self.escrow == EscrowRule.EXACT:
             due = (payment.withdrawn + gross) // ATTO * self.take_ppm // 10**6 - payment.fees
         else:
             due = gross // ATTO * self.take_ppm // 10**6
@@ -194,7 +220,7 @@ class Auditor:
         payment.withdrawn += gross
         payment.fees += fee
         self._move(ESCROW, wallet, net // ATTO)
-        self._move(ESCROW, COMMUNITY, fee)
+        self._move(ESCROW, self.settlement_wallet or COMMUNITY, fee)
         self.touched[2].add(lease)
         self.totals["paid"] += net
         self.totals["fees"] += fee * ATTO
@@ -203,8 +229,42 @@ class Auditor:
         payment = self.payments[lease]
         if self.charging == Charging.RATE and payment.missing:
             assert missing == payment.missing
+        if self.charging == Charging.VE_SETTLEMENT and not payment.missing:
+            aside = self.asides[lease]  # an escrow that has ended or is empty, with reports that nobody will pay
+            assert missing == aside.unsettled * ATTO and aside.balance == 0
+            aside.unsettled = 0
+        elif self.charging == Charging.VE_SETTLEMENT:
+            assert missing == payment.missing
         payment.missing = 0
         self.totals["shortfall"] += missing
+
+    def _usage_escrow_opened(self, height: int, lease: int, account: int, amount: int, extra: int) -> None:
+        assert amount > 0 and lease not in self.asides
+        self.asides[lease] = Aside(account, amount // ATTO)
+        self.touched[2].add(lease)
+        aside = sum(a.balance for a in self.asides.values() if a.account == account)
+        assert aside * ATTO <= sum(d.amount for d in self.accounts[account]), "more set aside than there is"
+
+    def _usage_recorded(self, height: int, lease: int, until: int, cost: int, extra: int) -> None:
+        if self.charging == Charging.VE_SETTLEMENT:
+            self.asides[lease].unsettled += cost // ATTO
+            self.touched[2].add(lease)
+        else:
+            assert cost == 0
+
+    def _fees_split(self, height: int, lease: int, number: int, platform: int, validators: int) -> None:
+        payment = self.payments[lease]
+        assert number == self.asides[lease].settlements
+        assert platform // ATTO == payment.balance // ATTO * 5 // 100
+        assert validators == payment.balance // ATTO // 100
+        payment.split = platform // ATTO + validators
+        self.totals["platform"] += platform
+        self.totals["validators"] += validators * ATTO
+
+    def _usage_escrow_ended(self, height: int, lease: int, state: int, back: int, extra: int) -> None:
+        assert back // ATTO == self.asides[lease].balance, "all that is left goes back"
+        self.asides[lease].balance = 0
+        self.touched[2].add(lease)
 
     def _lease_reactivated(self, height: int, lease: int, other: int, amount: int, extra: int) -> None:
         self.payments[lease].since = height
@@ -258,6 +318,7 @@ class Auditor:
         self.blocks += 1
         self._close_what_ended()
         g = chain.globals
+        fresh = not self.seen
         for row in self._changed("wallets", chain.wallets[: g[G.WALLETS], Wallet.BALANCE], self.touched[0]):
             assert self.wallets[row] == chain.wallets[row, Wallet.BALANCE], f"wallet {row}"
         funds = chain.accounts[: g[G.ACCOUNTS], [Account.FUNDS, Account.FUNDS_ATTO]]
@@ -271,6 +332,11 @@ class Auditor:
             whole, atto, withdrawn, fees = payments[row].tolist()
             assert whole * ATTO + atto == own.balance, f"payment {row}"
             assert (withdrawn * ATTO, fees) == (own.withdrawn, own.fees), f"payment {row}"
+        for row in sorted(self.asides if fresh else self.touched[2] & self.asides.keys()):
+            aside, escrow = self.asides[row], chain.usage_escrows[chain.leases[row, Lease.USAGE]]
+            found = escrow[[UsageEscrow.BALANCE, UsageEscrow.UNSETTLED, UsageEscrow.SETTLEMENTS]].tolist()
+            refunded = int(escrow[UsageEscrow.STATE] == UsageEscrowState.REFUNDED and found[2] > aside.settlements)
+            assert found == [aside.balance, aside.unsettled, aside.settlements + refunded], f"usage escrow {row}"
         for part in self.touched:
             part.clear()
         assert int(g[G.DUST]) * ATTO + int(g[G.DUST_ATTO]) == self.totals["dust"]
@@ -314,4 +380,7 @@ class Auditor:
         balances = sum(payment.balance for payment in self.payments)
         held = deposits + balances - self.totals["stranded"]
         assert self.wallets[ESCROW] * ATTO == held + self.totals["dust"] + self.totals["stranded"]
+        if self.settlement_wallet:
+            kept = self.totals["platform"] + self.totals["validators"]
+            assert kept == self.totals["fees"] == self.wallets[self.settlement_wallet] * ATTO
         return self.totals | {"held": held}

@@ -92,7 +92,7 @@ def test_the_record_accounts_for_every_coin(path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["baseline.yaml", "virtengine.yaml", "akash.yaml", "small.yaml"])
+@pytest.mark.parametrize("name", ["baseline.yaml", "virtengine.yaml", "akash.yaml", "small.yaml", "ve-settlement.yaml"])
 def test_long_scenarios_are_audited_to_their_end(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scenario = load_scenario(SCENARIOS / name, ["record=everything"])
     totals, _ = audited(scenario, monkeypatch)
@@ -100,7 +100,7 @@ def test_long_scenarios_are_audited_to_their_end(name: str, monkeypatch: pytest.
     assert AuditedClock.auditor.blocks > 1000
 
 
-@pytest.mark.parametrize("charging", ["rate", "usage_capped", "usage"])
+@pytest.mark.parametrize("charging", ["rate", "usage_capped", "usage", "ve_settlement"])
 def test_each_charging_mode(charging: str, monkeypatch: pytest.MonkeyPatch) -> None:
     overrides = ["record=everything", f"charging={charging}"]
     totals, _ = audited(load_scenario(SCENARIOS / "tiny.yaml", overrides), monkeypatch)

@@ -174,6 +174,11 @@ def test_keys_are_judged_by_the_effective_scenario() -> None:
     assert ignored_because("tenants.web.utilization", effective) is None
     rate = load_scenario(SMALL, ["charging=rate"]).effective()
     assert "reads no usage" in (ignored_because("tenants.web.utilization", rate) or "")
+    by_usage = effective | {"charging": "ve_settlement"}
+    for key in ("take", "settle_every", "grace"):
+        assert ignored_because(key, effective) is None
+        assert "usage escrows" in (ignored_because(key, by_usage) or "")
+    assert "adds to an order's escrow" in (ignored_because("tenants.web.top_up.blocks", by_usage) or "")
     assert "nobody withdraws" in (ignored_because("providers.large.withdraw_every", effective) or "")
     other = load_scenario(SMALL, ["rules=virtengine"]).effective()
     assert ignored_because("providers.large.withdraw_every", other) is None

@@ -35,6 +35,8 @@ class G(IntEnum):
     GAS_PRICE_ATTO = 16  # atto-uve a gas unit x 1.5 (gas price x adjustment)
     KEEP_BIDS = 17  # 1 = keep the rows of ended bids (messages by hand may name them)
     HEIGHT = 18  # height of the block being executed
+    USAGE_EVERY = 19  # blocks between two usage records of a lease (usage escrow)
+    SETTLEMENT_WALLET = 20  # row of the settlement module's wallet (usage escrow); 0 = none
     # table fills: the next free row
     WALLETS = 30
     PROVIDERS = 31
@@ -72,6 +74,8 @@ class G(IntEnum):
     DEBT_ATTO = 73
     SUPPLY = 74  # all coins ever created at the edge
     NETWORK_FEES_PAID = 75  # wallets -> fee collector
+    PLATFORM_FEES = 76  # usage escrow -> settlement module; FEES holds this and the next
+    VALIDATOR_FEES = 77
     # record
     EVENT_MASK = 80  # bit mask of event kinds that are stored (all are fingerprinted)
     FINGERPRINT_A = 81
@@ -101,6 +105,7 @@ class EscrowRule(IntEnum):
     EXACT = 0  # rule set seed: fractions carried, eager shortfall
     SEQUENTIAL = 1  # truncated at each settle, served in key order, debt recorded
     PROPORTIONAL = 2  # Akash 2021-2025
+    USAGE = 3  # a usage escrow an order (charging ve_settlement); accounts hold deposits and pay nothing by block
 
 
 class Charging(IntEnum):
@@ -109,6 +114,7 @@ class Charging(IntEnum):
     RATE = 0
     USAGE_CAPPED = 1
     USAGE = 2
+    VE_SETTLEMENT = 3
 
 
 class Quirk(IntEnum):
@@ -328,6 +334,35 @@ class Usage(IntEnum):
     SIZE = 24
 
 
+class UsageEscrow(IntEnum):
+    """The usage escrow of one order (protocol reference 5.4), in the row of its lease's metering; coins are whole uve, times seconds."""
+
+    STATE = 0  # UsageEscrowState
+    CUSTOMER = 1  # wallet
+    RECIPIENT = 2  # wallet of the provider; -1 = none yet
+    BALANCE = 3  # set aside from the account's funds, not yet paid or given back
+    EXPIRES_AT = 4
+    SETTLED_AT = 5
+    SETTLEMENTS = 6  # records written
+    UNSETTLED = 7  # cost of the usage records that no settlement has taken
+    PRICED = 8  # priced use up to the last record (pair)
+    PRICED_ATTO = 9
+    REPORTED_AT = 10  # height of the last report
+    SIZE = 12
+
+
+class UsageEscrowState(IntEnum):
+    """Where a usage escrow stands; the last three are final."""
+
+    NONE = 0
+    PENDING = 1
+    ACTIVE = 2
+    DISPUTED = 3
+    RELEASED = 4
+    REFUNDED = 5
+    EXPIRED = 6
+
+
 class Account(IntEnum):
     """One escrow account: of a deployment, or of a bid's deposit."""
 
@@ -515,7 +550,7 @@ class EventKind(IntEnum):
     SETTLED = 21  # subject lease, other = settled up to height, amount moved to the payment
     PAID = 22  # subject lease, whole = net to the provider, extra = take
     SHORTFALL = 23  # subject lease, amount forgiven
-    USAGE_RECORDED = 24  # subject lease, other = up to height
+    USAGE_RECORDED = 24  # subject lease, other = up to height; usage escrow: whole = its cost
     PARAMS_CHANGED = 25
     PROVIDER_BLOCKED = 26  # subject provider slot
     PROVIDER_UNBLOCKED = 27
@@ -525,3 +560,6 @@ class EventKind(IntEnum):
     NETWORK_FEE = 31  # subject wallet, whole = fee, other = message kind
     OUTAGE = 32  # engine: subject provider slot, other = 1 down, 0 up
     REPRICED = 33  # engine: subject provider slot, whole = multiplier ppm
+    USAGE_ESCROW_OPENED = 34  # subject lease, other account, whole = set aside, extra = expiry, seconds
+    FEES_SPLIT = 35  # subject lease, other = number of the settlement, whole = platform's part, extra = validators' part
+    USAGE_ESCROW_ENDED = 36  # subject lease, other = UsageEscrowState, whole = given back to the account

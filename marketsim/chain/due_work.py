@@ -8,8 +8,9 @@ orders, groups, the deployment. Within a block: settle, end of grace, due. No ro
 
 from __future__ import annotations
 
+from marketsim.chain import usage_accounts
 from marketsim.chain.cascades import end_deployment, follow
-from marketsim.chain.columns import Account, AccountState, EventKind
+from marketsim.chain.columns import Account, AccountState, EscrowRule, EventKind, G
 from marketsim.chain.compiled import compiled
 from marketsim.chain.escrow import settle_forced
 from marketsim.chain.events import emit
@@ -17,10 +18,17 @@ from marketsim.chain.exact import due, fold, grace_end
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 
+_usage_due = usage_accounts.due
+
 
 @compiled
 def settle_cadence(s: State, h: int, account: int) -> None:
-    """Apply the settlements of the account's cadence up to h; the caller has run everything due below h."""
+    """Apply the settlements of the account's cadence up to h; the caller has run everything due below h.
+
+    A usage escrow has no cadence: its clock is due at heights of its own.
+    """
+    if s.globals[G.ESCROW] == EscrowRule.USAGE:
+        return
     short = s.accounts[account, Account.SHORT]
     fold(s, h, account)
     follow(s, h, account, short)
@@ -29,7 +37,10 @@ def settle_cadence(s: State, h: int, account: int) -> None:
 @compiled
 def settle_due(s: State, h: int, account: int) -> None:
     """Settle an account at the height at which it may be unable to pay (Account.DUE_AT); its leases may
-    run out of funds."""
+    run out of funds. For usage escrows: the height of the next report, settlement or expiry."""
+    if s.globals[G.ESCROW] == EscrowRule.USAGE:
+        _usage_due(s, h, account)
+        return
     short = s.accounts[account, Account.SHORT]
     due(s, h, account)
     follow(s, h, account, short)

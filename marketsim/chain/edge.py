@@ -59,7 +59,10 @@ PARAMS: Mapping[str, tuple[G, int]] = {
 }
 """Parameters by name: their global, and how many of its units one unit of the message is."""
 
-CHARGING: Mapping[str, Charging] = {mode.name.lower(): mode for mode in Charging}
+CHARGING: Mapping[str, Charging] = {
+    mode.name.lower(): mode for mode in Charging if mode != Charging.VE_SETTLEMENT
+}
+"""What `Chain` can be made with; usage escrows need the settlement module's wallet, which a run brings."""
 
 _SOURCES = {"balance": 1, "grant": 2}
 _SCOPES = {"deployment": Scope.DEPLOYMENT, "bid": Scope.BID}

@@ -12,11 +12,11 @@ source and grant of a deposit, and in `events` what `events_of` says.
 
 from __future__ import annotations
 
-from marketsim.chain import accounts, exact, proportional, sequential
+from marketsim.chain import accounts, exact, proportional, sequential, usage_accounts
 from marketsim.chain.accounts import can_collect, collect_checked, release_account
 from marketsim.chain.columns import Account, AccountState, Deposit, EscrowRule, G, Lease, PaymentState
 from marketsim.chain.compiled import compiled
-from marketsim.chain.exact import due, fold, grace_end, next_cadence, record_usage
+from marketsim.chain.exact import due, fold, grace_end, next_cadence
 from marketsim.chain.money import BLOCKS_MAX, add, blocks_covered, subtract, times
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
@@ -66,6 +66,13 @@ _proportional_payment_close = proportional.payment_close
 _proportional_account_close = proportional.account_close
 _proportional_settle_forced = proportional.settle_forced
 _proportional_blocks_paid = proportional.blocks_paid
+_usage_payment_open = usage_accounts.payment_open
+_usage_payment_withdraw = usage_accounts.payment_withdraw
+_usage_payment_close = usage_accounts.payment_close
+_usage_account_close = usage_accounts.account_close
+_usage_settle_forced = usage_accounts.settle_forced
+_usage_record_usage = usage_accounts.record_usage
+_exact_record_usage = exact.record_usage
 _open_account = accounts.open_account
 
 
@@ -141,7 +148,9 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
         return _exact_payment_open(s, h, account, lease)
     if rule == EscrowRule.SEQUENTIAL:
         return _sequential_payment_open(s, h, account, lease)
-    return _proportional_payment_open(s, h, account, lease)
+    if rule == EscrowRule.PROPORTIONAL:
+        return _proportional_payment_open(s, h, account, lease)
+    return _usage_payment_open(s, h, account, lease)
 
 
 @compiled
@@ -156,7 +165,9 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
         return _exact_payment_withdraw(s, h, lease)
     if rule == EscrowRule.SEQUENTIAL:
         return _sequential_payment_withdraw(s, h, lease)
-    return _proportional_payment_withdraw(s, h, lease)
+    if rule == EscrowRule.PROPORTIONAL:
+        return _proportional_payment_withdraw(s, h, lease)
+    return _usage_payment_withdraw(s, h, lease)
 
 
 @compiled
@@ -172,7 +183,9 @@ def payment_close(s: State, h: int, lease: int) -> Status:
         return _exact_payment_close(s, h, lease)
     if rule == EscrowRule.SEQUENTIAL:
         return _sequential_payment_close(s, h, lease)
-    return _proportional_payment_close(s, h, lease)
+    if rule == EscrowRule.PROPORTIONAL:
+        return _proportional_payment_close(s, h, lease)
+    return _usage_payment_close(s, h, lease)
 
 
 @compiled
@@ -185,7 +198,9 @@ def account_close(s: State, h: int, account: int) -> Status:
         return _exact_account_close(s, h, account)
     if rule == EscrowRule.SEQUENTIAL:
         return _sequential_account_close(s, h, account)
-    return _proportional_account_close(s, h, account)
+    if rule == EscrowRule.PROPORTIONAL:
+        return _proportional_account_close(s, h, account)
+    return _usage_account_close(s, h, account)
 
 
 @compiled
@@ -196,7 +211,17 @@ def settle_forced(s: State, h: int, account: int) -> Status:
         return _exact_settle_forced(s, h, account)
     if rule == EscrowRule.SEQUENTIAL:
         return _sequential_settle_forced(s, h, account)
-    return _proportional_settle_forced(s, h, account)
+    if rule == EscrowRule.PROPORTIONAL:
+        return _proportional_settle_forced(s, h, account)
+    return _usage_settle_forced(s, h, account)
+
+
+@compiled
+def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: int, gpu: int) -> Status:
+    """Record what the lease used since its last record, up to h: LeaseNotActive, UsageInvalid, AmountTooLarge (see `exact`)."""
+    if s.globals[G.ESCROW] == EscrowRule.USAGE:
+        return _usage_record_usage(s, h, lease, cpu, memory, storage, gpu)
+    return _exact_record_usage(s, h, lease, cpu, memory, storage, gpu)
 
 
 @compiled
@@ -215,6 +240,8 @@ def live_funds(s: State, h: int, account: int) -> tuple[int, int]:
         whole, atto = _exact_owed_by(s, h, account)
     elif rule == EscrowRule.SEQUENTIAL:
         whole, atto = _sequential_accrued_by(s, h, account), 0
+    elif rule == EscrowRule.USAGE:
+        whole, atto = 0, 0
     else:
         blocks = _proportional_blocks_paid(s, account, h - a[Account.SETTLED_AT])
         whole, atto = 0, 0
@@ -230,13 +257,15 @@ def live_funds(s: State, h: int, account: int) -> tuple[int, int]:
 @compiled
 def blocks_left(s: State, h: int, account: int) -> int:
     """Return how many more blocks the funds last: trunc(funds / sum of rates) from settled_at, less the
-    blocks since; -1 without a payment.
+    blocks since; -1 without a payment, BLOCKS_MAX where nothing is owed by the block.
 
     Negative values below -1 do not occur: an account past its end has 0.
     """
     a = s.accounts[account]
     if a[Account.OPEN] == 0:
         return -1
+    if a[Account.RATES] == 0 and a[Account.RATES_ATTO] == 0:
+        return BLOCKS_MAX
     covered = blocks_covered(a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], BLOCKS_MAX)
     settled: int = a[Account.SETTLED_AT]
     return max(0, covered - (h - settled))
@@ -253,6 +282,8 @@ def dry_at(s: State, account: int) -> int:
         return _exact_dry_at(s, account)
     if rule == EscrowRule.SEQUENTIAL:
         return _sequential_dry_at(s, account)
+    if rule == EscrowRule.USAGE:
+        return -1
     settled: int = a[Account.SETTLED_AT]
     return settled + _proportional_blocks_paid(s, account, BLOCKS_MAX) + 1
 

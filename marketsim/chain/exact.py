@@ -80,9 +80,10 @@ _RESOURCES = 4
 
 
 @compiled
-def _metered_until(s: State, h: int, lease: int) -> int:
-    # Blocks that the built-in meter has seen when it is read at h: from the height at which the workload
-    # runs.
+def metered_until(s: State, h: int, lease: int) -> int:
+    """Return the blocks that the built-in meter has seen when it is read at h: from the height at which the
+    workload runs.
+    """
     x = s.leases[lease]
     u = s.usage[x[Lease.USAGE]]
     metered: int = u[Usage.METERED]
@@ -105,7 +106,7 @@ def used(s: State, h: int, lease: int, resource: int) -> tuple[int, int]:
     if ppm < 0:
         return u[Usage.USED_CPU + 2 * resource], u[Usage.USED_CPU + 2 * resource + 1]
     share = ppm * s.globals[G.BLOCK_MS]
-    blocks = _metered_until(s, h, lease)
+    blocks = metered_until(s, h, lease)
     return mul_int_div_floor(s.scratch, share, u[Usage.RESERVED_CPU + resource], blocks, 1_000_000_000)
 
 
@@ -121,7 +122,7 @@ def priced_use(s: State, h: int, lease: int) -> tuple[int, int]:
     u = s.usage[x[Lease.USAGE]]
     if u[Usage.UTILIZATION_PPM] == FULL_PPM and s.globals[G.BLOCK_MS] % 1000 == 0:
         # Full use of whole seconds has no fraction to lose: U is the price of the metered blocks.
-        return times(x[Lease.RATE], x[Lease.RATE_ATTO], _metered_until(s, h, lease))
+        return times(x[Lease.RATE], x[Lease.RATE_ATTO], metered_until(s, h, lease))
     k = s.scratch
     for i in range(100, 140):
         k[i] = 0
@@ -152,11 +153,11 @@ def priced_use(s: State, h: int, lease: int) -> tuple[int, int]:
 
 
 @compiled
-def _read_meter(s: State, h: int, lease: int) -> None:
-    # Bring a built-in meter up to h.
+def read_meter(s: State, h: int, lease: int) -> None:
+    """Bring a built-in meter up to h."""
     row = s.leases[lease, Lease.USAGE]
     if row >= 0 and s.usage[row, Usage.UTILIZATION_PPM] >= 0:
-        s.usage[row, Usage.METERED] = _metered_until(s, h, lease)
+        s.usage[row, Usage.METERED] = metered_until(s, h, lease)
         s.usage[row, Usage.UNTIL] = max(h, s.usage[row, Usage.UNTIL])
 
 
@@ -187,15 +188,24 @@ def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: i
     fold(s, h - 1, x[Lease.ACCOUNT])
     if x[Lease.PAYMENT] != PaymentState.OPEN:
         return Status.LeaseNotActive
-    u = s.usage[row]
+    status = add_use(s, h, lease, cpu, memory, storage, gpu)
+    if status != Status.Ok:
+        return status
+    schedule(s, x[Lease.ACCOUNT])
+    emit(s, EventKind.USAGE_RECORDED, lease, h, 0, 0, 0)
+    return Status.Ok
+
+
+@compiled
+def add_use(s: State, h: int, lease: int, cpu: int, memory: int, storage: int, gpu: int) -> Status:
+    """Add to what the lease has used, up to h; AmountTooLarge, and nothing added, beyond PRICED_USE_MAX."""
+    row = s.leases[lease, Lease.USAGE]
     _add_use(s, row, cpu, memory, storage, gpu)
     whole, _ = priced_use(s, h, lease)
     if whole > PRICED_USE_MAX or (whole < 0 and _is_priced(s, row)):
         _take_use(s, row, cpu, memory, storage, gpu)
         return Status.AmountTooLarge
-    u[Usage.UNTIL] = h
-    schedule(s, x[Lease.ACCOUNT])
-    emit(s, EventKind.USAGE_RECORDED, lease, h, 0, 0, 0)
+    s.usage[row, Usage.UNTIL] = h
     return Status.Ok
 
 
@@ -396,7 +406,7 @@ def _settle_short(s: State, h: int, account: int, total: int, total_atto: int) -
             else:
                 share, share_atto = mul_div_floor(s.scratch, funds, funds_atto, due_whole, due_atto, total, total_atto)
                 left, left_atto = subtract(left, left_atto, share, share_atto)
-            _read_meter(s, h, lease)
+            read_meter(s, h, lease)
             add_to(x, Lease.CHARGED + 0, due_whole, due_atto)
             missing, missing_atto = subtract(due_whole, due_atto, share, share_atto)
             if missing != 0 or missing_atto != 0:
@@ -437,7 +447,7 @@ def settle(s: State, h: int, account: int, is_due: bool) -> bool:
         x = s.leases[lease]
         if x[Lease.PAYMENT] == PaymentState.OPEN:
             whole, atto = owed(s, h, lease)
-            _read_meter(s, h, lease)
+            read_meter(s, h, lease)
             add_to(x, Lease.CHARGED + 0, whole, atto)
             _credit(s, h, lease, delta, whole, atto)
         lease = x[Lease.NEXT]

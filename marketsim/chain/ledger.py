@@ -30,6 +30,7 @@ from marketsim.chain.columns import (
     Lease,
     PaymentState,
     Scope,
+    UsageEscrow,
     Wallet,
 )
 from marketsim.chain.compiled import compiled
@@ -74,6 +75,19 @@ def pay_coins(s: State, wallet: int, gross: int, fee: int) -> None:
 
 
 @compiled
+def pay_split(s: State, wallet: int, provider: int, platform: int, validators: int) -> None:
+    """Escrow to a provider, the two fees of a usage escrow's settlement to the settlement module, where they stay."""
+    fees = platform + validators
+    move(s, ESCROW_WALLET, wallet, provider)
+    move(s, ESCROW_WALLET, s.globals[G.SETTLEMENT_WALLET], fees)
+    s.globals[G.PAID] += provider
+    s.globals[G.FEES] += fees
+    s.globals[G.PLATFORM_FEES] += platform
+    s.globals[G.VALIDATOR_FEES] += validators
+    s.globals[G.HELD] -= provider + fees
+
+
+@compiled
 def refund_coins(s: State, wallet: int, whole: int) -> None:
     """Escrow back to a depositor."""
     move(s, ESCROW_WALLET, wallet, whole)
@@ -109,6 +123,8 @@ AUDIT_RANGE = 7
 AUDIT_SUPPLY = 8
 AUDIT_BELOW = 9
 AUDIT_LIVE = 10
+AUDIT_SET_ASIDE = 11
+AUDIT_SPLIT = 12
 
 AUDIT_PROBLEMS = {
     AUDIT_COINS: "the escrow wallet holds other than deposits, unpaid balances, dust and stranded coins",
@@ -121,6 +137,8 @@ AUDIT_PROBLEMS = {
     AUDIT_SUPPLY: "the wallets together hold other than was ever created",
     AUDIT_BELOW: "a wallet is below zero",
     AUDIT_LIVE: "the accounts together hold other than the running total of what is held",
+    AUDIT_SET_ASIDE: "an account's usage escrows hold more than its funds",
+    AUDIT_SPLIT: "the settlement module holds other than the platform's and the validators' parts",
 }
 """What each number of `audit_touched` and `audit_totals` means."""
 
@@ -151,6 +169,10 @@ def audit_totals(s: State) -> int:
         return AUDIT_COINS
     if g[G.DEPOSITED] != inside[0] + g[G.PAID] + g[G.FEES] + g[G.REFUNDED]:
         return AUDIT_FLOW
+    if g[G.SETTLEMENT_WALLET] > 0:
+        split = g[G.PLATFORM_FEES] + g[G.VALIDATOR_FEES]
+        if s.wallets[g[G.SETTLEMENT_WALLET], Wallet.BALANCE] != split or split != g[G.FEES]:
+            return AUDIT_SPLIT
     return AUDIT_FINE
 
 
@@ -179,8 +201,9 @@ def inspect_account(s: State, account: int) -> tuple[int, int, int]:
         elif whole != a[Account.FUNDS] or atto != a[Account.FUNDS_ATTO]:
             problem = AUDIT_DEPOSITS
     rates, rates_atto, debt, debt_atto = 0, 0, 0, 0
-    open_payments, short_payments = 0, 0
+    open_payments, short_payments, aside = 0, 0, 0
     closed = a[Account.STATE] == AccountState.CLOSED
+    by_block = s.globals[G.ESCROW] != EscrowRule.USAGE
     lease = a[Account.FIRST_LEASE]
     while lease >= 0:
         x = s.leases[lease]
@@ -190,7 +213,10 @@ def inspect_account(s: State, account: int) -> tuple[int, int, int]:
             whole, atto = add(whole, atto, x[Lease.BALANCE], x[Lease.BALANCE_ATTO])
         if x[Lease.PAYMENT] == PaymentState.OPEN:
             open_payments += 1
-            rates, rates_atto = add(rates, rates_atto, x[Lease.RATE], x[Lease.RATE_ATTO])
+            if by_block:
+                rates, rates_atto = add(rates, rates_atto, x[Lease.RATE], x[Lease.RATE_ATTO])
+            else:
+                aside += s.usage_escrows[x[Lease.USAGE], UsageEscrow.BALANCE]
         elif x[Lease.PAYMENT] == PaymentState.OVERDRAWN:
             short_payments += 1
             debt, debt_atto = add(debt, debt_atto, x[Lease.UNSETTLED], x[Lease.UNSETTLED_ATTO])
@@ -203,6 +229,8 @@ def inspect_account(s: State, account: int) -> tuple[int, int, int]:
             owed = add(debt, debt_atto, a[Account.FUNDS], a[Account.FUNDS_ATTO])
             if owed[0] != 0 or owed[1] != 0:
                 problem = AUDIT_DEBT
+        elif not by_block and aside > a[Account.FUNDS]:
+            problem = AUDIT_SET_ASIDE
     return problem, whole, atto
 
 
@@ -384,6 +412,8 @@ def totals(state: State) -> dict[str, int]:
     pairs = {"held": G.HELD, "dust": G.DUST, "stranded": G.STRANDED, "shortfall": G.SHORTFALL, "debt": G.DEBT}
     found = {name: int(g[column]) * ATTO for name, column in whole.items()}
     found.update({name: from_pair(g[column], g[column + 1]) for name, column in pairs.items()})
+    if g[G.SETTLEMENT_WALLET] > 0:
+        found |= {"platform_fees": int(g[G.PLATFORM_FEES]) * ATTO, "validator_fees": int(g[G.VALIDATOR_FEES]) * ATTO}
     return found
 
 

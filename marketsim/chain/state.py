@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from marketsim.chain.columns import (
     Account,
     Bid,
+    Charging,
     Deployment,
     Deposit,
     Draft,
@@ -23,6 +24,7 @@ from marketsim.chain.columns import (
     Provider,
     Resource,
     Usage,
+    UsageEscrow,
     Wallet,
 )
 from marketsim.chain.table_set import TableSet, register
@@ -44,6 +46,8 @@ class _StateTables(NamedTuple):
     bids: Table
     leases: Table
     usage: Table
+    usage_escrows: Table
+    """Row for row beside `usage`; filled under charging ve_settlement only."""
     accounts: Table
     deposits: Table
     grants: Table
@@ -81,6 +85,7 @@ TABLES: Mapping[str, tuple[G, int]] = {
     "bids": (G.BIDS, Bid.SIZE),
     "leases": (G.LEASES, Lease.SIZE),
     "usage": (G.USAGE, Usage.SIZE),
+    "usage_escrows": (G.USAGE, UsageEscrow.SIZE),
     "accounts": (G.ACCOUNTS, Account.SIZE),
     "deposits": (G.DEPOSITS, Deposit.SIZE),
     "grants": (G.GRANTS, Grant.SIZE),
@@ -125,6 +130,8 @@ def with_room(state: State, **needed: int) -> State:
     `bids` also keeps the bid index at most half full. Growth doubles, so that filling costs linear time.
     """
     changes: dict[str, Any] = {}
+    if "usage" in needed and state.globals[G.CHARGING] == Charging.VE_SETTLEMENT:
+        needed["usage_escrows"] = needed["usage"]
     for name, free in needed.items():
         counter, width = TABLES[name]
         table: Table = getattr(state, name)

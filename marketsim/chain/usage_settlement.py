@@ -1,18 +1,23 @@
-"""VirtEngine's usage escrow: one customer-funded account per order, paid out by reported usage.
+"""VirtEngine's usage escrow by itself, with names: what `parity settlement` holds to the recorded chain.
 
-The charging mode `ve_settlement` (protocol reference 5.4, upstream `x/settlement`). Time is the block's
-time in unix seconds. Every message is a ladder of refusals; past the ladder it can only succeed, and a
-refused one changes nothing. Coins are whole uve and move only in `_pay`; wallets, the escrow module and the
-settlement module always add up to what the wallets held at the start.
+The rules are those of `usage_escrow`, which a simulated market runs too; here are the names, the usage records
+one by one, and the coins of customers, providers and the two modules. Time is the block's time in unix
+seconds, coins are whole uve and move only in `_pay`; wallets, the escrow module and the settlement module
+always add up to what the wallets held at the start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
+from marketsim.chain import usage_escrow
+from marketsim.chain.columns import UsageEscrow
 from marketsim.chain.decimals import ATTO, truncate
+from marketsim.chain.usage_escrow import LONGEST_SECONDS, PLATFORM_BPS, VALIDATOR_BPS, UsageAnswer
 from marketsim.errors import InvariantError
 
 ESCROW = "escrow"
@@ -21,7 +26,7 @@ SETTLEMENT = "settlement"
 
 
 class EscrowState(StrEnum):
-    """Where an order's escrow stands; the last three are final."""
+    """Where an order's escrow stands, in the numbers' order of `UsageEscrowState`; the last three are final."""
 
     PENDING = "pending"
     ACTIVE = "active"
@@ -30,9 +35,6 @@ class EscrowState(StrEnum):
     REFUNDED = "refunded"
     EXPIRED = "expired"
 
-
-LIVE = frozenset({EscrowState.PENDING, EscrowState.ACTIVE, EscrowState.DISPUTED})
-"""The states in which an escrow can be late."""
 
 TRANSITIONS: Mapping[EscrowState, frozenset[EscrowState]] = {
     EscrowState.PENDING: frozenset({EscrowState.ACTIVE, EscrowState.REFUNDED, EscrowState.EXPIRED}),
@@ -46,9 +48,11 @@ TRANSITIONS: Mapping[EscrowState, frozenset[EscrowState]] = {
 }
 """Every edge that an escrow can take; there are no others."""
 
+_STATES = tuple(EscrowState)
+
 
 class UsageStatus(StrEnum):
-    """How a message was answered, by the chain's names; all but `Ok` are refusals."""
+    """The answers of `UsageAnswer` as the vectors spell them."""
 
     Ok = "ok"
     EscrowNotFound = "EscrowNotFound"
@@ -75,27 +79,43 @@ class SettlementType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SettlementParams:
-    """The module's parameters with VirtEngine's defaults: fees in basis points, times in seconds."""
+    """The fees of a settlement in basis points, VirtEngine's by default."""
 
-    platform_bps: int = 500
-    validator_bps: int = 100
-    escrow_min_seconds: int = 3_600
-    escrow_max_seconds: int = 31_536_000
-    settle_every_seconds: int = 86_400
+    platform_bps: int = PLATFORM_BPS
+    validator_bps: int = VALIDATOR_BPS
 
 
-@dataclass(slots=True)
 class Escrow:
-    """One order's escrow: balance in whole uve, times in unix seconds."""
+    """One order's escrow: a row of `UsageEscrow` with the names of customer and recipient and its records' ids."""
 
-    customer: str
-    balance: int
-    expires_at: int
-    state: EscrowState = EscrowState.PENDING
-    recipient: str = ""
-    settled_at: int = 0
-    usage: list[str] = field(default_factory=list)  # ids of the records, as they came
-    settlements: int = 0
+    def __init__(self, customer: str) -> None:
+        self.row = np.zeros(UsageEscrow.SIZE, np.int64)
+        self.customer = customer
+        self.recipient = ""
+        self.usage: list[str] = []
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Escrow) and self._all() == other._all()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _all(self) -> tuple[object, ...]:
+        return self.row.tolist(), self.customer, self.recipient, self.usage
+
+    @property
+    def state(self) -> EscrowState:
+        """Where the escrow stands."""
+        return _STATES[int(self.row[UsageEscrow.STATE]) - 1]
+
+    @property
+    def balance(self) -> int:
+        """Whole uve that are neither paid nor given back."""
+        return int(self.row[UsageEscrow.BALANCE])
+
+    @property
+    def settled_at(self) -> int:
+        """The settlement clock: seconds of activation or of the last settlement."""
+        return int(self.row[UsageEscrow.SETTLED_AT])
 
 
 @dataclass(slots=True)
@@ -149,54 +169,41 @@ class UsageSettlementChain:
         self.usage: dict[str, UsageRecord] = {}
         self.settlements: list[Settlement] = []
         self.supply = sum(self.wallets.values())
+        self._names: dict[str, int] = {}
 
     # ------------------------------------------------------------------ messages
 
     def create(self, now: int, order: str, customer: str, amount: int, seconds: int) -> UsageStatus:
         """The customer puts `amount` into escrow for `order`; it expires `seconds` from now."""
-        if order in self.escrows:
-            return UsageStatus.EscrowExists
-        if not self.params.escrow_min_seconds <= seconds <= self.params.escrow_max_seconds:
-            return UsageStatus.InvalidEscrow
-        if self.wallets.get(customer, 0) < amount:
-            return UsageStatus.InsufficientFunds
-
-        self.escrows[order] = Escrow(customer, amount, now + seconds)
-        self._pay(customer, ESCROW, amount)
-        return UsageStatus.Ok
+        escrow = self.escrows.get(order) or Escrow(customer)
+        available = self.wallets.get(customer, 0)
+        asked = min(amount, available + 1), min(seconds, LONGEST_SECONDS + 1)  # however large, the same answer
+        answer = usage_escrow.create(escrow.row, now, self._number(customer), available, *asked)
+        if answer == UsageAnswer.Ok:
+            self.escrows[order] = escrow
+            self._pay(customer, ESCROW, amount)
+        return _status(answer)
 
     def activate(self, now: int, order: str, provider: str) -> UsageStatus:
         """The provider that won the order becomes the recipient; the settlement clock starts."""
-        escrow = self.escrows.get(order)
-        if escrow is None:
-            return UsageStatus.EscrowNotFound
-        if self._late(escrow, now):
-            return UsageStatus.EscrowExpired
-        if escrow.state != EscrowState.PENDING:
-            return UsageStatus.InvalidStateTransition
-
-        self._move(escrow, EscrowState.ACTIVE)
-        escrow.recipient = provider
-        escrow.settled_at = now
-        return UsageStatus.Ok
+        escrow = self._escrow(order)
+        answer = usage_escrow.activate(escrow.row, now, self._number(provider))
+        if answer == UsageAnswer.Ok:
+            escrow.recipient = provider
+        return _status(answer)
 
     def record_usage(
         self, order: str, provider: str, usage_id: str, units: int, unit_price: int
     ) -> UsageStatus:
         """The recipient reports `units` at `unit_price` (10^-18 uve); lateness and balance do not matter."""
-        escrow = self.escrows.get(order)
-        if escrow is None:
-            return UsageStatus.EscrowNotFound
-        if escrow.state != EscrowState.ACTIVE:
-            return UsageStatus.EscrowNotActive
-        if provider != escrow.recipient:
-            return UsageStatus.Unauthorized
-        if units <= 0 or unit_price < 0 or usage_id in self.usage:
-            return UsageStatus.InvalidUsageRecord
-
-        self.usage[usage_id] = UsageRecord(order, usage_cost(units, unit_price))
-        escrow.usage.append(usage_id)
-        return UsageStatus.Ok
+        escrow = self._escrow(order)
+        answer = usage_escrow.report(escrow.row, self._number(provider), int(units > 0))
+        if answer == UsageAnswer.Ok and (unit_price < 0 or usage_id in self.usage):
+            answer = UsageAnswer.InvalidUsageRecord
+        if answer == UsageAnswer.Ok:
+            self.usage[usage_id] = UsageRecord(order, usage_cost(units, unit_price))
+            escrow.usage.append(usage_id)
+        return _status(answer)
 
     def settle(
         self, now: int, order: str, usage_ids: Sequence[str] = (), *, final: bool = False
@@ -205,13 +212,10 @@ class UsageSettlementChain:
 
         A named record counts as often as it is named, as upstream does.
         """
-        escrow = self.escrows.get(order)
-        if escrow is None:
-            return UsageStatus.EscrowNotFound
-        if escrow.state != EscrowState.ACTIVE:
-            return UsageStatus.EscrowNotActive
-        if self._late(escrow, now):
-            return UsageStatus.EscrowExpired
+        escrow = self._escrow(order)
+        answer = usage_escrow.can_settle(escrow.row, now)
+        if answer != UsageAnswer.Ok:
+            return _status(answer)
         for usage_id in usage_ids:
             record = self.usage.get(usage_id)
             if record is None:
@@ -221,73 +225,45 @@ class UsageSettlementChain:
             if record.order != order:
                 return UsageStatus.InvalidUsageRecord
         selected = [self.usage[key] for key in usage_ids] if usage_ids else self.unsettled(order)
-        cost = sum(record.cost for record in selected)
-        total = escrow.balance if final else min(cost, escrow.balance)
-        if total == 0:
-            return UsageStatus.InvalidSettlement
-
-        platform = truncate(total * self.params.platform_bps, 10_000)
-        validator = truncate(total * self.params.validator_bps, 10_000)
-        provider = total - platform - validator
-        escrow.balance -= total
-        escrow.settled_at = now
+        cost = min(sum(record.cost for record in selected), escrow.balance)  # what is above it is never paid
+        code, total = usage_escrow.settle(escrow.row, now, cost, final)
+        if code != UsageAnswer.Ok:
+            return _status(code)
         for record in selected:  # also those that the balance did not cover: the rest is forgiven
             record.settled = True
-        if final:
-            self._move(escrow, EscrowState.RELEASED)
+        parts = usage_escrow.split(total, self.params.platform_bps, self.params.validator_bps)
+        provider, platform, validator = map(int, parts)
         kind = SettlementType.FINAL if final else SettlementType.USAGE_BASED
-        self._record(order, kind, total, provider, platform, validator, final)
+        self._record(order, kind, int(total), provider, platform, validator, final)
         self._pay(ESCROW, escrow.recipient, provider)
         self._pay(ESCROW, SETTLEMENT, platform + validator)
         return UsageStatus.Ok
 
     def release(self, now: int, order: str) -> UsageStatus:
         """The whole balance goes to the recipient without a fee."""
-        escrow = self.escrows.get(order)
-        if escrow is None:
-            return UsageStatus.EscrowNotFound
-        if self._late(escrow, now):
-            return UsageStatus.EscrowExpired
-        if escrow.state not in (EscrowState.ACTIVE, EscrowState.DISPUTED):
-            return UsageStatus.EscrowNotActive
-
-        self._move(escrow, EscrowState.RELEASED)
-        self._empty(order, escrow, escrow.recipient, SettlementType.FINAL)
-        return UsageStatus.Ok
+        escrow = self._escrow(order)
+        answer, balance = usage_escrow.release(escrow.row, now)
+        self._empty(order, escrow.recipient, int(balance), SettlementType.FINAL)
+        return _status(answer)
 
     def refund(self, order: str) -> UsageStatus:
         """The whole balance goes back to the customer, also when the escrow is late."""
-        escrow = self.escrows.get(order)
-        if escrow is None:
-            return UsageStatus.EscrowNotFound
-        if escrow.state not in LIVE:
-            return UsageStatus.InvalidStateTransition
-
-        self._move(escrow, EscrowState.REFUNDED)
-        self._empty(order, escrow, escrow.customer, SettlementType.REFUND)
-        return UsageStatus.Ok
+        escrow = self._escrow(order)
+        answer, balance = usage_escrow.refund(escrow.row)
+        self._empty(order, escrow.customer, int(balance), SettlementType.REFUND)
+        return _status(answer)
 
     def dispute(self, now: int, order: str) -> UsageStatus:
         """Stop usage, settlement and expiry; past its time only a refund ends it."""
-        escrow = self.escrows.get(order)
-        if escrow is None:
-            return UsageStatus.EscrowNotFound
-        if self._late(escrow, now):
-            return UsageStatus.EscrowExpired
-        if escrow.state != EscrowState.ACTIVE:
-            return UsageStatus.InvalidStateTransition
-
-        self._move(escrow, EscrowState.DISPUTED)
-        return UsageStatus.Ok
+        return _status(usage_escrow.dispute(self._escrow(order).row, now))
 
     # ------------------------------------------------------------------ what a block does by itself
 
     def begin_block(self, now: int) -> None:
         """Give back every late escrow, pending or active, without a record, whatever usage is unsettled."""
         for escrow in self.escrows.values():
-            if escrow.state in (EscrowState.PENDING, EscrowState.ACTIVE) and self._late(escrow, now):
-                balance, escrow.balance = escrow.balance, 0
-                self._move(escrow, EscrowState.EXPIRED)
+            balance = int(usage_escrow.expire(escrow.row, now))
+            if balance >= 0:
                 self._pay(ESCROW, escrow.customer, balance)
 
     def end_block(self, now: int) -> None:
@@ -296,9 +272,8 @@ class UsageSettlementChain:
         Where there is nothing to pay the clock runs on.
         """
         for order, escrow in self.escrows.items():
-            if escrow.state == EscrowState.ACTIVE:
-                if now - escrow.settled_at >= self.params.settle_every_seconds:
-                    self.settle(now, order)
+            if usage_escrow.is_clock_due(escrow.row, now):
+                self.settle(now, order)
 
     # ------------------------------------------------------------------ views and the one mover of coins
 
@@ -316,18 +291,14 @@ class UsageSettlementChain:
         if min(self.wallets.values()) < 0:
             raise InvariantError("a wallet is below zero")
 
-    @staticmethod
-    def _late(escrow: Escrow, now: int) -> bool:
-        return escrow.state in LIVE and now > escrow.expires_at
+    def _escrow(self, order: str) -> Escrow:
+        """The order's escrow; one that is not kept and refuses everything where there is none."""
+        return self.escrows.get(order) or Escrow("")
 
-    @staticmethod
-    def _move(escrow: Escrow, state: EscrowState) -> None:
-        if state not in TRANSITIONS[escrow.state]:
-            raise InvariantError(f"an escrow cannot go from {escrow.state} to {state}")
-        escrow.state = state
+    def _number(self, name: str) -> int:
+        return self._names.setdefault(name, len(self._names))
 
-    def _empty(self, order: str, escrow: Escrow, receiver: str, kind: SettlementType) -> None:
-        balance, escrow.balance = escrow.balance, 0
+    def _empty(self, order: str, receiver: str, balance: int, kind: SettlementType) -> None:
         if balance:
             self._record(order, kind, balance, balance, 0, 0, True)
             self._pay(ESCROW, receiver, balance)
@@ -342,12 +313,13 @@ class UsageSettlementChain:
         validator: int,
         final: bool,
     ) -> None:
-        escrow = self.escrows[order]
-        escrow.settlements += 1
-        self.settlements.append(
-            Settlement(order, escrow.settlements, kind, total, provider, platform, validator, final)
-        )
+        number = int(self.escrows[order].row[UsageEscrow.SETTLEMENTS])
+        self.settlements.append(Settlement(order, number, kind, total, provider, platform, validator, final))
 
     def _pay(self, giver: str, receiver: str, coins: int) -> None:
         self.wallets[giver] = self.wallets.get(giver, 0) - coins
         self.wallets[receiver] = self.wallets.get(receiver, 0) + coins
+
+
+def _status(answer: int) -> UsageStatus:
+    return UsageStatus[UsageAnswer(answer).name]

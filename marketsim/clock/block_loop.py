@@ -42,6 +42,7 @@ from marketsim.clock.tenant_work import (
     time_out_bid,
     top_up,
 )
+from marketsim.clock.unpaid import leave_unpaid
 from marketsim.policies.quoting import PPM, account_use, reprice
 from marketsim.policies.tables import (
     RING,
@@ -348,6 +349,7 @@ def settle_due(s: State, e: Engine, height: int, account: int) -> None:
     e.accounts[account, 0] = -1
     due_work.settle_due(s, height, account)
     sync_deployment(s, e, height, s.accounts[account, Account.TARGET])
+    leave_unpaid(s, e, height, account)
 
 
 @compiled
@@ -378,6 +380,7 @@ def withdraw(s: State, e: Engine, height: int, lease: int, again: bool) -> None:
         status = market.withdraw(s, height, lease)
         charge(s, wallet, Kind.WITHDRAW, status != Status.Ok, 0)
     sync_deployment(s, e, height, deployment)
+    leave_unpaid(s, e, height, s.leases[lease, Lease.ACCOUNT])
     if again and s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
         at = height + e.desks[s.leases[lease, Lease.SLOT], Desk.WITHDRAW_EVERY]
         push(e, at, Phase.SETTLE, 0, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)

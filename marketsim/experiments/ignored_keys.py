@@ -47,6 +47,12 @@ def _no_usage(effective: Effective) -> str | None:
     return None
 
 
+def _settles_by_usage(effective: Effective) -> str | None:
+    if effective.get("charging") == "ve_settlement":
+        return "`charging: ve_settlement` pays from usage escrows, which have clock and fees of their own"
+    return None
+
+
 def _withdraw(effective: Effective) -> str | None:
     if effective.get("escrow") == "exact":
         return "`escrow: exact` settles every `settle_every`, nobody withdraws"
@@ -62,12 +68,15 @@ _SWITCHES: dict[str, Callable[[Effective], str | None]] = {
     "usage_grace": _no_usage,
     "withdraw_every": _withdraw,
     "gas_price": _gas,
+    **dict.fromkeys(("take", "escrow", "settle_every", "grace"), _settles_by_usage),
 }
 
 
 def _tenant_key(below: str, cohort: Effective, effective: Effective) -> str | None:
     if below.startswith("utilization"):
         return _no_usage(effective)
+    if below.startswith("top_up") and effective.get("charging") == "ve_settlement":
+        return "`charging: ve_settlement` has no message that adds to an order's escrow"
     top_up = cohort.get("top_up") or {}
     if below.startswith("top_up.") and not below.endswith(".probability") and top_up.get("probability") == 0:
         return "`top_up.probability` is 0, nobody tops up"

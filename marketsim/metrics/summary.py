@@ -2,7 +2,8 @@
 
 Counts cover the whole run. Rates, revenue, take, utilization and price cover the window after `warm_up`.
 Money is an exact decimal string of uve with the number beside it under `…_uve`. A rate whose denominator is
-0 is None. Runs with messages by hand also have `messages`. The orders' counts leave relisted orders out, which
+0 is None. Runs with messages by hand also have `messages`, runs with charging ve_settlement `fee_split` (whose part of
+the take is whose). The orders' counts leave relisted orders out, which
 `relisted` counts, so created = leased +
 timed_out + cancelled + open."""
 
@@ -61,6 +62,7 @@ def summarize(record: Record) -> dict[str, Any]:
         **_money("network_fees", record.totals["network_fees"]),
         **_money("shortfall", record.totals["shortfall"]),
         "escrow": _merged(_money(key, record.totals[key]) for key in ("deposited", *LEDGER, "debt")),
+        **_fee_split(record.totals),
         "conserved": True,
         "utilization": utilization(record),
         "price": price(record),
@@ -166,6 +168,16 @@ def rejections(rejected: Column, rules: str) -> dict[str, int]:
             code = SEED_CODES.get(status, status.name) if mapped else status.name
             counts[code] = counts.get(code, 0) + count
     return counts
+
+
+def _fee_split(totals: Mapping[str, int]) -> dict[str, Any]:
+    """Whose the `fees` of the whole run are, where charging is by usage escrows; nothing elsewhere."""
+    if "platform_fees" not in totals:
+        return {}
+    parts = ("platform", totals["platform_fees"]), ("validators", totals["validator_fees"])
+    if sum(part for _, part in parts) != totals["fees"]:
+        raise InvariantError("fees: the platform's and the validators' parts do not add up to them")
+    return {"fee_split": _merged(_money(name, part) for name, part in parts)}
 
 
 def _messages(receipts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -192,7 +192,7 @@ def _tiles(record: Record, summary: Mapping[str, Any], targets: Mapping[str, Tar
         Tile(
             "Settled in the window",
             money(summary["revenue"]["total_uve"]),
-            f"net; take {money(summary['take_uve'])}",
+            f"net; {'fees' if 'fee_split' in summary else 'take'} {money(summary['take_uve'])}",
         ),
     ]
 
@@ -428,6 +428,11 @@ def _money_grid(record: Record, summary: Mapping[str, Any]) -> Grid:
         if totals[key] or key in {"held", "paid", "fees", "refunded"}:
             share = percent(float(Fraction(totals[key], deposited)) if deposited else None)
             rows.append((f"  {texts[key]}", phrases.exact_uve(totals[key]), share))
+        if key == "fees" and "platform_fees" in totals:
+            rows[-1] = ("  fees of settlements", *rows[-1][1:])
+            for name, part in (("platform", totals["platform_fees"]), ("validators", totals["validator_fees"])):
+                share = percent(float(Fraction(part, deposited)) if deposited else None)
+                rows.append((f"    of these the {name}'{'s' * (name == 'platform')}", phrases.exact_uve(part), share))
     if totals["shortfall"]:
         rows.append(("Owed and forgiven (shortfall)", phrases.exact_uve(totals["shortfall"]), ""))
     if totals["debt"]:

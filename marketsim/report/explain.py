@@ -269,11 +269,19 @@ class _Order:
                 EventKind.LEASE_REACTIVATED: "topped up: lease active again",
                 EventKind.LEASE_RECLAIMING: "the provider gave notice",
                 EventKind.SHORTFALL: "shortfall forgiven: ",
+                EventKind.USAGE_ESCROW_OPENED: "usage escrow opened with ",
+                EventKind.USAGE_ESCROW_ENDED: "usage escrow ended, back to the deployment: ",
             }
             for code, text in texts.items():
                 for row in np.flatnonzero((kind == code) & (subject == self.lease)):
-                    amount = exact_uve(pair_of(events, int(row))) if code is EventKind.SHORTFALL else ""
-                    facts.append((int(events["height"][row]), 6, text + amount))
+                    amount = exact_uve(pair_of(events, int(row))) if text.endswith((": ", " with ")) else ""
+                    place = 4 if code is EventKind.USAGE_ESCROW_OPENED else 6
+                    facts.append((int(events["height"][row]), place, text + amount))
+            records = np.flatnonzero((kind == EventKind.USAGE_RECORDED) & (subject == self.lease))
+            if len(records) and self.record.meta["scenario"].get("charging") == "ve_settlement":
+                cost = sum(pair_of(events, int(row)) for row in records)
+                last = int(events["height"][records[-1]])
+                facts.append((last, 6, f"last of {plural(len(records), 'usage record')}, {exact_uve(cost)} in all"))
         account = int(self.orders["account"][self.row])
         if account >= 0:
             first = int(self.orders["created_at"][self.row])
@@ -350,8 +358,10 @@ class _Order:
     def _payments(self) -> list[str]:
         leases, lease = self.leases, self.lease
         gross, fees = int(leases["withdrawn"][lease]), int(leases["fees"][lease])
+        by_usage = self.record.meta["scenario"].get("charging") == "ve_settlement"
+        shared = "to the platform and the validators" if by_usage else "take"
         lines = [
-            f"{exact_uve(gross * ATTO)} paid out: {count(gross - fees)} to the provider, {count(fees)} take"
+            f"{exact_uve(gross * ATTO)} paid out: {count(gross - fees)} to the provider, {count(fees)} {shared}"
         ]
         forgiven = pair(leases, "shortfall", lease)
         if forgiven:
@@ -371,10 +381,12 @@ class _Order:
             if len(rows) > LINES_MAX and place == LINES_MAX // 2:
                 lines.append(f"… {count(len(rows) - len(shown))} more in settlements.csv …")
             owed = exact_uve(exact(table["moved_whole"][row], table["moved_atto"][row]))
-            lines.append(
-                f"block {table['height'][row]:,}: {owed} owed up to block {table['until'][row]:,}, "
-                f"{count(table['net'][row])} paid, {count(table['take'][row])} take"
-            )
+            paid = f"{count(table['net'][row])} paid, {count(table['take'][row])} take"
+            if by_usage:
+                parts = _fee_split(int(table["net"][row] + table["take"][row]))
+                paid = f"{count(parts[0])} paid, {count(parts[1])} to the platform, {count(parts[2])} to the validators"
+            how = "of reported use settled" if by_usage else f"owed up to block {table['until'][row]:,}"
+            lines.append(f"block {table['height'][row]:,}: {owed} {how}, {paid}")
         return lines
 
     def _why(self) -> list[str]:
@@ -627,3 +639,10 @@ def _bid_state(state: int, winner: bool) -> str:
         BidState.CLOSED: "won, its lease has ended" if winner else "closed",
     }
     return names.get(BidState(state), str(state))
+
+
+def _fee_split(total: int) -> tuple[int, int, int]:
+    """Return (provider, platform, validators) of a usage escrow's settlement."""
+    from marketsim.chain.usage_escrow import PLATFORM_BPS, VALIDATOR_BPS, split  # compiled: only where needed
+
+    return split(total, PLATFORM_BPS, VALIDATOR_BPS)

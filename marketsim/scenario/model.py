@@ -32,7 +32,7 @@ from marketsim.scenario.literals import (
     shown,
 )
 from marketsim.scenario.providers import ProviderCohort
-from marketsim.scenario.rulesets import DEFAULTS, ESCROW_RULES, QUIRKS, QUIRKS_LACKING, quirks_of
+from marketsim.scenario.rulesets import DEFAULTS, ESCROW_RULES, QUIRKS, QUIRKS_LACKING, QUIRKS_OF_STREAMS, quirks_of
 from marketsim.scenario.tenants import Name, TenantCohort
 
 RuleSet = Literal["seed", "virtengine", "akash"]
@@ -323,6 +323,26 @@ class Scenario(Frozen):
             return DEFAULTS[str(data.get("rules", "seed"))] | data
         return data
 
+    @field_validator("charging")
+    @classmethod
+    def _charging_of_rules(cls, value: str, info: ValidationInfo) -> str:
+        if value == "ve_settlement" and info.data.get("rules") == "akash":
+            raise ValueError(
+                "'ve_settlement' is VirtEngine's usage escrow, rules: akash has none; "
+                "accepted rate, usage_capped or usage, or rules: seed or virtengine"
+            )
+        return value
+
+    @field_validator("market")
+    @classmethod
+    def _market_is_charged_by_block(cls, value: Market | None, info: ValidationInfo) -> Market | None:
+        if value is not None and info.data.get("charging") == "ve_settlement":
+            raise ValueError(
+                "the tenants of a generated market top up, a usage escrow (charging: ve_settlement) takes no top-up; "
+                "accepted charging: rate, usage_capped or usage, or tenants and providers in place of market"
+            )
+        return value
+
     @field_validator("escrow")
     @classmethod
     def _escrow_of_rules(cls, value: str, info: ValidationInfo) -> str:
@@ -353,7 +373,7 @@ class Scenario(Frozen):
         if isinstance(value, str):
             value = [value]
         if isinstance(value, (list, tuple)) and "all" in value and "rules" in info.data:
-            return list(quirks_of(info.data["rules"]))
+            return list(quirks_of(info.data["rules"], str(info.data.get("charging", ""))))
         return () if value is None else value
 
     @field_validator("quirks")
@@ -366,6 +386,10 @@ class Scenario(Frozen):
             elif reason := QUIRKS_LACKING.get(info.data.get("rules", ""), {}).get(quirk):
                 wrong.append(
                     f"rules: {info.data['rules']} does not have quirk '{quirk}' ({reason}), leave it out"
+                )
+            elif info.data.get("charging") == "ve_settlement" and quirk in QUIRKS_OF_STREAMS:
+                wrong.append(
+                    f"charging: ve_settlement streams no payment in which quirk '{quirk}' could show, leave it out"
                 )
         if wrong:
             raise ValueError("; ".join(wrong))

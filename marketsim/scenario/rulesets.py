@@ -63,9 +63,14 @@ QUIRKS_LACKING: dict[str, dict[str, str]] = {
 """Per rule set the quirks that it does not have, with the reason."""
 
 
-def quirks_of(rules: str) -> tuple[str, ...]:
-    """The quirks that a rule set has; what `all` stands for."""
-    return tuple(quirk for quirk in QUIRKS if quirk not in QUIRKS_LACKING[rules])
+QUIRKS_OF_STREAMS: frozenset[str] = frozenset({"settle_same_height", "payment_create_loses"})
+"""The quirks of payments that are owed by the block; charging: ve_settlement has no such payment."""
+
+
+def quirks_of(rules: str, charging: str = "") -> tuple[str, ...]:
+    """The quirks that a rule set has (under a charging mode); what `all` stands for."""
+    lacking = QUIRKS_OF_STREAMS if charging == "ve_settlement" else frozenset()
+    return tuple(quirk for quirk in QUIRKS if quirk not in QUIRKS_LACKING[rules] and quirk not in lacking)
 
 
 ESCROW_RULES: dict[str, tuple[str, ...]] = {

@@ -25,7 +25,12 @@ from marketsim.simulation.orders import Asked, CohortOrders, draw_orders, orders
 ATTO = 10**18
 MODULE_WALLETS = 3
 ALL_EVENTS = (1 << 62) - 1
-CHARGING = {"rate": Charging.RATE, "usage_capped": Charging.USAGE_CAPPED, "usage": Charging.USAGE}
+CHARGING = {
+    "rate": Charging.RATE,
+    "usage_capped": Charging.USAGE_CAPPED,
+    "usage": Charging.USAGE,
+    "ve_settlement": Charging.VE_SETTLEMENT,
+}
 ESCROW = {"exact": EscrowRule.EXACT, "sequential": EscrowRule.SEQUENTIAL, "proportional": EscrowRule.PROPORTIONAL}
 
 
@@ -49,10 +54,6 @@ class Market(NamedTuple):
 
 def build_market(scenario: Scenario, seed: int) -> Market:
     """Return chain, engine and orders for one seed."""
-    if scenario.charging not in CHARGING:
-        raise InputError(
-            f"charging: '{scenario.charging}' is replayed by `marketsim parity settlement`, a run accepts {', '.join(CHARGING)}"
-        )
     book = DeskBook(scenario, seed)
     orders = [draw_orders(cohort, scenario, seed) for cohort in scenario.tenants]
     if scenario.initial > 0:
@@ -90,6 +91,9 @@ def set_rules(chain: State, scenario: Scenario, seed: int) -> None:
     block_ms = scenario.block_ms
     g[G.ESCROW] = ESCROW[scenario.escrow]
     g[G.CHARGING] = CHARGING[scenario.charging]
+    if scenario.charging == "ve_settlement":
+        g[G.ESCROW] = EscrowRule.USAGE
+        g[G.USAGE_EVERY] = scenario.usage_every.blocks(block_ms)
     g[G.TAKE_PPM] = scenario.take_ppm
     g[G.ORDER_MAX_BIDS] = scenario.order_max_bids
     g[G.BID_MIN_DEPOSIT] = scenario.bid_min_deposit // ATTO
@@ -120,6 +124,19 @@ def add_wallets(chain: State, scenario: Scenario, book: DeskBook) -> tuple[State
         coins += [int(cohort.wallet) // ATTO] * cohort.count
     book.names + names
     return set_wallets(chain, book.names + names, coins, len(book.names)), names, cohorts
+
+
+def with_settlement_wallet(market: Market, scenario: Scenario) -> Market:
+    """Return the market with the wallet of VirtEngine's settlement module as its last one, where charging is by usage escrows."""
+    if scenario.charging != "ve_settlement":
+        return market
+    chain = with_room(market.chain, wallets=1)
+    row = int(chain.globals[G.WALLETS])
+    chain.wallets[row] = 0
+    chain.wallets[row, Wallet.PROVIDER] = -1
+    chain.globals[G.WALLETS] = row + 1
+    chain.globals[G.SETTLEMENT_WALLET] = row
+    return market._replace(chain=chain)
 
 
 def set_wallets(chain: State, everybody: list[str], coins: list[int], providers: int) -> State:
@@ -235,7 +252,8 @@ def set_engine(chain: State, engine: Engine, scenario: Scenario, seed: int) -> N
     x[E.LEAST_VALUE_BLOCKS] = 14_400
     # a deployment of 20 groups may end with all its bids, each refunded
     x[E.EVENT_ROOM] = EVENT_ROOM + 80 * (scenario.order_max_bids + 1)
-    x[E.FUNDS_MONITOR] = max(1, 600_000 // block_ms) if scenario.rules != "seed" else 0
+    streams = scenario.rules != "seed" and scenario.charging != "ve_settlement"
+    x[E.FUNDS_MONITOR] = max(1, 600_000 // block_ms) if streams else 0
     x[E.DRY_ENDS_COUNT] = 1
     x[E.KEEP_BID_ROWS] = int(scenario.record == "everything")
 

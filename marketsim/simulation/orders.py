@@ -378,7 +378,7 @@ def _plans(
         draws.blocks("restart_delay", cohort.restart.delay, block_ms), 1
     )
     use = draws.numbers("utilization", cohort.utilization)
-    if scenario.charging in {"usage_capped", "usage"}:
+    if scenario.charging != "rate":
         if use.max(initial=0.0) > 1000:
             raise InputError(f"tenants.{cohort.name}.utilization: a draw above 1000, accepted 0 to 1000")
     plans[:, Plan.UTILIZATION_PPM] = np.rint(use * 1e6).astype(np.int64)

@@ -23,7 +23,7 @@ from marketsim.policies.tables import Call, Kind
 from marketsim.recording.record import Record
 from marketsim.scenario.load import scenario_from_mapping
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.build import Market, build_market
+from marketsim.simulation.build import Market, build_market, with_settlement_wallet
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
 from marketsim.simulation.messages import ByHand, Observe, with_actors
@@ -63,7 +63,7 @@ def prepare(scenario: Scenario, seed: int) -> Market:
             if getattr(scenario, key):
                 raise InputError(f"{key}: stands beside market, a generated market takes no messages by hand")
         return build_reference(scenario, seed)
-    return with_actors(build_market(scenario, seed), scenario)
+    return with_settlement_wallet(with_actors(build_market(scenario, seed), scenario), scenario)
 
 
 def play(
