@@ -27,6 +27,9 @@ from marketsim.chain.state import make_state, with_room
 from marketsim.chain.status import Status
 
 COINS = 10**15
+STREAMS = (EscrowRule.EXACT, EscrowRule.SEQUENTIAL, EscrowRule.PROPORTIONAL)
+"""The rules under which an account alone pays by the block; usage escrows need the market's orders."""
+BY_BLOCK = (Charging.RATE, Charging.USAGE_CAPPED, Charging.USAGE)
 NAMES = ("tenant", "friend", "granter", "p1", "p2", "p3", "p4", "p5", "p6", "p7")
 
 

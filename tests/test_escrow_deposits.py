@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from one_account import COINS, NAMES, OneAccount
+from one_account import COINS, NAMES, STREAMS, OneAccount
 
 from marketsim.chain import accounts, escrow
 from marketsim.chain.accounts import FROM_BALANCE, FROM_GRANT
@@ -218,7 +218,7 @@ def test_payments_stand_in_the_string_order_of_their_keys(keys: list[tuple[int, 
 
 
 def test_events_of_leaves_room_enough() -> None:
-    for rule in EscrowRule:
+    for rule in STREAMS:
         one = OneAccount(rule, *[5] * 6, take=2)
         for i in range(1, 4):
             assert one.open(f"p{i}", "1.5", i) == Status.Ok

@@ -10,7 +10,7 @@ from math import floor
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from one_account import COINS, OneAccount
+from one_account import BY_BLOCK, COINS, OneAccount
 
 from marketsim.chain import escrow, exact
 from marketsim.chain.columns import ATTO, Account, Charging, EscrowRule, EventKind, G, Lease, Usage
@@ -391,7 +391,7 @@ def state_of(one: OneAccount) -> list[object]:
 @settings(max_examples=150 if COMPILING else 10)
 @given(
     operations,
-    st.sampled_from(list(Charging)),
+    st.sampled_from(BY_BLOCK),
     st.sampled_from([7, 50, 600]),
     st.sampled_from([30, 400]),
     st.sampled_from([-1, 400_000, 1_000_000, 1_300_000]),
