@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from one_account import STREAMS, OneAccount
 
@@ -75,6 +75,7 @@ def debts(one: OneAccount) -> int:
     st.booleans(),
     st.integers(0, 2000),
 )
+@example([("deposit", 0, 1, 2), ("open", 0, 1, 1), ("settle", 1, 1, 0)], EscrowRule.PROPORTIONAL, 0, False, 0)
 def test_money_is_conserved_and_refusals_change_nothing(
     steps: list[tuple[str, int, int, int]], rule: EscrowRule, take: int, quirks: bool, deposit: int
 ) -> None:

@@ -182,6 +182,7 @@ def settle_forced(s: State, h: int, account: int) -> Status:
     a = s.accounts[account]
     if a[Account.STATE] != AccountState.OPEN:
         return Status.AccountClosed
+    touch(s, account)
     if not _settle(s, h, account):
         lease = a[Account.FIRST_LEASE]
         while lease >= 0:
