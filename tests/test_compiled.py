@@ -101,6 +101,18 @@ def test_a_second_process_needs_no_compiler(tmp_path: Path) -> None:
     assert calls(tmp_path) == [number, "False"]
 
 
+@needs_compiler
+def test_code_that_cannot_be_kept_runs_all_the_same(tmp_path: Path) -> None:
+    number = str(hash64(1, 2, 3, 4))
+    assert calls(tmp_path) == [number, "True"]
+    (folder,) = tmp_path.glob("events-*")
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+    folder.write_text("in the way")
+    assert calls(tmp_path) == [number, "True"]
+
+
 def test_the_folder_of_compiled_code_follows_the_sources() -> None:
     chain = ROOT / "marketsim" / "chain"
     folder = folder_of(chain / "money.py")

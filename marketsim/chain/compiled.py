@@ -18,6 +18,7 @@ import platform
 import re
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, partial, update_wrapper
 from importlib import import_module
 from importlib.metadata import version
@@ -91,8 +92,11 @@ def folder_of(path: Path) -> Path:
 
 def is_cache_cold() -> bool:
     """Return whether the block loop has yet to be compiled for this version of the sources."""
-    loop = _PACKAGE / "clock" / "block_loop.py"
-    return COMPILING and not any(folder_of(loop).glob("advance*"))
+    if not COMPILING:
+        return False
+    from marketsim.chain.machine_code import machine
+
+    return not any(folder_of(_PACKAGE / "clock" / "block_loop.py").glob(f"advance-*.{machine()}"))
 
 
 _LOCK = RLock()
@@ -194,16 +198,21 @@ def _file_of(function: Compiled, kinds: tuple[str, ...]) -> Path:
 
 def _load(function: Compiled, kinds: tuple[str, ...]) -> Callable[..., Any] | None:
     """Return the entry of a function as it is kept on disk, None when there is none that can be used."""
-    from marketsim.chain.machine_code import load
-
     try:
-        head, code = _file_of(function, kinds).read_bytes().split(b"\n", 1)
-        about = json.loads(head)
-        if hashlib.sha256(code).hexdigest() != about["sha256"]:
-            return None
-        entry = load(code, about["symbol"])
+        return _entry_in(_file_of(function, kinds).read_bytes())
     except (OSError, ValueError, KeyError, RuntimeError):  # not there, or not what was written
         return None
+
+
+def _entry_in(kept: bytes) -> Callable[..., Any]:
+    """Return the entry in the contents of a file of the cache; raises ValueError, KeyError or RuntimeError for anything else."""
+    from marketsim.chain.machine_code import load
+
+    head, code = kept.split(b"\n", 1)
+    about = json.loads(head)
+    if hashlib.sha256(code).hexdigest() != about["sha256"]:
+        raise ValueError("damaged")
+    entry = load(code, about["symbol"])
     if about["enum"] is None:
         return entry
     module, name = about["enum"]
@@ -215,7 +224,7 @@ def _named(enum: Callable[[int], Any], entry: Callable[..., Any], *words: Any) -
 
 
 def _make(function: Compiled, kinds: tuple[str, ...], arguments: tuple[Any, ...]) -> Callable[..., Any]:
-    """Compile a function, keep it on disk and return its entry."""
+    """Compile a function, keep it on disk if there is a place for it, and return its entry."""
     from marketsim.chain.compiler import emit, type_of
 
     while _TEACHERS:
@@ -228,16 +237,23 @@ def _make(function: Compiled, kinds: tuple[str, ...], arguments: tuple[Any, ...]
         "enum": enum and [enum.__module__, enum.__qualname__],
         "sha256": hashlib.sha256(code).hexdigest(),
     }
-    file = _file_of(function, kinds)
+    kept = json.dumps(about).encode() + b"\n" + code
+    with suppress(OSError):
+        _keep(_file_of(function, kinds), kept)
+    return _entry_in(kept)
+
+
+def _keep(file: Path, contents: bytes) -> None:
+    """Write a file whole or not at all: other processes may write it at the same time."""
     file.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=file.parent)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(json.dumps(about).encode() + b"\n" + code)
-    os.replace(name, file)
-    entry = _load(function, kinds)
-    if entry is None:
-        raise RuntimeError(f"{file}: the code that has just been written there cannot be loaded")
-    return entry
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(contents)
+        os.replace(name, file)
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 def compiled(function: F) -> F:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from marketsim.export.folder import write_file
 from marketsim.recording.record import Record
 from marketsim.report.content import Content, is_text, make_content
-from marketsim.report.figures import draw_figures
 from marketsim.report.phrases import percent
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ def write_pages(folder: Path, record: Record, summary: Mapping[str, Any], *, fig
     Each file is replaced in one step; figures that are not drawn any more are removed.
     """
     content = make_content(record, summary)
-    images = draw_figures(record, summary) if figures else {}
+    images = _drawn(record, summary) if figures else {}
     drawn = folder / "figures"
     if images:
         drawn.mkdir(exist_ok=True)
@@ -46,6 +45,12 @@ def write_pages(folder: Path, record: Record, summary: Mapping[str, Any], *, fig
     write_file(folder / "report.html", html_page(content, images, version))
     write_file(folder / "report.md", markdown_page(content, images))
     return content
+
+
+def _drawn(record: Record, summary: Mapping[str, Any]) -> dict[str, bytes]:
+    from marketsim.report.figures import draw_figures
+
+    return draw_figures(record, summary)
 
 
 def html_page(content: Content, images: Mapping[str, bytes], version: str) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from marketsim.agents.custom_pricing import Asked, CustomPricing, custom_desks, load_desk_strategy
 from marketsim.agents.tenants import OnLook
 from marketsim.clock.block_clock import BlockClock
-from marketsim.policies.strategies import Strategy
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market
 
@@ -18,6 +16,9 @@ def start_pricing(clock: BlockClock, scenario: Scenario, market: Market) -> OnLo
     book = market.book
     if not book.custom:
         return None
+    from marketsim.agents.custom_pricing import Asked, CustomPricing, custom_desks, load_desk_strategy
+    from marketsim.policies.strategies import Strategy
+
     named: dict[int, tuple[Strategy, str]] = {}
     for row, wish in book.custom.items():
         where = f"providers.{book.cohort_names[book.cohorts[row]]}.strategy"

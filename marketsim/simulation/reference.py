@@ -10,7 +10,6 @@ from marketsim.chain.requirements import FITS, Eligibility, Requirements, with_e
 from marketsim.chain.state import Table, make_state, with_room
 from marketsim.clock.block_clock import make_room
 from marketsim.policies.quoting import refresh_units
-from marketsim.policies.repriced_cost import RepricedCostPlus, RepricedCostPlusColumns
 from marketsim.policies.tables import Call, Decline, Desk, E, Kind, Phase, Plan, Strategy, TopUp, make_engine
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market, number_deployments, set_calendar, set_engine, set_rules, set_wallets
@@ -131,6 +130,8 @@ def desks_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> DeskBook:
 
 def price_by_python(book: DeskBook, many: bool) -> None:
     """Put a user's class behind every desk that prices, and reprices, as the compiled engine does."""
+    from marketsim.policies.repriced_cost import RepricedCostPlus, RepricedCostPlusColumns
+
     strategy = RepricedCostPlusColumns if many else RepricedCostPlus
     book.rows[:, Desk.STRATEGY] = Strategy.CUSTOM
     book.rows[:, Desk.REPRICE_EVERY] = 0
