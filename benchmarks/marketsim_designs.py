@@ -168,12 +168,12 @@ def recording_costs(draws: ReferenceMarket, rounds: int, say: Callable[[str], No
             scenario = scenario_of(draws, "reacting", record=level)
             market = market_of(draws, scenario, draws.seed)
             begun = time.process_time()
-            clock, collector = play(scenario, market, draws.seed)
-            played = time.process_time() - begun
-            record = collector.record(clock, versions(), played)
             with tempfile.TemporaryDirectory() as folder, new_results(Path(folder) / "run", own=True) as write:
+                clock, collector = play(scenario, market, draws.seed, out=write.folder)
+                played = time.process_time() - begun
+                record = collector.record(clock, versions(), played)
                 write(record, summarize(record))
-            whole = time.process_time() - begun
+                whole = time.process_time() - begun
             each = taken.setdefault(level, {"run": [], "run_and_results": []})
             each["run"].append(played)
             each["run_and_results"].append(whole)

@@ -77,7 +77,7 @@ def run(
     used = loaded.seed if seed is None else seed
     target = results_folder(RESULTS, used, loaded.effective()) if out is None else out
     with new_results(target, own=out is None) as write:
-        result = _simulate(loaded, seed, audit=audit, quiet=quiet)
+        result = _simulate(loaded, seed, audit=audit, quiet=quiet, out=write.folder)
         folder = write(result.record, result.summary)
         figures = loaded.report.figures and not no_figures
         content = _pages(folder, as_recorded(result.record), result.summary, figures=figures)
@@ -110,7 +110,7 @@ def _conditions(texts: Sequence[str]) -> list[Condition]:
     return conditions
 
 
-def _simulate(scenario: Scenario, seed: int | None, *, audit: bool, quiet: bool) -> Any:
+def _simulate(scenario: Scenario, seed: int | None, *, audit: bool, quiet: bool, out: Path) -> Any:
     from marketsim.chain.compiled import is_cache_cold
     from marketsim.cli.progress import progress_shown
 
@@ -123,7 +123,7 @@ def _simulate(scenario: Scenario, seed: int | None, *, audit: bool, quiet: bool)
     from marketsim import simulation
 
     with progress_shown(scenario.name, quiet=quiet) as progress:
-        return simulation.run(scenario, seed=seed, audit=audit, progress=progress)
+        return simulation.run(scenario, seed=seed, audit=audit, progress=progress, out=out)
 
 
 def _pages(folder: Path, record: Any, summary: Mapping[str, Any], *, figures: bool) -> Content:

@@ -1,35 +1,33 @@
 """Writes a record to a results folder and reads it back.
 
-`manifest.json`, `summary.json`, and each table as parquet (zstd) and CSV. Money stays in pairs of int64
-columns, `…_whole` and `…_atto`. Names stand where the record has numbers of names (tenants, providers,
-states, reasons); rows refer to rows of other tables by position (`orders.lease`, `leases.order`). Writing
-the same record again gives the same bytes, but for the manifest's `timing`.
+`manifest.json`, `summary.json`, and each table as parquet and CSV. Money stays in pairs of int64 columns, `…_whole` and `…_atto`.
+Names stand where the record has numbers of names (tenants, providers, states, reasons); rows refer to rows of other tables by
+position (`orders.lease`, `leases.order`). Writing the same record again gives the same bytes, but for the manifest's `timing`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
-from marketsim.chain.columns import BidState, EventKind, LeaseState, OrderEnd, OrderState
 from marketsim.chain.status import Status
 from marketsim.errors import InputError
 from marketsim.export.folder import safe_name, write_file, written_whole
+from marketsim.export.table_files import Kind, StoredTable, read_columns, write_table
+from marketsim.export.words import Words, vocabulary
 from marketsim.recording.record import (
     COLUMNS,
     DECLINE_CODES,
     LATENCY_BINS,
     OPTIONAL,
     STATUSES,
-    UNFILLED,
-    Ended,
     Record,
     Table,
     blank,
@@ -39,8 +37,6 @@ SCHEMA: Final = "marketsim-results/1"
 MANIFEST: Final = "manifest.json"
 _ROWS: Final = ("orders", "leases", *OPTIONAL)
 """Tables that `record: summary` leaves out."""
-
-Names = Mapping[int, str]
 
 
 def run_name(seed: int, effective: Mapping[str, Any]) -> str:
@@ -68,29 +64,39 @@ def as_recorded(record: Record) -> Record:
     )
 
 
-@contextmanager
-def new_results(target: Path, *, own: bool) -> Iterator[Callable[[Record, Mapping[str, Any]], Path]]:
-    """Yield a function that writes a record and its summary; the folder appears under its name at the end.
+class NewResults:
+    """A results folder that is being written; calling it writes a record and its summary."""
 
-    `own` says that the folder is the run's own (named by seed and hash): an older one is replaced. The
-    function returns the folder being written, for pages and figures to be added. Raises InputError (see
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        """Where the files go until the folder takes its name; `run(..., out=)` streams long tables into it."""
+
+    def __call__(self, record: Record, summary: Mapping[str, Any]) -> Path:
+        """Write a record and its summary; return the folder, for pages and figures to be added."""
+        write_record(self.folder, record, summary)
+        return self.folder
+
+
+@contextmanager
+def new_results(target: Path, *, own: bool) -> Iterator[NewResults]:
+    """Yield a folder to write a record into; it appears under its name at the end.
+
+    `own` says that the folder is the run's own (named by seed and hash): an older one is replaced. Raises InputError (see
     written_whole)."""
     with written_whole(target, replace=own) as folder:
-
-        def write(record: Record, summary: Mapping[str, Any]) -> Path:
-            write_record(folder, record, summary)
-            return folder
-
-        yield write
+        yield NewResults(folder)
 
 
 def write_record(folder: Path, record: Record, summary: Mapping[str, Any]) -> None:
     """Write manifest, summary and tables into an existing folder."""
     kept = as_recorded(record)
     rows = {}
-    for name, columns in _tables(kept).items():
-        rows[name] = len(next(iter(columns.values())))
-        _write_table(folder, name, columns)
+    for name, (kinds, columns) in _tables(kept).items():
+        if isinstance(columns, StoredTable):
+            columns.write(folder, name)
+            rows[name] = columns.rows
+        else:
+            rows[name] = write_table(folder, name, kinds, columns)
     write_file(folder / "summary.json", json_text(summary))
     write_file(folder / MANIFEST, json_text(_manifest(kept, rows)))
 
@@ -137,110 +143,29 @@ def _manifest(record: Record, rows: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
-def _names(values: Any) -> dict[int, str]:
-    """Number -> name of a list of names or of an enumeration; enumerations in lower case."""
-    if isinstance(values, type):
-        return {int(member): member.name.lower() for member in values}  # type: ignore[attr-defined]
-    return dict(enumerate(values))
+def _vocabulary(record: Record) -> dict[tuple[str, str], Words]:
+    names = (record.tenants["name"], record.providers["name"])
+    return vocabulary(*names, record.tenant_cohorts, record.provider_cohorts, record.regions)
 
 
-def _vocabulary(record: Record) -> dict[tuple[str, str], Names]:
-    """Which columns hold numbers of names, and the names."""
-    tenants, providers = _names(record.tenants["name"]), _names(record.providers["name"])
-    return {
-        ("tenants", "cohort"): _names(record.tenant_cohorts),
-        ("providers", "cohort"): _names(record.provider_cohorts),
-        ("orders", "tenant"): tenants,
-        ("orders", "state"): _names(OrderState),
-        ("orders", "end"): _names(OrderEnd),
-        ("orders", "region"): _names(record.regions),
-        ("orders", "unfilled"): _names(UNFILLED),
-        ("leases", "provider"): providers,
-        ("leases", "state"): _names(LeaseState),
-        ("leases", "ended"): _names(Ended),
-        ("bids", "provider"): providers,
-        ("bids", "state"): _names(BidState),
-        ("events", "kind"): _names(EventKind),
-    }
-
-
-def _tables(record: Record) -> dict[str, dict[str, Any]]:
-    """The tables as they stand in files: pyarrow arrays or numpy columns by name."""
+def _tables(record: Record) -> dict[str, tuple[dict[str, Kind], Mapping[str, Any]]]:
+    """The tables as they stand in files: what each column holds, and the columns."""
     words = _vocabulary(record)
-    tables: dict[str, dict[str, Any]] = {}
+    tables: dict[str, tuple[dict[str, Kind], Mapping[str, Any]]] = {}
     for name in COLUMNS:
         columns = getattr(record, name)
         if columns is None or (name in _ROWS and record.meta["record"] == "summary"):
             continue
-        named = {"name": _strings(columns["name"])} if "name" in columns else {}
-        tables[name] = named | {
-            key: _named(columns[key], words[name, key]) if (name, key) in words else columns[key]
-            for key in COLUMNS[name]
-        }
-    tables["providers"] |= _wide(record.providers)
+        kinds: dict[str, Kind] = {"name": str} if "name" in columns else {}
+        kinds |= {key: words.get((name, key), float if dtype.kind == "f" else int) for key, dtype in COLUMNS[name].items()}
+        tables[name] = kinds, columns if isinstance(columns, StoredTable) else {key: columns[key] for key in kinds}
+    wide = _wide(record.providers)
+    kinds, columns = tables["providers"]
+    tables["providers"] = kinds | dict.fromkeys(wide, int), {**columns, **wide}
     seen = np.flatnonzero(record.latency_histogram)
-    tables["latency"] = {"milliseconds": seen.astype(np.int64), "bids": record.latency_histogram[seen]}
+    latency = {"milliseconds": seen.astype(np.int64), "bids": record.latency_histogram[seen]}
+    tables["latency"] = dict.fromkeys(latency, int), latency
     return tables
-
-
-class _Named(NamedTuple):
-    """A column of numbers of names: where in `texts` each row's name is, and which rows have none."""
-
-    places: Any
-    known: Any
-    texts: list[str]
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def dictionary(self) -> Any:
-        """A dictionary array for parquet; numbers without a name are null."""
-        import pyarrow as pa
-
-        buffers = [self._valid(), pa.py_buffer(self.places)]
-        numbers = pa.Array.from_buffers(pa.int32(), len(self.places), buffers)
-        return pa.DictionaryArray.from_arrays(numbers, _strings(self.texts))
-
-    def strings(self) -> Any:
-        """The names themselves, for CSV."""
-        texts = np.array([*(text.encode() for text in self.texts), b""], object)
-        return _joined(texts, np.where(self.known, self.places, len(texts) - 1), self._valid())
-
-    def _valid(self) -> Any:
-        import pyarrow as pa
-
-        return pa.py_buffer(np.packbits(self.known, bitorder="little"))
-
-
-def _named(column: Any, names: Names) -> _Named:
-    keys = np.array(sorted(names), np.int64)
-    place = np.searchsorted(keys, column)
-    known = place < len(keys)
-    known[known] = keys[place[known]] == column[known]
-    return _Named(np.where(known, place, 0).astype(np.int32), known, [names[int(key)] for key in keys])
-
-
-def _strings(texts: Sequence[str]) -> Any:
-    encoded = np.array([*(text.encode() for text in texts), b""], object)
-    return _joined(encoded, np.arange(len(texts)))
-
-
-def _joined(texts: Any, places: Any, valid: Any = None) -> Any:
-    """The string array of `texts[places]`; `valid` is the bit mask of the rows that are not null."""
-    import pyarrow as pa
-
-    lengths = np.array([len(text) for text in texts], np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths[places])]).astype(np.int32)
-    joined = b"".join(texts[places].tolist())
-    return pa.StringArray.from_buffers(len(places), pa.py_buffer(offsets), pa.py_buffer(joined), valid)
-
-
-def _numeric(column: Any) -> Any:
-    import pyarrow as pa
-
-    # Not pa.array: it imports pandas to see whether the column is one of its own, half a second.
-    plain = np.ascontiguousarray(column)
-    return pa.Array.from_buffers(pa.from_numpy_dtype(plain.dtype), len(plain), [None, pa.py_buffer(plain)])
 
 
 def _wide(providers: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,25 +177,8 @@ def _wide(providers: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write_table(folder: Path, name: str, columns: Mapping[str, Any]) -> None:
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    # Neither dictionaries' own decoding nor, below, parquet.read_table: each imports a part that takes a
-    # quarter of a second and is not needed.
-    numbers = {key: _numeric(column) for key, column in columns.items() if isinstance(column, np.ndarray)}
-    full, plain = {}, {}
-    for key, column in columns.items():
-        full[key] = (
-            numbers[key] if key in numbers else column.dictionary() if isinstance(column, _Named) else column
-        )
-        plain[key] = column.strings() if isinstance(column, _Named) else full[key]
-    parquet.write_table(pa.table(full), folder / f"{name}.parquet", compression="zstd")
-    csv.write_csv(pa.table(plain), folder / f"{name}.csv", csv.WriteOptions(quoting_style="needed"))
-
-
 def _record(folder: Path, manifest: Mapping[str, Any]) -> Record:
-    tables = {name: _read_table(folder, name) for name in manifest["tables"]}
+    tables = {name: read_columns(folder / f"{name}.parquet") for name in manifest["tables"]}
     tenants = {"name": tables["tenants"]["name"]}
     providers: dict[str, Any] = {"name": tables["providers"]["name"]}
     record = Record(
@@ -315,58 +223,11 @@ def _meta(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return meta | {"wall_seconds": manifest["timing"]["wall_seconds"]}
 
 
-def _read_table(folder: Path, name: str) -> dict[str, Any]:
-    from pyarrow import ArrowException, parquet
-
-    try:
-        table = parquet.ParquetFile(folder / f"{name}.parquet").read()
-    except ArrowException as error:
-        raise InputError(
-            f"{folder / name}.parquet: damaged ({error}), expected a table that a run has written"
-        ) from None
+def _decoded(name: str, columns: Mapping[str, Any], words: Mapping[tuple[str, str], Words]) -> Table:
     return {
-        key: column.to_pylist() if key == "name" else _read_column(column.combine_chunks())
-        for key, column in zip(table.column_names, table.columns, strict=True)
-    }
-
-
-def _decoded(name: str, columns: Mapping[str, Any], words: Mapping[tuple[str, str], Names]) -> Table:
-    return {
-        key: _numbers(columns[key], words[name, key]) if (name, key) in words else columns[key]
+        key: words[name, key].numbers(columns[key]) if (name, key) in words else columns[key]
         for key in COLUMNS[name]
     }
-
-
-def _numbers(column: Any, names: Names) -> Any:
-    """The numbers of a column of names, -1 for null."""
-
-    number = {text: key for key, text in names.items()}
-    table = np.array([number[text] for text in column.dictionary.to_pylist()] or [-1], np.int64)
-    indices, missing = column.indices, _nulls(column.indices)
-    taken = table[np.where(missing, 0, _values(indices))]
-    return np.where(missing, -1, taken)
-
-
-def _read_column(column: Any) -> Any:
-    """A column of names stays as it was read, one of numbers becomes a numpy array."""
-    import pyarrow as pa
-
-    return column if isinstance(column, pa.DictionaryArray) else _values(column)
-
-
-def _values(column: Any) -> Any:
-    """The numbers of an array. Not to_numpy, which imports pandas."""
-    kind = np.dtype(str(column.type))
-    return np.frombuffer(column.buffers()[1] or b"", kind)[column.offset : column.offset + len(column)]
-
-
-def _nulls(column: Any) -> Any:
-    """Which rows of an array are null."""
-    valid = column.buffers()[0]
-    if valid is None:
-        return np.zeros(len(column), bool)
-    bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
-    return bits[column.offset : column.offset + len(column)] == 0
 
 
 def _narrowed(columns: Mapping[str, Any]) -> dict[str, Any]:

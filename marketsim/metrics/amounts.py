@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marketsim.recording.record import ATTO, Column, Table, exact
+from marketsim.recording.record import ATTO, Column, LongTable, Table, exact
 
 
 def exact_text(atto: int) -> str:
@@ -32,6 +32,6 @@ def floats(table: Table, name: str) -> Column:
     return values
 
 
-def pair(table: Table, name: str, row: int) -> int:
+def pair(table: LongTable, name: str, row: int) -> int:
     """Return the amount in column `name` of one row, in atto-uve."""
     return exact(table[f"{name}_whole"][row], table[f"{name}_atto"][row])

@@ -6,7 +6,7 @@ a lease's `provider`), -1 means none. Money is a pair of int64 columns `…_whol
 numbers, 1 is the first block of the run. Names are Python strings at the edge only.
 
 `orders` and `leases` are in memory whatever the scenario's `record:` says; `bids`, `settlements` and
-`events` are None unless they were recorded.
+`events` are None unless they were recorded, and where they are long, in files that the run has written.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from marketsim.errors import InvariantError
 
 Column = NDArray[Any]
 Table = dict[str, Column]
+LongTable = Mapping[str, Column]
+"""A table of which there may be many rows: a dict of columns, or one that reads a column from a file when it is asked for."""
 
 ATTO: Final = 10**18
 
@@ -203,9 +205,9 @@ class Record:
     meta: dict[str, Any]
     latency_histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(LATENCY_BINS, np.int64))
     """Bids by milliseconds from the engine seeing the order to submitting, (LATENCY_BINS,), whole run."""
-    bids: Table | None = None
-    settlements: Table | None = None
-    events: Table | None = None
+    bids: LongTable | None = None
+    settlements: LongTable | None = None
+    events: LongTable | None = None
 
     @property
     def blocks(self) -> int:
@@ -224,10 +226,10 @@ class Record:
 
     def check(self) -> Record:
         """Return the record itself; raise InvariantError naming the first column that is missing, misshapen
-        or points nowhere."""
+        or points nowhere. Tables in files are left out."""
         for table in COLUMNS:
             columns = getattr(self, table)
-            if columns is not None:
+            if isinstance(columns, dict):
                 _check_table(table, columns)
         _check_providers(self.providers, len(self.providers["name"]), day_count(self.blocks, self.day_blocks))
         for table, names in (("tenants", self.tenants), ("providers", self.providers)):
@@ -250,7 +252,7 @@ class Record:
 
     def _check_references(self) -> None:
         orders, leases = len(self.orders["tenant"]), len(self.leases["order"])
-        limits: list[tuple[str, Table | None, str, int, int]] = [
+        limits: list[tuple[str, LongTable | None, str, int, int]] = [
             ("orders", self.orders, "tenant", 0, len(self.tenants["name"])),
             ("orders", self.orders, "lease", -1, leases),
             ("orders", self.orders, "region", -1, len(self.regions)),
@@ -265,7 +267,7 @@ class Record:
             ("providers", self.providers, "cohort", 0, len(self.provider_cohorts)),
         ]
         for table, columns, name, low, high in limits:
-            if columns is None or not len(columns[name]):
+            if not isinstance(columns, dict) or not len(columns[name]):
                 continue
             if columns[name].min() < low or columns[name].max() >= high:
                 raise InvariantError(f"record: {table}: {name} has a value outside {low}..{high - 1}")

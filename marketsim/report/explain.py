@@ -21,8 +21,8 @@ from marketsim.recording.record import (
     UNFILLED,
     Column,
     Ended,
+    LongTable,
     Record,
-    Table,
     exact,
     exact_sum,
 )
@@ -615,12 +615,12 @@ class _Provider:
         return lines or ["none"]
 
 
-def pair_of(events: Table, row: int) -> int:
+def pair_of(events: LongTable, row: int) -> int:
     """Return the amount of an event in atto-uve."""
     return exact(events["whole"][row], events["atto"][row])
 
 
-def _provider_event(events: Table, row: int) -> str:
+def _provider_event(events: LongTable, row: int) -> str:
     match EventKind(int(events["kind"][row])):
         case EventKind.OUTAGE:
             return "offline" if events["other"][row] else "online again"

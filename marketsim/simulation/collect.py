@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.chain.columns import (
+    BidState,
     Deployment,
     Event,
     EventKind,
@@ -21,14 +24,19 @@ from marketsim.chain.columns import (
 )
 from marketsim.chain.events import fingerprint
 from marketsim.chain.ledger import totals
-from marketsim.chain.state import Table
+from marketsim.chain.state import State, Table
 from marketsim.clock.block_clock import BlockClock
+from marketsim.export.long_tables import LongTable, Spill
+from marketsim.export.words import Words, members
 from marketsim.policies.tables import BidRow, Desk, E, Plan, Sample, Stage, Track
-from marketsim.recording.record import UNFILLED, Record, day_blocks, day_count
+from marketsim.recording.record import UNFILLED, Column, Record, day_blocks, day_count
+from marketsim.recording.rows import CHUNK, PIECE, WaitingRows, pick_rows
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market
 
 MIB = 2**20
+COUNTED = 1 << EventKind.PAID | 1 << EventKind.SETTLED | 1 << EventKind.NETWORK_FEE
+"""Kinds of event, a bit each, that go into the providers' columns and the settlements."""
 BY_HAND = "by hand"
 """The cohort of wallets and providers that only hand-written messages name."""
 STAGES = {
@@ -44,14 +52,21 @@ STAGES = {
 
 
 class Collector:
-    """Takes the record from the block clock while a run goes on, and makes a Record of it at the end."""
+    """Takes the record from the block clock while a run goes on, and makes a Record of it at the end.
 
-    def __init__(self, scenario: Scenario, seed: int, market: Market) -> None:
+    Long tables do not wait for the end: see `marketsim.export.long_tables`. `out` is the folder into which the results are written.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int, market: Market, out: Path | None = None) -> None:
         self._scenario = scenario
         self._seed = seed
         self._market = market
-        self._events: list[Table] = []
-        self._bids: list[Table] = []
+        self._spill = Spill(out)
+        everything, orders = scenario.record == "everything", scenario.record != "summary"
+        self._picked = np.empty((PIECE, Event.SIZE), np.int64)
+        self._events = LongTable("events", self._spill, {"kind": members(EventKind)}) if everything else None
+        self._bids = Bids(self._spill, market.book.names) if everything else None
+        self._settlements = Settlements(self._spill) if orders else None
         blocks = scenario.horizon_blocks
         days = day_count(blocks, day_blocks(scenario.block_ms))
         desks = len(market.book.names)
@@ -66,8 +81,22 @@ class Collector:
 
     def take_events(self, rows: Table) -> None:
         """Take rows of events: pay-outs are added up by provider and day, the rest is kept as the record's level says."""
+        counted = []
+        for begin in range(0, len(rows), PIECE):
+            end = min(begin + PIECE, len(rows))
+            count = int(pick_rows(rows, begin, end, int(Event.KIND), COUNTED, self._picked))
+            if count:
+                counted.append(self._picked[:count].copy())
+            if self._events is not None:
+                self._events.add(rows[begin:end])
+        if counted:
+            self._count(np.concatenate(counted))
+
+    def _count(self, rows: Table) -> None:
+        """Add up rows of the kinds in COUNTED, and keep the settlements where they are recorded."""
         assert self._clock is not None
-        paid = rows[rows[:, Event.KIND] == EventKind.PAID]
+        kinds = rows[:, Event.KIND]
+        paid = rows[kinds == EventKind.PAID]
         if len(paid):
             slots = self._clock.chain.leases[paid[:, Event.SUBJECT], Lease.SLOT]
             height = np.maximum(paid[:, Event.HEIGHT], 1)  # samples settle everything at the end of an hour, so of a day
@@ -76,17 +105,21 @@ class Collector:
             late = height > self._scenario.warm_up_blocks
             np.add.at(self._window, (slots[late], 0), paid[late, Event.WHOLE])
             np.add.at(self._window, (slots[late], 1), paid[late, Event.EXTRA])
-        fees = rows[rows[:, Event.KIND] == EventKind.NETWORK_FEE]
+        fees = rows[kinds == EventKind.NETWORK_FEE]
         if len(fees):
             slot = fees[:, Event.SUBJECT] - 3
             mine = (slot >= 0) & (slot < len(self._fees))
             np.add.at(self._fees, slot[mine], fees[mine, Event.WHOLE])
-        if self._scenario.record != "summary":
-            self._events.append(rows.copy())
+        if self._settlements is not None:
+            # accounts settle every SETTLE_EVERY blocks, and are looked at when a sample is taken at the latest
+            late = int(self._clock.engine.globals[E.SAMPLE_EVERY] + 2 * self._clock.chain.globals[G.SETTLE_EVERY])
+            self._settlements.add(rows[kinds != EventKind.NETWORK_FEE], late)
 
     def take_bids(self, rows: Table) -> None:
         """Take rows of placed bids."""
-        self._bids.append(rows.copy())
+        if self._bids is not None:
+            assert self._clock is not None
+            self._bids.add(rows, self._clock.chain)
 
     def record(
         self, clock: BlockClock, versions: dict[str, str], wall_seconds: float, receipts: list[dict[str, Any]] | None = None
@@ -94,9 +127,7 @@ class Collector:
         """Return the record of the finished run; `receipts` are the answers to hand-written messages."""
         scenario, market = self._scenario, self._market
         chain, engine = clock.chain, clock.engine
-        events = np.concatenate(self._events) if self._events else np.zeros((0, Event.SIZE), np.int64)
         blocks = scenario.horizon_blocks
-        everything = scenario.record == "everything"
         ledger = totals(chain) | {"network_fees": int(chain.globals[G.NETWORK_FEES_PAID]) * 10**18}
         latency = engine.latency
         return Record(
@@ -128,9 +159,9 @@ class Collector:
             }
             | ({} if receipts is None else {"receipts": receipts}),
             latency_histogram=latency.copy(),
-            bids=self._bid_columns(clock) if everything else None,
-            settlements=settlement_columns(events) if scenario.record != "summary" else None,
-            events=event_columns(events) if everything else None,
+            bids=None if self._bids is None else self._bids.finish(chain),
+            settlements=None if self._settlements is None else self._settlements.finish(),
+            events=None if self._events is None else self._events.finish(),
         ).check()
 
     def _providers(self, clock: BlockClock) -> dict[str, Any]:
@@ -208,22 +239,83 @@ class Collector:
             "decided": decided.astype(np.int64),
             "unfilled": np.where(closed & ~leased, unfilled_codes(rows, tracks, plans), -1),
             "account": deployments[:, Deployment.ACCOUNT],
-        } | {}
-
-    def _bid_columns(self, clock: BlockClock) -> dict[str, NDArray[np.int64]]:
-        rows = np.concatenate(self._bids) if self._bids else np.zeros((0, BidRow.SIZE), np.int64)
-        chain = clock.chain
-        lease = chain.orders[rows[:, BidRow.ORDER], Order.LEASE]
-        won = (lease >= 0) & (chain.leases[np.maximum(lease, 0), Lease.SLOT] == rows[:, BidRow.DESK])
-        return {
-            "height": rows[:, BidRow.HEIGHT],
-            "order": rows[:, BidRow.ORDER],
-            "provider": rows[:, BidRow.DESK],
-            "price_whole": rows[:, BidRow.PRICE],
-            "price_atto": rows[:, BidRow.PRICE_ATTO],
-            "state": np.where(rows[:, BidRow.STATUS] != 0, -rows[:, BidRow.STATUS], np.where(won, 2, 3)),
-            "latency_ms": rows[:, BidRow.LATENCY],
         }
+
+
+class Bids:
+    """The bids, each with how it fared, which is known when its order has a lease or is closed."""
+
+    def __init__(self, spill: Spill, providers: Sequence[str]) -> None:
+        words = {"provider": Words(providers), "state": members(BidState)}
+        columns = (BidRow.HEIGHT, BidRow.ORDER, BidRow.DESK, BidRow.PRICE, BidRow.PRICE_ATTO, BidRow.STATUS, BidRow.LATENCY)
+        self._table = LongTable("bids", spill, words, columns)
+        self._waiting = WaitingRows(BidRow.SIZE, self._decided, self._put, spill.folder)
+        self._chain: State | None = None
+
+    def add(self, rows: Table, chain: State) -> None:
+        """Take rows of placed bids; `chain` are the tables as they are now."""
+        self._chain = chain
+        self._waiting.add(rows)
+
+    def finish(self, chain: State) -> Mapping[str, Column]:
+        """Return the bids table of the record; `chain` are the tables after the last block."""
+        self._chain = chain
+        self._waiting.finish()
+        return self._table.finish()
+
+    def _decided(self, rows: Table) -> bool:
+        assert self._chain is not None
+        order = rows[:, BidRow.ORDER]
+        leased = self._chain.orders[order, Order.LEASE] >= 0
+        return bool(np.all(leased | (self._chain.orders[order, Order.STATE] == OrderState.CLOSED)))
+
+    def _put(self, rows: Table) -> None:
+        assert self._chain is not None
+        lease = self._chain.orders[rows[:, BidRow.ORDER], Order.LEASE]
+        won = (lease >= 0) & (self._chain.leases[np.maximum(lease, 0), Lease.SLOT] == rows[:, BidRow.DESK])
+        state = np.where(won, int(BidState.ACTIVE), int(BidState.LOST))
+        refused = rows[:, BidRow.STATUS] != 0
+        state[refused] = -rows[refused, BidRow.STATUS]
+        rows[:, BidRow.STATUS] = state
+        self._table.add(rows)
+
+
+class Settlements:
+    """The settlements out of the events: what was moved to a payment, and what was paid out at the same settlement.
+
+    A settlement is on the record when somebody looks at its account, under its own height; those of a block are put together when no
+    more of them can come.
+    """
+
+    def __init__(self, spill: Spill) -> None:
+        self._table = LongTable("settlements", spill, {})
+        self._waiting: list[Table] = []
+        self._rows = 0
+        self._enough = CHUNK
+
+    def add(self, rows: Table, late: int) -> None:
+        """Take events of the kinds SETTLED and PAID, none of them more than `late` blocks after one of a later height."""
+        if not len(rows):
+            return
+        self._waiting.append(rows)
+        self._rows += len(rows)
+        if self._rows >= self._enough:
+            rows = np.concatenate(self._waiting)
+            heights = rows[:, Event.HEIGHT]
+            done = heights < heights.max() - late
+            self._put(rows[done])
+            self._waiting = [rows[~done]]
+            self._rows = len(self._waiting[0])
+            self._enough = max(CHUNK, 2 * self._rows)
+
+    def finish(self) -> Mapping[str, Column]:
+        """Return the settlements table of the record."""
+        if self._waiting:
+            self._put(np.concatenate(self._waiting))
+        return self._table.finish()
+
+    def _put(self, rows: Table) -> None:
+        self._table.add_columns(list(settlement_columns(rows).values()))
 
 
 def unfilled_codes(rows: Table, tracks: Table, plans: Table) -> NDArray[np.int64]:
@@ -297,8 +389,3 @@ def settlement_columns(events: Table) -> dict[str, NDArray[np.int64]]:
     np.add.at(out["net"], at[is_paid], rows[is_paid, Event.WHOLE])
     np.add.at(out["take"], at[is_paid], rows[is_paid, Event.EXTRA])
     return out
-
-
-def event_columns(events: Table) -> dict[str, NDArray[np.int64]]:
-    """Return the events table of the record."""
-    return {name: events[:, at].copy() for at, name in enumerate(("height", "kind", "subject", "other", "whole", "atto", "extra"))}

@@ -30,6 +30,8 @@ from marketsim.simulation.messages import ByHand, Observe, with_actors
 from marketsim.simulation.reference import build_reference
 
 DAY_MS = 86_400_000
+BIDS_AT_ONCE = 32_768
+"""Bids that the record takes over at once."""
 Progress = Callable[[int, int], None]
 
 
@@ -40,17 +42,26 @@ class Run(NamedTuple):
     record: Record
 
 
-def run(scenario: Scenario, *, seed: int | None = None, audit: bool = False, progress: Progress | None = None) -> Run:
+def run(
+    scenario: Scenario,
+    *,
+    seed: int | None = None,
+    audit: bool = False,
+    progress: Progress | None = None,
+    out: Path | None = None,
+) -> Run:
     """Run a scenario and return its summary and record.
 
-    `seed` replaces the scenario's. `audit` recounts the ledger after every executed block. `progress(blocks done, blocks in all)` is
-    called now and then. Raises InputError for a scenario that cannot be run, InvariantError when the ledger does not add up.
+    `seed` replaces the scenario's. `audit` checks the ledger after every executed block. `progress(blocks done, blocks in all)` is
+    called now and then. Of tables longer than a chunk (bids, settlements, events) the rows go to files while the run goes on: into
+    `out`, the folder into which the record will be written, or into a temporary one that lives as long as the record.
+    Raises InputError for a scenario that cannot be run, InvariantError when the ledger does not add up.
     """
     began = time.perf_counter()
     number = scenario.seed if seed is None else seed
     market = prepare(scenario, number)
     receipts: list[dict[str, Any]] = []
-    clock, collector = play(scenario, market, number, audit=audit, progress=progress, receipts=receipts)
+    clock, collector = play(scenario, market, number, audit=audit, progress=progress, receipts=receipts, out=out)
     by_hand = bool(scenario.messages or scenario.governance)
     record = collector.record(clock, versions(), time.perf_counter() - began, receipts if by_hand else None)
     return Run(summarize(record), record)
@@ -75,15 +86,19 @@ def play(
     progress: Progress | None = None,
     receipts: list[dict[str, Any]] | None = None,
     observe: Observe | None = None,
+    out: Path | None = None,
 ) -> tuple[BlockClock, Collector]:
     """Run a market to the scenario's last block; return the clock with the final tables, and the collector of the record.
 
-    `receipts` is filled with the answers to hand-written messages, `observe` is told of each.
+    `receipts` is filled with the answers to hand-written messages, `observe` is told of each; `out` as for `run`.
     """
-    collector = Collector(scenario, seed, market)
+    collector = Collector(scenario, seed, market, out)
     env = simpy.Environment()
+    engine = market.engine
+    if scenario.record == "everything":  # else the clock hands them over every few blocks
+        engine = engine._replace(bid_rows=np.zeros((BIDS_AT_ONCE, engine.bid_rows.shape[1]), np.int64))
     clock = BlockClock(
-        env, market.chain, market.engine, take_events=collector.take_events, take_bids=collector.take_bids, audit=audit
+        env, market.chain, engine, take_events=collector.take_events, take_bids=collector.take_bids, audit=audit
     )
     collector.watch(clock)
     before = start_pricing(clock, scenario, market)

@@ -1,0 +1,76 @@
+"""Takes the long tables of a run while it goes on: what is more than a chunk goes to files at once.
+
+Bids, settlements and events are many times the orders. Each is kept in memory up to one chunk; from then on chunk after chunk is
+encoded and written, into the results folder of the run or, when it has none, into a temporary one that goes with the record.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketsim.export.table_files import Kind, StoredTable, TableWriter
+from marketsim.recording.record import COLUMNS, Column
+from marketsim.recording.rows import ColumnChunks
+
+
+class Spill:
+    """Where rows go that are too many for memory."""
+
+    def __init__(self, results: Path | None = None) -> None:
+        """`results` is the folder in which the run's results are being written, None when nobody asked for them."""
+        self.results = results
+        self.temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    def folder(self) -> Path:
+        """Return the folder; a temporary one is made when it is first needed."""
+        if self.results is not None:
+            return self.results
+        if self.temporary is None:
+            self.temporary = tempfile.TemporaryDirectory(prefix="marketsim-rows-")
+        return Path(self.temporary.name)
+
+
+class LongTable:
+    """One table of the record whose rows come by and by."""
+
+    def __init__(self, name: str, spill: Spill, words: Mapping[str, Kind], places: Sequence[int] | None = None) -> None:
+        """Begin the table `name` of the record.
+
+        `words` are the names of its columns that are numbers of names. `places` says where in a row each column stands, None when
+        rows have the columns in their order.
+        """
+        self._name = name
+        self._spill = spill
+        self._kinds: dict[str, Kind] = {key: words.get(key, int) for key in COLUMNS[name]}
+        self._writer: TableWriter | None = None
+        self._chunks = ColumnChunks(places or range(len(self._kinds)), self._write)
+
+    def add(self, rows: NDArray[np.int64]) -> None:
+        """Take rows: int64 of shape (rows, numbers), C-contiguous."""
+        self._chunks.add(rows)
+
+    def add_columns(self, columns: Sequence[NDArray[np.int64]]) -> None:
+        """Take rows as columns of one length, in the order of the table's columns."""
+        self._chunks.add_columns(columns)
+
+    def finish(self) -> Mapping[str, Column]:
+        """Return the table, from memory or from its file."""
+        rest = self._chunks.rest()
+        if self._writer is None:
+            return {key: column.copy() for key, column in zip(self._kinds, rest, strict=True)}
+        if rest.shape[1]:
+            self._write(rest)
+        self._writer.close()
+        path = self._spill.folder() / f"{self._name}.parquet"
+        return StoredTable(path, self._kinds, self._writer.rows, self._spill.temporary)
+
+    def _write(self, block: NDArray[np.int64]) -> None:
+        if self._writer is None:
+            csv = self._spill.results is not None
+            self._writer = TableWriter(self._spill.folder(), self._name, self._kinds, csv=csv)
+        self._writer.write(block)
