@@ -15,6 +15,7 @@ from marketsim.errors import InputError
 from marketsim.scenario.inlined import inline_files
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.overrides import OPTION, PathError, assign, split_override
+from marketsim.scenario.places import Places
 from marketsim.scenario.problems import located, validation_problems
 from marketsim.scenario.yaml_source import KeyPath, Problem, Source, read_source
 
@@ -64,6 +65,7 @@ def _build(source: Source, base: Path, overrides: Sequence[str]) -> Scenario:
     if problems or option_lines or scenario is None:
         raise InputError(option_lines + located(source, problems, roots_of(source)))
     scenario._base = base
+    scenario._places = Places(source, roots_of(source))
     return scenario
 
 

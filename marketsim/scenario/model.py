@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, StrictBool, ValidationInfo, field_validator, model_validator
 
+from marketsim.errors import InputError
 from marketsim.scenario.distributions import Frozen, Window
 from marketsim.scenario.literals import (
     BlockTime,
@@ -31,6 +32,7 @@ from marketsim.scenario.literals import (
     parse_money,
     shown,
 )
+from marketsim.scenario.places import Places
 from marketsim.scenario.providers import ProviderCohort
 from marketsim.scenario.rulesets import DEFAULTS, ESCROW_RULES, QUIRKS, QUIRKS_LACKING, QUIRKS_OF_STREAMS, quirks_of
 from marketsim.scenario.tenants import Name, TenantCohort
@@ -315,6 +317,7 @@ class Scenario(Frozen):
     report: Report = Report()
 
     _base: Path = PrivateAttr(default=Path())
+    _places: Places | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -465,6 +468,15 @@ class Scenario(Frozen):
     def base(self) -> Path:
         """The folder against which `trace:` and `script:` paths are read."""
         return self._base
+
+    def refusal(self, path: tuple[str | int, ...], problem: str) -> InputError:
+        """The error of something that only a run finds wrong, with its place in the file where that is known.
+
+        Items of lists may be named by index or by their `name`.
+        """
+        if self._places is None:
+            return InputError(f"{'.'.join(map(str, path))}: {problem}")
+        return InputError(self._places.lines(path, problem))
 
     @property
     def block_ms(self) -> int:

@@ -11,7 +11,6 @@ import numpy as np
 from marketsim.agents.streams import draw, quantile, stream
 from marketsim.chain.requirements import FITS, Requirements
 from marketsim.chain.state import Table
-from marketsim.errors import InputError
 from marketsim.policies.quoting import FACTOR_MAX, PPM, refresh_units
 from marketsim.policies.tables import QUANTILES, Decline, Desk, Strategy
 from marketsim.scenario.model import Scenario
@@ -152,10 +151,8 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     rows[:, Desk.BID_TIMEOUT] = max(1, 300_000 // block_ms)
     units, margin, fixed, decimals, strategy = unit_prices(cohort)
     if margin + PPM > FACTOR_MAX:
-        raise InputError(
-            f"providers.{cohort.name}: min_profit_margin: above {(FACTOR_MAX - PPM) // 10_000} percent,"
-            " accepted up to that"
-        )
+        problem = f"above {(FACTOR_MAX - PPM) // 10_000} percent, accepted up to that"
+        raise scenario.refusal(("providers", cohort.name, "min_profit_margin"), problem)
     rows[:, Desk.MARGIN_PPM] = margin
     rows[:, Desk.DECIMALS] = decimals
     rows[:, Desk.FIXED_WHOLE], rows[:, Desk.FIXED_ATTO] = divmod(fixed, ATTO)
@@ -167,7 +164,8 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     set_repricing(rows, cohort, block_ms)
     if cohort.rate_limit is not None:
         if max(cohort.rate_limit.per_minute or 0, cohort.rate_limit.per_hour or 0) > RATE_LIMIT_MAX:
-            raise InputError(f"providers.{cohort.name}.rate_limit: above {RATE_LIMIT_MAX} bids, accepted up to that")
+            problem = f"above {RATE_LIMIT_MAX} bids, accepted up to that"
+            raise scenario.refusal(("providers", cohort.name, "rate_limit"), problem)
         rows[:, Desk.PER_MINUTE] = cohort.rate_limit.per_minute or 0
         rows[:, Desk.PER_HOUR] = cohort.rate_limit.per_hour or 0
     if cohort.leave is not None:
@@ -184,9 +182,8 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
         for at, unit in enumerate(units):
             whole, atto = divmod(unit * ppm // 1_000_000, ATTO)
             if whole > WHOLE_PRICE_MAX:
-                raise InputError(
-                    f"providers.{cohort.name}: a unit price above {WHOLE_PRICE_MAX}uve, accepted up to that"
-                )
+                problem = f"a unit price above {WHOLE_PRICE_MAX}uve, accepted up to that"
+                raise scenario.refusal(("providers", cohort.name), problem)
             one[Desk.LIST_CPU + 2 * at] = whole
             one[Desk.LIST_CPU + 2 * at + 1] = atto
         refresh_units(one)

@@ -42,7 +42,6 @@ from marketsim.clock.calendar import push
 from marketsim.clock.desk_work import let_all_go, let_go, occupy, tie_of
 from marketsim.clock.fees import GAS_REFUSED, fee_of
 from marketsim.clock.tenant_work import schedule_end, start_meter, sync_account, sync_deployment
-from marketsim.errors import InputError
 from marketsim.policies.tables import BidRow, Desk, E, Kind, Offer, Phase, Stage, Track
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import ATTO, MODULE_WALLETS, Market, requested_values
@@ -120,7 +119,7 @@ def with_actors(market: Market, scenario: Scenario) -> Market:
             column, scaled = param_of(name, value, "start.params")
             chain.globals[column] = scaled
     except MessageError as error:
-        raise InputError(f"{error.key}: {error.problem}") from None
+        raise scenario.refusal(tuple(error.key.split(".")), error.problem) from None
     others, providers = actors(scenario)
     desks_before = market.first_tenant - MODULE_WALLETS
     names = ["escrow", "community", "collector", *market.book.names[:desks_before], *market.tenant_names]
@@ -139,7 +138,7 @@ def with_actors(market: Market, scenario: Scenario) -> Market:
     chain.wallets[coins, Wallet.BALANCE] = [int(amount) // ATTO for amount in start.wallets.values()]
     total = sum(chain.wallets[: first + len(new), Wallet.BALANCE].tolist())
     if total >= 9 * ATTO:
-        raise InputError(f"start.wallets: {total} uve in all, accepted up to {9 * ATTO}")
+        raise scenario.refusal(("start", "wallets"), f"{total} uve in all, accepted up to {9 * ATTO}")
     chain.globals[G.SUPPLY] = total
     rank(chain.wallets, {row: name for name, row in known.items()})
     desks: Table = np.zeros((len(slots), Desk.SIZE), np.int64)
@@ -226,9 +225,9 @@ class ByHand:
             for _, where, message in messages:
                 self._send(height, where, message)
 
-    def _calendar(self) -> list[tuple[int, str, dict[str, Any]]]:
+    def _calendar(self) -> list[tuple[int, tuple[str, int], dict[str, Any]]]:
         entries = [
-            (message["height"], f"messages.{number}", message)
+            (message["height"], ("messages", number), message)
             for number, message in enumerate(self._scenario.messages)
         ]
         for number, action in enumerate(self._scenario.governance):
@@ -239,7 +238,7 @@ class ByHand:
                 message["provider"] = self._provider_name(action.provider)
             if action.id is not None:
                 message["id"] = action.id
-            entries.append((action.height, f"governance.{number}", message))
+            entries.append((action.height, ("governance", number), message))
         return sorted(entries, key=lambda entry: entry[0])
 
     def _provider_name(self, name: str) -> str:
@@ -247,7 +246,7 @@ class ByHand:
         cohort, slash, index = name.rpartition("/")
         return f"{cohort}-{index}" if slash and index.isdigit() else name
 
-    def _send(self, height: int, where: str, message: dict[str, Any]) -> None:
+    def _send(self, height: int, where: tuple[str, int], message: dict[str, Any]) -> None:
         clock, names = self._clock, self._names
         clock.make_room()
         try:
@@ -270,11 +269,13 @@ class ByHand:
                     self._observe(message, before.state, status)
                 self._follow(height, message, before, status)
         except MessageError as error:
-            raise InputError(f"{where}.{error.key}: {error.problem}") from None
+            raise self._scenario.refusal((*where, *error.key.split(".")), error.problem) from None
         except KeyError as error:
-            raise InputError(f"{where}.{error.args[0]}: missing in a {message['op']}") from None
+            problem = f"missing in a {message['op']}"
+            raise self._scenario.refusal((*where, str(error.args[0])), problem) from None
         except (TypeError, AttributeError, ValueError, OverflowError) as error:
-            raise InputError(f"{where}: {message['op']}: has a value of the wrong kind ({error})") from None
+            problem = f"{message['op']}: has a value of the wrong kind ({error})"
+            raise self._scenario.refusal(where, problem) from None
         what = str(message.get("id") or message.get("provider") or "")
         receipt = {"height": height, "op": message["op"], "id": what, "result": result_of(status)}
         if message.get("result", receipt["result"]) != receipt["result"]:

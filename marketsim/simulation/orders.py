@@ -13,7 +13,6 @@ from marketsim.agents.streams import draw, draw_index, stream, to_blocks
 from marketsim.chain.columns import Draft, Resource
 from marketsim.chain.requirements import Requirements, pairs_of
 from marketsim.chain.state import Table
-from marketsim.errors import InputError
 from marketsim.policies.tables import Call, Choice, Kind, Phase, Plan, TopUp
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, TenantCohort
@@ -380,7 +379,7 @@ def _plans(
     use = draws.numbers("utilization", cohort.utilization)
     if scenario.charging != "rate":
         if use.max(initial=0.0) > 1000:
-            raise InputError(f"tenants.{cohort.name}.utilization: a draw above 1000, accepted 0 to 1000")
+            raise scenario.refusal(("tenants", cohort.name, "utilization"), "a draw above 1000, accepted 0 to 1000")
     plans[:, Plan.UTILIZATION_PPM] = np.rint(use * 1e6).astype(np.int64)
     return plans
 

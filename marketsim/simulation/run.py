@@ -17,7 +17,6 @@ from marketsim.agents import providers, tenants
 from marketsim.agents.streams import stream
 from marketsim.chain.state import Table
 from marketsim.clock.block_clock import BlockClock
-from marketsim.errors import InputError
 from marketsim.metrics.summary import summarize
 from marketsim.policies.tables import Call, Kind
 from marketsim.recording.record import Record
@@ -72,7 +71,7 @@ def prepare(scenario: Scenario, seed: int) -> Market:
     if scenario.market is not None:
         for key in ("messages", "governance"):
             if getattr(scenario, key):
-                raise InputError(f"{key}: stands beside market, a generated market takes no messages by hand")
+                raise scenario.refusal((key,), "stands beside market, a generated market takes no messages by hand")
         return build_reference(scenario, seed)
     return with_settlement_wallet(with_actors(build_market(scenario, seed), scenario), scenario)
 
