@@ -31,7 +31,7 @@ from marketsim.recording.record import COLUMNS
 from marketsim.recording.rows import ColumnChunks, WaitingRows, pick_rows
 from marketsim.scenario import load_scenario
 from marketsim.simulation import collect, run
-from marketsim.simulation.collect import Settlements, settlement_columns
+from marketsim.simulation.collect import Settlements
 
 TINY = Path(__file__).parents[1] / "scenarios" / "tiny.yaml"
 OPTIONAL = ("bids", "settlements", "events")
@@ -173,8 +173,19 @@ def test_settlements_by_parts_are_those_of_the_whole(steps: list[tuple[int, int,
     for row, (later, lease, is_paid, amount) in zip(rows, steps, strict=True):
         row[[Event.HEIGHT, Event.SUBJECT, Event.WHOLE]] = later, lease, amount
         row[Event.KIND] = EventKind.PAID if is_paid else EventKind.SETTLED
-    rows[:, Event.HEIGHT] = np.cumsum(rows[:, Event.HEIGHT]) - rows[:, Event.SUBJECT] % (late + 1)
-    wanted = settlement_columns(rows)
+    rows[:, Event.HEIGHT] = 4 + np.cumsum(rows[:, Event.HEIGHT]) - rows[:, Event.SUBJECT] % (late + 1)
+    rows[:, Event.OTHER] = rows[:, Event.HEIGHT] - rows[:, Event.WHOLE] % 2
+    rows[:, Event.ATTO], rows[:, Event.EXTRA] = rows[:, Event.WHOLE] + 7, rows[:, Event.WHOLE] + 11
+    groups: dict[tuple[int, int], list[int]] = {}
+    for event in rows.tolist():
+        height, kind, lease, until, whole, atto, extra = event[:7]
+        sums = groups.setdefault((height, lease), [0, 0, 0, 0, 0])
+        if kind == EventKind.PAID:
+            sums[3], sums[4] = sums[3] + whole, sums[4] + extra
+        else:
+            sums[:3] = [max(sums[0], until), sums[1] + whole, sums[2] + atto]
+    plain: list[Any] = [(*key, sums[0] or key[0], *sums[1:]) for key, sums in sorted(groups.items())]
+    wanted = dict(zip(COLUMNS["settlements"], np.array(plain, np.int64).reshape(-1, 7).T, strict=True))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(collect, "CHUNK", 7)
         settlements = Settlements(Spill())

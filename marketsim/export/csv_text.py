@@ -39,8 +39,13 @@ _DIGIT_SIGNS, _COMMA, _NEWLINE, _MINUS = (np.uint64(x) for x in (0x3030_3030_303
 @cache
 def small_numbers() -> Table:
     """Return the digits of every number below 10^4, and in the upper half of the word how many they are; shape (10^4,)."""
-    texts = [str(number).encode() for number in range(10**4)]
-    return np.array([int.from_bytes(text, "little") | len(text) << 32 for text in texts], np.int64)
+    number = np.arange(10**4)
+    count = 1 + (number >= 10) + (number >= 100) + (number >= 1000)
+    table = count << 32
+    for place in range(4):  # from the last digit on, which stands highest
+        digit = number // 10**place % 10 + ord("0")
+        table += np.where(place < count, digit << 8 * np.maximum(count - 1 - place, 0), 0)
+    return table.astype(np.int64)
 
 
 @compiled

@@ -35,6 +35,7 @@ class TableWriter:
         from pyarrow import parquet
 
         self._kinds = dict(kinds)
+        self.is_numbered = all(kind is int or isinstance(kind, Words) for kind in kinds.values())
         self._schema = pa.schema([_field(key, kind) for key, kind in kinds.items()])
         named = [key for key, kind in kinds.items() if isinstance(kind, Words)]
         self._parquet = parquet.ParquetWriter(
@@ -46,8 +47,7 @@ class TableWriter:
         )
         self._csv: _PlainCsv | _NumberedCsv | None = None
         if csv:
-            numbered = all(kind is int or isinstance(kind, Words) for kind in kinds.values())
-            self._csv = (_NumberedCsv if IS_FAST and numbered else _PlainCsv)(folder / f"{name}.csv", self._kinds)
+            self._csv = (_NumberedCsv if IS_FAST and self.is_numbered else _PlainCsv)(folder / f"{name}.csv", self._kinds)
         self.rows = 0
 
     def write(self, columns: Sequence[Any] | Column) -> None:
@@ -72,7 +72,9 @@ def write_table(folder: Path, name: str, kinds: Mapping[str, Kind], columns: Map
     """Write a table that is in memory; return its rows."""
     writer = TableWriter(folder, name, kinds)
     for begin in range(0, max(1, len(next(iter(columns.values())))), CHUNK):
-        writer.write([columns[key][begin : begin + CHUNK] for key in kinds])
+        chunk = [columns[key][begin : begin + CHUNK] for key in kinds]
+        # one copy for both files of columns that are views into wider tables
+        writer.write(np.ascontiguousarray(chunk, np.int64) if writer.is_numbered else chunk)
     writer.close()
     return writer.rows
 

@@ -26,9 +26,10 @@ PIECE: Final = 4_096
 def put_columns(rows: Table, begin: int, end: int, places: Table, block: Table, at: int) -> None:
     """Copy the rows from `begin` up to `end` into the columns of `block`, int64 (columns, length), from place `at` on: into each the
     column of the rows that `places` (columns,) names."""
-    for row in range(begin, end):
-        for column in range(block.shape[0]):
-            block[column, at + row - begin] = rows[row, places[column]]
+    for column in range(block.shape[0]):
+        place = places[column]
+        for row in range(begin, end):
+            block[column, at + row - begin] = rows[row, place]
 
 
 @compiled

@@ -370,22 +370,27 @@ def sample_columns(clock: BlockClock) -> dict[str, NDArray[np.int64]]:
 
 def settlement_columns(events: Table) -> dict[str, NDArray[np.int64]]:
     """Return the settlements: what was moved to a payment, and what was paid out at the same settlement."""
-    moved = events[events[:, Event.KIND] == EventKind.SETTLED]
-    paid = events[events[:, Event.KIND] == EventKind.PAID]
-    rows = np.concatenate([moved, paid])
-    is_paid = np.r_[np.zeros(len(moved), bool), np.ones(len(paid), bool)]
-    order = np.lexsort((is_paid, rows[:, Event.SUBJECT], rows[:, Event.HEIGHT]))
-    rows, is_paid = rows[order], is_paid[order]
-    key = rows[:, [Event.HEIGHT, Event.SUBJECT]]
-    new = np.r_[True, (key[1:] != key[:-1]).any(axis=1)] if len(rows) else np.zeros(0, bool)
-    at = np.cumsum(new) - 1
-    count = int(new.sum())
-    out = {name: np.zeros(count, np.int64) for name in ("height", "lease", "until", "moved_whole", "moved_atto", "net", "take")}
-    out["height"][at], out["lease"][at] = rows[:, Event.HEIGHT], rows[:, Event.SUBJECT]
-    np.maximum.at(out["until"], at[~is_paid], rows[~is_paid, Event.OTHER])
-    out["until"] = np.where(out["until"] > 0, out["until"], out["height"])
-    np.add.at(out["moved_whole"], at[~is_paid], rows[~is_paid, Event.WHOLE])
-    np.add.at(out["moved_atto"], at[~is_paid], rows[~is_paid, Event.ATTO])
-    np.add.at(out["net"], at[is_paid], rows[is_paid, Event.WHOLE])
-    np.add.at(out["take"], at[is_paid], rows[is_paid, Event.EXTRA])
-    return out
+    rows = events[(events[:, Event.KIND] == EventKind.SETTLED) | (events[:, Event.KIND] == EventKind.PAID)]
+    # Heights take 29 bits (money.BLOCKS_MAX), so that one key sorts by block, lease and kind.
+    key = rows[:, Event.HEIGHT] << 33 | rows[:, Event.SUBJECT] << 1 | (rows[:, Event.KIND] == EventKind.PAID)
+    order = np.argsort(key)
+    rows, key = rows[order], key[order]
+    first = np.flatnonzero(np.r_[True, key[1:] >> 1 != key[:-1] >> 1]) if len(rows) else np.zeros(0, np.int64)
+
+    def parts(column: int, kind: int) -> NDArray[np.int64]:
+        return np.where(key & 1 == kind, rows[:, column], 0)
+
+    def summed(column: int, kind: int) -> NDArray[np.int64]:
+        return np.add.reduceat(parts(column, kind), first) if len(rows) else np.zeros(0, np.int64)
+
+    until = np.maximum.reduceat(parts(Event.OTHER, 0), first) if len(rows) else np.zeros(0, np.int64)
+    height = rows[first, Event.HEIGHT]
+    return {
+        "height": height,
+        "lease": rows[first, Event.SUBJECT],
+        "until": np.where(until > 0, until, height),
+        "moved_whole": summed(Event.WHOLE, 0),
+        "moved_atto": summed(Event.ATTO, 0),
+        "net": summed(Event.WHOLE, 1),
+        "take": summed(Event.EXTRA, 1),
+    }
