@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from one_account import COINS, NAMES, STREAMS, OneAccount
+from one_account import COINS, NAMES, OneAccount
 
 from marketsim.chain import accounts, escrow
 from marketsim.chain.accounts import FROM_BALANCE, FROM_GRANT
@@ -215,14 +215,3 @@ def test_payments_stand_in_the_string_order_of_their_keys(keys: list[tuple[int, 
         found.append(spelled[lease])
         lease = int(one.state.leases[lease, Lease.NEXT])
     assert found == sorted(spelled.values())
-
-
-def test_events_of_leaves_room_enough() -> None:
-    for rule in STREAMS:
-        one = OneAccount(rule, *[5] * 6, take=2)
-        for i in range(1, 4):
-            assert one.open(f"p{i}", "1.5", i) == Status.Ok
-        room = int(escrow.events_of(one.state, one.account))
-        before = len(one.events())
-        assert one.at(200).close() == Status.Ok
-        assert 0 < len(one.events()) - before <= room

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from one_account import COINS, OneAccount
+from one_account import COINS, STREAMS, OneAccount
 
 from marketsim.chain import escrow, ledger
 from marketsim.chain.accounts import FROM_BALANCE
@@ -332,6 +332,24 @@ def test_a_broken_identity_is_reported_before_an_account() -> None:
     one.state.wallets[ESCROW_WALLET, Wallet.BALANCE] -= 1
     ledger.touch(one.state, 0)
     assert audit(one, values, held) == AUDIT_RATES
+
+
+@pytest.mark.parametrize("rule", STREAMS)
+@pytest.mark.parametrize("message", ["deposit", "open", "withdraw", "close_payment", "settle", "close"])
+@pytest.mark.parametrize("blocks", [0, 3, 200])
+def test_every_message_puts_its_account_on_the_list(rule: EscrowRule, message: str, blocks: int) -> None:
+    # 1 and 0.75 uve are earned and not yet paid where the rule pays nobody but who asks
+    one = OneAccount(rule, 200)
+    values, held = books()
+    assert one.open("p1", "1.75") == Status.Ok
+    assert one.at(101).open("p2", "0.5") == Status.Ok
+    assert audit(one, values, held) == AUDIT_FINE
+    one.at(101 + blocks)
+    arguments = {"deposit": [5], "open": ["p3", "1"], "withdraw": ["p1"], "close_payment": ["p1"]}.get(message, [])
+    status = getattr(one, message)(*arguments)
+    assert status == (Status.AccountOverdrawn if (message, blocks) == ("open", 200) else Status.Ok)
+    assert audit(one, values, held) == AUDIT_FINE
+    assert one.problems() == []
 
 
 def test_nothing_is_listed_while_no_audit_is_kept() -> None:

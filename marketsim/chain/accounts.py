@@ -22,7 +22,7 @@ from marketsim.chain.columns import (
 from marketsim.chain.compiled import compiled
 from marketsim.chain.events import emit
 from marketsim.chain.ledger import deposit_coins, drop_to_dust, pay_coins, refund_coins, touch
-from marketsim.chain.money import add, add_to, is_less, share_ppm, subtract, subtract_from
+from marketsim.chain.money import add_to, is_less, share_ppm, subtract, subtract_from
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 
@@ -174,7 +174,7 @@ def collect_checked(s: State, h: int, account: int, signer: int, scope: int, amo
     """
     touch(s, account)
     missing = amount
-    while sources > 0 and missing > 0:
+    while missing > 0:
         source = sources % 4
         sources //= 4
         if source == FROM_BALANCE:
@@ -195,19 +195,6 @@ def collect_checked(s: State, h: int, account: int, signer: int, scope: int, amo
 
 
 @compiled
-def deposits_of(s: State, account: int) -> tuple[int, int]:
-    """Return what is left of the account's deposits, a pair; funds may be below it only when they are
-    negative.
-    """
-    whole, atto = 0, 0
-    row = s.accounts[account, Account.FIRST_DEPOSIT]
-    while row >= 0:
-        whole, atto = add(whole, atto, s.deposits[row, Deposit.AMOUNT], s.deposits[row, Deposit.AMOUNT_ATTO])
-        row = s.deposits[row, Deposit.NEXT]
-    return whole, atto
-
-
-@compiled
 def consume(s: State, account: int, whole: int, atto: int) -> None:
     """Take an amount that is there from the account's deposits, first in first out; a record used up is
     gone.
@@ -217,7 +204,7 @@ def consume(s: State, account: int, whole: int, atto: int) -> None:
     while row >= 0:
         d = s.deposits[row]
         if is_less(whole, atto, d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO]):
-            subtract_from(d, Deposit.AMOUNT + 0, whole, atto)
+            subtract_from(d, Deposit.AMOUNT, whole, atto)
             break
         whole, atto = subtract(whole, atto, d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO])
         following = d[Deposit.NEXT]
@@ -242,7 +229,7 @@ def consume_from(s: State, account: int, source: int, whole: int, atto: int) -> 
         if d[Deposit.SOURCE] != source:
             previous = row
         elif is_less(whole, atto, d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO]):
-            subtract_from(d, Deposit.AMOUNT + 0, whole, atto)
+            subtract_from(d, Deposit.AMOUNT, whole, atto)
             whole, atto = 0, 0
         else:
             whole, atto = subtract(whole, atto, d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO])
@@ -371,7 +358,7 @@ def link_payment(s: State, account: int, lease: int) -> None:
     else:
         a[Account.FIRST_LEASE] = lease
     a[Account.OPEN] += 1
-    add_to(a, Account.RATES + 0, x[Lease.RATE], x[Lease.RATE_ATTO])
+    add_to(a, Account.RATES, x[Lease.RATE], x[Lease.RATE_ATTO])
 
 
 @compiled
@@ -382,7 +369,7 @@ def leave_open(s: State, lease: int, state: int) -> None:
     x = s.leases[lease]
     a = s.accounts[x[Lease.ACCOUNT]]
     a[Account.OPEN] -= 1
-    subtract_from(a, Account.RATES + 0, x[Lease.RATE], x[Lease.RATE_ATTO])
+    subtract_from(a, Account.RATES, x[Lease.RATE], x[Lease.RATE_ATTO])
     x[Lease.PAYMENT] = state
     if state == PaymentState.OVERDRAWN:
         a[Account.SHORT] += 1
@@ -399,7 +386,7 @@ def leave_overdrawn(s: State, lease: int, state: int) -> None:
     x[Lease.PAYMENT] = state
     if state == PaymentState.OPEN:
         a[Account.OPEN] += 1
-        add_to(a, Account.RATES + 0, x[Lease.RATE], x[Lease.RATE_ATTO])
+        add_to(a, Account.RATES, x[Lease.RATE], x[Lease.RATE_ATTO])
 
 
 @compiled
@@ -418,7 +405,8 @@ def pay(s: State, lease: int, cumulative: bool) -> None:
     fee = 0
     if take > 0:
         if cumulative:
-            fee = share_ppm(x[Lease.WITHDRAWN] + gross, take) - x[Lease.FEES]
+            # A take that governance has lowered gives nothing back.
+            fee = max(0, share_ppm(x[Lease.WITHDRAWN] + gross, take) - x[Lease.FEES])
         else:
             fee = share_ppm(gross, take)
     x[Lease.BALANCE] = 0

@@ -7,14 +7,15 @@ protocol reference 1.7; escrow is by then in its final state, so that calls made
 more. Under the exact rule PaymentState.OVERDRAWN reads insufficient_funds and the account stays open.
 
 Room is the caller's to guarantee: one free row in `accounts` for an opening, one in `deposits` for each
-source and grant of a deposit, and in `events` what `events_of` says.
+source and grant of a deposit, and in `events` eight, eight for each payment of the account and one for each of
+its deposits and for each grant.
 """
 
 from __future__ import annotations
 
 from marketsim.chain import accounts, exact, proportional, sequential, usage_accounts
 from marketsim.chain.accounts import can_collect, collect_checked, release_account
-from marketsim.chain.columns import Account, AccountState, Deposit, EscrowRule, G, Lease, PaymentState
+from marketsim.chain.columns import Account, AccountState, EscrowRule, G, Lease, PaymentState
 from marketsim.chain.compiled import compiled
 from marketsim.chain.exact import due, fold, grace_end, next_cadence
 from marketsim.chain.money import BLOCKS_MAX, add, blocks_covered, subtract, times
@@ -30,7 +31,6 @@ __all__ = [
     "collect",
     "dry_at",
     "due",
-    "events_of",
     "fold",
     "grace_end",
     "live_funds",
@@ -122,8 +122,7 @@ def account_deposit(s: State, h: int, account: int, signer: int, amount: int, so
     if rule == EscrowRule.PROPORTIONAL and a[Account.STATE] != AccountState.OPEN:
         return Status.AccountClosed
     if rule == EscrowRule.EXACT:
-        if a[Account.OPEN] > 0:
-            _exact_fold(s, h, account)
+        _exact_fold(s, h, account)
     elif a[Account.FUNDS] < 0:
         # The debt stands in the payments' unsettled amounts from here on.
         a[Account.FUNDS] = 0
@@ -286,22 +285,3 @@ def dry_at(s: State, account: int) -> int:
         return -1
     settled: int = a[Account.SETTLED_AT]
     return settled + _proportional_blocks_paid(s, account, BLOCKS_MAX) + 1
-
-
-@compiled
-def events_of(s: State, account: int) -> int:
-    """Return how many events one message can make escrow emit for this account: rows of `events` that the
-    caller keeps free.
-    """
-    a = s.accounts[account]
-    rows = 8
-    lease = a[Account.FIRST_LEASE]
-    while lease >= 0:
-        rows += 8
-        lease = s.leases[lease, Lease.NEXT]
-    row = a[Account.FIRST_DEPOSIT]
-    while row >= 0:
-        rows += 1
-        row = s.deposits[row, Deposit.NEXT]
-    grants: int = s.globals[G.GRANTS]
-    return rows + grants

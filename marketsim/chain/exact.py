@@ -175,7 +175,7 @@ def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: i
     seconds, recorded up to h.
 
     LeaseNotActive unless the payment is open (an insufficient_funds lease records nothing), UsageInvalid for
-    a negative quantity or a lease without meter, AmountTooLarge beyond PRICED_USE_MAX. Settlements of the
+    a negative quantity, a lease without meter or one that meters itself, AmountTooLarge beyond PRICED_USE_MAX. Settlements of the
     cadence below h come first; DUE_AT may move. Overlap, lateness and who may report are the message
     handler's to check. Emits UsageRecorded.
     """
@@ -183,7 +183,7 @@ def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: i
     row = x[Lease.USAGE]
     if x[Lease.PAYMENT] != PaymentState.OPEN:
         return Status.LeaseNotActive
-    if row < 0 or cpu < 0 or memory < 0 or storage < 0 or gpu < 0:
+    if row < 0 or s.usage[row, Usage.UTILIZATION_PPM] >= 0 or cpu < 0 or memory < 0 or storage < 0 or gpu < 0:
         return Status.UsageInvalid
     fold(s, h - 1, x[Lease.ACCOUNT])
     if x[Lease.PAYMENT] != PaymentState.OPEN:
@@ -316,8 +316,8 @@ def _credit(s: State, h: int, lease: int, delta: int, whole: int, atto: int) -> 
     x = s.leases[lease]
     x[Lease.BLOCKS] += delta
     if whole != 0 or atto != 0:
-        add_to(x, Lease.BALANCE + 0, whole, atto)
-        add_to(s.accounts[x[Lease.ACCOUNT]], Account.TRANSFERRED + 0, whole, atto)
+        add_to(x, Lease.BALANCE, whole, atto)
+        add_to(s.accounts[x[Lease.ACCOUNT]], Account.TRANSFERRED, whole, atto)
         emit(s, EventKind.SETTLED, lease, h, whole, atto, delta)
         pay(s, lease, True)
 
@@ -336,36 +336,35 @@ def dry_at(s: State, account: int) -> int:
 
 
 @compiled
-def _use_from(s: State, account: int) -> int:
-    # The height of the oldest use that the last settlement has not seen: 0 without a cap, -1 when there is
-    # none.
+def _may_have_new_use(s: State, account: int) -> bool:
+    # Whether there may be use that the last settlement has not seen: always without a cap.
     if s.globals[G.CHARGING] == Charging.USAGE:
-        return 0
-    oldest = -1
+        return True
     a = s.accounts[account]
     lease = a[Account.FIRST_LEASE]
     while lease >= 0:
         x = s.leases[lease]
         row = x[Lease.USAGE]
         if x[Lease.PAYMENT] == PaymentState.OPEN and row >= 0 and s.usage[row, Usage.UTILIZATION_PPM] < 0:
-            until = s.usage[row, Usage.UNTIL]
-            if until >= a[Account.SETTLED_AT] and (oldest < 0 or until < oldest):
-                oldest = until
+            if s.usage[row, Usage.UNTIL] >= a[Account.SETTLED_AT]:
+                return True
         lease = x[Lease.NEXT]
-    return oldest
+    return False
 
 
 @compiled
 def schedule(s: State, account: int) -> None:
     """Compute DUE_AT anew: the due height, or the settlement of the cadence that sees new use, if that comes
     first; -1 without payment.
+
+    No settlement of the cadence lies between settled_at and a record, because recording folds; so the one that
+    sees any new use is the next one.
     """
     a = s.accounts[account]
     height = dry_at(s, account)
-    if height >= 0 and s.globals[G.CHARGING] != Charging.RATE and s.globals[G.SETTLE_EVERY] > 0:
-        use = _use_from(s, account)
-        if use >= 0:
-            seen = next_cadence(s, max(use - 1, a[Account.SETTLED_AT]), account)
+    if s.globals[G.CHARGING] != Charging.RATE and _may_have_new_use(s, account):
+        seen = next_cadence(s, a[Account.SETTLED_AT], account)
+        if seen >= 0:
             height = min(height, seen)
     a[Account.DUE_AT] = height
 
@@ -407,12 +406,12 @@ def _settle_short(s: State, h: int, account: int, total: int, total_atto: int) -
                 share, share_atto = mul_div_floor(s.scratch, funds, funds_atto, due_whole, due_atto, total, total_atto)
                 left, left_atto = subtract(left, left_atto, share, share_atto)
             read_meter(s, h, lease)
-            add_to(x, Lease.CHARGED + 0, due_whole, due_atto)
+            add_to(x, Lease.CHARGED, due_whole, due_atto)
             missing, missing_atto = subtract(due_whole, due_atto, share, share_atto)
             if missing != 0 or missing_atto != 0:
-                add_to(x, Lease.SHORTFALL + 0, missing, missing_atto)
-                add_to(a, Account.SHORTFALL + 0, missing, missing_atto)
-                add_to(s.globals, G.SHORTFALL + 0, missing, missing_atto)
+                add_to(x, Lease.SHORTFALL, missing, missing_atto)
+                add_to(a, Account.SHORTFALL, missing, missing_atto)
+                add_to(s.globals, G.SHORTFALL, missing, missing_atto)
             _credit(s, h, lease, delta, share, share_atto)
             if missing != 0 or missing_atto != 0:
                 emit(s, EventKind.SHORTFALL, lease, h, missing, missing_atto, 0)
@@ -448,7 +447,7 @@ def settle(s: State, h: int, account: int, is_due: bool) -> bool:
         if x[Lease.PAYMENT] == PaymentState.OPEN:
             whole, atto = owed(s, h, lease)
             read_meter(s, h, lease)
-            add_to(x, Lease.CHARGED + 0, whole, atto)
+            add_to(x, Lease.CHARGED, whole, atto)
             _credit(s, h, lease, delta, whole, atto)
         lease = x[Lease.NEXT]
     a[Account.SETTLED_AT] = h

@@ -98,16 +98,16 @@ def refund_coins(s: State, wallet: int, whole: int) -> None:
 @compiled
 def drop_to_dust(s: State, account: int, whole: int, atto: int) -> None:
     """Leave a fraction behind for ever: from what is held to the dust of the account and of all."""
-    subtract_from(s.globals, G.HELD + 0, whole, atto)
-    add_to(s.globals, G.DUST + 0, whole, atto)
-    add_to(s.accounts[account], Account.DUST + 0, whole, atto)
+    subtract_from(s.globals, G.HELD, whole, atto)
+    add_to(s.globals, G.DUST, whole, atto)
+    add_to(s.accounts[account], Account.DUST, whole, atto)
 
 
 @compiled
 def strand(s: State, whole: int, atto: int) -> None:
     """Book coins that a defect of the chain has lost inside the escrow module."""
-    subtract_from(s.globals, G.HELD + 0, whole, atto)
-    add_to(s.globals, G.STRANDED + 0, whole, atto)
+    subtract_from(s.globals, G.HELD, whole, atto)
+    add_to(s.globals, G.STRANDED, whole, atto)
 
 
 # --- the audit after a block --------------------------------------------------------------------------------

@@ -46,20 +46,20 @@ def _credit(s: State, h: int, account: int, lease: int, whole: int, atto: int) -
     missing, missing_atto = consume_from(s, account, Source.GRANT, whole, atto)
     consume_from(s, account, Source.BALANCE, missing, missing_atto)
     a[Account.FUNDS], a[Account.FUNDS_ATTO] = subtract(a[Account.FUNDS], a[Account.FUNDS_ATTO], whole, atto)
-    add_to(a, Account.TRANSFERRED + 0, whole, atto)
-    add_to(x, Lease.BALANCE + 0, whole, atto)
-    add_to(x, Lease.CHARGED + 0, whole, atto)
+    add_to(a, Account.TRANSFERRED, whole, atto)
+    add_to(x, Lease.BALANCE, whole, atto)
+    add_to(x, Lease.CHARGED, whole, atto)
     emit(s, EventKind.SETTLED, lease, h, whole, atto, 0)
 
 
 @compiled
 def _settle(s: State, h: int, account: int) -> bool:
     # Returns whether this settlement overdrew the account, whose payments are then overdrawn and paid.
+    touch(s, account)
     a = s.accounts[account]
     delta = h - a[Account.SETTLED_AT]
     if delta == 0:
         return False
-    touch(s, account)
     full = blocks_paid(s, account, delta)
     a[Account.SETTLED_AT] = h
     if a[Account.OPEN] == 0:
@@ -121,7 +121,6 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
         return Status.PaymentExists
     _settle(s, h, account)
     link_payment(s, account, lease)
-    touch(s, account)
     return Status.Ok
 
 
@@ -133,7 +132,6 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
     x = s.leases[lease]
     if x[Lease.PAYMENT] != PaymentState.OPEN:
         return Status.PaymentClosed
-    touch(s, x[Lease.ACCOUNT])
     if not _settle(s, h, x[Lease.ACCOUNT]):
         pay(s, lease, False)
     return Status.Ok
@@ -145,7 +143,6 @@ def payment_close(s: State, h: int, lease: int) -> Status:
     x = s.leases[lease]
     if x[Lease.PAYMENT] != PaymentState.OPEN:
         return Status.PaymentClosed
-    touch(s, x[Lease.ACCOUNT])
     if not _settle(s, h, x[Lease.ACCOUNT]):
         leave_open(s, lease, PaymentState.CLOSED)
         pay(s, lease, False)
@@ -161,7 +158,6 @@ def account_close(s: State, h: int, account: int) -> Status:
     a = s.accounts[account]
     if a[Account.STATE] != AccountState.OPEN:
         return Status.AccountClosed
-    touch(s, account)
     if _settle(s, h, account):
         return Status.Ok
     lease = a[Account.FIRST_LEASE]
@@ -182,7 +178,6 @@ def settle_forced(s: State, h: int, account: int) -> Status:
     a = s.accounts[account]
     if a[Account.STATE] != AccountState.OPEN:
         return Status.AccountClosed
-    touch(s, account)
     if not _settle(s, h, account):
         lease = a[Account.FIRST_LEASE]
         while lease >= 0:

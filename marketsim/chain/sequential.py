@@ -82,9 +82,8 @@ def _settle(s: State, h: int, account: int, credited: bool) -> bool:
     if a[Account.FUNDS] < 0:
         return True
     touch(s, account)
-    delta = 0
+    delta = h - a[Account.SETTLED_AT]
     if a[Account.STATE] == AccountState.OPEN:
-        delta = h - a[Account.SETTLED_AT]
         a[Account.SETTLED_AT] = h
     short = False
     if a[Account.SHORT] > 0:
@@ -97,8 +96,8 @@ def _settle(s: State, h: int, account: int, credited: bool) -> bool:
                 s.globals[G.DEBT] -= debt
                 short = _serve(s, h, account, lease, debt, credited) > 0 or short
             lease = x[Lease.NEXT]
-    opened = a[Account.OPEN] > 0 and _selects_open(s, delta)
-    if opened:
+    if a[Account.OPEN] > 0:
+        # In no time nothing accrues, so it does not matter that upstream would pass over them.
         lease = a[Account.FIRST_LEASE]
         while lease >= 0:
             x = s.leases[lease]
@@ -106,19 +105,19 @@ def _settle(s: State, h: int, account: int, credited: bool) -> bool:
                 short = _serve(s, h, account, lease, accrued(s, lease, delta), credited) > 0 or short
             lease = x[Lease.NEXT]
     if short:
-        _overdraw(s, account, opened)
+        _overdraw(s, account)
     return short
 
 
 @compiled
-def _overdraw(s: State, account: int, opened: bool) -> None:
+def _overdraw(s: State, account: int) -> None:
     # Everyone whom the settlement touched is overdrawn and paid now, those in full as well.
     a = s.accounts[account]
     a[Account.STATE] = AccountState.OVERDRAWN
     lease = a[Account.FIRST_LEASE]
     while lease >= 0:
         state = s.leases[lease, Lease.PAYMENT]
-        if state == PaymentState.OPEN and opened:
+        if state == PaymentState.OPEN:
             leave_open(s, lease, PaymentState.OVERDRAWN)
             pay(s, lease, False)
         elif state == PaymentState.OVERDRAWN:
@@ -181,7 +180,6 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
         return Status.PaymentExists
     _settle(s, h, account, s.globals[G.QUIRKS] & Quirk.PAYMENT_CREATE_LOSES == 0)
     link_payment(s, account, lease)
-    touch(s, account)
     return Status.Ok
 
 
@@ -240,7 +238,6 @@ def account_close(s: State, h: int, account: int) -> Status:
     selected = _selects_open(s, h - a[Account.SETTLED_AT])
     if _settle(s, h, account, True):
         return Status.Ok
-    touch(s, account)
     if selected:
         lease = a[Account.FIRST_LEASE]
         while lease >= 0:
@@ -279,10 +276,10 @@ def dry_at(s: State, account: int) -> int:
     settled: int = a[Account.SETTLED_AT]
     low, high = 1, 1
     while accrued_by(s, settled + high, account) <= a[Account.FUNDS]:
-        low = high + 1
-        high *= 2
-        if high > BLOCKS_MAX:
+        if high == BLOCKS_MAX:
             return -1
+        low = high + 1
+        high = min(2 * high, BLOCKS_MAX)
     while low < high:
         middle = (low + high) // 2
         if accrued_by(s, settled + middle, account) > a[Account.FUNDS]:
