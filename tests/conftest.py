@@ -4,9 +4,20 @@ slow tests begin first, so that several processes end together."""
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, Phase, settings
 
 settings.register_profile("marketsim", deadline=None)
+# For mutation tests (`make mutants`): the same examples each time, few, and no search for a smaller one after a failure.
+settings.register_profile(
+    "mutants",
+    deadline=None,
+    database=None,
+    derandomize=True,
+    max_examples=25,
+    phases=(Phase.explicit, Phase.generate),
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+)
 settings.load_profile("marketsim")
 
 
