@@ -856,3 +856,62 @@ def test_projections_count_from_the_last_settlement(rule: EscrowRule, left: int,
     assert (int(escrow.blocks_left(one.state, 107, one.account)), int(escrow.dry_at(one.state, one.account))) == (-1, -1)
     assert one.gained("tenant") == -70
     assert COINS == 10**15
+
+
+def test_whole_blocks_left_at_a_rate_of_one_of_an_atto_and_of_nothing() -> None:
+    one = OneAccount(EXACT, 100)
+    assert one.open("p1", "1") == Status.Ok
+    assert int(escrow.blocks_left(one.state, 103, one.account)) == 97
+    a = one.state.accounts[one.account]
+    a[Account.RATES], a[Account.RATES_ATTO] = 0, 1
+    assert int(escrow.blocks_left(one.state, 110, one.account)) == BLOCKS_MAX - 10
+    a[Account.RATES_ATTO] = 0
+    assert int(escrow.blocks_left(one.state, 110, one.account)) == BLOCKS_MAX
+
+
+# --- usage escrows through the same messages ----------------------------------------------------------------
+
+
+def reserving() -> OneAccount:
+    """1,000 uve set aside for one order at 10 uve a block, half of it used; the module's parts go to p7."""
+    one = OneAccount(EscrowRule.USAGE, 1000)
+    one.state.globals[G.SETTLEMENT_WALLET] = one.wallets["p7"]
+    one.state.wallets[one.wallets["p7"], 0] = 0
+    one.state.globals[G.SUPPLY] -= COINS
+    assert one.open("p1", "10", usage=meter(500_000)) == Status.Ok
+    return one
+
+
+@pytest.mark.parametrize("message", ["withdraw", "close_payment", "settle", "close"])
+def test_a_usage_escrow_answers_the_same_messages(message: str) -> None:
+    one = reserving()
+    assert from_pair(*escrow.live_funds(one.state, 120, one.account)) == 1000 * ATTO
+    assert int(escrow.dry_at(one.state, one.account)) == -1
+    assert int(escrow.blocks_left(one.state, 120, one.account)) == BLOCKS_MAX
+    assert one.open("p2", "1", 2) == Status.AccountOverdrawn
+    one.at(140)
+    assert getattr(one, message)(*(["p1"] if message in ("withdraw", "close_payment") else [])) == Status.Ok
+    # 40 blocks at half use: 200, of which 5 % and 1 % go to the settlement module
+    assert (one.gained("p1"), one.coins(one.wallets["p7"])) == (188, 12)
+    closed = message in ("close", "close_payment")
+    assert one.payment("p1") == ("closed" if closed else "open")
+    assert (one.funds, one.account_state) == (("0", "closed") if message == "close" else ("800", "open"))
+    assert one.gained("tenant") == (-200 if message == "close" else -1000)
+    assert one.problems() == []
+    if closed:
+        assert one.withdraw("p1") == one.close_payment("p1") == Status.PaymentClosed
+    if message == "close":
+        assert one.close() == one.settle() == one.deposit(1) == Status.AccountClosed
+
+
+def test_a_usage_escrow_takes_records() -> None:
+    one = OneAccount(EscrowRule.USAGE, 1000)
+    assert one.open("p1", "6", usage=meter()) == Status.Ok
+    assert one.at(110).use("p1", 30, 0, 0, 0) == Status.Ok
+    # price 6, blocks of 6 s, one millicore: each unit is worth one uve
+    assert [row[1:5] for row in one.events()[-1:]] == [[EventKind.USAGE_RECORDED, 0, 110, 30]]
+    assert one.use("p1", -1, 0, 0, 0) == Status.UsageInvalid
+    for k in range(1, 4):
+        assert one.use("p1", *(-1 if j == k else 0 for j in range(4))) == Status.UsageInvalid
+    assert one.deposit(7) == Status.Ok
+    assert (one.gained("p1"), one.funds) == (0, "1007")

@@ -25,18 +25,24 @@ from marketsim.chain.columns import (
     PaymentState,
     Quirk,
     Scope,
+    UsageEscrow,
     Wallet,
 )
 from marketsim.chain.ledger import (
+    AUDIT_BELOW,
     AUDIT_COINS,
     AUDIT_DEBT,
     AUDIT_DEPOSITS,
     AUDIT_FINE,
     AUDIT_FLOW,
     AUDIT_HELD,
+    AUDIT_LIVE,
     AUDIT_PROBLEMS,
     AUDIT_RANGE,
     AUDIT_RATES,
+    AUDIT_SET_ASIDE,
+    AUDIT_SPLIT,
+    AUDIT_SUPPLY,
 )
 from marketsim.chain.status import Status
 
@@ -369,3 +375,127 @@ def test_what_a_closed_account_holds_is_its_deposits() -> None:
     assert tuple(map(int, ledger.inspect_account(one.state, 0)[1:])) == (997, 0)
     one.state.accounts[0, Account.STATE] = AccountState.CLOSED
     assert tuple(map(int, ledger.inspect_account(one.state, 0)[1:])) == (992, ATTO // 2)
+
+
+# --- the settlement module, usage escrows, sweeps and recounts ----------------------------------------------
+
+
+def with_settlement_module() -> OneAccount:
+    one = OneAccount(EscrowRule.USAGE, 1000)
+    one.state.globals[G.SETTLEMENT_WALLET] = one.wallets["p7"]
+    one.state.wallets[one.wallets["p7"], Wallet.BALANCE] = 0
+    one.state.globals[G.SUPPLY] -= COINS
+    return one
+
+
+def test_a_settlement_is_split_between_provider_platform_and_validators() -> None:
+    one = with_settlement_module()
+    before = one.state.wallets[:, 1:].copy()
+    s, g, p1 = one.state, one.state.globals, one.wallets["p1"]
+    for _ in range(2):
+        ledger.pay_split(s, p1, 94, 5, 1)
+    assert (one.gained("p1"), one.coins(one.wallets["p7"]), one.coins(ESCROW_WALLET)) == (188, 12, 800)
+    assert [int(g[c]) for c in (G.PAID, G.FEES, G.PLATFORM_FEES, G.VALIDATOR_FEES, G.HELD)] == [188, 12, 10, 2, 800]
+    assert (s.wallets[:, 1:] == before).all()
+    assert ledger.audit_totals(s) == AUDIT_FINE
+    found = ledger.totals(s)
+    assert (found["platform_fees"], found["validator_fees"]) == (10 * ATTO, 2 * ATTO)
+    assert not {"platform_fees", "validator_fees"} & ledger.totals(OneAccount(EscrowRule.EXACT, 5).state).keys()
+
+
+@pytest.mark.parametrize(("column", "change"), [(G.PLATFORM_FEES, 1), (G.VALIDATOR_FEES, -1), (G.PLATFORM_FEES, -1), (G.VALIDATOR_FEES, 1)])
+def test_the_settlement_module_holds_both_parts(column: int, change: int) -> None:
+    one = with_settlement_module()
+    ledger.pay_split(one.state, one.wallets["p1"], 94, 5, 1)
+    one.state.globals[column] += change
+    assert ledger.audit_totals(one.state) == AUDIT_SPLIT
+    # coins and parts agree, but not with the fees that were taken
+    one.state.wallets[one.wallets["p7"], Wallet.BALANCE] += change
+    assert ledger.audit_totals(one.state) == AUDIT_SPLIT
+    # a chain without the module keeps no parts
+    one.state.globals[G.SETTLEMENT_WALLET] = 0
+    assert ledger.audit_totals(one.state) == AUDIT_FINE
+
+
+def test_usage_escrows_hold_no_more_than_the_funds() -> None:
+    one = with_settlement_module()
+    assert one.open("p1", "2", usage={"ppm": 10**6, "reserved": (1, 0, 0, 0), "unit": ("1", "0", "0", "0")}) == Status.Ok
+    escrows = one.state.usage_escrows
+    assert int(escrows[0, UsageEscrow.BALANCE]) == 1000
+    assert ledger.account_problem(one.state, 0) == AUDIT_FINE
+    escrows[0, UsageEscrow.BALANCE] += 1
+    assert ledger.account_problem(one.state, 0) == AUDIT_SET_ASIDE
+    escrows[0, UsageEscrow.BALANCE] -= 1
+    # nothing is owed by the block
+    one.state.accounts[0, Account.RATES] = 2
+    assert ledger.account_problem(one.state, 0) == AUDIT_RATES
+
+
+def test_a_sweep_finds_what_no_touched_account_shows() -> None:
+    one = used()
+    s, g = one.state, one.state.globals
+    assert ledger.sweep_problem(s) == AUDIT_FINE
+    s.wallets[5, Wallet.BALANCE] -= 1
+    assert ledger.sweep_problem(s) == AUDIT_SUPPLY
+    g[G.SUPPLY] = 0
+    assert ledger.sweep_problem(s) == AUDIT_FINE
+    s.wallets[int(g[G.WALLETS]) - 1, Wallet.BALANCE] = -1
+    assert ledger.sweep_problem(s) == AUDIT_BELOW
+    s.wallets[int(g[G.WALLETS]) - 1, Wallet.BALANCE] = 0
+    assert ledger.sweep_problem(s) == AUDIT_FINE
+    for column in (G.HELD, G.HELD_ATTO):
+        g[column] += 1
+        assert ledger.sweep_problem(s) == AUDIT_LIVE
+        g[column] -= 1
+    # a closed account that still has a deposit, in row 0, is looked at as well
+    s.accounts[0, Account.STATE] = AccountState.CLOSED
+    s.leases[0, [Lease.BALANCE, Lease.BALANCE_ATTO]] = 0
+    g[G.HELD], g[G.HELD_ATTO] = 992, ATTO // 2
+    assert ledger.sweep_problem(s) == AUDIT_FINE
+    s.accounts[0, Account.FUNDS] += 1
+    assert ledger.sweep_problem(s) == AUDIT_DEPOSITS
+
+
+def test_the_sweep_comes_as_often_as_the_tables_allow() -> None:
+    one = OneAccount(EscrowRule.EXACT, 1000)
+    s, g, tenant = one.state, one.state.globals, one.wallets["tenant"]
+    values, held = books()
+    # 13 wallets and 51 accounts, 64 rows: every second audited block
+    for row in range(1, 51):
+        assert escrow.account_open(s, 100, Scope.BID, row, tenant) == row
+    s.wallets[5, Wallet.BALANCE] -= 1
+    assert [audit(one, values, held) for _ in range(4)] == [AUDIT_FINE, AUDIT_SUPPLY, AUDIT_FINE, AUDIT_SUPPLY]
+    assert int(g[G.AUDITS]) == 4
+    # what was found first is told
+    ledger.touch(s, 0)
+    s.accounts[0, Account.RATES] = 1
+    audit(one, values, held)
+    ledger.touch(s, 0)
+    assert audit(one, values, held) == AUDIT_RATES
+
+
+@pytest.mark.parametrize(("rows", "every"), [(1, 1000), (7_999, 1000), (8_000, 1000), (8_008, 1001), (80_007, 10_000)])
+def test_full_recounts_keep_pace_with_the_tables(rows: int, every: int) -> None:
+    one = OneAccount(EscrowRule.EXACT)
+    g = one.state.globals
+    g[G.LEASES] = rows - 1  # and one account
+    assert ledger.is_recount_due(one.state)
+    assert int(g[G.RECOUNT_AT]) == every
+    g[G.AUDITS] = every - 1
+    assert not ledger.is_recount_due(one.state)
+    g[G.AUDITS] = every + 5
+    assert ledger.is_recount_due(one.state)
+    assert int(g[G.RECOUNT_AT]) == 2 * every + 5
+
+
+@pytest.mark.parametrize(
+    "amount", [(0, 0), (5, 7), (-1, ATTO - 1), (9 * 10**18, ATTO - 1), (-(9 * 10**18), 1), ((1 << 32) - 1, (1 << 30) - 1)]
+)
+def test_sums_are_kept_in_parts_that_cannot_wrap(amount: tuple[int, int]) -> None:
+    sums = np.zeros((2, 4), np.int64)
+    for _ in range(1000):
+        ledger.add_parts(sums, 1, *amount)
+    high, low, fine, finest = (int(part) for part in sums[1])
+    assert ((high << 32) + low) * ATTO + (fine << 30) + finest == 1000 * (amount[0] * ATTO + amount[1])
+    assert not sums[0].any()
+    assert max(abs(high), low, fine, finest) < 1000 * 2**32
