@@ -19,8 +19,8 @@ from marketsim.chain.columns import (
     Source,
     Wallet,
 )
-from marketsim.chain.compiled import compiled
-from marketsim.chain.events import emit
+from marketsim.chain.compiled import compiled, compiled_inline
+from marketsim.chain.events import book_income, emit
 from marketsim.chain.ledger import deposit_coins, drop_to_dust, pay_coins, refund_coins, touch
 from marketsim.chain.money import add_to, is_less, share_ppm, subtract, subtract_from
 from marketsim.chain.state import State
@@ -67,7 +67,7 @@ def open_account(s: State, h: int, scope: int, target: int, owner: int) -> int:
     return row
 
 
-@compiled
+@compiled_inline
 def release_account(s: State, account: int) -> None:
     """Put the row of a closed account of a bid on the free list; does nothing while rows of ended bids are
     kept (G.KEEP_BIDS).
@@ -414,6 +414,7 @@ def pay(s: State, lease: int, cumulative: bool) -> None:
     x[Lease.FEES] += fee
     pay_coins(s, x[Lease.PROVIDER], gross, fee)
     emit(s, EventKind.PAID, lease, x[Lease.PROVIDER], gross - fee, 0, fee)
+    book_income(s, x[Lease.SLOT], gross - fee, fee)
 
 
 @compiled

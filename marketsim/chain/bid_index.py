@@ -8,13 +8,13 @@ are not kept, an open order has a bit for each provider instead.
 from __future__ import annotations
 
 from marketsim.chain.columns import Bid, G, Order
-from marketsim.chain.compiled import compiled
+from marketsim.chain.compiled import compiled, compiled_inline
 from marketsim.chain.state import BITS_A_WORD, State
 
 EMPTY = -1
 
 
-@compiled
+@compiled_inline
 def has_bid(s: State, order: int, wallet: int, slot: int) -> bool:
     """Return whether the provider has ever bid on the order, which is open: by the order's bits, or by
     the index where ended bids are kept."""
@@ -24,7 +24,7 @@ def has_bid(s: State, order: int, wallet: int, slot: int) -> bool:
     return bool(row > 0 and (s.bid_bits[row - 1, slot // BITS_A_WORD] >> (slot % BITS_A_WORD)) & 1 == 1)
 
 
-@compiled
+@compiled_inline
 def enter_bid(s: State, order: int, wallet: int, slot: int, bid: int) -> None:
     """Remember a new bid, whose row already names its order and provider."""
     if s.globals[G.KEEP_BIDS] == 1:

@@ -32,13 +32,13 @@ from marketsim.chain.columns import (
     Rules,
     Wallet,
 )
-from marketsim.chain.compiled import compiled
+from marketsim.chain.compiled import compiled, compiled_inline
 from marketsim.chain.escrow import account_close, payment_close, release_account
 from marketsim.chain.events import emit, note
 from marketsim.chain.state import State
 
 
-@compiled
+@compiled_inline
 def has_quirk(s: State, quirk: Quirk) -> bool:
     """Return whether an upstream defect is switched on."""
     return bool((s.globals[G.QUIRKS] & quirk) != 0)
@@ -102,7 +102,7 @@ def close_order(s: State, h: int, order: int, end: int) -> None:
     emit(s, EventKind.ORDER_CLOSED, order, end, 0, 0, 0)
 
 
-@compiled
+@compiled_inline
 def free_bid(s: State, bid: int) -> None:
     """Give back the rows of an ended bid that is no longer in its order's list: index entry, account,
     deposits, its own."""

@@ -37,6 +37,9 @@ class G(IntEnum):
     HEIGHT = 18  # height of the block being executed
     USAGE_EVERY = 19  # blocks between two usage records of a lease (usage escrow)
     SETTLEMENT_WALLET = 20  # row of the settlement module's wallet (usage escrow); 0 = none
+    BLOCKINGS = 21  # times that a provider was blocked or unblocked
+    DAY_BLOCKS = 22  # blocks a column of `income`; 0 = nobody keeps it
+    INCOME_FROM = 23  # height after which Provider.EARNED and TAKEN count
     # table fills: the next free row
     WALLETS = 30
     PROVIDERS = 31
@@ -134,6 +137,7 @@ class Wallet(IntEnum):
     BALANCE = 0  # whole uve
     RANK = 1  # position of the name among all names in string order
     PROVIDER = 2  # row in providers while registered, else -1
+    FEES = 3  # network fees paid, whole uve
     SIZE = 4
 
 
@@ -152,7 +156,9 @@ class Provider(IntEnum):
     REGISTERED = 1
     BLOCKED = 2
     ACTIVE_LEASES = 3
-    SIZE = 4
+    EARNED = 4  # paid out after INCOME_FROM, net, whole uve
+    TAKEN = 5  # take fees of the same
+    SIZE = 6
 
 
 class Deployment(IntEnum):

@@ -118,8 +118,9 @@ class Compiled:
     """The function as Python."""
     __name__: str
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], inline: bool = False) -> None:
         update_wrapper(self, function)
+        self._inline = inline
         self.py_func = function
         self._arguments = [name for name in function.__annotations__ if name != "return"]
         self.count = len(self._arguments)
@@ -165,7 +166,7 @@ class Compiled:
         if self._dispatcher is None:
             from marketsim.chain.compiler import Inner
 
-            self._dispatcher = Inner(self.py_func)
+            self._dispatcher = Inner(self.py_func, self._inline)
         return self._dispatcher
 
     @property
@@ -259,6 +260,13 @@ def _keep(file: Path, contents: bytes) -> None:
 def compiled(function: F) -> F:
     """Compile `function` for int64 arrays and scalars, kept on disk; return it unchanged when compilation is off."""
     return cast(F, Compiled(function)) if COMPILING else function
+
+
+def compiled_inline(function: F) -> F:
+    """Compile like `compiled`, and put the machine code into every caller's: for what runs once a bid, where a call costs as much as the
+    work.
+    """
+    return cast(F, Compiled(function, inline=True)) if COMPILING else function
 
 
 def bound(function: Callable[..., Any], *tables: Any) -> Callable[..., Any]:

@@ -7,6 +7,8 @@ intermediate form, and one called from Python is optimized and emitted for that 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
@@ -15,6 +17,7 @@ from numba.core import cgutils, compiler
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher
+from numba.np import arrayobj
 from numba.np.arrayobj import populate_array
 
 OPTIONS: dict[str, Any] = {
@@ -74,8 +77,8 @@ class _EmittedLibrary(JITCodeLibrary):  # type: ignore[misc]
 class Inner(CPUDispatcher):  # type: ignore[misc]
     """What compiled code sees of a compiled function."""
 
-    def __init__(self, function: Any) -> None:
-        super().__init__(py_func=function, locals={}, targetoptions=dict(OPTIONS))
+    def __init__(self, function: Any, inline: bool) -> None:
+        super().__init__(py_func=function, locals={}, targetoptions=OPTIONS | {"forceinline": inline})
         self._compiler._compile_core = self._compile_to_lend
 
     def get_call_template(self, args: Any, kws: Any) -> Any:
@@ -93,20 +96,39 @@ class Inner(CPUDispatcher):  # type: ignore[misc]
         flags = compiler.Flags()
         target.options.parse_as_flags(flags, self._compiler.targetoptions)
         library = _LentLibrary(target.target_context.codegen(), self.py_func.__qualname__)
-        result = compiler.compile_extra(
-            target.typing_context,
-            target.target_context,
-            self.py_func,
-            args=args,
-            return_type=return_type,
-            flags=flags,
-            locals=self._compiler.locals,
-            library=library,
-            pipeline_class=self._compiler.pipeline_class,
-        )
+        with _rows_from_zero():
+            result = compiler.compile_extra(
+                target.typing_context,
+                target.target_context,
+                self.py_func,
+                args=args,
+                return_type=return_type,
+                flags=flags,
+                locals=self._compiler.locals,
+                library=library,
+                pipeline_class=self._compiler.pipeline_class,
+            )
         if result.typing_error is not None:
             raise result.typing_error
         return result
+
+
+@contextmanager
+def _rows_from_zero() -> Iterator[None]:
+    """While it lasts, indexing is compiled without Python's meaning of negative numbers, five instructions for each row that is read.
+
+    No compiled function uses it: a test runs them as plain Python and looks at every index.
+    """
+    usual = arrayobj.fix_integer_index
+
+    def from_zero(context: Any, builder: Any, kind: Any, index: Any, _size: Any) -> Any:
+        return context.cast(builder, index, kind, types.intp if kind.signed else types.uintp)
+
+    arrayobj.fix_integer_index = from_zero
+    try:
+        yield
+    finally:
+        arrayobj.fix_integer_index = usual
 
 
 def _plain(kind: Any) -> Any:

@@ -7,8 +7,8 @@ on Python integers with masks.
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Event, G
-from marketsim.chain.compiled import COMPILING, compiled
+from marketsim.chain.columns import Event, G, Provider
+from marketsim.chain.compiled import COMPILING, compiled, compiled_inline
 from marketsim.chain.state import State
 
 _MASK = (1 << 64) - 1
@@ -36,7 +36,7 @@ if COMPILING:
     _U1, _U27, _U29, _U30, _U31, _U32 = (np.uint64(x) for x in (1, 27, 29, 30, 31, 32))
     _U_POSITIVE = np.uint64(0x7FFFFFFFFFFFFFFF)
 
-    @compiled
+    @compiled_inline
     def hash64(seed: int, a: int, b: int, c: int) -> int:
         """Return a hash of four integers, 0 <= hash < 2^63; stateless, the same compiled and not."""
         z = np.uint64(seed) * _U_GOLDEN + np.uint64(a) * _U_C + np.uint64(b) * _U_D + np.uint64(c) * _U_E + _U_F
@@ -47,7 +47,7 @@ if COMPILING:
         z ^= z >> _U29
         return np.int64(z & _U_POSITIVE)  # type: ignore[return-value]
 
-    @compiled
+    @compiled_inline
     def mix_event(
         lane_a: int,
         lane_b: int,
@@ -105,7 +105,7 @@ else:
         return _signed(lane_a ^ (lane_a >> 32)), _signed(lane_b ^ (lane_b >> 29))
 
 
-@compiled
+@compiled_inline
 def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, extra: int) -> None:
     """Put one event at G.HEIGHT on the record: fingerprinted and counted, and kept when G.EVENT_MASK has its
     bit.
@@ -131,7 +131,7 @@ def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
         event[Event.EXTRA] = extra
 
 
-@compiled
+@compiled_inline
 def note(s: State, kind: int, subject: int, other: int, whole: int, atto: int, extra: int) -> None:
     """Keep a row of a kind that follows from other events (a bid lost to a lease, an order a desk declined),
     and fingerprint nothing.
@@ -149,6 +149,19 @@ def note(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
         event[Event.WHOLE] = whole
         event[Event.ATTO] = atto
         event[Event.EXTRA] = extra
+
+
+@compiled
+def book_income(s: State, slot: int, net: int, take: int) -> None:
+    """Add a pay-out to its provider's income by day; what is due at a day's last block is of that day."""
+    g = s.globals
+    if g[G.DAY_BLOCKS] == 0 or slot >= s.income.shape[0]:
+        return
+    height = max(g[G.HEIGHT], 1)
+    s.income[slot, min((height - 1) // g[G.DAY_BLOCKS], s.income.shape[1] - 1)] += net
+    if height > g[G.INCOME_FROM]:
+        s.providers[slot, Provider.EARNED] += net
+        s.providers[slot, Provider.TAKEN] += take
 
 
 def fingerprint(state: State) -> str:

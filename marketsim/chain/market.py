@@ -56,7 +56,7 @@ from marketsim.chain.columns import (
     Usage,
     Wallet,
 )
-from marketsim.chain.compiled import compiled
+from marketsim.chain.compiled import compiled, compiled_inline
 from marketsim.chain.deployment import is_window_outside
 from marketsim.chain.escrow import (
     account_close,
@@ -84,7 +84,7 @@ def block_seconds(s: State, h: int) -> int:
     return int(h * s.globals[G.BLOCK_MS] // 1000)
 
 
-@compiled
+@compiled_inline
 def is_order_full(s: State, order: int) -> bool:
     """Return whether the order has as many bids as may be; lost ones do not count, closed ones do
     (support#413).
@@ -119,7 +119,7 @@ def does_offer_fit(s: State, group: int, first_offer: int, offers: int) -> bool:
     return True
 
 
-@compiled
+@compiled_inline
 def create_bid(
     s: State,
     h: int,

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.chain.columns import ATTO
-from marketsim.chain.compiled import compiled
+from marketsim.chain.compiled import compiled, compiled_inline
 
 Column = NDArray[np.int64]
 
@@ -48,7 +48,7 @@ class MoneyRangeError(OverflowError):
 # --- scalars, compiled --------------------------------------------------------------------------------------
 
 
-@compiled
+@compiled_inline
 def add(a_whole: int, a_atto: int, b_whole: int, b_atto: int) -> tuple[int, int]:
     """Return a + b, exact."""
     atto = a_atto + b_atto
@@ -58,7 +58,7 @@ def add(a_whole: int, a_atto: int, b_whole: int, b_atto: int) -> tuple[int, int]
     return whole, atto
 
 
-@compiled
+@compiled_inline
 def subtract(a_whole: int, a_atto: int, b_whole: int, b_atto: int) -> tuple[int, int]:
     """Return a - b, exact."""
     atto = a_atto - b_atto
@@ -68,19 +68,19 @@ def subtract(a_whole: int, a_atto: int, b_whole: int, b_atto: int) -> tuple[int,
     return whole, atto
 
 
-@compiled
+@compiled_inline
 def add_to(row: Column, column: int, whole: int, atto: int) -> None:
     """Add an amount to the pair in columns `column` and `column + 1` of a row."""
     row[column], row[column + 1] = add(row[column], row[column + 1], whole, atto)
 
 
-@compiled
+@compiled_inline
 def subtract_from(row: Column, column: int, whole: int, atto: int) -> None:
     """Take an amount from the pair in columns `column` and `column + 1` of a row."""
     row[column], row[column + 1] = subtract(row[column], row[column + 1], whole, atto)
 
 
-@compiled
+@compiled_inline
 def is_less(a_whole: int, a_atto: int, b_whole: int, b_atto: int) -> bool:
     """Return whether a < b."""
     return a_whole < b_whole or (a_whole == b_whole and a_atto < b_atto)

@@ -76,6 +76,7 @@ def block_provider(s: State, h: int, authority: int, slot: int) -> Status:
     if slot < 0:
         return Status.ProviderNotFound
     s.providers[slot, Provider.BLOCKED] = 1
+    s.globals[G.BLOCKINGS] += 1
     emit(s, EventKind.PROVIDER_BLOCKED, slot, 0, 0, 0, 0)
     return Status.Ok
 
@@ -88,6 +89,7 @@ def unblock_provider(s: State, h: int, authority: int, slot: int) -> Status:
     if slot < 0:
         return Status.ProviderNotFound
     s.providers[slot, Provider.BLOCKED] = 0
+    s.globals[G.BLOCKINGS] += 1
     emit(s, EventKind.PROVIDER_UNBLOCKED, slot, 0, 0, 0, 0)
     return Status.Ok
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from marketsim.chain.columns import G
-from marketsim.chain.state import State, Table
+from marketsim.chain.state import Codes, State
 
 FITS, LACKS_ATTRIBUTES, LACKS_CAPABILITIES = 1, 2, 3
 """Entries of `State.eligible`."""
@@ -218,12 +218,12 @@ def with_eligible(state: State, specs: int, providers: int) -> State:
     rows, columns = state.eligible.shape
     if specs <= rows and providers <= columns:
         return state
-    grown: Table = np.zeros(
+    grown: Codes = np.zeros(
         (
             rows if specs <= rows else max(specs, 2 * rows),
             columns if providers <= columns else max(providers, 2 * columns),
         ),
-        np.int64,
+        np.int8,
     )
     grown[:rows, :columns] = state.eligible
     return state._replace(eligible=grown)

@@ -30,6 +30,7 @@ from marketsim.chain.columns import (
 from marketsim.chain.table_set import TableSet, register
 
 Table = NDArray[np.int64]
+Codes = NDArray[np.int8]
 
 
 class _StateTables(NamedTuple):
@@ -51,12 +52,14 @@ class _StateTables(NamedTuple):
     accounts: Table
     deposits: Table
     grants: Table
-    eligible: Table
+    eligible: Codes
     """(specs, providers): 0 unknown, 1 fits, 2 attributes or auditors missing, 3 capabilities missing; filled at the edge."""
     bid_index: Table
     """Open-addressed hash of (order, provider wallet) to bid row; length a power of two; -1 empty."""
     bid_bits: Table
     """(rows, words): which providers have bid on an open order, a bit a slot, BITS_A_WORD to a word; used where ended bids are not kept."""
+    income: Table
+    """(providers, days): paid out by provider and day, net, whole uve; kept where G.DAY_BLOCKS says how long a day is."""
     events: Table
     scratch: Table
     """1-D work space of wide arithmetic; nothing in it outlives a call."""
@@ -66,13 +69,30 @@ class State(TableSet, _StateTables):
     """All tables of one chain, passed to compiled code as one address."""
 
     lines = frozenset({"globals", "bid_index", "scratch"})
+    narrow = frozenset({"eligible"})
+    widths = {
+        "wallets": Wallet.SIZE + 0,
+        "providers": Provider.SIZE + 0,
+        "deployments": Deployment.SIZE + 0,
+        "groups": Group.SIZE + 0,
+        "resources": Resource.SIZE + 0,
+        "drafts": Draft.SIZE + 0,
+        "orders": Order.SIZE + 0,
+        "bids": Bid.SIZE + 0,
+        "leases": Lease.SIZE + 0,
+        "usage": Usage.SIZE + 0,
+        "accounts": Account.SIZE + 0,
+        "deposits": Deposit.SIZE + 0,
+        "grants": Grant.SIZE + 0,
+        "events": Event.SIZE + 0,
+    }
 
 
 register(State)
 
 
-BITS_A_WORD = 62
-"""Providers a word of `bid_bits`: never the sign bit."""
+BITS_A_WORD = 32
+"""Providers a word of `bid_bits`: a power of two, and never the sign bit."""
 
 TABLES: Mapping[str, tuple[G, int]] = {
     "wallets": (G.WALLETS, Wallet.SIZE),
@@ -105,8 +125,9 @@ def make_state(rows: int = 64) -> State:
     return State(
         globals=totals,
         **tables,
-        eligible=np.zeros((rows, rows), np.int64),
+        eligible=np.zeros((rows, rows), np.int8),
         bid_bits=np.zeros((rows, 1), np.int64),
+        income=np.zeros((1, 1), np.int64),
         bid_index=np.full(1 << max(6, (2 * rows - 1).bit_length()), -1, np.int64),
         scratch=np.zeros(512, np.int64),
     )

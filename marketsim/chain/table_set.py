@@ -8,6 +8,7 @@ keeps what it has read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,7 +20,7 @@ WORDS = 3
 
 
 class TableSet:
-    """Mixin of named tuples of C-contiguous int64 arrays: the address of their directory, made when first asked for.
+    """Mixin of named tuples of C-contiguous int64 arrays (int8 where `narrow` says so): the address of their directory, made when first asked for.
 
     The directory lives as long as the tuple, and so do the arrays.
     """
@@ -27,6 +28,10 @@ class TableSet:
     __slots__ = ()
     lines: ClassVar[frozenset[str]] = frozenset()
     """Fields of one dimension; all others have two."""
+    narrow: ClassVar[frozenset[str]] = frozenset()
+    """Fields of int8 instead of int64: small codes of which every order reads a row."""
+    widths: ClassVar[Mapping[str, int]] = {}
+    """Columns of the fields that have always as many: compiled code need not look them up."""
 
     @property
     def address(self) -> int:
@@ -38,9 +43,13 @@ class TableSet:
         directory = np.zeros((len(self), WORDS), np.int64)  # type: ignore[arg-type]
         for at, (name, table) in enumerate(zip(self._fields, self, strict=True)):  # type: ignore[attr-defined, call-overload]
             ndim = 1 if name in self.lines else 2
-            if table.dtype != np.int64 or not table.flags.c_contiguous or table.ndim != ndim:
-                raise TypeError(f"table {name}: {table.dtype} {table.shape}, expected contiguous int64 of {ndim} dimensions")
-            directory[at] = table.ctypes.data, table.shape[0], table.shape[1] if table.ndim == 2 else 1
+            columns = table.shape[1] if table.ndim == 2 else 1
+            if self.widths.get(name, columns) != columns:
+                raise TypeError(f"table {name}: {columns} columns, expected {self.widths[name]}")
+            kind = np.int8 if name in self.narrow else np.int64
+            if table.dtype != kind or not table.flags.c_contiguous or table.ndim != ndim:
+                raise TypeError(f"table {name}: {table.dtype} {table.shape}, expected contiguous {kind.__name__} of {ndim} dimensions")
+            directory[at] = table.ctypes.data, table.shape[0], columns
         kept["directory"] = directory
         kept["where"] = int(directory.ctypes.data)
         return int(kept["where"])

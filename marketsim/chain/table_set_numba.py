@@ -15,22 +15,23 @@ from numba.np.arrayobj import populate_array
 from marketsim.chain.table_set import WORDS
 
 INT64 = ir.IntType(64)
-ITEM = 8
 
 
 class TablesType(types.Type):  # type: ignore[misc]
     """The type of one TableSet class."""
 
-    def __init__(self, label: str, fields: tuple[str, ...], lines: frozenset[str]) -> None:
-        self.fields = fields
-        self.lines = lines
-        super().__init__(name=f"Tables({label})")
+    def __init__(self, kind: type[Any]) -> None:
+        self.fields: tuple[str, ...] = kind._fields
+        self.lines: frozenset[str] = kind.lines
+        self.narrow: frozenset[str] = kind.narrow
+        self.widths: dict[str, int] = dict(kind.widths)
+        super().__init__(name=f"Tables({kind.__name__})")
 
     def array_of(self, field: str) -> Any:
         """Return the array type of a field, None when there is no such field."""
         if field not in self.fields:
             return None
-        return types.Array(types.int64, 1 if field in self.lines else 2, "C")
+        return types.Array(types.int8 if field in self.narrow else types.int64, 1 if field in self.lines else 2, "C")
 
 
 @register_model(TablesType)
@@ -73,13 +74,15 @@ def lower_field(context: Any, builder: Any, kind: Any, value: Any, attribute: st
         loaded.set_metadata("invariant.load", unchanging)
         return loaded
 
-    data = builder.inttoptr(word(0), INT64.as_pointer())
-    item = ir.Constant(INT64, ITEM)
+    bits = array_type.dtype.bitwidth
+    data = builder.inttoptr(word(0), ir.IntType(bits).as_pointer())
+    item = ir.Constant(INT64, bits // 8)
     rows = word(1)
     if array_type.ndim == 1:
         shape, strides, count = [rows], [item], rows
     else:
-        columns = word(2)
+        width = kind.widths.get(attribute)
+        columns = word(2) if width is None else ir.Constant(INT64, width)
         shape, strides = [rows, columns], [builder.mul(columns, item), item]
         count = builder.mul(rows, columns)
     array = context.make_array(array_type)(context, builder)
@@ -90,7 +93,7 @@ def lower_field(context: Any, builder: Any, kind: Any, value: Any, attribute: st
 
 def register_with_numba(kind: type[Any]) -> None:
     """Give a TableSet class its numba type."""
-    tables = TablesType(kind.__name__, kind._fields, kind.lines)
+    tables = TablesType(kind)
 
     @typeof_impl.register(kind)  # type: ignore[untyped-decorator]
     def typeof_tables(_value: Any, _context: Any) -> Any:

@@ -13,10 +13,11 @@ from marketsim.chain.columns import G
 from marketsim.chain.compiled import bound
 from marketsim.chain.ledger import AUDIT_PROBLEMS, recount_problems
 from marketsim.chain.state import State, Table, with_bid_bits, with_room
+from marketsim.clock.calendar import CHUNK_BITS
 from marketsim.clock import inbox
 from marketsim.clock.block_loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance
 from marketsim.errors import InvariantError
-from marketsim.policies.tables import BidRow, Call, E, Engine, Kind, Offer, Phase, Sample, Track, Watch
+from marketsim.policies.tables import BidRow, Call, E, Engine, Entry, Kind, Offer, Phase, Sample, Track, Watch
 
 
 class BlockClock:
@@ -251,11 +252,14 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
         "tracks": (len(chain.orders), Track.SIZE, 0),
         "accounts": (len(chain.accounts), Watch.SIZE, -1),
         "offers": (int(x[E.OFFERS]) + int(x[E.PROVIDERS]) * rows, Offer.SIZE, 0),
-        "calendar": (int(x[E.CALENDAR]) + ENTRY_ROOM + dated + 64, engine.calendar.shape[1], 0),
+        "calendar": (int(x[E.CALENDAR] + x[E.LATER]) + ENTRY_ROOM + dated + 64, Entry.SIZE, 0),
+        "later": (int(x[E.LATER]) + ENTRY_ROOM + dated + 64, Entry.SIZE, 0),
         "samples": (int(x[E.SAMPLES]) + 64, Sample.SIZE, 0),
         "audit_values": (len(chain.accounts), 2, 0),
         "bid_rows": (int(x[E.BIDS_ROWS]) + dated + rows, BidRow.SIZE, 0),
     }
+    if len(engine.chunks) == 1:
+        changes["chunks"] = np.full((int(x[E.HORIZON]) >> CHUNK_BITS) + 2, -1, np.int64)
     for name, (needed, width, fill) in wanted.items():
         table: Table = getattr(engine, name)
         if len(table) < needed:

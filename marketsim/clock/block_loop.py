@@ -27,8 +27,8 @@ from marketsim.chain.ledger import AUDIT_FINE, audit_touched, is_recount_due
 from marketsim.chain.money import is_less, times
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
-from marketsim.clock.calendar import drop_first, push
-from marketsim.clock.desk_work import gather_offers, place_offer, tie_of
+from marketsim.clock.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open_chunk, push
+from marketsim.clock.desk_work import gather_offers, know_blockings, place_offer, set_shut, tie_of
 from marketsim.clock.fees import can_afford, charge
 from marketsim.clock.tenant_work import (
     covered,
@@ -43,7 +43,7 @@ from marketsim.clock.tenant_work import (
     top_up,
 )
 from marketsim.clock.unpaid import leave_unpaid
-from marketsim.policies.quoting import PPM, account_use, reprice
+from marketsim.policies.quoting import PPM, account_use, prepare_desks, reprice, screen_prices
 from marketsim.policies.tables import (
     RING,
     Call,
@@ -86,7 +86,8 @@ def has_rows(s: State, e: Engine) -> bool:
     x = e.globals
     return bool(
         g[G.EVENTS] + x[E.EVENT_ROOM] <= s.events.shape[0]
-        and x[E.CALENDAR] + ENTRY_ROOM <= e.calendar.shape[0]
+        and x[E.CALENDAR] + x[E.LATER] + ENTRY_ROOM < e.calendar.shape[0]
+        and x[E.LATER] + ENTRY_ROOM < e.later.shape[0]
         and g[G.ORDERS] + ROW_ROOM <= s.orders.shape[0]
         and g[G.ORDERS] + ROW_ROOM <= e.tracks.shape[0]
         and g[G.GROUPS] + ROW_ROOM <= s.groups.shape[0]
@@ -115,11 +116,15 @@ def advance(s: State, e: Engine, until: int) -> int:
     full recount is due; AUDIT_BROKEN, the audit after a block found E.AUDIT_PROBLEM.
     """
     x = e.globals
+    if x[E.PREPARED] == 0:
+        x[E.PREPARED] = 1
+        x[E.BLOCKINGS] = -1
+        prepare_desks(e)
     while True:
         key = (until + 1) * 16
         source = 0
         if x[E.CALENDAR] > 0:
-            first = e.calendar[0]
+            first = e.calendar[FIRST]
             if first[Entry.KEY] < key:
                 key = first[Entry.KEY]
                 source = 1
@@ -132,6 +137,12 @@ def advance(s: State, e: Engine, until: int) -> int:
                 source = 2
             if source == 2:
                 key = call[Call.KEY]
+        if (x[E.CHUNK] + 1) << CHUNK_BITS <= key >> 4 and x[E.CHUNK] + 1 < e.chunks.shape[0]:
+            open_chunk(e)
+            continue
+        if x[E.NEXT_BIDS] * 16 + Phase.BID < key:
+            key = x[E.NEXT_BIDS] * 16 + Phase.BID
+            source = 3
         height = key // 16
         if x[E.AUDIT] == 1 and x[E.LAST_BLOCK] > x[E.LAST_AUDIT] and (source == 0 or height > x[E.LAST_BLOCK]):
             x[E.LAST_AUDIT] = x[E.LAST_BLOCK]
@@ -144,7 +155,10 @@ def advance(s: State, e: Engine, until: int) -> int:
         if source == 0:
             x[E.EXECUTED] = until
             return DONE
-        if not has_rows(s, e):
+        if source == 3:
+            if not has_bid_room(s, e, e.ring[height & (RING - 1), 2]):
+                return NEED_ROOM
+        elif not has_rows(s, e):
             return NEED_ROOM
         if height > x[E.LAST_BLOCK]:
             x[E.LAST_BLOCK] = height
@@ -155,11 +169,11 @@ def advance(s: State, e: Engine, until: int) -> int:
             x[E.INBOX] = at + 1
             execute_call(s, e, height, at)
             continue
-        kind = e.calendar[0, Entry.KIND]
-        row = e.calendar[0, Entry.ROW]
-        if kind == Kind.BIDS:
-            if not has_bid_room(s, e, e.ring[height & (RING - 1), 2]):
-                return NEED_ROOM
+        if source == 3:
+            place_bids(s, e, height)
+            continue
+        row = e.calendar[FIRST, Entry.WHAT] // KINDS
+        kind = e.calendar[FIRST, Entry.WHAT] % KINDS
         if kind == Kind.SAMPLE or kind == Kind.WARM_UP:
             if not fold_some(s, e, height):
                 continue
@@ -170,11 +184,7 @@ def advance(s: State, e: Engine, until: int) -> int:
 @compiled
 def comes_first(e: Engine, call: int) -> bool:
     """Return whether an inbox message of the same block and phase goes before the first calendar entry."""
-    x = e.inbox[call]
-    y = e.calendar[0]
-    if x[Call.TIME] != y[Entry.TIME]:
-        return bool(x[Call.TIME] < y[Entry.TIME])
-    return bool(x[Call.TIE] < y[Entry.TIE])
+    return bool(e.inbox[call, Call.TIME] == 0 and e.inbox[call, Call.TIE] < e.calendar[FIRST, Entry.TIE])
 
 
 @compiled
@@ -183,7 +193,8 @@ def has_bid_room(s: State, e: Engine, count: int) -> bool:
     g = s.globals
     return bool(
         count <= e.batch.shape[0]
-        and e.globals[E.CALENDAR] + ENTRY_ROOM + count <= e.calendar.shape[0]
+        and e.globals[E.CALENDAR] + e.globals[E.LATER] + ENTRY_ROOM + count < e.calendar.shape[0]
+        and e.globals[E.LATER] + ENTRY_ROOM + count < e.later.shape[0]
         and g[G.BIDS] + count <= s.bids.shape[0]
         and g[G.ACCOUNTS] + count <= s.accounts.shape[0]
         and g[G.ACCOUNTS] + count <= e.accounts.shape[0]
@@ -198,9 +209,7 @@ def has_bid_room(s: State, e: Engine, count: int) -> bool:
 @compiled
 def execute_entry(s: State, e: Engine, height: int, kind: int, row: int) -> None:
     """Carry out one calendar entry; entries whose object has moved on since they were made do nothing."""
-    if kind == Kind.BIDS:
-        place_bids(s, e, height)
-    elif kind == Kind.DECIDE:
+    if kind == Kind.DECIDE:
         decide(s, e, height, row)
     elif kind == Kind.ACTIVATE:
         activate(s, e, height, row)
@@ -231,7 +240,7 @@ def execute_entry(s: State, e: Engine, height: int, kind: int, row: int) -> None
         if e.globals[E.SAMPLED] != height:
             take_sample(s, e, height)
         if row == 0:
-            push(e, height + e.globals[E.SAMPLE_EVERY], Phase.LAST, 0, 0, Kind.SAMPLE, 0)
+            push(e, height + e.globals[E.SAMPLE_EVERY], Phase.LAST, 0, Kind.SAMPLE, 0)
     elif kind == Kind.REPRICE:
         reprice_desks(s, e, height, row)
     elif kind == Kind.WARM_UP:
@@ -315,12 +324,13 @@ def arrive(s: State, e: Engine, height: int, at: int) -> None:
 @compiled
 def place_bids(s: State, e: Engine, height: int) -> None:
     """Submit the bids dated for this block; a tenant past its window looks at them in the next block."""
+    know_blockings(s, e)
     count = gather_offers(e, height)
     for at in range(count):
         offer = e.batch[at]
         order = e.offers[offer, Offer.ORDER]
         if place_offer(s, e, height, offer) and e.tracks[order, Track.CHOOSING] == 1:
-            push(e, height + 1, Phase.ACCEPT, 0, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
+            push(e, height + 1, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
 
 
 @compiled
@@ -383,7 +393,7 @@ def withdraw(s: State, e: Engine, height: int, lease: int, again: bool) -> None:
     leave_unpaid(s, e, height, s.leases[lease, Lease.ACCOUNT])
     if again and s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
         at = height + e.desks[s.leases[lease, Lease.SLOT], Desk.WITHDRAW_EVERY]
-        push(e, at, Phase.SETTLE, 0, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)
+        push(e, at, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)
 
 
 @compiled
@@ -398,7 +408,7 @@ def watch_funds(s: State, e: Engine, height: int, lease: int) -> None:
         left = e.globals[E.FUNDS_MONITOR]
     if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
         at = height + max(1, min(left, e.globals[E.FUNDS_MONITOR]))
-        push(e, at, Phase.SETTLE, 0, tie_of(e, Kind.WATCH, lease), Kind.WATCH, lease)
+        push(e, at, Phase.SETTLE, tie_of(e, Kind.WATCH, lease), Kind.WATCH, lease)
 
 
 @compiled
@@ -419,8 +429,9 @@ def reprice_desks(s: State, e: Engine, height: int, every: int) -> None:
     for desk_row in range(e.globals[E.PROVIDERS]):
         desk = e.desks[desk_row]
         if desk[Desk.REPRICE_EVERY] == every and reprice(desk) == 1:
+            screen_prices(e, desk_row)
             emit(s, EventKind.REPRICED, desk_row, 0, desk[Desk.MULTIPLIER_PPM], 0, 0)
-    push(e, height + every, Phase.REPRICE, 0, every, Kind.REPRICE, every)
+    push(e, height + every, Phase.REPRICE, every, Kind.REPRICE, every)
 
 
 @compiled
@@ -436,6 +447,7 @@ def start_window(e: Engine, height: int) -> None:
 def set_outage(s: State, e: Engine, height: int, desk_row: int, down: int, share_ppm: int) -> None:
     """Take a provider down or up again; going down it closes a share of its leases."""
     e.desks[desk_row, Desk.UP] = 1 - down
+    set_shut(s, e, desk_row)
     emit(s, EventKind.OUTAGE, desk_row, down, share_ppm, 0, 0)
     if down == 0 or share_ppm == 0:
         return
@@ -447,7 +459,7 @@ def set_outage(s: State, e: Engine, height: int, desk_row: int, down: int, share
             after = s.leases[lease, Lease.NEXT]
             if s.leases[lease, Lease.SLOT] == desk_row and s.leases[lease, Lease.STATE] == LeaseState.ACTIVE:
                 if hash64(e.globals[E.SEED], SALT_OUTAGE, lease, height) % PPM < share_ppm:
-                    push(e, height, Phase.CLOSE, 0, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
+                    push(e, height, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
             lease = after
 
 

@@ -1,83 +1,111 @@
-"""What is due at which block: a binary heap over int64 columns, in canonical order."""
+"""What is due at which block, in canonical order: a small heap of what comes soon, and lists of what comes later.
+
+Blocks go in chunks of 1,024. The entries of later chunks wait in a list a chunk and move into the heap when their chunk is opened, so
+that the heap stays small enough for the processor's nearest memory. In the heap (`Engine.calendar`) row 1 is the first entry and the
+children of row k are 2k and 2k + 1, side by side in one cache line. Bids are in neither: they wait in `Engine.ring`.
+"""
 
 from __future__ import annotations
 
-from marketsim.chain.compiled import compiled
+from marketsim.chain.compiled import compiled, compiled_inline
 from marketsim.policies.tables import E, Engine, Entry
 
+FIRST = 1
+"""Row of the first entry."""
+KINDS = 64
+"""Factor of the row in Entry.WHAT, more than there are kinds."""
+CHUNK_BITS = 10
+"""A chunk is 2^CHUNK_BITS blocks."""
+
+
+@compiled_inline
+def precedes(e: Engine, row: int, key: int, tie: int, what: int) -> bool:
+    """Return whether the entry in `row` comes before (key, tie, what): by block and phase, then tie, row and kind."""
+    entry = e.calendar[row]
+    if entry[Entry.KEY] != key:
+        return bool(entry[Entry.KEY] < key)
+    if entry[Entry.TIE] != tie:
+        return bool(entry[Entry.TIE] < tie)
+    return bool(entry[Entry.WHAT] < what)
+
+
+@compiled_inline
+def put(e: Engine, row: int, key: int, tie: int, what: int) -> None:
+    """Write an entry."""
+    entry = e.calendar[row]
+    entry[Entry.KEY] = key
+    entry[Entry.TIE] = tie
+    entry[Entry.WHAT] = what
+
+
+@compiled_inline
+def rise(e: Engine, key: int, tie: int, what: int) -> None:
+    """Enter (key, tie, what) into the heap."""
+    x = e.globals
+    at = x[E.CALENDAR] + 1
+    x[E.CALENDAR] = at
+    while at > FIRST and not precedes(e, at >> 1, key, tie, what):
+        above = e.calendar[at >> 1]
+        put(e, at, above[Entry.KEY], above[Entry.TIE], above[Entry.WHAT])
+        at >>= 1
+    put(e, at, key, tie, what)
+
 
 @compiled
-def precedes(e: Engine, a: int, b: int) -> bool:
-    """Return whether calendar entry `a` comes before entry `b`: by block and phase, then submission time, then tie."""
-    x = e.calendar[a, Entry.KEY]
-    y = e.calendar[b, Entry.KEY]
-    if x != y:
-        return bool(x < y)
-    x = e.calendar[a, Entry.TIME]
-    y = e.calendar[b, Entry.TIME]
-    if x != y:
-        return bool(x < y)
-    x = e.calendar[a, Entry.TIE]
-    y = e.calendar[b, Entry.TIE]
-    if x != y:
-        return bool(x < y)
-    x = e.calendar[a, Entry.ROW]
-    y = e.calendar[b, Entry.ROW]
-    if x != y:
-        return bool(x < y)
-    return bool(e.calendar[a, Entry.KIND] < e.calendar[b, Entry.KIND])
-
-
-@compiled
-def push(e: Engine, height: int, phase: int, time: int, tie: int, kind: int, row: int) -> None:
+def push(e: Engine, height: int, phase: int, tie: int, kind: int, row: int) -> None:
     """Enter `kind` for `row` at `height` in `phase`; room is guaranteed by the block loop."""
-    key = height * 16 + phase
-    calendar = e.calendar
-    at = e.globals[E.CALENDAR]
-    e.globals[E.CALENDAR] = at + 1
-    while at > 0:
-        parent = (at - 1) // 2
-        if calendar[parent, Entry.KEY] < key:
-            break
-        if calendar[parent, Entry.KEY] == key:
-            if calendar[parent, Entry.TIME] < time:
-                break
-            if calendar[parent, Entry.TIME] == time:
-                if calendar[parent, Entry.TIE] < tie:
-                    break
-                if calendar[parent, Entry.TIE] == tie:
-                    if calendar[parent, Entry.ROW] < row:
-                        break
-                    if calendar[parent, Entry.ROW] == row and calendar[parent, Entry.KIND] <= kind:
-                        break
-        for column in range(5):
-            calendar[at, column] = calendar[parent, column]
-        at = parent
-    calendar[at, Entry.KEY] = key
-    calendar[at, Entry.TIME] = time
-    calendar[at, Entry.TIE] = tie
-    calendar[at, Entry.KIND] = kind
-    calendar[at, Entry.ROW] = row
+    x = e.globals
+    chunk = min(height >> CHUNK_BITS, e.chunks.shape[0] - 1)  # the last holds everything beyond the horizon
+    if chunk <= x[E.CHUNK]:
+        rise(e, height * 16 + phase, tie, row * KINDS + kind)
+        return
+    at = x[E.FREE_LATER]
+    if at >= 0:
+        x[E.FREE_LATER] = e.later[at, Entry.NEXT]
+    else:
+        at = x[E.LATER]
+        x[E.LATER] = at + 1
+    later = e.later[at]
+    later[Entry.KEY] = height * 16 + phase
+    later[Entry.TIE] = tie
+    later[Entry.WHAT] = row * KINDS + kind
+    later[Entry.NEXT] = e.chunks[chunk]
+    e.chunks[chunk] = at
+
+
+@compiled
+def open_chunk(e: Engine) -> None:
+    """Move the entries of the next chunk into the heap."""
+    x = e.globals
+    x[E.CHUNK] += 1
+    at = e.chunks[x[E.CHUNK]]
+    e.chunks[x[E.CHUNK]] = -1
+    while at >= 0:
+        later = e.later[at]
+        following = later[Entry.NEXT]
+        rise(e, later[Entry.KEY], later[Entry.TIE], later[Entry.WHAT])
+        later[Entry.NEXT] = x[E.FREE_LATER]
+        x[E.FREE_LATER] = at
+        at = following
 
 
 @compiled
 def drop_first(e: Engine) -> None:
-    """Remove the first entry."""
-    calendar = e.calendar
-    last = e.globals[E.CALENDAR] - 1
-    e.globals[E.CALENDAR] = last
-    if last <= 0:
-        return
-    at = 0
-    child = 1
+    """Remove the first entry of the heap."""
+    x = e.globals
+    last = x[E.CALENDAR]
+    x[E.CALENDAR] = last - 1
+    key, tie, what = e.calendar[last, Entry.KEY], e.calendar[last, Entry.TIE], e.calendar[last, Entry.WHAT]
+    at = FIRST
+    child = 2 * FIRST
     while child < last:
-        if child + 1 < last and precedes(e, child + 1, child):
+        below = e.calendar[child]
+        if child + 1 < last and precedes(e, child + 1, below[Entry.KEY], below[Entry.TIE], below[Entry.WHAT]):
             child += 1
-        if not precedes(e, child, last):
+            below = e.calendar[child]
+        if not precedes(e, child, key, tie, what):
             break
-        for column in range(5):
-            calendar[at, column] = calendar[child, column]
+        put(e, at, below[Entry.KEY], below[Entry.TIE], below[Entry.WHAT])
         at = child
-        child = 2 * at + 1
-    for column in range(5):
-        calendar[at, column] = calendar[last, column]
+        child = 2 * at
+    put(e, at, key, tie, what)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marketsim.chain import market
 from marketsim.chain.columns import EventKind, G, Group, Order, OrderState, Provider, Wallet
-from marketsim.chain.compiled import compiled
+from marketsim.chain.compiled import compiled, compiled_inline
 from marketsim.chain.events import hash64, note
 from marketsim.chain.money import is_less, times
 from marketsim.chain.state import State
@@ -20,9 +20,11 @@ from marketsim.policies.quoting import (
     linear_price,
     note_bid_time,
     rate_limited,
-    standing_refusal,
+    screen_desks,
+    OVER_CEILING,
 )
 from marketsim.policies.tables import (
+    FAR,
     QUANTILES,
     RING,
     BidRow,
@@ -34,6 +36,7 @@ from marketsim.policies.tables import (
     Offer,
     Phase,
     Plan,
+    Screen,
     Stage,
     Strategy,
     Track,
@@ -42,12 +45,9 @@ from marketsim.policies.tables import (
 SALT_LATENCY = 11
 SALT_TIE = 12
 SALT_PRICE = 13
-DATED = 0
-QUEUED = 1
-PLACED = 2
 
 
-@compiled
+@compiled_inline
 def tie_of(e: Engine, kind: int, row: int) -> int:
     """Return what breaks ties of submission time: a stateless hash, or nothing where ties go to the lower row."""
     if e.globals[E.TIE_BY_INDEX] == 1:
@@ -55,7 +55,7 @@ def tie_of(e: Engine, kind: int, row: int) -> int:
     return hash64(e.globals[E.SEED], SALT_TIE, kind + 0, row)
 
 
-@compiled
+@compiled_inline
 def decline(s: State, e: Engine, order: int, desk_row: int, code: int, stage: int) -> None:
     """Count one order that a desk did not bid on, and how far the order got."""
     number = code + 0
@@ -65,22 +65,22 @@ def decline(s: State, e: Engine, order: int, desk_row: int, code: int, stage: in
     note(s, EventKind.DECLINED, order, desk_row, 0, 0, number)
 
 
-@compiled
+@compiled_inline
 def append_offer(e: Engine, height: int, offer: int) -> None:
     """Date an offer for block `height`: last in that block's list, the block in the calendar once."""
     slot = height & (RING - 1)
     e.offers[offer, Offer.NEXT] = -1
-    e.offers[offer, Offer.STATE] = DATED
     e.ring[slot, 2] += 1
+    e.globals[E.DATED] += 1
     if e.ring[slot, 0] < 0:
         e.ring[slot, 0] = offer
-        push(e, height, Phase.BID, 0, 0, Kind.BIDS, 0)
+        e.globals[E.NEXT_BIDS] = min(e.globals[E.NEXT_BIDS], height)
     else:
         e.offers[e.ring[slot, 1], Offer.NEXT] = offer
     e.ring[slot, 1] = offer
 
 
-@compiled
+@compiled_inline
 def free_offer(e: Engine, offer: int) -> None:
     """Return an offer's row to the free list."""
     e.offers[offer, Offer.NEXT] = e.globals[E.FREE_OFFER]
@@ -88,7 +88,7 @@ def free_offer(e: Engine, offer: int) -> None:
     e.globals[E.FREE_OFFER] = offer
 
 
-@compiled
+@compiled_inline
 def new_offer(e: Engine) -> int:
     """Return a free row of offers; room is guaranteed by the block loop."""
     offer = e.globals[E.FREE_OFFER]
@@ -98,6 +98,29 @@ def new_offer(e: Engine) -> int:
     offer = e.globals[E.OFFERS]
     e.globals[E.OFFERS] = offer + 1
     return offer  # type: ignore[no-any-return]
+
+
+@compiled
+def set_shut(s: State, e: Engine, desk_row: int) -> None:
+    """Write whether a desk may bid at all: its engine on and up, its provider not blocked."""
+    desk = e.desks[desk_row]
+    shut = 0
+    if desk[Desk.UP] == 0 or desk[Desk.ENABLED] == 0:
+        shut = 1 + Decline.ENGINE_DISABLED
+    elif s.providers[desk_row, Provider.BLOCKED] == 1:
+        shut = 1 + Decline.PROVIDER_BLOCKED
+    desk[Desk.SHUT] = shut
+    if desk_row < e.screen.shape[1]:
+        e.screen[Screen.SHUT, desk_row] = shut
+
+
+@compiled
+def know_blockings(s: State, e: Engine) -> None:
+    """Bring the desks up to date when the chain has blocked or unblocked a provider since they looked."""
+    if e.globals[E.BLOCKINGS] != s.globals[G.BLOCKINGS]:
+        e.globals[E.BLOCKINGS] = s.globals[G.BLOCKINGS]
+        for desk_row in range(e.desks.shape[0]):
+            set_shut(s, e, desk_row)
 
 
 @compiled
@@ -122,17 +145,22 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
     storage = track[Track.STORAGE]
     gpu = track[Track.GPU]
     floor = g[E.PRICE_FLOOR]
+    know_blockings(s, e)
+    # the bound is compared in floating point: a part in 10^9 is room for more than its rounding
+    screen_desks(e, spec, cpu, memory, storage, gpu, (ceiling * 1e12 + ceiling_atto * 1e-6 + 1.0) * (1.0 + 1e-9))
     for desk_row in range(g[E.PROVIDERS]):
+        refusal = e.screened[desk_row]
         desk = e.desks[desk_row]
-        refusal = standing_refusal(e, desk_row, spec, cpu, memory, storage, gpu)
-        if s.providers[desk_row, Provider.BLOCKED] == 1 and desk[Desk.UP] == 1 and desk[Desk.ENABLED] == 1:
-            refusal = 1 + Decline.PROVIDER_BLOCKED
-        if refusal != 0:
+        strategy = desk[Desk.STRATEGY]
+        price = ceiling + 1
+        atto = 0
+        if refusal == OVER_CEILING:
+            pass
+        elif refusal != 0:
             limits = refusal == 1 + Decline.INSUFFICIENT_RESOURCES or refusal == 1 + Decline.ENGINE_DISABLED
             decline(s, e, order, desk_row, refusal - 1, Stage.LIMITS if limits else Stage.NO_ELIGIBLE)
             continue
-        strategy = desk[Desk.STRATEGY]
-        if strategy == Strategy.CUSTOM:
+        elif strategy == Strategy.CUSTOM:
             row = -1
             if plan >= 0:
                 row = e.plans[plan, Plan.QUOTE]
@@ -164,12 +192,10 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
         draw = hash64(seed, SALT_LATENCY, order, desk_row)
         if desk[Desk.LATENCY_BLOCKS] > 0:
             at = height + 1 + draw % desk[Desk.LATENCY_BLOCKS]
-            latency = (at - height) * block_ms
-            time = 0
+            time = at * block_ms
             tie = 0
         else:
-            latency = e.latencies[desk[Desk.LATENCY_PROFILE], draw & (QUANTILES - 1)]
-            time = height * block_ms + latency
+            time = height * block_ms + e.latencies[desk[Desk.LATENCY_PROFILE], draw & (QUANTILES - 1)]
             at = max(height + 1, -(-time // block_ms))
             if at - height > RING - 2:
                 at = height + RING - 2
@@ -183,7 +209,6 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
         row_of[Offer.TIME] = time
         row_of[Offer.TIE] = tie
         row_of[Offer.BID] = -1
-        row_of[Offer.LATENCY] = latency
         append_offer(e, at, offer)
 
 
@@ -235,7 +260,7 @@ def sort_batch(e: Engine, count: int) -> None:
         gap //= 2
 
 
-@compiled
+@compiled_inline
 def gather_offers(e: Engine, height: int) -> int:
     """Move the offers dated for `height` into the batch in canonical order; return how many."""
     slot = height & (RING - 1)
@@ -248,12 +273,19 @@ def gather_offers(e: Engine, height: int) -> int:
         e.batch[count] = offer
         count += 1
         offer = e.offers[offer, Offer.NEXT]
+    e.globals[E.DATED] -= count
+    next_bids = FAR
+    if e.globals[E.DATED] > 0:
+        next_bids = height + 1
+        while e.ring[next_bids & (RING - 1), 0] < 0:
+            next_bids += 1
+    e.globals[E.NEXT_BIDS] = next_bids
     if e.globals[E.TIE_BY_INDEX] == 0:
         sort_batch(e, count)
     return count
 
 
-@compiled
+@compiled_inline
 def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     """Submit one dated bid after the checks that need the present; return whether the chain took it."""
     row = e.offers[offer]
@@ -264,15 +296,15 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     g = e.globals
     code = -1
     stage = Stage.LIMITS + 0
-    if desk[Desk.UP] == 0 or desk[Desk.ENABLED] == 0:
+    shut = desk[Desk.SHUT]
+    if shut == 1 + Decline.ENGINE_DISABLED:
         code = Decline.ENGINE_DISABLED + 0
     elif s.orders[order, Order.STATE] != OrderState.OPEN:
         code = Decline.ORDER_NOT_OPEN + 0
-    elif s.providers[desk_row, Provider.BLOCKED] == 1:
-        code = Decline.PROVIDER_BLOCKED + 0
-    elif desk[Desk.OPEN_BIDS] >= desk[Desk.MAX_CONCURRENT]:
+    elif shut != 0:
+        code = shut - 1
+    elif desk[Desk.SLOTS_LEFT] <= 0:
         if desk[Desk.QUEUED] < g[E.QUEUE_LIMIT]:
-            row[Offer.STATE] = QUEUED
             row[Offer.NEXT] = -1
             if desk[Desk.QUEUED] == 0:
                 desk[Desk.QUEUE_HEAD] = offer
@@ -282,25 +314,27 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
             desk[Desk.QUEUED] += 1
             return False
         code = Decline.QUEUE_FULL + 0
-    elif rate_limited(e, desk_row, row[Offer.TIME]):
+    elif desk[Desk.RATED] == 1 and rate_limited(e, desk_row, row[Offer.TIME]):
         code = Decline.RATE_LIMITED + 0
     elif not has_room(desk, track):
         code = Decline.INSUFFICIENT_RESOURCES + 0
         stage = Stage.NO_CAPACITY + 0
-    elif s.wallets[desk[Desk.WALLET], Wallet.BALANCE] < s.globals[G.BID_MIN_DEPOSIT] or not can_afford(
-        s, desk[Desk.WALLET], Kind.BIDS, 0, s.globals[G.BID_MIN_DEPOSIT]
-    ):
+    elif s.globals[G.BID_MIN_DEPOSIT] > 0 and s.wallets[desk[Desk.WALLET], Wallet.BALANCE] < s.globals[G.BID_MIN_DEPOSIT]:
+        code = Decline.INSUFFICIENT_DEPOSIT + 0
+        stage = Stage.NO_DEPOSIT + 0
+    elif not can_afford(s, desk[Desk.WALLET], Kind.BIDS, 0, s.globals[G.BID_MIN_DEPOSIT]):
         code = Decline.INSUFFICIENT_DEPOSIT + 0
         stage = Stage.NO_DEPOSIT + 0
     if code >= 0:
         decline(s, e, order, desk_row, code, stage)
         free_offer(e, offer)
         return False
-    if desk[Desk.PER_MINUTE] > 0 or desk[Desk.PER_HOUR] > 0:
+    if desk[Desk.RATED] == 1:
         note_bid_time(e, desk_row, row[Offer.TIME])
     desk[Desk.SUBMITTED] += 1
     g[E.BIDS_SUBMITTED] += 1
-    e.latency[min(row[Offer.LATENCY], 60_000)] += 1
+    latency = row[Offer.TIME] - s.orders[order, Order.CREATED_AT] * g[E.BLOCK_MS]
+    e.latency[min(latency, 60_000)] += 1
     status = market.create_bid(
         s,
         height,
@@ -323,7 +357,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         record[BidRow.DESK] = desk_row
         record[BidRow.PRICE] = row[Offer.PRICE]
         record[BidRow.PRICE_ATTO] = row[Offer.PRICE_ATTO]
-        record[BidRow.LATENCY] = row[Offer.LATENCY]
+        record[BidRow.LATENCY] = latency
         record[BidRow.STATUS] = status + 0
     if status != Status.Ok:
         e.rejected[desk_row, status + 0] += 1
@@ -331,31 +365,29 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         return False
     desk[Desk.ACCEPTED] += 1
     row[Offer.BID] = s.orders[order, Order.LAST_BID]
-    row[Offer.STATE] = PLACED
-    row[Offer.PLACED_AT] = height
     row[Offer.NEXT] = track[Track.FIRST_OFFER]
     track[Track.FIRST_OFFER] = offer
     track[Track.OFFERS] += 1
     track[Track.BIDS] += 1
     track[Track.STAGE] = Stage.BID
-    desk[Desk.OPEN_BIDS] += 1
+    desk[Desk.SLOTS_LEFT] -= 1
     if g[E.RESERVE_AT_BID] == 1:
         hold(desk, track, Desk.RESERVED_CPU, 1)
-        desk[Desk.LEASES] += 1
+        desk[Desk.LEASES_LEFT] -= 1
     if desk[Desk.BID_TIMEOUT] > 0 and (track[Track.CHOOSING] != 0 or desk[Desk.BID_TIMEOUT] <= g[E.BID_WINDOW]):
-        push(e, height + desk[Desk.BID_TIMEOUT], Phase.BID_TIMEOUT, 0, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
+        push(e, height + desk[Desk.BID_TIMEOUT], Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
     return True
 
 
-@compiled
+@compiled_inline
 def let_go(e: Engine, height: int, offer: int) -> None:
     """End a placed offer: free its slot and its reservation, and let the next queued bid of the desk go out in the next block."""
     row = e.offers[offer]
     desk = e.desks[row[Offer.DESK]]
-    desk[Desk.OPEN_BIDS] -= 1
+    desk[Desk.SLOTS_LEFT] += 1
     if e.globals[E.RESERVE_AT_BID] == 1:
         hold(desk, e.tracks[row[Offer.ORDER]], Desk.RESERVED_CPU, -1)
-        desk[Desk.LEASES] -= 1
+        desk[Desk.LEASES_LEFT] += 1
     free_offer(e, offer)
     if desk[Desk.QUEUED] > 0:
         queued = desk[Desk.QUEUE_HEAD]
@@ -383,7 +415,7 @@ def occupy(e: Engine, height: int, desk_row: int, order: int) -> None:
     """Count an order's resources as leased by a desk."""
     account_use(e, desk_row, height)
     hold(e.desks[desk_row], e.tracks[order], Desk.LEASED_CPU, 1)
-    e.desks[desk_row, Desk.LEASES] += 1
+    e.desks[desk_row, Desk.LEASES_LEFT] -= 1
     e.tracks[order, Track.HELD_BY] = desk_row
 
 
@@ -393,5 +425,5 @@ def vacate(e: Engine, height: int, order: int) -> None:
     desk_row = e.tracks[order, Track.HELD_BY]
     account_use(e, desk_row, height)
     hold(e.desks[desk_row], e.tracks[order], Desk.LEASED_CPU, -1)
-    e.desks[desk_row, Desk.LEASES] -= 1
+    e.desks[desk_row, Desk.LEASES_LEFT] += 1
     e.tracks[order, Track.HELD_BY] = -1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from marketsim.chain.columns import COLLECTOR_WALLET, EventKind, G, Wallet
-from marketsim.chain.compiled import compiled
+from marketsim.chain.compiled import compiled, compiled_inline
 from marketsim.chain.events import emit
 from marketsim.chain.ledger import move
 from marketsim.chain.state import State
@@ -43,7 +43,7 @@ def fee_of(s: State, gas: int) -> int:
     return -(-(gas * nano) // 1_000_000_000)  # type: ignore[no-any-return]
 
 
-@compiled
+@compiled_inline
 def can_afford(s: State, wallet: int, kind: int, detail: int, deposit: int) -> bool:
     """Return whether the wallet can pay a message's fee beside its deposit; always true where network fees are off.
 
@@ -54,7 +54,7 @@ def can_afford(s: State, wallet: int, kind: int, detail: int, deposit: int) -> b
     return bool(s.wallets[wallet, Wallet.BALANCE] >= deposit + fee_of(s, gas_of(kind, detail)))
 
 
-@compiled
+@compiled_inline
 def charge(s: State, wallet: int, kind: int, refused: bool, detail: int) -> None:
     """Take the fee of an executed message from `wallet`, for which `can_afford` was asked before."""
     if s.globals[G.NETWORK_FEES] == 0:
@@ -65,4 +65,5 @@ def charge(s: State, wallet: int, kind: int, refused: bool, detail: int) -> None
     fee = fee_of(s, gas)
     move(s, wallet, COLLECTOR_WALLET, fee)
     s.globals[G.NETWORK_FEES_PAID] += fee
+    s.wallets[wallet, Wallet.FEES] += fee
     emit(s, EventKind.NETWORK_FEE, wallet, kind + 0, fee, 0, 0)

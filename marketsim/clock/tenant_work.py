@@ -77,10 +77,10 @@ def open_track(s: State, e: Engine, height: int, order: int) -> None:
     else:
         g[E.RELISTED] += 1
     if plan >= 0:
-        push(e, height + g[E.BID_WINDOW], Phase.ACCEPT, 0, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
+        push(e, height + g[E.BID_WINDOW], Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
         limit = s.globals[G.ORDER_TIMEOUT]
         if limit > 0 and limit <= g[E.BID_WINDOW]:
-            push(e, height + limit, Phase.TIMEOUT, 0, tie_of(e, Kind.ORDER_TIMEOUT, order), Kind.ORDER_TIMEOUT, order)
+            push(e, height + limit, Phase.TIMEOUT, tie_of(e, Kind.ORDER_TIMEOUT, order), Kind.ORDER_TIMEOUT, order)
     quote_order(s, e, height, order)
 
 
@@ -133,12 +133,12 @@ def sync_account(s: State, e: Engine, account: int) -> None:
     if due != watch[Watch.DUE]:
         watch[Watch.DUE] = due
         if due >= 0 and due <= e.globals[E.HORIZON]:
-            push(e, due, Phase.DEPLETE, 0, tie_of(e, Kind.DUE, account), Kind.DUE, account)
+            push(e, due, Phase.DEPLETE, tie_of(e, Kind.DUE, account), Kind.DUE, account)
     grace = s.accounts[account, Account.GRACE_AT]
     if grace != watch[Watch.GRACE]:
         watch[Watch.GRACE] = grace
         if grace >= 0:
-            push(e, grace, Phase.GRACE, 0, tie_of(e, Kind.GRACE, account), Kind.GRACE, account)
+            push(e, grace, Phase.GRACE, tie_of(e, Kind.GRACE, account), Kind.GRACE, account)
             plan_rescue(s, e, account)
     living = s.accounts[account, Account.OPEN] + s.accounts[account, Account.SHORT] > 0
     at = watch[Watch.ALIVE]
@@ -187,7 +187,7 @@ def plan_rescue(s: State, e: Engine, account: int) -> None:
         return
     at = s.globals[G.HEIGHT] + max(1, delay_of(e, plan))
     e.accounts[account, Watch.TOP_UP] = at
-    push(e, at, Phase.TOP_UP, 0, tie_of(e, Kind.TOP_UP, account), Kind.TOP_UP, account)
+    push(e, at, Phase.TOP_UP, tie_of(e, Kind.TOP_UP, account), Kind.TOP_UP, account)
 
 
 @compiled
@@ -203,7 +203,7 @@ def plan_top_up(s: State, e: Engine, height: int, account: int) -> None:
     if at > e.globals[E.HORIZON]:
         return
     e.accounts[account, Watch.TOP_UP] = at
-    push(e, at, Phase.TOP_UP, 0, tie_of(e, Kind.TOP_UP, account), Kind.TOP_UP, account)
+    push(e, at, Phase.TOP_UP, tie_of(e, Kind.TOP_UP, account), Kind.TOP_UP, account)
 
 
 @compiled
@@ -337,14 +337,14 @@ def choose(s: State, e: Engine, order: int) -> int:
 
 
 @compiled
-def watch_bid_timeouts(e: Engine, height: int, order: int) -> None:
+def watch_bid_timeouts(s: State, e: Engine, height: int, order: int) -> None:
     """Date the timeouts of an order's placed offers, once its window has passed without a lease."""
     offer = e.tracks[order, Track.FIRST_OFFER]
     while offer >= 0:
         timeout = e.desks[e.offers[offer, Offer.DESK], Desk.BID_TIMEOUT]
         if timeout > e.globals[E.BID_WINDOW]:
-            at = max(height + 1, e.offers[offer, Offer.PLACED_AT] + timeout)
-            push(e, at, Phase.BID_TIMEOUT, 0, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
+            at = max(height + 1, s.bids[e.offers[offer, Offer.BID], Bid.CREATED_AT] + timeout)
+            push(e, at, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
         offer = e.offers[offer, Offer.NEXT]
 
 
@@ -367,16 +367,15 @@ def decide(s: State, e: Engine, height: int, order: int) -> None:
                 e,
                 max(height + 1, created + limit),
                 Phase.TIMEOUT,
-                0,
                 tie_of(e, Kind.ORDER_TIMEOUT, order),
                 Kind.ORDER_TIMEOUT,
                 order,
             )
         elif e.plans[plan, Plan.PATIENCE] > 0:
             at = max(height + 1, created + e.plans[plan, Plan.PATIENCE])
-            push(e, at, Phase.TIMEOUT, 0, tie_of(e, Kind.PATIENCE, order), Kind.PATIENCE, order)
+            push(e, at, Phase.TIMEOUT, tie_of(e, Kind.PATIENCE, order), Kind.PATIENCE, order)
         track[Track.CHOOSING] = 1 + e.plans[plan, Plan.NEVER]
-        watch_bid_timeouts(e, height, order)
+        watch_bid_timeouts(s, e, height, order)
         return
     if track[Track.CHOOSING] == 1:
         offer = choose(s, e, order)
@@ -421,16 +420,16 @@ def accept(s: State, e: Engine, height: int, order: int, offer: int) -> bool:
         if delay <= 0:
             market.activate_lease(s, height, lease)
         elif delay > g[E.MANIFEST_BLOCKS]:
-            push(e, height + g[E.MANIFEST_BLOCKS], Phase.CLOSE, 0, tie_of(e, Kind.MANIFEST, lease), Kind.MANIFEST, lease)
+            push(e, height + g[E.MANIFEST_BLOCKS], Phase.CLOSE, tie_of(e, Kind.MANIFEST, lease), Kind.MANIFEST, lease)
         else:
-            push(e, height + delay, Phase.ACTIVATE, 0, tie_of(e, Kind.ACTIVATE, lease), Kind.ACTIVATE, lease)
+            push(e, height + delay, Phase.ACTIVATE, tie_of(e, Kind.ACTIVATE, lease), Kind.ACTIVATE, lease)
     schedule_end(s, e, height, lease, plan, desk_row)
     every = e.desks[desk_row, Desk.WITHDRAW_EVERY]
     if s.globals[G.RULES] != Rules.SEED:
         if every > 0:
-            push(e, height + every, Phase.SETTLE, 0, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)
+            push(e, height + every, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)
         if g[E.FUNDS_MONITOR] > 0:
-            push(e, height + 1, Phase.SETTLE, 0, tie_of(e, Kind.WATCH, lease), Kind.WATCH, lease)
+            push(e, height + 1, Phase.SETTLE, tie_of(e, Kind.WATCH, lease), Kind.WATCH, lease)
     account = s.leases[lease, Lease.ACCOUNT]
     sync_account(s, e, account)
     if e.accounts[account, Watch.TOP_UP] < 0:
@@ -445,7 +444,7 @@ def chase_bids(s: State, e: Engine, height: int, order: int, winner: int) -> Non
     while other >= 0:
         bid = e.offers[other, Offer.BID]
         if other != winner and is_bid_open(s, bid, order):
-            push(e, height + 1, Phase.BID_TIMEOUT, 0, tie_of(e, Kind.CLOSE_BID, bid), Kind.CLOSE_BID, bid)
+            push(e, height + 1, Phase.BID_TIMEOUT, tie_of(e, Kind.CLOSE_BID, bid), Kind.CLOSE_BID, bid)
         other = e.offers[other, Offer.NEXT]
 
 
@@ -501,7 +500,7 @@ def schedule_end(s: State, e: Engine, height: int, lease: int, plan: int, desk_r
         blocks = leave
     at = height + max(1, blocks)
     if at <= e.globals[E.HORIZON]:
-        push(e, at, Phase.CLOSE, 0, tie_of(e, kind, lease), kind, lease)
+        push(e, at, Phase.CLOSE, tie_of(e, kind, lease), kind, lease)
 
 
 @compiled
@@ -563,7 +562,7 @@ def leave(s: State, e: Engine, height: int, lease: int, reason: int) -> None:
         charge(s, s.leases[lease, Lease.PROVIDER], Kind.START_GROUP, status != Status.Ok, 0)
         at = height - (-(window * 1000) // e.globals[E.BLOCK_MS])
         if status == Status.Ok and at <= e.globals[E.HORIZON]:
-            push(e, at, Phase.CLOSE, 0, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
+            push(e, at, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
         return
     status = market.close_bid(s, height, s.leases[lease, Lease.BID], reason)
     charge(s, s.leases[lease, Lease.PROVIDER], Kind.LEAVE, status != Status.Ok, 1)
@@ -577,13 +576,12 @@ def leave(s: State, e: Engine, height: int, lease: int, reason: int) -> None:
     if e.plans[plan, Plan.RESTART_LEFT] > 0:
         e.plans[plan, Plan.RESTART_LEFT] -= 1
         at = height + max(1, e.plans[plan, Plan.RESTART_DELAY])
-        push(e, at, Phase.ARRIVE, 0, tie_of(e, Kind.START_GROUP, group), Kind.START_GROUP, group)
+        push(e, at, Phase.ARRIVE, tie_of(e, Kind.START_GROUP, group), Kind.START_GROUP, group)
     else:
         push(
             e,
             height + 1,
             Phase.CLOSE,
-            0,
             tie_of(e, Kind.CLOSE_DEPLOYMENT, deployment),
             Kind.CLOSE_DEPLOYMENT,
             deployment,
@@ -611,10 +609,10 @@ def time_out_bid(s: State, e: Engine, height: int, offer: int) -> None:
     """Close a bid that got no answer in time, and let go of what it held."""
     row = e.offers[offer]
     order = row[Offer.ORDER]
-    if order < 0 or row[Offer.STATE] != 2:
+    if order < 0 or row[Offer.BID] < 0:
         return
     desk = e.desks[row[Offer.DESK]]
-    if height < row[Offer.PLACED_AT] + desk[Desk.BID_TIMEOUT]:
+    if height < s.bids[row[Offer.BID], Bid.CREATED_AT] + desk[Desk.BID_TIMEOUT]:
         return
     if not can_afford(s, desk[Desk.WALLET], Kind.LEAVE, 0, 0):
         return

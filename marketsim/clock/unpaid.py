@@ -23,5 +23,5 @@ def leave_unpaid(s: State, e: Engine, height: int, account: int) -> None:
     while lease >= 0:
         if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN and is_spent(s, lease):
             if e.desks[s.leases[lease, Lease.SLOT], Desk.ENABLED] == 1:
-                push(e, height + 1, Phase.CLOSE, 0, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
+                push(e, height + 1, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
         lease = s.leases[lease, Lease.NEXT]

@@ -2,51 +2,69 @@
 
 from __future__ import annotations
 
-from marketsim.chain.compiled import compiled
-from marketsim.policies.tables import Decline, Desk, E, Engine, Table, Track
+from marketsim.chain.compiled import compiled, compiled_inline
+from marketsim.policies.tables import Decline, Desk, E, Engine, Screen, Strategy, Table, Track
 
 NANO = 1_000_000_000
 PPM = 1_000_000
+PICO = 1_000_000_000_000
+QUANTITY_MAX = 9_000_000
+"""Sum of quantities up to which their products with limbs of 12 digits can be added up without carrying."""
+NO_LIMIT = 1 << 60
+OVER_CEILING = 1 << 20
+"""What `screen_desks` finds where the price is certainly above the ceiling; other findings are 0 or 1 + Decline."""
 FACTOR_MAX = 1_000_000_000
 """Largest 10^6 + margin: a margin of 99,900 percent."""
 
 
-@compiled
+@compiled_inline
 def linear_price(desk: Table, cpu: int, memory: int, storage: int, gpu: int, floor: int) -> tuple[int, int]:
     """Return (whole, atto) of quantities x unit prices x (1 + margin) + the fixed part.
 
-    `cpu` in millicores, `memory` and `storage` in MiB, `gpu` in units. The unit prices already hold the margin, exact at 24 decimals, so
-    that the sum is exact and is rounded once to 18: down when `floor` is 1, else half to even (training document, Pricing Strategy).
-    Bounds are checked when a desk is made: whole unit prices x quantities stay below 2^63.
+    `cpu` in millicores, `memory` and `storage` in MiB, `gpu` in units, each below 2^41. The unit prices already hold the margin, exact at
+    24 decimals, so that the sum is exact and is rounded once to 18: down when `floor` is 1, else half to even (training document, Pricing
+    Strategy). Bounds are checked when a desk is made: whole unit prices x quantities stay below 2^63.
     """
-    tiny = (
-        cpu * desk[Desk.CPU_TINY] + memory * desk[Desk.MEMORY_TINY] + storage * desk[Desk.STORAGE_TINY] + gpu * desk[Desk.GPU_TINY]
-    )
-    atto = (
-        cpu * desk[Desk.CPU_ATTO] + memory * desk[Desk.MEMORY_ATTO] + storage * desk[Desk.STORAGE_ATTO] + gpu * desk[Desk.GPU_ATTO]
-    )
-    nano = (
-        cpu * desk[Desk.CPU_NANO] + memory * desk[Desk.MEMORY_NANO] + storage * desk[Desk.STORAGE_NANO] + gpu * desk[Desk.GPU_NANO]
-    )
     whole = (
         cpu * desk[Desk.CPU_WHOLE]
         + memory * desk[Desk.MEMORY_WHOLE]
         + storage * desk[Desk.STORAGE_WHOLE]
         + gpu * desk[Desk.GPU_WHOLE]
     )
-    carry = tiny // PPM
-    rest = tiny - carry * PPM
-    atto += carry
+    if cpu + memory + storage + gpu <= QUANTITY_MAX:
+        high = cpu * desk[Desk.CPU_HIGH] + memory * desk[Desk.MEMORY_HIGH] + storage * desk[Desk.STORAGE_HIGH] + gpu * desk[Desk.GPU_HIGH]
+        low = cpu * desk[Desk.CPU_LOW] + memory * desk[Desk.MEMORY_LOW] + storage * desk[Desk.STORAGE_LOW] + gpu * desk[Desk.GPU_LOW]
+    else:
+        carry, low = sum_limb(desk, Desk.CPU_LOW + 0, cpu, memory, storage, gpu)
+        more, high = sum_limb(desk, Desk.CPU_HIGH + 0, cpu, memory, storage, gpu)
+        high += carry
+        whole += more
+    atto = low // PPM
+    rest = low - atto * PPM
     if floor == 0 and (2 * rest > PPM or (2 * rest == PPM and atto % 2 == 1)):
         atto += 1
-    carry = atto // NANO
-    atto -= carry * NANO
-    nano += carry
-    carry = nano // NANO
-    nano -= carry * NANO
+    carry = high // PICO
+    atto += (high - carry * PICO) * PPM
+    whole += carry
+    if atto >= NANO * NANO:
+        atto -= NANO * NANO
+        whole += 1
     if desk[Desk.PLAIN] == 1:
-        return whole + carry, nano * NANO + atto
-    return finish_price(desk, whole + carry, nano * NANO + atto)
+        return whole, atto
+    return finish_price(desk, whole, atto)
+
+
+@compiled
+def sum_limb(desk: Table, column: int, cpu: int, memory: int, storage: int, gpu: int) -> tuple[int, int]:
+    """Return the sum of quantities x the limbs of 12 digits at `column`, three columns apart, as (x 10^12, rest)."""
+    upper, lower = 0, 0
+    at = column
+    for quantity in (cpu, memory, storage, gpu):
+        upper += quantity * (desk[at] // PPM)
+        lower += quantity * (desk[at] % PPM)
+        at += 3
+    upper += lower // PPM
+    return upper // PPM, (upper % PPM) * PPM + lower % PPM
 
 
 @compiled
@@ -73,7 +91,7 @@ def finish_price(desk: Table, whole: int, small: int) -> tuple[int, int]:
 
 @compiled
 def set_unit(desk: Table, column: int, whole: int, atto: int, multiplier: int, factor: int) -> None:
-    """Write the four limbs of floor(unit price x multiplier / 10^6) x factor / 10^6 from `column` on, exact at 24 decimals.
+    """Write the three limbs of floor(unit price x multiplier / 10^6) x factor / 10^6 from `column` on, exact at 24 decimals.
 
     The first product is floored at 18 decimals: it is the unit price that the desk asks today. `factor` is 10^6 + margin, at most
     FACTOR_MAX.
@@ -95,10 +113,10 @@ def set_unit(desk: Table, column: int, whole: int, atto: int, multiplier: int, f
     whole *= factor
     small = low // PPM + (nano % PPM) * 1_000
     middle = nano // PPM + (whole % PPM) * 1_000 + small // NANO
+    small = small % NANO
     desk[column] = whole // PPM + middle // NANO
-    desk[column + 1] = middle % NANO
-    desk[column + 2] = small % NANO
-    desk[column + 3] = low % PPM
+    desk[column + 1] = (middle % NANO) * 1_000 + small // PPM
+    desk[column + 2] = (small % PPM) * PPM + low % PPM
 
 
 @compiled
@@ -145,35 +163,72 @@ def reprice(desk: Table) -> int:
     return 1
 
 
-@compiled
+@compiled_inline
 def has_room(desk: Table, track: Table) -> bool:
     """Return whether the order's resources and one more lease fit beside what is leased and reserved."""
-    if desk[Desk.CAP_CPU] - desk[Desk.LEASED_CPU] - desk[Desk.RESERVED_CPU] < track[Track.CPU]:
-        return False
-    if desk[Desk.CAP_MEMORY] - desk[Desk.LEASED_MEMORY] - desk[Desk.RESERVED_MEMORY] < track[Track.MEMORY]:
-        return False
-    if desk[Desk.CAP_STORAGE] - desk[Desk.LEASED_STORAGE] - desk[Desk.RESERVED_STORAGE] < track[Track.STORAGE]:
-        return False
-    if desk[Desk.CAP_GPU] - desk[Desk.LEASED_GPU] - desk[Desk.RESERVED_GPU] < track[Track.GPU]:
-        return False
-    return bool(desk[Desk.LEASE_CAPACITY] < 0 or desk[Desk.LEASES] < desk[Desk.LEASE_CAPACITY])
+    return bool(
+        desk[Desk.FREE_CPU] >= track[Track.CPU]
+        and desk[Desk.FREE_MEMORY] >= track[Track.MEMORY]
+        and desk[Desk.FREE_STORAGE] >= track[Track.STORAGE]
+        and desk[Desk.FREE_GPU] >= track[Track.GPU]
+        and desk[Desk.LEASES_LEFT] > 0
+    )
 
 
 @compiled
-def standing_refusal(e: Engine, desk_row: int, spec: int, cpu: int, memory: int, storage: int, gpu: int) -> int:
-    """Return 0, or 1 + Decline: the checks 1 to 6 of an engine (protocol reference 4.5) that no price enters."""
+def screen_desks(e: Engine, spec: int, cpu: int, memory: int, storage: int, gpu: int, most: float) -> None:
+    """Write into `e.screened`, for every desk, what is certain of an order before its price is computed.
+
+    That is 0, or 1 + Decline of the checks 1 to 6 of an engine (protocol reference 4.5), or OVER_CEILING where a lower bound of the
+    price exceeds `most`, the ceiling in 10^-12 uve with room for rounding. One pass without branches over rows of desks side by side:
+    the compiler does eight at a time.
+    """
+    screen = e.screen
+    shut, fits, found = screen[Screen.SHUT], e.fits[spec], e.screened
+    max_cpu, max_memory = screen[Screen.MAX_CPU], screen[Screen.MAX_MEMORY]
+    max_storage, max_gpu = screen[Screen.MAX_STORAGE], screen[Screen.MAX_GPU]
+    unit_cpu, unit_memory = screen[Screen.UNIT_CPU], screen[Screen.UNIT_MEMORY]
+    unit_storage, unit_gpu = screen[Screen.UNIT_STORAGE], screen[Screen.UNIT_GPU]
+    for at in range(e.globals[E.PROVIDERS]):
+        price = float(cpu) * float(unit_cpu[at]) + float(memory) * float(unit_memory[at])
+        price += float(storage) * float(unit_storage[at]) + float(gpu) * float(unit_gpu[at])
+        over = OVER_CEILING if price > most else 0
+        large = (cpu > max_cpu[at]) | (memory > max_memory[at]) | (storage > max_storage[at]) | (gpu > max_gpu[at])
+        code = 1 + Decline.INSUFFICIENT_RESOURCES if large else over
+        code = fits[at] if fits[at] != 0 else code
+        found[at] = shut[at] if shut[at] != 0 else code
+
+
+@compiled
+def prepare_desks(e: Engine) -> None:
+    """Write the derived columns of every desk and its part of `screen`, before the first block."""
+    for row in range(e.desks.shape[0]):
+        desk = e.desks[row]
+        desk[Desk.SLOTS_LEFT] = desk[Desk.MAX_CONCURRENT]
+        desk[Desk.LEASES_LEFT] = NO_LIMIT if desk[Desk.LEASE_CAPACITY] < 0 else desk[Desk.LEASE_CAPACITY]
+        desk[Desk.RATED] = 1 if desk[Desk.PER_MINUTE] > 0 or desk[Desk.PER_HOUR] > 0 else 0
+        for k in range(4):
+            desk[Desk.FREE_CPU + k] = desk[Desk.CAP_CPU + k]
+        if row < e.screen.shape[1]:
+            for k in range(4):
+                e.screen[Screen.MAX_CPU + k, row] = desk[Desk.MAX_CPU + k]
+            screen_prices(e, row)
+
+
+@compiled
+def screen_prices(e: Engine, desk_row: int) -> None:
+    """Write the lower bounds of a desk's unit prices into `screen`; nothing is known of prices that are not the plain linear one."""
     desk = e.desks[desk_row]
-    if desk[Desk.ENABLED] == 0 or desk[Desk.UP] == 0:
-        return 1 + Decline.ENGINE_DISABLED
-    refusal = e.fits[spec, desk_row]
-    if refusal != 0:
-        return int(refusal)
-    if cpu > desk[Desk.MAX_CPU] or memory > desk[Desk.MAX_MEMORY] or storage > desk[Desk.MAX_STORAGE] or gpu > desk[Desk.MAX_GPU]:
-        return 1 + Decline.INSUFFICIENT_RESOURCES
-    return 0
+    known = desk[Desk.STRATEGY] == Strategy.LINEAR and desk[Desk.PLAIN] == 1
+    for k in range(4):
+        whole = desk[Desk.CPU_WHOLE + 3 * k]
+        pico = 0
+        if known and whole < 1_000_000:
+            pico = whole * PICO + desk[Desk.CPU_HIGH + 3 * k]
+        e.screen[Screen.UNIT_CPU + k, desk_row] = pico
 
 
-@compiled
+@compiled_inline
 def rate_limited(e: Engine, desk_row: int, now_ms: int) -> bool:
     """Return whether the desk has used up its bids of the last minute or hour (two sliding windows)."""
     desk = e.desks[desk_row]
@@ -193,13 +248,13 @@ def note_bid_time(e: Engine, desk_row: int, now_ms: int) -> None:
     desk[Desk.BID_TIMES] += 1
 
 
-@compiled
+@compiled_inline
 def hold(desk: Table, track: Table, column: int, sign: int) -> None:
     """Add (`sign` 1) or remove (-1) the order's resources at `column` (LEASED_CPU or RESERVED_CPU) of a desk."""
-    desk[column] += sign * track[Track.CPU]
-    desk[column + 1] += sign * track[Track.MEMORY]
-    desk[column + 2] += sign * track[Track.STORAGE]
-    desk[column + 3] += sign * track[Track.GPU]
+    for k in range(4):
+        held = sign * track[Track.CPU + k]
+        desk[column + k] += held
+        desk[Desk.FREE_CPU + k] -= held
 
 
 @compiled

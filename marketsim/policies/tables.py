@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from marketsim.chain.table_set import TableSet, register
 
 Table = NDArray[np.int64]
+Codes = NDArray[np.int8]
 
 RING = 4096
 """Blocks ahead that a bid can be dated: a power of two. Longer latencies are cut to RING - 2 blocks (6.8 hours at 6 s)."""
+
+FAR = 1 << 58
+"""A height that no block reaches."""
 
 QUANTILES = 4096
 """Length of a latency profile: a power of two."""
@@ -73,116 +77,140 @@ class E(IntEnum):
     SAMPLED = 45  # height of the last sample
     DRY_ENDS_COUNT = 48  # 1: a lease out of funds that its tenant closes, with no top-up on its way, counts as insufficient funds
     EVENT_ROOM = 49  # free rows of events that one entry may need
-    SIZE = 52
+    PREPARED = 50  # 1: the desks' derived columns and `screen` are written
+    BLOCKINGS = 51  # G.BLOCKINGS that they know of
+    DATED = 52  # offers dated for a block to come
+    NEXT_BIDS = 53  # first block with dated offers, FAR when there is none
+    CHUNK = 54  # last chunk of blocks whose entries are in the calendar's heap
+    LATER = 55  # next unused row of later
+    FREE_LATER = 56  # first free row of later, -1
+    SIZE = 60
 
 
 class Desk(IntEnum):
     """One provider's bid engine, a row a provider (the chain's provider slot).
 
-    What every order reads comes first, then what every bid reads and writes: few cache lines a desk. The limbs of a unit price are whole
-    uve, the next nine decimals, the next nine and the last six: the unit price after spread and repricing, times 1 + margin, exact at
-    24 decimals.
+    What every bid reads and writes comes first: two cache lines a desk (columns marked "derived" are written by `prepare_desks` and
+    kept up). What every order reads of every desk stands apart, in `Engine.screen`. The limbs of a unit price are whole uve, the
+    next twelve decimals and the last twelve: the unit price after spread and repricing, times 1 + margin, exact at 24 decimals.
     """
 
-    UP = 0  # 0 during an outage
-    ENABLED = 1
-    STRATEGY = 2  # Strategy
-    PLAIN = 3  # 1: the price is the linear one, without a fixed part and without further rounding
-    MAX_CPU = 4
-    MAX_MEMORY = 5
-    MAX_STORAGE = 6
-    MAX_GPU = 7
-    CPU_WHOLE = 8
-    CPU_NANO = 9
-    CPU_ATTO = 10
-    CPU_TINY = 11
-    MEMORY_WHOLE = 12
-    MEMORY_NANO = 13
-    MEMORY_ATTO = 14
-    MEMORY_TINY = 15
-    STORAGE_WHOLE = 16
-    STORAGE_NANO = 17
-    STORAGE_ATTO = 18
-    STORAGE_TINY = 19
-    GPU_WHOLE = 20
-    GPU_NANO = 21
-    GPU_ATTO = 22
-    GPU_TINY = 23
-    MIN_VALUE = 24  # whole uve
-    MIN_VALUE_ATTO = 25
-    LATENCY_BLOCKS = 26  # n > 0: 1 + hash % n whole blocks (reference market)
-    LATENCY_PROFILE = 27  # row in latencies
-    OPEN_BIDS = 28  # bids whose outcome is unknown
-    MAX_CONCURRENT = 29
-    QUEUED = 30
-    WALLET = 31
-    CAP_CPU = 32  # millicores, over-commit included
-    CAP_MEMORY = 33  # MiB
-    CAP_STORAGE = 34  # MiB
-    CAP_GPU = 35
-    LEASED_CPU = 36
-    LEASED_MEMORY = 37
-    LEASED_STORAGE = 38
-    LEASED_GPU = 39
-    RESERVED_CPU = 40
-    RESERVED_MEMORY = 41
-    RESERVED_STORAGE = 42
-    RESERVED_GPU = 43
-    LEASES = 44
-    LEASE_CAPACITY = 45  # most leases at a time, -1 = no limit
-    PER_MINUTE = 46  # bids, 0 = no limit
-    PER_HOUR = 47
-    SUBMITTED = 48
-    ACCEPTED = 49
-    WON = 50
-    LOST = 51
-    CLOSED = 52
-    WINDOW = 53  # akash: notice offered with bids, seconds
-    BID_TIMEOUT = 54  # blocks, 0 = none
-    LIST_CPU = 55  # whole, then atto
-    LIST_CPU_ATTO = 56
-    LIST_MEMORY = 57
-    LIST_MEMORY_ATTO = 58
-    LIST_STORAGE = 59
-    LIST_STORAGE_ATTO = 60
-    LIST_GPU = 61
-    LIST_GPU_ATTO = 62
-    MARGIN_PPM = 63
-    QUEUE_HEAD = 64
-    QUEUE_TAIL = 65
-    MULTIPLIER_PPM = 66
-    REPRICE_EVERY = 67  # blocks, 0 = never
-    REPRICE_HIGH_PPM = 68
-    REPRICE_LOW_PPM = 69
-    REPRICE_UP_PPM = 70
-    REPRICE_DOWN_PPM = 71
-    REPRICE_MIN_PPM = 72
-    REPRICE_MAX_PPM = 73
-    NODES = 74  # 1: capacity is packed node by node
-    LEAVE_BLOCKS = 75  # mean blocks until this provider ends a lease; 0 = never
-    WITHDRAW_EVERY = 76  # blocks between withdrawals of a lease (chains that settle when touched)
-    UNDERCUT_PPM = 77
-    UPTIME_PPM = 78
-    AUDITED = 79
-    DECIMALS = 80  # price rounded to this many decimals, 18 = no further rounding
-    RANDOM_LOW = 81  # random range
-    SINCE = 82  # height of the last change of what is leased
-    SUM_CPU = 83  # leased x blocks since warm-up
-    SUM_MEMORY = 84
-    SUM_STORAGE = 85
-    SUM_GPU = 86
-    FIXED_WHOLE = 87  # added to every price (endpoints)
-    FIXED_ATTO = 88
-    REGION = 89  # interned region, for the score choice
-    BID_TIMES = 90  # entries written in the ring of bid times
-    BASE_SUBMITTED = 91
-    BASE_ACCEPTED = 92
-    BASE_WON = 93
-    BASE_LOST = 94
-    BASE_CLOSED = 95
-    REPRICE_STEP_PPM = 96  # > 0: the multiplier follows use from MIN to MAX in such steps
-    COST_PPM = 97  # this provider's relative cost draw
+    SHUT = 0  # derived: 0 it may bid, else 1 + Decline (engine off or down, or provider blocked)
+    SLOTS_LEFT = 1  # derived: MAX_CONCURRENT less the bids whose outcome is unknown
+    QUEUED = 2
+    LEASES_LEFT = 3  # derived: leases that it may still take
+    FREE_CPU = 4  # derived: capacity less what is leased and reserved
+    FREE_MEMORY = 5
+    FREE_STORAGE = 6
+    FREE_GPU = 7
+    WALLET = 8
+    RATED = 9  # derived: 1 when bids a minute or an hour are limited
+    SUBMITTED = 10
+    ACCEPTED = 11
+    WON = 12
+    LOST = 13
+    CLOSED = 14
+    BID_TIMEOUT = 15  # blocks, 0 = none
+    CPU_WHOLE = 16
+    CPU_HIGH = 17
+    CPU_LOW = 18
+    MEMORY_WHOLE = 19
+    MEMORY_HIGH = 20
+    MEMORY_LOW = 21
+    STORAGE_WHOLE = 22
+    STORAGE_HIGH = 23
+    STORAGE_LOW = 24
+    GPU_WHOLE = 25
+    GPU_HIGH = 26
+    GPU_LOW = 27
+    MIN_VALUE = 28  # whole uve
+    MIN_VALUE_ATTO = 29
+    LATENCY_BLOCKS = 30  # n > 0: 1 + hash % n whole blocks (reference market)
+    LATENCY_PROFILE = 31  # row in latencies
+    STRATEGY = 32  # Strategy
+    PLAIN = 33  # 1: the price is the linear one, without a fixed part and without further rounding
+    WINDOW = 34  # akash: notice offered with bids, seconds
+    QUEUE_HEAD = 35
+    QUEUE_TAIL = 36
+    SINCE = 37  # height of the last change of what is leased
+    LEASED_CPU = 38
+    LEASED_MEMORY = 39
+    LEASED_STORAGE = 40
+    LEASED_GPU = 41
+    SUM_CPU = 42  # leased x blocks since warm-up
+    SUM_MEMORY = 43
+    SUM_STORAGE = 44
+    SUM_GPU = 45
+    RESERVED_CPU = 46
+    RESERVED_MEMORY = 47
+    RESERVED_STORAGE = 48
+    RESERVED_GPU = 49
+    CAP_CPU = 50  # millicores, over-commit included
+    CAP_MEMORY = 51  # MiB
+    CAP_STORAGE = 52  # MiB
+    CAP_GPU = 53
+    MAX_CPU = 54
+    MAX_MEMORY = 55
+    MAX_STORAGE = 56
+    MAX_GPU = 57
+    UP = 58  # 0 during an outage
+    ENABLED = 59
+    MAX_CONCURRENT = 60
+    LEASE_CAPACITY = 61  # most leases at a time, -1 = no limit
+    PER_MINUTE = 62  # bids, 0 = no limit
+    PER_HOUR = 63
+    LIST_CPU = 64  # whole, then atto
+    LIST_CPU_ATTO = 65
+    LIST_MEMORY = 66
+    LIST_MEMORY_ATTO = 67
+    LIST_STORAGE = 68
+    LIST_STORAGE_ATTO = 69
+    LIST_GPU = 70
+    LIST_GPU_ATTO = 71
+    MARGIN_PPM = 72
+    MULTIPLIER_PPM = 73
+    REPRICE_EVERY = 74  # blocks, 0 = never
+    REPRICE_HIGH_PPM = 75
+    REPRICE_LOW_PPM = 76
+    REPRICE_UP_PPM = 77
+    REPRICE_DOWN_PPM = 78
+    REPRICE_MIN_PPM = 79
+    REPRICE_MAX_PPM = 80
+    NODES = 81  # 1: capacity is packed node by node
+    LEAVE_BLOCKS = 82  # mean blocks until this provider ends a lease; 0 = never
+    WITHDRAW_EVERY = 83  # blocks between withdrawals of a lease (chains that settle when touched)
+    UNDERCUT_PPM = 84
+    UPTIME_PPM = 85
+    AUDITED = 86
+    DECIMALS = 87  # price rounded to this many decimals, 18 = no further rounding
+    RANDOM_LOW = 88  # random range
+    FIXED_WHOLE = 89  # added to every price (endpoints)
+    FIXED_ATTO = 90
+    REGION = 91  # interned region, for the score choice
+    BID_TIMES = 92  # entries written in the ring of bid times
+    BASE_SUBMITTED = 93
+    BASE_ACCEPTED = 94
+    BASE_WON = 95
+    BASE_LOST = 96
+    BASE_CLOSED = 97
+    REPRICE_STEP_PPM = 98  # > 0: the multiplier follows use from MIN to MAX in such steps
+    COST_PPM = 99  # this provider's relative cost draw
     SIZE = 104
+
+
+class Screen(IntEnum):
+    """Rows of Engine.screen: what decides of most orders that a desk does not bid, all desks side by side."""
+
+    SHUT = 0  # Desk.SHUT
+    MAX_CPU = 1
+    MAX_MEMORY = 2
+    MAX_STORAGE = 3
+    MAX_GPU = 4
+    UNIT_CPU = 5  # 10^-12 uve, rounded down: never above the price; 0 where no such bound is known
+    UNIT_MEMORY = 6
+    UNIT_STORAGE = 7
+    UNIT_GPU = 8
+    SIZE = 9
 
 
 class Strategy(IntEnum):
@@ -311,9 +339,9 @@ DECLINES = 10
 
 
 class Offer(IntEnum):
-    """One desk's bid under way: dated, queued or placed."""
+    """One desk's bid under way: dated, queued or placed. A row is one cache line."""
 
-    ORDER = 0
+    ORDER = 0  # -1 in a free row
     DESK = 1
     PRICE = 2
     PRICE_ATTO = 3
@@ -321,10 +349,7 @@ class Offer(IntEnum):
     TIE = 5
     NEXT = 6
     BID = 7  # bid row once placed, -1 before
-    STATE = 8  # 0 dated, 1 queued, 2 placed
-    LATENCY = 9  # milliseconds
-    PLACED_AT = 10
-    SIZE = 12
+    SIZE = 8
 
 
 class Call(IntEnum):
@@ -346,14 +371,13 @@ class Call(IntEnum):
 
 
 class Entry(IntEnum):
-    """One calendar entry."""
+    """One calendar entry; two of them are a cache line."""
 
-    KEY = 0
-    TIME = 1
-    TIE = 2
-    KIND = 3
-    ROW = 4
-    SIZE = 6
+    KEY = 0  # height x 16 + phase
+    TIE = 1
+    WHAT = 2  # row x 64 + Kind
+    NEXT = 3  # in `later`: next entry of the chunk, or next free row
+    SIZE = 4
 
 
 class Phase(IntEnum):
@@ -381,7 +405,7 @@ class Kind(IntEnum):
 
     ARRIVE = 1  # A plan, B deposit, C first draft, D drafts, E dseq, F window
     DECIDE = 2  # order
-    BIDS = 3  # the offers dated for this block
+    BIDS = 3  # a bid: network fees
     ACTIVATE = 4  # lease
     PLANNED_END = 5  # lease
     TERMINATE = 6  # lease
@@ -406,59 +430,6 @@ class Kind(IntEnum):
     CLOSE_DEPLOYMENT = 25  # A deployment
     SET_PARAM = 26  # A column of globals, B value
     CLOSE_BID = 27  # A bid, B reason
-
-
-class _EngineTables(NamedTuple):
-    """All tables of the built-in agents; every field an int64 array."""
-
-    globals: Table
-    desks: Table
-    plans: Table
-    tracks: Table
-    """A row an order of the chain."""
-    plan_of: Table
-    """1-D, an entry a deployment of the chain: its plan or -1."""
-    accounts: Table
-    """A row an escrow account of the chain: due height in the calendar, position in the alive list, top-up in the calendar."""
-    offers: Table
-    ring: Table
-    """(RING, 3): first and last offer dated for a block, and how many."""
-    batch: Table
-    """1-D work space: the offers of one block in canonical order."""
-    calendar: Table
-    inbox: Table
-    alive: Table
-    """1-D: accounts with open payments, in no particular order."""
-    fits: Table
-    """(specs, desks): 0 the desk may bid, else 1 + Decline."""
-    declined: Table
-    """(desks, Decline): counts."""
-    rejected: Table
-    """(desks, statuses): counts."""
-    quotes: Table
-    """(rows, 2 x desks): prices of custom desks, whole and atto; whole -1 = no bid."""
-    samples: Table
-    latencies: Table
-    """(profiles, QUANTILES): latency in milliseconds at evenly spaced quantiles; a stateless hash picks one."""
-    latency: Table
-    """1-D: bids by latency in milliseconds, the last bin longer ones."""
-    bid_times: Table
-    """(desks, 128): submission times of the last bids, milliseconds."""
-    audit_values: Table
-    """(accounts, 2): what each account held at the last audit."""
-    audit_held: Table
-    """1-D, a pair: the sum of `audit_values`."""
-    bid_rows: Table
-    """Placed bids as a record, when every bid row is kept."""
-
-
-class Engine(TableSet, _EngineTables):
-    """All tables of the built-in agents, passed to compiled code as one address."""
-
-    lines = frozenset({"globals", "plan_of", "batch", "alive", "latency", "audit_held"})
-
-
-register(Engine)
 
 
 class Watch(IntEnum):
@@ -504,6 +475,81 @@ class BidRow(IntEnum):
     SIZE = 8
 
 
+class _EngineTables(NamedTuple):
+    """All tables of the built-in agents; every field an int64 array."""
+
+    globals: Table
+    desks: Table
+    screen: Table
+    """(Screen, desks)."""
+    screened: Table
+    """1-D work space, an entry a desk: what `screen_desks` found for the order at hand."""
+    plans: Table
+    tracks: Table
+    """A row an order of the chain."""
+    plan_of: Table
+    """1-D, an entry a deployment of the chain: its plan or -1."""
+    accounts: Table
+    """A row an escrow account of the chain: due height in the calendar, position in the alive list, top-up in the calendar."""
+    offers: Table
+    ring: Table
+    """(RING, 3): first and last offer dated for a block, and how many."""
+    batch: Table
+    """1-D work space: the offers of one block in canonical order."""
+    calendar: Table
+    later: Table
+    """Entries of the calendar whose chunk of blocks is not open yet."""
+    chunks: Table
+    """1-D: first row in `later` of each chunk, -1; the last holds everything beyond."""
+    inbox: Table
+    alive: Table
+    """1-D: accounts with open payments, in no particular order."""
+    fits: Codes
+    """(specs, desks): 0 the desk may bid, else 1 + Decline."""
+    declined: Table
+    """(desks, Decline): counts."""
+    rejected: Table
+    """(desks, statuses): counts."""
+    quotes: Table
+    """(rows, 2 x desks): prices of custom desks, whole and atto; whole -1 = no bid."""
+    samples: Table
+    latencies: Table
+    """(profiles, QUANTILES): latency in milliseconds at evenly spaced quantiles; a stateless hash picks one."""
+    latency: Table
+    """1-D: bids by latency in milliseconds, the last bin longer ones."""
+    bid_times: Table
+    """(desks, 128): submission times of the last bids, milliseconds."""
+    audit_values: Table
+    """(accounts, 2): what each account held at the last audit."""
+    audit_held: Table
+    """1-D, a pair: the sum of `audit_values`."""
+    bid_rows: Table
+    """Placed bids as a record, when every bid row is kept."""
+
+
+class Engine(TableSet, _EngineTables):
+    """All tables of the built-in agents, passed to compiled code as one address."""
+
+    lines = frozenset({"globals", "screened", "chunks", "plan_of", "batch", "alive", "latency", "audit_held"})
+    narrow = frozenset({"fits"})
+    widths = {
+        "desks": Desk.SIZE + 0,
+        "plans": Plan.SIZE + 0,
+        "tracks": Track.SIZE + 0,
+        "accounts": Watch.SIZE + 0,
+        "offers": Offer.SIZE + 0,
+        "ring": 3,
+        "calendar": Entry.SIZE + 0,
+        "later": Entry.SIZE + 0,
+        "inbox": Call.SIZE + 0,
+        "samples": Sample.SIZE + 0,
+        "bid_rows": BidRow.SIZE + 0,
+    }
+
+
+register(Engine)
+
+
 def make_engine(desks: int, rows: int = 64) -> Engine:
     """Return empty engine tables for `desks` providers with room for `rows` rows in each growing table."""
     values = np.zeros(E.SIZE, np.int64)
@@ -513,10 +559,14 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
     values[E.EXECUTED] = -1
     values[E.LAST_BLOCK] = -1
     values[E.LAST_WON] = -1
+    values[E.NEXT_BIDS] = FAR
+    values[E.FREE_LATER] = -1
     watch = np.full((rows, Watch.SIZE), -1, np.int64)
     tables: Mapping[str, Any] = {
         "globals": values,
         "desks": np.zeros((max(desks, 1), Desk.SIZE), np.int64),
+        "screen": np.zeros((Screen.SIZE, max(desks, 1)), np.int64),
+        "screened": np.zeros(max(desks, 1), np.int64),
         "plans": np.zeros((rows, Plan.SIZE), np.int64),
         "tracks": np.zeros((rows, Track.SIZE), np.int64),
         "plan_of": np.full(rows, -1, np.int64),
@@ -525,9 +575,11 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
         "ring": np.full((RING, 3), [-1, -1, 0], np.int64),
         "batch": np.zeros(rows, np.int64),
         "calendar": np.zeros((rows, Entry.SIZE), np.int64),
+        "later": np.zeros((rows, Entry.SIZE), np.int64),
+        "chunks": np.full(1, -1, np.int64),
         "inbox": np.zeros((0, Call.SIZE), np.int64),
         "alive": np.zeros(rows, np.int64),
-        "fits": np.zeros((1, max(desks, 1)), np.int64),
+        "fits": np.zeros((1, max(desks, 1)), np.int8),
         "declined": np.zeros((max(desks, 1), DECLINES), np.int64),
         "rejected": np.zeros((max(desks, 1), 128), np.int64),
         "quotes": np.zeros((0, 2 * max(desks, 1)), np.int64),

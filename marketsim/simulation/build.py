@@ -24,7 +24,12 @@ from marketsim.simulation.orders import Asked, CohortOrders, draw_orders, orders
 
 ATTO = 10**18
 MODULE_WALLETS = 3
-ALL_EVENTS = (1 << 62) - 1
+EVENTS_KEPT = {
+    "summary": 0,
+    "orders": (1 << EventKind.PAID) | (1 << EventKind.SETTLED) | (1 << EventKind.SHORTFALL),
+    "everything": (1 << 62) - 1,
+}
+"""Kinds of event of which rows are kept, by what a scenario records."""
 CHARGING = {
     "rate": Charging.RATE,
     "usage_capped": Charging.USAGE_CAPPED,
@@ -107,10 +112,7 @@ def set_rules(chain: State, scenario: Scenario, seed: int) -> None:
     g[G.GAS_PRICE_ATTO] = min(scenario.gas_price * 3 // 2, 9 * ATTO)
     g[G.KEEP_BIDS] = int(bool(scenario.messages))
     g[G.SEED] = seed
-    kept = 1 << EventKind.PAID
-    if scenario.record == "orders":
-        kept |= (1 << EventKind.SETTLED) | (1 << EventKind.SHORTFALL)
-    g[G.EVENT_MASK] = ALL_EVENTS if scenario.record == "everything" else kept
+    g[G.EVENT_MASK] = EVENTS_KEPT[scenario.record]
 
 
 def add_wallets(chain: State, scenario: Scenario, book: DeskBook) -> tuple[State, list[str], list[int]]:
@@ -198,7 +200,7 @@ def add_orders(
         plans.append(mine)
         calls.append(rows)
     number_deployments(calls, plans)
-    fits = np.zeros((max(1, len(kinds)), max(1, len(book.names))), np.int64)
+    fits = np.zeros((max(1, len(kinds)), max(1, len(book.names))), np.int8)
     for spec, asked in enumerate(kinds):
         requested = requested_values(asked)
         for desk in range(len(book.names)):
@@ -267,12 +269,12 @@ def sample_ms(scenario: Scenario) -> int:
 def set_calendar(engine: Engine, scenario: Scenario) -> None:
     """Enter what comes round by itself: samples, the end of the warm-up, repricing."""
     x = engine.globals
-    push(engine, int(x[E.SAMPLE_EVERY]), int(Phase.LAST), 0, 0, int(Kind.SAMPLE), 0)
-    push(engine, int(x[E.HORIZON]), int(Phase.LAST), 0, 2, int(Kind.SAMPLE), 1)
+    push(engine, int(x[E.SAMPLE_EVERY]), int(Phase.LAST), 0, int(Kind.SAMPLE), 0)
+    push(engine, int(x[E.HORIZON]), int(Phase.LAST), 2, int(Kind.SAMPLE), 1)
     if scenario.warm_up_blocks > 0:
-        push(engine, scenario.warm_up_blocks, int(Phase.LAST), 0, 1, int(Kind.WARM_UP), 0)
+        push(engine, scenario.warm_up_blocks, int(Phase.LAST), 1, int(Kind.WARM_UP), 0)
     for every in repricing_periods(engine.desks):
-        push(engine, every, int(Phase.REPRICE), 0, every, int(Kind.REPRICE), every)
+        push(engine, every, int(Phase.REPRICE), every, int(Kind.REPRICE), every)
 
 
 def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders], seed: int) -> list[CohortOrders]:

@@ -21,6 +21,8 @@ from marketsim.chain.columns import (
     Order,
     OrderEnd,
     OrderState,
+    Provider,
+    Wallet,
 )
 from marketsim.chain.events import fingerprint
 from marketsim.chain.ledger import totals
@@ -35,8 +37,8 @@ from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market
 
 MIB = 2**20
-COUNTED = 1 << EventKind.PAID | 1 << EventKind.SETTLED | 1 << EventKind.NETWORK_FEE
-"""Kinds of event, a bit each, that go into the providers' columns and the settlements."""
+SETTLING = 1 << EventKind.PAID | 1 << EventKind.SETTLED
+"""Kinds of event, a bit each, that go into the settlements."""
 BY_HAND = "by hand"
 """The cohort of wallets and providers that only hand-written messages name."""
 STAGES = {
@@ -70,50 +72,35 @@ class Collector:
         blocks = scenario.horizon_blocks
         days = day_count(blocks, day_blocks(scenario.block_ms))
         desks = len(market.book.names)
-        self.revenue = np.zeros((desks, days), np.int64)
-        self._window = np.zeros((desks, 2), np.int64)
-        self._fees = np.zeros(desks, np.int64)
+        self.revenue = np.zeros((max(desks, 1), days), np.int64)
+        """Paid out by provider and day, net, whole uve: shape (providers, days). The chain writes it."""
         self._clock: BlockClock | None = None
 
     def watch(self, clock: BlockClock) -> None:
-        """Name the clock whose leases the events speak of."""
+        """Name the clock whose rows are taken."""
         self._clock = clock
 
+    def attach(self, chain: State) -> State:
+        """Return the chain with its pay-outs added up by provider and day."""
+        chain.globals[G.DAY_BLOCKS] = day_blocks(self._scenario.block_ms)
+        chain.globals[G.INCOME_FROM] = self._scenario.warm_up_blocks
+        return chain._replace(income=self.revenue)
+
     def take_events(self, rows: Table) -> None:
-        """Take rows of events: pay-outs are added up by provider and day, the rest is kept as the record's level says."""
+        """Take rows of events that the record's level keeps."""
         counted = []
         for begin in range(0, len(rows), PIECE):
             end = min(begin + PIECE, len(rows))
-            count = int(pick_rows(rows, begin, end, int(Event.KIND), COUNTED, self._picked))
-            if count:
+            if self._settlements is not None:
+                count = int(pick_rows(rows, begin, end, int(Event.KIND), SETTLING, self._picked))
                 counted.append(self._picked[:count].copy())
             if self._events is not None:
                 self._events.add(rows[begin:end])
-        if counted:
-            self._count(np.concatenate(counted))
-
-    def _count(self, rows: Table) -> None:
-        """Add up rows of the kinds in COUNTED, and keep the settlements where they are recorded."""
-        assert self._clock is not None
-        kinds = rows[:, Event.KIND]
-        paid = rows[kinds == EventKind.PAID]
-        if len(paid):
-            slots = self._clock.chain.leases[paid[:, Event.SUBJECT], Lease.SLOT]
-            height = np.maximum(paid[:, Event.HEIGHT], 1)  # samples settle everything at the end of an hour, so of a day
-            day = np.minimum((height - 1) // day_blocks(self._scenario.block_ms), self.revenue.shape[1] - 1)
-            np.add.at(self.revenue, (slots, day), paid[:, Event.WHOLE])
-            late = height > self._scenario.warm_up_blocks
-            np.add.at(self._window, (slots[late], 0), paid[late, Event.WHOLE])
-            np.add.at(self._window, (slots[late], 1), paid[late, Event.EXTRA])
-        fees = rows[kinds == EventKind.NETWORK_FEE]
-        if len(fees):
-            slot = fees[:, Event.SUBJECT] - 3
-            mine = (slot >= 0) & (slot < len(self._fees))
-            np.add.at(self._fees, slot[mine], fees[mine, Event.WHOLE])
-        if self._settlements is not None:
+        if self._settlements is not None and counted:
+            assert self._clock is not None
             # accounts settle every SETTLE_EVERY blocks, and are looked at when a sample is taken at the latest
             late = int(self._clock.engine.globals[E.SAMPLE_EVERY] + 2 * self._clock.chain.globals[G.SETTLE_EVERY])
-            self._settlements.add(rows[kinds != EventKind.NETWORK_FEE], late)
+            self._settlements.add(np.concatenate(counted), late)
 
     def take_bids(self, rows: Table) -> None:
         """Take rows of placed bids."""
@@ -182,9 +169,9 @@ class Collector:
             "gpu": desks[:, Desk.CAP_GPU],
             "lease_capacity": desks[:, Desk.LEASE_CAPACITY],
             "leases": np.bincount(clock.chain.leases[: int(clock.chain.globals[G.LEASES]), Lease.SLOT], minlength=count)[:count],
-            "revenue_net": self._window[:, 0],
-            "fees": self._window[:, 1],
-            "network_fees": self._fees,
+            "revenue_net": clock.chain.providers[:count, Provider.EARNED],
+            "fees": clock.chain.providers[:count, Provider.TAKEN],
+            "network_fees": clock.chain.wallets[desks[:, Desk.WALLET], Wallet.FEES],
             "cost_ppm": desks[:, Desk.COST_PPM],
         }
         for at, name in enumerate(("submitted", "accepted", "won", "lost", "closed")):
@@ -199,7 +186,7 @@ class Collector:
             "name": list(book.names),
             "rejected": engine.rejected[:count].copy(),
             "declined": engine.declined[:count].copy(),
-            "revenue_days": self.revenue,
+            "revenue_days": self.revenue[:count],
         }
 
     def _orders(self, clock: BlockClock) -> dict[str, NDArray[np.int64]]:

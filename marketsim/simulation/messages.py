@@ -316,6 +316,7 @@ class ByHand:
             move(chain, COLLECTOR_WALLET, signer, fee - refused)
             fee = refused
         chain.globals[G.NETWORK_FEES_PAID] += fee
+        chain.wallets[signer, Wallet.FEES] += fee
         emit(chain, EventKind.NETWORK_FEE, signer, 0, fee, 0, 0)
 
     # --- what the agents know ----------------------------------------------------------------------------
@@ -365,7 +366,7 @@ class ByHand:
                 self._dated.add(order)
                 at = max(height, int(chain.orders[order, Order.CREATED_AT]) + limit)
                 tie = tie_of(engine, int(Kind.ORDER_TIMEOUT), order)
-                push(engine, at, int(Phase.TIMEOUT), 0, tie, int(Kind.ORDER_TIMEOUT), order)
+                push(engine, at, int(Phase.TIMEOUT), tie, int(Kind.ORDER_TIMEOUT), order)
 
     def _know_specs(self, message: Message) -> None:
         """Let the desks judge requirements that no order had before."""
@@ -382,7 +383,7 @@ class ByHand:
                 market.regions.append(region)
         fits = clock.engine.fits
         if len(fits) < len(specs):
-            grown = np.zeros((2 * len(specs), fits.shape[1]), np.int64)
+            grown = np.zeros((2 * len(specs), fits.shape[1]), np.int8)
             grown[: len(fits)] = fits
             clock.engine = clock.engine._replace(fits=grown)
         self._judge(range(int(clock.engine.globals[E.PROVIDERS])))
@@ -484,7 +485,7 @@ class ByHand:
         for kind, blocks in ((Kind.WITHDRAW, every), (Kind.WATCH, int(engine.globals[E.FUNDS_MONITOR] > 0))):
             if blocks > 0:
                 tie = tie_of(engine, int(kind), lease)
-                push(engine, height + blocks, int(Phase.SETTLE), 0, tie, int(kind), lease)
+                push(engine, height + blocks, int(Phase.SETTLE), tie, int(kind), lease)
 
 
 class _Before:

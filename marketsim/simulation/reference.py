@@ -45,7 +45,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
     eligibility = Eligibility()
     chain = with_eligible(chain, 1, len(book.names))
     kinds, spec_of = np.unique(draws.regions * 256 + draws.attributes, return_inverse=True)
-    fits = np.zeros((max(1, len(kinds)), len(book.names)), np.int64)
+    fits = np.zeros((max(1, len(kinds)), len(book.names)), np.int8)
     chain = with_eligible(chain, len(kinds), len(book.names))
     for spec, kind in enumerate(kinds):
         chain, number = eligibility.spec(chain, Requirements(attributes=(("reference", str(int(kind))),)))

@@ -97,7 +97,12 @@ def play(
     if scenario.record == "everything":  # else the clock hands them over every few blocks
         engine = engine._replace(bid_rows=np.zeros((BIDS_AT_ONCE, engine.bid_rows.shape[1]), np.int64))
     clock = BlockClock(
-        env, market.chain, engine, take_events=collector.take_events, take_bids=collector.take_bids, audit=audit
+        env,
+        collector.attach(market.chain),
+        engine,
+        take_events=collector.take_events,
+        take_bids=collector.take_bids,
+        audit=audit,
     )
     collector.watch(clock)
     before = start_pricing(clock, scenario, market)
