@@ -12,7 +12,7 @@ from auditor import Auditor
 
 from marketsim.chain.columns import G, Lease, Wallet
 from marketsim.clock.block_clock import BlockClock
-from marketsim.policies.tables import Call, E, Entry
+from marketsim.clock.block_loop import next_due
 from marketsim.recording.record import Record
 from marketsim.scenario import load_scenario, scenario_from_mapping
 from marketsim.scenario.files import kind_of
@@ -51,13 +51,7 @@ class AuditedClock(BlockClock):
         super().advance(until)
 
     def _next_height(self) -> int:
-        x = self.engine.globals
-        keys = [1 << 62]
-        if x[E.CALENDAR] > 0:
-            keys.append(int(self.engine.calendar[0, Entry.KEY]))
-        if x[E.INBOX] < x[E.INBOX_END]:
-            keys.append(int(self.engine.inbox[x[E.INBOX], Call.KEY]))
-        return min(keys) // 16
+        return next_due(self.engine, 1 << 62)[0] // 16
 
     def _audit(self) -> None:
         self._flush()

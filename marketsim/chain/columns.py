@@ -158,7 +158,7 @@ class Provider(IntEnum):
     ACTIVE_LEASES = 3
     EARNED = 4  # paid out after INCOME_FROM, net, whole uve
     TAKEN = 5  # take fees of the same
-    SIZE = 6
+    SIZE = 8
 
 
 class Deployment(IntEnum):

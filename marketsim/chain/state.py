@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ class State(TableSet, _StateTables):
 
     lines = frozenset({"globals", "bid_index", "scratch"})
     narrow = frozenset({"eligible"})
-    widths = {
+    widths: ClassVar[Mapping[str, int]] = {
         "wallets": Wallet.SIZE + 0,
         "providers": Provider.SIZE + 0,
         "deployments": Deployment.SIZE + 0,

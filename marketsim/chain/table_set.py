@@ -20,9 +20,9 @@ WORDS = 3
 
 
 class TableSet:
-    """Mixin of named tuples of C-contiguous int64 arrays (int8 where `narrow` says so): the address of their directory, made when first asked for.
+    """Mixin of named tuples of C-contiguous int64 arrays (int8 where `narrow` says so): the address of their directory.
 
-    The directory lives as long as the tuple, and so do the arrays.
+    It is made when first asked for. The directory lives as long as the tuple, and so do the arrays.
     """
 
     __slots__ = ()

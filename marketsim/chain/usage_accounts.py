@@ -36,7 +36,7 @@ from marketsim.chain.columns import (
     UsageEscrowState,
 )
 from marketsim.chain.compiled import compiled
-from marketsim.chain.events import emit
+from marketsim.chain.events import book_income, emit
 from marketsim.chain.exact import add_use, metered_until, priced_use, read_meter
 from marketsim.chain.ledger import pay_split, touch
 from marketsim.chain.money import RATE_MAX, add_to, is_less, subtract, subtract_from, times
@@ -196,6 +196,7 @@ def _settle_lease(s: State, h: int, lease: int) -> None:
     emit(s, EventKind.FEES_SPLIT, lease, row[UsageEscrow.SETTLEMENTS], platform, 0, validators)
     pay_split(s, x[Lease.PROVIDER], provider, platform, validators)
     emit(s, EventKind.PAID, lease, x[Lease.PROVIDER], provider, 0, platform + validators)
+    book_income(s, x[Lease.SLOT], provider, platform + validators)
     _forgive(s, h, lease, cost - total)
 
 

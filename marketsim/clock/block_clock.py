@@ -13,9 +13,9 @@ from marketsim.chain.columns import G
 from marketsim.chain.compiled import bound
 from marketsim.chain.ledger import AUDIT_PROBLEMS, recount_problems
 from marketsim.chain.state import State, Table, with_bid_bits, with_room
-from marketsim.clock.calendar import CHUNK_BITS
 from marketsim.clock import inbox
 from marketsim.clock.block_loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance
+from marketsim.clock.calendar import CHUNK_BITS
 from marketsim.errors import InvariantError
 from marketsim.policies.tables import BidRow, Call, E, Engine, Entry, Kind, Offer, Phase, Sample, Track, Watch
 

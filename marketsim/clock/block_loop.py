@@ -20,7 +20,7 @@ from marketsim.chain.columns import (
     Rules,
     Scope,
 )
-from marketsim.chain.compiled import compiled
+from marketsim.chain.compiled import compiled, compiled_inline
 from marketsim.chain.deployment import create_deployment
 from marketsim.chain.events import emit, hash64
 from marketsim.chain.ledger import AUDIT_FINE, audit_touched, is_recount_due
@@ -60,6 +60,7 @@ from marketsim.policies.tables import (
     Track,
 )
 
+NOWHERE, CALENDAR, INBOX, RING_OF_BIDS = 0, 1, 2, 3
 DONE = 0
 NEED_ROOM = 1
 RECOUNT = 2
@@ -108,6 +109,31 @@ def has_rows(s: State, e: Engine) -> bool:
     )
 
 
+@compiled_inline
+def next_due(e: Engine, limit: int) -> tuple[int, int]:
+    """Return the key (height x 16 + phase) of what is due first before the key `limit`, and where it waits: NOWHERE (the key is the limit
+    then), CALENDAR, INBOX or RING_OF_BIDS.
+    """
+    x = e.globals
+    while True:
+        key = limit
+        source = NOWHERE
+        if x[E.CALENDAR] > 0 and e.calendar[FIRST, Entry.KEY] < key:
+            key = e.calendar[FIRST, Entry.KEY]
+            source = CALENDAR
+        if x[E.INBOX] < x[E.INBOX_END]:
+            other = e.inbox[x[E.INBOX], Call.KEY]
+            if other < key or (other == key and source == CALENDAR and comes_first(e, x[E.INBOX])):
+                key = other
+                source = INBOX
+        if x[E.NEXT_BIDS] * 16 + Phase.BID < key:
+            key = x[E.NEXT_BIDS] * 16 + Phase.BID
+            source = RING_OF_BIDS
+        if (x[E.CHUNK] + 1) << CHUNK_BITS > key >> 4 or x[E.CHUNK] + 1 >= e.chunks.shape[0]:
+            return key, source
+        open_chunk(e)
+
+
 @compiled
 def advance(s: State, e: Engine, until: int) -> int:
     """Execute everything due up to and including block `until`; empty blocks cost nothing.
@@ -121,30 +147,9 @@ def advance(s: State, e: Engine, until: int) -> int:
         x[E.BLOCKINGS] = -1
         prepare_desks(e)
     while True:
-        key = (until + 1) * 16
-        source = 0
-        if x[E.CALENDAR] > 0:
-            first = e.calendar[FIRST]
-            if first[Entry.KEY] < key:
-                key = first[Entry.KEY]
-                source = 1
-        if x[E.INBOX] < x[E.INBOX_END]:
-            call = e.inbox[x[E.INBOX]]
-            if source == 0:
-                if call[Call.KEY] < key:
-                    source = 2
-            elif call[Call.KEY] < key or (call[Call.KEY] == key and comes_first(e, x[E.INBOX])):
-                source = 2
-            if source == 2:
-                key = call[Call.KEY]
-        if (x[E.CHUNK] + 1) << CHUNK_BITS <= key >> 4 and x[E.CHUNK] + 1 < e.chunks.shape[0]:
-            open_chunk(e)
-            continue
-        if x[E.NEXT_BIDS] * 16 + Phase.BID < key:
-            key = x[E.NEXT_BIDS] * 16 + Phase.BID
-            source = 3
+        key, source = next_due(e, (until + 1) * 16)
         height = key // 16
-        if x[E.AUDIT] == 1 and x[E.LAST_BLOCK] > x[E.LAST_AUDIT] and (source == 0 or height > x[E.LAST_BLOCK]):
+        if x[E.AUDIT] == 1 and x[E.LAST_BLOCK] > x[E.LAST_AUDIT] and (source == NOWHERE or height > x[E.LAST_BLOCK]):
             x[E.LAST_AUDIT] = x[E.LAST_BLOCK]
             x[E.AUDITED] += 1
             x[E.AUDIT_PROBLEM] = audit_touched(s, e.audit_values, e.audit_held)
@@ -152,10 +157,10 @@ def advance(s: State, e: Engine, until: int) -> int:
                 return AUDIT_BROKEN
             if is_recount_due(s):
                 return RECOUNT
-        if source == 0:
+        if source == NOWHERE:
             x[E.EXECUTED] = until
             return DONE
-        if source == 3:
+        if source == RING_OF_BIDS:
             if not has_bid_room(s, e, e.ring[height & (RING - 1), 2]):
                 return NEED_ROOM
         elif not has_rows(s, e):
@@ -164,12 +169,12 @@ def advance(s: State, e: Engine, until: int) -> int:
             x[E.LAST_BLOCK] = height
             x[E.BLOCKS_EXECUTED] += 1
             s.globals[G.HEIGHT] = height
-        if source == 2:
+        if source == INBOX:
             at = x[E.INBOX]
             x[E.INBOX] = at + 1
             execute_call(s, e, height, at)
             continue
-        if source == 3:
+        if source == RING_OF_BIDS:
             place_bids(s, e, height)
             continue
         row = e.calendar[FIRST, Entry.WHAT] // KINDS
@@ -304,9 +309,7 @@ def arrive(s: State, e: Engine, height: int, at: int) -> None:
         emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE + 0, Status.InsufficientFunds + 0, 0, 0, plan)
         return
     deployment = s.globals[G.DEPLOYMENTS]
-    status = create_deployment(
-        s, height, owner, call[Call.E], -1, call[Call.B], 1, 0, call[Call.F], call[Call.C], call[Call.D]
-    )
+    status = create_deployment(s, height, owner, call[Call.E], -1, call[Call.B], 1, 0, call[Call.F], call[Call.C], call[Call.D])
     charge(s, owner, Kind.ARRIVE, status != Status.Ok, 0)
     e.plans[plan, Plan.STATUS] = status + 0
     if status != Status.Ok:

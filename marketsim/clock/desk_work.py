@@ -13,6 +13,7 @@ from marketsim.clock.calendar import push
 from marketsim.clock.fees import can_afford, charge
 from marketsim.policies.quoting import (
     NANO,
+    OVER_CEILING,
     PPM,
     account_use,
     has_room,
@@ -21,7 +22,6 @@ from marketsim.policies.quoting import (
     note_bid_time,
     rate_limited,
     screen_desks,
-    OVER_CEILING,
 )
 from marketsim.policies.tables import (
     FAR,
@@ -286,6 +286,15 @@ def gather_offers(e: Engine, height: int) -> int:
 
 
 @compiled_inline
+def lacks_deposit(s: State, wallet: int) -> bool:
+    """Return whether a wallet cannot pay for a bid: its deposit, and its fee where there are fees."""
+    deposit = s.globals[G.BID_MIN_DEPOSIT]
+    if deposit > 0 and s.wallets[wallet, Wallet.BALANCE] < deposit:
+        return True
+    return not can_afford(s, wallet, Kind.BIDS, 0, deposit)
+
+
+@compiled_inline
 def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     """Submit one dated bid after the checks that need the present; return whether the chain took it."""
     row = e.offers[offer]
@@ -319,10 +328,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     elif not has_room(desk, track):
         code = Decline.INSUFFICIENT_RESOURCES + 0
         stage = Stage.NO_CAPACITY + 0
-    elif s.globals[G.BID_MIN_DEPOSIT] > 0 and s.wallets[desk[Desk.WALLET], Wallet.BALANCE] < s.globals[G.BID_MIN_DEPOSIT]:
-        code = Decline.INSUFFICIENT_DEPOSIT + 0
-        stage = Stage.NO_DEPOSIT + 0
-    elif not can_afford(s, desk[Desk.WALLET], Kind.BIDS, 0, s.globals[G.BID_MIN_DEPOSIT]):
+    elif lacks_deposit(s, desk[Desk.WALLET]):
         code = Decline.INSUFFICIENT_DEPOSIT + 0
         stage = Stage.NO_DEPOSIT + 0
     if code >= 0:

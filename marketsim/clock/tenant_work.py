@@ -214,9 +214,7 @@ def covered(s: State, account: int) -> int:
         return 0
     if row[Account.RATES] == 0 and row[Account.RATES_ATTO] == 0:
         return FOREVER  # nothing is owed; blocks_covered divides by the rate
-    return blocks_covered(
-        row[Account.FUNDS], row[Account.FUNDS_ATTO], row[Account.RATES], row[Account.RATES_ATTO], FOREVER
-    )
+    return blocks_covered(row[Account.FUNDS], row[Account.FUNDS_ATTO], row[Account.RATES], row[Account.RATES_ATTO], FOREVER)
 
 
 @compiled

@@ -25,12 +25,7 @@ def linear_price(desk: Table, cpu: int, memory: int, storage: int, gpu: int, flo
     24 decimals, so that the sum is exact and is rounded once to 18: down when `floor` is 1, else half to even (training document, Pricing
     Strategy). Bounds are checked when a desk is made: whole unit prices x quantities stay below 2^63.
     """
-    whole = (
-        cpu * desk[Desk.CPU_WHOLE]
-        + memory * desk[Desk.MEMORY_WHOLE]
-        + storage * desk[Desk.STORAGE_WHOLE]
-        + gpu * desk[Desk.GPU_WHOLE]
-    )
+    whole = cpu * desk[Desk.CPU_WHOLE] + memory * desk[Desk.MEMORY_WHOLE] + storage * desk[Desk.STORAGE_WHOLE] + gpu * desk[Desk.GPU_WHOLE]
     if cpu + memory + storage + gpu <= QUANTITY_MAX:
         high = cpu * desk[Desk.CPU_HIGH] + memory * desk[Desk.MEMORY_HIGH] + storage * desk[Desk.STORAGE_HIGH] + gpu * desk[Desk.GPU_HIGH]
         low = cpu * desk[Desk.CPU_LOW] + memory * desk[Desk.MEMORY_LOW] + storage * desk[Desk.STORAGE_LOW] + gpu * desk[Desk.GPU_LOW]

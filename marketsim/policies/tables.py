@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -532,7 +532,7 @@ class Engine(TableSet, _EngineTables):
 
     lines = frozenset({"globals", "screened", "chunks", "plan_of", "batch", "alive", "latency", "audit_held"})
     narrow = frozenset({"fits"})
-    widths = {
+    widths: ClassVar[Mapping[str, int]] = {
         "desks": Desk.SIZE + 0,
         "plans": Plan.SIZE + 0,
         "tracks": Track.SIZE + 0,
