@@ -266,6 +266,12 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
             grown = np.full((max(needed, 2 * len(table)), width), fill, np.int64)
             grown[: len(table)] = table
             changes[name] = grown
+    if len(engine.nodes):  # where replicas stand, row for row beside offers and orders
+        for name, beside in (("offer_nodes", "offers"), ("order_nodes", "tracks")):
+            wanted_rows, places = len(changes.get(beside, getattr(engine, beside))), getattr(engine, name)
+            if len(places) < wanted_rows:
+                changes[name] = np.zeros((wanted_rows, places.shape[1]), np.int64)
+                changes[name][: len(places)] = places
     for name, needed in (("plan_of", len(chain.deployments)), ("alive", len(chain.accounts)), ("batch", dated + rows)):
         line: Table = getattr(engine, name)
         if len(line) < needed:

@@ -11,6 +11,7 @@ from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.clock.calendar import push
 from marketsim.clock.fees import can_afford, charge
+from marketsim.policies.packing import free_nodes, has_nodes, lacks_nodes, pack
 from marketsim.policies.quoting import (
     NANO,
     OVER_CEILING,
@@ -182,7 +183,7 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
         low_value = is_less(value, value_atto, desk[Desk.MIN_VALUE], desk[Desk.MIN_VALUE_ATTO])
         if low_value or is_less(ceiling, ceiling_atto, price, atto):
             # the reservation comes before the price: an engine without room never gets to it
-            if not has_room(desk, track):
+            if not has_room(desk, track) or (has_nodes(e, desk_row) and lacks_nodes(s, e, desk_row, order)):
                 decline(s, e, order, desk_row, Decline.INSUFFICIENT_RESOURCES, Stage.NO_CAPACITY)
             elif low_value:
                 decline(s, e, order, desk_row, Decline.BELOW_MIN_ORDER_VALUE, Stage.BELOW_MIN_VALUE)
@@ -325,7 +326,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         code = Decline.QUEUE_FULL + 0
     elif desk[Desk.RATED] == 1 and rate_limited(e, desk_row, row[Offer.TIME]):
         code = Decline.RATE_LIMITED + 0
-    elif not has_room(desk, track):
+    elif not has_room(desk, track) or (has_nodes(e, desk_row) and lacks_nodes(s, e, desk_row, order)):
         code = Decline.INSUFFICIENT_RESOURCES + 0
         stage = Stage.NO_CAPACITY + 0
     elif lacks_deposit(s, desk[Desk.WALLET]):
@@ -380,6 +381,8 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     if g[E.RESERVE_AT_BID] == 1:
         hold(desk, track, Desk.RESERVED_CPU, 1)
         desk[Desk.LEASES_LEFT] -= 1
+        if has_nodes(e, desk_row):
+            pack(s, e, desk_row, order, e.offer_nodes[offer])
     if desk[Desk.BID_TIMEOUT] > 0 and (track[Track.CHOOSING] != 0 or desk[Desk.BID_TIMEOUT] <= g[E.BID_WINDOW]):
         push(e, height + desk[Desk.BID_TIMEOUT], Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
     return True
@@ -394,6 +397,8 @@ def let_go(e: Engine, height: int, offer: int) -> None:
     if e.globals[E.RESERVE_AT_BID] == 1:
         hold(desk, e.tracks[row[Offer.ORDER]], Desk.RESERVED_CPU, -1)
         desk[Desk.LEASES_LEFT] += 1
+        if has_nodes(e, row[Offer.DESK]):
+            free_nodes(e, e.offer_nodes[offer])
     free_offer(e, offer)
     if desk[Desk.QUEUED] > 0:
         queued = desk[Desk.QUEUE_HEAD]
@@ -433,3 +438,5 @@ def vacate(e: Engine, height: int, order: int) -> None:
     hold(e.desks[desk_row], e.tracks[order], Desk.LEASED_CPU, -1)
     e.desks[desk_row, Desk.LEASES_LEFT] += 1
     e.tracks[order, Track.HELD_BY] = -1
+    if has_nodes(e, desk_row):
+        free_nodes(e, e.order_nodes[order])

@@ -34,6 +34,7 @@ from marketsim.chain.status import Status
 from marketsim.clock.calendar import push
 from marketsim.clock.desk_work import let_all_go, let_go, occupy, quote_order, tie_of, vacate
 from marketsim.clock.fees import can_afford, charge
+from marketsim.policies.packing import has_nodes, lacks_nodes, lease_nodes
 from marketsim.policies.quoting import NANO, has_room
 from marketsim.policies.tables import (
     Choice,
@@ -257,6 +258,8 @@ def is_choosable(s: State, e: Engine, offer: int) -> bool:
     if e.globals[E.RESERVE_AT_BID] == 1:
         return True
     row = e.offers[offer]
+    if has_nodes(e, row[Offer.DESK]) and lacks_nodes(s, e, row[Offer.DESK], row[Offer.ORDER]):
+        return False
     return has_room(e.desks[row[Offer.DESK]], e.tracks[row[Offer.ORDER]])
 
 
@@ -402,6 +405,8 @@ def accept(s: State, e: Engine, height: int, order: int, offer: int) -> bool:
         chase_bids(s, e, height, order, offer)
     e.desks[desk_row, Desk.WON] += 1
     e.desks[desk_row, Desk.LOST] -= 1
+    if has_nodes(e, desk_row):
+        lease_nodes(s, e, desk_row, order, offer)
     let_all_go(e, height, order, 1)
     occupy(e, height, desk_row, order)
     track[Track.CHOOSING] = 2

@@ -176,7 +176,7 @@ class Desk(IntEnum):
     REPRICE_DOWN_PPM = 78
     REPRICE_MIN_PPM = 79
     REPRICE_MAX_PPM = 80
-    NODES = 81  # 1: capacity is packed node by node
+    NODES = 81  # > 1: capacity is packed node by node, on so many rows of nodes
     LEAVE_BLOCKS = 82  # mean blocks until this provider ends a lease; 0 = never
     WITHDRAW_EVERY = 83  # blocks between withdrawals of a lease (chains that settle when touched)
     UNDERCUT_PPM = 84
@@ -195,6 +195,7 @@ class Desk(IntEnum):
     BASE_CLOSED = 97
     REPRICE_STEP_PPM = 98  # > 0: the multiplier follows use from MIN to MAX in such steps
     COST_PPM = 99  # this provider's relative cost draw
+    FIRST_NODE = 100
     SIZE = 104
 
 
@@ -432,6 +433,16 @@ class Kind(IntEnum):
     CLOSE_BID = 27  # A bid, B reason
 
 
+class Node(IntEnum):
+    """Columns of Engine.nodes: what is free, over-commit included."""
+
+    FREE_CPU = 0  # millicores
+    FREE_MEMORY = 1  # MiB
+    FREE_STORAGE = 2  # MiB
+    FREE_GPU = 3
+    SIZE = 4
+
+
 class Watch(IntEnum):
     """Columns of Engine.accounts."""
 
@@ -525,6 +536,12 @@ class _EngineTables(NamedTuple):
     """1-D, a pair: the sum of `audit_values`."""
     bid_rows: Table
     """Placed bids as a record, when every bid row is kept."""
+    nodes: Table
+    """The nodes of desks that have more than one, those of a desk side by side."""
+    offer_nodes: Table
+    """Where the replicas of offers with a reservation stand (`packing`); no rows where no desk has nodes."""
+    order_nodes: Table
+    """Where the replicas of leased orders stand."""
 
 
 class Engine(TableSet, _EngineTables):
@@ -590,5 +607,8 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
         "audit_values": np.zeros((rows, 2), np.int64),
         "audit_held": np.zeros(2, np.int64),
         "bid_rows": np.zeros((0, BidRow.SIZE), np.int64),
+        "nodes": np.zeros((0, Node.SIZE), np.int64),
+        "offer_nodes": np.zeros((0, 1), np.int64),
+        "order_nodes": np.zeros((0, 1), np.int64),
     }
     return Engine(**tables)

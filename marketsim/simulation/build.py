@@ -17,12 +17,15 @@ from marketsim.clock.block_clock import make_room
 from marketsim.clock.block_loop import EVENT_ROOM
 from marketsim.clock.calendar import push
 from marketsim.errors import InputError
+from marketsim.policies.packing import REPLICA
 from marketsim.policies.tables import Call, Desk, E, Engine, Kind, Phase, Plan, make_engine
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.desks import DeskBook, repricing_periods
 from marketsim.simulation.orders import Asked, CohortOrders, draw_orders, orders_at
 
 ATTO = 10**18
+REPLICAS_MAX = 200
+"""Most replicas of an order that a desk with nodes looks at; for more it has not the resources."""
 MODULE_WALLETS = 3
 EVENTS_KEPT = {
     "summary": 0,
@@ -75,6 +78,7 @@ def build_market(scenario: Scenario, seed: int) -> Market:
     engine = make_engine(len(book.names), 1024)
     engine = engine._replace(desks=book.rows if len(book.rows) else engine.desks, latencies=book.latencies)
     chain, engine, calls, asked = add_orders(chain, engine, scenario, book, eligibility, orders)
+    engine = with_nodes(chain, engine, scenario, book)
     set_engine(chain, engine, scenario, seed)
     chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + 64))
     if scenario.charging != "rate":
@@ -207,6 +211,22 @@ def add_orders(
             fits[spec, desk] = book.refusal(desk, asked.requirements, asked.region, requested, int(chain.eligible[spec, desk]))
     table = np.concatenate(plans) if plans else np.zeros((0, Plan.SIZE), np.int64)
     return chain, engine._replace(plans=table, fits=fits), calls, kinds
+
+
+def with_nodes(chain: State, engine: Engine, scenario: Scenario, book: DeskBook) -> Engine:
+    """Return the engine with the nodes of its desks and, where there are any, places for the replicas of the largest order."""
+    if not len(book.nodes):
+        return engine
+    drafts = chain.drafts[: int(chain.globals[G.DRAFTS])]
+    counts = np.concatenate([[0], np.cumsum(chain.resources[: int(chain.globals[G.RESOURCES]), Resource.COUNT])])
+    sums = counts[drafts[:, Draft.FIRST_RESOURCE] + drafts[:, Draft.RESOURCES]] - counts[drafts[:, Draft.FIRST_RESOURCE]]
+    most = int(sums.max(initial=1))
+    if scenario.messages:
+        most = REPLICAS_MAX
+    width = 1 + REPLICA * min(most, REPLICAS_MAX)
+    return engine._replace(
+        nodes=book.nodes.copy(), offer_nodes=np.zeros((0, width), np.int64), order_nodes=np.zeros((0, width), np.int64)
+    )
 
 
 def requested_values(asked: Asked) -> dict[str, set[str]]:

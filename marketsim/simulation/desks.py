@@ -12,7 +12,7 @@ from marketsim.agents.streams import draw, quantile, stream
 from marketsim.chain.requirements import FITS, Requirements
 from marketsim.chain.state import Table
 from marketsim.policies.quoting import FACTOR_MAX, PPM, refresh_units
-from marketsim.policies.tables import QUANTILES, Decline, Desk, Strategy
+from marketsim.policies.tables import QUANTILES, Decline, Desk, Node, Strategy
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.providers import ProviderCohort
 from marketsim.simulation.generic_cost import MONTH_BLOCKS
@@ -29,9 +29,10 @@ WHOLE_PRICE_MAX = 10**6
 class DeskBook:
     """All desks of a run, with their names and what they claim.
 
-    Attributes: `rows` int64 (desks, Desk.SIZE); `names`; `cohorts` row of the cohort by desk; `attributes`,
-    `signed` by desk; `latencies` int64 (profiles, QUANTILES) in milliseconds; `cohort_names`; `custom` the
-    Python or script strategy by desk, where it has one.
+    Attributes: `rows` int64 (desks, Desk.SIZE); `nodes` int64 (nodes, Node.SIZE) of the desks that have more
+    than one; `names`; `cohorts` row of the cohort by desk; `attributes`, `signed` by desk; `latencies` int64
+    (profiles, QUANTILES) in milliseconds; `cohort_names`; `custom` the Python or script strategy by desk, where
+    it has one.
     """
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
@@ -60,6 +61,7 @@ class DeskBook:
                     self.custom[len(self.names) - 1] = cohort.strategy
             rows.append(cohort_rows)
         self.rows: Table = np.concatenate(rows) if rows else np.zeros((0, Desk.SIZE), np.int64)
+        self.nodes: Table = node_rows(self.rows, [scenario.providers[number] for number in self.cohorts])
         self.latencies: Table = np.stack(profiles) if profiles else np.full((1, QUANTILES), 1500, np.int64)
 
     def refusal(
@@ -241,6 +243,22 @@ def set_capacity(row: Table, cohort: ProviderCohort, rng: np.random.Generator) -
     row[Desk.CAP_MEMORY] = int(memory * more.memory) // MIB
     row[Desk.CAP_STORAGE] = int(storage * more.storage) // MIB
     row[Desk.CAP_GPU] = gpu
+
+
+def node_rows(rows: Table, cohorts: Sequence[ProviderCohort]) -> Table:
+    """Return the nodes of the desks that have more than one, all free, in the order of the file, and write into `rows` where each
+    desk's begin; over-commit as in the desk's capacity, per node.
+    """
+    found: list[tuple[int, int, int, int]] = []
+    for row, cohort in zip(rows, cohorts, strict=True):
+        count = sum(node.count for node in cohort.nodes or ())
+        if count > 1:
+            row[Desk.NODES], row[Desk.FIRST_NODE] = count, len(found)
+            more = cohort.overcommit
+            for node in cohort.nodes or ():
+                memory, storage = int(node.memory * more.memory) // MIB, int(node.storage * more.storage) // MIB
+                found += [(int(node.cpu * more.cpu), memory, storage, node.gpu)] * node.count
+    return np.asarray(found, np.int64).reshape(len(found), Node.SIZE)
 
 
 def repricing_periods(rows: Table) -> Sequence[int]:

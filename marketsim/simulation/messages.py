@@ -42,6 +42,7 @@ from marketsim.clock.calendar import push
 from marketsim.clock.desk_work import let_all_go, let_go, occupy, tie_of
 from marketsim.clock.fees import GAS_REFUSED, fee_of
 from marketsim.clock.tenant_work import schedule_end, start_meter, sync_account, sync_deployment
+from marketsim.policies.packing import has_nodes, lease_nodes
 from marketsim.policies.tables import BidRow, Desk, E, Kind, Offer, Phase, Stage, Track
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import ATTO, MODULE_WALLETS, Market, requested_values
@@ -455,6 +456,8 @@ class ByHand:
         engine.desks[slot, Desk.WON] += 1
         if before.bid in offered:
             engine.desks[slot, Desk.LOST] -= 1  # let_all_go counts each of them as lost
+        if slot < engine.globals[E.PROVIDERS] and has_nodes(engine, slot):
+            lease_nodes(chain, engine, slot, order, offered.get(before.bid, -1))
         let_all_go(engine, height, order, 1)
         track = engine.tracks[order]
         track[Track.CHOOSING] = 2
@@ -472,11 +475,12 @@ class ByHand:
             self._date_withdrawals(height, lease, int(engine.desks[slot, Desk.WITHDRAW_EVERY]))
         sync_account(chain, engine, int(chain.leases[lease, Lease.ACCOUNT]))
 
-    def _offered(self, order: int) -> set[int]:
+    def _offered(self, order: int) -> dict[int, int]:
+        """The placed offers of an order by their bids."""
         engine = self._clock.engine
-        bids, offer = set(), int(engine.tracks[order, Track.FIRST_OFFER])
+        bids, offer = dict[int, int](), int(engine.tracks[order, Track.FIRST_OFFER])
         while offer >= 0:
-            bids.add(int(engine.offers[offer, Offer.BID]))
+            bids[int(engine.offers[offer, Offer.BID])] = offer
             offer = int(engine.offers[offer, Offer.NEXT])
         return bids
 
