@@ -18,7 +18,7 @@ import pytest
 from hand_market import heights, leases, play, provider, reasons, tenant
 
 from marketsim.chain import usage_accounts
-from marketsim.chain.columns import Account, EventKind, G, Lease, PaymentState, UsageEscrow, UsageEscrowState
+from marketsim.chain.columns import Account, EventKind, G, Lease, PaymentState, Usage, UsageEscrow, UsageEscrowState
 from marketsim.chain.ledger import AUDIT_SET_ASIDE, AUDIT_SPLIT, account_problem, audit_totals, recount_problems
 from marketsim.chain.status import Status
 from marketsim.errors import InputError
@@ -310,6 +310,8 @@ def test_a_dispute_stops_everything_but_the_refund(chain: Any) -> None:
     escrow = chain.usage_escrows[chain.leases[0, Lease.USAGE]]
     escrow[UsageEscrow.STATE] = UsageEscrowState.DISPUTED
     account = int(chain.leases[0, Lease.ACCOUNT])
+    assert usage_accounts.record_usage(chain, 1_001, 0, 1, 1, 1, 1) == Status.UsageInvalid  # it meters itself
+    chain.usage[chain.leases[0, Lease.USAGE], Usage.UTILIZATION_PPM] = -1
     assert usage_accounts.record_usage(chain, 1_001, 0, 1, 1, 1, 1) == Status.LeaseNotActive
     assert usage_accounts.settle_forced(chain, 1_002, account) == Status.Ok
     assert int(chain.leases[0, Lease.WITHDRAWN]) == 0

@@ -370,15 +370,16 @@ def settle_forced(s: State, h: int, account: int) -> Status:
 @compiled
 def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: int, gpu: int) -> Status:
     """Report what the lease used since its last record: LeaseNotActive (no open payment, or its escrow takes no usage),
-    UsageInvalid, AmountTooLarge; else it is recorded and nothing is paid.
+    UsageInvalid (a negative quantity, a lease that meters itself), AmountTooLarge; else it is recorded and nothing is paid.
     """
     x = s.leases[lease]
     if x[Lease.PAYMENT] != PaymentState.OPEN:
         return Status.LeaseNotActive
-    if x[Lease.USAGE] < 0 or cpu < 0 or memory < 0 or storage < 0 or gpu < 0:
+    row = x[Lease.USAGE]
+    if s.usage[row, Usage.UTILIZATION_PPM] >= 0 or cpu < 0 or memory < 0 or storage < 0 or gpu < 0:
         return Status.UsageInvalid
     _begin(s, h, x[Lease.ACCOUNT])
-    if _report(s.usage_escrows[x[Lease.USAGE]], x[Lease.PROVIDER], 1) != UsageAnswer.Ok:
+    if _report(s.usage_escrows[row], x[Lease.PROVIDER], 1) != UsageAnswer.Ok:
         return Status.LeaseNotActive
     status = add_use(s, h, lease, cpu, memory, storage, gpu)
     if status != Status.Ok:
