@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marketsim.agents.reference_market import ReferenceMarket
 from marketsim.agents.streams import stream
 from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, G, Provider, Resource, Wallet
 from marketsim.chain.requirements import Eligibility, with_eligible
@@ -56,8 +55,6 @@ class Market(NamedTuple):
     """What orders ask for, by chain spec."""
     eligibility: Eligibility
     first_tenant: int
-    draws: ReferenceMarket | None = None
-    """The reference market's draws, where the scenario names one."""
 
 
 def build_market(scenario: Scenario, seed: int) -> Market:

@@ -17,6 +17,8 @@ from marketsim.simulation.desks import DeskBook
 
 MIB = 2**20
 DAY_BLOCKS = 14_400
+ORDER_LIFE = 12
+"""Blocks from an order's creation to its timeout, both included."""
 
 
 def build_reference(scenario: Scenario, seed: int) -> Market:
@@ -83,14 +85,25 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
     engine.globals[E.QUEUE_LIMIT] = 0
     engine.globals[E.FUNDS_MONITOR] = 0  # providers withdraw every 100 blocks and look at nothing in between
     engine.globals[E.DRY_ENDS_COUNT] = 0
-    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts"), orders + 64))
+    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases"), orders + 64))
+    # Free rows for the deposits of a block's bids are asked for to the end, though they are nothing here; growing for them would double
+    # the table when it is full.
+    chain = with_room(chain, accounts=orders + 64 + (most_waiting(draws) + 64) * len(book.names))
     chain = with_room(chain, deposits=2 * orders + 64)
     chain, engine = make_room(chain, engine)
     set_calendar(engine, scenario)
     return Market(
         chain, engine, book, [calls], tenant_names, [0] * draws.tenants, [], [], eligibility,
-        3 + len(book.names), draws,
+        3 + len(book.names),
     )  # fmt: skip
+
+
+def most_waiting(draws: ReferenceMarket) -> int:
+    """Return the most orders that wait for a lease at once: those created within ORDER_LIFE blocks."""
+    if not len(draws.created_at):
+        return 0
+    earlier = np.searchsorted(draws.created_at, draws.created_at - ORDER_LIFE)
+    return int((np.arange(len(draws.created_at)) - earlier).max()) + 1
 
 
 def desks_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> DeskBook:

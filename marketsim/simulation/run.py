@@ -61,8 +61,10 @@ def run(
     market = prepare(scenario, number)
     receipts: list[dict[str, Any]] = []
     clock, collector = play(scenario, market, number, audit=audit, progress=progress, receipts=receipts, out=out)
+    del market  # and with it the messages that have been sent
     by_hand = bool(scenario.messages or scenario.governance)
     record = collector.record(clock, versions(), time.perf_counter() - began, receipts if by_hand else None)
+    del clock, collector  # the tables go before anything is made of the record, which has its own columns
     return Run(summarize(record), record)
 
 
@@ -91,7 +93,7 @@ def play(
 
     `receipts` is filled with the answers to hand-written messages, `observe` is told of each; `out` as for `run`.
     """
-    collector = Collector(scenario, seed, market, out)
+    collector = Collector(scenario, seed, market._replace(calls=[]), out)
     env = simpy.Environment()
     engine = market.engine
     if scenario.record == "everything":  # else the clock hands them over every few blocks
