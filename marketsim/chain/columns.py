@@ -39,7 +39,7 @@ class G(IntEnum):
     SETTLEMENT_WALLET = 20  # row of the settlement module's wallet (usage escrow); 0 = none
     BLOCKINGS = 21  # times that a provider was blocked or unblocked
     DAY_BLOCKS = 22  # blocks a column of `income`; 0 = nobody keeps it
-    INCOME_FROM = 23  # height after which Provider.EARNED and TAKEN count
+    INCOME_FROM = 23  # height after which the last two columns of `income` count
     # table fills: the next free row
     WALLETS = 30
     PROVIDERS = 31
@@ -156,9 +156,7 @@ class Provider(IntEnum):
     REGISTERED = 1
     BLOCKED = 2
     ACTIVE_LEASES = 3
-    EARNED = 4  # paid out after INCOME_FROM, net, whole uve
-    TAKEN = 5  # take fees of the same
-    SIZE = 8
+    SIZE = 4
 
 
 class Deployment(IntEnum):

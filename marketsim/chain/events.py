@@ -7,7 +7,7 @@ on Python integers with masks.
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Event, G, Provider
+from marketsim.chain.columns import Event, G
 from marketsim.chain.compiled import COMPILING, compiled, compiled_inline
 from marketsim.chain.state import State
 
@@ -158,10 +158,11 @@ def book_income(s: State, slot: int, net: int, take: int) -> None:
     if g[G.DAY_BLOCKS] == 0 or slot >= s.income.shape[0]:
         return
     height = max(g[G.HEIGHT], 1)
-    s.income[slot, min((height - 1) // g[G.DAY_BLOCKS], s.income.shape[1] - 1)] += net
+    days = s.income.shape[1] - 2
+    s.income[slot, min((height - 1) // g[G.DAY_BLOCKS], days - 1)] += net
     if height > g[G.INCOME_FROM]:
-        s.providers[slot, Provider.EARNED] += net
-        s.providers[slot, Provider.TAKEN] += take
+        s.income[slot, days] += net
+        s.income[slot, days + 1] += take
 
 
 def fingerprint(state: State) -> str:

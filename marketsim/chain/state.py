@@ -27,7 +27,7 @@ from marketsim.chain.columns import (
     UsageEscrow,
     Wallet,
 )
-from marketsim.chain.table_set import TableSet, register
+from marketsim.chain.table_set import TableSet, register, rows_of
 
 Table = NDArray[np.int64]
 Codes = NDArray[np.int8]
@@ -59,7 +59,8 @@ class _StateTables(NamedTuple):
     bid_bits: Table
     """(rows, words): which providers have bid on an open order, a bit a slot, BITS_A_WORD to a word; used where ended bids are not kept."""
     income: Table
-    """(providers, days): paid out by provider and day, net, whole uve; kept where G.DAY_BLOCKS says how long a day is."""
+    """(providers, days + 2): paid out by provider and day, net, whole uve, then net and take fees of all after G.INCOME_FROM; kept where
+    G.DAY_BLOCKS says how long a day is."""
     events: Table
     scratch: Table
     """1-D work space of wide arithmetic; nothing in it outlives a call."""
@@ -116,7 +117,7 @@ TABLES: Mapping[str, tuple[G, int]] = {
 
 def make_state(rows: int = 64) -> State:
     """Return empty tables with room for `rows` rows each and the three module wallets in place."""
-    tables: dict[str, Any] = {name: np.zeros((rows, width), np.int64) for name, (_, width) in TABLES.items()}
+    tables: dict[str, Any] = {name: rows_of(rows, width) for name, (_, width) in TABLES.items()}
     totals = np.zeros(G.SIZE, np.int64)
     totals[G.WALLETS] = 3
     totals[[G.FREE_BID, G.FREE_ACCOUNT, G.FREE_DEPOSIT]] = -1
@@ -127,7 +128,7 @@ def make_state(rows: int = 64) -> State:
         **tables,
         eligible=np.zeros((rows, rows), np.int8),
         bid_bits=np.zeros((rows, 1), np.int64),
-        income=np.zeros((1, 1), np.int64),
+        income=np.zeros((1, 3), np.int64),
         bid_index=np.full(1 << max(6, (2 * rows - 1).bit_length()), -1, np.int64),
         scratch=np.zeros(512, np.int64),
     )
@@ -158,7 +159,7 @@ def with_room(state: State, **needed: int) -> State:
         table: Table = getattr(state, name)
         used = int(state.globals[counter])
         if used + free > len(table):
-            grown = np.zeros((max(used + free, 2 * len(table)), width), np.int64)
+            grown = rows_of(max(used + free, 2 * len(table)), width)
             grown[:used] = table[:used]
             changes[name] = grown
     grown_state = state._replace(**changes) if changes else state

@@ -12,11 +12,24 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from marketsim.chain.compiled import when_compiling
 
 WORDS = 3
 """Words a table in a directory: address, rows, columns (1 for a line)."""
+
+
+LINE = 64
+"""Bytes that a processor fetches at once."""
+
+
+def rows_of(count: int, width: int) -> NDArray[np.int64]:
+    """Return a table of zeros, shape (count, width), that begins where a cache line does: a row of eight columns is one line."""
+    words = LINE // 8
+    room = np.zeros(count * width + words, np.int64)
+    first = -(room.ctypes.data // 8) % words
+    return room[first : first + count * width].reshape(count, width)
 
 
 class TableSet:

@@ -13,6 +13,7 @@ from marketsim.chain.columns import G
 from marketsim.chain.compiled import bound
 from marketsim.chain.ledger import AUDIT_PROBLEMS, recount_problems
 from marketsim.chain.state import State, Table, with_bid_bits, with_room
+from marketsim.chain.table_set import LINE, rows_of
 from marketsim.clock import inbox
 from marketsim.clock.block_loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance
 from marketsim.clock.calendar import CHUNK_BITS
@@ -184,9 +185,9 @@ class BlockClock:
             return
         engine = self.engine
         rest = engine.inbox[int(engine.globals[E.INBOX]) : int(engine.globals[E.INBOX_END])]
-        rows = np.concatenate([rest, *self._pending])
+        rows = self._pending[0] if len(self._pending) == 1 and not len(rest) else np.concatenate([rest, *self._pending])
         self._pending.clear()
-        if len(rows) > 1:
+        if not is_in_order(rows):
             rows = rows[np.lexsort((rows[:, Call.TIE], rows[:, Call.TIME], rows[:, Call.KEY]))]
         if len(rows) > len(engine.inbox):  # else the table stays where it is, and compiled code knows where
             self._grow_inbox(len(rows))
@@ -228,6 +229,15 @@ class BlockClock:
             raise InvariantError("; ".join(f"block {height}: {problem}" for problem in problems))
 
 
+def is_in_order(rows: Table) -> bool:
+    """Return whether messages stand in the order in which blocks take them: by key, then time, then tie."""
+    before, after = rows[:-1], rows[1:]
+    late = np.zeros(len(after), bool)
+    for column in (Call.TIE, Call.TIME, Call.KEY):
+        late = (before[:, column] > after[:, column]) | ((before[:, column] == after[:, column]) & late)
+    return not bool(late.any())
+
+
 def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engine]:
     """Return the tables with the room that one more calendar entry may need, `bids` bids in one block included."""
     dated = max(bids, _most_dated(engine))
@@ -258,13 +268,18 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
         "audit_values": (len(chain.accounts), 2, 0),
         "bid_rows": (int(x[E.BIDS_ROWS]) + dated + rows, BidRow.SIZE, 0),
     }
+    if engine.desks.ctypes.data % LINE:
+        changes["desks"] = rows_of(*engine.desks.shape)
+        changes["desks"][:] = engine.desks
     if len(engine.chunks) == 1:
         changes["chunks"] = np.full((int(x[E.HORIZON]) >> CHUNK_BITS) + 2, -1, np.int64)
     for name, (needed, width, fill) in wanted.items():
         table: Table = getattr(engine, name)
         if len(table) < needed:
-            grown = np.full((max(needed, 2 * len(table)), width), fill, np.int64)
+            grown = rows_of(max(needed, 2 * len(table)), width)
             grown[: len(table)] = table
+            if fill:
+                grown[len(table) :] = fill
             changes[name] = grown
     if len(engine.nodes):  # where replicas stand, row for row beside offers and orders
         for name, beside in (("offer_nodes", "offers"), ("order_nodes", "tracks")):

@@ -28,7 +28,7 @@ from marketsim.chain.money import is_less, times
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.clock.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open_chunk, push
-from marketsim.clock.desk_work import gather_offers, know_blockings, place_offer, set_shut, tie_of
+from marketsim.clock.desk_work import find_next_bids, know_blockings, place_offer, set_shut, take_offers, tie_of
 from marketsim.clock.fees import can_afford, charge
 from marketsim.clock.tenant_work import (
     covered,
@@ -45,7 +45,6 @@ from marketsim.clock.tenant_work import (
 from marketsim.clock.unpaid import leave_unpaid
 from marketsim.policies.quoting import PPM, account_use, prepare_desks, reprice, screen_prices
 from marketsim.policies.tables import (
-    RING,
     Call,
     Desk,
     E,
@@ -161,7 +160,7 @@ def advance(s: State, e: Engine, until: int) -> int:
             x[E.EXECUTED] = until
             return DONE
         if source == RING_OF_BIDS:
-            if not has_bid_room(s, e, e.ring[height & (RING - 1), 2]):
+            if not has_bid_room(s, e, x[E.DATED]):
                 return NEED_ROOM
         elif not has_rows(s, e):
             return NEED_ROOM
@@ -328,12 +327,15 @@ def arrive(s: State, e: Engine, height: int, at: int) -> None:
 def place_bids(s: State, e: Engine, height: int) -> None:
     """Submit the bids dated for this block; a tenant past its window looks at them in the next block."""
     know_blockings(s, e)
-    count = gather_offers(e, height)
-    for at in range(count):
-        offer = e.batch[at]
+    offer = take_offers(e, height)
+    while offer >= 0:
+        e.globals[E.DATED] -= 1
         order = e.offers[offer, Offer.ORDER]
+        following = e.offers[offer, Offer.NEXT]
         if place_offer(s, e, height, offer) and e.tracks[order, Track.CHOOSING] == 1:
             push(e, height + 1, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
+        offer = following
+    find_next_bids(e, height)
 
 
 @compiled

@@ -71,7 +71,6 @@ def append_offer(e: Engine, height: int, offer: int) -> None:
     """Date an offer for block `height`: last in that block's list, the block in the calendar once."""
     slot = height & (RING - 1)
     e.offers[offer, Offer.NEXT] = -1
-    e.ring[slot, 2] += 1
     e.globals[E.DATED] += 1
     if e.ring[slot, 0] < 0:
         e.ring[slot, 0] = offer
@@ -262,28 +261,42 @@ def sort_batch(e: Engine, count: int) -> None:
 
 
 @compiled_inline
-def gather_offers(e: Engine, height: int) -> int:
-    """Move the offers dated for `height` into the batch in canonical order; return how many."""
+def take_offers(e: Engine, height: int) -> int:
+    """Return the first offer dated for `height`, linked to the others in canonical order; the caller counts them off E.DATED."""
     slot = height & (RING - 1)
-    offer = e.ring[slot, 0]
+    first = e.ring[slot, 0]
     e.ring[slot, 0] = -1
-    e.ring[slot, 1] = -1
-    e.ring[slot, 2] = 0
+    if e.globals[E.TIE_BY_INDEX] == 1:
+        return int(first)  # they were dated order by order, desk by desk
+    return sort_offers(e, first)
+
+
+@compiled
+def sort_offers(e: Engine, first: int) -> int:
+    """Link a list of offers anew by submission time and tie; return its new first."""
     count = 0
+    offer = first
     while offer >= 0:
         e.batch[count] = offer
         count += 1
         offer = e.offers[offer, Offer.NEXT]
-    e.globals[E.DATED] -= count
-    next_bids = FAR
+    sort_batch(e, count)
+    following = -1
+    for at in range(count - 1, -1, -1):
+        e.offers[e.batch[at], Offer.NEXT] = following
+        following = e.batch[at]
+    return following
+
+
+@compiled_inline
+def find_next_bids(e: Engine, height: int) -> None:
+    """Note the first block after `height` with offers dated for it."""
+    at = FAR
     if e.globals[E.DATED] > 0:
-        next_bids = height + 1
-        while e.ring[next_bids & (RING - 1), 0] < 0:
-            next_bids += 1
-    e.globals[E.NEXT_BIDS] = next_bids
-    if e.globals[E.TIE_BY_INDEX] == 0:
-        sort_batch(e, count)
-    return count
+        at = height + 1
+        while e.ring[at & (RING - 1), 0] < 0:
+            at += 1
+    e.globals[E.NEXT_BIDS] = at
 
 
 @compiled_inline

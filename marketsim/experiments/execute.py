@@ -304,6 +304,9 @@ def _run_and_write(runner: Runner, task: RunTask, folder: str) -> Outcome:
 def _prepare_worker() -> None:
     import signal
 
+    from marketsim.simulation.memory import keep_memory
+
+    keep_memory()
     os.environ.update(_ONE_THREAD)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt stops
     parent = multiprocessing.parent_process()

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from marketsim.chain.table_set import TableSet, register
+from marketsim.chain.table_set import TableSet, register, rows_of
 
 Table = NDArray[np.int64]
 Codes = NDArray[np.int8]
@@ -504,7 +504,7 @@ class _EngineTables(NamedTuple):
     """A row an escrow account of the chain: due height in the calendar, position in the alive list, top-up in the calendar."""
     offers: Table
     ring: Table
-    """(RING, 3): first and last offer dated for a block, and how many."""
+    """(RING, 2): first and last offer dated for a block, -1."""
     batch: Table
     """1-D work space: the offers of one block in canonical order."""
     calendar: Table
@@ -555,7 +555,7 @@ class Engine(TableSet, _EngineTables):
         "tracks": Track.SIZE + 0,
         "accounts": Watch.SIZE + 0,
         "offers": Offer.SIZE + 0,
-        "ring": 3,
+        "ring": 2,
         "calendar": Entry.SIZE + 0,
         "later": Entry.SIZE + 0,
         "inbox": Call.SIZE + 0,
@@ -581,18 +581,18 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
     watch = np.full((rows, Watch.SIZE), -1, np.int64)
     tables: Mapping[str, Any] = {
         "globals": values,
-        "desks": np.zeros((max(desks, 1), Desk.SIZE), np.int64),
+        "desks": rows_of(max(desks, 1), Desk.SIZE),
         "screen": np.zeros((Screen.SIZE, max(desks, 1)), np.int64),
         "screened": np.zeros(max(desks, 1), np.int64),
         "plans": np.zeros((rows, Plan.SIZE), np.int64),
-        "tracks": np.zeros((rows, Track.SIZE), np.int64),
+        "tracks": rows_of(rows, Track.SIZE),
         "plan_of": np.full(rows, -1, np.int64),
         "accounts": watch,
-        "offers": np.zeros((rows, Offer.SIZE), np.int64),
-        "ring": np.full((RING, 3), [-1, -1, 0], np.int64),
+        "offers": rows_of(rows, Offer.SIZE),
+        "ring": np.full((RING, 2), -1, np.int64),
         "batch": np.zeros(rows, np.int64),
-        "calendar": np.zeros((rows, Entry.SIZE), np.int64),
-        "later": np.zeros((rows, Entry.SIZE), np.int64),
+        "calendar": rows_of(rows, Entry.SIZE),
+        "later": rows_of(rows, Entry.SIZE),
         "chunks": np.full(1, -1, np.int64),
         "inbox": np.zeros((0, Call.SIZE), np.int64),
         "alive": np.zeros(rows, np.int64),

@@ -21,7 +21,6 @@ from marketsim.chain.columns import (
     Order,
     OrderEnd,
     OrderState,
-    Provider,
     Wallet,
 )
 from marketsim.chain.events import fingerprint
@@ -72,7 +71,8 @@ class Collector:
         blocks = scenario.horizon_blocks
         days = day_count(blocks, day_blocks(scenario.block_ms))
         desks = len(market.book.names)
-        self.revenue = np.zeros((max(desks, 1), days), np.int64)
+        self._income = np.zeros((max(desks, 1), days + 2), np.int64)
+        self.revenue = self._income[:, :days]
         """Paid out by provider and day, net, whole uve: shape (providers, days). The chain writes it."""
         self._clock: BlockClock | None = None
 
@@ -84,7 +84,7 @@ class Collector:
         """Return the chain with its pay-outs added up by provider and day."""
         chain.globals[G.DAY_BLOCKS] = day_blocks(self._scenario.block_ms)
         chain.globals[G.INCOME_FROM] = self._scenario.warm_up_blocks
-        return chain._replace(income=self.revenue)
+        return chain._replace(income=self._income)
 
     def take_events(self, rows: Table) -> None:
         """Take rows of events that the record's level keeps."""
@@ -169,8 +169,8 @@ class Collector:
             "gpu": desks[:, Desk.CAP_GPU],
             "lease_capacity": desks[:, Desk.LEASE_CAPACITY],
             "leases": np.bincount(clock.chain.leases[: int(clock.chain.globals[G.LEASES]), Lease.SLOT], minlength=count)[:count],
-            "revenue_net": clock.chain.providers[:count, Provider.EARNED],
-            "fees": clock.chain.providers[:count, Provider.TAKEN],
+            "revenue_net": self._income[:count, -2],
+            "fees": self._income[:count, -1],
             "network_fees": clock.chain.wallets[desks[:, Desk.WALLET], Wallet.FEES],
             "cost_ppm": desks[:, Desk.COST_PPM],
         }
