@@ -8,8 +8,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 # The machine's own tools decide how many tests run at once.
 WORKERS ?= auto
-# What the mutation tests and the run without the compiler are about: money and who owes what.
-MONEY_TESTS := tests/test_money.py tests/test_wide.py tests/test_escrow_exact.py
+
+# The tests of the chain: money, escrow, every ladder and every edge.
+CHAIN_TESTS := $(addprefix tests/test_,$(addsuffix .py,money wide sequential escrow_exact escrow_vectors \
+	escrow_deposits escrow_audit usage_settlement ve_settlement market transitions chain_stateful parity_market))
 
 .PHONY: demo test test-plain lint figures readme mutants constraints clean help
 
@@ -36,8 +38,9 @@ test: $(VENV)/.installed-dev  ## Every test, the slow ones too
 	$(BIN)/python -m marketsim.experiments.warm
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
-test-plain: $(VENV)/.installed-dev  ## The tests of money and escrow without the compiler
-	MARKETSIM_COMPILE=0 $(BIN)/python -m pytest -n $(WORKERS) $(MONEY_TESTS)
+test-plain: $(VENV)/.installed-dev  ## The chain's tests without the compiler, and what they cover
+	MARKETSIM_COMPILE=0 $(BIN)/python -m coverage run --source=marketsim/chain -m pytest $(CHAIN_TESTS)
+	$(BIN)/python -m coverage report --skip-covered
 
 lint: $(VENV)/.installed-dev  ## Style, strict types and layers; the tests hold them too
 	$(BIN)/ruff check .
