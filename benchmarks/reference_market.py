@@ -33,6 +33,7 @@ import marketsim_designs
 from digest import digest
 
 from marketsim.agents.reference_market import ReferenceMarket, draw
+from marketsim.simulation.memory import keep_memory
 
 MAX_EVENTS = 14_000_000
 MIN_LIMIT_RATIO = 250
@@ -257,6 +258,7 @@ def main() -> int:
     def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
+    keep_memory()  # as the workers of a sweep do
     figures = {"machine": machine()} | headline(max(asked.rounds, 1), say)
     if asked.full:
         figures["growth"] = growth(3, say)
