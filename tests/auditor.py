@@ -30,9 +30,7 @@ from marketsim.chain.columns import (
 
 ATTO = 10**18
 ESCROW, COMMUNITY, COLLECTOR = 0, 1, 2
-IGNORED = [
-    EventKind.BID_CREATED, EventKind.BID_WON, EventKind.BID_LOST, EventKind.BID_CLOSED, EventKind.DECLINED,
-]  # fmt: skip
+IGNORED = [EventKind.BID_CREATED, EventKind.BID_WON, EventKind.BID_LOST, EventKind.BID_CLOSED]
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from marketsim.chain.columns import EventKind
+from marketsim.recording.record import DECLINE_CODES
 from marketsim.scenario.load import scenario_from_mapping
 from marketsim.simulation import Run, run
 
@@ -78,6 +79,21 @@ def heights(played: Run, kind: EventKind, subject: int | None = None) -> list[in
     if subject is not None:
         mine &= events["subject"] == subject
     return sorted(events["height"][np.flatnonzero(mine)].tolist())
+
+
+def bids_made(played: Run) -> list[int]:
+    """The blocks of every bid that was handed in, in order."""
+    bids = played.record.bids
+    assert bids is not None
+    return bids["height"].tolist()  # type: ignore[no-any-return]
+
+
+def declines(played: Run) -> list[tuple[int, int, int, str]]:
+    """Every order that an engine did not bid on as (height, order, provider, reason)."""
+    table = played.record.declines
+    assert table is not None
+    rows = zip(*(table[name].tolist() for name in ("height", "order", "provider", "reason")), strict=True)
+    return [(height, order, provider, DECLINE_CODES[reason]) for height, order, provider, reason in rows]
 
 
 def leases(played: Run) -> list[tuple[int, int, int, int]]:

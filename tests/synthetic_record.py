@@ -82,6 +82,7 @@ def make_record(
         meta=_meta(blocks, warm_up, seed, rules, record, int(latencies.sum())),
         latency_histogram=np.bincount(latencies, minlength=LATENCY_BINS).astype(np.int64),
         bids=_bids(rng, order, lease, len(provider_names)) if record == "everything" else None,
+        declines=_declines(order) if record == "everything" else None,
         settlements=None if record == "summary" else settlements,
         events=_events(order, lease) if record == "everything" else None,
     ).check()
@@ -243,6 +244,15 @@ def _bids(rng: np.random.Generator, order: Table, lease: Table, providers: int) 
     return {name: columns[number].copy() for number, name in enumerate(table)}
 
 
+def _declines(order: Table) -> Table:
+    table = blank("declines", int((order["lease"] < 0).sum()))
+    table["order"] = np.flatnonzero(order["lease"] < 0)
+    table["height"] = order["created_at"][table["order"]] + 1
+    table["provider"][:] = 2
+    table["reason"][:] = DECLINE_CODES.index("price_too_high")
+    return table
+
+
 def _events(order: Table, lease: Table) -> Table:
     rows: list[tuple[int, ...]] = []
     for number, height in enumerate(order["created_at"]):
@@ -250,8 +260,6 @@ def _events(order: Table, lease: Table) -> Table:
         rows.append((int(height), EventKind.DEPOSITED, number, 5, amount * DAY, 0, 0))
         rows.append((int(height), EventKind.ORDER_CREATED, number, number, amount, 0, 0))
         if order["lease"][number] < 0:
-            code = DECLINE_CODES.index("price_too_high")
-            rows.append((int(height) + 1, EventKind.DECLINED, number, 2, 0, 0, code))
             if order["closed_at"][number] >= 0:
                 ended = (int(order["closed_at"][number]), EventKind.ORDER_CLOSED, number)
                 rows.append((*ended, int(order["end"][number]), 0, 0, 0))

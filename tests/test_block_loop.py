@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hand_market import heights, leases, play, provider, reasons, tenant
+from hand_market import bids_made, declines, heights, leases, play, provider, reasons, tenant
 
 from marketsim.chain.columns import EventKind
 
 
 def test_one_order_from_its_creation_to_its_end(tmp_path: Path) -> None:
     played = play(tmp_path, [tenant(tmp_path, "t", [20])], [provider()])
-    assert heights(played, EventKind.BID_CREATED) == [21]
+    assert bids_made(played) == [21]
     assert heights(played, EventKind.LEASE_CREATED) == [30]
     assert heights(played, EventKind.ORDER_ACTIVATED) == [40]
     assert leases(played) == [(0, 30, 80, 50)]
@@ -26,13 +26,13 @@ def test_bids_of_the_window_count_and_a_later_bid_does_not(tmp_path: Path) -> No
         rivals = [provider("north", price="0.002uve"), provider("south", latency=latency)]
         played = play(tmp_path, [tenant(tmp_path, "t", [20])], rivals)
         assert leases(played)[0][:2] == (winner, 30)
-        assert heights(played, EventKind.BID_CREATED) == ([21, 29] if winner else [21])
+        assert bids_made(played) == ([21, 29] if winner else [21])
 
 
 def test_without_a_bid_in_the_window_the_first_one_is_taken(tmp_path: Path) -> None:
     rivals = [provider("late", price="0.001uve", latency="130s"), provider("early", price="0.002uve", latency="120s")]
     played = play(tmp_path, [tenant(tmp_path, "t", [20])], rivals)
-    assert heights(played, EventKind.BID_CREATED) == [40]
+    assert bids_made(played) == [40]
     assert leases(played)[0][:2] == (1, 41)
 
 
@@ -67,6 +67,7 @@ def test_capacity_is_reserved_by_a_bid_and_free_again_when_the_lease_ends(tmp_pa
     played = play(tmp_path, [tenant(tmp_path, "t", [20, 25, 80], cores=2)], [provider(cores=2)])
     assert [lease[:3] for lease in leases(played)] == [(0, 30, 80), (0, 90, 140)]
     assert played.summary["bids"]["declined"]["insufficient_resources"] == 1
+    assert declines(played) == [(26, 1, 0, "insufficient_resources")]  # looked at in the block of its bid
 
 
 def test_a_reservation_ends_with_a_lost_bid(tmp_path: Path) -> None:
@@ -85,13 +86,13 @@ def test_more_orders_than_concurrent_bids_wait_in_line(tmp_path: Path) -> None:
     """One bid at a time: the second waits until the first is decided in block 30, and goes out in the next block."""
     one = provider(engine={"max_concurrent_bids": 1})
     played = play(tmp_path, [tenant(tmp_path, "t", [20, 21])], [one])
-    assert heights(played, EventKind.BID_CREATED) == [21, 31]
+    assert bids_made(played) == [21, 31]
     assert [lease[1] for lease in leases(played)] == [30, 32]  # its window was over at 31: taken in the next block
 
 
 def test_a_bid_without_an_answer_is_withdrawn_after_its_timeout(tmp_path: Path) -> None:
     played = play(tmp_path, [tenant(tmp_path, "t", [20], never_choose=1)], [provider()])
-    assert heights(played, EventKind.BID_CREATED) == [21]
+    assert bids_made(played) == [21]
     assert heights(played, EventKind.BID_CLOSED) == [21 + 50]
     assert played.record.orders["closed_at"].tolist() == [120]
     assert played.summary["orders"]["unfilled_reasons"]["tenant_never_chose"] == 1
@@ -109,6 +110,7 @@ def test_a_ceiling_equal_to_the_price_is_enough(tmp_path: Path) -> None:
         played = play(tmp_path, [tenant(tmp_path, "t", [20], ceiling=ceiling)], [provider()])
         assert played.summary["fill_rate"] == fill
     assert played.summary["bids"]["declined"]["price_too_high"] == 1
+    assert declines(played) == [(20, 0, 0, "price_too_high")]  # known when the order is seen
 
 
 def test_a_wallet_without_the_deposit_does_not_bid(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_a_wallet_without_the_deposit_does_not_bid(tmp_path: Path) -> None:
 def test_the_rate_limit_of_a_minute(tmp_path: Path) -> None:
     limited = provider(rate_limit={"per_minute": 2, "per_hour": None})
     played = play(tmp_path, [tenant(tmp_path, "t", [20, 21, 22, 31])], [limited])
-    assert heights(played, EventKind.BID_CREATED) == [21, 22, 32]
+    assert bids_made(played) == [21, 22, 32]
     assert played.summary["bids"]["declined"]["rate_limited"] == 1
 
 

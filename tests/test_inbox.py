@@ -27,7 +27,11 @@ def rows_of(keys: list[tuple[int, int, int]], first_mark: int) -> Table:
 def clock_of() -> BlockClock:
     engine = make_engine(1)
     engine.globals[E.BLOCK_MS] = 6000
-    return BlockClock(simpy.Environment(), make_state(), engine, take_events=lambda _: None, take_bids=lambda _: None)
+    return BlockClock(simpy.Environment(), make_state(), engine, take_events=_drop, take_bids=_drop, take_declines=_drop)
+
+
+def _drop(rows: Table) -> None:
+    del rows
 
 
 key = st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 2))
@@ -98,7 +102,7 @@ class Watched(BlockClock):
 def test_tenants_look_after_their_wait_and_order_again() -> None:
     engine = make_engine(1)
     engine.globals[E.BLOCK_MS] = 6000
-    clock = Watched(simpy.Environment(), make_state(), engine, take_events=lambda _: None, take_bids=lambda _: None)
+    clock = Watched(simpy.Environment(), make_state(), engine, take_events=_drop, take_bids=_drop, take_declines=_drop)
     clock.log, clock.leased = [], frozenset({1, 12})
     calls = np.zeros((3, Call.SIZE), np.int64)
     calls[:, Call.TIME] = 5, 5, 20

@@ -137,7 +137,7 @@ def test_near_orders_of_the_tenant() -> None:
 
 def test_what_was_not_recorded_is_said() -> None:
     row = _leased(RECORD)
-    orders = as_recorded(replace(RECORD, bids=None, events=None, meta=RECORD.meta | {"record": "orders"}))
+    orders = as_recorded(replace(RECORD, bids=None, declines=None, events=None, meta=RECORD.meta | {"record": "orders"}))
     text = str(explain(orders, f"#{row}"))
     assert "the bids themselves were not recorded (record: orders)" in text
     assert "were not recorded" in str(explain(orders, "edge/1"))

@@ -560,7 +560,6 @@ class EventKind(IntEnum):
     PROVIDER_UNBLOCKED = 27
     MESSAGE_REFUSED = 28  # subject = message kind, other = status
     FORCED_SETTLEMENT = 29  # subject account
-    DECLINED = 30  # engine: subject order, other provider slot, extra = decline code
     NETWORK_FEE = 31  # subject wallet, whole = fee, other = message kind
     OUTAGE = 32  # engine: subject provider slot, other = 1 down, 0 up
     REPRICED = 33  # engine: subject provider slot, whole = multiplier ppm

@@ -133,9 +133,7 @@ def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
 
 @compiled_inline
 def note(s: State, kind: int, subject: int, other: int, whole: int, atto: int, extra: int) -> None:
-    """Keep a row of a kind that follows from other events (a bid lost to a lease, an order a desk declined),
-    and fingerprint nothing.
-    """
+    """Keep a row of a kind that follows from other events (a bid lost to a lease), and fingerprint nothing."""
     g = s.globals
     number = kind + 0
     if (g[G.EVENT_MASK] >> number) & 1:

@@ -39,6 +39,7 @@ class BlockClock:
         *,
         take_events: Callable[[Table], None],
         take_bids: Callable[[Table], None],
+        take_declines: Callable[[Table], None],
         audit: bool = False,
     ) -> None:
         self.env = env
@@ -51,6 +52,7 @@ class BlockClock:
         self._pending: list[Table] = []
         self._take_events = take_events
         self._take_bids = take_bids
+        self._take_declines = take_declines
         self.recounts = 0
         engine.globals[E.AUDIT] = int(audit)
         chain.globals[G.AUDITING] = int(audit)
@@ -215,6 +217,10 @@ class BlockClock:
         if rows:
             self._take_bids(self.engine.bid_rows[:rows])
             self.engine.globals[E.BIDS_ROWS] = 0
+        declines = int(self.engine.globals[E.DECLINE_ROWS])
+        if declines:
+            self._take_declines(self.engine.decline_rows[:declines])
+            self.engine.globals[E.DECLINE_ROWS] = 0
 
     def make_room(self) -> None:
         """Hand over what the record holds so far, and let the tables grow to what one more entry or message may need."""
@@ -287,7 +293,9 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
             if len(places) < wanted_rows:
                 changes[name] = np.zeros((wanted_rows, places.shape[1]), np.int64)
                 changes[name][: len(places)] = places
-    for name, needed in (("plan_of", len(chain.deployments)), ("alive", len(chain.accounts)), ("batch", dated + rows)):
+    declines = int(x[E.KEEP_BID_ROWS] * (x[E.DECLINE_ROWS] + max((x[E.PROVIDERS] + 1) * rows, dated + 1)))
+    lines = {"plan_of": len(chain.deployments), "alive": len(chain.accounts), "batch": dated + rows, "decline_rows": declines}
+    for name, needed in lines.items():
         line: Table = getattr(engine, name)
         if len(line) < needed:
             longer = np.full(max(needed, 2 * len(line)), -1, np.int64)

@@ -105,6 +105,7 @@ def has_rows(s: State, e: Engine) -> bool:
         and x[E.OFFERS] + x[E.PROVIDERS] * ROW_ROOM <= e.offers.shape[0]
         and x[E.SAMPLES] < e.samples.shape[0]
         and x[E.BIDS_ROWS] + ROW_ROOM <= e.bid_rows.shape[0]
+        and x[E.DECLINE_ROWS] + x[E.KEEP_BID_ROWS] * (x[E.PROVIDERS] + 1) * ROW_ROOM <= e.decline_rows.shape[0]
     )
 
 
@@ -207,6 +208,7 @@ def has_bid_room(s: State, e: Engine, count: int) -> bool:
         and g[G.BITS] + count <= s.bid_bits.shape[0]
         and g[G.EVENTS] + 4 * count + e.globals[E.EVENT_ROOM] <= s.events.shape[0]
         and e.globals[E.BIDS_ROWS] + count <= e.bid_rows.shape[0]
+        and e.globals[E.DECLINE_ROWS] + e.globals[E.KEEP_BID_ROWS] * (count + 1) <= e.decline_rows.shape[0]
     )
 
 

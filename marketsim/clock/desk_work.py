@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from marketsim.chain import market
-from marketsim.chain.columns import EventKind, G, Group, Order, OrderState, Provider, Wallet
+from marketsim.chain.columns import G, Group, Order, OrderState, Provider, Wallet
 from marketsim.chain.compiled import compiled, compiled_inline
-from marketsim.chain.events import hash64, note
+from marketsim.chain.events import hash64
 from marketsim.chain.money import is_less, times
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
@@ -25,7 +25,9 @@ from marketsim.policies.quoting import (
     screen_desks,
 )
 from marketsim.policies.tables import (
+    DESK_SHIFT,
     FAR,
+    ORDER_SHIFT,
     QUANTILES,
     RING,
     BidRow,
@@ -63,7 +65,15 @@ def decline(s: State, e: Engine, order: int, desk_row: int, code: int, stage: in
     e.declined[desk_row, number] += 1
     if e.tracks[order, Track.STAGE] < stage:
         e.tracks[order, Track.STAGE] = stage
-    note(s, EventKind.DECLINED, order, desk_row, 0, 0, number)
+    x = e.globals
+    if x[E.KEEP_BID_ROWS] == 1:
+        at = x[E.DECLINE_ROWS]
+        if x[E.DECLINED_AT] != s.globals[G.HEIGHT]:
+            x[E.DECLINED_AT] = s.globals[G.HEIGHT]
+            e.decline_rows[at] = ~s.globals[G.HEIGHT]
+            at += 1
+        e.decline_rows[at] = order << ORDER_SHIFT | desk_row << DESK_SHIFT | number
+        x[E.DECLINE_ROWS] = at + 1
 
 
 @compiled_inline

@@ -53,7 +53,7 @@ def queue_figures(seed: int, planted: Planted) -> dict[str, float]:
     )
     market = build_market(scenario, seed)
     env = simpy.Environment()
-    clock = BlockClock(env, market.chain, market.engine, take_events=_drop, take_bids=_drop)
+    clock = BlockClock(env, market.chain, market.engine, take_events=_drop, take_bids=_drop, take_declines=_drop)
     places = simpy.Resource(env, QUEUE_SERVERS)
     calls = market.calls[0][np.argsort(market.calls[0][:, Call.TIME], kind="stable")]
     patience = stream(seed, "theory/patience").exponential(QUEUE_PATIENCE * BLOCK_MS, len(calls))

@@ -1,6 +1,6 @@
 """Takes the long tables of a run while it goes on: what is more than a chunk goes to files at once.
 
-Bids, settlements and events are many times the orders. Each is kept in memory up to one chunk; from then on chunk after chunk is
+Bids, declines, settlements and events are many times the orders. Each is kept in memory up to one chunk; from then on chunk after chunk is
 encoded and written, into the results folder of the run or, when it has none, into a temporary one that goes with the record.
 """
 
@@ -48,19 +48,12 @@ class LongTable:
         self._spill = spill
         self._kinds: dict[str, Kind] = {key: words.get(key, int) for key in COLUMNS[name]}
         self._writer: TableWriter | None = None
-        self._chunks = ColumnChunks(places or range(len(self._kinds)), self._write)
-
-    def add(self, rows: NDArray[np.int64]) -> None:
-        """Take rows: int64 of shape (rows, numbers), C-contiguous."""
-        self._chunks.add(rows)
-
-    def add_columns(self, columns: Sequence[NDArray[np.int64]]) -> None:
-        """Take rows as columns of one length, in the order of the table's columns."""
-        self._chunks.add_columns(columns)
+        self.chunks = ColumnChunks(places or range(len(self._kinds)), self._write)
+        """Takes the rows."""
 
     def finish(self) -> Mapping[str, Column]:
         """Return the table, from memory or from its file."""
-        rest = self._chunks.rest()
+        rest = self.chunks.rest()
         if self._writer is None:
             return {key: column.copy() for key, column in zip(self._kinds, rest, strict=True)}
         if rest.shape[1]:

@@ -58,10 +58,9 @@ def as_recorded(record: Record) -> Record:
     if level == "everything":
         return record
     if level == "orders":
-        return replace(record, bids=None)
-    return replace(
-        record, orders=blank("orders", 0), leases=blank("leases", 0), bids=None, settlements=None, events=None
-    )
+        return replace(record, bids=None, declines=None)
+    nothing: dict[str, Any] = dict.fromkeys(OPTIONAL)
+    return replace(record, orders=blank("orders", 0), leases=blank("leases", 0), **nothing)
 
 
 class NewResults:

@@ -23,12 +23,15 @@ from marketsim.recording.rows import CHUNK
 Kind = Words | type[int] | type[float] | type[str]
 """What a column holds: numbers of names, int64, float64, or texts."""
 
+PARQUET_ONLY = frozenset({"declines"})
+"""Tables that are not written as CSV: an order may have a row for every provider, which nobody reads as text."""
+
 SORTED = frozenset({"height", "lease", "order"})
 """Columns whose least and greatest value stand with each row group, for readers that look for few rows."""
 
 
 class TableWriter:
-    """Two files of one table, open for writing: `<name>.parquet` and, with `csv`, `<name>.csv`."""
+    """Two files of one table, open for writing: `<name>.parquet` and, with `csv` and unless PARQUET_ONLY, `<name>.csv`."""
 
     def __init__(self, folder: Path, name: str, kinds: Mapping[str, Kind], *, csv: bool = True) -> None:
         import pyarrow as pa
@@ -46,7 +49,7 @@ class TableWriter:
             write_statistics=[key for key in kinds if key in SORTED] or False,
         )
         self._csv: _PlainCsv | _NumberedCsv | None = None
-        if csv:
+        if csv and name not in PARQUET_ONLY:
             self._csv = (_NumberedCsv if IS_FAST and self.is_numbered else _PlainCsv)(folder / f"{name}.csv", self._kinds)
         self.rows = 0
 
@@ -109,7 +112,7 @@ class StoredTable(Mapping[str, Column]):
         return len(self._kinds)
 
     def write(self, folder: Path, name: str) -> None:
-        """Put both files of the table into `folder`, where the parquet file may be already."""
+        """Put the files of the table into `folder`, where the parquet file may be already."""
         path = folder / f"{name}.parquet"
         if path.exists() and os.path.samestat(path.stat(), os.fstat(self._handle.fileno())):
             return

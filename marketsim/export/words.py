@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.chain.columns import BidState, EventKind, LeaseState, OrderEnd, OrderState
-from marketsim.recording.record import UNFILLED, Ended
+from marketsim.recording.record import DECLINE_CODES, UNFILLED, Ended
 
 
 class Words:
@@ -24,12 +24,18 @@ class Words:
         self._places = np.full(max(numbers, default=-1) + 2, -1, np.int32)
         self.by_number: list[str | None] = [by_number.get(number) for number in range(len(self._places) - 1)]
         self._places[numbers] = np.arange(len(numbers), dtype=np.int32)
+        self._are_places = numbers == list(range(len(numbers)))
         self._numbers = dict(zip(self.texts, numbers, strict=True))
         self._dictionary: Any = None
 
     def places(self, column: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return where in `texts` the names of the numbers stand, -1 for none."""
-        return self._places[np.clip(column, -1, len(self._places) - 1)]
+        low, high = column.min(initial=0), column.max(initial=-1)
+        if self._are_places and low >= 0 and high < len(self.texts):
+            return column.astype(np.int32)
+        if low < -1 or high >= len(self._places):
+            column = np.clip(column, -1, len(self._places) - 1)
+        return self._places[column]
 
     def array(self, column: NDArray[np.int64]) -> Any:
         """Return a dictionary array of pyarrow of the names of the numbers."""
@@ -83,6 +89,8 @@ def vocabulary(
         ("leases", "ended"): members(Ended),
         ("bids", "provider"): provider,
         ("bids", "state"): members(BidState),
+        ("declines", "provider"): provider,
+        ("declines", "reason"): Words(DECLINE_CODES),
         ("events", "kind"): members(EventKind),
     }
 

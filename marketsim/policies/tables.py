@@ -84,6 +84,8 @@ class E(IntEnum):
     CHUNK = 54  # last chunk of blocks whose entries are in the calendar's heap
     LATER = 55  # next unused row of later
     FREE_LATER = 56  # first free row of later, -1
+    DECLINE_ROWS = 57  # numbers in decline_rows
+    DECLINED_AT = 58  # the height that the last of them belong to, -1
     SIZE = 60
 
 
@@ -337,6 +339,9 @@ class Decline(IntEnum):
 
 
 DECLINES = 10
+ORDER_SHIFT = 28
+DESK_SHIFT = 4
+"""Bits below the order, and below the desk, in a number of `Engine.decline_rows`."""
 
 
 class Offer(IntEnum):
@@ -536,6 +541,9 @@ class _EngineTables(NamedTuple):
     """1-D, a pair: the sum of `audit_values`."""
     bid_rows: Table
     """Placed bids as a record, when every bid row is kept."""
+    decline_rows: Table
+    """1-D, then too: each order that a desk did not bid on as order << ORDER_SHIFT | desk << DESK_SHIFT | Decline, after ~height (which is
+    negative) where the height is another than before."""
     nodes: Table
     """The nodes of desks that have more than one, those of a desk side by side."""
     offer_nodes: Table
@@ -547,7 +555,7 @@ class _EngineTables(NamedTuple):
 class Engine(TableSet, _EngineTables):
     """All tables of the built-in agents, passed to compiled code as one address."""
 
-    lines = frozenset({"globals", "screened", "chunks", "plan_of", "batch", "alive", "latency", "audit_held"})
+    lines = frozenset({"globals", "screened", "chunks", "plan_of", "batch", "alive", "latency", "audit_held", "decline_rows"})
     narrow = frozenset({"fits"})
     widths: ClassVar[Mapping[str, int]] = {
         "desks": Desk.SIZE + 0,
@@ -575,6 +583,7 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
     values[E.EVENT_ROOM] = 16_384
     values[E.EXECUTED] = -1
     values[E.LAST_BLOCK] = -1
+    values[E.DECLINED_AT] = -1
     values[E.LAST_WON] = -1
     values[E.NEXT_BIDS] = FAR
     values[E.FREE_LATER] = -1
@@ -607,6 +616,7 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
         "audit_values": np.zeros((rows, 2), np.int64),
         "audit_held": np.zeros(2, np.int64),
         "bid_rows": np.zeros((0, BidRow.SIZE), np.int64),
+        "decline_rows": np.zeros(0, np.int64),
         "nodes": np.zeros((0, Node.SIZE), np.int64),
         "offer_nodes": np.zeros((0, 1), np.int64),
         "order_nodes": np.zeros((0, 1), np.int64),

@@ -5,8 +5,8 @@ a lease's `provider`), -1 means none. Money is a pair of int64 columns `…_whol
 + atto / 10^18 uve, 0 <= atto < 10^18); coins (pay-outs, fees) are whole uve in one column. Heights are block
 numbers, 1 is the first block of the run. Names are Python strings at the edge only.
 
-`orders` and `leases` are in memory whatever the scenario's `record:` says; `bids`, `settlements` and
-`events` are None unless they were recorded, and where they are long, in files that the run has written.
+`orders` and `leases` are in memory whatever the scenario's `record:` says; `bids`, `declines`,
+`settlements` and `events` are None unless they were recorded, and where they are long, in files that the run has written.
 """
 
 from __future__ import annotations
@@ -114,6 +114,8 @@ COLUMNS: Final[Mapping[str, Mapping[str, np.dtype[Any]]]] = {
         "fees shortfall_whole shortfall_atto"
     ),
     "bids": _ints("height order provider price_whole price_atto state latency_ms"),
+    # an order that a bid engine looked at and did not bid on; reason = number in DECLINE_CODES
+    "declines": _ints("height order provider reason"),
     # moved = owed and taken from the account; net and take = paid out at that settlement, whole uve.
     "settlements": _ints("height lease until moved_whole moved_atto net take"),
     # Samples at rising heights, the last one the run's last block; revenue_net, created, leased and
@@ -123,7 +125,7 @@ COLUMNS: Final[Mapping[str, Mapping[str, np.dtype[Any]]]] = {
         "height active_leases insufficient_funds open_orders cpu memory storage gpu revenue_net created "
         "leased submitted held_whole warnings"
     ),
-    # as chain.columns.Event: subject and other are rows of the tables that the kind names.
+    # as chain.columns.Event, but for bids made and lost, which are in `bids`: subject and other are rows of the tables that the kind names.
     "events": _ints("height kind subject other whole atto extra"),
 }
 """Columns of each table with their dtypes. Two-dimensional ones stand in `WIDE`; names in `tenants["name"]`,
@@ -144,7 +146,7 @@ MINUS_ONE: Final = frozenset(
 )
 """Columns that `blank` fills with -1."""
 
-OPTIONAL: Final = ("bids", "settlements", "events")
+OPTIONAL: Final = ("bids", "declines", "settlements", "events")
 
 TOTALS: Final = (
     "deposited",
@@ -206,6 +208,7 @@ class Record:
     latency_histogram: NDArray[np.int64] = field(default_factory=lambda: np.zeros(LATENCY_BINS, np.int64))
     """Bids by milliseconds from the engine seeing the order to submitting, (LATENCY_BINS,), whole run."""
     bids: LongTable | None = None
+    declines: LongTable | None = None
     settlements: LongTable | None = None
     events: LongTable | None = None
 
@@ -262,6 +265,9 @@ class Record:
             ("leases", self.leases, "ended", 0, len(Ended)),
             ("bids", self.bids, "order", 0, orders),
             ("bids", self.bids, "provider", 0, len(self.providers["name"])),
+            ("declines", self.declines, "order", 0, orders),
+            ("declines", self.declines, "provider", 0, len(self.providers["name"])),
+            ("declines", self.declines, "reason", 0, len(DECLINE_CODES)),
             ("settlements", self.settlements, "lease", 0, leases),
             ("tenants", self.tenants, "cohort", 0, len(self.tenant_cohorts)),
             ("providers", self.providers, "cohort", 0, len(self.provider_cohorts)),

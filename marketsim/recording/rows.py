@@ -33,15 +33,15 @@ def put_columns(rows: Table, begin: int, end: int, places: Table, block: Table, 
 
 
 @compiled
-def pick_rows(rows: Table, begin: int, end: int, column: int, wanted: int, out: Table) -> int:
-    """Copy the rows from `begin` up to `end` whose number in `column` (0 to 62) is a bit of `wanted` to `out`; return how many."""
-    count = 0
+def pick_rows(rows: Table, begin: int, end: int, column: int, wanted: int, out: Table, at: int) -> int:
+    """Copy the rows from `begin` up to `end` whose number in `column` (0 to 62) is a bit of `wanted` to `out` from row `at` on; return
+    the row after the last of them."""
     for row in range(begin, end):
         if (wanted >> rows[row, column]) & 1:
             for place in range(out.shape[1]):
-                out[count, place] = rows[row, place]
-            count += 1
-    return count
+                out[at, place] = rows[row, place]
+            at += 1
+    return at
 
 
 class ColumnChunks:
@@ -75,6 +75,15 @@ class ColumnChunks:
                 place[self._used : self._used + count] = column[done : done + count]
             done += count
             self._advance(count)
+
+    def room(self) -> int:
+        """Return how many rows fill the chunk at hand."""
+        return self._block.shape[1] - self._used
+
+    def fill(self, put: Callable[[Table, int], int]) -> None:
+        """Take rows that `put` writes: it gets the chunk, int64 (columns, length), and the place from which on it may write up to `room`
+        rows, and returns how many it wrote."""
+        self._advance(put(self._block, self._used))
 
     def _advance(self, count: int) -> None:
         self._used += count

@@ -342,13 +342,13 @@ class _Order:
         return lines + self._declines()
 
     def _declines(self) -> list[str]:
-        events = self.record.events
-        if events is None or self.record.meta["record"] != "everything":
+        declines = self.record.declines
+        if declines is None:
             return [] if self.record.bids is None else [_not_recorded(self.record, "refusals to bid")]
-        rows = np.flatnonzero((events["kind"] == EventKind.DECLINED) & (events["subject"] == self.row))
+        rows = np.flatnonzero(declines["order"] == self.row)
         lines = []
         for code, name in enumerate(DECLINE_CODES):
-            slots = events["other"][rows[events["extra"][rows] == code]]
+            slots = declines["provider"][rows[declines["reason"][rows] == code]]
             if len(slots):
                 names = [self.record.providers["name"][slot] for slot in slots[:6]]
                 more = f" and {count(len(slots) - 6)} more" if len(slots) > 6 else ""

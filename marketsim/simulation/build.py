@@ -29,9 +29,9 @@ MODULE_WALLETS = 3
 EVENTS_KEPT = {
     "summary": 0,
     "orders": (1 << EventKind.PAID) | (1 << EventKind.SETTLED) | (1 << EventKind.SHORTFALL),
-    "everything": (1 << 62) - 1,
+    "everything": ((1 << 62) - 1) & ~(1 << EventKind.BID_CREATED | 1 << EventKind.BID_LOST),
 }
-"""Kinds of event of which rows are kept, by what a scenario records."""
+"""Kinds of event of which rows are kept, by what a scenario records; which bids were made and lost is in the bids table."""
 CHARGING = {
     "rate": Charging.RATE,
     "usage_capped": Charging.USAGE_CAPPED,

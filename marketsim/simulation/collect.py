@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +24,24 @@ from marketsim.chain.columns import (
     OrderState,
     Wallet,
 )
+from marketsim.chain.compiled import compiled
 from marketsim.chain.events import fingerprint
 from marketsim.chain.ledger import totals
 from marketsim.chain.state import State, Table
 from marketsim.clock.block_clock import BlockClock
 from marketsim.export.long_tables import LongTable, Spill
 from marketsim.export.words import Words, members
-from marketsim.policies.tables import BidRow, Desk, E, Plan, Sample, Stage, Track
-from marketsim.recording.record import UNFILLED, Column, Record, day_blocks, day_count
-from marketsim.recording.rows import CHUNK, PIECE, WaitingRows, pick_rows
+from marketsim.policies.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, E, Plan, Sample, Stage, Track
+from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column, Record, day_blocks, day_count
+from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market
 
 MIB = 2**20
 SETTLING = 1 << EventKind.PAID | 1 << EventKind.SETTLED
 """Kinds of event, a bit each, that go into the settlements."""
+ENOUGH = 16_384
+"""Events of settlements that are put together at once, if no more have to wait."""
 BY_HAND = "by hand"
 """The cohort of wallets and providers that only hand-written messages name."""
 STAGES = {
@@ -64,9 +68,9 @@ class Collector:
         self._market = market
         self._spill = Spill(out)
         everything, orders = scenario.record == "everything", scenario.record != "summary"
-        self._picked = np.empty((PIECE, Event.SIZE), np.int64)
         self._events = LongTable("events", self._spill, {"kind": members(EventKind)}) if everything else None
         self._bids = Bids(self._spill, market.book.names) if everything else None
+        self._declines = Declines(self._spill, market.book.names) if everything else None
         self._settlements = Settlements(self._spill) if orders else None
         blocks = scenario.horizon_blocks
         days = day_count(blocks, day_blocks(scenario.block_ms))
@@ -88,25 +92,27 @@ class Collector:
 
     def take_events(self, rows: Table) -> None:
         """Take rows of events that the record's level keeps."""
-        counted = []
         for begin in range(0, len(rows), PIECE):
             end = min(begin + PIECE, len(rows))
             if self._settlements is not None:
-                count = int(pick_rows(rows, begin, end, int(Event.KIND), SETTLING, self._picked))
-                counted.append(self._picked[:count].copy())
+                self._settlements.add(rows, begin, end)
             if self._events is not None:
-                self._events.add(rows[begin:end])
-        if self._settlements is not None and counted:
+                self._events.chunks.add(rows[begin:end])
+        if self._settlements is not None:
             assert self._clock is not None
             # accounts settle every SETTLE_EVERY blocks, and are looked at when a sample is taken at the latest
-            late = int(self._clock.engine.globals[E.SAMPLE_EVERY] + 2 * self._clock.chain.globals[G.SETTLE_EVERY])
-            self._settlements.add(np.concatenate(counted), late)
+            self._settlements.settle(int(self._clock.engine.globals[E.SAMPLE_EVERY] + 2 * self._clock.chain.globals[G.SETTLE_EVERY]))
 
     def take_bids(self, rows: Table) -> None:
         """Take rows of placed bids."""
         if self._bids is not None:
             assert self._clock is not None
             self._bids.add(rows, self._clock.chain)
+
+    def take_declines(self, rows: Table) -> None:
+        """Take what desks did not bid on: numbers of `Engine.decline_rows`."""
+        if self._declines is not None:
+            self._declines.add(rows)
 
     def record(
         self, clock: BlockClock, versions: dict[str, str], wall_seconds: float, receipts: list[dict[str, Any]] | None = None
@@ -147,6 +153,7 @@ class Collector:
             | ({} if receipts is None else {"receipts": receipts}),
             latency_histogram=latency.copy(),
             bids=None if self._bids is None else self._bids.finish(chain),
+            declines=None if self._declines is None else self._declines.finish(),
             settlements=None if self._settlements is None else self._settlements.finish(),
             events=None if self._events is None else self._events.finish(),
         ).check()
@@ -251,19 +258,75 @@ class Bids:
 
     def _decided(self, rows: Table) -> bool:
         assert self._chain is not None
-        order = rows[:, BidRow.ORDER]
-        leased = self._chain.orders[order, Order.LEASE] >= 0
-        return bool(np.all(leased | (self._chain.orders[order, Order.STATE] == OrderState.CLOSED)))
+        return bool(are_decided(self._chain, rows))
 
     def _put(self, rows: Table) -> None:
         assert self._chain is not None
-        lease = self._chain.orders[rows[:, BidRow.ORDER], Order.LEASE]
-        won = (lease >= 0) & (self._chain.leases[np.maximum(lease, 0), Lease.SLOT] == rows[:, BidRow.DESK])
-        state = np.where(won, int(BidState.ACTIVE), int(BidState.LOST))
-        refused = rows[:, BidRow.STATUS] != 0
-        state[refused] = -rows[refused, BidRow.STATUS]
-        rows[:, BidRow.STATUS] = state
-        self._table.add(rows)
+        put_outcomes(self._chain, rows)
+        self._table.chunks.add(rows)
+
+
+@compiled
+def are_decided(s: State, rows: Table) -> bool:
+    """Return whether the order of every placed bid (rows of `BidRow`) has a lease or is closed."""
+    for row in range(rows.shape[0]):
+        order = rows[row, BidRow.ORDER]
+        if s.orders[order, Order.LEASE] < 0 and s.orders[order, Order.STATE] != OrderState.CLOSED:
+            return False
+    return True
+
+
+@compiled
+def put_outcomes(s: State, rows: Table) -> None:
+    """Put into BidRow.STATUS of placed bids how each fared, as BidState: won, lost, or less than 0, refused for that Status."""
+    for row in range(rows.shape[0]):
+        if rows[row, BidRow.STATUS] != 0:
+            rows[row, BidRow.STATUS] = -rows[row, BidRow.STATUS]
+            continue
+        lease = s.orders[rows[row, BidRow.ORDER], Order.LEASE]
+        if lease >= 0 and s.leases[lease, Lease.SLOT] == rows[row, BidRow.DESK]:
+            rows[row, BidRow.STATUS] = BidState.ACTIVE
+        else:
+            rows[row, BidRow.STATUS] = BidState.LOST
+
+
+@compiled
+def unpack_declines(packed: Table, begin: int, end: int, height: Table, columns: Table, at: int) -> int:
+    """Take the numbers of `Engine.decline_rows` from `begin` up to `end` apart into `columns`, int64 (4, length), from place `at` on:
+    height, order, desk and Decline; return how many. `height`, one number, is that of the first ones and then of the next.
+    """
+    place = at
+    for index in range(begin, end):
+        number = packed[index]
+        if number < 0:
+            height[0] = ~number
+            continue
+        columns[0, place] = height[0]
+        columns[1, place] = number >> ORDER_SHIFT
+        columns[2, place] = (number & ((1 << ORDER_SHIFT) - 1)) >> DESK_SHIFT
+        columns[3, place] = number & ((1 << DESK_SHIFT) - 1)
+        place += 1
+    return place - at
+
+
+class Declines:
+    """The orders that bid engines looked at and did not bid on, each with the reason."""
+
+    def __init__(self, spill: Spill, providers: Sequence[str]) -> None:
+        self._table = LongTable("declines", spill, {"provider": Words(providers), "reason": Words(DECLINE_CODES)})
+        self._height: Table = np.zeros(1, np.int64)
+
+    def add(self, packed: Table) -> None:
+        """Take numbers of `Engine.decline_rows`, the pieces in their order."""
+        chunks, begin = self._table.chunks, 0
+        while begin < len(packed):
+            end = min(begin + min(chunks.room(), PIECE), len(packed))
+            chunks.fill(partial(unpack_declines, packed, begin, end, self._height))
+            begin = end
+
+    def finish(self) -> Mapping[str, Column]:
+        """Return the declines table of the record."""
+        return self._table.finish()
 
 
 class Settlements:
@@ -275,33 +338,71 @@ class Settlements:
 
     def __init__(self, spill: Spill) -> None:
         self._table = LongTable("settlements", spill, {})
-        self._waiting: list[Table] = []
-        self._rows = 0
-        self._enough = CHUNK
+        self._enough = ENOUGH
+        self._waiting: Table = np.empty((2 * ENOUGH, Event.SIZE), np.int64)
+        self._used = 0
 
-    def add(self, rows: Table, late: int) -> None:
-        """Take events of the kinds SETTLED and PAID, none of them more than `late` blocks after one of a later height."""
-        if not len(rows):
-            return
-        self._waiting.append(rows)
-        self._rows += len(rows)
-        if self._rows >= self._enough:
-            rows = np.concatenate(self._waiting)
-            heights = rows[:, Event.HEIGHT]
-            done = heights < heights.max() - late
-            self._put(rows[done])
-            self._waiting = [rows[~done]]
-            self._rows = len(self._waiting[0])
-            self._enough = max(CHUNK, 2 * self._rows)
+    def add(self, rows: Table, begin: int, end: int) -> None:
+        """Take those of the events from `begin` up to `end` that are of the kinds SETTLED and PAID."""
+        room = self._used + end - begin
+        if room > len(self._waiting):
+            longer = np.empty((2 * room, Event.SIZE), np.int64)
+            longer[: self._used] = self._waiting[: self._used]
+            self._waiting = longer
+        self._used = int(pick_rows(rows, begin, end, int(Event.KIND), SETTLING, self._waiting, self._used))
+
+    def settle(self, late: int) -> None:
+        """Put together what can be, now and then: no event to come is of a height more than `late` below one that came."""
+        if self._used >= self._enough:
+            self._put(int(self._waiting[: self._used, Event.HEIGHT].max()) - late)
+            self._enough = max(ENOUGH, 2 * self._used)
 
     def finish(self) -> Mapping[str, Column]:
         """Return the settlements table of the record."""
-        if self._waiting:
-            self._put(np.concatenate(self._waiting))
+        self._put(FAR)
         return self._table.finish()
 
-    def _put(self, rows: Table) -> None:
-        self._table.add_columns(list(settlement_columns(rows).values()))
+    def _put(self, limit: int) -> None:
+        """Put together the settlements below the height `limit`; the events of the others go on waiting."""
+        rows = self._waiting[: self._used]
+        # Heights take 29 bits (money.BLOCKS_MAX), so that one key sorts by block, lease and kind.
+        key = rows[:, Event.HEIGHT] << 33 | rows[:, Event.SUBJECT] << 1 | (rows[:, Event.KIND] == EventKind.PAID)
+        order = np.argsort(key, kind="stable")
+        columns = np.empty((len(COLUMNS["settlements"]), len(rows)), np.int64)
+        done = int(np.searchsorted(rows[order, Event.HEIGHT], limit))
+        count = int(put_settlements(rows, order[:done], columns))
+        self._table.chunks.add_columns(columns[:, :count])
+        left = rows[order[done:]]
+        self._waiting[: len(left)] = left
+        self._used = len(left)
+
+
+@compiled
+def put_settlements(rows: Table, order: Table, columns: Table) -> int:
+    """Put the events of each settlement together, rows of `Event` that stand side by side in `order`, into the columns of the settlements
+    table, int64 (7, at least as many); return how many there are.
+    """
+    height, lease, until, moved, moved_atto, net, take = range(7)
+    at = -1
+    for index in range(order.shape[0]):
+        event = rows[order[index]]
+        if at < 0 or columns[height, at] != event[Event.HEIGHT] or columns[lease, at] != event[Event.SUBJECT]:
+            at += 1
+            for column in range(columns.shape[0]):
+                columns[column, at] = 0
+            columns[height, at] = event[Event.HEIGHT]
+            columns[lease, at] = event[Event.SUBJECT]
+        if event[Event.KIND] == EventKind.SETTLED:
+            columns[until, at] = max(columns[until, at], event[Event.OTHER])
+            columns[moved, at] += event[Event.WHOLE]
+            columns[moved_atto, at] += event[Event.ATTO]
+        else:
+            columns[net, at] += event[Event.WHOLE]
+            columns[take, at] += event[Event.EXTRA]
+    for row in range(at + 1):
+        if columns[until, row] == 0:
+            columns[until, row] = columns[height, row]
+    return at + 1
 
 
 def planned(plans: Table, plan: NDArray[np.int64], column: int) -> NDArray[np.int64]:
@@ -361,31 +462,3 @@ def sample_columns(clock: BlockClock) -> dict[str, NDArray[np.int64]]:
         ("held_whole", Sample.HELD, 1), ("warnings", Sample.WARNINGS, 1),
     )  # fmt: skip
     return {name: rows[:, column] * scale for name, column, scale in names}
-
-
-def settlement_columns(events: Table) -> dict[str, NDArray[np.int64]]:
-    """Return the settlements: what was moved to a payment, and what was paid out at the same settlement."""
-    rows = events[(events[:, Event.KIND] == EventKind.SETTLED) | (events[:, Event.KIND] == EventKind.PAID)]
-    # Heights take 29 bits (money.BLOCKS_MAX), so that one key sorts by block, lease and kind.
-    key = rows[:, Event.HEIGHT] << 33 | rows[:, Event.SUBJECT] << 1 | (rows[:, Event.KIND] == EventKind.PAID)
-    order = np.argsort(key)
-    rows, key = rows[order], key[order]
-    first = np.flatnonzero(np.r_[True, key[1:] >> 1 != key[:-1] >> 1]) if len(rows) else np.zeros(0, np.int64)
-
-    def parts(column: int, kind: int) -> NDArray[np.int64]:
-        return np.where(key & 1 == kind, rows[:, column], 0)
-
-    def summed(column: int, kind: int) -> NDArray[np.int64]:
-        return np.add.reduceat(parts(column, kind), first) if len(rows) else np.zeros(0, np.int64)
-
-    until = np.maximum.reduceat(parts(Event.OTHER, 0), first) if len(rows) else np.zeros(0, np.int64)
-    height = rows[first, Event.HEIGHT]
-    return {
-        "height": height,
-        "lease": rows[first, Event.SUBJECT],
-        "until": np.where(until > 0, until, height),
-        "moved_whole": summed(Event.WHOLE, 0),
-        "moved_atto": summed(Event.ATTO, 0),
-        "net": summed(Event.WHOLE, 1),
-        "take": summed(Event.EXTRA, 1),
-    }

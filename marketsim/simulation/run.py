@@ -31,6 +31,8 @@ from marketsim.simulation.reference import build_reference
 DAY_MS = 86_400_000
 BIDS_AT_ONCE = 32_768
 """Bids that the record takes over at once."""
+DECLINES_AT_ONCE = 65_536
+"""Declines that the record takes over at once, beside the room that one order may need."""
 Progress = Callable[[int, int], None]
 
 
@@ -52,8 +54,8 @@ def run(
     """Run a scenario and return its summary and record.
 
     `seed` replaces the scenario's. `audit` checks the ledger after every executed block. `progress(blocks done, blocks in all)` is
-    called now and then. Of tables longer than a chunk (bids, settlements, events) the rows go to files while the run goes on: into
-    `out`, the folder into which the record will be written, or into a temporary one that lives as long as the record.
+    called now and then. Of tables longer than a chunk (bids, declines, settlements, events) the rows go to files while the run goes on:
+    into `out`, the folder into which the record will be written, or into a temporary one that lives as long as the record.
     Raises InputError for a scenario that cannot be run, InvariantError when the ledger does not add up.
     """
     began = time.perf_counter()
@@ -97,13 +99,17 @@ def play(
     env = simpy.Environment()
     engine = market.engine
     if scenario.record == "everything":  # else the clock hands them over every few blocks
-        engine = engine._replace(bid_rows=np.zeros((BIDS_AT_ONCE, engine.bid_rows.shape[1]), np.int64))
+        engine = engine._replace(
+            bid_rows=np.zeros((BIDS_AT_ONCE, engine.bid_rows.shape[1]), np.int64),
+            decline_rows=np.zeros(DECLINES_AT_ONCE, np.int64),
+        )
     clock = BlockClock(
         env,
         collector.attach(market.chain),
         engine,
         take_events=collector.take_events,
         take_bids=collector.take_bids,
+        take_declines=collector.take_declines,
         audit=audit,
     )
     collector.watch(clock)
