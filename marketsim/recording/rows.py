@@ -78,7 +78,7 @@ class ColumnChunks:
 
     def room(self) -> int:
         """Return how many rows fill the chunk at hand."""
-        return self._block.shape[1] - self._used
+        return int(self._block.shape[1]) - self._used
 
     def fill(self, put: Callable[[Table, int], int]) -> None:
         """Take rows that `put` writes: it gets the chunk, int64 (columns, length), and the place from which on it may write up to `room`
