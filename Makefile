@@ -58,7 +58,7 @@ mutants: $(VENV)/.installed-dev  ## Mutation tests of money and escrow: forty mi
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,mutants]'
 	rm -rf build/plain && mkdir -p build/plain
 	cp -R marketsim tests scenarios pyproject.toml README.md LICENSE build/plain/
-	sed -i.bak '/^@compiled$$/d' build/plain/marketsim/chain/*.py && rm -f build/plain/marketsim/chain/*.bak
+	sed -i.bak -e '/^@compiled$$/d' -e '/^@compiled_inline$$/d' build/plain/marketsim/chain/*.py && rm -f build/plain/marketsim/chain/*.bak
 	cd build/plain && MARKETSIM_COMPILE=0 PYTHONPATH=. $(abspath $(BIN))/mutmut run \
 		$(if $(filter-out auto,$(WORKERS)),--max-children $(WORKERS))
 	cd build/plain && $(abspath $(BIN))/python tests/mutants.py

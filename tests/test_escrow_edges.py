@@ -4,6 +4,7 @@ settlements are still to be caught up, and the exact rows that the record gets.
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from one_account import COINS, STREAMS, OneAccount
 
@@ -21,6 +22,7 @@ from marketsim.chain.columns import (
     G,
     Grant,
     Lease,
+    Provider,
     Quirk,
     Scope,
     Source,
@@ -158,9 +160,28 @@ def test_a_take_that_is_lowered_gives_nothing_back(lower: int) -> None:
     assert one.problems() == []
 
 
+def test_a_pay_out_is_income_of_its_providers_day() -> None:
+    one = OneAccount(EXACT, 1000, take=2)
+    g = one.state.globals
+    one.state = one.state._replace(income=np.zeros((3, 40), np.int64))
+    g[G.DAY_BLOCKS], g[G.INCOME_FROM] = 10, 160
+    assert one.open("p1", "3") == one.open("p2", "50.5") == Status.Ok
+    one.state.leases[1, Lease.SLOT] = 2
+    for h in (110, 170):
+        assert one.at(h).withdraw("p1") == Status.Ok
+    # at block 110, the eleventh day, 30 and 505, of which 10 are the take; at 170 what is left of the funds
+    found = {(int(r), int(c)): int(one.state.income[r, c]) for r, c in zip(*np.nonzero(one.state.income), strict=True)}
+    assert found == {(0, 10): 30, (2, 10): 495, (0, 16): one.gained("p1") - 30, (2, 16): one.gained("p2") - 495}
+    earned = one.state.providers[:3, [Provider.EARNED, Provider.TAKEN]].tolist()
+    fees = [one.count(p, Lease.FEES) for p in ("p1", "p2")]
+    assert earned == [[one.gained("p1") - 30, fees[0]], [0, 0], [one.gained("p2") - 495, fees[1] - 10]]
+    assert one.problems() == []
+
+
 def test_coins_move_between_their_wallets_alone() -> None:
-    one = OneAccount(EXACT, 1000, take=20)
+    one = OneAccount(EXACT, 900, take=20)
     others = one.state.wallets[:, 1:].copy()
+    assert one.deposit(100) == Status.Ok
     assert one.open("p1", "10") == Status.Ok
     assert one.at(110).close() == Status.Ok
     assert (one.state.wallets[:, 1:] == others).all()
@@ -392,6 +413,14 @@ def test_one_atto_of_an_ended_payment_is_dust(rule: EscrowRule) -> None:
     assert one.problems() == []
 
 
+def test_row_0_is_used_again_as_well() -> None:
+    one = OneAccount(EXACT, 10)
+    assert one.close() == Status.Ok
+    escrow.release_account(one.state, 0)
+    assert int(escrow.account_open(one.state, 200, Scope.BID, 7, one.wallets["tenant"])) == 0
+    assert one.state.globals[[G.ACCOUNTS, G.FREE_ACCOUNT]].tolist() == [1, -1]
+
+
 def test_an_account_of_a_bid_that_is_used_again_has_nothing_of_the_old_one() -> None:
     one = OneAccount(EXACT, 10)
     s, tenant = one.state, one.wallets["tenant"]
@@ -584,6 +613,19 @@ def test_folding_finds_the_first_settlement_that_cannot_be_paid(funds: int) -> N
     assert spans == [(end - 10, end - 10, 10 * paid)] * (paid > 0) + [(end, end, 10)]
 
 
+def test_folding_is_exact_where_the_cap_binds() -> None:
+    one = OneAccount(EXACT, 40, charging=Charging.USAGE_CAPPED, settle_every=10, grace=50)
+    assert one.open("p1", "1.234567890123456789", usage=meter()) == one.open("p2", "0.1", usage=meter()) == Status.Ok
+    for provider in ("p1", "p2"):
+        assert one.at(105).use(provider, 10**9, 0, 0, 0) == Status.Ok
+    one.at(5_005).room()
+    # 13.34567890123456789 a cadence: twice paid in full, 13.30864219753086422 left for the third
+    assert bool(exact.fold(one.state, 5_005, one.account)) is True
+    assert column(one, Account.SETTLED_AT, Account.TRANSFERRED, Account.TRANSFERRED_ATTO) == [130, 40, 0]
+    assert (one.of("p1", Lease.CHARGED), one.of("p2", Lease.CHARGED)) == ("37.03703670370370367", "3")
+    assert one.amount(Account.SHORTFALL) == "0.03703670370370367"
+
+
 def test_a_settlement_that_leaves_less_than_a_block_does_not_stop_a_fold() -> None:
     one = OneAccount(EXACT, 605, charging=Charging.USAGE, settle_every=10, grace=50)
     assert one.open("p1", "10", usage=meter(3_000_000)) == Status.Ok
@@ -737,6 +779,9 @@ def test_a_meter_at_nothing_counts_blocks_and_no_use() -> None:
     assert one.at(110).settle() == Status.Ok
     assert one.gained("p1") == 0
     assert one.state.usage[0, [Usage.METERED, Usage.UNTIL]].tolist() == [10, 110]
+    assert tuple(map(int, exact.used(one.state, 500, 0, 0))) == (0, 0)
+    # nor does it look at what may stand where reported use is kept
+    one.state.usage[0, Usage.USED_CPU_LOW] = 5
     assert tuple(map(int, exact.used(one.state, 500, 0, 0))) == (0, 0)
     # what a built-in meter counts is no record that a settlement would have to see: due after 10,000 blocks
     assert column(one, Account.DUE_AT) == [110 + 10_001]

@@ -286,6 +286,9 @@ def test_all_touched_accounts_are_looked_at_once() -> None:
     for row in range(1, 5):
         assert escrow.account_open(s, 100, Scope.BID, row, tenant) == row
         assert escrow.collect(s, 100, row, tenant, Scope.BID, 10 * row, FROM_BALANCE) == Status.Ok
+    # the first one touched is the last of the list
+    assert int(s.accounts[1, Account.TOUCHED]) == -1
+    ledger.touch(s, 1)
     # touched a second time, an account stands in the list once
     ledger.touch(s, 2)
     ledger.touch(s, 0)
@@ -426,6 +429,15 @@ def test_usage_escrows_hold_no_more_than_the_funds() -> None:
     escrows[0, UsageEscrow.BALANCE] += 1
     assert ledger.account_problem(one.state, 0) == AUDIT_SET_ASIDE
     escrows[0, UsageEscrow.BALANCE] -= 1
+    # two of them hold no more than the funds together
+    escrows[0, UsageEscrow.BALANCE] = 400
+    assert one.open("p2", "2", 2, usage={"ppm": 10**6, "reserved": (1, 0, 0, 0), "unit": ("1", "0", "0", "0")}) == Status.Ok
+    assert int(escrows[1, UsageEscrow.BALANCE]) == 600
+    assert ledger.account_problem(one.state, 0) == AUDIT_FINE
+    for row in (0, 1):
+        escrows[row, UsageEscrow.BALANCE] += 1
+        assert ledger.account_problem(one.state, 0) == AUDIT_SET_ASIDE
+        escrows[row, UsageEscrow.BALANCE] -= 1
     # nothing is owed by the block
     one.state.accounts[0, Account.RATES] = 2
     assert ledger.account_problem(one.state, 0) == AUDIT_RATES
@@ -499,3 +511,26 @@ def test_sums_are_kept_in_parts_that_cannot_wrap(amount: tuple[int, int]) -> Non
     assert ((high << 32) + low) * ATTO + (fine << 30) + finest == 1000 * (amount[0] * ATTO + amount[1])
     assert not sums[0].any()
     assert max(abs(high), low, fine, finest) < 1000 * 2**32
+
+
+def test_a_lease_row_without_a_payment_counts_nothing_and_hides_nothing() -> None:
+    one = used()
+    s, g = one.state, one.state.globals
+    s.leases[2] = s.leases[1]
+    s.leases[1] = 0
+    s.leases[0, Lease.NEXT] = 2
+    g[G.LEASES] = 3
+    assert one.at(112).settle() == Status.Ok
+    assert one.problems() == []
+    assert ledger.recount(s)["paid"] == (9 + 4 - 1) * ATTO
+
+
+def test_the_recount_adds_in_integers(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def spy(state: object, sums: np.ndarray) -> None:
+        seen.append((sums.dtype, sums.shape))
+
+    monkeypatch.setattr(ledger, "sum_tables", spy)
+    ledger.recount(used().state)
+    assert seen == [(np.dtype(np.int64), (7, 4))]
