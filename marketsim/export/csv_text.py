@@ -24,7 +24,7 @@ Word = np.uint64
 IS_FAST: Final = COMPILING and sys.byteorder == "little"
 """Whether the code here is the way to write CSV: words hold their first byte lowest, and Python would take longer than pyarrow."""
 
-_LINES: Final = 8_192
+LINES: Final = 8_192
 """Lines formatted at once: their text stays in the processor's cache."""
 _DIGITS: Final = 21
 """The longest number, with its sign and what follows it."""
@@ -181,15 +181,15 @@ class CsvText:
             width += max(map(len, quoted), default=1)
         self._names = np.array(rows, np.int64)
         self._words = np.frombuffer(bytes(letters) + bytes(8), np.int64)
-        self._out = np.empty(_LINES * width // 8 + 2, np.int64)
+        self._out = np.empty(LINES * width // 8 + 2, np.int64)
         file.write(b",".join(map(_quoted, names)) + b"\n")
 
     def write(self, columns: Table) -> None:
         """Write rows: int64 of shape (columns, rows), C-contiguous."""
         rows, small = columns.shape[1], small_numbers()
         text = self._out.view(np.uint8).data
-        for begin in range(0, rows, _LINES):
-            end = min(begin + _LINES, rows)
+        for begin in range(0, rows, LINES):
+            end = min(begin + LINES, rows)
             length = put_lines(columns, begin, end, self._first, self._names, self._words, small, self._out)
             self._file.write(text[:length])
 

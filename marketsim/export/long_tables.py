@@ -55,7 +55,7 @@ class LongTable:
         """Return the table, from memory or from its file."""
         rest = self.chunks.rest()
         if self._writer is None:
-            return {key: column.copy() for key, column in zip(self._kinds, rest, strict=True)}
+            return dict(zip(self._kinds, rest, strict=True))
         if rest.shape[1]:
             self._write(rest)
         self._writer.close()

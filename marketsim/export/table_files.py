@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from marketsim.errors import InputError
-from marketsim.export.csv_text import IS_FAST, CsvText
+from marketsim.export.csv_text import IS_FAST, LINES, CsvText
 from marketsim.export.words import Words, strings, values
 from marketsim.recording.record import Column, Table
 from marketsim.recording.rows import CHUNK
@@ -38,7 +38,7 @@ class TableWriter:
         from pyarrow import parquet
 
         self._kinds = dict(kinds)
-        self.is_numbered = all(kind is int or isinstance(kind, Words) for kind in kinds.values())
+        is_numbered = all(kind is int or isinstance(kind, Words) for kind in kinds.values())
         self._schema = pa.schema([_field(key, kind) for key, kind in kinds.items()])
         named = [key for key, kind in kinds.items() if isinstance(kind, Words)]
         self._parquet = parquet.ParquetWriter(
@@ -50,7 +50,7 @@ class TableWriter:
         )
         self._csv: _PlainCsv | _NumberedCsv | None = None
         if csv and name not in PARQUET_ONLY:
-            self._csv = (_NumberedCsv if IS_FAST and self.is_numbered else _PlainCsv)(folder / f"{name}.csv", self._kinds)
+            self._csv = (_NumberedCsv if IS_FAST and is_numbered else _PlainCsv)(folder / f"{name}.csv", self._kinds)
         self.rows = 0
 
     def write(self, columns: Sequence[Any] | Column) -> None:
@@ -75,9 +75,7 @@ def write_table(folder: Path, name: str, kinds: Mapping[str, Kind], columns: Map
     """Write a table that is in memory; return its rows."""
     writer = TableWriter(folder, name, kinds)
     for begin in range(0, max(1, len(next(iter(columns.values())))), CHUNK):
-        chunk = [columns[key][begin : begin + CHUNK] for key in kinds]
-        # one copy for both files of columns that are views into wider tables
-        writer.write(np.ascontiguousarray(chunk, np.int64) if writer.is_numbered else chunk)
+        writer.write([columns[key][begin : begin + CHUNK] for key in kinds])
     writer.close()
     return writer.rows
 
@@ -157,10 +155,19 @@ class _NumberedCsv:
 
     def __init__(self, path: Path, kinds: Mapping[str, Kind]) -> None:
         self._file = path.open("wb", buffering=0)
+        self._block = np.empty((len(kinds), LINES), np.int64)
         self._text = CsvText(self._file, list(kinds), [kind.by_number if isinstance(kind, Words) else None for kind in kinds.values()])
 
     def write(self, columns: Sequence[Any] | Column) -> None:
-        self._text.write(np.ascontiguousarray(columns, np.int64))
+        if isinstance(columns, np.ndarray) and columns.flags.c_contiguous:
+            self._text.write(columns)
+            return
+        # A few lines at a time into one block that stays in the processor's cache: a copy of everything would cost as much as the text.
+        for begin in range(0, len(columns[0]), LINES):
+            for place, column in zip(self._block, columns, strict=True):
+                part = column[begin : begin + LINES]
+                place[: len(part)] = part
+            self._text.write(self._block if len(part) == LINES else np.ascontiguousarray(self._block[:, : len(part)]))
 
     def close(self) -> None:
         self._file.close()
