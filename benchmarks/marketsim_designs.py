@@ -60,7 +60,7 @@ def scenario_of(draws: ReferenceMarket, agents: str = "batch", **switches: Any) 
         "take": 0,
         "bid_min_deposit": "0uve",
         "deployment_min_deposit": "0uve",
-        "order_max_bids": 500,
+        "order_max_bids": max(500, len(draws.margin_bps)),  # no limit
         "reserve": "at_acceptance",
         "tie": "provider_index",
         "price_rounding": "floor",
