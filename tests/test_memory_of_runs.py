@@ -1,0 +1,60 @@
+"""What a run holds in memory: no table of a reference market grows while it runs, and a record outlives the tables it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from marketsim.agents.reference_market import draw
+from marketsim.chain.columns import G
+from marketsim.scenario.load import scenario_from_mapping
+from marketsim.scenario.model import Scenario
+from marketsim.simulation.reference import ORDER_LIFE, market_of, most_waiting
+from marketsim.simulation.run import play, prepare, run
+
+A_ROW_AN_ORDER = ("deployments", "groups", "resources", "drafts", "orders", "leases", "accounts", "deposits")
+
+
+def reference(orders: int, blocks: int, **switches: str) -> Scenario:
+    market = {"generator": "rm1", "orders": orders, "providers": 20, "tenants": 50, "agents": "batch"}
+    every = {"settle_every": "100 blocks", "grace": "100 blocks", "order_timeout": "11 blocks"}
+    plain = {"horizon": f"{blocks} blocks", "charging": "rate", "take": 0, "bid_min_deposit": "0uve", "reserve": "at_acceptance"}
+    return scenario_from_mapping({"name": "rm1", "market": market} | every | plain | switches, Path())
+
+
+@pytest.mark.parametrize(("orders", "blocks"), [(3_000, 30_000), (2_000, 40)])
+def test_no_table_with_a_row_an_order_grows_while_the_reference_market_runs(orders: int, blocks: int) -> None:
+    scenario = reference(orders, blocks)
+    market = prepare(scenario, 1)
+    before = {name: len(getattr(market.chain, name)) for name in A_ROW_AN_ORDER}
+    clock, _ = play(scenario, market, 1)
+    assert {name: len(getattr(clock.chain, name)) for name in A_ROW_AN_ORDER} == before
+    assert clock.chain.globals[G.ORDERS] == orders
+
+
+def test_the_most_orders_that_wait_at_once_are_counted() -> None:
+    draws = draw(1, orders=6, providers=1, tenants=1, blocks=100)
+    at = np.array([1, 5, 6, 17, 18, 40])
+    assert ORDER_LIFE == 12
+    assert most_waiting(draws._replace(created_at=at)) == 3  # 5, 6 and 17, or 6, 17 and 18
+    assert most_waiting(draws._replace(created_at=np.full(6, 9))) == 6
+    assert most_waiting(draws._replace(created_at=np.zeros(0, np.int64))) == 0
+
+
+def test_the_record_has_columns_of_its_own() -> None:
+    """A view would keep whole tables of the chain for one column of them."""
+    record = run(reference(400, 4_000, record="orders")).record
+    for table in (record.orders, record.leases):
+        rows = len(next(iter(table.values())))
+        for name, column in table.items():
+            owner = column if column.base is None else column.base
+            assert owner.nbytes <= 8 * rows, name
+
+
+def test_market_of_keeps_no_draws() -> None:
+    draws = draw(1, orders=5, providers=2, tenants=2, blocks=100)
+    market = market_of(draws, reference(5, 100), 1)
+    held = {id(table) for table in (*market.chain, *market.engine, *market.calls)}
+    assert not held & {id(column) for column in draws}
