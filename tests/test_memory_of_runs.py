@@ -20,8 +20,9 @@ A_ROW_AN_ORDER = ("deployments", "groups", "resources", "drafts", "orders", "lea
 def reference(orders: int, blocks: int, **switches: str) -> Scenario:
     market = {"generator": "rm1", "orders": orders, "providers": 20, "tenants": 50, "agents": "batch"}
     every = {"settle_every": "100 blocks", "grace": "100 blocks", "order_timeout": "11 blocks"}
-    plain = {"horizon": f"{blocks} blocks", "charging": "rate", "take": 0, "bid_min_deposit": "0uve", "reserve": "at_acceptance"}
-    return scenario_from_mapping({"name": "rm1", "market": market} | every | plain | switches, Path())
+    plain = {"horizon": f"{blocks} blocks", "charging": "rate", "take": 0, "reserve": "at_acceptance", "network_fees": False}
+    free = {"bid_min_deposit": "0uve", "deployment_min_deposit": "0uve"}
+    return scenario_from_mapping({"name": "rm1", "market": market} | every | plain | free | switches, Path())
 
 
 @pytest.mark.parametrize(("orders", "blocks"), [(3_000, 30_000), (2_000, 40)])
