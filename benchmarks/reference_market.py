@@ -49,6 +49,8 @@ WARM_UP = Size(200, 10, 20, 2_000)
 EACH_RULE_SET = Size(5_000, 100, 1_000, 43_200)
 WHOLE_RUNS = ((1_000_000, "summary"), (1_000_000, "orders"), (200_000, "summary"), (200_000, "everything"))
 """Orders and level of `record:` of the runs that are made from the command to the report."""
+AUDITS = 7
+"""Repeats of a second each, of which single ones on a busy machine have been off by half."""
 LONG = "growth, recording, audit, each rule set, memory and start-up as well: 10 to 20 minutes, 3 GiB of memory and 4 of disk in all"
 
 
@@ -164,7 +166,7 @@ def full(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
         say(f"whole run: {tables['whole_runs'][-1]}")
     tables["growth"] = growth({name: design for name, design in DESIGNS.items() if growing(name)}, rounds, say)
     tables["recording"] = marketsim_designs.recording_costs(HEADLINE.draw(), rounds, say)
-    tables["audit"] = marketsim_designs.audit_cost(HEADLINE.draw(), rounds, say)
+    tables["audit"] = marketsim_designs.audit_cost(HEADLINE.draw(), AUDITS, say)
     tables["rule_sets"] = marketsim_designs.rule_set_ratios(EACH_RULE_SET.draw(), rounds, say)
     return tables
 
