@@ -310,6 +310,20 @@ def find_next_bids(e: Engine, height: int) -> None:
 
 
 @compiled_inline
+def is_before(e: Engine, a: int, b: int) -> bool:
+    """Return whether offer `a` is the cheaper one; equal prices go by the tie rule."""
+    x = e.offers[a]
+    y = e.offers[b]
+    if is_less(x[Offer.PRICE], x[Offer.PRICE_ATTO], y[Offer.PRICE], y[Offer.PRICE_ATTO]):
+        return True
+    if is_less(y[Offer.PRICE], y[Offer.PRICE_ATTO], x[Offer.PRICE], x[Offer.PRICE_ATTO]):
+        return False
+    if e.globals[E.TIE_BY_INDEX] == 1:
+        return bool(x[Offer.DESK] < y[Offer.DESK])
+    return bool(x[Offer.TIE] < y[Offer.TIE])
+
+
+@compiled_inline
 def lacks_deposit(s: State, wallet: int) -> bool:
     """Return whether a wallet cannot pay for a bid: its deposit, and its fee where there are fees."""
     deposit = s.globals[G.BID_MIN_DEPOSIT]
@@ -395,6 +409,9 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         return False
     desk[Desk.ACCEPTED] += 1
     row[Offer.BID] = s.orders[order, Order.LAST_BID]
+    # where a bid went away the best of those left is unknown, until the next list begins
+    if track[Track.FIRST_OFFER] < 0 or (track[Track.BEST] >= 0 and not is_before(e, track[Track.BEST], offer)):
+        track[Track.BEST] = offer
     row[Offer.NEXT] = track[Track.FIRST_OFFER]
     track[Track.FIRST_OFFER] = offer
     track[Track.OFFERS] += 1
@@ -436,6 +453,7 @@ def let_all_go(e: Engine, height: int, order: int, lost: int) -> None:
     track = e.tracks[order]
     offer = track[Track.FIRST_OFFER]
     track[Track.FIRST_OFFER] = -1
+    track[Track.BEST] = -1
     track[Track.OFFERS] = 0
     while offer >= 0:
         following = e.offers[offer, Offer.NEXT]

@@ -28,11 +28,11 @@ from marketsim.chain.compiled import compiled
 from marketsim.chain.deployment import close_deployment, start_group
 from marketsim.chain.due_work import settle_cadence
 from marketsim.chain.events import hash64
-from marketsim.chain.money import blocks_covered, is_less
+from marketsim.chain.money import blocks_covered
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.clock.calendar import push
-from marketsim.clock.desk_work import let_all_go, let_go, occupy, quote_order, tie_of, vacate
+from marketsim.clock.desk_work import is_before, let_all_go, let_go, occupy, quote_order, tie_of, vacate
 from marketsim.clock.fees import can_afford, charge
 from marketsim.policies.packing import has_nodes, lacks_nodes, lease_nodes
 from marketsim.policies.quoting import NANO, has_room
@@ -66,6 +66,7 @@ def open_track(s: State, e: Engine, height: int, order: int) -> None:
     track = e.tracks[order]
     track[Track.PLAN] = plan
     track[Track.FIRST_OFFER] = -1
+    track[Track.BEST] = -1
     track[Track.HELD_BY] = -1
     track[Track.CPU] = s.groups[group, Group.CPU]
     track[Track.MEMORY] = -(-s.groups[group, Group.MEMORY] // 1_048_576)
@@ -264,20 +265,6 @@ def is_choosable(s: State, e: Engine, offer: int) -> bool:
 
 
 @compiled
-def is_before(e: Engine, a: int, b: int) -> bool:
-    """Return whether offer `a` is the cheaper one; equal prices go by the tie rule."""
-    x = e.offers[a]
-    y = e.offers[b]
-    if is_less(x[Offer.PRICE], x[Offer.PRICE_ATTO], y[Offer.PRICE], y[Offer.PRICE_ATTO]):
-        return True
-    if is_less(y[Offer.PRICE], y[Offer.PRICE_ATTO], x[Offer.PRICE], x[Offer.PRICE_ATTO]):
-        return False
-    if e.globals[E.TIE_BY_INDEX] == 1:
-        return bool(x[Offer.DESK] < y[Offer.DESK])
-    return bool(x[Offer.TIE] < y[Offer.TIE])
-
-
-@compiled
 def score_of(e: Engine, plan: int, offer: int, cheapest: int) -> float:
     """Return the weighted score of an offer: cheapness, uptime, audited, right region; higher is better."""
     row = e.offers[offer]
@@ -299,15 +286,18 @@ def choose(s: State, e: Engine, order: int) -> int:
     """Return the offer that the tenant's plan picks among those that stand, -1 for none."""
     track = e.tracks[order]
     plan = track[Track.PLAN]
+    choice = e.plans[plan, Plan.CHOICE]
+    best = track[Track.BEST]
+    if choice == Choice.LOWEST_PRICE and best >= 0 and is_choosable(s, e, best):
+        return int(best)
     best = -1
     offer = track[Track.FIRST_OFFER]
     while offer >= 0:
         if (best < 0 or is_before(e, offer, best)) and is_choosable(s, e, offer):
             best = offer
         offer = e.offers[offer, Offer.NEXT]
-    choice = e.plans[plan, Plan.CHOICE]
     if best < 0 or choice == Choice.LOWEST_PRICE:
-        return best
+        return int(best)
     if choice == Choice.SCORE:
         cheapest = best
         top = -1.0
@@ -319,7 +309,7 @@ def choose(s: State, e: Engine, order: int) -> int:
                     top = score
                     best = offer
             offer = e.offers[offer, Offer.NEXT]
-        return best
+        return int(best)
     # random among the k cheapest: pick the n-th by counting those before it
     nth = hash64(e.globals[E.SEED], SALT_CHOICE, order, 0) % max(1, min(e.plans[plan, Plan.CHOICE_K], track[Track.OFFERS]))
     offer = track[Track.FIRST_OFFER]
@@ -334,7 +324,7 @@ def choose(s: State, e: Engine, order: int) -> int:
             if before == nth:
                 return int(offer)
         offer = e.offers[offer, Offer.NEXT]
-    return best
+    return int(best)
 
 
 @compiled
@@ -626,6 +616,7 @@ def time_out_bid(s: State, e: Engine, height: int, offer: int) -> None:
     desk[Desk.CLOSED] += 1
     track = e.tracks[order]
     track[Track.OFFERS] -= 1
+    track[Track.BEST] = -1
     following = row[Offer.NEXT]
     if track[Track.FIRST_OFFER] == offer:
         track[Track.FIRST_OFFER] = following

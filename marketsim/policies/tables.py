@@ -298,6 +298,7 @@ class Track(IntEnum):
     GPU = 11
     END_TAG = 12  # Ended that its next closing means
     DECIDED_AT = 13
+    BEST = 14  # cheapest placed offer; -1 when none or unknown
     SIZE = 16
 
 

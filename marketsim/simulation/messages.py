@@ -431,6 +431,7 @@ class ByHand:
         """Let a desk forget the open bid that a message has just closed for it."""
         engine = self._clock.engine
         engine.desks[before.slot, Desk.CLOSED] += 1
+        engine.tracks[before.order, Track.BEST] = -1
         previous, offer = -1, int(engine.tracks[before.order, Track.FIRST_OFFER])
         while offer >= 0 and engine.offers[offer, Offer.BID] != before.bid:
             previous, offer = offer, int(engine.offers[offer, Offer.NEXT])
