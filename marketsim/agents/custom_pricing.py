@@ -38,7 +38,7 @@ from marketsim.policies.strategies import (
     UnitPrices,
     Volume,
 )
-from marketsim.policies.tables import Call, Desk, E, Kind, Plan
+from marketsim.policies.tables import Call, Desk, E, Kind, Plan, codes_of
 
 DAY_MS = 86_400_000
 TOO_HIGH = 1 << 61
@@ -130,7 +130,7 @@ class CustomPricing:
         """Positions of the orders that each desk may bid on, as far as this is known before the order arrives."""
         engine = self._clock.engine
         desks = engine.desks[self._rows]
-        fits = (engine.fits[specs][:, self._rows] == 0) & (desks[:, Desk.ENABLED] == 1)
+        fits = (codes_of(engine.fits)[specs][:, self._rows] == 0) & (desks[:, Desk.ENABLED] == 1)
         fits &= sizes[0][:, None] <= desks[:, Desk.MAX_CPU]
         fits &= -(-sizes[1] // MIB)[:, None] <= desks[:, Desk.MAX_MEMORY]
         fits &= -(-sizes[2] // MIB)[:, None] <= desks[:, Desk.MAX_STORAGE]

@@ -68,6 +68,13 @@ class TableSet:
         return int(kept["where"])
 
 
+def prefetch(_table: NDArray[Any], _row: int) -> None:
+    """Have the processor bring a row near that will be read or written soon; in plain Python, do nothing.
+
+    For rows that were last used long ago, asked for together: each wait for memory then overlaps the others.
+    """
+
+
 def register(kind: type[Any]) -> None:
     """Have the compiler taught a TableSet class when there is something to compile."""
 

@@ -9,12 +9,24 @@ from numba import types
 from numba.core import cgutils
 from numba.core.datamodel import models
 from numba.core.typing.templates import AttributeTemplate
-from numba.extending import NativeValue, infer_getattr, lower_getattr_generic, register_model, typeof_impl, unbox
+from numba.extending import (
+    NativeValue,
+    infer_getattr,
+    lower_builtin,
+    lower_getattr_generic,
+    register_model,
+    type_callable,
+    typeof_impl,
+    unbox,
+)
 from numba.np.arrayobj import populate_array
 
-from marketsim.chain.table_set import WORDS
+from marketsim.chain.table_set import LINE, WORDS, prefetch
 
+INT32 = ir.IntType(32)
 INT64 = ir.IntType(64)
+FOR_WRITING, KEEP_NEAR, DATA = INT32(1), INT32(3), INT32(1)
+"""Arguments of the compiler's llvm.prefetch."""
 
 
 class TablesType(types.Type):  # type: ignore[misc]
@@ -89,6 +101,33 @@ def lower_field(context: Any, builder: Any, kind: Any, value: Any, attribute: st
     populate_array(array, data=data, shape=shape, strides=strides, itemsize=item, meminfo=None)
     array.nitems = count
     return array._getvalue()
+
+
+@type_callable(prefetch)  # type: ignore[untyped-decorator]
+def type_prefetch(_context: Any) -> Any:
+    """`prefetch(table, row)` returns nothing."""
+
+    def typer(table: Any, row: Any) -> Any:
+        if isinstance(table, types.Array) and isinstance(row, types.Integer):
+            return types.none
+        return None
+
+    return typer
+
+
+@lower_builtin(prefetch, types.Array, types.Integer)  # type: ignore[untyped-decorator]
+def lower_prefetch(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Ask for each cache line of the row."""
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    stride = cgutils.unpack_tuple(builder, array.strides)[0]
+    address = ir.IntType(8).as_pointer()
+    start = builder.gep(builder.bitcast(array.data, address), [builder.mul(arguments[1], stride)])
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(ir.VoidType(), [address, INT32, INT32, INT32]), "llvm.prefetch.p0"
+    )
+    with cgutils.for_range_slice(builder, INT64(0), stride, INT64(LINE), intp=INT64) as (offset, _count):
+        builder.call(function, [builder.gep(start, [offset]), FOR_WRITING, KEEP_NEAR, DATA])
+    return context.get_dummy_value()
 
 
 def register_with_numba(kind: type[Any]) -> None:

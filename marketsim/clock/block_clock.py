@@ -18,7 +18,7 @@ from marketsim.clock import inbox
 from marketsim.clock.block_loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance
 from marketsim.clock.calendar import CHUNK_BITS
 from marketsim.errors import InvariantError
-from marketsim.policies.tables import BidRow, Call, E, Engine, Entry, Kind, Offer, Phase, Sample, Track, Watch
+from marketsim.policies.tables import BidRow, Call, Chunk, E, Engine, Entry, Kind, Later, Offer, Phase, Sample, Track, Watch
 
 
 class BlockClock:
@@ -268,8 +268,8 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
         "tracks": (len(chain.orders), Track.SIZE, 0),
         "accounts": (len(chain.accounts), Watch.SIZE, -1),
         "offers": (int(x[E.OFFERS]) + int(x[E.PROVIDERS]) * rows, Offer.SIZE, 0),
-        "calendar": (int(x[E.CALENDAR] + x[E.LATER]) + ENTRY_ROOM + dated + 64, Entry.SIZE, 0),
-        "later": (int(x[E.LATER]) + ENTRY_ROOM + dated + 64, Entry.SIZE, 0),
+        "calendar": (int(x[E.CALENDAR] + x[E.WAITING]) + ENTRY_ROOM + dated + 64, Entry.SIZE, 0),
+        "later": (int(x[E.LATER]) + ENTRY_ROOM + dated + 64, Later.SIZE, 0),
         "samples": (int(x[E.SAMPLES]) + 64, Sample.SIZE, 0),
         "audit_values": (len(chain.accounts), 2, 0),
         "bid_rows": (int(x[E.BIDS_ROWS]) + dated + rows, BidRow.SIZE, 0),
@@ -278,7 +278,7 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
         changes["desks"] = rows_of(*engine.desks.shape)
         changes["desks"][:] = engine.desks
     if len(engine.chunks) == 1:
-        changes["chunks"] = np.full((int(x[E.HORIZON]) >> CHUNK_BITS) + 2, -1, np.int64)
+        changes["chunks"] = np.full(((int(x[E.HORIZON]) >> CHUNK_BITS) + 2, Chunk.SIZE), -1, np.int64)
     for name, (needed, width, fill) in wanted.items():
         table: Table = getattr(engine, name)
         if len(table) < needed:

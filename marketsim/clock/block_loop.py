@@ -9,6 +9,7 @@ from marketsim.chain.columns import (
     BidState,
     Deployment,
     DeploymentState,
+    Draft,
     EventKind,
     G,
     Lease,
@@ -27,6 +28,7 @@ from marketsim.chain.ledger import AUDIT_FINE, audit_touched, is_recount_due
 from marketsim.chain.money import is_less, times
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
+from marketsim.chain.table_set import prefetch
 from marketsim.clock.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open_chunk, push
 from marketsim.clock.desk_work import find_next_bids, know_blockings, place_offer, set_shut, take_offers, tie_of
 from marketsim.clock.fees import can_afford, charge
@@ -43,7 +45,7 @@ from marketsim.clock.tenant_work import (
     top_up,
 )
 from marketsim.clock.unpaid import leave_unpaid
-from marketsim.policies.quoting import PPM, account_use, prepare_desks, reprice, screen_prices
+from marketsim.policies.quoting import PPM, account_use, prepare_desks, reprice, screen_desk
 from marketsim.policies.tables import (
     Call,
     Desk,
@@ -76,6 +78,8 @@ FOLD_CHUNK = 1_000
 FOLD_ROOM = 1_024
 """Free rows of events that settling one account may need at most."""
 SALT_OUTAGE = 31
+AHEAD = 2
+"""How many messages before its turn the rows of an order are brought near."""
 WARNING_MS = 86_400_000
 
 
@@ -86,7 +90,7 @@ def has_rows(s: State, e: Engine) -> bool:
     x = e.globals
     return bool(
         g[G.EVENTS] + x[E.EVENT_ROOM] <= s.events.shape[0]
-        and x[E.CALENDAR] + x[E.LATER] + ENTRY_ROOM < e.calendar.shape[0]
+        and x[E.CALENDAR] + x[E.WAITING] + ENTRY_ROOM < e.calendar.shape[0]
         and x[E.LATER] + ENTRY_ROOM < e.later.shape[0]
         and g[G.ORDERS] + ROW_ROOM <= s.orders.shape[0]
         and g[G.ORDERS] + ROW_ROOM <= e.tracks.shape[0]
@@ -110,7 +114,7 @@ def has_rows(s: State, e: Engine) -> bool:
 
 
 @compiled_inline
-def next_due(e: Engine, limit: int) -> tuple[int, int]:
+def next_due(s: State, e: Engine, limit: int) -> tuple[int, int]:
     """Return the key (height x 16 + phase) of what is due first before the key `limit`, and where it waits: NOWHERE (the key is the limit
     then), CALENDAR, INBOX or RING_OF_BIDS.
     """
@@ -132,6 +136,45 @@ def next_due(e: Engine, limit: int) -> tuple[int, int]:
         if (x[E.CHUNK] + 1) << CHUNK_BITS > key >> 4 or x[E.CHUNK] + 1 >= e.chunks.shape[0]:
             return key, source
         open_chunk(e)
+        bring_near(s, e)
+
+
+@compiled_inline
+def lease_ending(e: Engine, at: int) -> int:
+    """Return the lease that entry `at` of the heap may end, -1 for an entry of another kind."""
+    kind = e.calendar[at, Entry.WHAT] % KINDS
+    if kind == Kind.PLANNED_END or kind == Kind.TERMINATE or kind == Kind.LEAVE:
+        return int(e.calendar[at, Entry.WHAT] // KINDS)
+    return -1
+
+
+@compiled
+def bring_near(s: State, e: Engine) -> None:
+    """Have the rows brought near that the ends of leases in the heap will touch: most were last used when the lease began.
+
+    Pass by pass, because each row says where the next ones are; within a pass the waits for memory overlap.
+    """
+    last = FIRST + e.globals[E.CALENDAR]
+    for at in range(FIRST, last):
+        lease = lease_ending(e, at)
+        if lease >= 0:
+            prefetch(s.leases, lease)
+    for at in range(FIRST, last):
+        lease = lease_ending(e, at)
+        if lease >= 0:
+            order, account = s.leases[lease, Lease.ORDER], s.leases[lease, Lease.ACCOUNT]
+            prefetch(s.orders, order)
+            prefetch(e.tracks, order)
+            prefetch(s.accounts, account)
+            prefetch(e.accounts, account)
+    for at in range(FIRST, last):
+        lease = lease_ending(e, at)
+        if lease >= 0:
+            order, account = s.leases[lease, Lease.ORDER], s.leases[lease, Lease.ACCOUNT]
+            prefetch(s.groups, s.orders[order, Order.GROUP])
+            prefetch(s.deployments, s.orders[order, Order.DEPLOYMENT])
+            prefetch(s.deposits, s.accounts[account, Account.FIRST_DEPOSIT])
+            prefetch(e.plans, e.tracks[order, Track.PLAN])
 
 
 @compiled
@@ -147,7 +190,7 @@ def advance(s: State, e: Engine, until: int) -> int:
         x[E.BLOCKINGS] = -1
         prepare_desks(e)
     while True:
-        key, source = next_due(e, (until + 1) * 16)
+        key, source = next_due(s, e, (until + 1) * 16)
         height = key // 16
         if x[E.AUDIT] == 1 and x[E.LAST_BLOCK] > x[E.LAST_AUDIT] and (source == NOWHERE or height > x[E.LAST_BLOCK]):
             x[E.LAST_AUDIT] = x[E.LAST_BLOCK]
@@ -198,7 +241,7 @@ def has_bid_room(s: State, e: Engine, count: int) -> bool:
     g = s.globals
     return bool(
         count <= e.batch.shape[0]
-        and e.globals[E.CALENDAR] + e.globals[E.LATER] + ENTRY_ROOM + count < e.calendar.shape[0]
+        and e.globals[E.CALENDAR] + e.globals[E.WAITING] + ENTRY_ROOM + count < e.calendar.shape[0]
         and e.globals[E.LATER] + ENTRY_ROOM + count < e.later.shape[0]
         and g[G.BIDS] + count <= s.bids.shape[0]
         and g[G.ACCOUNTS] + count <= s.accounts.shape[0]
@@ -298,10 +341,30 @@ def set_blocked(s: State, height: int, slot: int, blocked: int) -> None:
         registry.unblock_provider(s, height, 1, slot)
 
 
+@compiled_inline
+def bring_next(s: State, e: Engine, at: int) -> None:
+    """Have the rows brought near that the order after next will read and fill; `at` is the message of this one."""
+    call = e.inbox[at]
+    prefetch(s.drafts, call[Call.C] + AHEAD)
+    prefetch(s.resources, s.drafts[call[Call.C], Draft.FIRST_RESOURCE] + AHEAD)
+    if at + AHEAD < e.globals[E.INBOX_END]:
+        prefetch(e.plans, e.inbox[at + AHEAD, Call.A])
+    g = s.globals
+    prefetch(s.deployments, g[G.DEPLOYMENTS] + AHEAD)
+    prefetch(s.groups, g[G.GROUPS] + AHEAD)
+    prefetch(s.orders, g[G.ORDERS] + AHEAD)
+    prefetch(s.accounts, g[G.ACCOUNTS] + AHEAD)
+    prefetch(s.deposits, g[G.DEPOSITS] + AHEAD)
+    prefetch(s.leases, g[G.LEASES] + AHEAD)
+    prefetch(e.tracks, g[G.ORDERS] + AHEAD)
+    prefetch(e.accounts, g[G.ACCOUNTS] + AHEAD)
+
+
 @compiled
 def arrive(s: State, e: Engine, height: int, at: int) -> None:
     """Send a tenant's CreateDeployment and follow its orders."""
     call = e.inbox[at]
+    bring_next(s, e, at)
     plan = call[Call.A]
     owner = e.plans[plan, Plan.TENANT]
     if not can_afford(s, owner, Kind.ARRIVE, 0, call[Call.B]):
@@ -436,7 +499,7 @@ def reprice_desks(s: State, e: Engine, height: int, every: int) -> None:
     for desk_row in range(e.globals[E.PROVIDERS]):
         desk = e.desks[desk_row]
         if desk[Desk.REPRICE_EVERY] == every and reprice(desk) == 1:
-            screen_prices(e, desk_row)
+            screen_desk(e, desk_row)
             emit(s, EventKind.REPRICED, desk_row, 0, desk[Desk.MULTIPLIER_PPM], 0, 0)
     push(e, height + every, Phase.REPRICE, every, Kind.REPRICE, every)
 

@@ -1,14 +1,15 @@
 """What is due at which block, in canonical order: a small heap of what comes soon, and lists of what comes later.
 
-Blocks go in chunks of 1,024. The entries of later chunks wait in a list a chunk and move into the heap when their chunk is opened, so
-that the heap stays small enough for the processor's nearest memory. In the heap (`Engine.calendar`) row 1 is the first entry and the
-children of row k are 2k and 2k + 1, side by side in one cache line. Bids are in neither: they wait in `Engine.ring`.
+Blocks go in chunks of 1,024. The entries of later chunks wait, ten to a row of `Engine.later` and the rows of a chunk in a list, and
+move into the heap when their chunk is opened, so that the heap stays small enough for the processor's nearest memory. In the
+heap (`Engine.calendar`) row 1 is the first entry and the children of row k are 2k and 2k + 1, side by side in one cache line. Bids are
+in neither: they wait in `Engine.ring`.
 """
 
 from __future__ import annotations
 
 from marketsim.chain.compiled import compiled, compiled_inline
-from marketsim.policies.tables import E, Engine, Entry
+from marketsim.policies.tables import Chunk, E, Engine, Entry, Later
 
 FIRST = 1
 """Row of the first entry."""
@@ -59,18 +60,25 @@ def push(e: Engine, height: int, phase: int, tie: int, kind: int, row: int) -> N
     if chunk <= x[E.CHUNK]:
         rise(e, height * 16 + phase, tie, row * KINDS + kind)
         return
-    at = x[E.FREE_LATER]
-    if at >= 0:
-        x[E.FREE_LATER] = e.later[at, Entry.NEXT]
-    else:
-        at = x[E.LATER]
-        x[E.LATER] = at + 1
-    later = e.later[at]
-    later[Entry.KEY] = height * 16 + phase
-    later[Entry.TIE] = tie
-    later[Entry.WHAT] = row * KINDS + kind
-    later[Entry.NEXT] = e.chunks[chunk]
-    e.chunks[chunk] = at
+    entries = e.chunks[chunk]
+    used = entries[Chunk.USED]
+    if used == Later.ENTRIES or entries[Chunk.LAST] < 0:
+        at = x[E.FREE_LATER]
+        if at >= 0:
+            x[E.FREE_LATER] = e.later[at, Later.NEXT]
+        else:
+            at = x[E.LATER]
+            x[E.LATER] = at + 1
+        e.later[at, Later.NEXT] = entries[Chunk.LAST]
+        entries[Chunk.LAST] = at
+        used = 0
+    entries[Chunk.USED] = used + 1
+    x[E.WAITING] += 1
+    later = e.later[entries[Chunk.LAST]]
+    column = Later.FIRST_ENTRY + 3 * used
+    later[column] = height * 16 + phase
+    later[column + 1] = tie
+    later[column + 2] = row * KINDS + kind
 
 
 @compiled
@@ -78,15 +86,21 @@ def open_chunk(e: Engine) -> None:
     """Move the entries of the next chunk into the heap."""
     x = e.globals
     x[E.CHUNK] += 1
-    at = e.chunks[x[E.CHUNK]]
-    e.chunks[x[E.CHUNK]] = -1
+    entries = e.chunks[x[E.CHUNK]]
+    at = entries[Chunk.LAST]
+    used = entries[Chunk.USED]
+    entries[Chunk.LAST] = -1
     while at >= 0:
         later = e.later[at]
-        following = later[Entry.NEXT]
-        rise(e, later[Entry.KEY], later[Entry.TIE], later[Entry.WHAT])
-        later[Entry.NEXT] = x[E.FREE_LATER]
+        for k in range(used):
+            column = Later.FIRST_ENTRY + 3 * k
+            rise(e, later[column], later[column + 1], later[column + 2])
+        x[E.WAITING] -= used
+        following = later[Later.NEXT]
+        later[Later.NEXT] = x[E.FREE_LATER]
         x[E.FREE_LATER] = at
         at = following
+        used = Later.ENTRIES + 0
 
 
 @compiled

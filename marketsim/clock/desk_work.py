@@ -13,6 +13,8 @@ from marketsim.clock.calendar import push
 from marketsim.clock.fees import can_afford, charge
 from marketsim.policies.packing import free_nodes, has_nodes, lacks_nodes, pack
 from marketsim.policies.quoting import (
+    ALONE,
+    LOW_VALUE,
     NANO,
     OVER_CEILING,
     PPM,
@@ -27,6 +29,7 @@ from marketsim.policies.quoting import (
 from marketsim.policies.tables import (
     DESK_SHIFT,
     FAR,
+    LANES,
     ORDER_SHIFT,
     QUANTILES,
     RING,
@@ -45,9 +48,10 @@ from marketsim.policies.tables import (
     Track,
 )
 
-SALT_LATENCY = 11
 SALT_TIE = 12
 SALT_PRICE = 13
+NO_QUOTE = -(1 << 62)
+"""What `ask` returns for an order that the user's class was not asked about."""
 
 
 @compiled_inline
@@ -120,8 +124,8 @@ def set_shut(s: State, e: Engine, desk_row: int) -> None:
     elif s.providers[desk_row, Provider.BLOCKED] == 1:
         shut = 1 + Decline.PROVIDER_BLOCKED
     desk[Desk.SHUT] = shut
-    if desk_row < e.screen.shape[1]:
-        e.screen[Screen.SHUT, desk_row] = shut
+    if desk_row < e.globals[E.PROVIDERS]:
+        e.screen[desk_row // LANES, Screen.SHUT * LANES + desk_row % LANES] = shut
 
 
 @compiled
@@ -142,74 +146,67 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
     """
     g = e.globals
     group = s.orders[order, Order.GROUP]
-    spec = s.groups[group, Group.SPEC]
     ceiling = s.orders[order, Order.PRICE]
     ceiling_atto = s.orders[order, Order.PRICE_ATTO]
     value, value_atto = times(ceiling, ceiling_atto, g[E.LEAST_VALUE_BLOCKS])
     track = e.tracks[order]
-    plan = track[Track.PLAN]
-    seed = g[E.SEED]
-    block_ms = g[E.BLOCK_MS]
-    cpu = track[Track.CPU]
-    memory = track[Track.MEMORY]
-    storage = track[Track.STORAGE]
-    gpu = track[Track.GPU]
-    floor = g[E.PRICE_FLOOR]
     know_blockings(s, e)
-    # the bound is compared in floating point: a part in 10^9 is room for more than its rounding
-    screen_desks(e, spec, cpu, memory, storage, gpu, (ceiling * 1e12 + ceiling_atto * 1e-6 + 1.0) * (1.0 + 1e-9))
+    screen_desks(
+        e,
+        s.groups[group, Group.SPEC],
+        order,
+        track[Track.CPU],
+        track[Track.MEMORY],
+        track[Track.STORAGE],
+        track[Track.GPU],
+        ceiling,
+        ceiling_atto,
+        value,
+        value_atto,
+    )
     for desk_row in range(g[E.PROVIDERS]):
-        refusal = e.screened[desk_row]
-        desk = e.desks[desk_row]
-        strategy = desk[Desk.STRATEGY]
-        price = ceiling + 1
-        atto = 0
-        if refusal == OVER_CEILING:
-            pass
-        elif refusal != 0:
-            limits = refusal == 1 + Decline.INSUFFICIENT_RESOURCES or refusal == 1 + Decline.ENGINE_DISABLED
-            decline(s, e, order, desk_row, refusal - 1, Stage.LIMITS if limits else Stage.NO_ELIGIBLE)
-            continue
-        elif strategy == Strategy.CUSTOM:
-            row = -1
-            if plan >= 0:
-                row = e.plans[plan, Plan.QUOTE]
-            if row < 0:
+        screen = e.screen[desk_row // LANES]
+        lane = desk_row % LANES
+        found = screen[Screen.FOUND * LANES + lane]
+        price = screen[Screen.PRICE * LANES + lane]
+        atto = screen[Screen.PRICE_ATTO * LANES + lane]
+        if found == ALONE:
+            desk = e.desks[desk_row]
+            price, atto = ask(s, e, order, desk_row)
+            if price == NO_QUOTE:
                 decline(s, e, order, desk_row, Decline.ENGINE_DISABLED, Stage.LIMITS)
                 continue
-            row += s.groups[group, Group.GSEQ] - 1  # a row a group, side by side
-            price = e.quotes[row, 2 * desk_row]
-            atto = e.quotes[row, 2 * desk_row + 1]
             if price < 0:
                 decline(s, e, order, desk_row, Decline.PRICE_TOO_HIGH, Stage.OVER_CEILING)
                 continue
-        else:
-            price, atto = linear_price(desk, cpu, memory, storage, gpu, floor)
-            if strategy == Strategy.UNDERCUT and g[E.LAST_WON] >= 0:
-                price, atto = undercut(e, desk_row, cpu, price, atto)
-            elif strategy == Strategy.RANDOM_RANGE:
-                price, atto = random_range(memory, ceiling, hash64(seed, SALT_PRICE, order, desk_row))
-        low_value = is_less(value, value_atto, desk[Desk.MIN_VALUE], desk[Desk.MIN_VALUE_ATTO])
-        if low_value or is_less(ceiling, ceiling_atto, price, atto):
+            found = 0
+            if is_less(value, value_atto, desk[Desk.MIN_VALUE], desk[Desk.MIN_VALUE_ATTO]):
+                found = LOW_VALUE
+            elif is_less(ceiling, ceiling_atto, price, atto):
+                found = OVER_CEILING
+        if found in (LOW_VALUE, OVER_CEILING):
             # the reservation comes before the price: an engine without room never gets to it
-            if not has_room(desk, track) or (has_nodes(e, desk_row) and lacks_nodes(s, e, desk_row, order)):
+            if not has_room(e.desks[desk_row], track) or (has_nodes(e, desk_row) and lacks_nodes(s, e, desk_row, order)):
                 decline(s, e, order, desk_row, Decline.INSUFFICIENT_RESOURCES, Stage.NO_CAPACITY)
-            elif low_value:
+            elif found == LOW_VALUE:
                 decline(s, e, order, desk_row, Decline.BELOW_MIN_ORDER_VALUE, Stage.BELOW_MIN_VALUE)
             else:
                 decline(s, e, order, desk_row, Decline.PRICE_TOO_HIGH, Stage.OVER_CEILING)
             continue
-        draw = hash64(seed, SALT_LATENCY, order, desk_row)
-        if desk[Desk.LATENCY_BLOCKS] > 0:
-            at = height + 1 + draw % desk[Desk.LATENCY_BLOCKS]
-            time = at * block_ms
-            tie = 0
-        else:
-            time = height * block_ms + e.latencies[desk[Desk.LATENCY_PROFILE], draw & (QUANTILES - 1)]
-            at = max(height + 1, -(-time // block_ms))
+        if found != 0:
+            limits = found == 1 + Decline.INSUFFICIENT_RESOURCES or found == 1 + Decline.ENGINE_DISABLED
+            decline(s, e, order, desk_row, found - 1, Stage.LIMITS if limits else Stage.NO_ELIGIBLE)
+            continue
+        at = height + 1 + screen[Screen.DELAY * LANES + lane]
+        time = at * g[E.BLOCK_MS]
+        tie = 0
+        if at <= height:
+            draw = screen[Screen.DRAW * LANES + lane]
+            time = height * g[E.BLOCK_MS] + e.latencies[e.desks[desk_row, Desk.LATENCY_PROFILE], draw & (QUANTILES - 1)]
+            at = max(height + 1, -(-time // g[E.BLOCK_MS]))
             if at - height > RING - 2:
                 at = height + RING - 2
-            tie = hash64(seed, SALT_TIE, order, desk_row)
+            tie = hash64(g[E.SEED], SALT_TIE, order, desk_row)
         offer = new_offer(e)
         row_of = e.offers[offer]
         row_of[Offer.ORDER] = order
@@ -220,6 +217,33 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
         row_of[Offer.TIE] = tie
         row_of[Offer.BID] = -1
         append_offer(e, at, offer)
+
+
+@compiled
+def ask(s: State, e: Engine, order: int, desk_row: int) -> tuple[int, int]:
+    """Return the price of one desk for an order, whatever its strategy; a negative one where it will not bid, NO_QUOTE where nobody asked
+    the user's class.
+    """
+    desk = e.desks[desk_row]
+    track = e.tracks[order]
+    strategy = desk[Desk.STRATEGY]
+    if strategy == Strategy.CUSTOM:
+        plan = track[Track.PLAN]
+        row = -1
+        if plan >= 0:
+            row = e.plans[plan, Plan.QUOTE]
+        if row < 0:
+            return NO_QUOTE, 0
+        row += s.groups[s.orders[order, Order.GROUP], Group.GSEQ] - 1  # a row a group, side by side
+        return e.quotes[row, 2 * desk_row], e.quotes[row, 2 * desk_row + 1]
+    cpu = track[Track.CPU]
+    price, atto = linear_price(desk, cpu, track[Track.MEMORY], track[Track.STORAGE], track[Track.GPU], e.globals[E.PRICE_FLOOR])
+    if strategy == Strategy.UNDERCUT and e.globals[E.LAST_WON] >= 0:
+        return undercut(e, desk_row, cpu, price, atto)
+    if strategy == Strategy.RANDOM_RANGE:
+        draw = hash64(e.globals[E.SEED], SALT_PRICE, order, desk_row)
+        return random_range(track[Track.MEMORY], s.orders[order, Order.PRICE], draw)
+    return price, atto
 
 
 @compiled

@@ -28,7 +28,7 @@ from marketsim.experiments.welfare import (
     surplus,
     unserved_shares,
 )
-from marketsim.policies.tables import Call, Desk, E, Plan
+from marketsim.policies.tables import Call, Desk, E, Plan, codes_of
 from marketsim.recording.record import UNFILLED, Record
 from marketsim.scenario import Scenario, scenario_from_mapping
 from marketsim.simulation import run, run_summary
@@ -147,7 +147,7 @@ def _hindsight(
         capacity=_sizes(providers["cpu"], providers["memory"], providers["storage"], providers["gpu"]),
         cost=cost,
         # An order whose window ends with the run could not have been served by anybody.
-        eligible=(market.engine.fits[spec] == 0) & (start < record.blocks)[:, None],
+        eligible=(codes_of(market.engine.fits)[spec, : len(providers["cpu"])] == 0) & (start < record.blocks)[:, None],
         served_blocks=np.append(_served(record), 0.0)[lease],
     )
 

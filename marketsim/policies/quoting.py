@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from marketsim.chain.compiled import compiled, compiled_inline
-from marketsim.policies.tables import Decline, Desk, E, Engine, Screen, Strategy, Table, Track
+from marketsim.chain.events import hash64
+from marketsim.policies.tables import LANES, Decline, Desk, E, Engine, Screen, Strategy, Table, Track
 
 NANO = 1_000_000_000
 PPM = 1_000_000
@@ -11,8 +12,11 @@ PICO = 1_000_000_000_000
 QUANTITY_MAX = 9_000_000
 """Sum of quantities up to which their products with limbs of 12 digits can be added up without carrying."""
 NO_LIMIT = 1 << 60
-OVER_CEILING = 1 << 20
-"""What `screen_desks` finds where the price is certainly above the ceiling; other findings are 0 or 1 + Decline."""
+LOW_VALUE, OVER_CEILING, ALONE = 1 << 20, 1 << 21, 1 << 22
+"""What `screen_desks` finds beside 0 and 1 + Decline: the order is worth less than the desk's minimum, the price is above the ceiling,
+the price has to be asked for desk by desk."""
+SALT_LATENCY = 11
+LOW_32 = (1 << 32) - 1
 FACTOR_MAX = 1_000_000_000
 """Largest 10^6 + margin: a margin of 99,900 percent."""
 
@@ -25,28 +29,50 @@ def linear_price(desk: Table, cpu: int, memory: int, storage: int, gpu: int, flo
     24 decimals, so that the sum is exact and is rounded once to 18: down when `floor` is 1, else half to even (training document, Pricing
     Strategy). Bounds are checked when a desk is made: whole unit prices x quantities stay below 2^63.
     """
-    whole = cpu * desk[Desk.CPU_WHOLE] + memory * desk[Desk.MEMORY_WHOLE] + storage * desk[Desk.STORAGE_WHOLE] + gpu * desk[Desk.GPU_WHOLE]
+    whole = sum_of(desk, Desk.CPU_WHOLE + 0, 3, cpu, memory, storage, gpu)
     if cpu + memory + storage + gpu <= QUANTITY_MAX:
-        high = cpu * desk[Desk.CPU_HIGH] + memory * desk[Desk.MEMORY_HIGH] + storage * desk[Desk.STORAGE_HIGH] + gpu * desk[Desk.GPU_HIGH]
-        low = cpu * desk[Desk.CPU_LOW] + memory * desk[Desk.MEMORY_LOW] + storage * desk[Desk.STORAGE_LOW] + gpu * desk[Desk.GPU_LOW]
+        high = sum_of(desk, Desk.CPU_HIGH + 0, 3, cpu, memory, storage, gpu)
+        low = sum_of(desk, Desk.CPU_LOW + 0, 3, cpu, memory, storage, gpu)
     else:
         carry, low = sum_limb(desk, Desk.CPU_LOW + 0, cpu, memory, storage, gpu)
         more, high = sum_limb(desk, Desk.CPU_HIGH + 0, cpu, memory, storage, gpu)
         high += carry
         whole += more
-    atto = low // PPM
-    rest = low - atto * PPM
-    if floor == 0 and (2 * rest > PPM or (2 * rest == PPM and atto % 2 == 1)):
-        atto += 1
-    carry = high // PICO
-    atto += (high - carry * PICO) * PPM
-    whole += carry
-    if atto >= NANO * NANO:
-        atto -= NANO * NANO
-        whole += 1
+    whole, atto = join_limbs(whole, high, low, floor)
     if desk[Desk.PLAIN] == 1:
         return whole, atto
     return finish_price(desk, whole, atto)
+
+
+@compiled_inline
+def sum_of(row: Table, column: int, step: int, cpu: int, memory: int, storage: int, gpu: int) -> int:
+    """Return the sum of quantities x the four columns that begin at `column`, `step` apart."""
+    sum_of_two = cpu * row[column] + memory * row[column + step]
+    return int(sum_of_two + storage * row[column + 2 * step] + gpu * row[column + 3 * step])
+
+
+@compiled_inline
+def join_limbs(whole: int, high: int, low: int, floor: int) -> tuple[int, int]:
+    """Return whole + high / 10^12 + low / 10^24 as (whole, atto), rounded as `linear_price` says.
+
+    `high` and `low` are at most 9 x 10^18. The quotients are taken in floating point, where they are off by one at most, and put right:
+    so eight desks' are taken at once.
+    """
+    atto = int(float(low) * 1e-6)
+    rest = low - atto * PPM
+    off = (1 if rest >= PPM else 0) - (1 if rest < 0 else 0)
+    atto += off
+    rest -= off * PPM
+    up = (2 * rest > PPM) | ((2 * rest == PPM) & ((atto & 1) == 1))
+    atto += 1 if up & (floor == 0) else 0
+    carry = int(float(high) * 1e-12)
+    rest = high - carry * PICO
+    off = (1 if rest >= PICO else 0) - (1 if rest < 0 else 0)
+    carry += off
+    rest -= off * PICO
+    atto += rest * PPM
+    over = 1 if atto >= NANO * NANO else 0
+    return whole + carry + over, atto - over * (NANO * NANO)
 
 
 @compiled
@@ -171,27 +197,57 @@ def has_room(desk: Table, track: Table) -> bool:
 
 
 @compiled
-def screen_desks(e: Engine, spec: int, cpu: int, memory: int, storage: int, gpu: int, most: float) -> None:
-    """Write into `e.screened`, for every desk, what is certain of an order before its price is computed.
+def screen_desks(
+    e: Engine,
+    spec: int,
+    order: int,
+    cpu: int,
+    memory: int,
+    storage: int,
+    gpu: int,
+    ceiling: int,
+    ceiling_atto: int,
+    value: int,
+    value_atto: int,
+) -> None:
+    """Write into `e.screen` what is known of an order without looking at what each desk holds: whether it bids, its price, its latency.
 
-    That is 0, or 1 + Decline of the checks 1 to 6 of an engine (protocol reference 4.5), or OVER_CEILING where a lower bound of the
-    price exceeds `most`, the ceiling in 10^-12 uve with room for rounding. One pass without branches over rows of desks side by side:
-    the compiler does eight at a time.
+    FOUND is 0, or 1 + Decline of the checks 1 to 6 of an engine (protocol reference 4.5), or LOW_VALUE, OVER_CEILING or ALONE. Without
+    branches and with the same steps for every desk: the compiler does eight at a time.
     """
-    screen = e.screen
-    shut, fits, found = screen[Screen.SHUT], e.fits[spec], e.screened
-    max_cpu, max_memory = screen[Screen.MAX_CPU], screen[Screen.MAX_MEMORY]
-    max_storage, max_gpu = screen[Screen.MAX_STORAGE], screen[Screen.MAX_GPU]
-    unit_cpu, unit_memory = screen[Screen.UNIT_CPU], screen[Screen.UNIT_MEMORY]
-    unit_storage, unit_gpu = screen[Screen.UNIT_STORAGE], screen[Screen.UNIT_GPU]
-    for at in range(e.globals[E.PROVIDERS]):
-        price = float(cpu) * float(unit_cpu[at]) + float(memory) * float(unit_memory[at])
-        price += float(storage) * float(unit_storage[at]) + float(gpu) * float(unit_gpu[at])
-        over = OVER_CEILING if price > most else 0
-        large = (cpu > max_cpu[at]) | (memory > max_memory[at]) | (storage > max_storage[at]) | (gpu > max_gpu[at])
-        code = 1 + Decline.INSUFFICIENT_RESOURCES if large else over
-        code = fits[at] if fits[at] != 0 else code
-        found[at] = shut[at] if shut[at] != 0 else code
+    seed, floor = e.globals[E.SEED], e.globals[E.PRICE_FLOOR]
+    fits = e.fits[spec]
+    large = cpu + memory + storage + gpu > QUANTITY_MAX
+    for block in range((e.globals[E.PROVIDERS] + LANES - 1) // LANES):
+        row = e.screen[block]
+        codes = fits[block]
+        for k in range(LANES):
+            draw = hash64(seed, SALT_LATENCY, order, block * LANES + k)
+            blocks = row[Screen.LATENCY_BLOCKS * LANES + k]
+            spread = (draw >> 32) * row[Screen.LATENCY_REST * LANES + k] + (draw & LOW_32)
+            delay = spread - int(float(spread) / float(max(blocks, 1))) * blocks
+            row[Screen.DRAW * LANES + k] = draw
+            row[Screen.DELAY * LANES + k] = delay if blocks > 0 else -1
+            at = Screen.CPU_WHOLE * LANES + k
+            price, atto = join_limbs(
+                sum_of(row, at, 3 * LANES, cpu, memory, storage, gpu),
+                sum_of(row, at + LANES, 3 * LANES, cpu, memory, storage, gpu),
+                sum_of(row, at + 2 * LANES, 3 * LANES, cpu, memory, storage, gpu),
+                floor,
+            )
+            row[Screen.PRICE * LANES + k] = price
+            row[Screen.PRICE_ATTO * LANES + k] = atto
+            found = OVER_CEILING if (price > ceiling) | ((price == ceiling) & (atto > ceiling_atto)) else 0
+            least, least_atto = row[Screen.MIN_VALUE * LANES + k], row[Screen.MIN_VALUE_ATTO * LANES + k]
+            found = LOW_VALUE if (value < least) | ((value == least) & (value_atto < least_atto)) else found
+            found = ALONE if large | (row[Screen.ALONE * LANES + k] == 1) else found
+            larger = (cpu > row[Screen.MAX_CPU * LANES + k]) | (memory > row[Screen.MAX_MEMORY * LANES + k])
+            larger |= (storage > row[Screen.MAX_STORAGE * LANES + k]) | (gpu > row[Screen.MAX_GPU * LANES + k])
+            found = 1 + Decline.INSUFFICIENT_RESOURCES if larger else found
+            fit = (codes >> (8 * k)) & 127
+            found = fit if fit != 0 else found
+            shut = row[Screen.SHUT * LANES + k]
+            row[Screen.FOUND * LANES + k] = shut if shut != 0 else found
 
 
 @compiled
@@ -204,23 +260,25 @@ def prepare_desks(e: Engine) -> None:
         desk[Desk.RATED] = 1 if desk[Desk.PER_MINUTE] > 0 or desk[Desk.PER_HOUR] > 0 else 0
         for k in range(4):
             desk[Desk.FREE_CPU + k] = desk[Desk.CAP_CPU + k]
-        if row < e.screen.shape[1]:
-            for k in range(4):
-                e.screen[Screen.MAX_CPU + k, row] = desk[Desk.MAX_CPU + k]
-            screen_prices(e, row)
+        if row < e.globals[E.PROVIDERS]:
+            screen_desk(e, row)
 
 
 @compiled
-def screen_prices(e: Engine, desk_row: int) -> None:
-    """Write the lower bounds of a desk's unit prices into `screen`; nothing is known of prices that are not the plain linear one."""
+def screen_desk(e: Engine, desk_row: int) -> None:
+    """Copy into `screen` what it holds of a desk."""
     desk = e.desks[desk_row]
-    known = desk[Desk.STRATEGY] == Strategy.LINEAR and desk[Desk.PLAIN] == 1
-    for k in range(4):
-        whole = desk[Desk.CPU_WHOLE + 3 * k]
-        pico = 0
-        if known and whole < 1_000_000:
-            pico = whole * PICO + desk[Desk.CPU_HIGH + 3 * k]
-        e.screen[Screen.UNIT_CPU + k, desk_row] = pico
+    row = e.screen[desk_row // LANES]
+    k = desk_row % LANES
+    for at in range(4):
+        row[(Screen.MAX_CPU + at) * LANES + k] = desk[Desk.MAX_CPU + at]
+    row[Screen.MIN_VALUE * LANES + k] = desk[Desk.MIN_VALUE]
+    row[Screen.MIN_VALUE_ATTO * LANES + k] = desk[Desk.MIN_VALUE_ATTO]
+    row[Screen.ALONE * LANES + k] = 0 if desk[Desk.STRATEGY] == Strategy.LINEAR and desk[Desk.PLAIN] == 1 else 1
+    row[Screen.LATENCY_BLOCKS * LANES + k] = desk[Desk.LATENCY_BLOCKS]
+    row[Screen.LATENCY_REST * LANES + k] = (1 << 32) % max(desk[Desk.LATENCY_BLOCKS], 1)
+    for at in range(12):
+        row[(Screen.CPU_WHOLE + at) * LANES + k] = desk[Desk.CPU_WHOLE + at]
 
 
 @compiled_inline

@@ -86,6 +86,7 @@ class E(IntEnum):
     FREE_LATER = 56  # first free row of later, -1
     DECLINE_ROWS = 57  # numbers in decline_rows
     DECLINED_AT = 58  # the height that the last of them belong to, -1
+    WAITING = 59  # entries in later
     SIZE = 60
 
 
@@ -201,19 +202,33 @@ class Desk(IntEnum):
     SIZE = 104
 
 
-class Screen(IntEnum):
-    """Rows of Engine.screen: what decides of most orders that a desk does not bid, all desks side by side."""
+LANES = 8
+"""Desks side by side in a row of `Engine.screen`: what the processor computes at once."""
 
-    SHUT = 0  # Desk.SHUT
+
+class Screen(IntEnum):
+    """What is computed of each desk for every order, eight desks a row: field f of a row's desk k is column f x LANES + k.
+
+    Copies of columns of Desk, kept up by `screen_desk` and `set_shut`; the last five are what `screen_desks` finds.
+    """
+
+    SHUT = 0
     MAX_CPU = 1
     MAX_MEMORY = 2
     MAX_STORAGE = 3
     MAX_GPU = 4
-    UNIT_CPU = 5  # 10^-12 uve, rounded down: never above the price; 0 where no such bound is known
-    UNIT_MEMORY = 6
-    UNIT_STORAGE = 7
-    UNIT_GPU = 8
-    SIZE = 9
+    MIN_VALUE = 5
+    MIN_VALUE_ATTO = 6
+    ALONE = 7  # 1: the price is not the plain linear one
+    LATENCY_BLOCKS = 8
+    LATENCY_REST = 9  # 2^32 modulo LATENCY_BLOCKS
+    CPU_WHOLE = 10  # unit prices in the order of Desk: three limbs a resource
+    FOUND = 22  # 0 it bids, 1 + Decline, or one of the numbers beside `screen_desks`
+    PRICE = 23
+    PRICE_ATTO = 24
+    DRAW = 25  # the random number behind the bid's latency
+    DELAY = 26  # the latency in blocks less one; -1 where it comes from a profile
+    SIZE = 27
 
 
 class Strategy(IntEnum):
@@ -378,13 +393,29 @@ class Call(IntEnum):
 
 
 class Entry(IntEnum):
-    """One calendar entry; two of them are a cache line."""
+    """One entry of the calendar's heap; two of them are a cache line."""
 
     KEY = 0  # height x 16 + phase
     TIE = 1
     WHAT = 2  # row x 64 + Kind
-    NEXT = 3  # in `later`: next entry of the chunk, or next free row
     SIZE = 4
+
+
+class Later(IntEnum):
+    """Ten calendar entries of the same chunk of blocks, three columns each: key, tie, what."""
+
+    NEXT = 0  # next row of the chunk, or next free row; -1 = none
+    FIRST_ENTRY = 2
+    ENTRIES = 10
+    SIZE = 32
+
+
+class Chunk(IntEnum):
+    """The calendar entries of a chunk of blocks that has not come yet."""
+
+    LAST = 0  # row of later that takes the next entry, -1 = none yet; those before it are full
+    USED = 1  # entries in that row
+    SIZE = 2
 
 
 class Phase(IntEnum):
@@ -499,8 +530,6 @@ class _EngineTables(NamedTuple):
     desks: Table
     screen: Table
     """(Screen, desks)."""
-    screened: Table
-    """1-D work space, an entry a desk: what `screen_desks` found for the order at hand."""
     plans: Table
     tracks: Table
     """A row an order of the chain."""
@@ -517,12 +546,12 @@ class _EngineTables(NamedTuple):
     later: Table
     """Entries of the calendar whose chunk of blocks is not open yet."""
     chunks: Table
-    """1-D: first row in `later` of each chunk, -1; the last holds everything beyond."""
+    """A row a chunk of blocks (columns Chunk); the last holds everything beyond."""
     inbox: Table
     alive: Table
     """1-D: accounts with open payments, in no particular order."""
-    fits: Codes
-    """(specs, desks): 0 the desk may bid, else 1 + Decline."""
+    fits: Table
+    """(specs, rows of `screen`): 0 the desk may bid, else 1 + Decline, a byte a desk (`codes_of`)."""
     declined: Table
     """(desks, Decline): counts."""
     rejected: Table
@@ -556,17 +585,18 @@ class _EngineTables(NamedTuple):
 class Engine(TableSet, _EngineTables):
     """All tables of the built-in agents, passed to compiled code as one address."""
 
-    lines = frozenset({"globals", "screened", "chunks", "plan_of", "batch", "alive", "latency", "audit_held", "decline_rows"})
-    narrow = frozenset({"fits"})
+    lines = frozenset({"globals", "plan_of", "batch", "alive", "latency", "audit_held", "decline_rows"})
     widths: ClassVar[Mapping[str, int]] = {
         "desks": Desk.SIZE + 0,
+        "screen": Screen.SIZE * LANES,
         "plans": Plan.SIZE + 0,
         "tracks": Track.SIZE + 0,
         "accounts": Watch.SIZE + 0,
         "offers": Offer.SIZE + 0,
         "ring": 2,
         "calendar": Entry.SIZE + 0,
-        "later": Entry.SIZE + 0,
+        "later": Later.SIZE + 0,
+        "chunks": Chunk.SIZE + 0,
         "inbox": Call.SIZE + 0,
         "samples": Sample.SIZE + 0,
         "bid_rows": BidRow.SIZE + 0,
@@ -574,6 +604,21 @@ class Engine(TableSet, _EngineTables):
 
 
 register(Engine)
+
+
+def rows_of_lanes(desks: int) -> int:
+    """Return how many rows of `Engine.screen` so many desks take: at least one."""
+    return max(1, -(-desks // LANES))
+
+
+def no_fits(specs: int, desks: int) -> Table:
+    """Return a table `Engine.fits` in which every desk may bid on every spec."""
+    return np.zeros((specs, rows_of_lanes(desks)), np.int64)
+
+
+def codes_of(fits: Table) -> Codes:
+    """Return the codes in a table `Engine.fits`, a column a desk: a view, as processors with the low byte first see them."""
+    return fits.view(np.int8)
 
 
 def make_engine(desks: int, rows: int = 64) -> Engine:
@@ -592,8 +637,7 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
     tables: Mapping[str, Any] = {
         "globals": values,
         "desks": rows_of(max(desks, 1), Desk.SIZE),
-        "screen": np.zeros((Screen.SIZE, max(desks, 1)), np.int64),
-        "screened": np.zeros(max(desks, 1), np.int64),
+        "screen": rows_of(rows_of_lanes(desks), Screen.SIZE * LANES),
         "plans": np.zeros((rows, Plan.SIZE), np.int64),
         "tracks": rows_of(rows, Track.SIZE),
         "plan_of": np.full(rows, -1, np.int64),
@@ -602,11 +646,11 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
         "ring": np.full((RING, 2), -1, np.int64),
         "batch": np.zeros(rows, np.int64),
         "calendar": rows_of(rows, Entry.SIZE),
-        "later": rows_of(rows, Entry.SIZE),
-        "chunks": np.full(1, -1, np.int64),
+        "later": rows_of(rows, Later.SIZE),
+        "chunks": np.full((1, Chunk.SIZE), -1, np.int64),
         "inbox": np.zeros((0, Call.SIZE), np.int64),
         "alive": np.zeros(rows, np.int64),
-        "fits": np.zeros((1, max(desks, 1)), np.int8),
+        "fits": no_fits(1, desks),
         "declined": np.zeros((max(desks, 1), DECLINES), np.int64),
         "rejected": np.zeros((max(desks, 1), 128), np.int64),
         "quotes": np.zeros((0, 2 * max(desks, 1)), np.int64),

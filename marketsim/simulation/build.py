@@ -17,7 +17,7 @@ from marketsim.clock.block_loop import EVENT_ROOM
 from marketsim.clock.calendar import push
 from marketsim.errors import InputError
 from marketsim.policies.packing import REPLICA
-from marketsim.policies.tables import Call, Desk, E, Engine, Kind, Phase, Plan, make_engine
+from marketsim.policies.tables import Call, Desk, E, Engine, Kind, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.desks import DeskBook, repricing_periods
 from marketsim.simulation.orders import Asked, CohortOrders, draw_orders, orders_at
@@ -201,11 +201,11 @@ def add_orders(
         plans.append(mine)
         calls.append(rows)
     number_deployments(calls, plans)
-    fits = np.zeros((max(1, len(kinds)), max(1, len(book.names))), np.int8)
+    fits = no_fits(max(1, len(kinds)), len(book.names))
     for spec, asked in enumerate(kinds):
         requested = requested_values(asked)
         for desk in range(len(book.names)):
-            fits[spec, desk] = book.refusal(desk, asked.requirements, asked.region, requested, int(chain.eligible[spec, desk]))
+            codes_of(fits)[spec, desk] = book.refusal(desk, asked.requirements, asked.region, requested, int(chain.eligible[spec, desk]))
     table = np.concatenate(plans) if plans else np.zeros((0, Plan.SIZE), np.int64)
     return chain, engine._replace(plans=table, fits=fits), calls, kinds
 

@@ -43,7 +43,7 @@ from marketsim.clock.desk_work import let_all_go, let_go, occupy, tie_of
 from marketsim.clock.fees import GAS_REFUSED, fee_of
 from marketsim.clock.tenant_work import schedule_end, start_meter, sync_account, sync_deployment
 from marketsim.policies.packing import has_nodes, lease_nodes
-from marketsim.policies.tables import BidRow, Desk, E, Kind, Offer, Phase, Stage, Track
+from marketsim.policies.tables import BidRow, Desk, E, Kind, Offer, Phase, Stage, Track, codes_of
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import ATTO, MODULE_WALLETS, Market, requested_values
 from marketsim.simulation.collect import BY_HAND
@@ -384,7 +384,7 @@ class ByHand:
                 market.regions.append(region)
         fits = clock.engine.fits
         if len(fits) < len(specs):
-            grown = np.zeros((2 * len(specs), fits.shape[1]), np.int8)
+            grown = np.zeros((2 * len(specs), fits.shape[1]), np.int64)
             grown[: len(fits)] = fits
             clock.engine = clock.engine._replace(fits=grown)
         self._judge(range(int(clock.engine.globals[E.PROVIDERS])))
@@ -395,7 +395,7 @@ class ByHand:
             self._judge([slot])
 
     def _judge(self, desks: Iterable[int]) -> None:
-        chain, fits = self._clock.chain, self._clock.engine.fits
+        chain, fits = self._clock.chain, codes_of(self._clock.engine.fits)
         for desk in desks:
             for number, asked in enumerate(self._market.asked):
                 fit = int(chain.eligible[number, desk])

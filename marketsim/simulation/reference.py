@@ -10,7 +10,7 @@ from marketsim.chain.requirements import FITS, Eligibility, Requirements, with_e
 from marketsim.chain.state import Table, make_state, with_room
 from marketsim.clock.block_clock import make_room
 from marketsim.policies.quoting import refresh_units
-from marketsim.policies.tables import Call, Decline, Desk, E, Kind, Phase, Plan, Strategy, TopUp, make_engine
+from marketsim.policies.tables import Call, Decline, Desk, E, Kind, Phase, Plan, Strategy, TopUp, codes_of, make_engine, no_fits
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market, number_deployments, set_calendar, set_engine, set_rules, set_wallets
 from marketsim.simulation.desks import DeskBook
@@ -47,13 +47,13 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
     eligibility = Eligibility()
     chain = with_eligible(chain, 1, len(book.names))
     kinds, spec_of = np.unique(draws.regions * 256 + draws.attributes, return_inverse=True)
-    fits = np.zeros((max(1, len(kinds)), len(book.names)), np.int8)
+    fits = no_fits(max(1, len(kinds)), len(book.names))
     chain = with_eligible(chain, len(kinds), len(book.names))
     for spec, kind in enumerate(kinds):
         chain, number = eligibility.spec(chain, Requirements(attributes=(("reference", str(int(kind))),)))
         chain.eligible[number, :] = FITS
         suits = ((draws.regions_served & (int(kind) // 256)) != 0) & ((draws.excluded & (int(kind) % 256)) == 0)
-        fits[spec] = np.where(suits, 0, 1 + Decline.INVALID_ATTRIBUTES)
+        codes_of(fits)[spec, : len(book.names)] = np.where(suits, 0, 1 + Decline.INVALID_ATTRIBUTES)
     chain = with_room(chain, resources=orders, drafts=orders)
     resources = chain.resources[:orders]
     resources[:, Resource.PRICE] = draws.ceiling_whole
