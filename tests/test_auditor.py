@@ -51,7 +51,7 @@ class AuditedClock(BlockClock):
         super().advance(until)
 
     def _next_height(self) -> int:
-        return next_due(self.engine, 1 << 62)[0] // 16
+        return next_due(self.chain, self.engine, 1 << 62)[0] // 16
 
     def _audit(self) -> None:
         self._flush()

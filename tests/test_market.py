@@ -330,8 +330,13 @@ def listed(chain: Chain, order: int) -> list[int]:
     return found
 
 
+def _provider(chain: Chain, name: str) -> tuple[int, int]:
+    """The wallet of a provider and its row in providers."""
+    return chain.wallet(name), chain.row_of("provider", name)
+
+
 def bid_on(chain: Chain, order: int, name: str) -> int:
-    status = create_bid(chain.state, 1, order, chain.wallet(name), 10, 0, 500, 1, 0, 0, 0)
+    status = create_bid(chain.state, 1, order, *_provider(chain, name), 10, 0, 500, 1, 0, 0, 0)
     assert status == Status.Ok
     return int(chain.state.orders[order, Order.LAST_BID])
 
@@ -350,7 +355,7 @@ def test_rows_of_ended_bids_come_back() -> None:
         if n % 2:
             assert market.close_bid(chain.state, 1, bids[1], 10001) == Status.Ok
             assert listed(chain, n) == [chain.wallet(name) for name in ("p1", "p3")]
-            again = create_bid(chain.state, 1, n, chain.wallet("p2"), 10, 0, 500, 1, 0, 0, 0)
+            again = create_bid(chain.state, 1, n, *_provider(chain, "p2"), 10, 0, 500, 1, 0, 0, 0)
             assert again == Status.BidExists
         assert create_lease(chain.state, 1, bids[2]) == Status.Ok
         assert listed(chain, n) == [chain.wallet("p3")]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from marketsim.chain.decimals import ATTO
 from marketsim.chain.events import hash64
 from marketsim.policies.quoting import ALONE, LOW_VALUE, OVER_CEILING, PPM, SALT_LATENCY, prepare_desks, refresh_units, screen_desks
-from marketsim.policies.tables import LANES, Decline, Desk, E, Engine, Screen, Strategy, codes_of, make_engine
+from marketsim.policies.tables import LANES, QUANTILES, Decline, Desk, E, Engine, Screen, Strategy, codes_of, make_engine
 
 UNIT_PRICE = st.one_of(st.integers(0, 10**6), st.integers(0, 20 * ATTO), st.just(20 * ATTO - 1))
 QUANTITIES = st.tuples(st.integers(1, 64_000), st.integers(1, 500_000), st.integers(0, 8_000_000), st.integers(0, 100))
@@ -38,12 +38,12 @@ def _engine(desks: list[dict[str, Any]], seed: int, floor: bool) -> Engine:
         row[[Desk.STRATEGY, Desk.LATENCY_BLOCKS]] = made["strategy"], made["blocks"]
         row[Desk.MAX_CPU : Desk.MAX_GPU + 1] = made["most"]
         row[[Desk.MIN_VALUE, Desk.MIN_VALUE_ATTO]] = divmod(made["least"], ATTO)
+        row[Desk.SHUT] = made["shut"]
         for at, price in enumerate(made["prices"]):
             row[[Desk.LIST_CPU + 2 * at, Desk.LIST_CPU_ATTO + 2 * at]] = divmod(price, ATTO)
         refresh_units(row)
     prepare_desks(engine)
     for at, made in enumerate(desks):
-        engine.screen[at // LANES, Screen.SHUT * LANES + at % LANES] = made["shut"]
         codes_of(engine.fits)[0, at] = made["code"]
     return engine
 
@@ -97,8 +97,7 @@ def test_eight_desks_at_a_time(
         assert found[Screen.FOUND] == expected
         assert int(found[Screen.PRICE]) * ATTO + int(found[Screen.PRICE_ATTO]) == price
         draw = hash64(seed, SALT_LATENCY, order, at)
-        assert found[Screen.DRAW] == draw
-        assert found[Screen.DELAY] == (draw % made["blocks"] if made["blocks"] else -1)
+        assert found[Screen.DELAY] == (draw % made["blocks"] if made["blocks"] else ~(draw % QUANTILES))
 
 
 def test_quantities_whose_limbs_could_overflow_are_priced_desk_by_desk() -> None:

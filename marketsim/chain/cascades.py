@@ -116,6 +116,17 @@ def free_bid(s: State, bid: int) -> None:
     s.globals[G.FREE_BID] = bid
 
 
+@compiled_inline
+def mark_ended(s: State, h: int, order: int, bid: int, state: int, kind: int) -> None:
+    """Write a bid's end into its row, refund its deposit and keep a row of it; the order's counts are the caller's."""
+    row = s.bids[bid]
+    row[Bid.STATE] = state
+    row[Bid.CLOSED_AT] = h
+    if row[Bid.ACCOUNT] >= 0:
+        account_close(s, h, row[Bid.ACCOUNT])
+    note(s, kind, order, row[Bid.SLOT], row[Bid.PRICE], row[Bid.PRICE_ATTO], bid)
+
+
 @compiled
 def end_bid(s: State, h: int, bid: int, state: int) -> None:
     """End an open or active bid as lost or closed and refund its deposit; it stays in its order's list."""
@@ -124,17 +135,13 @@ def end_bid(s: State, h: int, bid: int, state: int) -> None:
         s.orders[order, Order.BIDS_OPEN] -= 1
     else:
         s.orders[order, Order.BIDS_ACTIVE] -= 1
-    s.bids[bid, Bid.STATE] = state
-    s.bids[bid, Bid.CLOSED_AT] = h
-    if s.bids[bid, Bid.ACCOUNT] >= 0:
-        account_close(s, h, s.bids[bid, Bid.ACCOUNT])
     kind = EventKind.BID_CLOSED
     if state == BidState.LOST:
         s.orders[order, Order.BIDS_LOST] += 1
         kind = EventKind.BID_LOST
     else:
         s.orders[order, Order.BIDS_CLOSED] += 1
-    note(s, kind, order, s.bids[bid, Bid.SLOT], s.bids[bid, Bid.PRICE], s.bids[bid, Bid.PRICE_ATTO], bid)
+    mark_ended(s, h, order, bid, state, kind)
 
 
 @compiled
@@ -210,15 +217,19 @@ def lose_bids(s: State, h: int, order: int, winner: int) -> None:
                 unlink_bid(s, first)
         return
     keep = s.globals[G.KEEP_BIDS]
+    lost = 0
     bid = s.orders[order, Order.FIRST_BID]
     while bid >= 0:
         after = s.bids[bid, Bid.NEXT]
         if bid != winner:
             if s.bids[bid, Bid.STATE] == BidState.OPEN:
-                end_bid(s, h, bid, BidState.LOST)
+                mark_ended(s, h, order, bid, BidState.LOST + 0, EventKind.BID_LOST + 0)
+                lost += 1
             if keep == 0:
                 free_bid(s, bid)
         bid = after
+    s.orders[order, Order.BIDS_OPEN] -= lost
+    s.orders[order, Order.BIDS_LOST] += lost
     if keep == 0:
         s.orders[order, Order.FIRST_BID] = winner
         s.orders[order, Order.LAST_BID] = winner

@@ -568,6 +568,7 @@ class Chain:
                 height,
                 self._orders.get(order, -1),
                 self.wallet(provider) if provider else -1,
+                self.row_of("provider", provider),
                 whole,
                 atto,
                 parse_coins(message["deposit"], "deposit"),

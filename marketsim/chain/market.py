@@ -54,7 +54,6 @@ from marketsim.chain.columns import (
     Rules,
     Scope,
     Usage,
-    Wallet,
 )
 from marketsim.chain.compiled import compiled, compiled_inline
 from marketsim.chain.deployment import is_window_outside
@@ -125,6 +124,7 @@ def create_bid(
     h: int,
     order: int,
     wallet: int,
+    slot: int,
     price: int,
     price_atto: int,
     deposit: int,
@@ -135,9 +135,10 @@ def create_bid(
 ) -> Status:
     """Provider: bid a price per block on an open order and lock a deposit.
 
-    `wallet` is the provider's. `deposit` in whole uve, `sources` as digits of base 4 (1 balance, 2
-    grant, lowest first). The offer is `offers` rows of `drafts` (columns Offer), `window` the notice
-    offered in seconds (akash; 0 = none). A deposit of 0 opens no account.
+    `wallet` is the provider's, `slot` its row in providers (-1: the wallet is not a provider's).
+    `deposit` in whole uve, `sources` as digits of base 4 (1 balance, 2 grant, lowest first). The offer is
+    `offers` rows of `drafts` (columns Offer), `window` the notice offered in seconds (akash; 0 = none). A
+    deposit of 0 opens no account.
     """
     if order >= 0 and s.deployments[s.orders[order, Order.DEPLOYMENT], Deployment.OWNER] == wallet:
         return Status.Conflict
@@ -163,7 +164,6 @@ def create_bid(
         return Status.CapabilitiesMismatch
     if wallet < 0:
         return Status.EmptyProvider
-    slot = s.wallets[wallet, Wallet.PROVIDER]
     if slot < 0:
         return Status.UnknownProvider
     if s.providers[slot, Provider.BLOCKED] != 0:

@@ -24,6 +24,7 @@ from marketsim.policies.quoting import (
     linear_price,
     note_bid_time,
     rate_limited,
+    screen_desk,
     screen_desks,
 )
 from marketsim.policies.tables import (
@@ -31,7 +32,6 @@ from marketsim.policies.tables import (
     FAR,
     LANES,
     ORDER_SHIFT,
-    QUANTILES,
     RING,
     BidRow,
     Decline,
@@ -66,7 +66,7 @@ def tie_of(e: Engine, kind: int, row: int) -> int:
 def decline(s: State, e: Engine, order: int, desk_row: int, code: int, stage: int) -> None:
     """Count one order that a desk did not bid on, and how far the order got."""
     number = code + 0
-    e.declined[desk_row, number] += 1
+    e.declined[number, desk_row] += 1
     if e.tracks[order, Track.STAGE] < stage:
         e.tracks[order, Track.STAGE] = stage
     x = e.globals
@@ -125,7 +125,7 @@ def set_shut(s: State, e: Engine, desk_row: int) -> None:
         shut = 1 + Decline.PROVIDER_BLOCKED
     desk[Desk.SHUT] = shut
     if desk_row < e.globals[E.PROVIDERS]:
-        e.screen[desk_row // LANES, Screen.SHUT * LANES + desk_row % LANES] = shut
+        screen_desk(e, desk_row)
 
 
 @compiled
@@ -197,12 +197,12 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
             limits = found == 1 + Decline.INSUFFICIENT_RESOURCES or found == 1 + Decline.ENGINE_DISABLED
             decline(s, e, order, desk_row, found - 1, Stage.LIMITS if limits else Stage.NO_ELIGIBLE)
             continue
-        at = height + 1 + screen[Screen.DELAY * LANES + lane]
+        delay = screen[Screen.DELAY * LANES + lane]
+        at = height + 1 + delay
         time = at * g[E.BLOCK_MS]
         tie = 0
-        if at <= height:
-            draw = screen[Screen.DRAW * LANES + lane]
-            time = height * g[E.BLOCK_MS] + e.latencies[e.desks[desk_row, Desk.LATENCY_PROFILE], draw & (QUANTILES - 1)]
+        if delay < 0:
+            time = height * g[E.BLOCK_MS] + e.latencies[e.desks[desk_row, Desk.LATENCY_PROFILE], ~delay]
             at = max(height + 1, -(-time // g[E.BLOCK_MS]))
             if at - height > RING - 2:
                 at = height + RING - 2
@@ -408,6 +408,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         height,
         order,
         desk[Desk.WALLET],
+        desk_row,
         row[Offer.PRICE],
         row[Offer.PRICE_ATTO],
         s.globals[G.BID_MIN_DEPOSIT],

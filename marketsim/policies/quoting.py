@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marketsim.chain.compiled import compiled, compiled_inline
 from marketsim.chain.events import hash64
-from marketsim.policies.tables import LANES, Decline, Desk, E, Engine, Screen, Strategy, Table, Track
+from marketsim.policies.tables import LANES, QUANTILES, Decline, Desk, E, Engine, Screen, Strategy, Table, Track
 
 NANO = 1_000_000_000
 PPM = 1_000_000
@@ -223,11 +223,11 @@ def screen_desks(
         codes = fits[block]
         for k in range(LANES):
             draw = hash64(seed, SALT_LATENCY, order, block * LANES + k)
-            blocks = row[Screen.LATENCY_BLOCKS * LANES + k]
-            spread = (draw >> 32) * row[Screen.LATENCY_REST * LANES + k] + (draw & LOW_32)
+            latency = row[Screen.LATENCY * LANES + k]
+            blocks = latency & LOW_32
+            spread = (draw >> 32) * (latency >> 32) + (draw & LOW_32)
             delay = spread - int(float(spread) / float(max(blocks, 1))) * blocks
-            row[Screen.DRAW * LANES + k] = draw
-            row[Screen.DELAY * LANES + k] = delay if blocks > 0 else -1
+            row[Screen.DELAY * LANES + k] = delay if blocks > 0 else ~(draw & (QUANTILES - 1))
             at = Screen.CPU_WHOLE * LANES + k
             price, atto = join_limbs(
                 sum_of(row, at, 3 * LANES, cpu, memory, storage, gpu),
@@ -240,14 +240,14 @@ def screen_desks(
             found = OVER_CEILING if (price > ceiling) | ((price == ceiling) & (atto > ceiling_atto)) else 0
             least, least_atto = row[Screen.MIN_VALUE * LANES + k], row[Screen.MIN_VALUE_ATTO * LANES + k]
             found = LOW_VALUE if (value < least) | ((value == least) & (value_atto < least_atto)) else found
-            found = ALONE if large | (row[Screen.ALONE * LANES + k] == 1) else found
+            shut = row[Screen.SHUT * LANES + k]
+            found = ALONE if large | (shut == ALONE) else found
             larger = (cpu > row[Screen.MAX_CPU * LANES + k]) | (memory > row[Screen.MAX_MEMORY * LANES + k])
             larger |= (storage > row[Screen.MAX_STORAGE * LANES + k]) | (gpu > row[Screen.MAX_GPU * LANES + k])
             found = 1 + Decline.INSUFFICIENT_RESOURCES if larger else found
             fit = (codes >> (8 * k)) & 127
             found = fit if fit != 0 else found
-            shut = row[Screen.SHUT * LANES + k]
-            row[Screen.FOUND * LANES + k] = shut if shut != 0 else found
+            row[Screen.FOUND * LANES + k] = shut if (shut != 0) & (shut != ALONE) else found
 
 
 @compiled
@@ -274,9 +274,10 @@ def screen_desk(e: Engine, desk_row: int) -> None:
         row[(Screen.MAX_CPU + at) * LANES + k] = desk[Desk.MAX_CPU + at]
     row[Screen.MIN_VALUE * LANES + k] = desk[Desk.MIN_VALUE]
     row[Screen.MIN_VALUE_ATTO * LANES + k] = desk[Desk.MIN_VALUE_ATTO]
-    row[Screen.ALONE * LANES + k] = 0 if desk[Desk.STRATEGY] == Strategy.LINEAR and desk[Desk.PLAIN] == 1 else 1
-    row[Screen.LATENCY_BLOCKS * LANES + k] = desk[Desk.LATENCY_BLOCKS]
-    row[Screen.LATENCY_REST * LANES + k] = (1 << 32) % max(desk[Desk.LATENCY_BLOCKS], 1)
+    row[Screen.SHUT * LANES + k] = desk[Desk.SHUT]
+    if desk[Desk.SHUT] == 0 and (desk[Desk.STRATEGY] != Strategy.LINEAR or desk[Desk.PLAIN] == 0):
+        row[Screen.SHUT * LANES + k] = ALONE
+    row[Screen.LATENCY * LANES + k] = desk[Desk.LATENCY_BLOCKS] + (((1 << 32) % max(desk[Desk.LATENCY_BLOCKS], 1)) << 32)
     for at in range(12):
         row[(Screen.CPU_WHOLE + at) * LANES + k] = desk[Desk.CPU_WHOLE + at]
 

@@ -209,26 +209,23 @@ LANES = 8
 class Screen(IntEnum):
     """What is computed of each desk for every order, eight desks a row: field f of a row's desk k is column f x LANES + k.
 
-    Copies of columns of Desk, kept up by `screen_desk` and `set_shut`; the last five are what `screen_desks` finds.
+    Made of columns of Desk, kept up by `screen_desk`; the last four are what `screen_desks` finds.
     """
 
-    SHUT = 0
+    SHUT = 0  # Desk.SHUT; ALONE where it is 0 and the price is not the plain linear one
     MAX_CPU = 1
     MAX_MEMORY = 2
     MAX_STORAGE = 3
     MAX_GPU = 4
     MIN_VALUE = 5
     MIN_VALUE_ATTO = 6
-    ALONE = 7  # 1: the price is not the plain linear one
-    LATENCY_BLOCKS = 8
-    LATENCY_REST = 9  # 2^32 modulo LATENCY_BLOCKS
-    CPU_WHOLE = 10  # unit prices in the order of Desk: three limbs a resource
-    FOUND = 22  # 0 it bids, 1 + Decline, or one of the numbers beside `screen_desks`
-    PRICE = 23
-    PRICE_ATTO = 24
-    DRAW = 25  # the random number behind the bid's latency
-    DELAY = 26  # the latency in blocks less one; -1 where it comes from a profile
-    SIZE = 27
+    LATENCY = 7  # LATENCY_BLOCKS, and 2^32 modulo it shifted by 32
+    CPU_WHOLE = 8  # unit prices in the order of Desk: three limbs a resource
+    FOUND = 20  # 0 it bids, 1 + Decline, or one of the numbers beside `screen_desks`
+    PRICE = 21
+    PRICE_ATTO = 22
+    DELAY = 23  # the latency in blocks less one; where it comes from a profile, ~quantile
+    SIZE = 24
 
 
 class Strategy(IntEnum):
@@ -553,7 +550,7 @@ class _EngineTables(NamedTuple):
     fits: Table
     """(specs, rows of `screen`): 0 the desk may bid, else 1 + Decline, a byte a desk (`codes_of`)."""
     declined: Table
-    """(desks, Decline): counts."""
+    """(Decline, desks): counts."""
     rejected: Table
     """(desks, statuses): counts."""
     quotes: Table
@@ -651,7 +648,7 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
         "inbox": np.zeros((0, Call.SIZE), np.int64),
         "alive": np.zeros(rows, np.int64),
         "fits": no_fits(1, desks),
-        "declined": np.zeros((max(desks, 1), DECLINES), np.int64),
+        "declined": np.zeros((DECLINES, max(desks, 1)), np.int64),
         "rejected": np.zeros((max(desks, 1), 128), np.int64),
         "quotes": np.zeros((0, 2 * max(desks, 1)), np.int64),
         "samples": np.zeros((rows, Sample.SIZE), np.int64),

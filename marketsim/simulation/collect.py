@@ -192,7 +192,7 @@ class Collector:
         return columns | {
             "name": list(book.names),
             "rejected": engine.rejected[:count].copy(),
-            "declined": engine.declined[:count].copy(),
+            "declined": engine.declined[:, :count].T.copy(),
             "revenue_days": self.revenue[:count],
         }
 

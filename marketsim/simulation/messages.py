@@ -167,7 +167,7 @@ def with_actors(market: Market, scenario: Scenario) -> Market:
         engine = engine._replace(
             desks=np.concatenate([engine.desks[:count], desks]),
             rejected=_longer(engine.rejected[:count], len(slots)),
-            declined=_longer(engine.declined[:count], len(slots)),
+            declined=np.ascontiguousarray(_longer(engine.declined[:, :count].T, len(slots)).T),
         )
     return market._replace(
         chain=chain,
