@@ -273,6 +273,9 @@ def test_seed_usage_pays_what_was_used_up_to_the_price() -> None:
     half = {"cpu": 100 * 300 // 2, "memory": (1 << 20) * 300 // 2, "storage": (5 << 20) * 300 // 2}
     w.ok("submit_usage", "t1/1/1/1/p1", metrics=half)
     assert w.do("submit_usage", "t1/1/1/1/p1", metrics=half, since=120) == "UsageOverlap"
+    # a time that ends before it began is invalid even without usage, and does not open what is paid to another record
+    assert w.do("submit_usage", "t1/1/1/1/p1", metrics={}, since=w.height, until=110) == "UsageInvalid"
+    assert w.do("submit_usage", "t1/1/1/1/p1", metrics=half, since=110) == "UsageOverlap"
     w.ok("close_lease", "t1/1/1/1/p1")
     assert w.coins("p1") == COINS + 250
 

@@ -31,11 +31,11 @@ def fraud_score(
     s: State, h: int, lease: int, since: int, until: int, cpu: int, memory: int, storage: int, gpu: int
 ) -> int:
     """Score a record of the blocks since..until: too short, too long, in the future, beyond the
-    allocation, negative, instantaneous."""
+    allocation, negative (a time that ends before it began, too), instantaneous."""
     usage = s.leases[lease, Lease.USAGE]
     seconds = (until - since) * s.globals[G.BLOCK_MS] // 1000
     score = 0
-    if cpu < 0 or memory < 0 or storage < 0 or gpu < 0:
+    if cpu < 0 or memory < 0 or storage < 0 or gpu < 0 or until < since:
         score += 100
     if until > h:
         score += 100
