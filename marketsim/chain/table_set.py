@@ -8,6 +8,7 @@ keeps what it has read.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -24,10 +25,46 @@ LINE = 64
 """Bytes that a processor fetches at once."""
 
 
+class Rooms:
+    """Memory of large tables that are gone, kept for the next ones: fresh pages cost more than zeros written over old ones."""
+
+    LARGE = 1 << 25
+    """Bytes from which a table's memory is kept; below the C library keeps it (`marketsim.simulation.memory`)."""
+    MOST = 1 << 31
+    """Bytes kept at most."""
+
+    def __init__(self) -> None:
+        self.keeps = False
+        self._free: list[NDArray[np.int64]] = []
+
+    def zeros(self, count: int) -> NDArray[np.int64]:
+        """Return so many zeros, in memory of a table before where there is some that is not twice as large."""
+        if not self.keeps or 8 * count < self.LARGE:
+            return np.zeros(count, np.int64)
+        fitting = [at for at, room in enumerate(self._free) if count <= len(room) <= 2 * count]
+        if fitting:
+            room = self._free.pop(min(fitting, key=lambda at: len(self._free[at])))
+            room[:count] = 0
+        else:
+            room = np.zeros(count, np.int64)
+        lent: NDArray[np.int64] = np.frombuffer(room.data, np.int64, count)  # of which views keep hold, not of `room`
+        weakref.finalize(lent, self._take_back, room).atexit = False
+        return lent
+
+    def _take_back(self, room: NDArray[np.int64]) -> None:
+        self._free.append(room)
+        while sum(each.nbytes for each in self._free) > self.MOST:
+            del self._free[0]
+
+
+ROOMS = Rooms()
+"""Those of this process; only a process that makes run after run keeps any."""
+
+
 def rows_of(count: int, width: int) -> NDArray[np.int64]:
     """Return a table of zeros, shape (count, width), that begins where a cache line does: a row of eight columns is one line."""
     words = LINE // 8
-    room = np.zeros(count * width + words, np.int64)
+    room = ROOMS.zeros(count * width + words)
     first = -(room.ctypes.data // 8) % words
     return room[first : first + count * width].reshape(count, width)
 

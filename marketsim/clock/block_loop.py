@@ -59,6 +59,7 @@ from marketsim.policies.tables import (
     Plan,
     Sample,
     Track,
+    Watch,
 )
 
 NOWHERE, CALENDAR, INBOX, RING_OF_BIDS = 0, 1, 2, 3
@@ -140,27 +141,34 @@ def next_due(s: State, e: Engine, limit: int) -> tuple[int, int]:
 
 
 @compiled_inline
-def lease_ending(e: Engine, at: int) -> int:
-    """Return the lease that entry `at` of the heap may end, -1 for an entry of another kind."""
+def lease_touched(s: State, e: Engine, at: int) -> int:
+    """Return the lease that entry `at` of the heap will end or find without funds, -1 for an entry of another kind."""
+    row = e.calendar[at, Entry.WHAT] // KINDS
     kind = e.calendar[at, Entry.WHAT] % KINDS
     if kind == Kind.PLANNED_END or kind == Kind.TERMINATE or kind == Kind.LEAVE:
-        return int(e.calendar[at, Entry.WHAT] // KINDS)
+        return int(row)
+    if kind == Kind.DUE and e.accounts[row, Watch.DUE] == e.calendar[at, Entry.KEY] // 16:
+        return int(s.accounts[row, Account.FIRST_LEASE])
     return -1
 
 
 @compiled
 def bring_near(s: State, e: Engine) -> None:
-    """Have the rows brought near that the ends of leases in the heap will touch: most were last used when the lease began.
+    """Have the rows brought near that entries of the heap will touch when leases end or run dry: most were last used when the lease began.
 
     Pass by pass, because each row says where the next ones are; within a pass the waits for memory overlap.
     """
     last = FIRST + e.globals[E.CALENDAR]
     for at in range(FIRST, last):
-        lease = lease_ending(e, at)
+        if e.calendar[at, Entry.WHAT] % KINDS == Kind.DUE:
+            prefetch(e.accounts, e.calendar[at, Entry.WHAT] // KINDS)
+            prefetch(s.accounts, e.calendar[at, Entry.WHAT] // KINDS)
+    for at in range(FIRST, last):
+        lease = lease_touched(s, e, at)
         if lease >= 0:
             prefetch(s.leases, lease)
     for at in range(FIRST, last):
-        lease = lease_ending(e, at)
+        lease = lease_touched(s, e, at)
         if lease >= 0:
             order, account = s.leases[lease, Lease.ORDER], s.leases[lease, Lease.ACCOUNT]
             prefetch(s.orders, order)
@@ -168,7 +176,7 @@ def bring_near(s: State, e: Engine) -> None:
             prefetch(s.accounts, account)
             prefetch(e.accounts, account)
     for at in range(FIRST, last):
-        lease = lease_ending(e, at)
+        lease = lease_touched(s, e, at)
         if lease >= 0:
             order, account = s.leases[lease, Lease.ORDER], s.leases[lease, Lease.ACCOUNT]
             prefetch(s.groups, s.orders[order, Order.GROUP])

@@ -1,6 +1,6 @@
 """What is due at which block, in canonical order: a small heap of what comes soon, and lists of what comes later.
 
-Blocks go in chunks of 1,024. The entries of later chunks wait, ten to a row of `Engine.later` and the rows of a chunk in a list, and
+Blocks go in chunks of 256. The entries of later chunks wait, ten to a row of `Engine.later` and the rows of a chunk in a list, and
 move into the heap when their chunk is opened, so that the heap stays small enough for the processor's nearest memory. In the
 heap (`Engine.calendar`) row 1 is the first entry and the children of row k are 2k and 2k + 1, side by side in one cache line. Bids are
 in neither: they wait in `Engine.ring`.
@@ -15,7 +15,7 @@ FIRST = 1
 """Row of the first entry."""
 KINDS = 64
 """Factor of the row in Entry.WHAT, more than there are kinds."""
-CHUNK_BITS = 10
+CHUNK_BITS = 8
 """A chunk is 2^CHUNK_BITS blocks."""
 
 
