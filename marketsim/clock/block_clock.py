@@ -189,7 +189,7 @@ class BlockClock:
         rest = engine.inbox[int(engine.globals[E.INBOX]) : int(engine.globals[E.INBOX_END])]
         rows = self._pending[0] if len(self._pending) == 1 and not len(rest) else np.concatenate([rest, *self._pending])
         self._pending.clear()
-        if not is_in_order(rows):
+        if not inbox.is_in_order(np.ascontiguousarray(rows)):
             rows = rows[np.lexsort((rows[:, Call.TIE], rows[:, Call.TIME], rows[:, Call.KEY]))]
         if len(rows) > len(engine.inbox):  # else the table stays where it is, and compiled code knows where
             self._grow_inbox(len(rows))
@@ -233,18 +233,6 @@ class BlockClock:
         if problems:
             height = int(self.engine.globals[E.LAST_BLOCK])
             raise InvariantError("; ".join(f"block {height}: {problem}" for problem in problems))
-
-
-def is_in_order(rows: Table) -> bool:
-    """Return whether messages stand in the order in which blocks take them: by key, then time, then tie."""
-    before, after = rows[:-1], rows[1:]
-    for column in (Call.KEY, Call.TIME, Call.TIE):  # what is left to compare gets little
-        step = after[:, column] - before[:, column]
-        if (step < 0).any():
-            return False
-        same = np.flatnonzero(step == 0)
-        before, after = before[same], after[same]
-    return True
 
 
 def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engine]:

@@ -49,6 +49,15 @@ def goes_before(some: Table, row: int, others: Table, other: int) -> bool:
 
 
 @compiled
+def is_in_order(rows: Table) -> bool:
+    """Return whether messages stand in the order in which blocks take them: by key, then time, then tie."""
+    row = 1
+    while row < rows.shape[0] and not goes_before(rows, row, rows, row - 1):
+        row += 1
+    return bool(row >= rows.shape[0])
+
+
+@compiled
 def has_lease(s: State, e: Engine, plan: int) -> bool:
     """Return whether the deployment of a plan has a lease on its first group's newest order."""
     deployment = e.plans[plan, Plan.DEPLOYMENT]
