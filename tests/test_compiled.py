@@ -1,5 +1,7 @@
 """Compiled functions as Python sees them: made once, kept on disk, loaded without the compiler."""
 
+from __future__ import annotations
+
 import os
 import subprocess
 import sys
@@ -7,12 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from marketsim.chain.compiled import COMPILING, bound, compiled, folder_of
 from marketsim.chain.events import hash64
 from marketsim.chain.money import add, add_to
 from marketsim.chain.state import State, make_state
 from marketsim.chain.status import Status
+from marketsim.chain.table_set import equal_eight, lowest_bit
+from marketsim.policies.tables import Table
 
 ROOT = Path(__file__).parents[1]
 needs_compiler = pytest.mark.skipif(not COMPILING, reason="compilation is off")
@@ -38,6 +44,28 @@ def halve(s: State, row: int) -> None:
     s.wallets[row, 1] //= 2
 
 
+@compiled
+def bids_equal(s: State, row: int, first: int, value: int) -> int:
+    """Ask for eight columns of a bid at once."""
+    return equal_eight(s.bids[row], first, value)
+
+
+@compiled
+def lowest(bits: int) -> int:
+    """Find the lowest bit."""
+    return lowest_bit(bits)
+
+
+@compiled
+def raise_price(s: State, table: Table, row: int, other: int) -> int:
+    """Add 1 to a number by way of another table, and to the same column of another row; return it as it is then."""
+    before = s.bids[row, 5]
+    s.orders[row, 5] = -1
+    table[row, 5] = before + 1
+    s.bids[other, 5] += 1
+    return int(s.bids[row, 5])
+
+
 def test_results_are_plain_python() -> None:
     state = make_state(4)
     state.globals[0] = 5
@@ -56,6 +84,36 @@ def test_a_row_of_a_table_is_written_where_it_is() -> None:
     add_to(table[1], 2, 5, 10**18 - 1)
     add_to(table[1], np.int64(2), 5, 1)
     assert table.tolist() == [[0] * 4, [0, 0, 11, 0], [0] * 4]
+
+
+@given(st.lists(st.integers(-2, 2), min_size=12, max_size=12), st.integers(0, 4), st.integers(-2, 2))
+def test_eight_numbers_are_compared_at_once(numbers: list[int], first: int, value: int) -> None:
+    state = make_state(2)
+    state.bids[1] = numbers
+    expected = "".join("1" if number == value else "0" for number in reversed(numbers[first : first + 8]))
+    assert bids_equal(state, 1, first, value) == equal_eight(state.bids[1], first, value) == int(expected, 2)
+
+
+@given(st.integers(1, (1 << 63) - 1))
+def test_the_lowest_bit(bits: int) -> None:
+    low = next(k for k in range(64) if bits >> k & 1)
+    assert lowest(bits) == lowest_bit(bits) == low
+
+
+def test_what_is_written_is_read_again() -> None:
+    """Tables share no memory with each other, but a row may be another by name, and an array that is handed in any table."""
+    state = make_state(4)
+    assert raise_price(state, state.bids, 1, 2) == 1
+    assert raise_price(state, state.bids, 1, 1) == 3
+    assert raise_price(state, np.zeros((4, 12), np.int64), 1, 3) == 3
+    assert state.bids[:, 5].tolist() == [0, 3, 1, 1] and state.orders[1, 5] == -1
+
+
+def test_tables_that_share_memory_are_refused() -> None:
+    state = make_state(4)
+    with pytest.raises(TypeError, match=r"^table (providers shares memory with wallets|wallets shares memory with providers)$"):
+        _ = state._replace(providers=state.wallets[1:3]).address
+    assert state._replace(events=state.events[:0]).address != state.address
 
 
 def test_bound_tables_are_given_once() -> None:

@@ -20,6 +20,8 @@ from numba.core.registry import CPUDispatcher
 from numba.np import arrayobj
 from numba.np.arrayobj import populate_array
 
+from marketsim.chain.table_set_numba import mark_disjoint
+
 OPTIONS: dict[str, Any] = {
     # Without reference counting the columns cost nothing to pass on (measured: 6 ns a message instead of
     # 280), and allocating in the chain becomes a compile error instead of a habit.
@@ -96,7 +98,7 @@ class Inner(CPUDispatcher):  # type: ignore[misc]
         flags = compiler.Flags()
         target.options.parse_as_flags(flags, self._compiler.targetoptions)
         library = _LentLibrary(target.target_context.codegen(), self.py_func.__qualname__)
-        with _rows_from_zero():
+        with _plain_tables():
             result = compiler.compile_extra(
                 target.typing_context,
                 target.target_context,
@@ -114,21 +116,34 @@ class Inner(CPUDispatcher):  # type: ignore[misc]
 
 
 @contextmanager
-def _rows_from_zero() -> Iterator[None]:
-    """While it lasts, indexing is compiled without Python's meaning of negative numbers, five instructions for each row that is read.
+def _plain_tables() -> Iterator[None]:
+    """While it lasts, what is read and written of tables is compiled for tables as they are here: indices have not Python's meaning of
+    negative numbers, five instructions for each row that is read, and no table shares memory with another (`mark_disjoint`).
 
-    No compiled function uses it: a test runs them as plain Python and looks at every index.
+    No compiled function uses a negative index: a test runs them as plain Python and looks at every one.
     """
-    usual = arrayobj.fix_integer_index
+    usual = arrayobj.fix_integer_index, arrayobj.load_item, arrayobj.store_item
 
     def from_zero(context: Any, builder: Any, kind: Any, index: Any, _size: Any) -> Any:
         return context.cast(builder, index, kind, types.intp if kind.signed else types.uintp)
 
-    arrayobj.fix_integer_index = from_zero
+    def load(context: Any, builder: Any, kind: Any, pointer: Any) -> Any:
+        loaded = usual[1](context, builder, kind, pointer)
+        if isinstance(loaded, ir.LoadInstr):
+            mark_disjoint(loaded, kind)
+        return loaded
+
+    def store(context: Any, builder: Any, kind: Any, value: Any, pointer: Any) -> None:
+        usual[2](context, builder, kind, value, pointer)
+        stored = builder.block.instructions[-1]
+        if isinstance(stored, ir.StoreInstr):
+            mark_disjoint(stored, kind)
+
+    arrayobj.fix_integer_index, arrayobj.load_item, arrayobj.store_item = from_zero, load, store
     try:
         yield
     finally:
-        arrayobj.fix_integer_index = usual
+        arrayobj.fix_integer_index, arrayobj.load_item, arrayobj.store_item = usual
 
 
 def _plain(kind: Any) -> Any:

@@ -2,8 +2,8 @@
 
 A compiled function that takes every array of a chain by value has some 350 arguments, and so has every call that it makes: compiling
 that took minutes. A `TableSet` (a named tuple of int64 arrays) goes in as the address of a small directory, three numbers a table, and
-`s.orders` becomes an array view when it is used. Directories are written once and never change, which the compiler is told, so that it
-keeps what it has read.
+`s.orders` becomes an array view when it is used. Directories are written once and never change, and no table shares memory with another:
+the compiler is told both, so that it keeps what it has read.
 """
 
 from __future__ import annotations
@@ -100,9 +100,29 @@ class TableSet:
             if table.dtype != kind or not table.flags.c_contiguous or table.ndim != ndim:
                 raise TypeError(f"table {name}: {table.dtype} {table.shape}, expected contiguous {kind.__name__} of {ndim} dimensions")
             directory[at] = table.ctypes.data, table.shape[0], columns
+        _check_disjoint(dict(zip(self._fields, self, strict=True)))  # type: ignore[attr-defined, call-overload]
         kept["directory"] = directory
         kept["where"] = int(directory.ctypes.data)
         return int(kept["where"])
+
+
+def _check_disjoint(tables: Mapping[str, NDArray[Any]]) -> None:
+    """Raise TypeError where two tables share memory."""
+    last, held = 0, ""
+    for start, size, name in sorted((table.ctypes.data, table.nbytes, name) for name, table in tables.items() if table.size):
+        if start < last:
+            raise TypeError(f"table {name} shares memory with {held}")
+        last, held = start + size, name
+
+
+def equal_eight(row: NDArray[Any], first: int, value: int) -> int:
+    """Return which of the eight columns from `first` on hold `value`: bit k for column first + k. Compiled code asks all at once."""
+    return sum(1 << k for k in range(8) if row[first + k] == value)
+
+
+def lowest_bit(bits: int) -> int:
+    """Return the number of the lowest bit that is set; `bits` is positive."""
+    return (int(bits) & -int(bits)).bit_length() - 1
 
 
 def prefetch(_table: NDArray[Any], _row: int) -> None:
@@ -110,6 +130,10 @@ def prefetch(_table: NDArray[Any], _row: int) -> None:
 
     For rows that were last used long ago, asked for together: each wait for memory then overlaps the others.
     """
+
+
+def prefetch_line(_table: NDArray[Any], _row: int) -> None:
+    """Like `prefetch`, of the row's first cache line only."""
 
 
 def register(kind: type[Any]) -> None:
