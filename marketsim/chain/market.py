@@ -69,6 +69,7 @@ from marketsim.chain.escrow import account_deposit as deposit_into
 from marketsim.chain.events import emit
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
+from marketsim.chain.table_set import prefetch
 
 FITS, LACKS_ATTRIBUTES, LACKS_CAPABILITIES = 1, 2, 3
 """Entries of `State.eligible`."""
@@ -166,7 +167,7 @@ def create_bid(
         return Status.EmptyProvider
     if slot < 0:
         return Status.UnknownProvider
-    if s.providers[slot, Provider.BLOCKED] != 0:
+    if s.globals[G.BLOCKINGS] > 0 and s.providers[slot, Provider.BLOCKED] != 0:
         return Status.ProviderBlocked
     fit = s.eligible[s.groups[group, Group.SPEC], slot]
     if fit == LACKS_ATTRIBUTES:
@@ -191,7 +192,9 @@ def create_bid(
         return Status.BidExists
     bid = s.globals[G.FREE_BID]
     if bid >= 0:
-        s.globals[G.FREE_BID] = s.bids[bid, Bid.NEXT]
+        following = s.bids[bid, Bid.NEXT]
+        s.globals[G.FREE_BID] = following
+        prefetch(s.bids, following)
     else:
         bid = s.globals[G.BIDS]
         s.globals[G.BIDS] = bid + 1

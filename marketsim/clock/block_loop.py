@@ -28,7 +28,7 @@ from marketsim.chain.ledger import AUDIT_FINE, audit_touched, is_recount_due
 from marketsim.chain.money import is_less, times
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
-from marketsim.chain.table_set import prefetch
+from marketsim.chain.table_set import prefetch, prefetch_line
 from marketsim.clock.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open_chunk, push
 from marketsim.clock.desk_work import find_next_bids, know_blockings, place_offer, set_shut, take_offers, tie_of
 from marketsim.clock.fees import can_afford, charge
@@ -405,6 +405,8 @@ def place_bids(s: State, e: Engine, height: int) -> None:
         e.globals[E.DATED] -= 1
         order = e.offers[offer, Offer.ORDER]
         following = e.offers[offer, Offer.NEXT]
+        if following >= 0:
+            prefetch_line(e.desks, e.offers[following, Offer.DESK])
         if place_offer(s, e, height, offer) and e.tracks[order, Track.CHOOSING] == 1:
             push(e, height + 1, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
         offer = following

@@ -14,7 +14,7 @@ QUANTITY_MAX = 9_000_000
 NO_LIMIT = 1 << 60
 LOW_VALUE, OVER_CEILING, ALONE = 1 << 20, 1 << 21, 1 << 22
 """What `screen_desks` finds beside 0 and 1 + Decline: the order is worth less than the desk's minimum, the price is above the ceiling,
-the price has to be asked for desk by desk."""
+the price has to be asked for desk by desk, after which it is one of the others."""
 SALT_LATENCY = 11
 LOW_32 = (1 << 32) - 1
 FACTOR_MAX = 1_000_000_000
@@ -196,6 +196,12 @@ def has_room(desk: Table, track: Table) -> bool:
     )
 
 
+@compiled_inline
+def rows_screened(e: Engine) -> int:
+    """Return how many rows of `screen` the desks take."""
+    return int((e.globals[E.PROVIDERS] + LANES - 1) // LANES)
+
+
 @compiled
 def screen_desks(
     e: Engine,
@@ -218,7 +224,7 @@ def screen_desks(
     seed, floor = e.globals[E.SEED], e.globals[E.PRICE_FLOOR]
     fits = e.fits[spec]
     large = cpu + memory + storage + gpu > QUANTITY_MAX
-    for block in range((e.globals[E.PROVIDERS] + LANES - 1) // LANES):
+    for block in range(rows_screened(e)):
         row = e.screen[block]
         codes = fits[block]
         for k in range(LANES):
