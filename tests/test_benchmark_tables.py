@@ -16,6 +16,7 @@ import marketsim_designs
 import whole_run
 from acceptance import Demand, demands
 from benchmark_tables import print_report
+from design_rules import RULES, copy_without
 from digest import first_difference
 from growth import Size, growth
 
@@ -130,3 +131,15 @@ def test_a_run_in_a_process_of_its_own_is_reported_in_full() -> None:
     assert found["reported"] and found["orders_reported"] == found["tables"]["orders"] == 60
     assert 50 < found["peak_mib"] < 1_000
     assert found["tables"]["bids"] > 60
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_each_rule_of_the_design_can_be_taken_away(name: str, tmp_path: Path) -> None:
+    folder = copy_without(RULES[name], tmp_path)
+
+    changed = {file for file, _, _ in RULES[name].edits}
+    for file in changed:
+        text = (folder / "marketsim" / file).read_text("utf-8")
+        compile(text, file, "exec")
+        assert text != (Path(__file__).parents[1] / "marketsim" / file).read_text("utf-8")
+    assert changed or RULES[name].environment or name == "nothing"
