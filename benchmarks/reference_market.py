@@ -175,7 +175,7 @@ def main() -> int:
     arguments = argparse.ArgumentParser(description="Times marketsim on the reference market RM-1.")
     arguments.add_argument("--json", action="store_true", help="print the figures as JSON; progress goes to stderr in any case")
     arguments.add_argument("--full", action="store_true", help=LONG)
-    arguments.add_argument("--rounds", type=int, default=5, help="repeats of each design (default 5); the tables of --full take 3 at most")
+    arguments.add_argument("--rounds", type=int, default=9, help="repeats of each design (default 9); the tables of --full take 3 at most")
     asked = arguments.parse_args()
 
     def say(line: str) -> None:

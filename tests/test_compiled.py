@@ -17,7 +17,7 @@ from marketsim.chain.events import hash64
 from marketsim.chain.money import add, add_to
 from marketsim.chain.state import State, make_state
 from marketsim.chain.status import Status
-from marketsim.chain.table_set import equal_eight, lowest_bit
+from marketsim.chain.table_set import add_eight, equal_eight, lowest_bit
 from marketsim.policies.tables import Table
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +48,12 @@ def halve(s: State, row: int) -> None:
 def bids_equal(s: State, row: int, first: int, value: int) -> int:
     """Ask for eight columns of a bid at once."""
     return equal_eight(s.bids[row], first, value)
+
+
+@compiled
+def add_to_bids(s: State, row: int, first: int, bits: int) -> None:
+    """Add to eight columns of a bid at once."""
+    add_eight(s.bids[row], first, bits)
 
 
 @compiled
@@ -92,6 +98,18 @@ def test_eight_numbers_are_compared_at_once(numbers: list[int], first: int, valu
     state.bids[1] = numbers
     expected = "".join("1" if number == value else "0" for number in reversed(numbers[first : first + 8]))
     assert bids_equal(state, 1, first, value) == equal_eight(state.bids[1], first, value) == int(expected, 2)
+
+
+@given(st.integers(-(1 << 63), (1 << 63) - 9), st.integers(0, 4), st.integers(0, 255))
+def test_eight_columns_get_a_bit_each(start: int, first: int, bits: int) -> None:
+    state = make_state(3)
+    state.bids[:] = np.arange(12) % 7 + start
+    expected = state.bids.copy()
+    expected[1, first : first + 8] += [int(bit) for bit in reversed(f"{bits:08b}")]
+    plain = state.bids.copy()
+    add_eight(plain[1], first, bits)
+    add_to_bids(state, 1, first, bits)
+    assert (state.bids == expected).all() and (plain == expected).all()
 
 
 @given(st.integers(1, (1 << 63) - 1))

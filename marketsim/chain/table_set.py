@@ -125,6 +125,12 @@ def lowest_bit(bits: int) -> int:
     return (int(bits) & -int(bits)).bit_length() - 1
 
 
+def add_eight(row: NDArray[Any], first: int, bits: int) -> None:
+    """Add bit k of `bits` to the column first + k of a row, for eight columns; compiled code does it at once."""
+    for k in range(8):
+        row[first + k] += bits >> k & 1
+
+
 def prefetch(_table: NDArray[Any], _row: int) -> None:
     """Have the processor bring a row near that will be read or written soon; in plain Python, do nothing.
 

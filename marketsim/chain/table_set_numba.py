@@ -22,7 +22,7 @@ from numba.extending import (
 )
 from numba.np.arrayobj import populate_array
 
-from marketsim.chain.table_set import LINE, WORDS, equal_eight, lowest_bit, prefetch, prefetch_line
+from marketsim.chain.table_set import LINE, WORDS, add_eight, equal_eight, lowest_bit, prefetch, prefetch_line
 
 INT32 = ir.IntType(32)
 INT64 = ir.IntType(64)
@@ -187,6 +187,35 @@ def lower_equal_eight(context: Any, builder: Any, signature: Any, arguments: Any
     one = builder.insert_element(ir.Constant(eight, ir.Undefined), value, INT32(0))
     each = builder.shuffle_vector(one, ir.Constant(eight, ir.Undefined), ir.Constant(ir.VectorType(INT32, 8), [0] * 8))
     return builder.zext(builder.bitcast(builder.icmp_signed("==", loaded, each), ir.IntType(8)), INT64)
+
+
+@type_callable(add_eight)  # type: ignore[untyped-decorator]
+def type_add_eight(_context: Any) -> Any:
+    """`add_eight(row, first, bits)` returns nothing."""
+
+    def typer(row: Any, first: Any, bits: Any) -> Any:
+        if isinstance(row, types.Array) and isinstance(first, types.Integer) and isinstance(bits, types.Integer):
+            return types.none
+        return None
+
+    return typer
+
+
+@lower_builtin(add_eight, types.Array, types.Integer, types.Integer)  # type: ignore[untyped-decorator]
+def lower_add_eight(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Add the bits side by side."""
+    kind = signature.args[0]
+    array = context.make_array(kind)(context, builder, arguments[0])
+    first, bits = (
+        context.cast(builder, argument, given, types.int64) for argument, given in zip(arguments[1:], signature.args[1:], strict=True)
+    )
+    eight = ir.VectorType(INT64, 8)
+    pointer = builder.bitcast(builder.gep(array.data, [first]), eight.as_pointer())
+    truths = builder.bitcast(builder.trunc(bits, ir.IntType(8)), ir.VectorType(ir.IntType(1), 8))
+    loaded = builder.load(pointer, align=8)
+    mark_disjoint(loaded, kind)
+    mark_disjoint(builder.store(builder.sub(loaded, builder.sext(truths, eight)), pointer, align=8), kind)
+    return context.get_dummy_value()
 
 
 @type_callable(lowest_bit)  # type: ignore[untyped-decorator]

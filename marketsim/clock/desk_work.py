@@ -9,7 +9,7 @@ from marketsim.chain.events import hash64
 from marketsim.chain.money import is_less, times
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
-from marketsim.chain.table_set import equal_eight, lowest_bit
+from marketsim.chain.table_set import add_eight, equal_eight, lowest_bit
 from marketsim.clock.calendar import push
 from marketsim.clock.fees import can_afford, charge
 from marketsim.policies.packing import free_nodes, has_nodes, lacks_nodes, pack
@@ -191,9 +191,8 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
             stage = max(stage, refuse_price(s, e, order, desk_row))
         while others != 0:
             desk_row = first + lowest_bit(others)
-            others &= others - 1
             code = e.screen[desk_row // LANES, Screen.FOUND * LANES + desk_row % LANES] - 1
-            e.declined[code, desk_row] += 1
+            others ^= count_declined(e, first, code, others)
             if code == Decline.INSUFFICIENT_RESOURCES or code == Decline.ENGINE_DISABLED:
                 stage = max(stage, Stage.LIMITS + 0)
             elif code == Decline.PRICE_TOO_HIGH:
@@ -204,6 +203,21 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
             found = e.screen[desk_row // LANES, Screen.FOUND * LANES + desk_row % LANES]
             if found != 0:
                 keep_decline(s, e, order, desk_row, found - 1)
+
+
+@compiled_inline
+def count_declined(e: Engine, first: int, code: int, desks: int) -> int:
+    """Count an order that those of `desks`, bit 0 the desk `first`, do not bid on of which `screen` says so for the reason `code`; return
+    which these are.
+    """
+    row = first // LANES
+    declined = e.declined[code]
+    counted = 0
+    for block in range(min(BLOCKS_A_WORD, rows_screened(e) - row)):
+        found = equal_eight(e.screen[row + block], Screen.FOUND * LANES, 1 + code) & (desks >> (LANES * block))
+        add_eight(declined, first + LANES * block, found)
+        counted |= found << (LANES * block)
+    return counted
 
 
 @compiled_inline

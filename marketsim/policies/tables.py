@@ -550,7 +550,7 @@ class _EngineTables(NamedTuple):
     fits: Table
     """(specs, rows of `screen`): 0 the desk may bid, else 1 + Decline, a byte a desk (`codes_of`)."""
     declined: Table
-    """(Decline, desks): counts."""
+    """(Decline, LANES x rows of `screen` or more): counts by desk."""
     rejected: Table
     """(desks, statuses): counts."""
     quotes: Table
@@ -648,7 +648,7 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
         "inbox": np.zeros((0, Call.SIZE), np.int64),
         "alive": np.zeros(rows, np.int64),
         "fits": no_fits(1, desks),
-        "declined": np.zeros((DECLINES, max(desks, 1)), np.int64),
+        "declined": np.zeros((DECLINES, LANES * rows_of_lanes(desks)), np.int64),
         "rejected": np.zeros((max(desks, 1), 128), np.int64),
         "quotes": np.zeros((0, 2 * max(desks, 1)), np.int64),
         "samples": np.zeros((rows, Sample.SIZE), np.int64),

@@ -43,7 +43,7 @@ from marketsim.clock.desk_work import let_all_go, let_go, occupy, tie_of
 from marketsim.clock.fees import GAS_REFUSED, fee_of
 from marketsim.clock.tenant_work import schedule_end, start_meter, sync_account, sync_deployment
 from marketsim.policies.packing import has_nodes, lease_nodes
-from marketsim.policies.tables import BidRow, Desk, E, Kind, Offer, Phase, Stage, Track, codes_of
+from marketsim.policies.tables import LANES, BidRow, Desk, E, Kind, Offer, Phase, Stage, Track, codes_of, rows_of_lanes
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import ATTO, MODULE_WALLETS, Market, requested_values
 from marketsim.simulation.collect import BY_HAND
@@ -167,7 +167,7 @@ def with_actors(market: Market, scenario: Scenario) -> Market:
         engine = engine._replace(
             desks=np.concatenate([engine.desks[:count], desks]),
             rejected=_longer(engine.rejected[:count], len(slots)),
-            declined=np.ascontiguousarray(_longer(engine.declined[:, :count].T, len(slots)).T),
+            declined=np.ascontiguousarray(_longer(engine.declined[:, :count].T, LANES * rows_of_lanes(count + len(slots)) - count).T),
         )
     return market._replace(
         chain=chain,
