@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from marketsim.chain.events import hash64
 from marketsim.chain.money import add, add_to
 from marketsim.chain.state import State, make_state
 from marketsim.chain.status import Status
-from marketsim.chain.table_set import add_eight, equal_eight, lowest_bit
+from marketsim.chain.table_set import add_eight, equal_eight, lowest_bit, rarely
 from marketsim.policies.tables import Table
 
 ROOT = Path(__file__).parents[1]
@@ -29,6 +30,18 @@ def answer(s: State, number: int, sure: bool) -> Status:
     """Return one status or another."""
     if sure and s.globals[0] < number:
         return Status.OrderNotOpen
+    return Status.Ok
+
+
+@compiled
+def ordered(a: int, b: int, c: int) -> Status:
+    """Refuse what is in the wrong order; the last step only says yes."""
+    if a > b:
+        return Status.InvalidBid
+    if b > c:
+        return Status.InvalidDeposit
+    if a == c:
+        return Status.Ok
     return Status.Ok
 
 
@@ -60,6 +73,14 @@ def add_to_bids(s: State, row: int, first: int, bits: int) -> None:
 def lowest(bits: int) -> int:
     """Find the lowest bit."""
     return lowest_bit(bits)
+
+
+@compiled
+def clamp(value: int, least: int, most: int) -> int:
+    """Return the value, within bounds that it rarely leaves."""
+    if rarely(value < least or value > most):
+        return least if value < least else most
+    return value
 
 
 @compiled
@@ -116,6 +137,29 @@ def test_eight_columns_get_a_bit_each(start: int, first: int, bits: int) -> None
 def test_the_lowest_bit(bits: int) -> None:
     low = next(k for k in range(64) if bits >> k & 1)
     assert lowest(bits) == lowest_bit(bits) == low
+
+
+@pytest.mark.parametrize("value, expected", [(-3, 0), (0, 0), (5, 5), (9, 9), (10, 9)])
+def test_what_rarely_holds_is_what_it_is(value: int, expected: int) -> None:
+    assert clamp(value, 0, 9) == expected
+
+
+@needs_compiler
+@pytest.mark.parametrize("function, refusals", [(answer, 1), (ordered, 2), (clamp, 0)])
+def test_a_ladder_expects_no_refusal(function: Any, refusals: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the steps that end with a refusal, each is marked; a function that answers with a number has none."""
+    from numba import types
+
+    from marketsim.chain import compiler
+
+    modules: list[Any] = []
+    mark = compiler.expect_no_refusal
+    monkeypatch.setattr(compiler, "expect_no_refusal", lambda module: (modules.append(module), mark(module))[1])
+    kinds = {"s": compiler.type_of("SetState", make_state()), "sure": types.boolean}
+    annotations = function.py_func.__annotations__
+    compiler.Inner(function.py_func, inline=False).compile(tuple(kinds.get(name, types.int64) for name in annotations if name != "return"))
+    assert sum(str(module).count("!prof") for module in modules) == refusals
+
 
 
 def test_what_is_written_is_read_again() -> None:

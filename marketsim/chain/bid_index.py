@@ -10,6 +10,7 @@ from __future__ import annotations
 from marketsim.chain.columns import Bid, G, Order
 from marketsim.chain.compiled import compiled, compiled_inline
 from marketsim.chain.state import BITS_A_WORD, State
+from marketsim.chain.table_set import rarely
 
 EMPTY = -1
 
@@ -18,7 +19,7 @@ EMPTY = -1
 def has_bid(s: State, order: int, wallet: int, slot: int) -> bool:
     """Return whether the provider has ever bid on the order, which is open: by the order's bits, or by
     the index where ended bids are kept."""
-    if s.globals[G.KEEP_BIDS] == 1:
+    if rarely(s.globals[G.KEEP_BIDS] == 1):
         return bid_slot(s, order, wallet) < 0
     row = s.orders[order, Order.BITS]
     return bool(row > 0 and (s.bid_bits[row - 1, slot // BITS_A_WORD] >> (slot % BITS_A_WORD)) & 1 == 1)
@@ -27,11 +28,11 @@ def has_bid(s: State, order: int, wallet: int, slot: int) -> bool:
 @compiled_inline
 def enter_bid(s: State, order: int, wallet: int, slot: int, bid: int) -> None:
     """Remember a new bid, whose row already names its order and provider."""
-    if s.globals[G.KEEP_BIDS] == 1:
+    if rarely(s.globals[G.KEEP_BIDS] == 1):
         bid_insert(s, bid_slot(s, order, wallet), bid)
         return
     row = s.orders[order, Order.BITS]
-    if row == 0:
+    if rarely(row == 0):
         row = s.globals[G.FREE_BITS]
         if row > 0:
             s.globals[G.FREE_BITS] = s.bid_bits[row - 1, 0]

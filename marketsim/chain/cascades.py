@@ -36,6 +36,7 @@ from marketsim.chain.compiled import compiled, compiled_inline
 from marketsim.chain.escrow import account_close, payment_close, release_account
 from marketsim.chain.events import emit, note
 from marketsim.chain.state import State
+from marketsim.chain.table_set import rarely
 
 
 @compiled_inline
@@ -110,7 +111,7 @@ def free_bid(s: State, bid: int) -> None:
     if account >= 0:
         release_account(s, account)
     lease = s.bids[bid, Bid.LEASE]
-    if lease >= 0:
+    if rarely(lease >= 0):
         s.leases[lease, Lease.BID] = -1
     s.bids[bid, Bid.NEXT] = s.globals[G.FREE_BID]
     s.globals[G.FREE_BID] = bid
@@ -203,7 +204,7 @@ def lose_bids(s: State, h: int, order: int, winner: int) -> None:
     deposits locked (support#441).
     """
     forget_bids(s, order)
-    if has_quirk(s, Quirk.LOSING_BIDS_STAY):
+    if rarely(has_quirk(s, Quirk.LOSING_BIDS_STAY)):
         first = -1
         bid = s.orders[order, Order.FIRST_BID]
         while bid >= 0:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from marketsim.chain.columns import Event, G
 from marketsim.chain.compiled import COMPILING, compiled, compiled_inline
 from marketsim.chain.state import State
+from marketsim.chain.table_set import rarely
 
 _MASK = (1 << 64) - 1
 _SIGN = 1 << 63
@@ -118,7 +119,7 @@ def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
     g[G.FINGERPRINT_A] = lane_a
     g[G.FINGERPRINT_B] = lane_b
     g[G.EVENTS_TOTAL] += 1
-    if (g[G.EVENT_MASK] >> number) & 1:
+    if rarely((g[G.EVENT_MASK] >> number) & 1 == 1):
         row = g[G.EVENTS]
         g[G.EVENTS] = row + 1
         event = s.events[row]
@@ -136,7 +137,7 @@ def note(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
     """Keep a row of a kind that follows from other events (a bid lost to a lease), and fingerprint nothing."""
     g = s.globals
     number = kind + 0
-    if (g[G.EVENT_MASK] >> number) & 1:
+    if rarely((g[G.EVENT_MASK] >> number) & 1 == 1):
         row = g[G.EVENTS]
         g[G.EVENTS] = row + 1
         event = s.events[row]

@@ -131,6 +131,14 @@ def add_eight(row: NDArray[Any], first: int, bits: int) -> None:
         row[first + k] += bits >> k & 1
 
 
+def rarely(condition: bool) -> bool:
+    """Return the condition; the compiler is told that it hardly ever holds, and keeps what follows from it out of the way.
+
+    For refusals and for what few markets ask for: where it does hold, the way is longer, and nothing else is different.
+    """
+    return condition
+
+
 def prefetch(_table: NDArray[Any], _row: int) -> None:
     """Have the processor bring a row near that will be read or written soon; in plain Python, do nothing.
 

@@ -22,7 +22,7 @@ from numba.extending import (
 )
 from numba.np.arrayobj import populate_array
 
-from marketsim.chain.table_set import LINE, WORDS, add_eight, equal_eight, lowest_bit, prefetch, prefetch_line
+from marketsim.chain.table_set import LINE, WORDS, add_eight, equal_eight, lowest_bit, prefetch, prefetch_line, rarely
 
 INT32 = ir.IntType(32)
 INT64 = ir.IntType(64)
@@ -232,6 +232,24 @@ def type_lowest_bit(_context: Any) -> Any:
 def lower_lowest_bit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     """Count the zeros below the bit."""
     return builder.cttz(context.cast(builder, arguments[0], signature.args[0], types.int64), ir.IntType(1)(1))
+
+
+@type_callable(rarely)  # type: ignore[untyped-decorator]
+def type_rarely(_context: Any) -> Any:
+    """`rarely(condition)` returns a truth."""
+
+    def typer(condition: Any) -> Any:
+        return types.boolean if isinstance(condition, types.Boolean) else None
+
+    return typer
+
+
+@lower_builtin(rarely, types.Boolean)  # type: ignore[untyped-decorator]
+def lower_rarely(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+    """Say what to expect."""
+    truth = ir.IntType(1)
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(truth, [truth, truth]), "llvm.expect.i1")
+    return builder.call(function, [arguments[0], truth(0)])
 
 
 @type_callable(prefetch_line)  # type: ignore[untyped-decorator]

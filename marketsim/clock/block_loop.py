@@ -28,7 +28,7 @@ from marketsim.chain.ledger import AUDIT_FINE, audit_touched, is_recount_due
 from marketsim.chain.money import is_less, times
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
-from marketsim.chain.table_set import prefetch, prefetch_line
+from marketsim.chain.table_set import prefetch, prefetch_line, rarely
 from marketsim.clock.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open_chunk, push
 from marketsim.clock.desk_work import find_next_bids, know_blockings, place_offer, set_shut, take_offers, tie_of
 from marketsim.clock.fees import can_afford, charge
@@ -193,14 +193,14 @@ def advance(s: State, e: Engine, until: int) -> int:
     full recount is due; AUDIT_BROKEN, the audit after a block found E.AUDIT_PROBLEM.
     """
     x = e.globals
-    if x[E.PREPARED] == 0:
+    if rarely(x[E.PREPARED] == 0):
         x[E.PREPARED] = 1
         x[E.BLOCKINGS] = -1
         prepare_desks(e)
     while True:
         key, source = next_due(s, e, (until + 1) * 16)
         height = key // 16
-        if x[E.AUDIT] == 1 and x[E.LAST_BLOCK] > x[E.LAST_AUDIT] and (source == NOWHERE or height > x[E.LAST_BLOCK]):
+        if rarely(x[E.AUDIT] == 1 and x[E.LAST_BLOCK] > x[E.LAST_AUDIT] and (source == NOWHERE or height > x[E.LAST_BLOCK])):
             x[E.LAST_AUDIT] = x[E.LAST_BLOCK]
             x[E.AUDITED] += 1
             x[E.AUDIT_PROBLEM] = audit_touched(s, e.audit_values, e.audit_held)
@@ -212,9 +212,9 @@ def advance(s: State, e: Engine, until: int) -> int:
             x[E.EXECUTED] = until
             return DONE
         if source == RING_OF_BIDS:
-            if not has_bid_room(s, e, x[E.DATED]):
+            if rarely(not has_bid_room(s, e, x[E.DATED])):
                 return NEED_ROOM
-        elif not has_rows(s, e):
+        elif rarely(not has_rows(s, e)):
             return NEED_ROOM
         if height > x[E.LAST_BLOCK]:
             x[E.LAST_BLOCK] = height
@@ -384,7 +384,7 @@ def arrive(s: State, e: Engine, height: int, at: int) -> None:
     status = create_deployment(s, height, owner, call[Call.E], -1, call[Call.B], 1, 0, call[Call.F], call[Call.C], call[Call.D])
     charge(s, owner, Kind.ARRIVE, status != Status.Ok, 0)
     e.plans[plan, Plan.STATUS] = status + 0
-    if status != Status.Ok:
+    if rarely(status != Status.Ok):
         e.plans[plan, Plan.DEPLOYMENT] = -1
         emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE + 0, status + 0, 0, 0, plan)
         return
@@ -407,7 +407,7 @@ def place_bids(s: State, e: Engine, height: int) -> None:
         following = e.offers[offer, Offer.NEXT]
         if following >= 0:
             prefetch_line(e.desks, e.offers[following, Offer.DESK])
-        if place_offer(s, e, height, offer) and e.tracks[order, Track.CHOOSING] == 1:
+        if place_offer(s, e, height, offer) and rarely(e.tracks[order, Track.CHOOSING] == 1):
             push(e, height + 1, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
         offer = following
     find_next_bids(e, height)

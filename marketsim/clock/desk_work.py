@@ -9,7 +9,7 @@ from marketsim.chain.events import hash64
 from marketsim.chain.money import is_less, times
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
-from marketsim.chain.table_set import add_eight, equal_eight, lowest_bit
+from marketsim.chain.table_set import add_eight, equal_eight, lowest_bit, rarely
 from marketsim.clock.calendar import push
 from marketsim.clock.fees import can_afford, charge
 from marketsim.policies.packing import free_nodes, has_nodes, lacks_nodes, pack
@@ -73,7 +73,7 @@ def decline(s: State, e: Engine, order: int, desk_row: int, code: int, stage: in
     e.declined[number, desk_row] += 1
     if e.tracks[order, Track.STAGE] < stage:
         e.tracks[order, Track.STAGE] = stage
-    if e.globals[E.KEEP_BID_ROWS] == 1:
+    if rarely(e.globals[E.KEEP_BID_ROWS] == 1):
         keep_decline(s, e, order, desk_row, number)
 
 
@@ -141,7 +141,7 @@ def set_shut(s: State, e: Engine, desk_row: int) -> None:
 @compiled
 def know_blockings(s: State, e: Engine) -> None:
     """Bring the desks up to date when the chain has blocked or unblocked a provider since they looked."""
-    if e.globals[E.BLOCKINGS] != s.globals[G.BLOCKINGS]:
+    if rarely(e.globals[E.BLOCKINGS] != s.globals[G.BLOCKINGS]):
         e.globals[E.BLOCKINGS] = s.globals[G.BLOCKINGS]
         for desk_row in range(e.desks.shape[0]):
             set_shut(s, e, desk_row)
@@ -198,7 +198,7 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
             elif code == Decline.PRICE_TOO_HIGH:
                 stage = max(stage, Stage.OVER_CEILING + 0)
     track[Track.STAGE] = stage
-    if g[E.KEEP_BID_ROWS] == 1:
+    if rarely(g[E.KEEP_BID_ROWS] == 1):
         for desk_row in range(g[E.PROVIDERS]):
             found = e.screen[desk_row // LANES, Screen.FOUND * LANES + desk_row % LANES]
             if found != 0:
@@ -230,7 +230,7 @@ def divide_desks(s: State, e: Engine, order: int, first: int, value: int, value_
     row = first // LANES
     for block in range(min(BLOCKS_A_WORD, rows_screened(e) - row)):
         screen = e.screen[row + block]
-        if equal_eight(screen, Screen.FOUND * LANES, ALONE) != 0:
+        if rarely(equal_eight(screen, Screen.FOUND * LANES, ALONE) != 0):
             ask_alone(s, e, order, row + block, value, value_atto)
         low, over = equal_eight(screen, Screen.FOUND * LANES, LOW_VALUE), equal_eight(screen, Screen.FOUND * LANES, OVER_CEILING)
         bidding |= equal_eight(screen, Screen.FOUND * LANES, 0) << (LANES * block)
@@ -249,7 +249,7 @@ def refuse_price(s: State, e: Engine, order: int, desk_row: int) -> int:
     code, stage = Decline.PRICE_TOO_HIGH + 0, Stage.OVER_CEILING + 0
     if screen[column] == LOW_VALUE:
         code, stage = Decline.BELOW_MIN_ORDER_VALUE + 0, Stage.BELOW_MIN_VALUE + 0
-    if not has_room(e.desks[desk_row], e.tracks[order]) or (has_nodes(e, desk_row) and lacks_nodes(s, e, desk_row, order)):
+    if not has_room(e.desks[desk_row], e.tracks[order]) or (rarely(has_nodes(e, desk_row)) and lacks_nodes(s, e, desk_row, order)):
         code, stage = Decline.INSUFFICIENT_RESOURCES + 0, Stage.NO_CAPACITY + 0
     screen[column] = 1 + code
     e.declined[code, desk_row] += 1
@@ -457,13 +457,13 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     code = -1
     stage = Stage.LIMITS + 0
     shut = desk[Desk.SHUT]
-    if shut == 1 + Decline.ENGINE_DISABLED:
+    if rarely(shut == 1 + Decline.ENGINE_DISABLED):
         code = Decline.ENGINE_DISABLED + 0
-    elif s.orders[order, Order.STATE] != OrderState.OPEN:
+    elif rarely(s.orders[order, Order.STATE] != OrderState.OPEN):
         code = Decline.ORDER_NOT_OPEN + 0
-    elif shut != 0:
+    elif rarely(shut != 0):
         code = shut - 1
-    elif desk[Desk.SLOTS_LEFT] <= 0:
+    elif rarely(desk[Desk.SLOTS_LEFT] <= 0):
         if desk[Desk.QUEUED] < g[E.QUEUE_LIMIT]:
             row[Offer.NEXT] = -1
             if desk[Desk.QUEUED] == 0:
@@ -474,9 +474,9 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
             desk[Desk.QUEUED] += 1
             return False
         code = Decline.QUEUE_FULL + 0
-    elif desk[Desk.RATED] == 1 and rate_limited(e, desk_row, row[Offer.TIME]):
+    elif rarely(desk[Desk.RATED] == 1 and rate_limited(e, desk_row, row[Offer.TIME])):
         code = Decline.RATE_LIMITED + 0
-    elif not has_room(desk, track) or (has_nodes(e, desk_row) and lacks_nodes(s, e, desk_row, order)):
+    elif not has_room(desk, track) or (rarely(has_nodes(e, desk_row)) and lacks_nodes(s, e, desk_row, order)):
         code = Decline.INSUFFICIENT_RESOURCES + 0
         stage = Stage.NO_CAPACITY + 0
     elif lacks_deposit(s, desk[Desk.WALLET]):
@@ -486,14 +486,14 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         decline(s, e, order, desk_row, code, stage)
         free_offer(e, offer)
         return False
-    if desk[Desk.RATED] == 1:
+    if rarely(desk[Desk.RATED] == 1):
         note_bid_time(e, desk_row, row[Offer.TIME])
     desk[Desk.SUBMITTED] += 1
     g[E.BIDS_SUBMITTED] += 1
     latency = row[Offer.TIME] - s.orders[order, Order.CREATED_AT] * g[E.BLOCK_MS]
     e.latency[min(latency, 60_000)] += 1
     window = 0
-    if s.globals[G.RULES] == Rules.AKASH:
+    if rarely(s.globals[G.RULES] == Rules.AKASH):
         window = desk[Desk.WINDOW]
     status = market.create_bid(
         s,
@@ -510,7 +510,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         window,
     )
     charge(s, desk[Desk.WALLET], Kind.BIDS, status != Status.Ok, 0)
-    if g[E.KEEP_BID_ROWS] == 1:
+    if rarely(g[E.KEEP_BID_ROWS] == 1):
         record = e.bid_rows[g[E.BIDS_ROWS]]
         g[E.BIDS_ROWS] += 1
         record[BidRow.HEIGHT] = height
@@ -520,7 +520,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         record[BidRow.PRICE_ATTO] = row[Offer.PRICE_ATTO]
         record[BidRow.LATENCY] = latency
         record[BidRow.STATUS] = status + 0
-    if status != Status.Ok:
+    if rarely(status != Status.Ok):
         e.rejected[desk_row, status + 0] += 1
         free_offer(e, offer)
         return False
@@ -554,10 +554,10 @@ def let_go(e: Engine, height: int, offer: int) -> None:
     if e.globals[E.RESERVE_AT_BID] == 1:
         hold(desk, e.tracks[row[Offer.ORDER]], Desk.RESERVED_CPU, -1)
         desk[Desk.LEASES_LEFT] += 1
-        if has_nodes(e, row[Offer.DESK]):
+        if rarely(has_nodes(e, row[Offer.DESK])):
             free_nodes(e, e.offer_nodes[offer])
     free_offer(e, offer)
-    if desk[Desk.QUEUED] > 0:
+    if rarely(desk[Desk.QUEUED] > 0):
         queued = desk[Desk.QUEUE_HEAD]
         desk[Desk.QUEUE_HEAD] = e.offers[queued, Offer.NEXT]
         desk[Desk.QUEUED] -= 1
@@ -596,5 +596,5 @@ def vacate(e: Engine, height: int, order: int) -> None:
     hold(e.desks[desk_row], e.tracks[order], Desk.LEASED_CPU, -1)
     e.desks[desk_row, Desk.LEASES_LEFT] += 1
     e.tracks[order, Track.HELD_BY] = -1
-    if has_nodes(e, desk_row):
+    if rarely(has_nodes(e, desk_row)):
         free_nodes(e, e.order_nodes[order])
