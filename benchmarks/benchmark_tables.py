@@ -45,7 +45,7 @@ def _designs(figures: Mapping[str, Any]) -> Table:
     seconds, spread = figures["seconds"], figures["spread"]
     table = _table("Medians of processor time", "design", "seconds", "least and most", "x first-written", "x limit")
     for name, taken in sorted(seconds.items(), key=lambda item: -item[1]):
-        least_most = "{:.3f} {:.3f}".format(*spread[name]) if name in spread else "once"
+        least_most = "{:.3f} {:.3f}".format(*spread[name])
         faster, slower = seconds["first_written"] / taken, taken / seconds["limit"]
         table.add_row(name, f"{taken:.3f}", least_most, f"{faster:.1f}", f"{slower:.1f}")
     return table

@@ -45,13 +45,19 @@ def growth(
     """Return by what grows a row a size: the size, whether all designs agree, and medians over the rounds of microseconds per order of
     each design, with their least and greatest.
 
-    The sizes of a table run in turn, round after round, so that what disturbs the machine disturbs all of them.
+    The sizes of a table run in turn, round after round, so that what disturbs the machine disturbs all of them. Before that each design
+    runs each of them once and is not timed: the first run of a size waits for fresh pages, which a process keeps from then on.
     """
     tables: dict[str, list[dict[str, Any]]] = {}
     for grows, those in sizes.items():
         draws = [size.draw() for size in those]
         taken: list[dict[str, list[float]]] = [{name: [] for name in designs} for _ in those]
         found: list[set[str]] = [set() for _ in those]
+        for at, size in enumerate(those):
+            for design in designs.values():
+                found[at].add(design(draws[at])[0])
+                gc.collect()
+            say(f"{grows}, warm: {size.orders:,} orders, {size.providers:,} providers, {size.blocks:,} blocks")
         for number in range(rounds):
             for at, size in enumerate(those):
                 for _ in range(min(max(ORDERS_A_ROUND // size.orders, 1), REPEATS)):
