@@ -161,17 +161,23 @@ def machine() -> dict[str, Any]:
     }
 
 
-def full(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """The tables of --full. What is measured in processes of its own comes first, while this one is small."""
+def whole_commands(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """The tables of --full that are measured in processes of their own: before anything else, while this one is small."""
     tables: dict[str, Any] = {"start_up": start_up(rounds, say), "whole_runs": []}
     for orders, level in WHOLE_RUNS:
         tables["whole_runs"].append(whole_run(orders, level))
         say(f"whole run: {tables['whole_runs'][-1]}")
-    tables["growth"] = growth({name: design for name, design in DESIGNS.items() if growing(name)}, rounds, say)
-    tables["recording"] = marketsim_designs.recording_costs(HEADLINE.draw(), rounds, say)
-    tables["audit"] = marketsim_designs.audit_cost(HEADLINE.draw(), AUDITS, say)
-    tables["rule_sets"] = marketsim_designs.rule_set_ratios(EACH_RULE_SET.draw(), rounds, say)
     return tables
+
+
+def large_tables(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """The other tables of --full: after the headline, which large markets would leave with scattered memory."""
+    return {
+        "growth": growth({name: design for name, design in DESIGNS.items() if growing(name)}, rounds, say),
+        "recording": marketsim_designs.recording_costs(HEADLINE.draw(), rounds, say),
+        "audit": marketsim_designs.audit_cost(HEADLINE.draw(), AUDITS, say),
+        "rule_sets": marketsim_designs.rule_set_ratios(EACH_RULE_SET.draw(), rounds, say),
+    }
 
 
 def main() -> int:
@@ -186,10 +192,11 @@ def main() -> int:
 
     rounds = max(asked.rounds, 1)
     keep_memory()  # as the workers of a sweep do
-    tables = full(min(rounds, 3), say) if asked.full else {}
-    figures = {"machine": machine()} | headline(rounds, say) | tables
+    commands = whole_commands(min(rounds, 3), say) if asked.full else {}
+    figures = {"machine": machine()} | headline(rounds, say) | commands
     if asked.full:
-        compared = [*(row for rows in tables["growth"].values() for row in rows), tables["audit"], *tables["rule_sets"]]
+        figures |= large_tables(min(rounds, 3), say)
+        compared = [*(row for rows in figures["growth"].values() for row in rows), figures["audit"], *figures["rule_sets"]]
         figures["identical"] &= all(row["identical"] for row in compared)
     reached = demands(figures)
     figures["demands"] = [demand._asdict() | {"holds": demand.holds} for demand in reached]
