@@ -161,7 +161,6 @@ def test_a_ladder_expects_no_refusal(function: Any, refusals: int, monkeypatch: 
     assert sum(str(module).count("!prof") for module in modules) == refusals
 
 
-
 def test_what_is_written_is_read_again() -> None:
     """Tables share no memory with each other, but a row may be another by name, and an array that is handed in any table."""
     state = make_state(4)
