@@ -35,7 +35,7 @@ demo: $(VENV)/.installed  ## Run scenarios/baseline.yaml, print its report, leav
 
 # Compiled code is cached by whoever is first: one small run before the tests' processes start beside each other.
 test: $(VENV)/.installed-dev  ## Every test, the slow ones too
-	$(BIN)/python -m marketsim.experiments.warm
+	$(BIN)/python -m marketsim.experiments.runs.warm
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-plain: $(VENV)/.installed-dev  ## The chain's tests without the compiler, and what they cover
@@ -61,7 +61,7 @@ mutants: $(VENV)/.installed-dev  ## Mutation tests of money and escrow: forty mi
 	sed -i.bak -e '/^@compiled$$/d' -e '/^@compiled_inline$$/d' build/plain/marketsim/chain/*.py && rm -f build/plain/marketsim/chain/*.bak
 	cd build/plain && MARKETSIM_COMPILE=0 PYTHONPATH=. $(abspath $(BIN))/mutmut run \
 		$(if $(filter-out auto,$(WORKERS)),--max-children $(WORKERS))
-	cd build/plain && $(abspath $(BIN))/python tests/mutants.py
+	cd build/plain && $(abspath $(BIN))/python tests/support/mutants.py
 
 constraints:  ## Pin what a fresh environment gets today; .venv/ is made anew
 	rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)

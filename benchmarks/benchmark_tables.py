@@ -73,9 +73,7 @@ def _growth(grows: str, rows: list[dict[str, Any]]) -> Table:
 
 
 def _recording(rows: Mapping[str, Any]) -> Table:
-    table = _table(
-        "record:, reacting tenants; seconds (over summary)", "level", "the run", "with all results written", "peak MiB by then"
-    )
+    table = _table("record:, reacting tenants; seconds (over summary)", "level", "the run", "with all results written", "peak MiB by then")
     for level, row in rows.items():
         table.add_row(
             level,

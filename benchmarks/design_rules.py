@@ -37,19 +37,19 @@ RULES = {
     "nothing": Without(),
     "desks eight at a time": Without(environment=(("NUMBA_LOOP_VECTORIZE", "0"), ("NUMBA_SLP_VECTORIZE", "0"))),
     "rows asked for ahead": Without([
-        ("clock/block_loop.py", "        bring_near(s, e)\n", ""),
-        ("clock/block_loop.py", "    bring_next(s, e, at)\n", ""),
-        ("clock/block_loop.py", "            prefetch_line(e.desks, e.offers[following, Offer.DESK])\n", "            pass\n"),
-        ("chain/market.py", "        prefetch(s.bids, following)\n", ""),
+        ("market/loop.py", "        bring_near(s, e)\n", ""),
+        ("market/loop.py", "    bring_next(s, e, at)\n", ""),
+        ("market/loop.py", "            prefetch_line(e.desks, e.offers[following, Offer.DESK])\n", "            pass\n"),
+        ("chain/leasing.py", "        prefetch(s.bids, following)\n", ""),
     ]),
-    "calls in line": Without([("chain/compiler.py", '"forceinline": inline', '"forceinline": False')]),
-    "a calendar by chunks": Without([("clock/calendar.py", "CHUNK_BITS = 8", "CHUNK_BITS = 40")]),
-    "rows from zero": Without([("chain/compiler.py", "= from_zero, load, store", "= usual[0], load, store")]),
+    "calls in line": Without([("kernel/compiler.py", '"forceinline": inline', '"forceinline": False')]),
+    "a calendar by chunks": Without([("market/calendar.py", "CHUNK_BITS = 8", "CHUNK_BITS = 40")]),
+    "rows from zero": Without([("kernel/compiler.py", "= from_zero, load, store", "= usual[0], load, store")]),
     "what is rare kept apart": Without([
-        ("chain/compiler.py", "        if self.is_ladder:\n", "        if False:\n"),
-        ("chain/table_set_numba.py", "    return builder.call(function, [arguments[0], truth(0)])\n", "    return arguments[0]\n"),
+        ("kernel/compiler.py", "        if self.is_ladder:\n", "        if False:\n"),
+        ("kernel/table_set_numba.py", "    return builder.call(function, [arguments[0], truth(0)])\n", "    return arguments[0]\n"),
     ]),
-    "tables share no memory": Without([("chain/table_set_numba.py", "if not isinstance(kind, TableType):", "if True:")]),
+    "tables share no memory": Without([("kernel/table_set_numba.py", "if not isinstance(kind, TableType):", "if True:")]),
 }  # fmt: skip
 
 

@@ -99,8 +99,7 @@ class Provider:
         self.margin = 10_000 + int(market.margin_bps[index])
         self.max_bids = int(market.max_bids[index])
         self.base_units = [
-            int(whole) * ATTO + int(atto)
-            for whole, atto in zip(market.unit_whole[index], market.unit_atto[index], strict=True)
+            int(whole) * ATTO + int(atto) for whole, atto in zip(market.unit_whole[index], market.unit_atto[index], strict=True)
         ]
         self.multiplier = PPM
         self.units = tuple(self.base_units)
@@ -126,9 +125,7 @@ class Provider:
         price = base * self.margin // 10_000
         return price if price <= order.ceiling else None
 
-    def bid(
-        self, env: simpy.Environment, mempool: Mempool, order: Order, latency: int
-    ) -> Iterator[simpy.Event]:
+    def bid(self, env: simpy.Environment, mempool: Mempool, order: Order, latency: int) -> Iterator[simpy.Event]:
         """The process of one bid: priced when the order arrives, submitted `latency` blocks later."""
         price = self.quote(order)
         if price is None:
@@ -441,10 +438,7 @@ class Market:
 
         return Outcome(
             fate=column(
-                Fate.INSUFFICIENT_FUNDS
-                if order.fate is Fate.ACTIVE and not order.lease.active
-                else order.fate
-                for order in self.orders
+                Fate.INSUFFICIENT_FUNDS if order.fate is Fate.ACTIVE and not order.lease.active else order.fate for order in self.orders
             ),
             winner=column(-1 if lease is None else lease.provider.index for lease in leases),
             start=column(0 if lease is None else lease.start for lease in leases),

@@ -77,4 +77,3 @@ def growth(
             for at, size in enumerate(those)
         ]
     return tables
-

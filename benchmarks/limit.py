@@ -399,9 +399,7 @@ def _choose(row, height, blocks, order, lease, provider, bidder, quote, calendar
         if best >= 0:
             if _is_dearer(quote[at, 0], quote[at, 1], quote[best, 0], quote[best, 1]):
                 continue
-            if bidder[at] > bidder[best] and not _is_dearer(
-                quote[best, 0], quote[best, 1], quote[at, 0], quote[at, 1]
-            ):
+            if bidder[at] > bidder[best] and not _is_dearer(quote[best, 0], quote[best, 1], quote[at, 0], quote[at, 1]):
                 continue
         best = at
     if best < 0:
@@ -439,9 +437,7 @@ def _run(blocks, seed_key, order, lease, provider, price_list, revenue, calendar
     bidder = np.empty((window, providers), np.int64)
     group = np.zeros((window, MAX_BID_LATENCY + 1), np.int64)
 
-    bid_at = np.zeros(
-        MAX_BID_LATENCY + 1, np.int64
-    )  # by latency, the first order whose such bids are still to come
+    bid_at = np.zeros(MAX_BID_LATENCY + 1, np.int64)  # by latency, the first order whose such bids are still to come
     arriving = choosing = expiring = 0
     height = 1
     while height <= blocks:
@@ -484,9 +480,7 @@ def _run(blocks, seed_key, order, lease, provider, price_list, revenue, calendar
             arriving += 1
         height += 1
         if expiring == arriving:  # no order is waiting for anything: on to the next block with something due
-            until = min(
-                order[arriving, CREATED_AT], (height + BLOCKS_PER_DAY - 1) // BLOCKS_PER_DAY * BLOCKS_PER_DAY
-            )
+            until = min(order[arriving, CREATED_AT], (height + BLOCKS_PER_DAY - 1) // BLOCKS_PER_DAY * BLOCKS_PER_DAY)
             while height < until and height <= blocks and calendar[height] < 0:
                 height += 1
 

@@ -23,11 +23,11 @@ from digest import Fate, Outcome, digest, first_difference
 
 from marketsim.agents.reference_market import ReferenceMarket
 from marketsim.chain.columns import EscrowRule, G, Lease, LeaseState, Order, OrderState
-from marketsim.chain.money import subtract_columns
-from marketsim.clock.block_clock import BlockClock
 from marketsim.export.results import new_results
+from marketsim.market.clock import BlockClock
+from marketsim.market.tables import Desk, Ended, Plan, Track
 from marketsim.metrics.summary import summarize
-from marketsim.policies.tables import Desk, Ended, Plan, Track
+from marketsim.money.pairs import subtract_columns
 from marketsim.scenario.load import scenario_from_mapping
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.collect import Collector

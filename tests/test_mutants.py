@@ -43,6 +43,6 @@ def test_every_tested_module_is_named_once_in_the_configuration() -> None:
 
 
 def test_a_name_of_mutmut_is_spoken_as_the_function() -> None:
-    assert mutants.spoken("marketsim.chain.money.x_add__mutmut_3") == "add"
-    assert mutants.spoken("marketsim.chain.exact.x__use__mutmut_12") == "_use"
-    assert mutants.spoken("marketsim.chain.usage_settlement.xǁChainǁ_pay__mutmut_1") == "Chain._pay"
+    assert mutants.spoken("marketsim.money.pairs.x_add__mutmut_3") == "add"
+    assert mutants.spoken("marketsim.chain.escrow.exact.x__use__mutmut_12") == "_use"
+    assert mutants.spoken("marketsim.chain.escrow.usage_settlement.xǁChainǁ_pay__mutmut_1") == "Chain._pay"

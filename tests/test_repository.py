@@ -33,9 +33,7 @@ TEXTS = {".py", ".md", ".yaml", ".yml", ".toml", ".txt", ".json", ".jsonl", ".cs
 def tracked() -> list[Path]:
     """Return the files that belong to the repository: what git tracks, or all of a tree without git."""
     try:
-        listed = subprocess.run(
-            ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True
-        ).stdout.decode()
+        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.decode()
         files = [ROOT / name for name in listed.split("\0") if name]
     except (OSError, subprocess.CalledProcessError):
         skipped = {".venv", "build", "dist", "__pycache__", ".git"}
@@ -54,9 +52,7 @@ def name_of(path: Path) -> str:
 
 
 def run_tool(*words: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -114,9 +110,7 @@ def test_classes_are_not_called_managers() -> None:
     for path in PACKAGE:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef):
-                assert not re.search(r"(Manager|Helper|Utils?|Base)$", node.name), (
-                    f"{name_of(path)}: {node.name}"
-                )
+                assert not re.search(r"(Manager|Helper|Utils?|Base)$", node.name), f"{name_of(path)}: {node.name}"
 
 
 def modules() -> Iterator[ModuleType]:
@@ -138,11 +132,7 @@ def test_what_is_exported_exists() -> None:
 
 def pins() -> dict[str, str]:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    matches = [
-        re.fullmatch(r"([A-Za-z0-9._-]+)==([0-9][0-9A-Za-z.+!]*)", line)
-        for line in lines
-        if not line.startswith("#")
-    ]
+    matches = [re.fullmatch(r"([A-Za-z0-9._-]+)==([0-9][0-9A-Za-z.+!]*)", line) for line in lines if not line.startswith("#")]
     assert all(matches), "constraints.txt has lines of the form name==version and no address"
     return {re.sub(r"[-_.]+", "-", m[1]).lower(): m[2] for m in matches if m}
 
@@ -324,9 +314,7 @@ def printer() -> ModuleType:
     return printed()
 
 
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if "<!-- printed" in p.read_text(encoding="utf-8")], ids=name_of
-)
+@pytest.mark.parametrize("page", [p for p in PAGES if "<!-- printed" in p.read_text(encoding="utf-8")], ids=name_of)
 def test_pages_print_what_the_commands_print(page: Path, printer: ModuleType, tmp_path: Path) -> None:
     assert printer.commands(page), "the line before a printed block is not read"
     text = page.read_text(encoding="utf-8")

@@ -49,9 +49,7 @@ def poisson_times(
     return arrivals
 
 
-def burst_spans(
-    rng: np.random.Generator, every_ms: float, lasts_ms: float, horizon_ms: int
-) -> NDArray[np.float64]:
+def burst_spans(rng: np.random.Generator, every_ms: float, lasts_ms: float, horizon_ms: int) -> NDArray[np.float64]:
     """Return bursts as (start, end) in milliseconds: exponential gaps of mean `every_ms`, each `lasts_ms`
     long.
     """
@@ -83,9 +81,7 @@ def read_trace(path: Path) -> dict[str, NDArray[np.float64]]:
     try:
         table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(
-            f"{path}: the trace cannot be read ({error}), expected CSV or parquet with a column at_seconds"
-        ) from error
+        raise InputError(f"{path}: the trace cannot be read ({error}), expected CSV or parquet with a column at_seconds") from error
     columns: dict[str, NDArray[np.float64]] = {}
     for name in table.column_names:
         try:
@@ -94,12 +90,8 @@ def read_trace(path: Path) -> dict[str, NDArray[np.float64]]:
             raise InputError(f"{path}: column {name}: not numbers, expected numbers only") from error
     if "at_seconds" not in columns:
         raise InputError(f"{path}: no column at_seconds, found {', '.join(table.column_names) or 'none'}")
-    if np.isnan(columns["at_seconds"]).any() or (
-        len(columns["at_seconds"]) and columns["at_seconds"].min() < 0
-    ):
-        raise InputError(
-            f"{path}: column at_seconds: a missing or negative time, expected seconds after the start"
-        )
+    if np.isnan(columns["at_seconds"]).any() or (len(columns["at_seconds"]) and columns["at_seconds"].min() < 0):
+        raise InputError(f"{path}: column at_seconds: a missing or negative time, expected seconds after the start")
     order = np.argsort(columns["at_seconds"], kind="stable")
     return {name: column[order] for name, column in columns.items()}
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from marketsim.clock.block_clock import BlockClock
-from marketsim.policies.tables import Kind, Phase
+from marketsim.market.clock import BlockClock
+from marketsim.market.tables import Kind, Phase
 
 
 def outages(
@@ -27,9 +27,7 @@ def outages(
         clock.submit(Kind.OUTAGE, Phase.GOVERN, desk, 0, 0, tie=desk)
 
 
-def fault(
-    clock: BlockClock, desk: int, kind: Kind, at_ms: int, lasts_ms: int, begins: bool
-) -> Generator[Any, Any, None]:
+def fault(clock: BlockClock, desk: int, kind: Kind, at_ms: int, lasts_ms: int, begins: bool) -> Generator[Any, Any, None]:
     """SimPy process of one planned fault: an outage, or a block by governance, lifted after `lasts_ms` (0 =
     never).
     """

@@ -96,9 +96,7 @@ class ReferenceMarket(NamedTuple):
     max_bids: Column
 
 
-def draw(
-    seed: int, orders: int, providers: int, tenants: int, blocks: int, load: float = 0.8
-) -> ReferenceMarket:
+def draw(seed: int, orders: int, providers: int, tenants: int, blocks: int, load: float = 0.8) -> ReferenceMarket:
     """Draws RM-1 with `orders` orders of `tenants` tenants over `blocks` blocks against `providers`
     providers.
 
@@ -151,9 +149,7 @@ def bid_latencies(seed: int, order: int, providers: int) -> Column:
     1 + hash64(seed, 11, order, provider) % 5, the hash being that of `marketsim.chain.events` and 11 the bid
     engines' salt for latencies; all providers at once, in wrapping 64-bit arithmetic.
     """
-    z = np.uint64(latency_key(seed, order)) + np.arange(providers, dtype=np.uint64) * np.uint64(
-        PROVIDER_FACTOR
-    )
+    z = np.uint64(latency_key(seed, order)) + np.arange(providers, dtype=np.uint64) * np.uint64(PROVIDER_FACTOR)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(MIX_1)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(MIX_2)
     z ^= z >> np.uint64(31)
@@ -205,9 +201,7 @@ def _providers(seed: int, count: int, orders_per_block: float, load: float) -> d
     unit_whole = np.zeros((count, len(RESOURCES)), dtype=np.int64)
     unit_atto = np.empty((count, len(RESOURCES)), dtype=np.int64)
     for k, reference in enumerate(_REFERENCE[:3]):
-        unit_atto[:, k] = of(f"unit/{RESOURCES[k]}").integers(
-            reference * 7 * 10**13, reference * 13 * 10**13, count
-        )
+        unit_atto[:, k] = of(f"unit/{RESOURCES[k]}").integers(reference * 7 * 10**13, reference * 13 * 10**13, count)
     unit_whole[:, 3] = of("unit/gpu").integers(7, 13, count)
     unit_atto[:, 3] = of("unit/gpu/atto").integers(0, ATTO, count)
 

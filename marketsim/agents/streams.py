@@ -44,7 +44,7 @@ class LawLike(Protocol):
 
     @property
     def unit(self) -> str:
-        """"ms" or "blocks" for durations, else ""."""
+        """ "ms" or "blocks" for durations, else ""."""
 
     @property
     def whole(self) -> bool:

@@ -10,8 +10,8 @@ import numpy as np
 import simpy
 
 from marketsim.chain.state import Table
-from marketsim.clock.block_clock import BlockClock
-from marketsim.policies.tables import Call
+from marketsim.market.clock import BlockClock
+from marketsim.market.tables import Call
 
 OnLook = Callable[[Table], None]
 NEVER = 1 << 62

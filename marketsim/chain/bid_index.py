@@ -8,9 +8,9 @@ are not kept, an open order has a bit for each provider instead.
 from __future__ import annotations
 
 from marketsim.chain.columns import Bid, G, Order
-from marketsim.chain.compiled import compiled, compiled_inline
 from marketsim.chain.state import BITS_A_WORD, State
-from marketsim.chain.table_set import rarely
+from marketsim.kernel.compiled import compiled, compiled_inline
+from marketsim.kernel.table_set import rarely
 
 EMPTY = -1
 

@@ -32,11 +32,11 @@ from marketsim.chain.columns import (
     Rules,
     Wallet,
 )
-from marketsim.chain.compiled import compiled, compiled_inline
-from marketsim.chain.escrow import account_close, payment_close, release_account
+from marketsim.chain.escrow.messages import account_close, payment_close, release_account
 from marketsim.chain.events import emit, note
 from marketsim.chain.state import State
-from marketsim.chain.table_set import rarely
+from marketsim.kernel.compiled import compiled, compiled_inline
+from marketsim.kernel.table_set import rarely
 
 
 @compiled_inline

@@ -8,15 +8,15 @@ orders, groups, the deployment. Within a block: settle, end of grace, due. No ro
 
 from __future__ import annotations
 
-from marketsim.chain import usage_accounts
 from marketsim.chain.cascades import end_deployment, follow
 from marketsim.chain.columns import Account, AccountState, EscrowRule, EventKind, G
-from marketsim.chain.compiled import compiled
-from marketsim.chain.escrow import settle_forced
+from marketsim.chain.escrow import usage_accounts
+from marketsim.chain.escrow.exact import due, fold, grace_end
+from marketsim.chain.escrow.messages import settle_forced
 from marketsim.chain.events import emit
-from marketsim.chain.exact import due, fold, grace_end
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
+from marketsim.kernel.compiled import compiled
 
 _usage_due = usage_accounts.due
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from marketsim.chain import deployment as deployments
-from marketsim.chain import due_work, market, metering, registry
+from marketsim.chain import deployments, due_work, metering, registry
+from marketsim.chain import leasing as market
 from marketsim.chain.columns import (
     Account,
     AccountState,
@@ -59,9 +59,7 @@ PARAMS: Mapping[str, tuple[G, int]] = {
 }
 """Parameters by name: their global, and how many of its units one unit of the message is."""
 
-CHARGING: Mapping[str, Charging] = {
-    mode.name.lower(): mode for mode in Charging if mode != Charging.VE_SETTLEMENT
-}
+CHARGING: Mapping[str, Charging] = {mode.name.lower(): mode for mode in Charging if mode != Charging.VE_SETTLEMENT}
 """What `Chain` can be made with; usage escrows need the settlement module's wallet, which a run brings."""
 
 _SOURCES = {"balance": 1, "grant": 2}
@@ -119,9 +117,7 @@ def parse_price(text: Any, key: str) -> tuple[int, int]:
     """Return a price as a pair; raises MessageError for more than 18 decimals and for what is no decimal."""
     whole, point, fraction = str(text).partition(".")
     digits = whole.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()) or (
-        point and not (fraction.isascii() and fraction.isdigit())
-    ):
+    if not (digits.isascii() and digits.isdigit()) or (point and not (fraction.isascii() and fraction.isdigit())):
         raise MessageError(key, f"{text!r} is not a decimal number")
     if len(fraction) > _DECIMALS:
         raise MessageError(key, f"{text!r} has {len(fraction)} decimals, at most {_DECIMALS} are kept")
@@ -233,9 +229,7 @@ class Chain:
         for name, provider in providers.items():
             registry.create_provider(self.state, 0, self._wallets[name])
             slot = int(self.state.wallets[self._wallets[name], Wallet.PROVIDER])
-            self.state = self._eligibility.set_provider(
-                self.state, slot, provider.get("attributes", {}), provider.get("signed", {})
-            )
+            self.state = self._eligibility.set_provider(self.state, slot, provider.get("attributes", {}), provider.get("signed", {}))
 
     def _intern_wallets(self, names: Iterable[str]) -> None:
         new = [name for name in dict.fromkeys(names) if name not in self._wallets]
@@ -293,9 +287,7 @@ class Chain:
         while len(self.deployment_names) < fills[0]:
             row = len(self.deployment_names)
             owner, dseq = self.state.deployments[row, [Deployment.OWNER, Deployment.DSEQ]].tolist()
-            self._register(
-                self.deployment_names, self._deployments, f"{self.wallet_names[owner]}/{dseq}"
-            )
+            self._register(self.deployment_names, self._deployments, f"{self.wallet_names[owner]}/{dseq}")
         count = fills[G.GROUPS - G.DEPLOYMENTS]
         while len(self.group_names) < count:
             row = len(self.group_names)
@@ -312,9 +304,7 @@ class Chain:
         while len(self.bid_names) < count:
             row = len(self.bid_names)
             order, provider = self.state.bids[row, [0, 1]].tolist()
-            self._register(
-                self.bid_names, self._bids, f"{self.order_names[order]}/{self.wallet_names[provider]}"
-            )
+            self._register(self.bid_names, self._bids, f"{self.order_names[order]}/{self.wallet_names[provider]}")
         count = fills[G.LEASES - G.DEPLOYMENTS]
         while len(self.lease_names) < count:
             bid = int(self.state.leases[len(self.lease_names), 0])
@@ -332,9 +322,7 @@ class Chain:
         """The height of the last block that was executed."""
         return int(self.state.globals[G.HEIGHT])
 
-    def execute_block(
-        self, height: int, messages: Sequence[Message]
-    ) -> tuple[list[Receipt], list[dict[str, Any]]]:
+    def execute_block(self, height: int, messages: Sequence[Message]) -> tuple[list[Receipt], list[dict[str, Any]]]:
         """Run what is due up to `height`, then the messages strictly in the order given; return
         receipts and events.
 
@@ -342,18 +330,14 @@ class Chain:
         for a height in the past.
         """
         self.advance(height)
-        receipts = [
-            Receipt(height, str(message.get("op")), self.execute(message, height)) for message in messages
-        ]
+        receipts = [Receipt(height, str(message.get("op")), self.execute(message, height)) for message in messages]
         return receipts, self.take_events()
 
     def execute(self, message: Message, height: int) -> Status:
         """Execute one message at a height and nothing else: what is due by then is the caller's."""
         handler = _HANDLERS.get(message.get("op", ""))
         if handler is None:
-            raise MessageError(
-                "op", f"{message.get('op')!r} is not a message, expected one of {', '.join(_HANDLERS)}"
-            )
+            raise MessageError("op", f"{message.get('op')!r} is not a message, expected one of {', '.join(_HANDLERS)}")
         self.state.globals[G.HEIGHT] = height
         self._make_room(message)
         try:
@@ -432,9 +416,7 @@ class Chain:
         timeout = int(self.state.globals[G.ORDER_TIMEOUT])
         if timeout == 0:
             return np.full(len(orders), _NUMBER_MAX, np.int64)
-        return np.where(
-            orders[:, Order.STATE] == OrderState.OPEN, orders[:, Order.CREATED_AT] + timeout, _NUMBER_MAX
-        )
+        return np.where(orders[:, Order.STATE] == OrderState.OPEN, orders[:, Order.CREATED_AT] + timeout, _NUMBER_MAX)
 
     def next_due(self) -> int:
         """Return the next height at which something is due by itself, 2^60 when there is none."""
@@ -539,9 +521,7 @@ class Chain:
         return Status(deployments.update_deployment(self.state, height, row, self._text(message["hash"])))
 
     def _close_deployment(self, message: Message, height: int) -> Status:
-        return Status(
-            deployments.close_deployment(self.state, height, self._deployments.get(message["id"], -1))
-        )
+        return Status(deployments.close_deployment(self.state, height, self._deployments.get(message["id"], -1)))
 
     def _close_group(self, message: Message, height: int) -> Status:
         return Status(deployments.close_group(self.state, height, self._groups.get(message["id"], -1)))
@@ -600,9 +580,7 @@ class Chain:
 
     def _account_deposit(self, message: Message, height: int) -> Status:
         name = message["id"]
-        scope, rows = (
-            (Scope.DEPLOYMENT, self._deployments) if name.count("/") == 1 else (Scope.BID, self._bids)
-        )
+        scope, rows = (Scope.DEPLOYMENT, self._deployments) if name.count("/") == 1 else (Scope.BID, self._bids)
         return Status(
             market.account_deposit(
                 self.state,
@@ -708,10 +686,7 @@ class Chain:
                 self.wallet(message.get("signer", name.rpartition("/")[2])),
                 parse_number(message.get("since", since), "since"),
                 parse_number(message.get("until", height), "until"),
-                *(
-                    parse_number(metrics.get(kind, 0), f"metrics.{kind}")
-                    for kind in ("cpu", "memory", "storage", "gpu")
-                ),
+                *(parse_number(metrics.get(kind, 0), f"metrics.{kind}") for kind in ("cpu", "memory", "storage", "gpu")),
             )
         )
 

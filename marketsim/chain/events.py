@@ -8,9 +8,9 @@ on Python integers with masks.
 from __future__ import annotations
 
 from marketsim.chain.columns import Event, G
-from marketsim.chain.compiled import COMPILING, compiled, compiled_inline
 from marketsim.chain.state import State
-from marketsim.chain.table_set import rarely
+from marketsim.kernel.compiled import COMPILING, compiled, compiled_inline
+from marketsim.kernel.table_set import rarely
 
 _MASK = (1 << 64) - 1
 _SIGN = 1 << 63

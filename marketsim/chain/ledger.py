@@ -33,17 +33,9 @@ from marketsim.chain.columns import (
     UsageEscrow,
     Wallet,
 )
-from marketsim.chain.compiled import compiled
-from marketsim.chain.money import (
-    Column,
-    add,
-    add_to,
-    format_amount,
-    from_pair,
-    subtract,
-    subtract_from,
-)
 from marketsim.chain.state import State, Table
+from marketsim.kernel.compiled import compiled
+from marketsim.money.pairs import Column, add, add_to, format_amount, from_pair, subtract, subtract_from
 
 # --- moving coins -------------------------------------------------------------------------------------------
 
@@ -380,9 +372,7 @@ def recount(state: State) -> dict[str, int]:
     """
     sums = np.zeros((SUMS, 4), np.int64)
     sum_tables(state, sums)
-    exact = [
-        ((int(high) << WORD) + int(low)) * ATTO + (int(fine) << HALF) + int(finest) for high, low, fine, finest in sums
-    ]
+    exact = [((int(high) << WORD) + int(low)) * ATTO + (int(fine) << HALF) + int(finest) for high, low, fine, finest in sums]
     escrow = int(state.wallets[ESCROW_WALLET, Wallet.BALANCE]) * ATTO
     return {
         "supply": exact[SUM_SUPPLY],

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from marketsim.chain.cascades import follow
 from marketsim.chain.columns import Account, G, Lease, PaymentState, Usage
-from marketsim.chain.compiled import compiled
-from marketsim.chain.escrow import record_usage
+from marketsim.chain.escrow.messages import record_usage
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
+from marketsim.kernel.compiled import compiled
 
 SUSPICIOUS = 50
 """The fraud score from which a record is invalid."""
@@ -27,9 +27,7 @@ def is_above(used: int, halves: int, reserved: int, seconds: int) -> bool:
 
 
 @compiled
-def fraud_score(
-    s: State, h: int, lease: int, since: int, until: int, cpu: int, memory: int, storage: int, gpu: int
-) -> int:
+def fraud_score(s: State, h: int, lease: int, since: int, until: int, cpu: int, memory: int, storage: int, gpu: int) -> int:
     """Score a record of the blocks since..until: too short, too long, in the future, beyond the
     allocation, negative (a time that ends before it began, too), instantaneous."""
     usage = s.leases[lease, Lease.USAGE]

@@ -8,19 +8,11 @@ events 1.
 
 from __future__ import annotations
 
-from marketsim.chain.columns import (
-    EventKind,
-    G,
-    Grant,
-    Provider,
-    Rules,
-    Scope,
-    Wallet,
-)
-from marketsim.chain.compiled import compiled
+from marketsim.chain.columns import EventKind, G, Grant, Provider, Rules, Scope, Wallet
 from marketsim.chain.events import emit
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
+from marketsim.kernel.compiled import compiled
 
 PPM = 1_000_000
 MAX_BIDS_LIMIT = 500
@@ -106,9 +98,7 @@ def grant(s: State, h: int, granter: int, grantee: int, limit: int, scopes: int)
     if scopes < Scope.DEPLOYMENT or scopes > Scope.DEPLOYMENT + Scope.BID:
         return Status.InvalidAuthzScope
     row = 0
-    while row < s.globals[G.GRANTS] and not (
-        s.grants[row, Grant.GRANTER] == granter and s.grants[row, Grant.GRANTEE] == grantee
-    ):
+    while row < s.globals[G.GRANTS] and not (s.grants[row, Grant.GRANTER] == granter and s.grants[row, Grant.GRANTEE] == grantee):
         row += 1
     if row == s.globals[G.GRANTS]:
         s.globals[G.GRANTS] = row + 1

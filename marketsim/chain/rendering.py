@@ -32,8 +32,8 @@ from marketsim.chain.columns import (
     Source,
     Wallet,
 )
-from marketsim.chain.money import format_amount
 from marketsim.chain.state import TABLES, State, Table
+from marketsim.money.pairs import format_amount
 
 
 class Chain(Protocol):
@@ -268,9 +268,7 @@ class Changes:
             elif table == "accounts":
                 accounts.update(dict.fromkeys(rows))
             else:
-                accounts.update(
-                    (self._deposit_owner[row], None) for row in rows if row in self._deposit_owner
-                )
+                accounts.update((self._deposit_owner[row], None) for row in rows if row in self._deposit_owner)
         for row in accounts:
             owner = _account_name(chain, row)
             if owner is None:

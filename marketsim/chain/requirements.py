@@ -47,14 +47,8 @@ def requirements_of(group: Mapping[str, Any]) -> Requirements:
         attributes=pairs_of(group.get("attributes")),
         all_of=tuple(group.get("all_of") or ()),
         any_of=tuple(group.get("any_of") or ()),
-        volumes=tuple(
-            pairs_of(unit["storage_attributes"]) for unit in resources if unit.get("storage_attributes")
-        ),
-        gpus=tuple(
-            pairs_of(unit["gpu_attributes"])
-            for unit in resources
-            if unit.get("gpu_attributes") and unit.get("gpu", 0)
-        ),
+        volumes=tuple(pairs_of(unit["storage_attributes"]) for unit in resources if unit.get("storage_attributes")),
+        gpus=tuple(pairs_of(unit["gpu_attributes"]) for unit in resources if unit.get("gpu_attributes") and unit.get("gpu", 0)),
     )
 
 
@@ -107,8 +101,7 @@ def has_attribute(owned: Mapping[str, str], key: str, value: str) -> bool:
         return False
     pattern = _pattern(key)
     return pattern is not None and any(
-        owned_value == value and pattern.fullmatch(owned_key) is not None
-        for owned_key, owned_value in owned.items()
+        owned_value == value and pattern.fullmatch(owned_key) is not None for owned_key, owned_value in owned.items()
     )
 
 
@@ -208,9 +201,7 @@ class Eligibility:
         slots = list(slots)
         for number in numbers:
             for slot in slots:
-                state.eligible[number, slot] = match(
-                    self.specs[number], self._owned.get(slot, {}), self._signed.get(slot, {})
-                )
+                state.eligible[number, slot] = match(self.specs[number], self._owned.get(slot, {}), self._signed.get(slot, {}))
 
 
 def with_eligible(state: State, specs: int, providers: int) -> State:

@@ -27,7 +27,7 @@ from marketsim.chain.columns import (
     UsageEscrow,
     Wallet,
 )
-from marketsim.chain.table_set import TableSet, register, rows_of
+from marketsim.kernel.table_set import TableSet, register, rows_of
 
 Table = NDArray[np.int64]
 Codes = NDArray[np.int8]

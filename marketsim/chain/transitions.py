@@ -13,14 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from marketsim.chain.columns import Account, Bid, BidState, Deployment, Group, Lease, Order, Quirk, Rules
-from marketsim.chain.rendering import (
-    ACCOUNT_STATES,
-    BID_STATES,
-    DEPLOYMENT_STATES,
-    GROUP_STATES,
-    LEASE_STATES,
-    ORDER_STATES,
-)
+from marketsim.chain.rendering import ACCOUNT_STATES, BID_STATES, DEPLOYMENT_STATES, GROUP_STATES, LEASE_STATES, ORDER_STATES
 from marketsim.chain.status import Status
 
 if TYPE_CHECKING:
@@ -158,9 +151,7 @@ TRANSITIONS: tuple[TransitionRow, ...] = (
     TransitionRow("bid", "open", "closed", (ORDER_TIMEOUT,), (SEED,)),
     # Losers that quirk losing_bids_stay left open end with the group of their order.
     TransitionRow("bid", "open", "closed", ("pause_group", "close_group", "close_deployment"), needs=LOSERS),
-    TransitionRow(
-        "bid", "open", "closed", ("close_lease", "withdraw", "settle_escrow"), CHAINS, needs=LOSERS
-    ),
+    TransitionRow("bid", "open", "closed", ("close_lease", "withdraw", "settle_escrow"), CHAINS, needs=LOSERS),
     TransitionRow("bid", "open", "closed", (END_OF_GRACE,), (SEED,), needs=LOSERS),
     TransitionRow("bid", "active", "closed", (*_ENDING_LEASE, END_OF_GRACE), (SEED,)),
     TransitionRow("bid", "active", "closed", _FINDING, CHAINS),
@@ -252,14 +243,10 @@ OUTCOMES: tuple[OutcomeRow, ...] = (
     OutcomeRow("close_bid", ("open", "active"), (Ok,)),
     OutcomeRow("close_bid", ("lost", "closed"), (Status.UnknownLeaseForBid,)),
     OutcomeRow("close_bid", ("closed",), (Status.LeaseNotActive,)),
-    OutcomeRow(
-        "close_bid", ("active",), (Status.ReclamationNotStarted, Status.ReclamationWindowNotElapsed), (AKASH,)
-    ),
+    OutcomeRow("close_bid", ("active",), (Status.ReclamationNotStarted, Status.ReclamationWindowNotElapsed), (AKASH,)),
     OutcomeRow("create_lease", (NONE,), (Status.BidNotFound,)),
     OutcomeRow("create_lease", ("active", "lost", "closed"), (Status.BidNotOpen,)),
-    OutcomeRow(
-        "create_lease", ("open",), (Status.AccountClosed, Status.AccountOverdrawn, Status.AmountTooLarge, Ok)
-    ),
+    OutcomeRow("create_lease", ("open",), (Status.AccountClosed, Status.AccountOverdrawn, Status.AmountTooLarge, Ok)),
     OutcomeRow("create_lease", ("open",), (Status.OrderNotOpen,), needs=LOSERS),
     OutcomeRow("create_lease", ("open",), (Status.GroupNotOpen,), (SEED, VIRTENGINE), needs=STAY | PAUSE),
     OutcomeRow("close_lease", (NONE,), (Status.OrderNotFound,)),
@@ -283,9 +270,7 @@ OUTCOMES: tuple[OutcomeRow, ...] = (
     ),
     OutcomeRow("start_reclaim", (NONE,), (Status.UnknownLease,), (AKASH,)),
     OutcomeRow("start_reclaim", ("active",), (Status.LeaseNotReclamable, Ok), (AKASH,)),
-    OutcomeRow(
-        "start_reclaim", ("reclaiming", "insufficient_funds", "closed"), (Status.LeaseNotActive,), (AKASH,)
-    ),
+    OutcomeRow("start_reclaim", ("reclaiming", "insufficient_funds", "closed"), (Status.LeaseNotActive,), (AKASH,)),
     OutcomeRow("account_deposit", (NONE,), (*_DEPOSIT, Status.AccountNotFound)),
     OutcomeRow("account_deposit", ("open",), (*_DEPOSIT, Ok)),
     OutcomeRow("account_deposit", ("overdrawn",), (*_DEPOSIT, Ok), CHAINS),
@@ -396,12 +381,7 @@ def _holds(needs: int, unless: int, quirks: int) -> bool:
 def statuses(message: str, rules: Iterable[Rules] = ALL) -> frozenset[Status]:
     """Return every answer that a message can get under some of these rule sets with some quirks."""
     wanted = set(rules)
-    return frozenset(
-        status
-        for row in OUTCOMES
-        if row.message == message and wanted & set(row.rules)
-        for status in row.statuses
-    )
+    return frozenset(status for row in OUTCOMES if row.message == message and wanted & set(row.rules) for status in row.statuses)
 
 
 _TABLES: Mapping[str, tuple[str, int, Mapping[int, str]]] = {
@@ -442,9 +422,7 @@ def _account_state(chain: Chain, name: str) -> str:
     row = chain.row_of("bid" if of_bid else "deployment", name)
     if row < 0:
         return NONE
-    account = int(
-        chain.state.bids[row, Bid.ACCOUNT] if of_bid else chain.state.deployments[row, Deployment.ACCOUNT]
-    )
+    account = int(chain.state.bids[row, Bid.ACCOUNT] if of_bid else chain.state.deployments[row, Deployment.ACCOUNT])
     if account < 0:
         return "open" if chain.state.bids[row, Bid.STATE] in {BidState.OPEN, BidState.ACTIVE} else "closed"
     return ACCOUNT_STATES[int(chain.state.accounts[account, Account.STATE])]

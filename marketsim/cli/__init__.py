@@ -31,9 +31,7 @@ COMMANDS = (
 )
 """Modules of this package that have a `register(app)`, in the order in which help lists them."""
 
-CLICK_EXCEPTION: type[Exception] = next(
-    c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
-)
+CLICK_EXCEPTION: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 """The parser's own errors; older typers have the class from click, newer ones carry a copy of it."""
 
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_BROKEN, EXIT_INTERRUPTED = 1, 2, 3, 130

@@ -35,8 +35,8 @@ def theory(
     workers: WORKERS = None,
 ) -> None:
     """Run special cases whose answers are known; one line a check, exit 1 when one fails."""
+    from marketsim.bench.theory import bench, parse_planted
     from marketsim.cli.sweep import usable_cores
-    from marketsim.experiments.theory import bench, parse_planted
 
     def progress(market: str) -> None:
         if not quiet and not as_json:
@@ -57,8 +57,8 @@ def statistics(seed: SEED = 1, as_json: JSON = False, quiet: QUIET = False, work
     """Measure coverage of intervals, false declarations and power; one line a check, exit 1 when one
     fails.
     """
+    from marketsim.bench.statistics import bench
     from marketsim.cli.sweep import usable_cores
-    from marketsim.experiments.statistics_bench import bench
 
     def progress(part: str) -> None:
         if not quiet and not as_json:

@@ -13,8 +13,8 @@ import typer
 from marketsim.errors import InputError
 
 if TYPE_CHECKING:
-    from marketsim.experiments.compare import Margin
-    from marketsim.experiments.variants import Arm
+    from marketsim.experiments.compare.paired import Margin
+    from marketsim.experiments.runs.variants import Arm
 
 
 def register(app: typer.Typer) -> None:
@@ -60,11 +60,11 @@ def compare_command(
 ) -> None:
     """Compare two scenarios run for run over common random numbers, with intervals valid at any look."""
     from marketsim.cli.sweep import usable_cores
-    from marketsim.experiments.compare import DEFAULT_METRICS, compare
-    from marketsim.experiments.compare_report import comparison_files, comparison_lines
-    from marketsim.experiments.run_welfare import runner_for
-    from marketsim.experiments.variants import PooledRuns, Recorded, RunFailedError, SerialRuns, read_arm
-    from marketsim.experiments.whole_folder import refuse_unless_free, write_folder
+    from marketsim.experiments.compare.paired import DEFAULT_METRICS, compare
+    from marketsim.experiments.compare.report import comparison_files, comparison_lines
+    from marketsim.experiments.runs.variants import PooledRuns, Recorded, RunFailedError, SerialRuns, read_arm
+    from marketsim.experiments.runs.welfare import runner_for
+    from marketsim.experiments.runs.whole_folder import refuse_unless_free, write_folder
 
     if not 0.5 <= level < 1:
         raise InputError(f"--level: {level:g} is not a confidence level, give one from 0.5 to below 1")
@@ -121,7 +121,7 @@ def compare_command(
 
 def parse_margin(text: str) -> Margin:
     """`2%` as a share of A's mean, a bare number in the metric's unit; raises InputError."""
-    from marketsim.experiments.compare import Margin
+    from marketsim.experiments.compare.paired import Margin
 
     relative = text.strip().endswith("%")
     try:
@@ -139,9 +139,9 @@ def _label(path: Path, changes: list[str] | None) -> str:
 
 def _check(arms: tuple[Arm, Arm], metrics: list[str], *, independent: bool) -> None:
     """Refuse what no run could answer, before the first run."""
-    from marketsim.experiments.metric_names import unknown_metric
-    from marketsim.experiments.scenario_source import ScenarioFiles
-    from marketsim.experiments.variants import Variant
+    from marketsim.experiments.runs.metric_names import unknown_metric
+    from marketsim.experiments.runs.scenario_source import ScenarioFiles
+    from marketsim.experiments.runs.variants import Variant
 
     wrong = []
     for name in metrics:
@@ -161,7 +161,7 @@ def _check(arms: tuple[Arm, Arm], metrics: list[str], *, independent: bool) -> N
 def _default_folder(arms: tuple[Arm, Arm], metrics: list[str], pairs: int, seed: int) -> Path:
     import hashlib
 
-    from marketsim.experiments.variants import Variant
+    from marketsim.experiments.runs.variants import Variant
 
     content = [[arm.effective() if isinstance(arm, Variant) else sorted(arm.by_seed), arm.label] for arm in arms]
     text = json.dumps([content, metrics, pairs, seed], sort_keys=True, default=str)

@@ -11,12 +11,8 @@ from marketsim.errors import InputError
 
 def register(app: typer.Typer) -> None:
     """Adds `validate` and `schema` to the application."""
-    app.command(
-        "validate", help="Check scenario, sweep, provider and SDL files; the kind is known by the keys."
-    )(validate)
-    app.command("schema", help="Print the JSON Schema of a kind of file: scenario, sweep, provider, sdl.")(
-        schema
-    )
+    app.command("validate", help="Check scenario, sweep, provider and SDL files; the kind is known by the keys.")(validate)
+    app.command("schema", help="Print the JSON Schema of a kind of file: scenario, sweep, provider, sdl.")(schema)
 
 
 def check_file(path: str) -> tuple[str, str]:
@@ -35,9 +31,7 @@ def check_file(path: str) -> tuple[str, str]:
         return kind, f"margin {margin} %, at most {provider.bid_engine.max_concurrent_bids} concurrent bids"
     if kind == "sdl":
         groups = load_sdl(path).groups()
-        ceilings = ", ".join(
-            f"{group.name} up to {format_decimal_atto(group.ceiling)} uve/block" for group in groups
-        )
+        ceilings = ", ".join(f"{group.name} up to {format_decimal_atto(group.ceiling)} uve/block" for group in groups)
         return kind, f"{len(groups)} group{'s' if len(groups) > 1 else ''}: {ceilings}"
     if kind == "sweep":
         return kind, _check_sweep(path)
@@ -47,9 +41,7 @@ def check_file(path: str) -> tuple[str, str]:
         sizes = f"{market.orders} orders, {market.providers} providers, {market.tenants} tenants"
         what = f"generated market, {sizes}"
     else:
-        tenants, providers = (
-            sum(c.count for c in cohorts) for cohorts in (scenario.tenants, scenario.providers)
-        )
+        tenants, providers = (sum(c.count for c in cohorts) for cohorts in (scenario.tenants, scenario.providers))
         what = f"{tenants} tenants, {providers} providers"
     return kind, f"rules {scenario.rules}, {scenario.horizon_blocks} blocks, {what}"
 
@@ -57,9 +49,9 @@ def check_file(path: str) -> tuple[str, str]:
 def _check_sweep(path: str) -> str:
     from pathlib import Path
 
-    from marketsim.experiments.scenario_source import ScenarioFiles
-    from marketsim.experiments.sweep_plan import plan_sweep
-    from marketsim.experiments.sweep_reader import load_sweep
+    from marketsim.experiments.runs.scenario_source import ScenarioFiles
+    from marketsim.experiments.sweep.plan import plan_sweep
+    from marketsim.experiments.sweep.reader import load_sweep
 
     sweep = plan_sweep(load_sweep(Path(path)), ScenarioFiles()).sweep
     return f"{len(sweep.factors)} factor{'' if len(sweep.factors) == 1 else 's'} over {sweep.scenario}"
@@ -81,9 +73,7 @@ def validate(
                 typer.echo(f"{path}: ok ({kind}: {what})")
         except InputError as error:
             errors += error.lines
-            results.append(
-                {"file": path, "ok": False, "kind": None, "what": None, "errors": list(error.lines)}
-            )
+            results.append({"file": path, "ok": False, "kind": None, "what": None, "errors": list(error.lines)})
     if as_json:
         import json
 
@@ -107,7 +97,7 @@ def schema_of(kind: str) -> str:
     if kind not in kinds:
         raise InputError(f"schema: '{kind}' is not a kind of file, kinds are {', '.join(kinds)}")
     if kind == "sweep":
-        from marketsim.experiments.sweep_file import SweepFile
+        from marketsim.experiments.sweep.file import SweepFile
 
         sweep_schema = SweepFile.model_json_schema(by_alias=True)
         head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}

@@ -13,8 +13,8 @@ import typer
 from marketsim.errors import InputError
 
 if TYPE_CHECKING:
-    from marketsim.experiments.optimize import Constraint, Figure, SearchFactor
-    from marketsim.experiments.variants import Variant
+    from marketsim.experiments.optimize.search import Constraint, Figure, SearchFactor
+    from marketsim.experiments.runs.variants import Variant
 
 
 def register(app: typer.Typer) -> None:
@@ -48,11 +48,11 @@ def optimize_command(
 ) -> None:
     """Search a scenario's best setting under noise; the figures reported come from fresh seeds."""
     from marketsim.cli.sweep import usable_cores
-    from marketsim.experiments.optimize import optimize, parse_constraint, parse_factor, parse_figure
-    from marketsim.experiments.optimize_report import optimization_files, optimization_lines
-    from marketsim.experiments.run_welfare import runner_for
-    from marketsim.experiments.variants import PooledRuns, RunFailedError, Variant, read_arm
-    from marketsim.experiments.whole_folder import refuse_unless_free, write_folder
+    from marketsim.experiments.optimize.report import optimization_files, optimization_lines
+    from marketsim.experiments.optimize.search import optimize, parse_constraint, parse_factor, parse_figure
+    from marketsim.experiments.runs.variants import PooledRuns, RunFailedError, Variant, read_arm
+    from marketsim.experiments.runs.welfare import runner_for
+    from marketsim.experiments.runs.whole_folder import refuse_unless_free, write_folder
 
     if scenario.is_dir():
         raise InputError(f"{scenario}: is a folder, give a scenario file")
@@ -108,7 +108,7 @@ def check_search(variant: Variant, factors: list[SearchFactor], objective: Figur
     """Refuse paths, ranges and metrics that no run could answer, before the first run; raises InputError."""
     from dataclasses import replace
 
-    from marketsim.experiments.scenario_source import ScenarioFiles
+    from marketsim.experiments.runs.scenario_source import ScenarioFiles
 
     source = ScenarioFiles()
     wrong: list[str] = []

@@ -33,13 +33,9 @@ def parity(
         list[Path] | None,
         typer.Option("--vectors", metavar="FILE...", help="JSON lines, plain or gzip"),
     ] = None,
-    differences: Annotated[
-        int, typer.Option("--differences", min=0, metavar="N", help="Show the first N differences a file.")
-    ] = 10,
+    differences: Annotated[int, typer.Option("--differences", min=0, metavar="N", help="Show the first N differences a file.")] = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of lines.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="No progress; print only files that differ.")
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress; print only files that differ.")] = False,
 ) -> None:
     """Print `N/N identical` for each file, or the first differences; exit 1 on any, 2 for a bad file."""
     if kind not in KINDS:
@@ -71,15 +67,10 @@ def parity(
 
 def report_lines(report: FileReport, unit: str) -> list[str]:
     """The count of one file, then its first differences, one line each."""
-    lines = [
-        f"{report.file}: {report.identical}/{report.compared} identical ({unit}, {report.seconds:.1f} s)"
-    ]
+    lines = [f"{report.file}: {report.identical}/{report.compared} identical ({unit}, {report.seconds:.1f} s)"]
     for found in report.differences:
         where = f"{found.object} {found.field}".strip()
-        lines.append(
-            f"  sequence {found.sequence}, message {found.message}: {where}: "
-            f"expected {found.expected}, found {found.found}"
-        )
+        lines.append(f"  sequence {found.sequence}, message {found.message}: {where}: expected {found.expected}, found {found.found}")
     if report.hidden:
         lines.append(f"  and {report.hidden} more differences")
     return lines
@@ -106,9 +97,7 @@ def _replay_of(kind: str) -> tuple[Replay, Callable[[Vector], None]]:
     return prices, shapes.check_price
 
 
-def _replay(
-    path: Path, kind: str, replay: Replay, check: Callable[[Vector], None], limit: int, *, quiet: bool
-) -> FileReport:
+def _replay(path: Path, kind: str, replay: Replay, check: Callable[[Vector], None], limit: int, *, quiet: bool) -> FileReport:
     from marketsim.conformance.report import replay_file
 
     if quiet:
@@ -126,9 +115,7 @@ def _replay(
     return replay_file(path, replay, check=check, limit=limit, progress=say)
 
 
-def _with_bar(
-    path: Path, kind: str, replay: Replay, check: Callable[[Vector], None], limit: int
-) -> FileReport:
+def _with_bar(path: Path, kind: str, replay: Replay, check: Callable[[Vector], None], limit: int) -> FileReport:
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

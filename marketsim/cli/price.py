@@ -12,8 +12,8 @@ import typer
 from marketsim.errors import InputError
 
 if TYPE_CHECKING:
-    from marketsim.policies.pricing_exact import EngineRules, FilterResult, PriceBreakdown, Request
     from marketsim.scenario.provider_file import ProviderFile
+    from marketsim.strategies.exact import EngineRules, FilterResult, PriceBreakdown, Request
 
 _MONTH_BLOCKS = 429_909
 """Blocks of 6.117 s in a month of 30.437 days (protocol.md §9)."""
@@ -22,31 +22,21 @@ _DAY_BLOCKS = 14_400
 
 def register(app: typer.Typer) -> None:
     """Adds `price` to the application."""
-    app.command("price", help="Show the bid for one order, line by line, and which filter would refuse it.")(
-        price
-    )
+    app.command("price", help="Show the bid for one order, line by line, and which filter would refuse it.")(price)
 
 
 def price(
     provider: Annotated[str, typer.Argument(metavar="PROVIDER.yaml", help="a provider file")],
-    sdl: Annotated[
-        str | None, typer.Argument(metavar="[SDL]", help="an SDL manifest in place of --cpu …")
-    ] = None,
+    sdl: Annotated[str | None, typer.Argument(metavar="[SDL]", help="an SDL manifest in place of --cpu …")] = None,
     cpu: Annotated[str | None, typer.Option(help="1000m, or cores such as 0.5")] = None,
     memory: Annotated[str | None, typer.Option(help="2048Mi, 2Gi")] = None,
     storage: Annotated[str | None, typer.Option(help="10Gi")] = None,
     gpu: Annotated[int, typer.Option(help="number of GPUs", min=0)] = 0,
     region: Annotated[str | None, typer.Option(help="the region that the order names")] = None,
-    attribute: Annotated[
-        list[str] | None, typer.Option(metavar="K=V", help="a required attribute (repeatable)")
-    ] = None,
-    price_max: Annotated[
-        str | None, typer.Option("--price-max", help="price ceiling per block, such as 0.5uve")
-    ] = None,
+    attribute: Annotated[list[str] | None, typer.Option(metavar="K=V", help="a required attribute (repeatable)")] = None,
+    price_max: Annotated[str | None, typer.Option("--price-max", help="price ceiling per block, such as 0.5uve")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", help="Print nothing; the exit code says whether it bids.")
-    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing; the exit code says whether it bids.")] = False,
 ) -> None:
     """Prints base cost, bid and filters; exit code 1 when a filter refuses."""
     from marketsim.scenario.files import load_provider
@@ -59,11 +49,7 @@ def price(
     if as_json:
         import json
 
-        typer.echo(
-            json.dumps(
-                {"provider": provider, "bids": not refused, "orders": quotes}, indent=2, ensure_ascii=False
-            )
-        )
+        typer.echo(json.dumps({"provider": provider, "bids": not refused, "orders": quotes}, indent=2, ensure_ascii=False))
     elif not quiet:
         for number, (order, quote) in enumerate(zip(orders, quotes, strict=True)):
             if number:
@@ -75,7 +61,7 @@ def price(
 
 def engine_rules(config: ProviderFile) -> EngineRules:
     """The parts of a provider file that decide on one order."""
-    from marketsim.policies.pricing_exact import EngineRules
+    from marketsim.strategies.exact import EngineRules
 
     engine, filters = config.bid_engine, config.filters
     return EngineRules(
@@ -107,9 +93,9 @@ def _orders(
     """Name, request and price ceiling of each order; InputError for options that make no sense, all at
     once.
     """
-    from marketsim.policies.pricing_exact import Request
     from marketsim.scenario.files import load_sdl
     from marketsim.scenario.literals import parse_cores, parse_money, parse_size
+    from marketsim.strategies.exact import Request
 
     errors: list[str] = []
 
@@ -124,20 +110,14 @@ def _orders(
     if sdl is None:
         missing = [option for option, value in sizes.items() if value is None]
         if missing:
-            errors.append(
-                f"{', '.join(missing)}: missing, give an SDL or --cpu 1000m --memory 2048Mi --storage 10Gi"
-            )
+            errors.append(f"{', '.join(missing)}: missing, give an SDL or --cpu 1000m --memory 2048Mi --storage 10Gi")
     elif any(value is not None for value in sizes.values()) or gpu:
-        errors.append(
-            f"{sdl}: stands beside --cpu, --memory, --storage or --gpu, give either an SDL or sizes"
-        )
+        errors.append(f"{sdl}: stands beside --cpu, --memory, --storage or --gpu, give either an SDL or sizes")
     wanted: dict[str, set[str]] = {}
     for pair in attributes:
         key, equals, value = pair.partition("=")
         if not (equals and key.strip() and value.strip()):
-            errors.append(
-                f"--attribute: '{pair}' is not an attribute, write key=value such as gpu-type=nvidia-a100"
-            )
+            errors.append(f"--attribute: '{pair}' is not an attribute, write key=value such as gpu-type=nvidia-a100")
         wanted.setdefault(key.strip(), set()).add(value.strip())
     ceiling = read("--price-max", parse_money, price_max)
     cores, memory_bytes, storage_bytes = (
@@ -169,8 +149,8 @@ def _orders(
 
 def _quote(name: str, rules: EngineRules, request: Request, ceiling: int | None) -> dict[str, Any]:
     """One order's figures as plain data; money as exact decimal text in uve."""
-    from marketsim.policies.pricing_exact import EXPECTED_LIFETIME_BLOCKS, check_filters, price_breakdown
     from marketsim.scenario.literals import format_decimal_atto
+    from marketsim.strategies.exact import EXPECTED_LIFETIME_BLOCKS, check_filters, price_breakdown
 
     breakdown = price_breakdown(rules, request)
     words = {"bid": format_decimal_atto(breakdown.bid)}
@@ -252,9 +232,7 @@ def _lines(provider: str, request: Request, rules: EngineRules, quote: dict[str,
     shown = [line for line in quote["lines"] if line["quantity"] or line["resource"] != "gpu"]
     widths = [max(len(str(line[key])) for line in shown) for key in ("quantity", "unit_price", "amount")]
     for line in shown:
-        product = (
-            f"{line['quantity']:>{widths[0]}} {line['unit']:<10} × {line['unit_price']:<{widths[1]}} uve"
-        )
+        product = f"{line['quantity']:>{widths[0]}} {line['unit']:<10} × {line['unit_price']:<{widths[1]}} uve"
         out.append(f"  {line['resource']:<8} {product} = {line['amount']:>{widths[2]}} uve")
     margin = quote["margin_percent"]
     out += [

@@ -39,9 +39,7 @@ def report(
             with written_whole(out) as fresh:
                 content = write_pages(fresh, record, summary, figures=not no_figures)
     except (KeyError, TypeError) as error:
-        raise InputError(
-            f"{folder}: damaged results ({error!r}), expected what `marketsim run` has written"
-        ) from None
+        raise InputError(f"{folder}: damaged results ({error!r}), expected what `marketsim run` has written") from None
     if as_json:
         sys.stdout.write(json_text(summary))
     elif not quiet:

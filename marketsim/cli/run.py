@@ -25,36 +25,22 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    scenario: Annotated[
-        Path, typer.Argument(metavar="SCENARIO", help="A scenario file such as scenarios/baseline.yaml.")
-    ],
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, metavar="N", help="In place of the scenario's seed.")
-    ] = None,
+    scenario: Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario file such as scenarios/baseline.yaml.")],
+    seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="In place of the scenario's seed.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="PATH=VALUE", help="Change a value, e.g. providers.0.count=5; repeatable."
-        ),
+        typer.Option("--set", metavar="PATH=VALUE", help="Change a value, e.g. providers.0.count=5; repeatable."),
     ] = None,
-    horizon: Annotated[
-        str | None, typer.Option("--horizon", metavar="D", help="Length of the run: 7d, 12h, 100 blocks.")
-    ] = None,
+    horizon: Annotated[str | None, typer.Option("--horizon", metavar="D", help="Length of the run: 7d, 12h, 100 blocks.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", metavar="DIR", help="Exactly this folder, new or empty; default: below results/."
-        ),
+        typer.Option("--out", metavar="DIR", help="Exactly this folder, new or empty; default: below results/."),
     ] = None,
-    audit: Annotated[
-        bool, typer.Option("--audit", help="Check the money after every executed block.")
-    ] = False,
+    audit: Annotated[bool, typer.Option("--audit", help="Check the money after every executed block.")] = False,
     no_figures: Annotated[bool, typer.Option("--no-figures", help="Leave the figures out.")] = False,
     conditions: Annotated[
         list[str] | None,
-        typer.Option(
-            "--assert", metavar="EXPR", help="Exit with 1 unless it holds, e.g. 'fill_rate>=0.8'; repeatable."
-        ),
+        typer.Option("--assert", metavar="EXPR", help="Exit with 1 unless it holds, e.g. 'fill_rate>=0.8'; repeatable."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json and nothing else.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no report, only errors.")] = False,
@@ -70,9 +56,7 @@ def run(
     begun = time.monotonic()
     checked = _conditions(conditions or [])
     overrides = list(settings or [])
-    overrides += [
-        f"{key}={value}" for key, value in (("horizon", horizon), ("record", record)) if value is not None
-    ]
+    overrides += [f"{key}={value}" for key, value in (("horizon", horizon), ("record", record)) if value is not None]
     loaded = load_scenario(scenario, overrides)
     used = loaded.seed if seed is None else seed
     target = results_folder(RESULTS, used, loaded.effective()) if out is None else out
@@ -111,8 +95,8 @@ def _conditions(texts: Sequence[str]) -> list[Condition]:
 
 
 def _simulate(scenario: Scenario, seed: int | None, *, audit: bool, quiet: bool, out: Path) -> Any:
-    from marketsim.chain.compiled import is_cache_cold
     from marketsim.cli.progress import progress_shown
+    from marketsim.kernel.compiled import is_cache_cold
 
     if not quiet and is_cache_cold():
         print(
@@ -136,9 +120,7 @@ def _print(content: Content, target: Path, seconds: float) -> None:
     from marketsim.report.terminal import print_report
 
     print_report(content)
-    sys.stdout.write(
-        f"\nResults: {target} (report.html, summary.json, tables as parquet and CSV), {seconds:.1f} s\n"
-    )
+    sys.stdout.write(f"\nResults: {target} (report.html, summary.json, tables as parquet and CSV), {seconds:.1f} s\n")
 
 
 def _missed(conditions: Sequence[Condition], summary: Mapping[str, Any]) -> bool:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from marketsim.experiments.dry_run import DryRun
-    from marketsim.experiments.sweep import SweepResult
+    from marketsim.experiments.sweep.dry_run import DryRun
+    from marketsim.experiments.sweep.rounds import SweepResult
 
 _DRY_POINTS = 20
 
@@ -49,18 +49,12 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="Print the content of sweep.json and nothing else.")] = False,
 ) -> None:
     """Run a design × replications, locally or on a Dask cluster, and report what each factor does."""
-    from marketsim.experiments import sweep_run
-    from marketsim.experiments.dry_run import dry_run
-    from marketsim.experiments.execute import preloads, start_server
-    from marketsim.experiments.sweep import recorded_metrics
-    from marketsim.experiments.sweep_progress import watcher_for
-    from marketsim.experiments.sweep_session import (
-        carry_out,
-        dask_pool,
-        default_folder,
-        local_pool,
-        read_plan,
-    )
+    from marketsim.experiments.runs import sweep_run
+    from marketsim.experiments.runs.execute import preloads, start_server
+    from marketsim.experiments.sweep.dry_run import dry_run
+    from marketsim.experiments.sweep.progress import watcher_for
+    from marketsim.experiments.sweep.rounds import recorded_metrics
+    from marketsim.experiments.sweep.session import carry_out, dask_pool, default_folder, local_pool, read_plan
 
     if scheduler is None and not dry:
         start_server(preloads(sweep_run.run_with_activity))  # it loads the simulation while this process plans
@@ -139,7 +133,7 @@ def _mean_cell(cell: Mapping[str, Any], scale: float) -> str:
 
 
 def _print_dry_run(estimate: DryRun) -> None:
-    from marketsim.experiments.sweep_progress import duration
+    from marketsim.experiments.sweep.progress import duration
 
     plan = estimate.plan
     names = [factor.name for factor in plan.sweep.factors]

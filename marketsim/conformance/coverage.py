@@ -91,8 +91,7 @@ class Coverage:
             },
             "missing": {rules: [row._asdict() for row in self.missing(rules)] for rules in self.allowed},
             "outside": {
-                rules: [row._asdict() | {"scenarios": names} for row, names in sorted(rows.items())]
-                for rules, rows in self.outside.items()
+                rules: [row._asdict() | {"scenarios": names} for row, names in sorted(rows.items())] for rules, rows in self.outside.items()
             },
             "only_reached_by": self.only_reached_by(),
         }
@@ -109,9 +108,7 @@ class Coverage:
 
 def row_of(outcome: Outcome) -> Row:
     """Return an answer of the protocol table as a row of the certificate."""
-    return Row(
-        ADDRESSED.get(outcome.message, "-"), outcome.state, outcome.message, result_of(outcome.status)
-    )
+    return Row(ADDRESSED.get(outcome.message, "-"), outcome.state, outcome.message, result_of(outcome.status))
 
 
 def allowed_rows(rules: Rules) -> frozenset[Row]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from marketsim.chain import escrow, exact
 from marketsim.chain.columns import (
     ATTO,
     Account,
@@ -29,12 +28,14 @@ from marketsim.chain.columns import (
     Usage,
     Wallet,
 )
+from marketsim.chain.escrow import exact
+from marketsim.chain.escrow import messages as escrow
 from marketsim.chain.ledger import AUDIT_FINE, AUDIT_PROBLEMS, audit_totals
-from marketsim.chain.money import RATE_MAX, AmountError, format_amount, parse_amount, to_pair
 from marketsim.chain.state import State, make_state
 from marketsim.chain.status import Status
 from marketsim.conformance.report import Difference, MalformedVectorError, Result, Vector, compare
 from marketsim.errors import InvariantError
+from marketsim.money.pairs import RATE_MAX, AmountError, format_amount, parse_amount, to_pair
 
 _FIRST_WALLET = 3
 _NAMES = {int(status): status.name for status in Status} | {

@@ -17,9 +17,7 @@ def check(vector: Vector) -> None:
     """Raise MalformedVectorError for a line that is not a sequence of market messages."""
     for key in ("id", "rules", "quirks", "start", "messages"):
         if key not in vector:
-            raise MalformedVectorError(
-                key, "missing; a market vector has id, rules, quirks, start and messages"
-            )
+            raise MalformedVectorError(key, "missing; a market vector has id, rules, quirks, start and messages")
     if vector["rules"] not in RULE_SETS:
         raise MalformedVectorError("rules", f"{vector['rules']!r} is none of {', '.join(RULE_SETS)}")
     if not isinstance(vector["quirks"], bool):
@@ -59,9 +57,7 @@ def replay_sequence(line: Vector) -> Result:
         except MessageError as error:
             raise MalformedVectorError(f"messages[{number}].{error.key}", error.problem) from None
         except (TypeError, AttributeError, ValueError, OverflowError) as error:
-            raise MalformedVectorError(
-                f"messages[{number}]", f"has a value of the wrong kind ({error})"
-            ) from None
+            raise MalformedVectorError(f"messages[{number}]", f"has a value of the wrong kind ({error})") from None
         found = changes.collect()
         expected: dict[str, Any] = message.get("changed", {})
         if result == message["result"] and found == expected:
@@ -74,8 +70,6 @@ def replay_sequence(line: Vector) -> Result:
     return Result(sequence, len(messages), identical, tuple(differences))
 
 
-def _object_differences(
-    sequence: str, number: int, name: str, expected: dict[str, Any], found: dict[str, Any]
-) -> Iterator[Difference]:
+def _object_differences(sequence: str, number: int, name: str, expected: dict[str, Any], found: dict[str, Any]) -> Iterator[Difference]:
     missing = "(unchanged)"
     yield from compare(sequence, number, name, expected.get(name, missing), found.get(name, missing))

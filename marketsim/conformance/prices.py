@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from marketsim.chain.decimals import show_atto
 from marketsim.conformance.report import MalformedVectorError, Result, Vector, compare
-from marketsim.policies.strategies import MonthlyTargets, MonthlyTargetScript, Refusal, request_from_script
-from marketsim.policies.virtengine_engine import EngineConfig, EngineOrder, bid_price, matches
+from marketsim.money.text import show_atto
+from marketsim.strategies.rules import MonthlyTargets, MonthlyTargetScript, Refusal, request_from_script
+from marketsim.strategies.virtengine import EngineConfig, EngineOrder, bid_price, matches
 
 
 def replay(lines: Iterable[Vector], /) -> Iterator[Result]:

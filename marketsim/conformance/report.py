@@ -124,15 +124,11 @@ def compare(sequence: str, message: int, name: str, expected: object, found: obj
     yield from _compare(sequence, message, name, "", expected, found)
 
 
-def _compare(
-    sequence: str, message: int, name: str, path: str, expected: object, found: object
-) -> Iterator[Difference]:
+def _compare(sequence: str, message: int, name: str, path: str, expected: object, found: object) -> Iterator[Difference]:
     if isinstance(expected, Mapping) and isinstance(found, Mapping):
         for key in sorted(set(expected) | set(found), key=str):
             inner = f"{path}.{key}" if path else str(key)
-            yield from _compare(
-                sequence, message, name, inner, expected.get(key, _MISSING), found.get(key, _MISSING)
-            )
+            yield from _compare(sequence, message, name, inner, expected.get(key, _MISSING), found.get(key, _MISSING))
     elif expected != found or isinstance(expected, bool) != isinstance(found, bool):
         yield Difference(sequence, message, name, path, shown(expected), shown(found))
 
@@ -194,9 +190,7 @@ def _parsed(path: Path, number: int, raw: bytes) -> Vector:
         column = error.start + 1
         raise InputError(f"{path}:{number}:{column}: line: not UTF-8, expected one JSON object") from None
     except json.JSONDecodeError as error:
-        raise InputError(
-            f"{path}:{number}:{error.colno}: line: not JSON ({error.msg}), expected one JSON object"
-        ) from None
+        raise InputError(f"{path}:{number}:{error.colno}: line: not JSON ({error.msg}), expected one JSON object") from None
     except RecursionError:
         raise InputError(f"{path}:{number}:1: line: nested too deeply, expected one vector") from None
     if not isinstance(value, dict):

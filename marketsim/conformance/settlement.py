@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from marketsim.chain.decimals import parse_atto
-from marketsim.chain.usage_settlement import UsageSettlementChain
+from marketsim.chain.escrow.usage_settlement import UsageSettlementChain
 from marketsim.conformance.report import Difference, MalformedVectorError, Result, Vector, compare
+from marketsim.money.text import parse_atto
 
 
 def replay(lines: Iterable[Vector], /) -> Iterator[Result]:

@@ -214,18 +214,14 @@ def check_price(line: Vector) -> None:
     elif "targets" in line:
         _require(line, _SCRIPT_LINE)
     else:
-        raise MalformedVectorError(
-            "line", "has neither config (VirtEngine's engine) nor targets (Akash's script)"
-        )
+        raise MalformedVectorError("line", "has neither config (VirtEngine's engine) nor targets (Akash's script)")
 
 
 def _require(line: Vector, shape: Mapping[str, Shape]) -> None:
     _hold(line, shape, "")
 
 
-def _operations(
-    line: Vector, key: str, by_name: Mapping[str, Shape], always: Mapping[str, Shape], clock: str | None
-) -> None:
+def _operations(line: Vector, key: str, by_name: Mapping[str, Shape], always: Mapping[str, Shape], clock: str | None) -> None:
     """Each entry of the list at `key` has a name and its arguments; `clock`, if any, never goes back."""
     entries = line.get(key)
     if not isinstance(entries, list):

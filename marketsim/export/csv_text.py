@@ -16,8 +16,8 @@ from typing import IO, Final
 
 import numpy as np
 
-from marketsim.chain.compiled import COMPILING, compiled
 from marketsim.chain.state import Table
+from marketsim.kernel.compiled import COMPILING, compiled
 
 Word = np.uint64
 
@@ -35,6 +35,7 @@ _U100, _U103, _U10486, _MYRIAD, _MOST = (np.uint64(x) for x in (100, 103, 10_486
 _SEVEN_BITS, _FOUR_BITS = np.uint64(0x7F_0000_007F), np.uint64(0x0F_000F_000F_000F)
 _LOW = np.uint64(0xFFFF_FFFF)
 _DIGIT_SIGNS, _COMMA, _NEWLINE, _MINUS = (np.uint64(x) for x in (0x3030_3030_3030_3030, 0x2C, 0x0A, 0x2D))
+
 
 @cache
 def small_numbers() -> Table:

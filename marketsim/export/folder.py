@@ -41,9 +41,7 @@ def written_whole(target: Path, *, replace: bool = False) -> Iterator[Path]:
             lock = os.open(partial, os.O_RDONLY)
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        raise InputError(
-            f"{target}: --out: cannot be written ({error.strerror}), choose another folder"
-        ) from None
+        raise InputError(f"{target}: --out: cannot be written ({error.strerror}), choose another folder") from None
     try:
         yield partial
         _require_free(target, replace)

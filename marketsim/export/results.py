@@ -22,16 +22,7 @@ from marketsim.errors import InputError
 from marketsim.export.folder import safe_name, write_file, written_whole
 from marketsim.export.table_files import Kind, StoredTable, read_columns, write_table
 from marketsim.export.words import Words, vocabulary
-from marketsim.recording.record import (
-    COLUMNS,
-    DECLINE_CODES,
-    LATENCY_BINS,
-    OPTIONAL,
-    STATUSES,
-    Record,
-    Table,
-    blank,
-)
+from marketsim.recording.record import COLUMNS, DECLINE_CODES, LATENCY_BINS, OPTIONAL, STATUSES, Record, Table, blank
 
 SCHEMA: Final = "marketsim-results/1"
 MANIFEST: Final = "manifest.json"
@@ -108,9 +99,7 @@ def read_record(folder: Path) -> Record:
     try:
         return _record(folder, manifest).check()
     except (KeyError, ValueError, TypeError, OSError, OverflowError) as error:
-        raise InputError(
-            f"{folder}: damaged results ({error}), expected a folder that a run has written"
-        ) from None
+        raise InputError(f"{folder}: damaged results ({error}), expected a folder that a run has written") from None
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -223,10 +212,7 @@ def _meta(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _decoded(name: str, columns: Mapping[str, Any], words: Mapping[tuple[str, str], Words]) -> Table:
-    return {
-        key: words[name, key].numbers(columns[key]) if (name, key) in words else columns[key]
-        for key in COLUMNS[name]
-    }
+    return {key: words[name, key].numbers(columns[key]) if (name, key) in words else columns[key] for key in COLUMNS[name]}
 
 
 def _narrowed(columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -256,13 +242,9 @@ def _read_json(folder: Path, name: str) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(
-            f"{folder}: has no {name}, expected a folder that `marketsim run` has written"
-        ) from None
+        raise InputError(f"{folder}: has no {name}, expected a folder that `marketsim run` has written") from None
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}), expected what `marketsim run` has written"
-        ) from None
+        raise InputError(f"{path}: cannot be read ({error}), expected what `marketsim run` has written") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}:1:1: not a mapping, expected what `marketsim run` has written")
     return value

@@ -221,5 +221,3 @@ def _array(kind: Kind, column: Any) -> Any:
 
 def _numbers(kind: Kind, column: Any) -> Column:
     return kind.numbers(column) if isinstance(kind, Words) else values(column)
-
-

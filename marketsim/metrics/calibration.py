@@ -52,9 +52,5 @@ def calibration_targets(summary: Mapping[str, Any], calibration: Mapping[str, An
             continue
         share = counts[reason] / closed if closed else None
         # Shares carry the noise of binary fractions: 0.45 + 0.10 must not refuse 0.55.
-        targets.append(
-            Target(
-                f"close_reasons.{reason}", round(aim - within, 12), round(aim + within, 12), share, float(aim)
-            )
-        )
+        targets.append(Target(f"close_reasons.{reason}", round(aim - within, 12), round(aim + within, 12), share, float(aim)))
     return targets

@@ -166,9 +166,7 @@ def _check(node: ast.expr, paths: dict[tuple[str, ...], None], text: str) -> Non
             parts = values
         case ast.Compare(left=left, ops=ops, comparators=rest) if all(type(op) in _COMPARE for op in ops):
             parts = [left, *rest]
-        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if (
-            name in _FUNCTIONS and arguments
-        ):
+        case ast.Call(func=ast.Name(id=name), args=arguments, keywords=[]) if name in _FUNCTIONS and arguments:
             parts = arguments
         case _:
             part = ast.get_source_segment(text.strip(), node) or text

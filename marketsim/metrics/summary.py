@@ -18,17 +18,7 @@ from marketsim.chain.columns import LeaseState, OrderEnd
 from marketsim.chain.status import SEED_CODES, Status
 from marketsim.errors import InvariantError
 from marketsim.metrics.amounts import exact_text, half_even, number
-from marketsim.recording.record import (
-    ATTO,
-    DECLINE_CODES,
-    RESOURCES,
-    UNFILLED,
-    Column,
-    Ended,
-    Record,
-    exact,
-    exact_sum,
-)
+from marketsim.recording.record import ATTO, DECLINE_CODES, RESOURCES, UNFILLED, Column, Ended, Record, exact, exact_sum
 
 SCHEMA: Final = "marketsim-summary/1"
 LEDGER: Final = ("held", "paid", "fees", "refunded", "dust", "stranded")
@@ -80,9 +70,7 @@ def ratio(part: float, whole: float) -> float | None:
 def window_orders(record: Record) -> Column:
     """Return which orders count for the fill rate: created after warm_up, not relisted, bidding ended."""
     orders = record.orders
-    counted: Column = (
-        (orders["created_at"] > record.warm_up_blocks) & (orders["relisted"] == 0) & (orders["decided"] == 1)
-    )
+    counted: Column = (orders["created_at"] > record.warm_up_blocks) & (orders["relisted"] == 0) & (orders["decided"] == 1)
     return counted
 
 
@@ -142,9 +130,7 @@ def revenue_by_day(record: Record) -> list[int]:
     rest = [int(day) for day in days[first + 1 :]]
     begun = total - sum(rest)
     if not 0 <= begun <= int(days[first]):
-        raise InvariantError(
-            f"record: revenue_net {total} of the window does not fit revenue_days {days.tolist()}"
-        )
+        raise InvariantError(f"record: revenue_net {total} of the window does not fit revenue_days {days.tolist()}")
     return [begun, *rest]
 
 
@@ -198,8 +184,7 @@ def _require_conserved(totals: Mapping[str, int]) -> None:
     found = sum(totals[key] for key in LEDGER)
     if totals["deposited"] != found:
         raise InvariantError(
-            f"money is not conserved: deposited {exact_text(totals['deposited'])} uve, but "
-            f"{' + '.join(LEDGER)} = {exact_text(found)} uve"
+            f"money is not conserved: deposited {exact_text(totals['deposited'])} uve, but {' + '.join(LEDGER)} = {exact_text(found)} uve"
         )
 
 
@@ -237,8 +222,7 @@ def _bids(record: Record) -> dict[str, Any]:
     refused = providers["rejected"].sum(axis=0)
     if counts["submitted"] != counts["accepted"] + int(refused.sum()):
         raise InvariantError(
-            f"bids do not add up: {counts['submitted']} submitted, {counts['accepted']} accepted, "
-            f"{int(refused.sum())} rejected"
+            f"bids do not add up: {counts['submitted']} submitted, {counts['accepted']} accepted, {int(refused.sum())} rejected"
         )
     declined = providers["declined"].sum(axis=0)
     return {
@@ -274,9 +258,7 @@ def _leases(record: Record) -> dict[str, Any]:
     return {
         "created": len(state),
         "active": int(((state == LeaseState.ACTIVE) | (state == LeaseState.RECLAIMING)).sum()),
-        "insufficient_funds": int(
-            ((state == LeaseState.INSUFFICIENT_FUNDS) & (record.leases["closed_at"] < 0)).sum()
-        ),
+        "insufficient_funds": int(((state == LeaseState.INSUFFICIENT_FUNDS) & (record.leases["closed_at"] < 0)).sum()),
         "closed": int(((state == LeaseState.CLOSED) | (record.leases["closed_at"] >= 0)).sum()),
         "close_reasons": close_reasons(record.leases),
     }

@@ -6,15 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from marketsim.metrics.summary import (
-    close_reasons,
-    fill_rate,
-    price,
-    ratio,
-    rejections,
-    utilization,
-    window_orders,
-)
+from marketsim.metrics.summary import close_reasons, fill_rate, price, ratio, rejections, utilization, window_orders
 from marketsim.recording.record import DECLINE_CODES, UNFILLED, Column, Record, exact_sum
 
 
@@ -64,18 +56,13 @@ class TenantRow:
 def provider_rows(record: Record) -> list[ProviderRow]:
     """Return one row a provider, in the record's order."""
     count, alive = len(record.providers["name"]), _running_leases(record)
-    return [
-        _provider_row(record, name, np.arange(count) == row, alive)
-        for row, name in enumerate(record.providers["name"])
-    ]
+    return [_provider_row(record, name, np.arange(count) == row, alive) for row, name in enumerate(record.providers["name"])]
 
 
 def provider_cohort_rows(record: Record) -> list[ProviderRow]:
     """Return one row a cohort of providers, in the scenario's order."""
     cohort, alive = record.providers["cohort"], _running_leases(record)
-    return [
-        _provider_row(record, name, cohort == row, alive) for row, name in enumerate(record.provider_cohorts)
-    ]
+    return [_provider_row(record, name, cohort == row, alive) for row, name in enumerate(record.provider_cohorts)]
 
 
 def tenant_cohort_rows(record: Record) -> list[TenantRow]:

@@ -141,9 +141,7 @@ simulated day of the whole run.
 
 Day d holds the blocks after `day_blocks(meta) * d` up to `day_blocks(meta) * (d + 1)`."""
 
-MINUS_ONE: Final = frozenset(
-    {"lease_capacity", "closed_at", "active_at", "lease", "region", "unfilled", "account", "latency_ms"}
-)
+MINUS_ONE: Final = frozenset({"lease_capacity", "closed_at", "active_at", "lease", "region", "unfilled", "account", "latency_ms"})
 """Columns that `blank` fills with -1."""
 
 OPTIONAL: Final = ("bids", "declines", "settlements", "events")
@@ -237,9 +235,7 @@ class Record:
         _check_providers(self.providers, len(self.providers["name"]), day_count(self.blocks, self.day_blocks))
         for table, names in (("tenants", self.tenants), ("providers", self.providers)):
             if len(names["name"]) != len(names["cohort"]):
-                raise InvariantError(
-                    f"record: {table}: {len(names['name'])} names for {len(names['cohort'])} rows"
-                )
+                raise InvariantError(f"record: {table}: {len(names['name'])} names for {len(names['cohort'])} rows")
         for key in TOTALS:
             if not isinstance(self.totals.get(key), int):
                 raise InvariantError(f"record: totals: {key} is missing or not an integer")
@@ -247,9 +243,7 @@ class Record:
             if key not in self.meta:
                 raise InvariantError(f"record: meta: {key} is missing")
         if self.latency_histogram.shape != (LATENCY_BINS,):
-            raise InvariantError(
-                f"record: latency_histogram: shape {self.latency_histogram.shape}, not ({LATENCY_BINS},)"
-            )
+            raise InvariantError(f"record: latency_histogram: shape {self.latency_histogram.shape}, not ({LATENCY_BINS},)")
         self._check_references()
         return self
 
@@ -294,9 +288,7 @@ def blank(table: str, rows: int, days: int = 1) -> Table:
 
     `days` is the width of `providers["revenue_days"]`.
     """
-    columns: Table = {
-        name: np.full(rows, -1 if name in MINUS_ONE else 0, dtype) for name, dtype in COLUMNS[table].items()
-    }
+    columns: Table = {name: np.full(rows, -1 if name in MINUS_ONE else 0, dtype) for name, dtype in COLUMNS[table].items()}
     if table == "providers":
         columns |= {name: np.zeros((rows, width or days), np.int64) for name, width in WIDE.items()}
     return columns

@@ -10,13 +10,7 @@ from typing import Any, Final
 from marketsim.metrics.amounts import number
 from marketsim.metrics.calibration import Target, calibration_targets
 from marketsim.metrics.summary import LEDGER
-from marketsim.metrics.tables import (
-    ProviderRow,
-    TenantRow,
-    provider_cohort_rows,
-    provider_rows,
-    tenant_cohort_rows,
-)
+from marketsim.metrics.tables import ProviderRow, TenantRow, provider_cohort_rows, provider_rows, tenant_cohort_rows
 from marketsim.recording.record import ATTO, Record
 from marketsim.report import phrases
 from marketsim.report.phrases import DASH, count, money, percent, plain, plural, unit_of
@@ -152,9 +146,7 @@ def _tiles(record: Record, summary: Mapping[str, Any], targets: Mapping[str, Tar
     bids, latency = summary["bids"], summary["bid_latency_seconds"]
     revenue, change = last_full_day(record)
     per_day = summary["revenue"]["per_day_mean"]
-    trend = (
-        "" if change is None else f"{'▲' if change >= 0 else '▼'} {100 * change:+.0f} % from the day before"
-    )
+    trend = "" if change is None else f"{'▲' if change >= 0 else '▼'} {100 * change:+.0f} % from the day before"
     mean_note = "" if per_day is None else f"mean {money(per_day)} a day"
     fill = summary["fill_rate"]
     target = targets.get("fill_rate")
@@ -253,9 +245,7 @@ def _calibration_grid(targets: Sequence[Target]) -> Grid | None:
         for target in targets
     ]
     met = sum(target.met for target in targets)
-    return Grid(
-        "Calibration", ("Outcome", "Target", "Result", "Met"), rows, f"{met} of {len(targets)} targets met."
-    )
+    return Grid("Calibration", ("Outcome", "Target", "Result", "Met"), rows, f"{met} of {len(targets)} targets met.")
 
 
 def _as_shares(target: Target) -> tuple[str, str]:
@@ -280,9 +270,7 @@ def _price_grid(summary: Mapping[str, Any], monthly: int) -> Grid:
         text = price[key]
         per_block = DASH if text is None else f"{float(uve):,.6f}"
         in_ve = DASH if uve is None else f"{uve / phrases.UVE_IN_VE:,.12f}"
-        rows.append(
-            (label, per_block, in_ve, DASH if uve is None else plain(uve * monthly / phrases.UVE_IN_VE))
-        )
+        rows.append((label, per_block, in_ve, DASH if uve is None else plain(uve * monthly / phrases.UVE_IN_VE)))
     return Grid(
         "Winning prices",
         ("Price of a lease", "uve a block", "VE a block", "VE a month"),
@@ -398,10 +386,7 @@ def _receipt_grid(summary: Mapping[str, Any]) -> Grid | None:
     return Grid(
         title="Messages by hand",
         columns=["Message", "About", "Block", "Answer"],
-        rows=[
-            [receipt["op"], receipt["id"] or DASH, count(receipt["height"]), _answer(receipt)]
-            for receipt in messages["receipts"]
-        ],
+        rows=[[receipt["op"], receipt["id"] or DASH, count(receipt["height"]), _answer(receipt)] for receipt in messages["receipts"]],
         note=f"{plural(messages['sent'], 'message')}, {refused} refused.",
         long=True,
     )
@@ -439,9 +424,7 @@ def _money_grid(record: Record, summary: Mapping[str, Any]) -> Grid:
         rows.append(("Owed and recorded as debt", phrases.exact_uve(totals["debt"]), ""))
     if totals["network_fees"] or record.meta["scenario"].get("network_fees"):
         rows.append(("Network fees, outside escrow", phrases.exact_uve(totals["network_fees"]), ""))
-    sizes = ", ".join(
-        f"{key} {money(summary['escrow'][f'{key}_uve'])}" for key in ("deposited", "held", "paid")
-    )
+    sizes = ", ".join(f"{key} {money(summary['escrow'][f'{key}_uve'])}" for key in ("deposited", "held", "paid"))
     return Grid("Money, whole run", ("Account", "Exact amount", "Share"), rows, f"In round figures: {sizes}.")
 
 
@@ -450,13 +433,9 @@ def _warnings(record: Record, summary: Mapping[str, Any]) -> list[str]:
     if summary["fill_rate"] is None:
         notes.append("No order's bidding ended in the window: the fill rate is undefined.")
     if summary["orders"]["relisted"]:
-        notes.append(
-            f"{plural(summary['orders']['relisted'], 'relisted order')} stand apart from orders created."
-        )
+        notes.append(f"{plural(summary['orders']['relisted'], 'relisted order')} stand apart from orders created.")
     if record.meta["record"] == "summary":
-        notes.append(
-            "Orders and leases were not kept (record: summary): tables and figures of them are left out."
-        )
+        notes.append("Orders and leases were not kept (record: summary): tables and figures of them are left out.")
     if record.totals["stranded"]:
         notes.append(f"Defects stranded {number(record.totals['stranded']):g} uve ({ATTO:.0e} atto each).")
     return notes

@@ -15,17 +15,7 @@ from marketsim.errors import InputError
 from marketsim.metrics.amounts import pair
 from marketsim.metrics.summary import rejections
 from marketsim.metrics.tables import provider_rows
-from marketsim.recording.record import (
-    ATTO,
-    DECLINE_CODES,
-    UNFILLED,
-    Column,
-    Ended,
-    LongTable,
-    Record,
-    exact,
-    exact_sum,
-)
+from marketsim.recording.record import ATTO, DECLINE_CODES, UNFILLED, Column, Ended, LongTable, Record, exact, exact_sum
 from marketsim.report import phrases
 from marketsim.report.content import MONTHLY_BLOCKS
 from marketsim.report.phrases import count, exact_uve, moment, money, percent, plural, span
@@ -138,9 +128,8 @@ def _not_found(record: Record, wanted: str) -> str:
         near = [order_id(record, int(row)) for row in nearest]
     else:
         near = _near(wanted, [*record.providers["name"], *record.tenants["name"]])
-    return (
-        f"{wanted}: no such order, provider or tenant in this run, expected tenant/dseq/gseq/oseq or a name"
-        + (f"; near: {', '.join(near)}" if near else "")
+    return f"{wanted}: no such order, provider or tenant in this run, expected tenant/dseq/gseq/oseq or a name" + (
+        f"; near: {', '.join(near)}" if near else ""
     )
 
 
@@ -191,9 +180,7 @@ def _tenant(record: Record, tenant: int) -> Explanation:
     lines = [_order_line(record, int(row)) for row in rows[:LINES_MAX]]
     if len(rows) > LINES_MAX:
         lines.append(f"… and {count(len(rows) - LINES_MAX)} more in orders.csv")
-    return Explanation(
-        "tenant", record.tenants["name"][tenant], [Section("Facts", facts), Section("Orders", lines)]
-    )
+    return Explanation("tenant", record.tenants["name"][tenant], [Section("Facts", facts), Section("Orders", lines)])
 
 
 class _Order:
@@ -243,9 +230,7 @@ class _Order:
             if leases["closed_at"][lease] >= 0:
                 reason = int(leases["reason"][lease])
                 known = phrases.REASON_TEXT.get(Reason(reason)) if reason in set(Reason) else None
-                facts.append(
-                    (int(leases["closed_at"][lease]), 7, f"lease {known or f'closed, reason {reason}'}")
-                )
+                facts.append((int(leases["closed_at"][lease]), 7, f"lease {known or f'closed, reason {reason}'}"))
         elif self.orders["closed_at"][self.row] >= 0:
             end = OrderEnd(int(self.orders["end"][self.row]))
             how = {OrderEnd.TIMEOUT: "order timed out", OrderEnd.CANCELLED: "order withdrawn by its tenant"}
@@ -304,9 +289,7 @@ class _Order:
         return np.empty(0, np.int64) if self.bids is None else self.bids
 
     def _bid_column(self, name: str) -> Column:
-        column: Column = (
-            self.record.bids[name][self._bid_rows()] if self.record.bids is not None else self._bid_rows()
-        )
+        column: Column = self.record.bids[name][self._bid_rows()] if self.record.bids is not None else self._bid_rows()
         return column
 
     def _by_price(self) -> Column:
@@ -330,13 +313,9 @@ class _Order:
                 price = exact_uve(pair(record.bids, "price", int(row)))
                 latency = int(record.bids["latency_ms"][row])
                 after = "" if latency < 0 else f", {latency / 1000:.2f} s after the engine saw the order"
-                winner = (
-                    self.lease >= 0 and self.leases["provider"][self.lease] == record.bids["provider"][row]
-                )
+                winner = self.lease >= 0 and self.leases["provider"][self.lease] == record.bids["provider"][row]
                 state = _bid_state(int(record.bids["state"][row]), bool(winner))
-                lines.append(
-                    f"{rank}. {provider}: {price} at block {record.bids['height'][row]:,}, {state}{after}"
-                )
+                lines.append(f"{rank}. {provider}: {price} at block {record.bids['height'][row]:,}, {state}{after}")
             if len(self._bid_rows()) > LINES_MAX:
                 lines.append(f"… and {count(len(self._bid_rows()) - LINES_MAX)} dearer ones in bids.csv")
         return lines + self._declines()
@@ -360,9 +339,7 @@ class _Order:
         gross, fees = int(leases["withdrawn"][lease]), int(leases["fees"][lease])
         by_usage = self.record.meta["scenario"].get("charging") == "ve_settlement"
         shared = "to the platform and the validators" if by_usage else "take"
-        lines = [
-            f"{exact_uve(gross * ATTO)} paid out: {count(gross - fees)} to the provider, {count(fees)} {shared}"
-        ]
+        lines = [f"{exact_uve(gross * ATTO)} paid out: {count(gross - fees)} to the provider, {count(fees)} {shared}"]
         forgiven = pair(leases, "shortfall", lease)
         if forgiven:
             lines.append(f"{exact_uve(forgiven)} owed and forgiven")
@@ -372,11 +349,7 @@ class _Order:
         rows = np.flatnonzero(table["lease"] == lease)
         moved = exact_sum(table["moved_whole"][rows], table["moved_atto"][rows])
         lines.append(f"{plural(len(rows), 'settlement')} moved {exact_uve(moved)} from escrow to the payment")
-        shown = (
-            rows
-            if len(rows) <= LINES_MAX
-            else np.concatenate([rows[: LINES_MAX // 2], rows[-LINES_MAX // 2 :]])
-        )
+        shown = rows if len(rows) <= LINES_MAX else np.concatenate([rows[: LINES_MAX // 2], rows[-LINES_MAX // 2 :]])
         for place, row in enumerate(shown):
             if len(rows) > LINES_MAX and place == LINES_MAX // 2:
                 lines.append(f"… {count(len(rows) - len(shown))} more in settlements.csv …")
@@ -455,11 +428,7 @@ class _Provider:
         self.cohort = int(self.table["cohort"][slot])
         rows = provider_rows(record)
         self.own = rows[slot]
-        self.siblings = [
-            row
-            for place, row in enumerate(rows)
-            if self.table["cohort"][place] == self.cohort and place != slot
-        ]
+        self.siblings = [row for place, row in enumerate(rows) if self.table["cohort"][place] == self.cohort and place != slot]
 
     def explanation(self) -> Explanation:
         sections = [
@@ -472,9 +441,7 @@ class _Provider:
         return Explanation("provider", self.name, sections)
 
     def _facts(self) -> list[str]:
-        capacity = phrases.resources(
-            *(int(self.table[key][self.slot]) for key in ("cpu", "memory", "storage", "gpu"))
-        )
+        capacity = phrases.resources(*(int(self.table[key][self.slot]) for key in ("cpu", "memory", "storage", "gpu")))
         limit = int(self.table["lease_capacity"][self.slot])
         draw = int(self.table["cost_ppm"][self.slot])
         lines = [f"cohort {self.record.provider_cohorts[self.cohort]}, capacity {capacity}"]
@@ -482,9 +449,7 @@ class _Provider:
             lines.append(f"at most {plural(limit, 'lease')}")
         if draw:
             lines.append(f"its cost draw is {draw / 10_000 - 100:+.2f} % from the cohort's prices")
-        used = ", ".join(
-            f"{key} {percent(value)}" for key, value in self.own.utilization.items() if value is not None
-        )
+        used = ", ".join(f"{key} {percent(value)}" for key, value in self.own.utilization.items() if value is not None)
         return [*lines, f"leased share of capacity in the window: {used or '–'}"]
 
     def _bids(self) -> list[str]:
@@ -515,11 +480,7 @@ class _Provider:
         leases = record.leases
         rows = np.flatnonzero(leases["provider"] == self.slot)
         ended = np.bincount(leases["ended"][rows], minlength=len(Ended))
-        parts = [
-            f"{count(ended[code])} {phrases.ENDED_TEXT[code.name.lower()].lower()}"
-            for code in Ended
-            if ended[code]
-        ]
+        parts = [f"{count(ended[code])} {phrases.ENDED_TEXT[code.name.lower()].lower()}" for code in Ended if ended[code]]
         lines.insert(0, f"{plural(len(rows), 'lease')}: {', '.join(parts) or 'none'}")
         best = rows[np.argsort(-leases["withdrawn"][rows], kind="stable")][:5]
         for row in best:
@@ -534,8 +495,7 @@ class _Provider:
         wins = [row.won for row in self.siblings]
         mean = sum(wins) / len(wins)
         lines = [
-            f"{count(self.own.won)} wins; its {plural(len(wins), 'sibling')}: "
-            f"{count(min(wins))} to {count(max(wins))}, mean {mean:.1f}"
+            f"{count(self.own.won)} wins; its {plural(len(wins), 'sibling')}: {count(min(wins))} to {count(max(wins))}, mean {mean:.1f}"
         ]
         ratio = self.own.won / mean if mean else None
         # Counts scatter by their root: a small cohort's ratio means nothing by itself.
@@ -551,11 +511,7 @@ class _Provider:
 
     def _reasons(self) -> list[str]:
         """Its price level, capacity, cost draw and refusals beside the means of its siblings."""
-        slots = [
-            place
-            for place in range(len(self.table["name"]))
-            if self.table["cohort"][place] == self.cohort and place != self.slot
-        ]
+        slots = [place for place in range(len(self.table["name"])) if self.table["cohort"][place] == self.cohort and place != self.slot]
         lines = []
         level, others = self._price_level([self.slot]), self._price_level(slots)
         if level is not None and others is not None:
@@ -563,15 +519,11 @@ class _Provider:
         draws = self.table["cost_ppm"]
         if draws[self.slot] and draws[slots].all():
             mean = float(np.mean(draws[slots])) / 1e6
-            lines.append(
-                f"  cost draw {draws[self.slot] / 1e6:.4f}, siblings' mean {mean:.4f} (lower wins more often)"
-            )
+            lines.append(f"  cost draw {draws[self.slot] / 1e6:.4f}, siblings' mean {mean:.4f} (lower wins more often)")
         for key in ("cpu", "memory", "storage", "gpu"):
             mean = float(np.mean(self.table[key][slots].astype(float)))
             if mean and abs(self.table[key][self.slot] / mean - 1) > 0.05:
-                lines.append(
-                    f"  capacity of {key} {self.table[key][self.slot] / mean:.2f} times the siblings' mean"
-                )
+                lines.append(f"  capacity of {key} {self.table[key][self.slot] / mean:.2f} times the siblings' mean")
         bids = float(np.mean([row.submitted for row in self.siblings]))
         if bids and abs(self.own.submitted / bids - 1) > 0.1:
             lines.append(f"  {count(self.own.submitted)} bids submitted, siblings' mean {bids:,.1f}")
@@ -587,9 +539,7 @@ class _Provider:
         orders."""
         leases, orders = self.record.leases, self.record.orders
         rows = np.flatnonzero(np.isin(leases["provider"], slots))
-        value = (
-            orders["value_whole"][leases["order"][rows]] + orders["value_atto"][leases["order"][rows]] / ATTO
-        )
+        value = orders["value_whole"][leases["order"][rows]] + orders["value_atto"][leases["order"][rows]] / ATTO
         price = leases["price_whole"][rows] + leases["price_atto"][rows] / ATTO
         known = value > 0
         return float(np.mean(price[known] / value[known])) if known.any() else None
@@ -643,6 +593,6 @@ def _bid_state(state: int, winner: bool) -> str:
 
 def _fee_split(total: int) -> tuple[int, int, int]:
     """Return (provider, platform, validators) of a usage escrow's settlement."""
-    from marketsim.chain.usage_escrow import PLATFORM_BPS, VALIDATOR_BPS, split  # compiled: only where needed
+    from marketsim.chain.escrow.usage_escrow import PLATFORM_BPS, VALIDATOR_BPS, split  # compiled: only where needed
 
     return split(total, PLATFORM_BPS, VALIDATOR_BPS)

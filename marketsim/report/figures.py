@@ -81,9 +81,7 @@ def draw_figures(record: Record, summary: Mapping[str, Any]) -> dict[str, bytes]
     return images
 
 
-def _image(
-    plot: Callable[[Record, Mapping[str, Any], Figure], bool], record: Record, summary: Mapping[str, Any]
-) -> bytes | None:
+def _image(plot: Callable[[Record, Mapping[str, Any], Figure], bool], record: Record, summary: Mapping[str, Any]) -> bytes | None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -230,9 +228,7 @@ def _winning_prices(record: Record, summary: Mapping[str, Any], figure: Figure) 
     _thousands(axes)
     axes.set_xlabel("Price of the lease, uve a block" + (" (logarithmic)" if wide else ""))
     axes.set_ylabel("Leases")
-    month = axes.secondary_xaxis(
-        "top", functions=(partial(np.multiply, scale), partial(np.multiply, 1 / scale))
-    )
+    month = axes.secondary_xaxis("top", functions=(partial(np.multiply, scale), partial(np.multiply, 1 / scale)))
     month.set_xlabel("VE a month", fontsize=9)
     month.tick_params(labelsize=8.5)
     axes.set_title(f"Winning prices of {count(len(prices))} leases by provider cohort")
@@ -251,10 +247,7 @@ def _close_reasons(record: Record, summary: Mapping[str, Any], figure: Figure) -
     y = np.arange(len(names))[::-1]
     shares = np.array([100 * counts[name] / closed for name in names])
     axes.barh(y, shares, 0.58, color="#7db8dc")
-    targets = {
-        target.name: target
-        for target in calibration_targets(summary, record.meta["scenario"].get("calibration"))
-    }
+    targets = {target.name: target for target in calibration_targets(summary, record.meta["scenario"].get("calibration"))}
     reach = shares.copy()
     labelled = False
     for row, name in enumerate(names):
@@ -334,9 +327,7 @@ def _days_axis(axes: Axes, record: Record, label: str) -> None:
     axes.set_xlabel(label)
     axes.grid(axis="y")
     if record.warm_up_blocks:
-        axes.axvspan(
-            0, record.warm_up_blocks / record.day_blocks, color=SHADE, zorder=0, lw=0, label="warm-up"
-        )
+        axes.axvspan(0, record.warm_up_blocks / record.day_blocks, color=SHADE, zorder=0, lw=0, label="warm-up")
 
 
 def _thousands(axes: Axes) -> None:

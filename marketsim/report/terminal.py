@@ -113,9 +113,7 @@ def _grid(grid: Grid, columns: int, rows_max: int) -> tuple[Table, str]:
     )
     for number, column in enumerate(grid.columns[:columns]):
         text = is_text(grid, number)
-        table.add_column(
-            escape(column), justify="left" if text else "right", no_wrap=number == 0, overflow="fold"
-        )
+        table.add_column(escape(column), justify="left" if text else "right", no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row[:columns]))
     # Not the table's caption: that would be folded to the table's width.

@@ -10,16 +10,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    GetJsonSchemaHandler,
-    ValidationInfo,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationInfo, field_validator, model_serializer, model_validator
 from pydantic_core import CoreSchema
 
 from marketsim.scenario.literals import Duration, Number, PositiveNumber, shown
@@ -147,9 +138,7 @@ class Choice(Frozen, Generic[T]):
         if weights is None or "values" not in info.data:
             return weights
         if len(weights) != len(info.data["values"]):
-            raise ValueError(
-                f"{len(weights)} weights for {len(info.data['values'])} values, give one weight a value"
-            )
+            raise ValueError(f"{len(weights)} weights for {len(info.data['values'])} values, give one weight a value")
         if sum(weights) <= 0:
             raise ValueError("all weights are 0, give at least one above 0")
         return weights
@@ -179,9 +168,7 @@ class Distribution(Frozen, Generic[T]):
     def _short(cls, data: object) -> object:
         if isinstance(data, str) and ".." in data:
             low, _, high = data.partition("..")
-            unit = (
-                "".join(high.strip().partition(" ")[1:]) if high.strip().endswith(("block", "blocks")) else ""
-            )
+            unit = "".join(high.strip().partition(" ")[1:]) if high.strip().endswith(("block", "blocks")) else ""
             if not unit and low.strip().replace(".", "").isdigit():
                 unit = high.strip().lstrip("0123456789._")
             return {
@@ -205,9 +192,7 @@ class Distribution(Frozen, Generic[T]):
     def _consistent(self) -> Distribution[T]:
         literals = [value for value in self._literals() if value is not None]
         if len({value.in_blocks for value in literals if isinstance(value, Duration)}) > 1:
-            raise ValueError(
-                "mixes blocks and time, give all durations of one distribution in blocks or all in time"
-            )
+            raise ValueError("mixes blocks and time, give all durations of one distribution in blocks or all in time")
         if self.uniform is not None and quantity(self.uniform[0]) > quantity(self.uniform[1]):
             raise ValueError("the range runs backwards, give [low, high]")
         if self.min is not None and self.max is not None and quantity(self.min) > quantity(self.max):
@@ -219,9 +204,7 @@ class Distribution(Frozen, Generic[T]):
         data = {key: value for key, value in handler(self).items() if value is not None}
         for part in ("lognormal", "choice"):
             if part in data:
-                data[part] = {
-                    key: value for key, value in data[part].items() if key in ("values",) or value is not None
-                }
+                data[part] = {key: value for key, value in data[part].items() if key in ("values",) or value is not None}
         return data["constant"] if list(data) == ["constant"] else data
 
     def _literals(self) -> list[Any]:
@@ -280,9 +263,7 @@ class Distribution(Frozen, Generic[T]):
             return law.a * math.exp(law.b**2 / 2)
         if law.family == "choice":
             return sum(
-                float(value) * weight
-                for value, weight in zip(law.values, law.weights, strict=True)
-                if isinstance(value, (int, float))
+                float(value) * weight for value, weight in zip(law.values, law.weights, strict=True) if isinstance(value, (int, float))
             )
         return law.a
 

@@ -42,13 +42,8 @@ def require_kind(source: Source) -> str:
         first = next(iter(source.data), "")
         place = source.place((first,), at_key=True)
         if not source.data:
-            raise InputError(
-                f"{place}: the mapping is empty, expected a scenario, sweep, provider file or SDL"
-            )
-        raise InputError(
-            f"{place}: {first}: unknown key, expected a scenario, sweep, provider file or SDL; "
-            f"{suggestion(first, known)}"
-        )
+            raise InputError(f"{place}: the mapping is empty, expected a scenario, sweep, provider file or SDL")
+        raise InputError(f"{place}: {first}: unknown key, expected a scenario, sweep, provider file or SDL; {suggestion(first, known)}")
     return kind
 
 

@@ -29,19 +29,11 @@ def inline_files(source: Source, base: Path, failed: set[KeyPath]) -> set[KeyPat
 
 def _items(data: Any, key: str) -> list[tuple[int, dict[str, Any]]]:
     items = data.get(key) if isinstance(data, dict) else None
-    return (
-        [(i, item) for i, item in enumerate(items) if isinstance(item, dict)]
-        if isinstance(items, list)
-        else []
-    )
+    return [(i, item) for i, item in enumerate(items) if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def _config_paths(data: Any) -> list[KeyPath]:
-    return [
-        ("providers", i, "config")
-        for i, cohort in _items(data, "providers")
-        if cohort.get("config") is not None
-    ]
+    return [("providers", i, "config") for i, cohort in _items(data, "providers") if cohort.get("config") is not None]
 
 
 def _sdl_paths(source: Source) -> list[KeyPath]:
@@ -87,9 +79,7 @@ def _inline(source: Source, path: KeyPath, base: Path, roots: set[KeyPath], fail
         return
     if not isinstance(value, str) or not value.strip():
         if path not in failed:
-            source.problems.append(
-                Problem(path, f"{shown(value)} is not a file, write the path of a YAML file")
-            )
+            source.problems.append(Problem(path, f"{shown(value)} is not a file, write the path of a YAML file"))
             failed.add(path)
         holder[path[-1]] = None
         return

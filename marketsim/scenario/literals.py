@@ -103,9 +103,7 @@ def parse_money(value: object) -> int:
     atto = _scaled(sign, whole, fraction, digits)
     if atto is None:
         decimals = len((fraction or "").rstrip("0"))
-        raise ValueError(
-            f"{shown(value)} has {decimals} decimals, a price or amount in {unit} has at most {digits}"
-        )
+        raise ValueError(f"{shown(value)} has {decimals} decimals, a price or amount in {unit} has at most {digits}")
     if atto < 0:
         raise ValueError(f"{shown(value)} is negative, an amount is 0 or more")
     if atto > MONEY_MAX:
@@ -191,9 +189,7 @@ def parse_duration(value: object) -> Duration:
         if part is None:
             raise ValueError(f"{shown(value)} is not a duration, {_DURATION_HELP}")
         if part[2] not in _UNIT_MS:
-            raise ValueError(
-                f"{shown(value)} has the unknown unit '{part[2]}', units are {_UNIT_WORDS} and blocks"
-            )
+            raise ValueError(f"{shown(value)} has the unknown unit '{part[2]}', units are {_UNIT_WORDS} and blocks")
         exact = Decimal(part[1]) * _UNIT_MS[part[2]]
         if exact != int(exact):
             raise ValueError(f"{shown(value)} is not a whole number of milliseconds, {_DURATION_HELP}")
@@ -218,9 +214,7 @@ def parse_block_time(value: object) -> Duration:
     """A positive duration in time, not in blocks."""
     duration = _positive_duration(value)
     if duration.in_blocks:
-        raise ValueError(
-            f"{shown(value)} is counted in blocks, a block time is a duration such as 6s or 6117ms"
-        )
+        raise ValueError(f"{shown(value)} is counted in blocks, a block time is a duration such as 6s or 6117ms")
     return duration
 
 
@@ -249,9 +243,7 @@ def parse_size(value: object) -> int:
     sign, whole, fraction, unit = match.groups()
     unit = unit.removesuffix("B") if len(unit) > 1 else unit
     if unit not in _SIZE_UNITS:
-        raise ValueError(
-            f"{shown(value)} has the unknown unit '{unit}', units are {' '.join(filter(None, _SIZE_UNITS))}"
-        )
+        raise ValueError(f"{shown(value)} has the unknown unit '{unit}', units are {' '.join(filter(None, _SIZE_UNITS))}")
     if sign == "-":
         raise ValueError(f"{shown(value)} is negative, {_SIZE_HELP}")
     size = int(Decimal(f"{(whole or '0').replace('_', '')}.{fraction or 0}") * _SIZE_UNITS[unit])
@@ -328,9 +320,7 @@ def parse_rate(value: object) -> Rate:
         raise ValueError(f"{shown(value)} is not a rate, {_RATE_HELP}")
     count, unit = (part.strip() for part in value.split("/"))
     if unit not in ("s", "m", "h", "d"):
-        raise ValueError(
-            f"{shown(value)} has the unknown unit '{unit}', rates are per s, m, h or d: {_RATE_HELP}"
-        )
+        raise ValueError(f"{shown(value)} has the unknown unit '{unit}', rates are per s, m, h or d: {_RATE_HELP}")
     return Rate(float(_decimal_number(count, Decimal(0), Decimal(10**9), _RATE_HELP)), unit)
 
 
@@ -346,9 +336,7 @@ class Reading:
     dump: Callable[[Any], Any] | None = None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
-        serialization = (
-            None if self.dump is None else core_schema.plain_serializer_function_ser_schema(self.dump)
-        )
+        serialization = None if self.dump is None else core_schema.plain_serializer_function_ser_schema(self.dump)
         return core_schema.no_info_plain_validator_function(self.parse, serialization=serialization)
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: Any) -> dict[str, Any]:
@@ -397,9 +385,7 @@ def exact(low: str | None = "0", high: str | None = None, decimals: int = 18) ->
     help_text = f"write a number{bounds} with at most {decimals} decimals"
 
     def parse(value: object) -> Decimal:
-        found = _decimal_number(
-            value, None if low is None else Decimal(low), None if high is None else Decimal(high), help_text
-        )
+        found = _decimal_number(value, None if low is None else Decimal(low), None if high is None else Decimal(high), help_text)
         text = plain_decimal(found)
         count = len(text.partition(".")[2])
         if count > decimals:
@@ -454,9 +440,7 @@ _SIZE_SCHEMA = {
         },
     ]
 }
-_MILLICORES_SCHEMA = {
-    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+m?$"}]
-}
+_MILLICORES_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+m?$"}]}
 _RATE_SCHEMA = {"type": "string", "pattern": r"^[0-9.]+ ?/ ?[smhd]$", "examples": ["12/h"]}
 
 Money = Annotated[int, Reading(parse_money, _MONEY_SCHEMA, format_money)]
@@ -468,14 +452,10 @@ PositiveSpan = Annotated[Duration, Reading(_positive_duration, _DURATION_SCHEMA,
 BlockTime = Annotated[Duration, Reading(parse_block_time, _DURATION_SCHEMA, str)]
 Size = Annotated[int, Reading(parse_size, _SIZE_SCHEMA)]
 Millicores = Annotated[int, Reading(parse_millicores, _MILLICORES_SCHEMA)]
-Cores = Annotated[
-    int, Reading(parse_cores, {"anyOf": [{"type": "number"}, {"type": "string"}]}, lambda units: f"{units}m")
-]
+Cores = Annotated[int, Reading(parse_cores, {"anyOf": [{"type": "number"}, {"type": "string"}]}, lambda units: f"{units}m")]
 EventRate = Annotated[Rate, Reading(parse_rate, _RATE_SCHEMA, str)]
 Text = Annotated[str, Reading(_text, _TEXT_SCHEMA)]
-OptionalText = Annotated[
-    str | None, Reading(_optional_text, {"type": ["string", "boolean", "number", "null"]})
-]
+OptionalText = Annotated[str | None, Reading(_optional_text, {"type": ["string", "boolean", "number", "null"]})]
 Count = Annotated[int, whole(0)]
 PositiveCount = Annotated[int, whole(1)]
 Number = Annotated[float, number(0.0)]

@@ -81,10 +81,7 @@ def roots_of(source: Source) -> dict[KeyPath, str]:
 def _follows(problem: Problem, failed: set[KeyPath]) -> bool:
     """Whether the problem only repeats that a file could not be read."""
     return any(
-        problem.path[: len(path)] == path
-        or problem.path == (*path[:-1], "strategy")
-        or problem.path[:-1] == path[:-2]
-        for path in failed
+        problem.path[: len(path)] == path or problem.path == (*path[:-1], "strategy") or problem.path[:-1] == path[:-2] for path in failed
     )
 
 
@@ -132,8 +129,4 @@ def _trace_problem(file: Path) -> str | None:
             header = next(csv.reader(stream), [])
     except (OSError, UnicodeDecodeError, csv.Error):
         return f"{file} cannot be read as CSV, give a UTF-8 text with a header line"
-    return (
-        None
-        if "at_seconds" in header
-        else f"{file} has no column at_seconds, add it: seconds since the start"
-    )
+    return None if "at_seconds" in header else f"{file} has no column at_seconds, add it: seconds since the start"

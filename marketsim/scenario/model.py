@@ -89,14 +89,10 @@ def _moment(value: object) -> datetime:
 
 
 def _print_moment(value: datetime) -> str:
-    return value.isoformat(timespec="minutes" if not (value.second or value.microsecond) else "auto").replace(
-        "+00:00", "Z"
-    )
+    return value.isoformat(timespec="minutes" if not (value.second or value.microsecond) else "auto").replace("+00:00", "Z")
 
 
-Moment = Annotated[
-    datetime, Reading(_moment, {"type": "string", "examples": ["2026-01-05T00:00Z"]}, _print_moment)
-]
+Moment = Annotated[datetime, Reading(_moment, {"type": "string", "examples": ["2026-01-05T00:00Z"]}, _print_moment)]
 
 
 def _plain(value: object) -> Any:
@@ -122,16 +118,12 @@ Free = Annotated[dict[str, Any], Reading(_mapping, {"type": "object"})]
 
 def _wallet(value: object) -> int:
     """A hand-written wallet: a literal, or whole uve as the vectors write them."""
-    if (isinstance(value, int) and not isinstance(value, bool)) or (
-        isinstance(value, str) and value.strip().isdigit()
-    ):
+    if (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, str) and value.strip().isdigit()):
         value = f"{value}uve"
     return parse_coins(value)
 
 
-Wallet = Annotated[
-    int, Reading(_wallet, {"type": ["string", "integer"]}, lambda atto: f"{atto // 10**18}uve")
-]
+Wallet = Annotated[int, Reading(_wallet, {"type": ["string", "integer"]}, lambda atto: f"{atto // 10**18}uve")]
 
 
 class RegisteredProvider(Frozen):
@@ -183,9 +175,7 @@ class Governance(Frozen):
     op: Literal["set_params", "block", "unblock", "settle"]
     params: Free | None = None
     provider: Text | None = None
-    id: Text | None = Field(
-        default=None, validate_default=True, description="owner/dseq of the account to settle"
-    )
+    id: Text | None = Field(default=None, validate_default=True, description="owner/dseq of the account to settle")
 
     @field_validator("id")
     @classmethod
@@ -193,9 +183,7 @@ class Governance(Frozen):
         if not {"op", "params", "provider"} <= info.data.keys():
             return value
         given = {"params": info.data["params"], "provider": info.data["provider"], "id": value}
-        needed = {"set_params": "params", "block": "provider", "unblock": "provider", "settle": "id"}[
-            info.data["op"]
-        ]
+        needed = {"set_params": "params", "block": "provider", "unblock": "provider", "settle": "id"}[info.data["op"]]
         for key, content in given.items():
             if (content is not None) != (key == needed):
                 raise ValueError(f"op: {info.data['op']} takes {needed} beside height, leave other keys out")
@@ -208,9 +196,7 @@ def _message(value: object) -> dict[str, Any]:
         raise ValueError(f"{shown(data.get('op'))} is not a message, op is one of {', '.join(MESSAGES)}")
     height = data.get("height")
     if isinstance(height, bool) or not isinstance(height, int) or height < 1:
-        raise ValueError(
-            f"{shown(height)} is not a height, a message has height: with a whole number of at least 1"
-        )
+        raise ValueError(f"{shown(height)} is not a height, a message has height: with a whole number of at least 1")
     needed, possible = ARGUMENTS[data["op"]]
     accepted = f"{data['op']} takes {', '.join((*needed, *(f'{key} if need be' for key in possible)))}"
     wrong = [f"{key} is missing" for key in needed if key not in data]
@@ -362,11 +348,7 @@ class Scenario(Frozen):
         if escrow == "exact" and value is None:
             raise ValueError("is empty, escrow: exact needs it: write a duration such as 600 blocks")
         if escrow not in (None, "exact") and value is not None:
-            what = (
-                "settles when it is touched"
-                if info.field_name == "settle_every"
-                else "has no grace, overdrawn is final"
-            )
+            what = "settles when it is touched" if info.field_name == "settle_every" else "has no grace, overdrawn is final"
             raise ValueError(f"escrow: {escrow} {what}, leave the key out or use rules: seed")
         return value
 
@@ -387,13 +369,9 @@ class Scenario(Frozen):
             if quirk not in QUIRKS:
                 wrong.append(f"{shown(quirk)} is not a quirk, quirks are {', '.join(QUIRKS)} or all")
             elif reason := QUIRKS_LACKING.get(info.data.get("rules", ""), {}).get(quirk):
-                wrong.append(
-                    f"rules: {info.data['rules']} does not have quirk '{quirk}' ({reason}), leave it out"
-                )
+                wrong.append(f"rules: {info.data['rules']} does not have quirk '{quirk}' ({reason}), leave it out")
             elif info.data.get("charging") == "ve_settlement" and quirk in QUIRKS_OF_STREAMS:
-                wrong.append(
-                    f"charging: ve_settlement streams no payment in which quirk '{quirk}' could show, leave it out"
-                )
+                wrong.append(f"charging: ve_settlement streams no payment in which quirk '{quirk}' could show, leave it out")
         if wrong:
             raise ValueError("; ".join(wrong))
         return tuple(quirk for quirk in QUIRKS if quirk in value)
@@ -404,9 +382,7 @@ class Scenario(Frozen):
         if {"block_time", "horizon"} <= info.data.keys():
             block_ms = info.data["block_time"].amount
             if value.milliseconds(block_ms) >= info.data["horizon"].milliseconds(block_ms):
-                raise ValueError(
-                    f"'{value}' is not before the horizon {info.data['horizon']}, give a shorter warm-up"
-                )
+                raise ValueError(f"'{value}' is not before the horizon {info.data['horizon']}, give a shorter warm-up")
         return value
 
     @field_validator("horizon")
@@ -415,9 +391,7 @@ class Scenario(Frozen):
         if "block_time" in info.data:
             block_ms = info.data["block_time"].amount
             if value.milliseconds(block_ms) < block_ms:
-                raise ValueError(
-                    f"'{value}' is shorter than one block ({info.data['block_time']}), give a longer horizon"
-                )
+                raise ValueError(f"'{value}' is shorter than one block ({info.data['block_time']}), give a longer horizon")
         return value
 
     @field_validator("tenants", "providers")
@@ -437,16 +411,10 @@ class Scenario(Frozen):
         heights = [message["height"] for message in value]
         if heights != sorted(heights):
             raise ValueError("heights run backwards, list messages in the order of their heights")
-        if (
-            {"tenants", "providers", "market"} <= info.data.keys()
-            and not value
-            and info.data["market"] is None
-        ):
+        if {"tenants", "providers", "market"} <= info.data.keys() and not value and info.data["market"] is None:
             if not info.data["tenants"] or not info.data["providers"]:
                 what = "tenants" if not info.data["tenants"] else "providers"
-                raise ValueError(
-                    f"the scenario has no {what}, give tenants and providers, or market, or messages"
-                )
+                raise ValueError(f"the scenario has no {what}, give tenants and providers, or market, or messages")
         return value
 
     @field_validator("faults")

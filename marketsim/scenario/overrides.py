@@ -28,15 +28,11 @@ def split_override(text: str) -> tuple[str, Any]:
     path, equals, value = text.partition("=")
     path = path.strip()
     if not equals or not path:
-        raise InputError(
-            f"{OPTION}: '{text}' is not an assignment, write path=value such as tenants.web.count=5"
-        )
+        raise InputError(f"{OPTION}: '{text}' is not an assignment, write path=value such as tenants.web.count=5")
     try:
         return path, parse_value(value, f"{OPTION}: {path}")
     except InputError as error:
-        raise InputError(
-            line.replace("expected a YAML mapping", "write a value") for line in error.lines
-        ) from None
+        raise InputError(line.replace("expected a YAML mapping", "write a value") for line in error.lines) from None
 
 
 def resolve(data: Any, path: str) -> KeyPath:
@@ -66,9 +62,7 @@ def resolve(data: Any, path: str) -> KeyPath:
             elif word.isdigit() and int(word) < max(len(items), 2 if _is_pair(annotation) else 0):
                 key = int(word)
             else:
-                known = [name for name in names if isinstance(name, str)] or [
-                    str(i) for i in range(len(items))
-                ]
+                known = [name for name in names if isinstance(name, str)] or [str(i) for i in range(len(items))]
                 hint = suggestion(word, known) if known else "the list is empty"
                 raise PathError(f"{so_far or 'the scenario'} has no item '{word}', {hint}")
         inside = below(annotation, key)
@@ -119,9 +113,7 @@ def assign(source: Source, base: Path, path: str, value: Any, failed: set[KeyPat
     return keys
 
 
-def apply_override(
-    mapping: Mapping[str, Any], path: str, value: Any, base: Path | None = None
-) -> dict[str, Any]:
+def apply_override(mapping: Mapping[str, Any], path: str, value: Any, base: Path | None = None) -> dict[str, Any]:
     """A copy of a scenario mapping with `value` at the dotted `path`; PathError when no such key exists.
 
     `base` is the folder of the scenario file, for paths that reach into a provider file. The value itself is

@@ -52,11 +52,7 @@ def below(annotation: Any, key: str | int) -> Any:
         return None
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (list, tuple) and isinstance(key, int):
-        return (
-            arguments[0]
-            if len(arguments) == 2 and arguments[1] is Ellipsis
-            else arguments[min(key, len(arguments) - 1)]
-        )
+        return arguments[0] if len(arguments) == 2 and arguments[1] is Ellipsis else arguments[min(key, len(arguments) - 1)]
     if origin is dict and isinstance(key, str):
         return arguments[1]
     return None
@@ -98,9 +94,7 @@ def validation_problems(error: ValidationError, model: type[BaseModel], data: An
             parent = type_at(model, location[:-1])
             known = keys_of(parent) if isinstance(parent, type) and issubclass(parent, BaseModel) else []
             present = _present(data, location[:-1])
-            found.append(
-                Problem(path, f"unknown key, {_other_key(location[-1], known, present)}", at_key=True)
-            )
+            found.append(Problem(path, f"unknown key, {_other_key(location[-1], known, present)}", at_key=True))
             continue
         found.append(Problem(path, _message(kind, value, context, item["msg"], model, location)))
     return found
@@ -113,9 +107,7 @@ def _other_key(word: object, known: list[str], present: set[str]) -> str:
     return suggestion(word, known if close else [key for key in known if key not in present])
 
 
-def _message(
-    kind: str, value: object, context: Mapping[str, Any], text: str, model: type[BaseModel], location: KeyPath
-) -> str:
+def _message(kind: str, value: object, context: Mapping[str, Any], text: str, model: type[BaseModel], location: KeyPath) -> str:
     if kind == "value_error":
         return str(context.get("error", text))
     if kind == "missing":
@@ -127,9 +119,7 @@ def _message(
             for field_name, field in parent.model_fields.items():
                 if name in (field_name, field.alias):
                     described = field.description or ""
-        return "is missing, add it" + (
-            f": {described}" if described else f" ({_expected(type_at(model, location))})"
-        )
+        return "is missing, add it" + (f": {described}" if described else f" ({_expected(type_at(model, location))})")
     if kind == "literal_error":
         accepted = str(context.get("expected", "")).replace(" or ", ", ").replace("'", "").split(", ")
         return f"{shown(value)} is not accepted, {suggestion(value, accepted)} (one of {', '.join(accepted)})"
@@ -215,11 +205,7 @@ def located(source: Source, problems: Iterable[Problem], roots: Mapping[KeyPath,
         place = problem.place or source.place(problem.path, at_key=problem.at_key)
         root: KeyPath = ()
         if place.line:
-            held = [
-                p
-                for p in roots
-                if problem.path[: len(p)] == p and source.values.get(p, source.place(())).file == place.file
-            ]
+            held = [p for p in roots if problem.path[: len(p)] == p and source.values.get(p, source.place(())).file == place.file]
             root = max(held, key=len, default=())
         inner = source.data
         for key in root:

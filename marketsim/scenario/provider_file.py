@@ -8,29 +8,14 @@ from typing import Annotated, Any
 from pydantic import Field, StrictBool, field_validator, model_validator
 
 from marketsim.scenario.distributions import Frozen
-from marketsim.scenario.literals import (
-    Count,
-    Money,
-    PositiveCount,
-    PositiveSpan,
-    Reading,
-    Text,
-    exact,
-    parse_duration,
-    parse_money,
-    shown,
-)
+from marketsim.scenario.literals import Count, Money, PositiveCount, PositiveSpan, Reading, Text, exact, parse_duration, parse_money, shown
 
 MIB = 2**20
 """Bytes of what the document calls an MB (protocol.md §6)."""
 
 
 def _attribute_pair(value: object) -> str:
-    if (
-        not isinstance(value, str)
-        or "=" not in value
-        or not all(part.strip() for part in value.split("=", 1))
-    ):
+    if not isinstance(value, str) or "=" not in value or not all(part.strip() for part in value.split("=", 1)):
         raise ValueError(f"{shown(value)} is not an attribute, write key=value such as gpu-type=nvidia-a100")
     key, _, wanted = value.partition("=")
     return f"{key.strip()}={wanted.strip()}"

@@ -96,9 +96,7 @@ class MonthlyTargets(Frozen):
     endpoint: Usd = Decimal("0.05")
     ip: Usd = Decimal("5")
     gpu: Usd = Field(default=Decimal("100"), description="a model that gpu_mappings does not list")
-    gpu_mappings: dict[Text, Usd] = Field(
-        default={}, description="by model, model.ram or model.ram.interface"
-    )
+    gpu_mappings: dict[Text, Usd] = Field(default={}, description="by model, model.ram or model.ram.interface")
 
 
 class UtilizationPricing(Frozen):
@@ -118,20 +116,14 @@ class Undercut(Frozen):
 class Strategy(Frozen):
     """How a provider prices an order."""
 
-    short_forms = (
-        {"enum": ["cost_plus", "random_range", "scale", "monthly_targets", "utilization", "undercut"]},
-    )
+    short_forms = ({"enum": ["cost_plus", "random_range", "scale", "monthly_targets", "utilization", "undercut"]},)
 
-    kind: Literal[
-        "cost_plus", "scale", "monthly_targets", "random_range", "utilization", "undercut", "script", "python"
-    ] = "cost_plus"
+    kind: Literal["cost_plus", "scale", "monthly_targets", "random_range", "utilization", "undercut", "script", "python"] = "cost_plus"
     scale: ScalePrices | None = None
     monthly_targets: MonthlyTargets | None = None
     utilization: UtilizationPricing | None = None
     undercut: Undercut | None = None
-    script: Text | None = Field(
-        default=None, description="an executable: request as JSON on stdin, price on stdout"
-    )
+    script: Text | None = Field(default=None, description="an executable: request as JSON on stdin, price on stdout")
     python: Text | None = Field(default=None, description="module:Class, or the name of an entry point")
 
     @model_validator(mode="before")
@@ -150,11 +142,7 @@ class Strategy(Frozen):
             if len(given) > 1:
                 raise ValueError(f"found {' and '.join(given)}, give one strategy")
             if given:
-                return {"kind": given[0]} | {
-                    k: {} if v is None else v
-                    for k, v in data.items()
-                    if k not in ("cost_plus", "random_range")
-                }
+                return {"kind": given[0]} | {k: {} if v is None else v for k, v in data.items() if k not in ("cost_plus", "random_range")}
             if data:
                 raise ValueError(f"{shown(next(iter(data)))} is not a strategy, {_STRATEGY_HELP}")
             raise ValueError(f"is empty, {_STRATEGY_HELP}")
@@ -164,19 +152,13 @@ class Strategy(Frozen):
     @classmethod
     def _reference(cls, value: str | None) -> str | None:
         parts = (value or "x").split(":")
-        if len(parts) > 2 or not all(
-            part and all(p.isidentifier() for p in part.replace("-", "_").split(".")) for part in parts
-        ):
-            raise ValueError(
-                f"{shown(value)} is not a class, write module:Class or the name of an entry point"
-            )
+        if len(parts) > 2 or not all(part and all(p.isidentifier() for p in part.replace("-", "_").split(".")) for part in parts):
+            raise ValueError(f"{shown(value)} is not a class, write module:Class or the name of an entry point")
         return value
 
     @model_serializer(mode="wrap")
     def _dump(self, handler: Any) -> Any:
-        return (
-            self.kind if self.kind in ("cost_plus", "random_range") else {self.kind: handler(self)[self.kind]}
-        )
+        return self.kind if self.kind in ("cost_plus", "random_range") else {self.kind: handler(self)[self.kind]}
 
 
 class Repricing(Frozen):
@@ -237,9 +219,7 @@ class ProviderCohort(Frozen):
     overcommit: Overcommit = Overcommit()
     attributes: dict[Text, Text] = Field(default_factory=dict)
     regions: tuple[Text, ...] = ()
-    signed_by: dict[Text, dict[Text, Text]] = Field(
-        default={}, description="per auditor the attributes it signed"
-    )
+    signed_by: dict[Text, dict[Text, Text]] = Field(default={}, description="per auditor the attributes it signed")
     wallet: Coins = parse_coins("200VE")
     spread: Number = 0.0
     strategy: Strategy = Field(default=Strategy(kind="cost_plus"), validate_default=True)
@@ -265,19 +245,12 @@ class ProviderCohort(Frozen):
         if "nodes" not in info.data or (value is None) != (info.data["nodes"] is None):
             return value
         if value is not None:
-            raise ValueError(
-                "stands beside nodes, give one of the two (with nodes the capacity is their sum)"
-            )
-        raise ValueError(
-            "is missing, write capacity: {cpu: 64000, memory: 256Gi, storage: 4Ti, gpu: 0} or nodes"
-        )
+            raise ValueError("stands beside nodes, give one of the two (with nodes the capacity is their sum)")
+        raise ValueError("is missing, write capacity: {cpu: 64000, memory: 256Gi, storage: 4Ti, gpu: 0} or nodes")
 
     @field_validator("strategy")
     @classmethod
     def _has_prices(cls, value: Strategy, info: ValidationInfo) -> Strategy:
         if value.kind in ("cost_plus", "utilization", "undercut") and info.data.get("config", "") is None:
-            raise ValueError(
-                f"'{value.kind}' needs unit prices, give config: with a provider file, "
-                "or strategy: monthly_targets"
-            )
+            raise ValueError(f"'{value.kind}' needs unit prices, give config: with a provider file, or strategy: monthly_targets")
         return value

@@ -11,13 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    GetJsonSchemaHandler,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo, field_validator
 from pydantic_core import CoreSchema
 
 from marketsim.scenario.distributions import Frozen
@@ -47,9 +41,7 @@ def _amount(value: object) -> int:
     if not isinstance(value, str):
         raise ValueError(f"{shown(value)} is not an amount, write a number such as 10 or 0.25")
     if not value.strip().replace("_", "").replace(".", "").lstrip("+-").isdigit():
-        raise ValueError(
-            f"{shown(value)} is not an amount, write a number such as 10 or 0.25; the unit stands in denom"
-        )
+        raise ValueError(f"{shown(value)} is not an amount, write a number such as 10 or 0.25; the unit stands in denom")
     atto = parse_money(value.strip() + "uve")
     if atto == 0:
         raise ValueError("the amount is 0, an SDL needs a price above 0 because no bid can match 0")
@@ -91,9 +83,7 @@ class VolumeAttributes(Frozen):
         if value is None or "persistent" not in info.data:
             return value
         if value not in STORAGE_CLASSES:
-            raise ValueError(
-                f"{shown(value)} is not a storage class, classes are {', '.join(STORAGE_CLASSES)}"
-            )
+            raise ValueError(f"{shown(value)} is not a storage class, classes are {', '.join(STORAGE_CLASSES)}")
         if not info.data["persistent"] and value != "ram":
             raise ValueError(f"class {shown(value)} on a volume that is not persistent, set persistent: true")
         if info.data["persistent"] and value == "ram":
@@ -148,11 +138,7 @@ class GpuModel(Frozen):
     @property
     def key(self) -> str:
         """The part of the attribute's key after the vendor."""
-        return (
-            f"model/{self.model}"
-            + (f"/ram/{self.ram}" if self.ram else "")
-            + (f"/interface/{self.interface}" if self.interface else "")
-        )
+        return f"model/{self.model}" + (f"/ram/{self.ram}" if self.ram else "") + (f"/interface/{self.interface}" if self.interface else "")
 
 
 class GpuAttributes(Frozen):
@@ -185,13 +171,9 @@ class GpuRequest(Frozen):
     @classmethod
     def _vendor_named(cls, value: GpuAttributes | None, info: ValidationInfo) -> GpuAttributes | None:
         if info.data.get("units", 0) > 0 and value is None:
-            raise ValueError(
-                "GPUs without attributes, name a vendor such as `vendor: {nvidia: [{model: a100}]}`"
-            )
+            raise ValueError("GPUs without attributes, name a vendor such as `vendor: {nvidia: [{model: a100}]}`")
         if info.data.get("units") == 0 and value is not None:
-            raise ValueError(
-                "GPU attributes with 0 units, ask for at least 1 unit or leave the attributes out"
-            )
+            raise ValueError("GPU attributes with 0 units, ask for at least 1 unit or leave the attributes out")
         return value
 
 
@@ -231,9 +213,7 @@ class Price(Frozen):
     @classmethod
     def _known(cls, value: str) -> str:
         if value not in _DENOMS:
-            raise ValueError(
-                f"denom {shown(value)} is unknown, accepted are {', '.join(_DENOMS)} (all micro-units)"
-            )
+            raise ValueError(f"denom {shown(value)} is unknown, accepted are {', '.join(_DENOMS)} (all micro-units)")
         return value
 
 
@@ -426,9 +406,7 @@ class Sdl(Frozen):
 
     @field_validator("deployment")
     @classmethod
-    def _names_resolve(
-        cls, value: dict[str, dict[str, DeployedService]], info: ValidationInfo
-    ) -> dict[str, dict[str, DeployedService]]:
+    def _names_resolve(cls, value: dict[str, dict[str, DeployedService]], info: ValidationInfo) -> dict[str, dict[str, DeployedService]]:
         services, profiles = info.data.get("services"), info.data.get("profiles")
         wrong: list[str] = []
         for service, placements in value.items():
@@ -438,26 +416,17 @@ class Sdl(Frozen):
                 if profiles is None:
                     continue
                 if placement not in profiles.placement:
-                    wrong.append(
-                        f"{service} names the unknown placement {shown(placement)}, "
-                        f"placements are {_names(profiles.placement)}"
-                    )
+                    wrong.append(f"{service} names the unknown placement {shown(placement)}, placements are {_names(profiles.placement)}")
                     continue
                 if deployed.profile not in profiles.compute:
                     wrong.append(
-                        f"{service} names the unknown compute profile {shown(deployed.profile)}, "
-                        f"profiles are {_names(profiles.compute)}"
+                        f"{service} names the unknown compute profile {shown(deployed.profile)}, profiles are {_names(profiles.compute)}"
                     )
                 elif deployed.profile not in profiles.placement[placement].pricing:
                     wrong.append(
-                        f"{service}: placement {shown(placement)} has no price for profile "
-                        f"{shown(deployed.profile)}, add it under pricing"
+                        f"{service}: placement {shown(placement)} has no price for profile {shown(deployed.profile)}, add it under pricing"
                     )
-        denoms = {
-            price.denom
-            for place in (profiles.placement.values() if profiles else ())
-            for price in place.pricing.values()
-        }
+        denoms = {price.denom for place in (profiles.placement.values() if profiles else ()) for price in place.pricing.values()}
         if len(denoms) > 1:
             wrong.append(f"prices are in {' and '.join(sorted(denoms))}, use one denom")
         if wrong:
@@ -467,18 +436,14 @@ class Sdl(Frozen):
     def groups(self) -> tuple[Group, ...]:
         """The groups of the deployment, placements in the order of their names."""
         found = []
-        for name in sorted(
-            {placement for placements in self.deployment.values() for placement in placements}
-        ):
+        for name in sorted({placement for placements in self.deployment.values() for placement in placements}):
             placement = self.profiles.placement[name]
             merged: dict[str, list[Any]] = {}
             for service in sorted(self.deployment):
                 if (deployed := self.deployment[service].get(name)) is not None:
                     entry = merged.setdefault(deployed.profile, [0, (0, 0, 0)])
                     entry[0] += deployed.count
-                    entry[1] = tuple(
-                        a + b for a, b in zip(entry[1], _endpoints(self.services.get(service)), strict=True)
-                    )
+                    entry[1] = tuple(a + b for a, b in zip(entry[1], _endpoints(self.services.get(service)), strict=True))
             units = tuple(
                 _unit(
                     profile,

@@ -34,12 +34,7 @@ _NAME_HELP = "write letters, digits, - and _ (no dots or slashes)"
 
 
 def _name(value: object) -> str:
-    if (
-        not isinstance(value, str)
-        or not value
-        or not value.replace("-", "").replace("_", "").isalnum()
-        or value.isdigit()
-    ):
+    if not isinstance(value, str) or not value or not value.replace("-", "").replace("_", "").isalnum() or value.isdigit():
         raise ValueError(f"{shown(value)} is not a name, {_NAME_HELP}")
     return value
 
@@ -95,12 +90,8 @@ class Demand(Frozen):
 
     arrivals: EventRate | None = None
     trace: Text | None = Field(default=None, description="CSV or parquet with a column at_seconds")
-    orders: PositiveCount | None = Field(
-        default=None, validate_default=True, description="exactly so many, uniform"
-    )
-    day_profile: tuple[Number, ...] | None = Field(
-        default=None, description="24 multipliers, one for each hour"
-    )
+    orders: PositiveCount | None = Field(default=None, validate_default=True, description="exactly so many, uniform")
+    day_profile: tuple[Number, ...] | None = Field(default=None, description="24 multipliers, one for each hour")
     week_profile: tuple[Number, ...] | None = Field(default=None, description="7 multipliers, Monday first")
     bursts: Bursts | None = None
 
@@ -176,9 +167,7 @@ class OrderShape(Frozen):
     sdl: Annotated[tuple[WeightedSdl, ...] | None, WithJsonSchema(_SDL_SCHEMA)] = None
     cpu: MillicoresLaw | None = Field(default=None, validate_default=True, description="millicores")
     memory: SizeLaw | None = None
-    memory_per_core: SizeLaw | None = Field(
-        default=None, validate_default=True, description="bytes per 1000 millicores"
-    )
+    memory_per_core: SizeLaw | None = Field(default=None, validate_default=True, description="bytes per 1000 millicores")
     storage: SizeLaw | None = Field(default=None, validate_default=True, description="bytes")
     gpu: CountLaw = CountLaw(constant=0)
     gpu_model: TextLaw | None = Field(default=None, description="vendor-model such as nvidia-a100")
@@ -210,13 +199,9 @@ class OrderShape(Frozen):
         memory = info.data["memory"]
         if info.data["sdl"] is not None:
             if value is not None or memory is not None:
-                raise ValueError(
-                    "memory stands beside sdl, an order has either cpu, memory and storage or sdl"
-                )
+                raise ValueError("memory stands beside sdl, an order has either cpu, memory and storage or sdl")
         elif (value is None) == (memory is None):
-            raise ValueError(
-                f"found {'neither' if value is None else 'both'}, give either memory or memory_per_core"
-            )
+            raise ValueError(f"found {'neither' if value is None else 'both'}, give either memory or memory_per_core")
         return value
 
 
@@ -239,9 +224,7 @@ class PriceRule(Frozen):
     @classmethod
     def _one(cls, value: Any, info: ValidationInfo) -> Any:
         if "times_cost" in info.data and (value is None) == (info.data["times_cost"] is None):
-            raise ValueError(
-                "give exactly one of times_cost and per_block, or a bare price per block such as 25uve"
-            )
+            raise ValueError("give exactly one of times_cost and per_block, or a bare price per block such as 25uve")
         return value
 
 
@@ -269,9 +252,7 @@ class Deposit(Frozen):
         if {"blocks", "price_blocks"} <= info.data.keys():
             given = sum(v is not None for v in (info.data["blocks"], info.data["price_blocks"], value))
             if given != 1:
-                raise ValueError(
-                    "give exactly one of blocks, price_blocks and amount, or a bare amount such as 5VE"
-                )
+                raise ValueError("give exactly one of blocks, price_blocks and amount, or a bare amount such as 5VE")
         return value
 
 
@@ -328,8 +309,7 @@ class ChoiceRule(Frozen):
             if data == "lowest_price":
                 return {"kind": data}
             raise ValueError(
-                f"{shown(data)} is not a choice rule, write lowest_price, {{score: {{price: 1}}}} "
-                "or {random_among_cheapest: 3}"
+                f"{shown(data)} is not a choice rule, write lowest_price, {{score: {{price: 1}}}} or {{random_among_cheapest: 3}}"
             )
         if isinstance(data, dict) and "kind" not in data:
             given = [key for key in ("score", "random_among_cheapest") if data.get(key) is not None]

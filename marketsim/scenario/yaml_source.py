@@ -16,14 +16,7 @@ from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
-    AliasEvent,
-    CollectionEndEvent,
-    CollectionStartEvent,
-    DocumentStartEvent,
-    MappingStartEvent,
-    ScalarEvent,
-)
+from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, DocumentStartEvent, MappingStartEvent, ScalarEvent
 from ruamel.yaml.nodes import ScalarNode
 
 from marketsim.errors import InputError
@@ -103,16 +96,12 @@ def read_bytes(path: Path, shown_as: str) -> bytes:
     except IsADirectoryError:
         raise InputError(f"{shown_as}: is a folder, give the path of a YAML file") from None
     except PermissionError:
-        raise InputError(
-            f"{shown_as}: cannot be read (permission denied), give a file that you may read"
-        ) from None
+        raise InputError(f"{shown_as}: cannot be read (permission denied), give a file that you may read") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{shown_as}: cannot be read ({reason}), give the path of a YAML file") from None
     if len(content) > BYTES_MAX:
-        raise InputError(
-            f"{shown_as}: is larger than {BYTES_MAX // 2**20} MiB, no file of marketsim needs to be"
-        )
+        raise InputError(f"{shown_as}: is larger than {BYTES_MAX // 2**20} MiB, no file of marketsim needs to be")
     return content
 
 
@@ -129,10 +118,7 @@ def read_source(path: Path, shown_as: str | None = None) -> Source:
             raise InputError(f"{name}: is a binary file, expected YAML text") from None
         line = content.count(b"\n", 0, error.start) + 1
         column = error.start - (content.rfind(b"\n", 0, error.start) + 1) + 1
-        raise InputError(
-            f"{name}:{line}:{column}: byte 0x{content[error.start]:02x} is not UTF-8, "
-            "save the file as UTF-8 text"
-        ) from None
+        raise InputError(f"{name}:{line}:{column}: byte 0x{content[error.start]:02x} is not UTF-8, save the file as UTF-8 text") from None
     if "\0" in text:
         raise InputError(f"{name}: is a binary file, expected YAML text")
     return parse_source(text, name)
@@ -211,10 +197,7 @@ def _compose(yaml: YAML, text: str, name: str, *, option: bool) -> _Node | None:
         where = name if option else f"{name}:{line}:{column}"
         if isinstance(event, AliasEvent):
             if event.anchor not in anchors:
-                raise InputError(
-                    f"{where}: alias '*{event.anchor}' names no finished anchor, "
-                    f"define '&{event.anchor}' above"
-                )
+                raise InputError(f"{where}: alias '*{event.anchor}' names no finished anchor, define '&{event.anchor}' above")
             stack[-1].add(*anchors[event.anchor])
             expanded += anchors[event.anchor][1]
         elif isinstance(event, CollectionStartEvent):
@@ -248,9 +231,7 @@ def _compose(yaml: YAML, text: str, name: str, *, option: bool) -> _Node | None:
         if len(stack) + stack[-1].depth > DEPTH_MAX + 2:
             raise InputError(f"{where}: nested deeper than {DEPTH_MAX} levels, write a flatter file")
         if expanded > NODES_MAX:
-            raise InputError(
-                f"{where}: aliases and values expand to more than {NODES_MAX:,} values, write a smaller file"
-            )
+            raise InputError(f"{where}: aliases and values expand to more than {NODES_MAX:,} values, write a smaller file")
     return stack[0].children[0] if stack[0].children else None
 
 
@@ -275,9 +256,7 @@ def _plain(node: _Node, path: KeyPath, source: Source) -> Any:
             if all(part.tag == _MAPPING for part in parts):
                 merged += parts
             else:
-                source.problems.append(
-                    Problem(path, "'<<' merges a value, it can merge mappings only", key_place)
-                )
+                source.problems.append(Problem(path, "'<<' merges a value, it can merge mappings only", key_place))
             continue
         if key_node.tag in (_MAPPING, _SEQUENCE):
             source.problems.append(Problem(path, "a key is a list or a mapping, keys are words", key_place))
@@ -315,9 +294,7 @@ def _scalar(node: _Node, path: KeyPath, place: Place, source: Source) -> Any:
     if tag == _TAG + "int":
         digits = text.replace("_", "")
         if len(digits) > 400:
-            source.problems.append(
-                Problem(path, "is a number with hundreds of digits, write a smaller one", place)
-            )
+            source.problems.append(Problem(path, "is a number with hundreds of digits, write a smaller one", place))
             return 0
         sign = -1 if digits.startswith("-") else 1
         digits = digits.lstrip("+-")
@@ -329,9 +306,7 @@ def _scalar(node: _Node, path: KeyPath, place: Place, source: Source) -> Any:
             source.problems.append(Problem(path, f"'{text}' is not a finite number, write a number", place))
             return 0
         if len(digits) > 400 or abs(int("0" + digits.partition("e")[2].lstrip("+-"))) > 300:
-            source.problems.append(
-                Problem(path, "is a number with hundreds of digits, write a smaller one", place)
-            )
+            source.problems.append(Problem(path, "is a number with hundreds of digits, write a smaller one", place))
             return 0
         return Decimal(digits)
     if tag in (_TAG + "str", _TAG + "timestamp", _TAG + "merge", _TAG + "value"):

@@ -12,12 +12,12 @@ from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, G, P
 from marketsim.chain.requirements import Eligibility, with_eligible
 from marketsim.chain.rule_sets import rule_globals
 from marketsim.chain.state import State, Table, make_state, with_room
-from marketsim.clock.block_clock import make_room
-from marketsim.clock.block_loop import EVENT_ROOM
-from marketsim.clock.calendar import push
 from marketsim.errors import InputError
-from marketsim.policies.packing import REPLICA
-from marketsim.policies.tables import Call, Desk, E, Engine, Kind, Phase, Plan, codes_of, make_engine, no_fits
+from marketsim.market.calendar import push
+from marketsim.market.clock import make_room
+from marketsim.market.loop import EVENT_ROOM
+from marketsim.market.packing import REPLICA
+from marketsim.market.tables import Call, Desk, E, Engine, Kind, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.desks import DeskBook, repricing_periods
 from marketsim.simulation.orders import Asked, CohortOrders, draw_orders, orders_at
@@ -221,9 +221,7 @@ def with_nodes(chain: State, engine: Engine, scenario: Scenario, book: DeskBook)
     if scenario.messages:
         most = REPLICAS_MAX
     width = 1 + REPLICA * min(most, REPLICAS_MAX)
-    return engine._replace(
-        nodes=book.nodes.copy(), offer_nodes=np.zeros((0, width), np.int64), order_nodes=np.zeros((0, width), np.int64)
-    )
+    return engine._replace(nodes=book.nodes.copy(), offer_nodes=np.zeros((0, width), np.int64), order_nodes=np.zeros((0, width), np.int64))
 
 
 def requested_values(asked: Asked) -> dict[str, set[str]]:
@@ -337,4 +335,3 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
             pool._replace(calls=rows[:count], plans=plans[:count], tenants=pool.tenants[picked][:count], value=pool.value[picked][:count])
         )
     return out
-

@@ -10,28 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from marketsim.chain.columns import (
-    BidState,
-    Deployment,
-    Event,
-    EventKind,
-    G,
-    Group,
-    Lease,
-    LeaseState,
-    Order,
-    OrderEnd,
-    OrderState,
-    Wallet,
-)
-from marketsim.chain.compiled import compiled
+from marketsim.chain.columns import BidState, Deployment, Event, EventKind, G, Group, Lease, LeaseState, Order, OrderEnd, OrderState, Wallet
 from marketsim.chain.events import fingerprint
 from marketsim.chain.ledger import totals
 from marketsim.chain.state import State, Table
-from marketsim.clock.block_clock import BlockClock
 from marketsim.export.long_tables import LongTable, Spill
 from marketsim.export.words import Words, members
-from marketsim.policies.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, E, Plan, Sample, Stage, Track
+from marketsim.kernel.compiled import compiled
+from marketsim.market.clock import BlockClock
+from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, E, Plan, Sample, Stage, Track
 from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column, Record, day_blocks, day_count
 from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
 from marketsim.scenario.model import Scenario
@@ -126,8 +113,7 @@ class Collector:
         return Record(
             tenants={"name": market.tenant_names, "cohort": np.asarray(market.tenant_cohorts, np.int64)},
             providers=self._providers(clock),
-            tenant_cohorts=[cohort.name for cohort in scenario.tenants]
-            + [BY_HAND] * (len(scenario.tenants) in market.tenant_cohorts),
+            tenant_cohorts=[cohort.name for cohort in scenario.tenants] + [BY_HAND] * (len(scenario.tenants) in market.tenant_cohorts),
             provider_cohorts=market.book.cohort_names,
             regions=market.regions,
             orders=self._orders(clock),
@@ -159,8 +145,8 @@ class Collector:
         ).check()
 
     def _providers(self, clock: BlockClock) -> dict[str, Any]:
-        from marketsim.clock.block_loop import start_window
-        from marketsim.policies.quoting import account_use
+        from marketsim.market.loop import start_window
+        from marketsim.market.quoting import account_use
 
         book, engine = self._market.book, clock.engine
         blocks = self._scenario.horizon_blocks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from marketsim.agents.tenants import OnLook
-from marketsim.clock.block_clock import BlockClock
+from marketsim.market.clock import BlockClock
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market
 
@@ -16,8 +16,8 @@ def start_pricing(clock: BlockClock, scenario: Scenario, market: Market) -> OnLo
     book = market.book
     if not book.custom:
         return None
-    from marketsim.agents.custom_pricing import Asked, CustomPricing, custom_desks, load_desk_strategy
-    from marketsim.policies.strategies import Strategy
+    from marketsim.strategies.asking import Asked, CustomPricing, custom_desks, load_desk_strategy
+    from marketsim.strategies.rules import Strategy
 
     named: dict[int, tuple[Strategy, str]] = {}
     for row, wish in book.custom.items():

@@ -11,8 +11,8 @@ import numpy as np
 from marketsim.agents.streams import draw, quantile, stream
 from marketsim.chain.requirements import FITS, Requirements
 from marketsim.chain.state import Table
-from marketsim.policies.quoting import FACTOR_MAX, PPM, refresh_units
-from marketsim.policies.tables import QUANTILES, Decline, Desk, Node, Strategy
+from marketsim.market.quoting import FACTOR_MAX, PPM, refresh_units
+from marketsim.market.tables import QUANTILES, Decline, Desk, Node, Strategy
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.providers import ProviderCohort
 from marketsim.simulation.generic_cost import MONTH_BLOCKS
@@ -64,9 +64,7 @@ class DeskBook:
         self.nodes: Table = node_rows(self.rows, [scenario.providers[number] for number in self.cohorts])
         self.latencies: Table = np.stack(profiles) if profiles else np.full((1, QUANTILES), 1500, np.int64)
 
-    def refusal(
-        self, desk: int, asked: Requirements, region: str | None, requested: Mapping[str, set[str]], fit: int
-    ) -> int:
+    def refusal(self, desk: int, asked: Requirements, region: str | None, requested: Mapping[str, set[str]], fit: int) -> int:
         """Return 0 or 1 + Decline: allowed regions, then attributes and auditors (`fit`, the chain's answer),
         then excluded attributes.
         """

@@ -21,12 +21,7 @@ def generic_cost(
     cpu: NDArray[np.int64], memory: NDArray[np.int64], storage: NDArray[np.int64], gpu: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return uve per block for columns of millicores, bytes, bytes and units, with 1 VE = 1 USD."""
-    usd = (
-        cpu / 1000 * USD_THREAD
-        + memory / 2**30 * USD_MEMORY_GIB
-        + storage / 2**30 * USD_STORAGE_GIB
-        + gpu * USD_GPU
-    )
+    usd = cpu / 1000 * USD_THREAD + memory / 2**30 * USD_MEMORY_GIB + storage / 2**30 * USD_STORAGE_GIB + gpu * USD_GPU
     return np.asarray(usd / MONTH_BLOCKS * 1e6)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
-from marketsim.chain.table_set import ROOMS
+from marketsim.kernel.table_set import ROOMS
 
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3

@@ -37,13 +37,13 @@ from marketsim.chain.requirements import requirements_of, with_eligible
 from marketsim.chain.state import Table, with_room
 from marketsim.chain.status import Status
 from marketsim.chain.transitions import addressed_state
-from marketsim.clock.block_clock import BlockClock
-from marketsim.clock.calendar import push
-from marketsim.clock.desk_work import let_all_go, let_go, occupy, tie_of
-from marketsim.clock.fees import GAS_REFUSED, fee_of
-from marketsim.clock.tenant_work import schedule_end, start_meter, sync_account, sync_deployment
-from marketsim.policies.packing import has_nodes, lease_nodes
-from marketsim.policies.tables import LANES, BidRow, Desk, E, Kind, Offer, Phase, Stage, Track, codes_of, rows_of_lanes
+from marketsim.market.calendar import push
+from marketsim.market.clock import BlockClock
+from marketsim.market.desks import let_all_go, let_go, occupy, tie_of
+from marketsim.market.fees import GAS_REFUSED, fee_of
+from marketsim.market.packing import has_nodes, lease_nodes
+from marketsim.market.tables import LANES, BidRow, Desk, E, Kind, Offer, Phase, Stage, Track, codes_of, rows_of_lanes
+from marketsim.market.tenants import schedule_end, start_meter, sync_account, sync_deployment
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import ATTO, MODULE_WALLETS, Market, requested_values
 from marketsim.simulation.collect import BY_HAND
@@ -227,10 +227,7 @@ class ByHand:
                 self._send(height, where, message)
 
     def _calendar(self) -> list[tuple[int, tuple[str, int], dict[str, Any]]]:
-        entries = [
-            (message["height"], ("messages", number), message)
-            for number, message in enumerate(self._scenario.messages)
-        ]
+        entries = [(message["height"], ("messages", number), message) for number, message in enumerate(self._scenario.messages)]
         for number, action in enumerate(self._scenario.governance):
             message: dict[str, Any] = {"op": _GOVERNANCE[action.op]}
             if action.params is not None:
@@ -400,9 +397,7 @@ class ByHand:
             for number, asked in enumerate(self._market.asked):
                 fit = int(chain.eligible[number, desk])
                 wanted = requested_values(asked)
-                fits[number, desk] = self._market.book.refusal(
-                    desk, asked.requirements, asked.region, wanted, fit
-                )
+                fits[number, desk] = self._market.book.refusal(desk, asked.requirements, asked.region, wanted, fit)
 
     def _count_bid(self, height: int, message: Message, status: Status) -> None:
         chain, engine = self._clock.chain, self._clock.engine

@@ -13,7 +13,7 @@ from marketsim.agents.streams import draw, draw_index, stream, to_blocks
 from marketsim.chain.columns import Draft, Resource
 from marketsim.chain.requirements import Requirements, pairs_of
 from marketsim.chain.state import Table
-from marketsim.policies.tables import Call, Choice, Kind, Phase, Plan, TopUp
+from marketsim.market.tables import Call, Choice, Kind, Phase, Plan, TopUp
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, TenantCohort
 from marketsim.simulation.generic_cost import generic_cost, to_pair
@@ -46,9 +46,7 @@ class CohortOrders(NamedTuple):
     value: NDArray[np.float64]
 
 
-def cohort_times(
-    cohort: TenantCohort, scenario: Scenario, seed: int
-) -> tuple[Ints, dict[str, NDArray[np.float64]]]:
+def cohort_times(cohort: TenantCohort, scenario: Scenario, seed: int) -> tuple[Ints, dict[str, NDArray[np.float64]]]:
     """Return the arrival times of a cohort in milliseconds, and the trace's columns where it has one."""
     rng = stream(seed, f"tenant/{cohort.name}/arrivals")
     horizon_ms = scenario.horizon_blocks * scenario.block_ms
@@ -70,9 +68,7 @@ def cohort_times(
         bursts = demand.burst_spans(stream(seed, f"tenant/{cohort.name}/bursts"), every, lasts, horizon_ms)
         factor = wish.bursts.factor
     per_ms = wish.arrivals.per_millisecond if wish.arrivals is not None else (wish.orders or 0) / horizon_ms
-    times = demand.poisson_times(
-        rng, per_ms, horizon_ms, start_ms, wish.day_multipliers, wish.week_multipliers, bursts, factor
-    )
+    times = demand.poisson_times(rng, per_ms, horizon_ms, start_ms, wish.day_multipliers, wish.week_multipliers, bursts, factor)
     return times, {}
 
 
@@ -183,9 +179,7 @@ def _sizes(
     regions, region_at = _texts(shape.region, draws, "region")
     models, model_at = _texts(shape.gpu_model, draws, "gpu_model")
     model_at = np.where(gpu > 0, model_at, -1)
-    resources[:, Resource.GPU_ATTRIBUTES] = np.asarray(
-        [models[m] is not None if m >= 0 else False for m in model_at], np.int64
-    )
+    resources[:, Resource.GPU_ATTRIBUTES] = np.asarray([models[m] is not None if m >= 0 else False for m in model_at], np.int64)
     code = region_at * (len(models) + 1) + model_at + 1
     kinds, spec_at = np.unique(code, return_inverse=True)
     asked = [
@@ -232,9 +226,7 @@ def _asked(cohort: TenantCohort, region: str | None, model: str | None) -> Asked
     )
 
 
-def _manifests(
-    cohort: TenantCohort, draws: _Draws
-) -> tuple[Table, Table, list[Asked], Ints, NDArray[np.float64]]:
+def _manifests(cohort: TenantCohort, draws: _Draws) -> tuple[Table, Table, list[Asked], Ints, NDArray[np.float64]]:
     """Rows of the manifests of a cohort, shared by its orders: drafts, resources, specs; per order first
     draft, drafts, ceiling x 10^6.
     """
@@ -247,22 +239,14 @@ def _manifests(
     for manifest in manifests:
         first, ceiling, cost = len(drafts), 0, 0.0
         for name, group in enumerate(manifest.sdl.groups()):
-            requested = tuple(
-                (key, value) for key, values in group.requested().items() for value in sorted(values)
-            )
+            requested = tuple((key, value) for key, values in group.requested().items() for value in sorted(values))
             attributes = dict(group.attributes)
             requirements = Requirements(
                 pairs_of(attributes),
                 group.all_of,
                 group.any_of,
-                tuple(
-                    pairs_of(v.attributes) for unit in group.resources for v in unit.volumes if v.attributes
-                ),
-                tuple(
-                    pairs_of(unit.gpu_attributes)
-                    for unit in group.resources
-                    if unit.gpu_attributes and unit.gpu
-                ),
+                tuple(pairs_of(v.attributes) for unit in group.resources for v in unit.volumes if v.attributes),
+                tuple(pairs_of(unit.gpu_attributes) for unit in group.resources if unit.gpu_attributes and unit.gpu),
             )
             asked.append(Asked(requirements, attributes.get("region"), requested))
             drafts.append([name, len(asked) - 1, len(resources), len(group.resources)])
@@ -313,9 +297,7 @@ def _price(rule: PriceRule, draws: _Draws, purpose: str, cost: NDArray[np.float6
     return draws.numbers(purpose, rule.per_block) / ATTO
 
 
-def _deposits(
-    cohort: TenantCohort, draws: _Draws, cost: NDArray[np.float64], ceiling: NDArray[np.float64], least: int
-) -> Ints:
+def _deposits(cohort: TenantCohort, draws: _Draws, cost: NDArray[np.float64], ceiling: NDArray[np.float64], least: int) -> Ints:
     """Return deposits in whole uve: funds for so many blocks are at least what the chain asks for, an amount
     is sent as written.
     """
@@ -367,15 +349,12 @@ def _plans(
     if cohort.top_up is not None:
         _top_ups(cohort, draws, plans, ceiling, block_ms)
     restarts = np.floor(
-        np.log(np.maximum(draws.rng("restart").random(size), 1e-300))
-        / math.log(max(cohort.restart.probability, 1e-9))
+        np.log(np.maximum(draws.rng("restart").random(size), 1e-300)) / math.log(max(cohort.restart.probability, 1e-9))
         if 0 < cohort.restart.probability < 1
         else np.full(size, 1e6 * cohort.restart.probability)
     )
     plans[:, Plan.RESTART_LEFT] = np.minimum(restarts, 1_000_000).astype(np.int64)
-    plans[:, Plan.RESTART_DELAY] = np.maximum(
-        draws.blocks("restart_delay", cohort.restart.delay, block_ms), 1
-    )
+    plans[:, Plan.RESTART_DELAY] = np.maximum(draws.blocks("restart_delay", cohort.restart.delay, block_ms), 1)
     use = draws.numbers("utilization", cohort.utilization)
     if scenario.charging != "rate":
         if use.max(initial=0.0) > 1000:
@@ -384,16 +363,12 @@ def _plans(
     return plans
 
 
-def _top_ups(
-    cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray[np.float64], block_ms: int
-) -> None:
+def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray[np.float64], block_ms: int) -> None:
     rule = cohort.top_up
     assert rule is not None
     will = draws.chance("top_up", rule.probability)
     after = rule.after_depletion
-    plans[:, Plan.TOP_UP] = np.where(
-        will, TopUp.AFTER_DEPLETION if after is not None else TopUp.BEFORE, TopUp.NEVER
-    )
+    plans[:, Plan.TOP_UP] = np.where(will, TopUp.AFTER_DEPLETION if after is not None else TopUp.BEFORE, TopUp.NEVER)
     plans[:, Plan.TOP_UP_LEFT] = draws.ints("top_up_times", rule.times)
     plans[:, Plan.TOP_UP_AT] = rule.when_blocks_left or 0
     amount = np.ceil(draws.numbers("top_up_blocks", rule.blocks) * ceiling)

@@ -8,9 +8,9 @@ from marketsim.agents.reference_market import ReferenceMarket, draw
 from marketsim.chain.columns import Draft, G, Resource
 from marketsim.chain.requirements import FITS, Eligibility, Requirements, with_eligible
 from marketsim.chain.state import Table, make_state, with_room
-from marketsim.clock.block_clock import make_room
-from marketsim.policies.quoting import refresh_units
-from marketsim.policies.tables import Call, Decline, Desk, E, Kind, Phase, Plan, Strategy, TopUp, codes_of, make_engine, no_fits
+from marketsim.market.clock import make_room
+from marketsim.market.quoting import refresh_units
+from marketsim.market.tables import Call, Decline, Desk, E, Kind, Phase, Plan, Strategy, TopUp, codes_of, make_engine, no_fits
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market, number_deployments, set_calendar, set_engine, set_rules, set_wallets
 from marketsim.simulation.desks import DeskBook
@@ -143,7 +143,7 @@ def desks_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> DeskBook:
 
 def price_by_python(book: DeskBook, many: bool) -> None:
     """Put a user's class behind every desk that prices, and reprices, as the compiled engine does."""
-    from marketsim.policies.repriced_cost import RepricedCostPlus, RepricedCostPlusColumns
+    from marketsim.strategies.repriced_cost import RepricedCostPlus, RepricedCostPlusColumns
 
     strategy = RepricedCostPlusColumns if many else RepricedCostPlus
     book.rows[:, Desk.STRATEGY] = Strategy.CUSTOM

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from marketsim.chain.columns import Deployment, G, Group, Resource
-from marketsim.chain.money import from_pair, to_pair
 from marketsim.chain.state import Table, with_room
-from marketsim.clock.block_clock import BlockClock
-from marketsim.policies.tables import Call, Kind, Phase, Plan
+from marketsim.market.clock import BlockClock
+from marketsim.market.tables import Call, Kind, Phase, Plan
+from marketsim.money.pairs import from_pair, to_pair
 
 REPEATED = 1_000_000_000
 """Sequence numbers of repeated deployments start here, above every first one of a tenant."""

@@ -16,9 +16,9 @@ import simpy
 from marketsim.agents import providers, tenants
 from marketsim.agents.streams import stream
 from marketsim.chain.state import Table
-from marketsim.clock.block_clock import BlockClock
+from marketsim.market.clock import BlockClock
+from marketsim.market.tables import Call, Kind
 from marketsim.metrics.summary import summarize
-from marketsim.policies.tables import Call, Kind
 from marketsim.recording.record import Record
 from marketsim.scenario.load import scenario_from_mapping
 from marketsim.scenario.model import Scenario

@@ -1,0 +1,1 @@
+"""Known answers: the simulator against theory, the statistics against themselves."""

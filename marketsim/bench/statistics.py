@@ -1,0 +1,311 @@
+"""Measures the statistics themselves: coverage of intervals, false declarations under A/A, power at a
+planted shift.
+
+Coverage is measured on draws whose truth is known, with the very functions that reports use. False
+declarations and power are measured on runs of a small market: A against A (no difference to find) with
+seeds of their own, looked at after every pair, and A against A with prices 5 % higher.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from marketsim.bench.theory_markets import Planted, cohort_of, exponential, market_of, provider_of
+from marketsim.experiments.runs.execute import start_server
+from marketsim.statistics.estimates import FloatArray, batch_means, bootstrap_bounds, effects, quantile_interval, t_interval
+from marketsim.statistics.sequential import decide, first_declared, looks, sequence_bounds
+
+LEVEL = 0.95
+STATED_REPETITIONS = 1000
+TOLERANCE = 2 * math.sqrt(LEVEL * (1 - LEVEL) / STATED_REPETITIONS)
+PAIRS = 60
+SHIFT = 1.05
+POWER = 0.90
+METRICS = ("revenue", "fill rate")
+_A_RUNS, _B_RUNS = 12_000, 6_000
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One property: a rate over repetitions and the range in which it has to lie."""
+
+    title: str
+    rate: float
+    repetitions: int
+    low: float
+    high: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the rate lies in its range."""
+        return self.low <= self.rate <= self.high
+
+    def line(self) -> str:
+        """One line of the report."""
+        wanted = (
+            f"at least {100 * self.low:.1f} %"
+            if self.high >= 1
+            else f"at most {100 * self.high:.1f} %"
+            if self.low <= 0
+            else f"{100 * self.low:.1f} % to {100 * self.high:.1f} %"
+        )
+        verdict = "ok" if self.holds else "FAILED"
+        measured = f"{100 * self.rate:>5.1f} % of {self.repetitions:>5,}"
+        return f"{self.title:<66} {measured}  wanted {wanted:<18} {verdict}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain numbers."""
+        return {
+            "check": self.title,
+            "rate": self.rate,
+            "repetitions": self.repetitions,
+            "low": self.low,
+            "high": self.high,
+            "ok": self.holds,
+        }
+
+
+@dataclass(frozen=True)
+class StatisticsBench:
+    """All properties measured with one seed."""
+
+    seed: int
+    measured: tuple[Measured, ...]
+    notes: tuple[str, ...]
+    seconds: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether every property holds."""
+        return all(one.holds for one in self.measured)
+
+    def lines(self) -> list[str]:
+        """The report: one line a property, then how it was measured."""
+        failed = sum(not one.holds for one in self.measured)
+        return [
+            *(one.line() for one in self.measured),
+            *self.notes,
+            f"{len(self.measured)} properties, {failed} missed; seed {self.seed}; coverage is wanted "
+            f"within two binomial errors of {STATED_REPETITIONS:,} repetitions "
+            f"(± {100 * TOLERANCE:.2f} points); {self.seconds:.0f} s",
+        ]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "schema": "marketsim.statistics/1",
+            "seed": self.seed,
+            "checks": [one.as_json() for one in self.measured],
+            "notes": list(self.notes),
+            "ok": self.holds,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def bench(
+    seed: int = 1,
+    *,
+    workers: int = 1,
+    runs_a: int = _A_RUNS,
+    runs_b: int = _B_RUNS,
+    repetitions: int = STATED_REPETITIONS,
+    progress: Callable[[str], None] | None = None,
+) -> StatisticsBench:
+    """Measure everything; `runs_a` and `runs_b` are the distinct runs of the small market, dealt out anew
+    until there are `repetitions` comparisons (a run is never twice in one comparison, and never meets the
+    same partner in the same place).
+    """
+    begun = time.perf_counter()
+    tell = progress or (lambda part: None)
+    measured = coverage(seed)
+    tell("coverage measured")
+    found_a, found_b = market_figures(seed, runs_a, runs_b, workers)
+    tell(f"{runs_a + runs_b:,} runs made")
+    measured += declarations(found_a, found_b, repetitions, seed)
+    spread = found_a.std(axis=0, ddof=1) / found_a.mean(axis=0)
+    notes = (
+        f"A/A and power: {runs_a:,} runs of A and {runs_b:,} of B, dealt into {repetitions:,} comparisons "
+        f"of up to {PAIRS} pairs, looked at after every pair; between runs "
+        + ", ".join(f"{name} varies by {100 * s:.1f} %" for name, s in zip(METRICS, spread, strict=True)),
+    )
+    return StatisticsBench(seed, tuple(measured), notes, time.perf_counter() - begun)
+
+
+def coverage(seed: int) -> list[Measured]:
+    """Coverage of every kind of interval on draws with a known truth."""
+    rng = np.random.default_rng([seed, 1])
+    normal, gamma = rng.normal(5.0, 2.0, (4000, 10)), rng.gamma(4.0, 1.0, (4000, 30))
+    found = [
+        _covered("t interval, normal values, n = 10", [t_interval(row).holds(5.0) for row in normal]),
+        _covered("t interval, skewed values (gamma 4), n = 30", [t_interval(row).holds(4.0) for row in gamma]),
+    ]
+    for title, draws, truth in (
+        ("bootstrap (BCa), normal values, n = 60", rng.normal(5.0, 2.0, (2000, 60)), 5.0),
+        ("bootstrap (BCa), skewed values (gamma 4), n = 60", rng.gamma(4.0, 1.0, (2000, 60)), 4.0),
+    ):
+        low, high = bootstrap_bounds(draws, LEVEL, resamples=999, seed=seed)
+        found.append(_covered(title, (low <= truth) & (truth <= high)))
+    found.append(_covered("batch means, autocorrelated run (AR 0.8), 4,000 values", _batch_means_cover(rng)))
+    for q, n in ((0.5, 25), (0.9, 60)):
+        estimates = [quantile_interval(row, q) for row in rng.exponential(size=(4000, n))]
+        level = estimates[0].interval.level
+        truth = -math.log(1 - q)
+        name = "median" if q == 0.5 else "90 % quantile"
+        title = f"{name}, exponential values, n = {n} (exact level {100 * level:.1f} %)"
+        found.append(_covered(title, [e.interval.holds(truth) for e in estimates], level))
+    found.append(_covered("effect of a factor, 2 × 2 design, 6 common seeds", _effects_cover(rng)))
+    series: tuple[tuple[str, FloatArray], ...] = (
+        ("normal", rng.normal(size=(4000, PAIRS))),
+        ("skewed arms (lognormal)", rng.lognormal(0, 1, (4000, PAIRS)) - rng.lognormal(0, 1, (4000, PAIRS))),
+        ("counts (Poisson 2)", rng.poisson(2, (4000, PAIRS)).astype(float) - rng.poisson(2, (4000, PAIRS))),
+    )
+    for title, draws in series:
+        means, halves = sequence_bounds(draws, LEVEL)
+        holds = (np.abs(means) <= halves).all(axis=1)
+        found.append(
+            Measured(
+                f"sequence covers at all {PAIRS} looks, {title}",
+                float(holds.mean()),
+                holds.size,
+                LEVEL - TOLERANCE,
+                1.0,
+            )
+        )
+    return found
+
+
+def declarations(a: FloatArray, b: FloatArray, repetitions: int, seed: int) -> list[Measured]:
+    """False declarations and power; rows of `a` and `b` are runs with equal seeds, columns metrics."""
+    rng = np.random.default_rng([seed, 2])
+    most = 0.05 + 2 * math.sqrt(0.05 * 0.95 / repetitions)
+    found = []
+    for column, name in enumerate(METRICS):
+        pairs = _dealt(rng, a.shape[0], repetitions)
+        differences = a[pairs[:, 1], column] - a[pairs[:, 0], column]
+        false = first_declared(differences) > 0
+        found.append(
+            Measured(
+                f"A/A, {name}: a difference declared at any of {PAIRS} looks",
+                float(false.mean()),
+                repetitions,
+                0.0,
+                most,
+            )
+        )
+        fixed = [t_interval(row).holds(0.0) for row in differences]
+        found.append(_covered(f"A/A, {name}: t interval of the difference covers 0", fixed))
+    pairs = _dealt(rng, min(a.shape[0], b.shape[0]), repetitions)
+    apart = b[pairs[:, 1], 0] - a[pairs[:, 0], 0]
+    together = b[pairs[:, 0], 0] - a[pairs[:, 0], 0]
+    for title, differences in (("independent seeds", apart), ("common random numbers", together)):
+        declared = first_declared(differences)
+        found.append(
+            Measured(
+                f"planted 5 % shift of revenue declared within {PAIRS} pairs, {title}",
+                float((declared > 0).mean()),
+                repetitions,
+                POWER,
+                1.0,
+            )
+        )
+    margin = 0.10 * float(a[:, 0].mean())
+    verdicts = [decide(looks(row), margin).decision.value for row in together[:200]]
+    found.append(
+        Measured(
+            "common random numbers: 5 % shift is not called no difference",
+            verdicts.count("different") / 200,
+            200,
+            POWER,
+            1.0,
+        )
+    )
+    return found
+
+
+def market_figures(seed: int, runs_a: int, runs_b: int, workers: int) -> tuple[FloatArray, FloatArray]:
+    """Revenue and fill rate of runs of A and of B (prices 5 % higher); B's run k has the seed of A's run
+    k.
+    """
+    tasks = [(1.0, seed, k) for k in range(runs_a)] + [(SHIFT, seed, k) for k in range(runs_b)]
+    if workers <= 1:
+        rows = list(map(_one_run, tasks))
+    else:
+        # The server compiles, or loads what is compiled, once; its children have it.
+        server = start_server(("marketsim.experiments.runs.warm", __name__))
+        with ProcessPoolExecutor(workers, mp_context=server) as pool:
+            rows = list(pool.map(_one_run, tasks, chunksize=100))
+    figures = np.array(rows)
+    return figures[:runs_a], figures[runs_a:]
+
+
+def small_market(price: float = 1.0) -> dict[str, Any]:
+    """A market of milliseconds: 400 orders for a provider with room for 75 leases; `price` scales its
+    price.
+    """
+    cohort = cohort_of(Planted(), "web", 1.0, exponential(60))
+    cohort["demand"] = {"orders": 400}
+    provider = provider_of(Planted(price=price), "p", cpu=75_000, price=0.2)
+    return market_of(blocks=300, cohorts=[cohort], providers=[provider])
+
+
+def _one_run(task: tuple[float, int, int]) -> tuple[float, float]:
+    from marketsim.simulation import run
+
+    price, seed, k = task
+    summary = run(_parsed(price), seed=seed * 1_000_000 + k).summary
+    return float(summary["revenue"]["total_uve"]), float(summary["fill_rate"])
+
+
+_PARSED: dict[float, Any] = {}
+
+
+def _parsed(price: float) -> Any:
+    """The small market's scenario, read once a process."""
+    from marketsim.scenario import scenario_from_mapping
+
+    if price not in _PARSED:
+        _PARSED[price] = scenario_from_mapping(small_market(price))
+    return _PARSED[price]
+
+
+def _dealt(rng: np.random.Generator, runs: int, repetitions: int) -> Any:
+    """Rows of 2 × PAIRS different runs, dealt from a shuffled pack that is shuffled again when it is used
+    up.
+    """
+    size = 2 * PAIRS
+    hands = runs // size
+    if hands < 1:
+        raise ValueError(f"{runs} runs are too few for one comparison of {PAIRS} pairs")
+    packs = [rng.permutation(runs)[: hands * size].reshape(hands, 2, PAIRS) for _ in range(-(-repetitions // hands))]
+    return np.concatenate(packs)[:repetitions]
+
+
+def _covered(title: str, held: Any, level: float = LEVEL) -> Measured:
+    held = np.asarray(held)
+    return Measured(title, float(held.mean()), held.size, level - TOLERANCE, min(level + TOLERANCE, 0.9999))
+
+
+def _batch_means_cover(rng: np.random.Generator) -> list[bool]:
+    from scipy import signal
+
+    phi, rows, length = 0.8, 2000, 4000
+    noise = rng.normal(size=(rows, length + 100))
+    series = signal.lfilter([1.0], [1.0, -phi], noise, axis=1)[:, 100:]
+    return [batch_means(row).interval.holds(0.0) for row in series]
+
+
+def _effects_cover(rng: np.random.Generator) -> list[bool]:
+    points = [[a, b] for a in (0, 1) for b in (0, 1)]
+    truth = np.array([2.0 * a + b + a * b for a, b in points])
+    held = []
+    for _ in range(2000):
+        values = truth[:, None] + rng.normal(0, 3, 6)[None, :] + rng.normal(0, 0.7, (4, 6))
+        held.append(effects(points, ["a", "b"], values)[0].interval.holds(2.5))
+    return held

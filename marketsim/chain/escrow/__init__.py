@@ -1,0 +1,1 @@
+"""Escrow accounts and their payments under every rule."""

@@ -1,0 +1,712 @@
+"""Escrow under rule set `seed`: exact accrual, fractions carried, shortfall found at the block it happens
+(rules.md 1).
+
+An active payment accrues its price for every block since the account was last settled; what it was charged is
+cumulative, so that settling more often moves no money. Three things happen by themselves: the settlement
+every G.SETTLE_EVERY blocks (`fold`), the due settlement at the first block that the account may be unable to
+pay (`due`, at Account.DUE_AT) and the end of grace (`grace_end`, at Account.GRACE_AT). Their heights are kept
+in closed form; nobody has to poll. The caller keeps a calendar of DUE_AT and GRACE_AT and calls each at its
+height; settlements of the cadence are folded into whatever touches the account next.
+
+Folding rests on an account never owing more for a block than the sum of its prices. Use that was recorded
+after a settlement breaks that once (the cap is on the total, so a late record catches up), use without a cap
+always. DUE_AT then names the next settlement of the cadence, if that is earlier. It may also lie too early,
+while settlements are unfolded. `due` copes with both: it settles as the cadence does, or only folds.
+
+A payment is never debited without credit: what it gets leaves the deposits first in first out.
+"""
+
+from __future__ import annotations
+
+from marketsim.chain.columns import ATTO, Account, AccountState, Charging, EventKind, G, Lease, PaymentState, Usage
+from marketsim.chain.escrow.accounts import (
+    consume,
+    drop_fraction,
+    is_key_used,
+    leave_open,
+    leave_overdrawn,
+    link_payment,
+    pay,
+    refund_deposits,
+)
+from marketsim.chain.events import emit
+from marketsim.chain.ledger import touch
+from marketsim.chain.state import State
+from marketsim.chain.status import Status
+from marketsim.kernel.compiled import compiled
+from marketsim.money.pairs import BLOCKS_MAX, RATE_MAX, add, add_to, blocks_covered, is_less, subtract, times
+from marketsim.money.wide import (
+    PAIR_LIMBS,
+    add_limbs,
+    divide_limbs_floor,
+    length_of,
+    mul_div_floor,
+    mul_int_div_floor,
+    multiply_limbs,
+    put_pair,
+    put_whole,
+    take_pair,
+)
+
+FULL_PPM = 1_000_000
+PRICED_USE_MAX = 1_000_000_000_000_000_000
+"""Most that the use of one lease may come to, whole uve; a record that would pass it is refused
+(AmountTooLarge).
+"""
+
+_RESOURCES = 4
+
+
+# --- metering -----------------------------------------------------------------------------------------------
+
+
+@compiled
+def metered_until(s: State, h: int, lease: int) -> int:
+    """Return the blocks that the built-in meter has seen when it is read at h: from the height at which the
+    workload runs.
+    """
+    x = s.leases[lease]
+    u = s.usage[x[Lease.USAGE]]
+    metered: int = u[Usage.METERED]
+    if x[Lease.ACTIVE_AT] < 0 or x[Lease.PAYMENT] != PaymentState.OPEN:
+        return metered
+    start: int = max(u[Usage.UNTIL], x[Lease.ACTIVE_AT])
+    return metered + max(0, h - start)
+
+
+@compiled
+def used(s: State, h: int, lease: int, resource: int) -> tuple[int, int]:
+    """Return what the lease has used of resource 0..3 (cpu ms, byte-seconds twice, gpu seconds) as (high,
+    low): high x 10^18 + low.
+
+    Recorded use, or with a built-in meter floor(share x reserved x block seconds x metered blocks) on the
+    cumulative value.
+    """
+    u = s.usage[s.leases[lease, Lease.USAGE]]
+    ppm = u[Usage.UTILIZATION_PPM]
+    if ppm < 0:
+        return u[Usage.USED_CPU + 2 * resource], u[Usage.USED_CPU + 2 * resource + 1]
+    share = ppm * s.globals[G.BLOCK_MS]
+    blocks = metered_until(s, h, lease)
+    return mul_int_div_floor(s.scratch, share, u[Usage.RESERVED_CPU + resource], blocks, 1_000_000_000)
+
+
+@compiled
+def priced_use(s: State, h: int, lease: int) -> tuple[int, int]:
+    """Return U(h), the price of what the lease has used since it began: a pair, floored once at the 18th
+    decimal (rules.md 1).
+
+    U = price x sum of unit x used / (block seconds x sum of unit x reserved), over the resources that are
+    reserved; (-1, 0) when no reserved resource has a unit price, or beyond int64.
+    """
+    x = s.leases[lease]
+    u = s.usage[x[Lease.USAGE]]
+    if u[Usage.UTILIZATION_PPM] == FULL_PPM and s.globals[G.BLOCK_MS] % 1000 == 0:
+        # Full use of whole seconds has no fraction to lose: U is the price of the metered blocks.
+        return times(x[Lease.RATE], x[Lease.RATE_ATTO], metered_until(s, h, lease))
+    k = s.scratch
+    for i in range(100, 140):
+        k[i] = 0
+    for resource in range(_RESOURCES):
+        reserved = u[Usage.RESERVED_CPU + resource]
+        if reserved > 0:
+            unit = u[Usage.UNIT_CPU + 2 * resource]
+            unit_atto = u[Usage.UNIT_CPU + 2 * resource + 1]
+            high, low = used(s, h, lease, resource)
+            put_pair(k, 0, unit, unit_atto)
+            put_pair(k, 5, high, low)
+            limbs = multiply_limbs(k, 0, PAIR_LIMBS, 5, PAIR_LIMBS, 20)
+            add_limbs(k, 100, 12, 20, limbs)
+            put_whole(k, 10, reserved)
+            limbs = multiply_limbs(k, 0, PAIR_LIMBS, 10, 3, 20)
+            add_limbs(k, 120, 12, 20, limbs)
+    # dividend: price x sum x 1000 ms; divisor: sum of reserved x block ms
+    put_pair(k, 0, x[Lease.RATE], x[Lease.RATE_ATTO])
+    put_whole(k, 10, 1000)
+    limbs = multiply_limbs(k, 0, PAIR_LIMBS, 10, 1, 20)
+    limbs = multiply_limbs(k, 20, limbs, 100, length_of(k, 100, 12), 140)
+    put_whole(k, 10, s.globals[G.BLOCK_MS])
+    divisor = multiply_limbs(k, 120, length_of(k, 120, 12), 10, 2, 180)
+    if divisor == 0:
+        return -1, 0
+    limbs = divide_limbs_floor(k, 140, limbs, 180, divisor, 220)
+    return take_pair(k, 220, limbs)
+
+
+@compiled
+def read_meter(s: State, h: int, lease: int) -> None:
+    """Bring a built-in meter up to h."""
+    row = s.leases[lease, Lease.USAGE]
+    if row >= 0 and s.usage[row, Usage.UTILIZATION_PPM] >= 0:
+        s.usage[row, Usage.METERED] = metered_until(s, h, lease)
+        s.usage[row, Usage.UNTIL] = max(h, s.usage[row, Usage.UNTIL])
+
+
+@compiled
+def start_meter(s: State, h: int, lease: int) -> None:
+    """Let the meter of the lease, if it has one, count from h."""
+    row = s.leases[lease, Lease.USAGE]
+    if row >= 0:
+        s.usage[row, Usage.UNTIL] = h
+
+
+@compiled
+def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: int, gpu: int) -> Status:
+    """Add what the lease used since its last record: cpu milliseconds, byte-seconds, byte-seconds, gpu
+    seconds, recorded up to h.
+
+    LeaseNotActive unless the payment is open (an insufficient_funds lease records nothing), UsageInvalid for
+    a negative quantity, a lease without meter or one that meters itself, AmountTooLarge beyond PRICED_USE_MAX. Settlements of the
+    cadence below h come first; DUE_AT may move. Overlap, lateness and who may report are the message
+    handler's to check. Emits UsageRecorded.
+    """
+    x = s.leases[lease]
+    row = x[Lease.USAGE]
+    if x[Lease.PAYMENT] != PaymentState.OPEN:
+        return Status.LeaseNotActive
+    if row < 0 or s.usage[row, Usage.UTILIZATION_PPM] >= 0 or cpu < 0 or memory < 0 or storage < 0 or gpu < 0:
+        return Status.UsageInvalid
+    fold(s, h - 1, x[Lease.ACCOUNT])
+    if x[Lease.PAYMENT] != PaymentState.OPEN:
+        return Status.LeaseNotActive
+    status = add_use(s, h, lease, cpu, memory, storage, gpu)
+    if status != Status.Ok:
+        return status
+    schedule(s, x[Lease.ACCOUNT])
+    emit(s, EventKind.USAGE_RECORDED, lease, h, 0, 0, 0)
+    return Status.Ok
+
+
+@compiled
+def add_use(s: State, h: int, lease: int, cpu: int, memory: int, storage: int, gpu: int) -> Status:
+    """Add to what the lease has used, up to h; AmountTooLarge, and nothing added, beyond PRICED_USE_MAX."""
+    row = s.leases[lease, Lease.USAGE]
+    _add_use(s, row, cpu, memory, storage, gpu)
+    whole, _ = priced_use(s, h, lease)
+    if whole > PRICED_USE_MAX or (whole < 0 and _is_priced(s, row)):
+        _take_use(s, row, cpu, memory, storage, gpu)
+        return Status.AmountTooLarge
+    s.usage[row, Usage.UNTIL] = h
+    return Status.Ok
+
+
+@compiled
+def _is_priced(s: State, row: int) -> bool:
+    u = s.usage[row]
+    for resource in range(_RESOURCES):
+        if u[Usage.RESERVED_CPU + resource] > 0:
+            if u[Usage.UNIT_CPU + 2 * resource] > 0 or u[Usage.UNIT_CPU + 2 * resource + 1] > 0:
+                return True
+    return False
+
+
+@compiled
+def _quantity(cpu: int, memory: int, storage: int, gpu: int, resource: int) -> int:
+    if resource == 0:
+        return cpu
+    if resource == 1:
+        return memory
+    if resource == 2:
+        return storage
+    return gpu
+
+
+@compiled
+def _add_use(s: State, row: int, cpu: int, memory: int, storage: int, gpu: int) -> None:
+    u = s.usage[row]
+    for resource in range(_RESOURCES):
+        quantity = _quantity(cpu, memory, storage, gpu, resource)
+        add_to(u, Usage.USED_CPU + 2 * resource, quantity // ATTO, quantity % ATTO)
+
+
+@compiled
+def _take_use(s: State, row: int, cpu: int, memory: int, storage: int, gpu: int) -> None:
+    u = s.usage[row]
+    for resource in range(_RESOURCES):
+        quantity = _quantity(cpu, memory, storage, gpu, resource)
+        add_to(u, Usage.USED_CPU + 2 * resource, -(quantity // ATTO) - 1, ATTO - quantity % ATTO)
+
+
+# --- what is owed -------------------------------------------------------------------------------------------
+
+
+@compiled
+def charge(s: State, h: int, lease: int) -> tuple[int, int]:
+    """Return C(h), what an open payment owes since it began, by G.CHARGING (rules.md 1); a pair, nothing is
+    changed.
+    """
+    x = s.leases[lease]
+    delta = h - s.accounts[x[Lease.ACCOUNT], Account.SETTLED_AT]
+    accrued = times(x[Lease.RATE], x[Lease.RATE_ATTO], x[Lease.BLOCKS] + delta)
+    charging = s.globals[G.CHARGING]
+    if charging == Charging.RATE or x[Lease.USAGE] < 0:
+        return accrued
+    use = priced_use(s, h, lease)
+    if use[0] < 0:
+        return accrued
+    if charging == Charging.USAGE_CAPPED and is_less(accrued[0], accrued[1], use[0], use[1]):
+        return accrued
+    return use
+
+
+@compiled
+def owed(s: State, h: int, lease: int) -> tuple[int, int]:
+    """Return what a settlement at h would move to an open payment: C(h) less what it was charged before; a
+    pair.
+    """
+    x = s.leases[lease]
+    if s.globals[G.CHARGING] == Charging.RATE:
+        return times(x[Lease.RATE], x[Lease.RATE_ATTO], h - s.accounts[x[Lease.ACCOUNT], Account.SETTLED_AT])
+    whole, atto = charge(s, h, lease)
+    return subtract(whole, atto, x[Lease.CHARGED], x[Lease.CHARGED_ATTO])
+
+
+@compiled
+def owed_by(s: State, h: int, account: int) -> tuple[int, int]:
+    """Return what a settlement at h would move to all open payments of the account; a pair."""
+    a = s.accounts[account]
+    if s.globals[G.CHARGING] == Charging.RATE:
+        return times(a[Account.RATES], a[Account.RATES_ATTO], h - a[Account.SETTLED_AT])
+    whole, atto = 0, 0
+    lease = a[Account.FIRST_LEASE]
+    while lease >= 0:
+        if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+            part = owed(s, h, lease)
+            whole, atto = add(whole, atto, part[0], part[1])
+        lease = s.leases[lease, Lease.NEXT]
+    return whole, atto
+
+
+@compiled
+def is_short(s: State, h: int, account: int) -> bool:
+    """Return whether a settlement at h would find more owed than there is."""
+    a = s.accounts[account]
+    if a[Account.OPEN] == 0:
+        return False
+    whole, atto = owed_by(s, h, account)
+    return is_less(a[Account.FUNDS], a[Account.FUNDS_ATTO], whole, atto)
+
+
+# --- settling -----------------------------------------------------------------------------------------------
+
+
+@compiled
+def _credit(s: State, h: int, lease: int, delta: int, whole: int, atto: int) -> None:
+    # Move an amount that the account has to a payment and pay its whole uve; the caller takes it from the
+    # deposits.
+    x = s.leases[lease]
+    x[Lease.BLOCKS] += delta
+    if whole != 0 or atto != 0:
+        add_to(x, Lease.BALANCE, whole, atto)
+        add_to(s.accounts[x[Lease.ACCOUNT]], Account.TRANSFERRED, whole, atto)
+        emit(s, EventKind.SETTLED, lease, h, whole, atto, delta)
+        pay(s, lease, True)
+
+
+@compiled
+def dry_at(s: State, account: int) -> int:
+    """Return settled_at + floor(funds / sum of prices) + 1, the first block that the account may be unable to
+    pay; -1 without payment.
+    """
+    a = s.accounts[account]
+    if a[Account.OPEN] == 0:
+        return -1
+    covered = blocks_covered(a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], BLOCKS_MAX)
+    settled: int = a[Account.SETTLED_AT]
+    return settled + covered + 1
+
+
+@compiled
+def _may_have_new_use(s: State, account: int) -> bool:
+    # Whether there may be use that the last settlement has not seen: always without a cap.
+    if s.globals[G.CHARGING] == Charging.USAGE:
+        return True
+    a = s.accounts[account]
+    lease = a[Account.FIRST_LEASE]
+    while lease >= 0:
+        x = s.leases[lease]
+        row = x[Lease.USAGE]
+        if x[Lease.PAYMENT] == PaymentState.OPEN and row >= 0 and s.usage[row, Usage.UTILIZATION_PPM] < 0:
+            if s.usage[row, Usage.UNTIL] >= a[Account.SETTLED_AT]:
+                return True
+        lease = x[Lease.NEXT]
+    return False
+
+
+@compiled
+def schedule(s: State, account: int) -> None:
+    """Compute DUE_AT anew: the due height, or the settlement of the cadence that sees new use, if that comes
+    first; -1 without payment.
+
+    No settlement of the cadence lies between settled_at and a record, because recording folds; so the one that
+    sees any new use is the next one.
+    """
+    a = s.accounts[account]
+    height = dry_at(s, account)
+    if s.globals[G.CHARGING] != Charging.RATE and _may_have_new_use(s, account):
+        seen = next_cadence(s, a[Account.SETTLED_AT], account)
+        if seen >= 0:
+            height = min(height, seen)
+    a[Account.DUE_AT] = height
+
+
+@compiled
+def _suspend(s: State, h: int, account: int) -> None:
+    # Every open payment becomes insufficient_funds; grace begins.
+    a = s.accounts[account]
+    lease = a[Account.FIRST_LEASE]
+    while lease >= 0:
+        if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+            leave_open(s, lease, PaymentState.OVERDRAWN)
+        lease = s.leases[lease, Lease.NEXT]
+    a[Account.DUE_AT] = -1
+    a[Account.GRACE_AT] = h + s.globals[G.GRACE]
+
+
+@compiled
+def _settle_short(s: State, h: int, account: int, total: int, total_atto: int) -> None:
+    # More is owed than there is: share the funds in proportion to what is owed, the last key takes the rest,
+    # the missing part is forgiven.
+    a = s.accounts[account]
+    funds, funds_atto = a[Account.FUNDS], a[Account.FUNDS_ATTO]
+    delta = h - a[Account.SETTLED_AT]
+    left, left_atto = funds, funds_atto
+    consume(s, account, funds, funds_atto)
+    a[Account.FUNDS] = 0
+    a[Account.FUNDS_ATTO] = 0
+    remaining = a[Account.OPEN]
+    lease = a[Account.FIRST_LEASE]
+    while lease >= 0:
+        x = s.leases[lease]
+        if x[Lease.PAYMENT] == PaymentState.OPEN:
+            remaining -= 1
+            due_whole, due_atto = owed(s, h, lease)
+            if remaining == 0:
+                share, share_atto = left, left_atto
+            else:
+                share, share_atto = mul_div_floor(s.scratch, funds, funds_atto, due_whole, due_atto, total, total_atto)
+                left, left_atto = subtract(left, left_atto, share, share_atto)
+            read_meter(s, h, lease)
+            add_to(x, Lease.CHARGED, due_whole, due_atto)
+            missing, missing_atto = subtract(due_whole, due_atto, share, share_atto)
+            if missing != 0 or missing_atto != 0:
+                add_to(x, Lease.SHORTFALL, missing, missing_atto)
+                add_to(a, Account.SHORTFALL, missing, missing_atto)
+                add_to(s.globals, G.SHORTFALL, missing, missing_atto)
+            _credit(s, h, lease, delta, share, share_atto)
+            if missing != 0 or missing_atto != 0:
+                emit(s, EventKind.SHORTFALL, lease, h, missing, missing_atto, 0)
+        lease = x[Lease.NEXT]
+    a[Account.SETTLED_AT] = h
+    _suspend(s, h, account)
+
+
+@compiled
+def settle(s: State, h: int, account: int, is_due: bool) -> bool:
+    """Settle and pay every open payment at h >= settled_at; return whether the payments became
+    insufficient_funds.
+
+    `is_due` says that this is the due settlement, which also ends them when it leaves less than one block.
+    Without an open payment only settled_at moves.
+    """
+    a = s.accounts[account]
+    if a[Account.OPEN] == 0:
+        a[Account.SETTLED_AT] = h
+        return False
+    touch(s, account)
+    total, total_atto = owed_by(s, h, account)
+    if is_less(a[Account.FUNDS], a[Account.FUNDS_ATTO], total, total_atto):
+        _settle_short(s, h, account, total, total_atto)
+        return True
+    delta = h - a[Account.SETTLED_AT]
+    if total != 0 or total_atto != 0:
+        consume(s, account, total, total_atto)
+        a[Account.FUNDS], a[Account.FUNDS_ATTO] = subtract(a[Account.FUNDS], a[Account.FUNDS_ATTO], total, total_atto)
+    lease = a[Account.FIRST_LEASE]
+    while lease >= 0:
+        x = s.leases[lease]
+        if x[Lease.PAYMENT] == PaymentState.OPEN:
+            whole, atto = owed(s, h, lease)
+            read_meter(s, h, lease)
+            add_to(x, Lease.CHARGED, whole, atto)
+            _credit(s, h, lease, delta, whole, atto)
+        lease = x[Lease.NEXT]
+    a[Account.SETTLED_AT] = h
+    if is_due and is_less(a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO]):
+        _suspend(s, h, account)
+        return True
+    schedule(s, account)
+    return False
+
+
+# --- what happens by itself ---------------------------------------------------------------------------------
+
+
+@compiled
+def last_cadence(s: State, h: int, account: int) -> int:
+    """Return the last height up to h that is congruent to the account's created_at by G.SETTLE_EVERY;
+    created_at without a cadence.
+    """
+    created: int = s.accounts[account, Account.CREATED_AT]
+    every: int = s.globals[G.SETTLE_EVERY]
+    if every <= 0:
+        return created
+    return h - (h - created) % every
+
+
+@compiled
+def next_cadence(s: State, h: int, account: int) -> int:
+    """Return the first height above h at which the account settles by its cadence; -1 while it has no open
+    payment.
+    """
+    every: int = s.globals[G.SETTLE_EVERY]
+    if every <= 0 or s.accounts[account, Account.OPEN] == 0:
+        return -1
+    return last_cadence(s, h, account) + every
+
+
+@compiled
+def fold(s: State, h: int, account: int) -> bool:
+    """Apply every settlement of the cadence above settled_at and up to h; return whether the payments became
+    insufficient_funds.
+
+    They commute: only the last one matters while it can be paid, and one event stands for the span. If it
+    cannot, the first that cannot is found by halving (what is owed only grows). The caller has run `due` at
+    every DUE_AT below h.
+    """
+    a = s.accounts[account]
+    if a[Account.OPEN] == 0:
+        return False
+    height = s.globals[G.HEIGHT]  # the record names the blocks in which the settlements fall
+    last = last_cadence(s, h, account)
+    if last <= a[Account.SETTLED_AT]:
+        return False
+    if is_short(s, last, account):
+        every = s.globals[G.SETTLE_EVERY]
+        first = last_cadence(s, a[Account.SETTLED_AT], account) + every
+        low, high = 0, (last - first) // every
+        while low < high:
+            middle = (low + high) // 2
+            if is_short(s, first + middle * every, account):
+                high = middle
+            else:
+                low = middle + 1
+        last = first + low * every
+        if low > 0:
+            s.globals[G.HEIGHT] = last - every
+            settle(s, last - every, account, False)
+    s.globals[G.HEIGHT] = last
+    short = settle(s, last, account, False)
+    s.globals[G.HEIGHT] = height
+    return short
+
+
+@compiled
+def due(s: State, h: int, account: int) -> bool:
+    """Run the due settlement at h if the account is due there; return whether the payments became
+    insufficient_funds.
+
+    Folds first, which may show that the account is not due yet: DUE_AT is then later than h. Where the
+    cadence falls on h there is one settlement, by the cadence. After the call look at Account.DUE_AT,
+    GRACE_AT and SHORT; the market's leases follow Lease.PAYMENT.
+    """
+    a = s.accounts[account]
+    if fold(s, h - 1, account):
+        return True
+    if a[Account.OPEN] == 0 or a[Account.DUE_AT] != h:
+        return False
+    return settle(s, h, account, last_cadence(s, h, account) != h)
+
+
+@compiled
+def end_payments(s: State, account: int) -> None:
+    """Close every payment that is not closed, its fraction to dust; the sums, due height and grace of the
+    account are reset.
+    """
+    touch(s, account)
+    a = s.accounts[account]
+    lease = a[Account.FIRST_LEASE]
+    while lease >= 0:
+        if s.leases[lease, Lease.PAYMENT] != PaymentState.CLOSED:
+            drop_fraction(s, lease)
+            s.leases[lease, Lease.PAYMENT] = PaymentState.CLOSED
+        lease = s.leases[lease, Lease.NEXT]
+    a[Account.OPEN] = 0
+    a[Account.SHORT] = 0
+    a[Account.RATES] = 0
+    a[Account.RATES_ATTO] = 0
+    a[Account.DUE_AT] = -1
+    a[Account.GRACE_AT] = -1
+
+
+@compiled
+def grace_end(s: State, h: int, account: int) -> bool:
+    """End the grace of an account at h: its insufficient_funds payments close, then it closes and the rest is
+    refunded.
+
+    Returns whether anything happened: not unless GRACE_AT is h. settled_at stays. The caller closes the
+    leases, their orders and, with its last one, the deployment (reason insufficient_funds). Where orders of
+    the deployment are still open use `end_payments` and leave the account open.
+    """
+    a = s.accounts[account]
+    if a[Account.GRACE_AT] != h or a[Account.STATE] != AccountState.OPEN:
+        return False
+    end_payments(s, account)
+    a[Account.STATE] = AccountState.CLOSED
+    refund_deposits(s, account)
+    return True
+
+
+@compiled
+def step_to(s: State, h: int, account: int) -> int:
+    """Let the next thing that the account does by itself up to h happen, alone, at its own height; return
+    that height, or -1.
+
+    For replays and tests: the clock folds instead. Within a block: settle, end of grace, due.
+    """
+    a = s.accounts[account]
+    soonest = next_cadence(s, a[Account.SETTLED_AT], account)
+    if a[Account.GRACE_AT] >= 0 and (soonest < 0 or a[Account.GRACE_AT] < soonest):
+        soonest = a[Account.GRACE_AT]
+    if a[Account.DUE_AT] >= 0 and (soonest < 0 or a[Account.DUE_AT] < soonest):
+        soonest = a[Account.DUE_AT]
+    if soonest < 0 or soonest > h:
+        return -1
+    if not grace_end(s, soonest, account) and not fold(s, soonest, account):
+        due(s, soonest, account)
+    return soonest
+
+
+# --- messages -----------------------------------------------------------------------------------------------
+
+
+@compiled
+def _is_stepwise(s: State) -> bool:
+    # Use without cap may run out before the due height, so the settlements before a message must be looked at
+    # one by one. Otherwise they can all be paid and the message's own settlement covers them.
+    charging: int = s.globals[G.CHARGING]
+    return charging == Charging.USAGE
+
+
+@compiled
+def deposited(s: State, h: int, account: int) -> None:
+    """Follow up a deposit into an open account: reactivate its insufficient_funds payments when funds now
+    cover one block of them all.
+    """
+    a = s.accounts[account]
+    if a[Account.SHORT] == 0:
+        schedule(s, account)
+        return
+    whole, atto = 0, 0
+    lease = a[Account.FIRST_LEASE]
+    while lease >= 0:
+        x = s.leases[lease]
+        if x[Lease.PAYMENT] == PaymentState.OVERDRAWN:
+            whole, atto = add(whole, atto, x[Lease.RATE], x[Lease.RATE_ATTO])
+        lease = x[Lease.NEXT]
+    if is_less(a[Account.FUNDS], a[Account.FUNDS_ATTO], whole, atto):
+        return
+    lease = a[Account.FIRST_LEASE]
+    while lease >= 0:
+        if s.leases[lease, Lease.PAYMENT] == PaymentState.OVERDRAWN:
+            leave_overdrawn(s, lease, PaymentState.OPEN)
+            start_meter(s, h, lease)
+        lease = s.leases[lease, Lease.NEXT]
+    a[Account.SETTLED_AT] = h
+    a[Account.GRACE_AT] = -1
+    schedule(s, account)
+
+
+@compiled
+def payment_open(s: State, h: int, account: int, lease: int) -> Status:
+    """AccountClosed, AccountOverdrawn, PaymentRateZero, AmountTooLarge, PaymentExists; else settle and open
+    the payment of `lease`.
+    """
+    a = s.accounts[account]
+    x = s.leases[lease]
+    if a[Account.STATE] == AccountState.CLOSED:
+        return Status.AccountClosed
+    if _is_stepwise(s):
+        fold(s, h, account)
+    if a[Account.SHORT] > 0 or is_short(s, h, account):
+        return Status.AccountOverdrawn
+    if x[Lease.RATE] == 0 and x[Lease.RATE_ATTO] == 0:
+        return Status.PaymentRateZero
+    if a[Account.RATES] + x[Lease.RATE] >= RATE_MAX:
+        return Status.AmountTooLarge
+    if is_key_used(s, account, lease):
+        return Status.PaymentExists
+    settle(s, h, account, False)
+    link_payment(s, account, lease)
+    start_meter(s, h, lease)
+    schedule(s, account)
+    touch(s, account)
+    return Status.Ok
+
+
+@compiled
+def payment_withdraw(s: State, h: int, lease: int) -> Status:
+    """PaymentClosed unless the payment is open; else settle and pay, like a forced settlement."""
+    account = s.leases[lease, Lease.ACCOUNT]
+    if _is_stepwise(s):
+        fold(s, h, account)
+    if s.leases[lease, Lease.PAYMENT] != PaymentState.OPEN:
+        return Status.PaymentClosed
+    settle(s, h, account, False)
+    return Status.Ok
+
+
+@compiled
+def payment_close(s: State, h: int, lease: int) -> Status:
+    """PaymentClosed; else settle, close the payment, its fraction to dust. The others may have become
+    insufficient_funds.
+    """
+    x = s.leases[lease]
+    account = x[Lease.ACCOUNT]
+    a = s.accounts[account]
+    if x[Lease.PAYMENT] == PaymentState.CLOSED:
+        return Status.PaymentClosed
+    if _is_stepwise(s):
+        fold(s, h, account)
+    touch(s, account)
+    settle(s, h, account, False)
+    drop_fraction(s, lease)
+    if x[Lease.PAYMENT] == PaymentState.OPEN:
+        leave_open(s, lease, PaymentState.CLOSED)
+    else:
+        leave_overdrawn(s, lease, PaymentState.CLOSED)
+        if a[Account.SHORT] == 0:
+            a[Account.GRACE_AT] = -1
+    schedule(s, account)
+    return Status.Ok
+
+
+@compiled
+def account_close(s: State, h: int, account: int) -> Status:
+    """AccountClosed; else settle, close every payment and the account, refund whole uve, fractions to
+    dust.
+    """
+    a = s.accounts[account]
+    if a[Account.STATE] == AccountState.CLOSED:
+        return Status.AccountClosed
+    touch(s, account)
+    if a[Account.FIRST_LEASE] >= 0:
+        if _is_stepwise(s):
+            fold(s, h, account)
+        settle(s, h, account, False)
+        end_payments(s, account)
+    a[Account.SETTLED_AT] = h
+    a[Account.STATE] = AccountState.CLOSED
+    refund_deposits(s, account)
+    return Status.Ok
+
+
+@compiled
+def settle_forced(s: State, h: int, account: int) -> Status:
+    """AccountClosed; else settle and pay every payment; settled_at moves also without one."""
+    if s.accounts[account, Account.STATE] == AccountState.CLOSED:
+        return Status.AccountClosed
+    if _is_stepwise(s):
+        fold(s, h, account)
+    settle(s, h, account, False)
+    return Status.Ok

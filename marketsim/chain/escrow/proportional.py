@@ -1,0 +1,179 @@
+"""Escrow as Akash kept it from 2021 to 2025: whole blocks first, what is left shared in proportion to the
+rates, no debt.
+
+Fractions stay in a payment's balance; money of grants is used before the owner's own; an overdrawn account is
+final (protocol reference 3.9).
+"""
+
+from __future__ import annotations
+
+from marketsim.chain.columns import Account, AccountState, EventKind, Lease, PaymentState, Source
+from marketsim.chain.escrow.accounts import consume_from, drop_fraction, is_key_used, leave_open, link_payment, pay, refund_deposits
+from marketsim.chain.events import emit
+from marketsim.chain.ledger import touch
+from marketsim.chain.state import State
+from marketsim.chain.status import Status
+from marketsim.kernel.compiled import compiled
+from marketsim.money.pairs import RATE_MAX, add_to, blocks_covered, is_less, subtract, times
+from marketsim.money.wide import mul_div_half_even
+
+
+@compiled
+def blocks_paid(s: State, account: int, limit: int) -> int:
+    """Return min(limit, trunc(funds / sum of rates)): the whole blocks that the account pays for from
+    settled_at, limit <= 10^9.
+    """
+    a = s.accounts[account]
+    if a[Account.OPEN] == 0:
+        return limit
+    return blocks_covered(a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], limit)
+
+
+@compiled
+def _credit(s: State, h: int, account: int, lease: int, whole: int, atto: int) -> None:
+    a = s.accounts[account]
+    x = s.leases[lease]
+    if whole == 0 and atto == 0:
+        return
+    missing, missing_atto = consume_from(s, account, Source.GRANT, whole, atto)
+    consume_from(s, account, Source.BALANCE, missing, missing_atto)
+    a[Account.FUNDS], a[Account.FUNDS_ATTO] = subtract(a[Account.FUNDS], a[Account.FUNDS_ATTO], whole, atto)
+    add_to(a, Account.TRANSFERRED, whole, atto)
+    add_to(x, Lease.BALANCE, whole, atto)
+    add_to(x, Lease.CHARGED, whole, atto)
+    emit(s, EventKind.SETTLED, lease, h, whole, atto, 0)
+
+
+@compiled
+def _settle(s: State, h: int, account: int) -> bool:
+    # Returns whether this settlement overdrew the account, whose payments are then overdrawn and paid.
+    touch(s, account)
+    a = s.accounts[account]
+    delta = h - a[Account.SETTLED_AT]
+    if delta == 0:
+        return False
+    full = blocks_paid(s, account, delta)
+    a[Account.SETTLED_AT] = h
+    if a[Account.OPEN] == 0:
+        return False
+    lease = a[Account.FIRST_LEASE]
+    while lease >= 0:
+        x = s.leases[lease]
+        if x[Lease.PAYMENT] == PaymentState.OPEN:
+            whole, atto = times(x[Lease.RATE], x[Lease.RATE_ATTO], full)
+            _credit(s, h, account, lease, whole, atto)
+        lease = x[Lease.NEXT]
+    if full == delta:
+        return False
+    _share_rest(s, h, account)
+    return True
+
+
+@compiled
+def _share_rest(s: State, h: int, account: int) -> None:
+    # Less than one block is left: each payment gets its part by rate, rounded half to even. Rounding up can
+    # ask for a few 10^-18 more than there is, which upstream's coins reject; here the last ones get what is
+    # left.
+    a = s.accounts[account]
+    rest, rest_atto = a[Account.FUNDS], a[Account.FUNDS_ATTO]
+    rates, rates_atto = a[Account.RATES], a[Account.RATES_ATTO]
+    a[Account.STATE] = AccountState.OVERDRAWN
+    lease = a[Account.FIRST_LEASE]
+    while lease >= 0:
+        x = s.leases[lease]
+        if x[Lease.PAYMENT] == PaymentState.OPEN:
+            whole, atto = mul_div_half_even(s.scratch, rest, rest_atto, x[Lease.RATE], x[Lease.RATE_ATTO], rates, rates_atto)
+            if is_less(a[Account.FUNDS], a[Account.FUNDS_ATTO], whole, atto):
+                whole, atto = a[Account.FUNDS], a[Account.FUNDS_ATTO]
+            _credit(s, h, account, lease, whole, atto)
+            leave_open(s, lease, PaymentState.OVERDRAWN)
+            pay(s, lease, False)
+            drop_fraction(s, lease)
+        lease = x[Lease.NEXT]
+    refund_deposits(s, account)
+
+
+@compiled
+def payment_open(s: State, h: int, account: int, lease: int) -> Status:
+    """AccountClosed, AccountOverdrawn, PaymentRateZero, AmountTooLarge, PaymentExists; else settle and open
+    the payment of `lease`.
+    """
+    a = s.accounts[account]
+    x = s.leases[lease]
+    if a[Account.STATE] == AccountState.CLOSED:
+        return Status.AccountClosed
+    delta = h - a[Account.SETTLED_AT]
+    if a[Account.STATE] == AccountState.OVERDRAWN or blocks_paid(s, account, delta) < delta:
+        return Status.AccountOverdrawn
+    if x[Lease.RATE] == 0 and x[Lease.RATE_ATTO] == 0:
+        return Status.PaymentRateZero
+    if a[Account.RATES] + x[Lease.RATE] >= RATE_MAX:
+        return Status.AmountTooLarge
+    if is_key_used(s, account, lease):
+        return Status.PaymentExists
+    _settle(s, h, account)
+    link_payment(s, account, lease)
+    return Status.Ok
+
+
+@compiled
+def payment_withdraw(s: State, h: int, lease: int) -> Status:
+    """PaymentClosed unless open; else settle and pay the whole part of this payment's balance, the fraction
+    carried.
+    """
+    x = s.leases[lease]
+    if x[Lease.PAYMENT] != PaymentState.OPEN:
+        return Status.PaymentClosed
+    if not _settle(s, h, x[Lease.ACCOUNT]):
+        pay(s, lease, False)
+    return Status.Ok
+
+
+@compiled
+def payment_close(s: State, h: int, lease: int) -> Status:
+    """PaymentClosed unless open; else settle, close and pay this payment unless that overdrew the account."""
+    x = s.leases[lease]
+    if x[Lease.PAYMENT] != PaymentState.OPEN:
+        return Status.PaymentClosed
+    if not _settle(s, h, x[Lease.ACCOUNT]):
+        leave_open(s, lease, PaymentState.CLOSED)
+        pay(s, lease, False)
+        drop_fraction(s, lease)
+    return Status.Ok
+
+
+@compiled
+def account_close(s: State, h: int, account: int) -> Status:
+    """AccountClosed unless open; else settle and, unless that overdrew it, close and pay every payment and
+    refund the deposits.
+    """
+    a = s.accounts[account]
+    if a[Account.STATE] != AccountState.OPEN:
+        return Status.AccountClosed
+    if _settle(s, h, account):
+        return Status.Ok
+    lease = a[Account.FIRST_LEASE]
+    while lease >= 0:
+        if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+            leave_open(s, lease, PaymentState.CLOSED)
+            pay(s, lease, False)
+            drop_fraction(s, lease)
+        lease = s.leases[lease, Lease.NEXT]
+    a[Account.STATE] = AccountState.CLOSED
+    refund_deposits(s, account)
+    return Status.Ok
+
+
+@compiled
+def settle_forced(s: State, h: int, account: int) -> Status:
+    """AccountClosed unless open; else settle and pay every open payment."""
+    a = s.accounts[account]
+    if a[Account.STATE] != AccountState.OPEN:
+        return Status.AccountClosed
+    if not _settle(s, h, account):
+        lease = a[Account.FIRST_LEASE]
+        while lease >= 0:
+            if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+                pay(s, lease, False)
+            lease = s.leases[lease, Lease.NEXT]
+    return Status.Ok

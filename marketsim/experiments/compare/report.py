@@ -1,0 +1,303 @@
+"""Turns a comparison into its files: report.md, report.html, comparison.json, pairs.csv and figures."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import math
+from typing import Any
+
+import numpy as np
+
+from marketsim.experiments.compare.paired import Comparison, MetricComparison
+from marketsim.experiments.runs.metric_names import MetricName, fitting_name
+from marketsim.statistics.sequential import Decision
+
+_BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#7F7F7F"
+
+
+def comparison_files(comparison: Comparison) -> dict[str, bytes]:
+    """Every file of a comparison's folder by relative path; bytes depend only on the comparison."""
+    figures = {f"{_slug(one.metric)}.png": _convergence(comparison, one) for one in comparison.metrics}
+    page = _page(comparison, figures)
+    return {
+        "comparison.json": json.dumps(comparison.as_json(), indent=1).encode() + b"\n",
+        "pairs.csv": _pairs(comparison),
+        "report.md": _render("compare.md.j2", page, escape=False),
+        "report.html": _render("compare.html.j2", page, escape=True),
+        **{f"figures/{name}": png for name, png in figures.items()},
+    }
+
+
+def comparison_lines(comparison: Comparison) -> list[str]:
+    """What the command prints: one block per metric, then what pairing and stopping saved."""
+    lines = [
+        f"A           {comparison.label_a}",
+        f"B           {comparison.label_b}",
+        f"pairs       {len(comparison.seeds)} of at most {comparison.budget}, "
+        f"seeds {_span(comparison.seeds)}, equal in both arms (common random numbers)",
+        f"correction  Holm over {len(comparison.metrics)} metrics; sequences hold at every look together"
+        if len(comparison.metrics) > 1
+        else "correction  none needed (one metric); the sequence holds at every look together",
+    ]
+    for one in comparison.metrics:
+        lines += ["", *_metric_lines(one, comparison.level)]
+    lines += ["", *_saving_lines(comparison)]
+    return lines
+
+
+def _metric_lines(one: MetricComparison, level: float) -> list[str]:
+    known = _naming(one)
+    unit = f" {known.unit}" if known.unit else ""
+    s = known.scale
+    confidence = f"{100 * one.interval.level:.3g} %"
+    sequence = one.looks[-1].interval
+    lines = [
+        f"{one.metric}  ({known.label})",
+        f"  mean A              {_number(one.mean_a * s)}{unit}",
+        f"  mean B              {_number(one.mean_b * s)}{unit}",
+        f"  paired difference   {_signed(one.difference * s)}{unit}"
+        + (f" ({100 * one.relative:+.3g} %)" if math.isfinite(one.relative) else ""),
+        f"  interval ({confidence})   {_ends(one.interval.low * s, one.interval.high * s)} Student, for a fixed number of pairs",
+        f"  sequence ({confidence})   {_ends(sequence.low * s, sequence.high * s)} valid at any look",
+        f"  p                   {one.p:.3g} at any look, corrected {one.p_holm:.3g}",
+        f"  verdict             {one.verdict.sentence}",
+        f"  variance reduction  {_factor(one.reduction)} (independent ÷ paired difference), "
+        f"correlation of the arms {_plain(one.correlation)}",
+    ]
+    if one.skewed:
+        lines.append(f"  note                differences are skewed ({one.skewness:+.2g}): the {100 * level:.3g} % is approximate")
+    if one.left_out:
+        lines.append(f"  note                {one.left_out} pairs left out: undefined in one of their runs")
+    return lines
+
+
+def _saving_lines(comparison: Comparison) -> list[str]:
+    first = comparison.first
+    lines = [f"runs made   {comparison.runs} ({len(comparison.seeds)} pairs)"]
+    if first.runs_decided is not None:
+        left = 2 * comparison.budget - first.runs_decided
+        lines.append(f"decided     after {first.runs_decided} runs, {left} before the budget's end")
+    if math.isfinite(comparison.runs_saved):
+        needed = comparison.runs + comparison.runs_saved
+        lines.append(
+            f"runs saved  {comparison.runs_saved:,.0f} on {first.metric}: independent arms would need "
+            f"{needed:,.0f} runs for an interval as narrow"
+        )
+    if comparison.independent is not None:
+        lines.append(f"independent {_independent_words(comparison.independent, first)}")
+    return lines
+
+
+def _independent_words(other: MetricComparison, paired: MetricComparison) -> str:
+    spent = f"decided after {other.runs_decided} runs" if other.runs_decided is not None else f"undecided after {2 * other.pairs} runs"
+    known = _naming(paired)
+    low, high = other.interval.low * known.scale, other.interval.high * known.scale
+    return (
+        f"{spent} with seeds of its own for B; difference {_signed(other.difference * known.scale)}, "
+        f"interval {_ends(low, high)}; its variance is "
+        f"{_factor(other.variance_paired / paired.variance_paired if paired.variance_paired else math.inf)} "
+        "the paired one"
+    )
+
+
+def _page(comparison: Comparison, figures: dict[str, bytes]) -> dict[str, Any]:
+    metrics = []
+    for one in comparison.metrics:
+        known = _naming(one)
+        s = known.scale
+        sequence = one.looks[-1].interval
+        name = f"{_slug(one.metric)}.png"
+        metrics.append(
+            {
+                "name": one.metric,
+                "label": known.label,
+                "mean_a": _number(one.mean_a * s),
+                "mean_b": _number(one.mean_b * s),
+                "difference": _signed(one.difference * s),
+                "relative": f"{100 * one.relative:+.3g} %" if math.isfinite(one.relative) else "–",
+                "interval": _ends(one.interval.low * s, one.interval.high * s),
+                "sequence": _ends(sequence.low * s, sequence.high * s),
+                "p": f"{one.p:.3g}",
+                "p_holm": f"{one.p_holm:.3g}",
+                "verdict": one.verdict.sentence,
+                "decision": one.verdict.decision.value,
+                "sd_paired": _number(math.sqrt(one.variance_paired) * s) if one.pairs > 1 else "–",
+                "sd_independent": _number(math.sqrt(one.variance_independent) * s) if one.pairs > 1 else "–",
+                "reduction": _factor(one.reduction),
+                "correlation": _plain(one.correlation),
+                "skewed": one.skewed,
+                "left_out": one.left_out,
+                "file": f"figures/{name}",
+                "data": base64.b64encode(figures[name]).decode(),
+            }
+        )
+    first = comparison.first
+    facts = {
+        "A": comparison.label_a,
+        "B": comparison.label_b,
+        "Rule sets": " / ".join(dict.fromkeys(comparison.rules)),
+        "Pairs": f"{len(comparison.seeds)} of a budget of {comparison.budget}"
+        + (f"; stopping was decided on {first.metric}" if comparison.until_decided else "; fixed beforehand"),
+        "Seeds": _span(comparison.seeds),
+        "What is paired": "run k of A and run k of B have the same seed and so the same demand "
+        "(common random numbers); the figures are differences B − A within pairs",
+        "Intervals": f"{100 * comparison.level:g} % for all metrics together "
+        f"({100 * first.interval.level:.4g} % each); Student's for a fixed number of pairs, "
+        "the sequence valid at every look",
+        "Correction": f"Holm over {len(comparison.metrics)} metrics",
+        "Versions": ", ".join(f"{k} {v}" for k, v in comparison.versions.items()) or "not recorded",
+    }
+    return {
+        "headline": _headline(comparison),
+        "metrics": metrics,
+        "facts": facts,
+        "savings": _saving_lines(comparison),
+        "skewed": any(one.skewed for one in comparison.metrics),
+    }
+
+
+def _headline(comparison: Comparison) -> str:
+    first = comparison.first
+    known = _naming(first)
+    match first.verdict.decision:
+        case Decision.DIFFERENT:
+            change = f"{100 * first.relative:+.3g} %" if math.isfinite(first.relative) else "a change"
+            return f"B changes {known.title} by {change}: {first.verdict.sentence}."
+        case Decision.EQUIVALENT:
+            return f"A and B are equivalent in {known.title}: {first.verdict.sentence}."
+        case Decision.UNDECIDED:
+            return f"{known.title[:1].upper()}{known.title[1:]} is {first.verdict.sentence}."
+
+
+def _pairs(comparison: Comparison) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["seed", "metric", "a", "b", "difference"])
+    for name, a in comparison.values_a.items():
+        for seed, x, y in zip(comparison.seeds, a, comparison.values_b[name], strict=True):
+            writer.writerow([seed, name, repr(float(x)), repr(float(y)), repr(float(y - x))])
+    return text.getvalue().encode()
+
+
+def _convergence(comparison: Comparison, one: MetricComparison) -> bytes:
+    """The running mean difference with its sequence, and Student's interval as one would wrongly look at
+    it.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    from marketsim.statistics.estimates import t_interval
+
+    known = _naming(one)
+    s = known.scale
+    pairs = [look.pairs for look in one.looks]
+    a, b = comparison.values_a[one.metric], comparison.values_b[one.metric]
+    whole = np.isfinite(a) & np.isfinite(b)
+    differences = (b - a)[whole] * s
+    style = {
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "font.family": "DejaVu Sans",
+    }
+    with mpl.rc_context({**mpl.rcParamsDefault, **style, "backend": "agg"}):
+        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+        axes = figure.add_subplot()
+        shown = [look for look in one.looks if math.isfinite(look.interval.half_width)]
+        axes.fill_between(
+            [look.pairs for look in shown],
+            [look.interval.low * s for look in shown],
+            [look.interval.high * s for look in shown],
+            color=_BLUE,
+            alpha=0.18,
+            linewidth=0,
+            label=f"sequence, {100 * one.interval.level:.3g} % at all looks together",
+        )
+        students = [t_interval(differences[:n], one.interval.level) for n in range(3, len(differences) + 1)]
+        for end in ("low", "high"):
+            axes.plot(
+                range(3, len(differences) + 1),
+                [getattr(interval, end) for interval in students],
+                color=_GREY,
+                linestyle=":",
+                linewidth=1,
+                label="Student's interval, one look only" if end == "low" else None,
+            )
+        axes.plot(pairs, [look.mean * s for look in one.looks], color=_BLUE, label="mean paired difference")
+        axes.axhline(0, color="black", linewidth=0.8)
+        if one.margin is not None:
+            axes.axhspan(-one.margin * s, one.margin * s, color=_ORANGE, alpha=0.12, linewidth=0, label="margin")
+        if one.runs_decided is not None:
+            axes.axvline(one.verdict.look.pairs, color=_ORANGE, linewidth=1.2, label=one.verdict.sentence)
+        _limit(axes, shown, students, s, one)
+        axes.set_xlabel("pairs of runs")
+        axes.set_ylabel(f"{known.label}\nB − A")
+        axes.set_title(f"{known.title}: how the difference settles", loc="left", fontweight="bold", fontsize=10)
+        axes.legend(frameon=False, fontsize=8)
+        out = io.BytesIO()
+        figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
+    return out.getvalue()
+
+
+def _limit(axes: Any, shown: list[Any], students: list[Any], scale: float, one: MetricComparison) -> None:
+    """Vertical range from what is known late, so that the first wide looks do not flatten the picture."""
+    ends = [0.0, one.difference * scale]
+    for look in shown[len(shown) // 4 :] or shown:
+        ends += [look.interval.low * scale, look.interval.high * scale]
+    for interval in students[len(students) // 4 :]:
+        ends += [interval.low, interval.high]
+    room = (max(ends) - min(ends)) * 0.15 or 1.0
+    axes.set_ylim(min(ends) - room, max(ends) + room)
+
+
+def _naming(one: MetricComparison) -> MetricName:
+    return fitting_name(one.metric, max(abs(one.mean_a), abs(one.mean_b)))
+
+
+def _render(template: str, page: dict[str, Any], *, escape: bool) -> bytes:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("marketsim.experiments"),
+        autoescape=escape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**page).encode()
+
+
+def _slug(metric: str) -> str:
+    return metric.replace(".", "_").replace("/", "_")
+
+
+def _span(seeds: tuple[int, ...]) -> str:
+    if seeds == tuple(range(seeds[0], seeds[0] + len(seeds))):
+        return f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+    return ", ".join(map(str, seeds))
+
+
+def _number(value: float) -> str:
+    return f"{value:,.6g}" if math.isfinite(value) else "–"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+,.5g}" if math.isfinite(value) else "–"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "–"
+
+
+def _factor(value: float) -> str:
+    return f"{value:,.3g} ×" if math.isfinite(value) else "unbounded (the paired difference never varies)"
+
+
+def _ends(low: float, high: float) -> str:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "open (too few pairs)"
+    return f"[{low:+,.5g}, {high:+,.5g}]"

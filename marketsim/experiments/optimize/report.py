@@ -1,0 +1,156 @@
+"""Turns a search into its files: report.md, report.html, optimization.json, trials.csv and a figure."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import math
+from typing import Any
+
+from marketsim.experiments.optimize.search import Optimization
+
+
+def optimization_files(found: Optimization) -> dict[str, bytes]:
+    """Every file of a search's folder by relative path; bytes depend only on the search."""
+    figure = _figure(found)
+    page = _page(found, figure)
+    return {
+        "optimization.json": json.dumps(found.as_json(), indent=1).encode() + b"\n",
+        "trials.csv": _trials(found),
+        "report.md": _render("optimize.md.j2", page, escape=False),
+        "report.html": _render("optimize.html.j2", page, escape=True),
+        "figures/search.png": figure,
+    }
+
+
+def optimization_lines(found: Optimization) -> list[str]:
+    """What the command prints."""
+    confirmed = found.confirmed
+    level = f"{100 * confirmed.interval.level:g} %"
+    lines = [
+        f"objective   {'maximize' if found.maximize else 'minimize'} {found.objective}",
+        *(f"best        {setting}" for setting in found.settings),
+        f"confirmed   {_number(confirmed.mean_b)} (unchanged: {_number(confirmed.mean_a)}) on "
+        f"{confirmed.pairs} fresh seeds, {found.confirm_seeds[0]} to {found.confirm_seeds[1]}",
+        f"lift        {_signed(confirmed.difference)}, interval ({level}) "
+        f"[{_signed(confirmed.interval.low)}, {_signed(confirmed.interval.high)}]"
+        + (f", {100 * confirmed.relative:+.3g} %" if math.isfinite(confirmed.relative) else ""),
+        f"search said {_signed(found.lucky_lift)}: the draw that won, not to be quoted",
+    ]
+    lines += [
+        f"constraint  {one.text}: {one.verdict}, slack {_signed(one.slack)} [{_signed(one.interval.low)}, {_signed(one.interval.high)}]"
+        for one in found.constraints
+    ]
+    lines.append(f"runs        {found.runs} of {found.budget}, {found.per_point} seeds a point")
+    if confirmed.interval.holds(0):
+        lines.append("note        the interval holds 0: the runs do not show that the best point is better")
+    return lines
+
+
+def _page(found: Optimization, figure: bytes) -> dict[str, Any]:
+    confirmed = found.confirmed
+    return {
+        "objective": found.objective,
+        "direction": "maximize" if found.maximize else "minimize",
+        "lines": optimization_lines(found),
+        "settings": found.settings,
+        "facts": {
+            "Rule set": found.rules,
+            "Factors": ", ".join(f"{f.path} from {f.text(f.low)} to {f.text(f.high)}" for f in found.factors),
+            "Search": f"{len(found.trials)} points in batches of equal seeds, {found.per_point} runs each, "
+            f"seeds {found.search_seeds[0]} to {found.search_seeds[1]}; optuna's TPE on the lift over the "
+            "unchanged scenario",
+            "Confirmation": f"{confirmed.pairs} pairs with seeds {found.confirm_seeds[0]} to "
+            f"{found.confirm_seeds[1]}, which the search never saw; Student's interval of the paired "
+            "difference",
+            "What was paired": "the chosen point and the unchanged scenario ran with equal seeds; variance "
+            f"reduction {_number(confirmed.reduction)} ×",
+            "Versions": ", ".join(f"{k} {v}" for k, v in found.versions.items()) or "not recorded",
+        },
+        "data": base64.b64encode(figure).decode(),
+    }
+
+
+def _trials(found: Optimization) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["batch", *(factor.path for factor in found.factors), "lift", "slack"])
+    for trial in found.trials:
+        settings = [f.text(v) for f, v in zip(found.factors, trial.values, strict=True)]
+        writer.writerow([trial.batch, *settings, repr(trial.lift), repr(trial.slack)])
+    return text.getvalue().encode()
+
+
+def _figure(found: Optimization) -> bytes:
+    """Lift of every point against each factor; the confirmed lift with its interval at the chosen point."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    style = {
+        "font.size": 9,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "font.family": "DejaVu Sans",
+    }
+    with mpl.rc_context({**mpl.rcParamsDefault, **style, "backend": "agg"}):
+        count = len(found.factors)
+        figure = Figure(figsize=(max(4.2 * count, 6.0), 3.6), layout="constrained")
+        for index, factor in enumerate(found.factors):
+            axes = figure.add_subplot(1, count, index + 1)
+            for feasible, colour, name in (
+                (True, "#0072B2", "searched"),
+                (False, "#BBBBBB", "breaks a constraint"),
+            ):
+                points = [t for t in found.trials if (t.slack >= 0) == feasible]
+                if points:
+                    axes.plot(
+                        [t.values[index] for t in points],
+                        [t.lift for t in points],
+                        "o",
+                        color=colour,
+                        ms=4,
+                        label=name,
+                    )
+            lift = found.confirmed
+            half = lift.interval.half_width
+            axes.errorbar(
+                [found.best[index]],
+                [lift.difference],
+                yerr=[[half if math.isfinite(half) else 0.0]] * 2,
+                fmt="s",
+                color="#D55E00",
+                capsize=3,
+                label="chosen, confirmed on fresh seeds",
+            )
+            axes.axhline(0, color="black", linewidth=0.8)
+            axes.set_xlabel(f"{factor.path.rsplit('.', 1)[-1]}{f' [{factor.unit}]' if factor.unit else ''}")
+            if index == 0:
+                axes.set_ylabel(f"lift of {found.objective}")
+                axes.legend(frameon=False, fontsize=8)
+        out = io.BytesIO()
+        figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
+    return out.getvalue()
+
+
+def _render(template: str, page: dict[str, Any], *, escape: bool) -> bytes:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("marketsim.experiments"),
+        autoescape=escape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(template).render(**page).encode()
+
+
+def _number(value: float) -> str:
+    return f"{value:,.6g}" if math.isfinite(value) else "–"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+,.5g}" if math.isfinite(value) else "–"

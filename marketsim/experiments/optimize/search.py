@@ -1,0 +1,457 @@
+"""Searches the best setting of a scenario's factors under noise, then confirms it on seeds nobody has
+searched on.
+
+Points are proposed in batches (optuna's TPE sampler). All points of a batch and the scenario as it is run
+with the same seeds, the next batch with new ones: the search sees each point's lift over the unchanged
+scenario, in which most of the noise cancels, and cannot fit itself to one set of seeds. The best few points
+get new seeds to choose among them, and the chosen one fresh seeds again: the figures that are reported are
+those, not the draw that won the search.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from marketsim.errors import InputError
+from marketsim.experiments.compare.paired import MetricComparison, compare_values
+from marketsim.experiments.runs.expressions import Expression, ExpressionError, parse_expression
+from marketsim.experiments.runs.metric_names import metric_value
+from marketsim.experiments.runs.variants import Runs, Summary, Variant
+from marketsim.statistics.estimates import FloatArray, Interval, finite, t_interval
+
+BATCH = 4
+SHORT_LIST = 3
+_WORDS = {"and", "or", "not", "in", "abs", "min", "max", "round"}
+_NAME = re.compile(r"(?<![\w.])[A-Za-z_][\w-]*(?:\.[\w/-]+)*")
+_FACTOR = re.compile(r"\s*([-+]?[0-9.]*[0-9](?:[eE][-+]?\d+)?)\s*([A-Za-z%][\w/ ]*)?\s*")
+_COMPARISON = re.compile(r"^(.*?)(>=|<=|>|<)(.*)$")
+
+
+@dataclass(frozen=True)
+class SearchFactor:
+    """A scenario path with the range searched; whole numbers at both ends search whole numbers only."""
+
+    path: str
+    low: float
+    high: float
+    unit: str
+    whole: bool
+
+    def text(self, value: float) -> str:
+        """The scenario value of a number of the range."""
+        number = str(round(value)) if self.whole else f"{value:.12f}".rstrip("0").rstrip(".")
+        return f"{number} {self.unit}" if self.unit == "blocks" else f"{number}{self.unit}"
+
+    def override(self, value: float) -> str:
+        """`path=value` as `--set` takes it."""
+        return f"{self.path}={self.text(value)}"
+
+
+def parse_factor(text: str) -> SearchFactor:
+    """`PATH=LOW..HIGH`, with one unit behind the ends (`0.5uve..2uve`, `5..50 blocks`); raises InputError."""
+    path, equals, ends = text.partition("=")
+    low_text, dots, high_text = ends.partition("..")
+    low, high = _FACTOR.fullmatch(low_text), _FACTOR.fullmatch(high_text)
+    if not (equals and dots and path.strip() and low and high):
+        raise InputError(
+            f"--factor: '{text}' is not a range, write PATH=LOW..HIGH such as providers.large.config.bid_engine.min_profit_margin=0..40"
+        )
+    units = {(match[2] or "").strip() for match in (low, high)} - {""}
+    if len(units) > 1:
+        raise InputError(f"--factor: {path.strip()}: two units, {' and '.join(sorted(units))}, give one")
+    whole = all(re.fullmatch(r"[-+]?\d+", match[1]) for match in (low, high))
+    factor = SearchFactor(path.strip(), float(low[1]), float(high[1]), next(iter(units), ""), whole)
+    if not factor.low < factor.high:
+        raise InputError(f"--factor: {factor.path}: the range {low_text}..{high_text} is empty, give LOW below HIGH")
+    return factor
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An expression of metrics, `revenue.total / 1e6 + 100 * fill_rate`, evaluated on one run's summary."""
+
+    text: str
+    metrics: tuple[str, ...]
+    expression: Expression
+
+    def of(self, summary: Summary) -> float:
+        """The figure of a run; NaN where one of its metrics is undefined there."""
+        values = {f"m{i}": metric_value(summary, name) for i, name in enumerate(self.metrics)}
+        if any(math.isnan(value) for value in values.values()):
+            return math.nan
+        return float(self.expression.value(values))
+
+
+def parse_figure(text: str, option: str) -> Figure:
+    """A metric's dotted path or an expression of several; raises InputError."""
+    metrics: list[str] = []
+
+    def named(match: re.Match[str]) -> str:
+        name = match[0]
+        if name in _WORDS:
+            return name
+        if name not in metrics:
+            metrics.append(name)
+        return f"m{metrics.index(name)}"
+
+    try:
+        expression = parse_expression(_NAME.sub(named, text))
+    except ExpressionError:
+        raise InputError(
+            f"{option}: '{text}' is not an expression of metrics, write revenue.total or revenue.total / 1e6 + 100 * fill_rate"
+        ) from None
+    if not metrics:
+        raise InputError(f"{option}: '{text}' names no metric, write one such as revenue.total")
+    return Figure(text, tuple(metrics), expression)
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """A comparison of figures that a point has to meet on average: `fill_rate >= 0.8`."""
+
+    text: str
+    slack: Figure
+    """What has to be at least 0."""
+
+
+def parse_constraint(text: str) -> Constraint:
+    """`LEFT >= RIGHT` or with <=, <, >; raises InputError."""
+    found = _COMPARISON.match(text)
+    if found is None or re.search(r"[<>=]", found[3]) or not found[1].strip() or not found[3].strip():
+        raise InputError(f"--constraint: '{text}' is not a comparison, write one such as fill_rate>=0.8")
+    left, right = (found[1], found[3]) if found[2].startswith(">") else (found[3], found[1])
+    return Constraint(text, parse_figure(f"({left}) - ({right})", "--constraint"))
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One point of the search: its setting, its mean lift over the unchanged scenario, its worst constraint
+    slack.
+    """
+
+    values: tuple[float, ...]
+    lift: float
+    slack: float
+    batch: int
+
+
+@dataclass(frozen=True)
+class ConstraintOutcome:
+    """A constraint at the confirmed point: mean slack with its interval, at least 0 when met."""
+
+    text: str
+    slack: float
+    interval: Interval
+
+    @property
+    def verdict(self) -> str:
+        """Met, broken, or not decided by the runs."""
+        if self.interval.low >= 0:
+            return "met"
+        return "broken" if self.interval.high < 0 else ("met on average" if self.slack >= 0 else "broken on average")
+
+
+@dataclass(frozen=True)
+class Optimization:
+    """The outcome of a search: the point chosen, confirmed on fresh seeds against the unchanged scenario."""
+
+    objective: str
+    maximize: bool
+    factors: tuple[SearchFactor, ...]
+    best: tuple[float, ...]
+    lucky_lift: float
+    confirmed: MetricComparison
+    mean_interval: Interval
+    constraints: tuple[ConstraintOutcome, ...]
+    trials: tuple[Trial, ...]
+    runs: int
+    budget: int
+    per_point: int
+    search_seeds: tuple[int, int]
+    confirm_seeds: tuple[int, int]
+    rules: str
+    versions: Mapping[str, Any]
+
+    @property
+    def settings(self) -> list[str]:
+        """The chosen point as `path=value`."""
+        return [factor.override(value) for factor, value in zip(self.factors, self.best, strict=True)]
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the confirmed point meets every constraint on average."""
+        return all(one.slack >= 0 for one in self.constraints)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data: what `--json` prints."""
+        confirmed = self.confirmed
+        return {
+            "schema": "marketsim.optimization/1",
+            "objective": self.objective,
+            "direction": "maximize" if self.maximize else "minimize",
+            "rules": self.rules,
+            "versions": dict(self.versions),
+            "factors": [
+                {"path": f.path, "low": f.low, "high": f.high, "unit": f.unit, "best": f.text(value)}
+                for f, value in zip(self.factors, self.best, strict=True)
+            ],
+            "confirmed": {
+                "seeds": list(self.confirm_seeds),
+                "mean": finite(confirmed.mean_b),
+                "interval": self.mean_interval.as_json(),
+                "unchanged_mean": finite(confirmed.mean_a),
+                "lift": finite(confirmed.difference),
+                "lift_interval": confirmed.interval.as_json(),
+                "variance_reduction": finite(confirmed.reduction),
+            },
+            "search_lift": finite(self.lucky_lift),
+            "constraints": [
+                {
+                    "constraint": c.text,
+                    "slack": finite(c.slack),
+                    "interval": c.interval.as_json(),
+                    "verdict": c.verdict,
+                }
+                for c in self.constraints
+            ],
+            "feasible": self.feasible,
+            "runs": self.runs,
+            "budget": self.budget,
+            "runs_per_point": self.per_point,
+            "search_seeds": list(self.search_seeds),
+            "trials": [
+                {
+                    "batch": trial.batch,
+                    "values": [f.text(v) for f, v in zip(self.factors, trial.values, strict=True)],
+                    "lift": finite(trial.lift),
+                    "slack": finite(trial.slack),
+                }
+                for trial in self.trials
+            ],
+        }
+
+
+def optimize(
+    variant: Variant,
+    runs: Runs,
+    factors: Sequence[SearchFactor],
+    objective: Figure,
+    *,
+    budget: int,
+    constraints: Sequence[Constraint] = (),
+    maximize: bool = True,
+    per_point: int = 4,
+    seed: int = 1,
+    level: float = 0.95,
+    progress: Callable[[int, int], None] | None = None,
+) -> Optimization:
+    """Search the factors' ranges for the objective's best mean within `budget` runs, confirmation included.
+
+    A fifth of the budget confirms (half of it the unchanged scenario), one more look at the best three
+    chooses, the rest searches. The outcome depends on `seed` and not on how the runs are spread over
+    processes. Raises InputError when the budget is too small for two batches, RunFailedError when a run
+    fails.
+    """
+    spent = _Spent(runs, budget, progress)
+    confirm_count = max(2, budget // 10)
+    per_batch = (BATCH + 1) * per_point
+    for_choice = per_point * SHORT_LIST
+    search_runs = budget - 2 * confirm_count - for_choice
+    batches = search_runs // per_batch
+    if batches < 2:
+        least = 2 * per_batch + for_choice + max(4, (2 * per_batch + for_choice) // 4 + 2)
+        raise InputError(f"--budget: {budget} runs are too few for a search and its confirmation, give at least {least}")
+    seeds = _Seeds(seed)
+    study = _Study(factors, maximize=maximize, seed=seed)
+    trials: list[Trial] = []
+    for batch in range(batches):
+        points = [study.ask() for _ in range(BATCH)]
+        measured = _measure(spent, variant, factors, points, objective, constraints, seeds.take(per_point), batch)
+        for token, trial in enumerate(measured):
+            study.tell(token, trial)
+        trials += measured
+    ranked = _ranked(trials, maximize)
+    short = [trial.values for trial in ranked[:SHORT_LIST]]
+    again = _measure(spent, variant, factors, short, objective, constraints, seeds.take(per_point), batches, base=False)
+    searched = {trial.values: trial for trial in ranked}
+    # The winner of a search was lucky: the new seeds alone decide who is best. A constraint has to hold
+    # twice.
+    joined = [replace(one, slack=min(one.slack, searched[one.values].slack)) for one in again]
+    chosen = _ranked(joined, maximize)[0]
+    lucky = searched[chosen.values].lift
+    fresh = seeds.take(confirm_count)
+    best = _with(variant, factors, chosen.values)
+    base_summaries, best_summaries = spent.summaries([variant, best], fresh)
+    values_base = np.array([objective.of(summary) for summary in base_summaries])
+    values_best = np.array([objective.of(summary) for summary in best_summaries])
+    confirmed = compare_values(objective.text, values_base, values_best, level=level)
+    if confirmed is None:
+        raise InputError(f"--objective: {objective.text} is undefined in every confirming run, name another")
+    return Optimization(
+        objective=objective.text,
+        maximize=maximize,
+        factors=tuple(factors),
+        best=chosen.values,
+        lucky_lift=lucky,
+        confirmed=confirmed,
+        mean_interval=t_interval(values_best[np.isfinite(values_best)], level),
+        constraints=tuple(_outcome(constraint, best_summaries, level) for constraint in constraints),
+        trials=tuple(trials),
+        runs=spent.made,
+        budget=budget,
+        per_point=per_point,
+        search_seeds=(seed, fresh[0] - 1),
+        confirm_seeds=(fresh[0], fresh[-1]),
+        rules=str(best_summaries[-1].get("rules")),
+        versions=best_summaries[-1].get("versions", {}),
+    )
+
+
+class _Spent:
+    """Makes runs and counts them."""
+
+    def __init__(self, runs: Runs, budget: int, progress: Callable[[int, int], None] | None) -> None:
+        self._runs, self._budget, self._progress = runs, budget, progress
+        self.made = 0
+
+    def summaries(self, arms: Sequence[Variant], seeds: Sequence[int]) -> list[list[Summary]]:
+        found = self._runs.summaries(arms, seeds)
+        self.made += len(arms) * len(seeds)
+        if self._progress is not None:
+            self._progress(self.made, self._budget)
+        return found
+
+
+class _Seeds:
+    """Hands out seeds, each once."""
+
+    def __init__(self, first: int) -> None:
+        self._next = first
+
+    def take(self, count: int) -> list[int]:
+        taken = list(range(self._next, self._next + count))
+        self._next += count
+        return taken
+
+
+class _Study:
+    """The proposals: optuna's TPE over the factors' ranges, constraints by their slack."""
+
+    def __init__(self, factors: Sequence[SearchFactor], *, maximize: bool, seed: int) -> None:
+        try:
+            import optuna
+        except ImportError:
+            raise InputError("optimize: optuna is not installed, install marketsim with its extra `stats`") from None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._factors = factors
+        # Since 5.0 a trial carries its constraints itself; before, the sampler asks for them.
+        self._on_trial = hasattr(optuna.trial.Trial, "set_constraint")
+        older = {} if self._on_trial else {"constraints_func": _shortfall}
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=2 * BATCH, multivariate=len(factors) > 1, **older)
+        self._study = optuna.create_study(direction="maximize" if maximize else "minimize", sampler=sampler)
+        self._asked: list[Any] = []
+
+    def ask(self) -> tuple[float, ...]:
+        trial = self._study.ask()
+        self._asked.append(trial)
+        return tuple(
+            float(trial.suggest_int(f.path, round(f.low), round(f.high)))
+            if f.whole
+            # Six significant digits of the range: a value that can be written down, and that prices accept.
+            else _rounded(trial.suggest_float(f.path, f.low, f.high), f)
+            for f in self._factors
+        )
+
+    def tell(self, index: int, trial: Trial) -> None:
+        asked = self._asked[index]
+        if not self._on_trial:
+            asked.set_user_attr("slack", trial.slack)
+        elif math.isfinite(trial.slack):
+            asked.set_constraint("slack", -trial.slack)
+        if math.isnan(trial.lift):
+            from optuna.trial import TrialState
+
+            self._study.tell(asked, state=TrialState.FAIL)
+        else:
+            self._study.tell(asked, trial.lift)
+        if index == BATCH - 1:
+            self._asked.clear()
+
+
+def _shortfall(trial: Any) -> tuple[float]:
+    return (-float(trial.user_attrs.get("slack", math.inf)),)
+
+
+def _rounded(value: float, factor: SearchFactor) -> float:
+    digits = 5 - math.floor(math.log10(factor.high - factor.low))
+    return min(max(round(value, digits), factor.low), factor.high)
+
+
+def _with(variant: Variant, factors: Sequence[SearchFactor], values: Sequence[float]) -> Variant:
+    settings = tuple(factor.override(value) for factor, value in zip(factors, values, strict=True))
+    return replace(variant, label=" ".join(settings), overrides=(*variant.overrides, *settings))
+
+
+def _measure(
+    spent: _Spent,
+    variant: Variant,
+    factors: Sequence[SearchFactor],
+    points: Sequence[tuple[float, ...]],
+    objective: Figure,
+    constraints: Sequence[Constraint],
+    seeds: Sequence[int],
+    batch: int,
+    *,
+    base: bool = True,
+) -> list[Trial]:
+    """Lift over the unchanged scenario (over the first point without `base`) and slack of points with equal
+    seeds.
+    """
+    arms = [_with(variant, factors, point) for point in points]
+    found = spent.summaries([variant, *arms] if base else arms, seeds)
+    reference = _means(objective, found[0])
+    measured = found[1:] if base else found
+    return [
+        Trial(
+            values=point,
+            lift=float(np.nanmean(_means(objective, summaries) - reference))
+            if np.isfinite(_means(objective, summaries) - reference).any()
+            else math.nan,
+            slack=min((float(np.mean(_means(c.slack, summaries))) for c in constraints), default=math.inf),
+            batch=batch,
+        )
+        for point, summaries in zip(points, measured, strict=True)
+    ]
+
+
+def _means(figure: Figure, summaries: Sequence[Summary]) -> FloatArray:
+    return np.array([figure.of(summary) for summary in summaries])
+
+
+def _ranked(trials: Sequence[Trial], maximize: bool) -> list[Trial]:
+    """Best first: feasible points by lift, then the others by how little they miss; each setting once."""
+    sign = 1.0 if maximize else -1.0
+
+    def key(trial: Trial) -> tuple[bool, float]:
+        defined = not math.isnan(trial.lift) and not math.isnan(trial.slack)
+        if not defined:
+            return (False, -math.inf)
+        return (trial.slack >= 0, sign * trial.lift if trial.slack >= 0 else trial.slack)
+
+    unique: dict[tuple[float, ...], Trial] = {}
+    for trial in sorted(trials, key=key, reverse=True):
+        unique.setdefault(trial.values, trial)
+    return list(unique.values())
+
+
+def _outcome(constraint: Constraint, summaries: Sequence[Summary], level: float) -> ConstraintOutcome:
+    slacks = _means(constraint.slack, summaries)
+    slacks = slacks[np.isfinite(slacks)]
+    mean = float(slacks.mean()) if slacks.size else math.nan
+    return ConstraintOutcome(constraint.text, mean, t_interval(slacks, level))

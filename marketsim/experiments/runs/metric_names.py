@@ -1,0 +1,128 @@
+"""The numbers of `summary.json` that sweeps can use: their names, what people call them, their units."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from marketsim.statistics.estimates import metric
+
+
+@dataclass(frozen=True, slots=True)
+class MetricName:
+    """How a metric is called on axes; `scale` turns the summary's number into the unit (1e-6: uve to VE)."""
+
+    title: str
+    unit: str = ""
+    scale: float = 1.0
+
+    @property
+    def label(self) -> str:
+        """Title with the unit in brackets."""
+        return f"{self.title} [{self.unit}]" if self.unit else self.title
+
+
+_VE = 1e-6
+_FIXED: dict[str, MetricName] = {
+    "fill_rate": MetricName("fill rate", "%", 100),
+    "acceptance_rate": MetricName("acceptance rate of bids", "%", 100),
+    "win_rate": MetricName("win rate of bids", "%", 100),
+    "bid_latency_seconds.mean": MetricName("bid latency, mean", "s"),
+    "bid_latency_seconds.p95": MetricName("bid latency, 95th percentile", "s"),
+    "revenue.total": MetricName("provider revenue", "VE", _VE),
+    "revenue.per_day_mean": MetricName("provider revenue per day", "VE/day", _VE),
+    "take": MetricName("network take", "VE", _VE),
+    "network_fees": MetricName("network fees", "VE", _VE),
+    "shortfall": MetricName("shortfall forgiven", "VE", _VE),
+    "blocks": MetricName("blocks"),
+    **{f"orders.{k}": MetricName(f"orders {k.replace('_', ' ')}") for k in (
+        "created", "relisted", "leased", "timed_out", "cancelled", "open")},
+    **{f"bids.{k}": MetricName(f"bids {k}") for k in ("submitted", "accepted", "won", "lost", "closed")},
+    **{f"leases.{k}": MetricName(f"leases {k.replace('_', ' ')}") for k in (
+        "created", "active", "insufficient_funds", "closed")},
+    **{f"escrow.{k}": MetricName(f"escrow {k}", "VE", _VE) for k in (
+        "deposited", "held", "paid", "refunded", "fees", "dust", "stranded", "debt")},
+    **{f"utilization.{k}": MetricName(f"{k} utilization", "%", 100) for k in (
+        "cpu", "memory", "storage", "gpu")},
+    **{f"price.{k}": MetricName(f"winning price, {text}", "uve/block") for k, text in {
+        "mean_won": "mean", "p10": "10th percentile", "p50": "median", "p90": "90th percentile"}.items()},
+    **{f"welfare.{k}": MetricName(text, "VE", _VE) for k, text in {
+        "tenant_surplus": "tenant surplus", "provider_profit": "provider profit", "protocol_take": "protocol take",
+        "total": "gains from trade"}.items()},
+    "welfare.hhi": MetricName("concentration of revenue (HHI)"),
+    "welfare.gini": MetricName("inequality of revenue (Gini)"),
+    "welfare.price_dispersion": MetricName("dispersion of prices"),
+    "welfare.efficiency": MetricName("efficiency against hindsight", "%", 100),
+    "price.spread": MetricName("spread of winning prices (90th − 10th percentile)", "uve/block"),
+}  # fmt: skip
+_OPEN: dict[str, MetricName] = {
+    "orders.unfilled_reasons": MetricName("orders unfilled: {}"),
+    "bids.rejected": MetricName("bids rejected: {}"),
+    "bids.declined": MetricName("bids declined: {}"),
+    "leases.close_reasons": MetricName("leases closed: {}"),
+    "revenue.by_provider": MetricName("revenue of {}", "VE", _VE),
+    "revenue.by_cohort": MetricName("revenue of {}", "VE", _VE),
+    "unserved": MetricName("unserved orders: {}", "%", 100),
+}
+"""Mappings of a summary whose keys depend on the run; a key that a run lacks counts 0."""
+
+
+def unknown_metric(name: str, open_keys: Mapping[str, Sequence[str]] | None = None) -> str | None:
+    """What is wrong with a metric's name, None when summaries have it.
+
+    `open_keys` names the keys that can occur in an open mapping (cohorts, reasons), where they are known.
+    """
+    parent = _open_parent(name)
+    if parent is not None:
+        keys = (open_keys or {}).get(parent)
+        if keys is None or name[len(parent) + 1 :] in keys:
+            return None
+        return f"`{name[len(parent) + 1 :]}` is not in {parent}; {', '.join(keys)} would be accepted"
+    if name in _FIXED:
+        return None
+    near = difflib.get_close_matches(name, _FIXED, n=3, cutoff=0.4)
+    accepted = ", ".join(near or ("revenue.total", "revenue.per_day_mean", "fill_rate", "utilization.cpu"))
+    return f"`{name}` is not a number of summary.json; {accepted} would be accepted"
+
+
+def metric_name(name: str) -> MetricName:
+    """Title, unit and scale of a metric."""
+    if name in _FIXED:
+        return _FIXED[name]
+    parent = _open_parent(name)
+    if parent is None:
+        return MetricName(name)
+    form = _OPEN[parent]
+    return MetricName(form.title.format(name[len(parent) + 1 :].replace("_", " ")), form.unit, form.scale)
+
+
+def fitting_name(name: str, largest: float) -> MetricName:
+    """As `metric_name`, in uve where the largest value (in uve) is below a hundredth of a VE."""
+    known = metric_name(name)
+    if known.unit.startswith("VE") and largest * _VE < 0.01:
+        return MetricName(known.title, known.unit.replace("VE", "uve", 1))
+    return known
+
+
+def metric_value(summary: Mapping[str, Any], name: str) -> float:
+    """A metric of one run: NaN where the run has none, 0 for a reason or code that did not occur."""
+    parent = _open_parent(name)
+    if parent is None:
+        try:
+            return metric(summary, name)
+        except KeyError:
+            return math.nan
+    key = name[len(parent) + 1 :]
+    node: Any = summary
+    for part in parent.split("."):
+        # Money by cohort or provider has its numbers in a mapping beside the exact texts.
+        node = node.get(f"{part}_uve", node.get(part, {})) if isinstance(node, Mapping) else {}
+    value = node.get(key, 0) if isinstance(node, Mapping) else 0
+    return float(value) if value is not None else math.nan
+
+
+def _open_parent(name: str) -> str | None:
+    return next((parent for parent in _OPEN if name.startswith(f"{parent}.") and len(name) > len(parent) + 1), None)

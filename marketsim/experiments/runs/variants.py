@@ -1,0 +1,135 @@
+"""Gives comparisons and searches their summaries: scenario variants that are run, folders that were."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from marketsim.errors import InputError
+from marketsim.experiments.runs.execute import LocalPool, Runner, RunTask, run_key
+
+Summary = dict[str, Any]
+_TIMEOUT_SECONDS = 3600.0
+
+
+class RunFailedError(Exception):
+    """A run of a comparison or search did not finish; the text names the variant, the seed and the reason."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A scenario as plain data with overrides; `base` is the folder of the files it names."""
+
+    label: str
+    mapping: dict[str, Any] = field(repr=False)
+    base: str
+    overrides: tuple[str, ...] = ()
+
+    def effective(self) -> dict[str, Any]:
+        """The scenario with its defaults and overrides; raises InputError."""
+        from marketsim.scenario import scenario_from_mapping
+
+        return scenario_from_mapping(self.mapping, self.base, self.overrides, name=self.label).effective()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """Finished runs of one scenario, by seed."""
+
+    label: str
+    by_seed: dict[int, Summary] = field(repr=False)
+
+
+Arm = Variant | Recorded
+
+
+class Runs(Protocol):
+    """Makes or finds the summaries of arms × seeds, in that order."""
+
+    def summaries(self, arms: Sequence[Arm], seeds: Sequence[int]) -> list[list[Summary]]:
+        """One list per arm, one summary per seed; raises RunFailedError."""
+        ...
+
+
+class SerialRuns:
+    """Runs in this process, one after the other."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def summaries(self, arms: Sequence[Arm], seeds: Sequence[int]) -> list[list[Summary]]:
+        """One list per arm, one summary per seed."""
+        return [[self._one(arm, seed) for seed in seeds] for arm in arms]
+
+    def _one(self, arm: Arm, seed: int) -> Summary:
+        if isinstance(arm, Recorded):
+            return arm.by_seed[seed]
+        return self._runner(arm.mapping, arm.base, list(arm.overrides), seed)
+
+
+class PooledRuns:
+    """Runs in processes of this machine; finished summaries stay in `folder` as one file a run."""
+
+    def __init__(self, runner: Runner, folder: Path, workers: int) -> None:
+        self._folder = folder
+        self._pool = LocalPool(runner, folder, workers, _TIMEOUT_SECONDS)
+
+    def summaries(self, arms: Sequence[Arm], seeds: Sequence[int]) -> list[list[Summary]]:
+        """One list per arm, one summary per seed; raises RunFailedError when a run fails."""
+        tasks = {(i, seed): self._task(i, arm, seed) for i, arm in enumerate(arms) if isinstance(arm, Variant) for seed in seeds}
+        for task, outcome in self._pool.outcomes(list(tasks.values())):
+            if outcome.status != "ok":
+                arm = arms[task.point]
+                raise RunFailedError(f"{arm.label}, seed {task.seed}: {outcome.status}: {outcome.message}")
+        return [
+            [
+                arm.by_seed[seed] if isinstance(arm, Recorded) else json.loads((self._folder / f"{tasks[i, seed].key}.json").read_bytes())
+                for seed in seeds
+            ]
+            for i, arm in enumerate(arms)
+        ]
+
+    def close(self) -> None:
+        """Stop the processes."""
+        self._pool.close()
+
+    def _task(self, index: int, arm: Variant, seed: int) -> RunTask:
+        content = {"mapping": arm.mapping, "base": arm.base, "overrides": list(arm.overrides), "arm": index}
+        return RunTask(run_key(content, seed, ""), index, 0, seed, arm.mapping, arm.base, arm.overrides)
+
+
+def read_arm(path: Path, overrides: Sequence[str], label: str) -> Arm:
+    """A scenario file with overrides, or a folder of finished runs; raises InputError with located lines."""
+    if path.is_dir():
+        if overrides:
+            raise InputError(f"{path}: --set: finished runs cannot be changed, give the scenario file")
+        return read_recorded(path, label)
+    from marketsim.experiments.runs.scenario_source import ScenarioFiles
+
+    variant = Variant(label, ScenarioFiles().read(path), str(path.parent), tuple(overrides))
+    variant.effective()
+    return variant
+
+
+def read_recorded(folder: Path, label: str) -> Recorded:
+    """All finished runs below a folder, which must be of one scenario; raises InputError."""
+    found: dict[int, Summary] = {}
+    names: set[str] = set()
+    for file in sorted(folder.rglob("summary.json")):
+        try:
+            summary = json.loads(file.read_bytes())
+            seed = int(summary["seed"])
+        except (ValueError, KeyError, TypeError):
+            raise InputError(f"{file}: seed: not a run's summary, give folders written by `run`") from None
+        names.add(str(summary.get("scenario")))
+        if seed in found and found[seed].get("fingerprint") != summary.get("fingerprint"):
+            raise InputError(f"{file}: seed: two different runs have seed {seed}, give a folder of one scenario")
+        found[seed] = summary
+    if not found:
+        raise InputError(f"{folder}: summary.json: no finished run in this folder, give one written by `run`")
+    if len(names) > 1:
+        raise InputError(f"{folder}: scenario: runs of {', '.join(sorted(names))}, give a folder of one scenario")
+    return Recorded(label, found)

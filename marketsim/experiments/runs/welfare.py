@@ -1,0 +1,188 @@
+"""Adds welfare and market structure to a run's summary: who gained, how concentrated, how far from the best.
+
+Costs are a provider's own unit prices without margin (its cost draw included) times its cohort's `cost_share`;
+providers without unit prices cost the generic targets. The lives that the hindsight optimum needs for orders that were
+never served are the ones drawn for them (streams do not depend on what happened).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from marketsim.chain.columns import Draft
+from marketsim.experiments.runs.execute import Runner
+from marketsim.experiments.runs.sweep_run import wants_welfare
+from marketsim.market.tables import Call, Desk, E, Plan, codes_of
+from marketsim.metrics.welfare import (
+    ORDERS_MAX,
+    PROVIDERS_MAX,
+    Efficiency,
+    cost_per_block,
+    efficiency,
+    gini,
+    herfindahl,
+    price_dispersion,
+    surplus,
+    unserved_shares,
+)
+from marketsim.recording.record import UNFILLED, Record
+from marketsim.scenario import Scenario, scenario_from_mapping
+from marketsim.simulation import run, run_summary
+from marketsim.simulation.build import Market, build_market
+from marketsim.simulation.generic_cost import generic_cost
+from marketsim.statistics.estimates import FloatArray, finite
+
+_MIB = 2**20
+
+
+def runner_for(metrics: Iterable[str]) -> Runner:
+    """The runner whose summaries have all the metrics: no welfare, or no hindsight, where none asks for it."""
+    names = list(metrics)
+    if wants_hindsight(names):
+        return summary_with_hindsight
+    return summary_with_welfare if wants_welfare(names) else run_summary
+
+
+def wants_hindsight(metrics: Iterable[str]) -> bool:
+    """Whether one of the metrics needs the best assignment in hindsight, which can take a minute a run."""
+    return any(name.startswith("welfare.efficiency") for name in metrics)
+
+
+def summary_with_welfare(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
+    """As `marketsim.simulation.run_summary`, with a block `welfare` in the summary; picklable."""
+    return _summary(mapping, base, overrides, seed, hindsight=False)
+
+
+def summary_with_hindsight(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
+    """As `summary_with_welfare`, with the efficiency against the best assignment in hindsight."""
+    return _summary(mapping, base, overrides, seed, hindsight=True)
+
+
+def _summary(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int, *, hindsight: bool) -> dict[str, Any]:
+    scenario = scenario_from_mapping(mapping, base, overrides)
+    found = run(scenario, seed=seed)
+    return {**found.summary, "welfare": welfare_of(scenario, seed, found.record, hindsight=hindsight)}
+
+
+def welfare_of(scenario: Scenario, seed: int, record: Record, *, hindsight: bool = True) -> dict[str, Any]:
+    """Welfare of one recorded run as plain numbers over the whole run (docs/statistics.md has the definitions).
+
+    The efficiency is None without `hindsight`, beyond 300 orders × 20 providers, and where orders were relisted.
+    Raises ValueError for a market that is not made of cohorts (`market:`, hand-written messages).
+    """
+    if not scenario.tenants or not scenario.providers:
+        raise ValueError("welfare needs cohorts of tenants and providers")
+    market = build_market(scenario, seed)
+    orders, leases = record.orders, record.leases
+    value = orders["value_whole"] + orders["value_atto"] / 1e18
+    sizes = _sizes(orders["cpu"], orders["memory"], orders["storage"], orders["gpu"])
+    generic = generic_cost(orders["cpu"], orders["memory"], orders["storage"], orders["gpu"])
+    unit, share = _unit_prices(market), _cost_shares(scenario, record)
+    row, slot = leases["order"], leases["provider"]
+    own = (sizes[row] * unit[slot]).sum(axis=1)
+    cost = np.where(unit[slot].any(axis=1), own, generic[row]) * share[slot]
+    gains = surplus(
+        value=value[row],
+        blocks=_served(record),
+        paid=leases["withdrawn"].astype(np.float64),
+        cost=cost,
+        fees=leases["fees"].astype(np.float64),
+    )
+    price = leases["price_whole"] + leases["price_atto"] / 1e18
+    reasons = orders["unfilled"][(orders["relisted"] == 0) & (orders["unfilled"] >= 0)]
+    counts = dict(zip(UNFILLED, np.bincount(reasons, minlength=len(UNFILLED)).tolist(), strict=True))
+    revenue = record.providers["revenue_net"]
+    found: dict[str, Any] = {
+        "tenant_surplus_uve": gains.tenants,
+        "provider_profit_uve": gains.providers,
+        "protocol_take_uve": gains.protocol,
+        "total_uve": gains.total,
+        "hhi": finite(herfindahl(revenue)),
+        "gini": finite(gini(revenue)),
+        "price_dispersion": finite(price_dispersion(price, generic[row])),
+        "unserved_percent": unserved_shares(counts).percent,
+        "efficiency": None,
+        "efficiency_low": None,
+        "efficiency_gap": None,
+    }
+    small = 0 < len(value) <= ORDERS_MAX and len(unit) <= PROVIDERS_MAX
+    if hindsight and small and not orders["relisted"].any():
+        best = _hindsight(market, record, value, sizes, generic, unit, share)
+        found["efficiency"] = finite(best.efficiency)
+        found["efficiency_low"] = finite(best.efficiency_low)
+        found["efficiency_gap"] = finite(best.gap)
+    return found
+
+
+def _hindsight(
+    market: Market,
+    record: Record,
+    value: FloatArray,
+    sizes: FloatArray,
+    generic: FloatArray,
+    unit: FloatArray,
+    share: FloatArray,
+) -> Efficiency:
+    """The best assignment of the orders that were made, each from its first possible lease to its drawn end."""
+    orders, leases, providers = record.orders, record.leases, record.providers
+    drawn = _drawn(market)
+    asked = [drawn[key] for key in zip(orders["tenant"].tolist(), orders["dseq"].tolist(), strict=True)]
+    life, spec = np.array(asked, dtype=np.int64).T
+    lease = orders["lease"]
+    # Who was never served would have begun when the others do, at the end of the bid window.
+    window = int(market.engine.globals[E.BID_WINDOW])
+    start = np.where(lease >= 0, np.append(leases["created_at"], 0)[lease], orders["created_at"] + window)
+    cost = cost_per_block(sizes, unit, share)
+    priceless = ~unit.any(axis=1)
+    cost[:, priceless] = generic[:, None] * share[priceless]
+    return efficiency(
+        value=value,
+        start=start,
+        end=np.maximum(np.minimum(start + life, record.blocks), start + 1),
+        resources=sizes,
+        winner=np.append(leases["provider"], -1)[lease],
+        capacity=_sizes(providers["cpu"], providers["memory"], providers["storage"], providers["gpu"]),
+        cost=cost,
+        # An order whose window ends with the run could not have been served by anybody.
+        eligible=(codes_of(market.engine.fits)[spec, : len(providers["cpu"])] == 0) & (start < record.blocks)[:, None],
+        served_blocks=np.append(_served(record), 0.0)[lease],
+    )
+
+
+def _drawn(market: Market) -> dict[tuple[int, int], tuple[int, int]]:
+    """Life in blocks and kind of place asked for, by (tenant, deployment number)."""
+    calls = np.concatenate(market.calls)
+    plan = market.engine.plans[calls[:, Call.A]]
+    early = plan[:, Plan.TERMINATE]
+    life = np.maximum(np.where(early >= 0, np.minimum(early, plan[:, Plan.DURATION]), plan[:, Plan.DURATION]), 1)
+    spec = market.chain.drafts[calls[:, Call.C], Draft.SPEC]
+    tenant = plan[:, Plan.TENANT] - market.first_tenant
+    keys = zip(tenant.tolist(), calls[:, Call.E].tolist(), strict=True)
+    return dict(zip(keys, zip(life.tolist(), spec.tolist(), strict=True), strict=True))
+
+
+def _served(record: Record) -> FloatArray:
+    """Blocks that each lease was alive."""
+    closed = record.leases["closed_at"]
+    served: FloatArray = (np.where(closed < 0, record.blocks, closed) - record.leases["created_at"]).astype(np.float64)
+    return served
+
+
+def _sizes(cpu: Any, memory: Any, storage: Any, gpu: Any) -> FloatArray:
+    """Millicores, MiB, MiB and units as float64[rows, 4]: the units that prices are for."""
+    return np.column_stack([cpu, memory / _MIB, storage / _MIB, gpu]).astype(np.float64)
+
+
+def _unit_prices(market: Market) -> FloatArray:
+    """uve per millicore, MiB, MiB and GPU of every provider, float64[providers, 4]; zeros where it has none."""
+    rows = market.book.rows
+    return np.column_stack([rows[:, Desk.LIST_CPU + 2 * k] + rows[:, Desk.LIST_CPU + 2 * k + 1] / 1e18 for k in range(4)])
+
+
+def _cost_shares(scenario: Scenario, record: Record) -> FloatArray:
+    shares = np.array([cohort.cost_share for cohort in scenario.providers], dtype=np.float64)
+    found: FloatArray = shares[np.asarray(record.providers["cohort"])]
+    return found

@@ -1,0 +1,505 @@
+"""The sweep file as frozen values: a scenario, factors, a design, replications, metrics and seeds.
+
+The keys and what they accept are described in docs/sweeps.md. This module checks what can be known from the
+file alone; `sweep_plan` checks it against the scenario before the first run.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from marketsim.experiments.runs.expressions import Expression, ExpressionError, Template, parse_expression, parse_template, plain_number
+
+Scalar = bool | int | float | str
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RESERVED = {"and", "or", "not", "in", "if", "else", "is", "lambda", "abs", "min", "max", "round"}
+_COLUMNS = {"point", "replication", "seed", "status", "message", "fingerprint"}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
+_DURATION_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+_RUNS = re.compile(r"(\d+)\s*runs?")
+_SIGNIFICANT_DIGITS = 6
+
+
+class _Frozen(BaseModel):
+    """A frozen mapping that may also be written in a short form, which editors' schemas then know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ()
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        own = handler(core_schema)
+        return {"anyOf": [*cls.short_forms, own]} if cls.short_forms else own
+
+
+class Level(_Frozen):
+    """One value of a factor, with the label it carries in tables and figures.
+
+    `value` is the number (or text) that the factor's templates and the constraints see; `set` writes scenario
+    paths directly, for levels that differ in more than one number.
+    """
+
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"type": ["boolean", "number", "string"]},)
+
+    label: str | None = None
+    value: Scalar | None = None
+    set: dict[str, Any] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        return data if isinstance(data, dict) else {"value": data}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.value is None and self.set is None:
+            raise ValueError("a level needs `value:` or `set:`")
+        if self.set is not None and not self.set:
+            raise ValueError("`set:` is empty; write the scenario paths and their values")
+        if isinstance(self.value, float) and not math.isfinite(self.value):
+            raise ValueError("a level must be a finite number")
+        return self
+
+    @property
+    def text(self) -> str:
+        """What tables show for this level."""
+        if self.label is not None:
+            return self.label
+        if self.value is not None:
+            return str(plain_number(self.value))
+        assert self.set is not None
+        return ", ".join(str(value) for value in self.set.values())
+
+
+class Range(_Frozen):
+    """An interval of numbers: sampled by space-filling designs, cut into `steps` levels by a grid."""
+
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},)
+
+    low: float
+    high: float
+    steps: Annotated[int, Field(ge=2, le=1000)] | None = None
+    scale: Literal["linear", "log"] = "linear"
+    integer: bool = False
+    decimals: Annotated[int, Field(ge=0, le=12)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        if isinstance(data, list):
+            if len(data) != 2:
+                raise ValueError("a short range is [low, high]")
+            return {"low": data[0], "high": data[1]}
+        return data
+
+    @model_validator(mode="after")
+    def _not_empty(self) -> Self:
+        if not (math.isfinite(self.low) and math.isfinite(self.high)):
+            raise ValueError("the ends of a range must be finite numbers")
+        if self.low >= self.high:
+            raise ValueError(f"the range {self.low:g} to {self.high:g} is empty; `low` must be below `high`")
+        if self.scale == "log" and self.low <= 0:
+            raise ValueError("a range with `scale: log` must begin above 0")
+        if self.integer and math.ceil(self.low) > math.floor(self.high):
+            raise ValueError(f"there is no integer from {self.low:g} to {self.high:g}")
+        return self
+
+    def at(self, share: float) -> int | float:
+        """The number at `share` in [0, 1] of the range, rounded as the file asks (six digits otherwise)."""
+        if self.integer:
+            low, high = math.ceil(self.low), math.floor(self.high)
+            shifted = low + int(share * (high - low + 1))
+            number = round(float(low * (high / low) ** share)) if self.scale == "log" and low > 0 else shifted
+            return min(max(number, low), high)
+        if self.scale == "log":
+            exact = self.low * float((self.high / self.low) ** share)
+        else:
+            exact = self.low + share * (self.high - self.low)
+        if self.decimals is not None:
+            return round(exact, self.decimals)
+        return float(f"{exact:.{_SIGNIFICANT_DIGITS}g}")
+
+
+class Factor(_Frozen):
+    """What a sweep varies: one or several scenario paths, with levels or a range.
+
+    `path` takes one dotted path; `paths` links several: a list gives all of them the same value, a mapping
+    gives each its own template of the level `x`. Levels with `set:` need neither. `when` writes a path only
+    where a condition on the factors holds, for keys that only some rule sets have.
+    """
+
+    name: str
+    path: str | None = None
+    paths: tuple[str, ...] | dict[str, str] | None = None
+    template: str = "{}"
+    when: dict[str, str] = Field(default_factory=dict)
+    unit: str = ""
+    title: str = ""
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)] | None = None
+    range: Range | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _identifier(cls, name: str) -> str:
+        if not _NAME.fullmatch(name) or name in _RESERVED | _COLUMNS:
+            raise ValueError(
+                f"`{name}` cannot be a factor's name; letters, digits and _ are accepted, but no word of "
+                f"expressions and no column of the results ({', '.join(sorted(_COLUMNS))})"
+            )
+        return name
+
+    @field_validator("template")
+    @classmethod
+    def _readable(cls, template: str) -> str:
+        try:
+            parse_template(template)
+        except ExpressionError as error:
+            raise ValueError(str(error)) from error
+        return template
+
+    @field_validator("paths")
+    @classmethod
+    def _linked(cls, paths: tuple[str, ...] | dict[str, str] | None) -> tuple[str, ...] | dict[str, str] | None:
+        if paths is None:
+            return None
+        if not paths:
+            raise ValueError("no path is given; write at least one")
+        if isinstance(paths, dict):
+            for path, template in paths.items():
+                try:
+                    parse_template(template)
+                except ExpressionError as error:
+                    raise ValueError(f"{path}: {error}") from error
+        elif len(set(paths)) < len(paths):
+            raise ValueError("a path is listed twice")
+        return paths
+
+    @field_validator("when")
+    @classmethod
+    def _conditions_readable(cls, when: dict[str, str]) -> dict[str, str]:
+        for path, text in when.items():
+            try:
+                parse_expression(text)
+            except ExpressionError as error:
+                raise ValueError(f"{path}: {error}") from error
+        return when
+
+    @model_validator(mode="after")
+    def _conditions_of_paths(self) -> Self:
+        for path in self.when:
+            if path not in self.writes():
+                raise ValueError(f"`when` names {path}, which this factor does not write")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.path is not None and self.paths is not None:
+            raise ValueError("`path` and `paths` exclude each other")
+        if (self.levels is None) == (self.range is None):
+            raise ValueError("a factor has either `levels` or `range`")
+        free = self.path is None and self.paths is None
+        if self.range is not None and free:
+            raise ValueError("a `range` needs `path` or `paths`")
+        for level in self.levels or ():
+            if free and level.set is None:
+                raise ValueError("without `path` or `paths` every level needs `set:`")
+            if not free and level.set is not None:
+                raise ValueError("`set:` in a level excludes `path` and `paths`")
+            if not free and level.value is None:
+                raise ValueError("every level needs a `value:`")
+        texts = [level.text for level in self.levels or ()]
+        twice = sorted({text for text in texts if texts.count(text) > 1})
+        if twice:
+            raise ValueError(f"level {twice[0]} is given twice")
+        return self
+
+    @property
+    def label(self) -> str:
+        """Name for axes: the title, or the name, with the unit in brackets."""
+        text = self.title or self.name.replace("_", " ")
+        return f"{text} [{self.unit}]" if self.unit else text
+
+    def templates(self) -> dict[str, Template]:
+        """Scenario path → template; empty when the levels use `set:`."""
+        if self.path is not None:
+            return {self.path: parse_template(self.template)}
+        if isinstance(self.paths, dict):
+            return {path: parse_template(text) for path, text in self.paths.items()}
+        return {path: parse_template(self.template) for path in self.paths or ()}
+
+    def writes(self) -> tuple[str, ...]:
+        """Every scenario path that this factor writes at some level."""
+        if self.path is not None or self.paths is not None:
+            return tuple(self.templates())
+        return tuple(dict.fromkeys(path for level in self.levels or () for path in level.set or ()))
+
+    def setting(self, level: Level, values: Mapping[str, Scalar] | None = None) -> dict[str, Any]:
+        """Scenario path → value at a level; `values` are all factors' levels, for the conditions in `when`.
+
+        Raises ExpressionError when a template or a condition cannot be evaluated.
+        """
+        if level.set is not None:
+            found = dict(level.set)
+        else:
+            assert level.value is not None
+            found = {path: template.fill(level.value) for path, template in self.templates().items()}
+        return {
+            path: value for path, value in found.items() if path not in self.when or parse_expression(self.when[path]).value(values or {})
+        }
+
+
+class GridDesign(_Frozen):
+    """Every combination of every factor's levels; a range needs `steps`."""
+
+    kind: Literal["grid"]
+
+
+class ListDesign(_Frozen):
+    """Exactly the given points: factor name → value or label of a level."""
+
+    kind: Literal["list"]
+    points: Annotated[tuple[dict[str, Scalar], ...], Field(min_length=1)]
+
+
+class LatinHypercubeDesign(_Frozen):
+    """`points` points, each factor cut into as many strata, one point in each."""
+
+    kind: Literal["latin_hypercube"]
+    points: Annotated[int, Field(ge=2, le=100_000)]
+    seed: Annotated[int, Field(ge=0)] = 1
+
+
+class SobolDesign(_Frozen):
+    """Saltelli's design over a scrambled Sobol sequence: `samples` × (factors + 2) points."""
+
+    kind: Literal["sobol"]
+    samples: Annotated[int, Field(ge=4, le=65_536)]
+    seed: Annotated[int, Field(ge=0)] = 1
+
+    @field_validator("samples")
+    @classmethod
+    def _power_of_two(cls, samples: int) -> int:
+        if samples & (samples - 1):
+            raise ValueError(f"{samples} is not a power of two; a Sobol sequence is balanced at 4, 8, 16, 32 …")
+        return samples
+
+
+class MorrisDesign(_Frozen):
+    """Elementary effects: `trajectories` × (factors + 1) points on a grid of `grid_levels` levels."""
+
+    kind: Literal["morris"]
+    trajectories: Annotated[int, Field(ge=2, le=10_000)]
+    grid_levels: Annotated[int, Field(ge=2, le=64)] = 4
+    seed: Annotated[int, Field(ge=0)] = 1
+
+    @field_validator("grid_levels")
+    @classmethod
+    def _even(cls, levels: int) -> int:
+        if levels % 2:
+            raise ValueError("`grid_levels` must be even, as Morris' jumps of half the grid ask")
+        return levels
+
+
+def _with_short_grid(schema: dict[str, Any]) -> None:
+    """Lets editors accept `design: grid` beside the mappings."""
+    schema.pop("discriminator", None)
+    schema["anyOf"] = [{"const": "grid"}, *schema.pop("oneOf", [])]
+
+
+Design = Annotated[
+    GridDesign | ListDesign | LatinHypercubeDesign | SobolDesign | MorrisDesign,
+    Field(discriminator="kind", json_schema_extra=_with_short_grid),
+]
+
+
+class Until(_Frozen):
+    """Stop a point when the interval of `metric` is narrow enough."""
+
+    metric: str
+    half_width: Annotated[float, Field(gt=0)] | None = None
+    relative_half_width: Annotated[float | None, Field(gt=0, json_schema_extra={"anyOf": [{"type": ["number", "string", "null"]}]})] = None
+
+    @field_validator("relative_half_width", mode="before")
+    @classmethod
+    def _percent(cls, value: Any) -> Any:
+        if isinstance(value, str) and (match := _PERCENT.fullmatch(value.strip())):
+            return float(match.group(1)) / 100
+        return value
+
+    @model_validator(mode="after")
+    def _one_width(self) -> Self:
+        if (self.half_width is None) == (self.relative_half_width is None):
+            raise ValueError("give either `half_width` or `relative_half_width`")
+        return self
+
+
+class Budget(_Frozen):
+    """The most that a sweep may spend; a time budget makes its report `not reproducible`."""
+
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"type": ["integer", "string"]},)
+
+    runs: Annotated[int, Field(ge=1)] | None = None
+    seconds: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        if isinstance(data, int) and not isinstance(data, bool):
+            return {"runs": data}
+        if isinstance(data, str):
+            if match := _RUNS.fullmatch(data.strip()):
+                return {"runs": int(match.group(1))}
+            return {"seconds": _seconds(data)}
+        return data
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.runs is None) == (self.seconds is None):
+            raise ValueError("a budget counts either runs (`200 runs`) or time (`10m`)")
+        return self
+
+
+class Replications(_Frozen):
+    """How often each point runs: a fixed number, until an interval is narrow, or until a budget ends."""
+
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "integer", "minimum": 1},)
+
+    fixed: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    until: Until | None = None
+    budget: Budget | None = None
+    round: Annotated[int, Field(ge=1)] = 5
+    at_most: Annotated[int, Field(ge=2, le=1_000_000)] = 1000
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        return {"fixed": data} if isinstance(data, int) and not isinstance(data, bool) else data
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Self:
+        if self.fixed is None and self.until is None and self.budget is None:
+            raise ValueError("give a number, `until:` or `budget:`")
+        if self.fixed is not None and (self.until is not None or self.budget is not None):
+            raise ValueError("`fixed` excludes `until` and `budget`")
+        return self
+
+    @property
+    def most(self) -> int:
+        """The most replications a point can have."""
+        return self.fixed if self.fixed is not None else self.at_most
+
+
+class Seeds(_Frozen):
+    """Which integers seed the replications: `common` to all points, or `independent` by counter."""
+
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"enum": ["common", "independent"]},)
+
+    pairing: Literal["common", "independent"] = "common"
+    first: Annotated[int, Field(ge=0, le=2**31)] = 1
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        return {"pairing": data} if isinstance(data, str) else data
+
+    def seed(self, point: int, replication: int) -> int:
+        """The seed of a replication (both counted from 0)."""
+        if self.pairing == "common":
+            return self.first + replication
+        return self.first + point * 1_000_000 + replication
+
+
+class SweepFile(_Frozen):
+    """A sweep as written by its author."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    description: str = ""
+    scenario: str
+    set: dict[str, Any] = Field(default_factory=dict)
+    factors: Annotated[tuple[Factor, ...], Field(min_length=1)]
+    constraints: tuple[str, ...] = ()
+    design: Design = GridDesign(kind="grid")
+    replications: Replications = Replications(fixed=5)
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("revenue.total", "fill_rate")
+    seeds: Seeds = Seeds()
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    timeout: Annotated[float, Field(json_schema_extra={"type": ["number", "string"]})] = 600.0
+
+    @field_validator("design", mode="before")
+    @classmethod
+    def _design_name(cls, design: Any) -> Any:
+        return {"kind": design} if isinstance(design, str) else design
+
+    @field_validator("timeout", mode="before")
+    @classmethod
+    def _timeout_seconds(cls, value: Any) -> Any:
+        seconds = _seconds(value) if isinstance(value, str) else value
+        if isinstance(seconds, int | float) and not seconds > 0:
+            raise ValueError("the time limit of a run must be above 0")
+        return seconds
+
+    @field_validator("constraints")
+    @classmethod
+    def _constraints_readable(cls, constraints: tuple[str, ...]) -> tuple[str, ...]:
+        for text in constraints:
+            try:
+                parse_expression(text)
+            except ExpressionError as error:
+                raise ValueError(str(error)) from error
+        return constraints
+
+    @field_validator("factors")
+    @classmethod
+    def _factors_apart(cls, factors: tuple[Factor, ...]) -> tuple[Factor, ...]:
+        names = [factor.name for factor in factors]
+        for factor in factors:
+            for path, text in factor.when.items():
+                for name in parse_expression(text).names:
+                    if name not in names:
+                        raise ValueError(f"`when` of {factor.name}, {path}: `{name}` is not a factor")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two factors are named {twice[0]}")
+        owner: dict[str, str] = {}
+        for factor in factors:
+            for path in factor.writes():
+                for other, by in owner.items():
+                    if by != factor.name and (f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")):
+                        raise ValueError(f"factors {by} and {factor.name} contradict: both set {path}")
+                owner[path] = factor.name
+        return factors
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_once(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        twice = sorted({name for name in metrics if metrics.count(name) > 1})
+        if twice:
+            raise ValueError(f"metric {twice[0]} is listed twice")
+        return metrics
+
+    @model_validator(mode="after")
+    def _set_once(self) -> Self:
+        for factor in self.factors:
+            for path in factor.writes():
+                if path in self.set:
+                    raise ValueError(f"`set` and factor {factor.name} contradict: both set {path}")
+        return self
+
+    def expressions(self) -> tuple[Expression, ...]:
+        """The constraints, parsed."""
+        return tuple(parse_expression(text) for text in self.constraints)
+
+
+def _seconds(text: str) -> float:
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"`{text}` is not a time; write 90s, 5m or 2h")
+    return float(match.group(1)) * _DURATION_SECONDS[match.group(2)]

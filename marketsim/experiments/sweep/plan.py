@@ -1,0 +1,209 @@
+"""Checks a sweep against its scenario and lays out every run before the first one starts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from marketsim.errors import InputError
+from marketsim.experiments.runs.execute import RunTask, package_hash, run_key
+from marketsim.experiments.runs.expressions import ExpressionError
+from marketsim.experiments.runs.sweep_run import wants_welfare
+from marketsim.experiments.sweep.design import DesignError, DesignMatrix, make_design
+from marketsim.experiments.sweep.file import SweepFile
+
+Location = tuple[str | int, ...]
+
+
+class ScenarioSource(Protocol):
+    """How a sweep reads scenarios: the seam between sweeps and the scenario package."""
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """The scenario file as plain data, checked, with the files it names inlined; raises InputError."""
+        ...
+
+    def path_problem(self, mapping: dict[str, Any], path: str) -> str | None:
+        """Why a dotted path names nothing in the scenario and what would, None when it can be set."""
+        ...
+
+    def effective(self, mapping: dict[str, Any], base: str, overrides: Sequence[str]) -> dict[str, Any]:
+        """The scenario with defaults filled and overrides applied, as plain data; raises InputError."""
+        ...
+
+    def ignored(self, path: str, effective: dict[str, Any], metrics: Sequence[str]) -> str | None:
+        """Why no metric of a run of this scenario depends on `path`, None when one may."""
+        ...
+
+    def unknown_metric(self, name: str, effective: dict[str, Any]) -> str | None:
+        """What is wrong with a metric's name, None when a summary has it."""
+        ...
+
+
+@dataclass(frozen=True)
+class LoadedSweep:
+    """A sweep file with its place and the position of each key, for errors that are found later."""
+
+    file: SweepFile
+    path: Path
+    locate: Callable[[Location], str] = field(repr=False)
+
+    def error(self, location: Location, message: str) -> str:
+        """One line: `file:line:col: key: message`."""
+        key = ".".join(str(part) for part in location)
+        return f"{self.locate(location)}: {key}: {message}"
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """Everything that is known before the first run; points and replications are counted from 0."""
+
+    loaded: LoadedSweep
+    design: DesignMatrix
+    mapping: dict[str, Any] = field(repr=False)
+    base: str
+    overrides: tuple[tuple[str, ...], ...] = field(repr=False)
+    effective: tuple[dict[str, Any], ...] = field(repr=False)
+    code: str
+
+    @property
+    def sweep(self) -> SweepFile:
+        """The sweep file."""
+        return self.loaded.file
+
+    @cached_property
+    def scenario(self) -> dict[str, Any]:
+        """The effective scenario of the first point: what all points share is read from it."""
+        return self.effective[0]
+
+    def task(self, point: int, replication: int) -> RunTask:
+        """One run of the plan, with its resume key."""
+        seed = self.sweep.seeds.seed(point, replication)
+        key = run_key(self.effective[point], seed, self.code)
+        return RunTask(key, point, replication, seed, self.mapping, self.base, self.overrides[point])
+
+    def digest(self) -> str:
+        """Hash of the sweep as it would run, 16 hex digits: equal for equal results."""
+        text = json.dumps([self.sweep.model_dump(mode="json"), self.effective], sort_keys=True, default=str)
+        return run_key({"sweep": text}, 0, self.code)[:16]
+
+
+def plan_sweep(loaded: LoadedSweep, source: ScenarioSource) -> SweepPlan:
+    """Lay out a sweep; raises InputError with every problem that can be found without a run."""
+    sweep = loaded.file
+    scenario_path = (loaded.path.parent / sweep.scenario).resolve()
+    if not scenario_path.is_file():
+        raise InputError(loaded.error(("scenario",), f"there is no file {sweep.scenario} beside this one"))
+    mapping = source.read(scenario_path)
+    base = str(scenario_path.parent)
+    shared = override_lines(sweep.set)
+    try:
+        before = source.effective(mapping, base, shared)
+    except InputError as error:
+        raise InputError([loaded.error(("set",), _plain(line)) for line in error.lines]) from error
+    problems = [*_metric_problems(loaded, source, before), *_path_problems(loaded, source, mapping)]
+    try:
+        design = make_design(sweep)
+    except DesignError as error:
+        problems.append(loaded.error(error.location, str(error)))
+        raise InputError(problems) from error
+    if problems:
+        raise InputError(problems)
+    overrides, effective, problems = _effective_points(loaded, design, source, mapping, base, shared)
+    problems += _ignored_problems(loaded, source, effective)
+    if problems:
+        raise InputError(dict.fromkeys(problems))
+    # A run made without welfare must not stand for one with it.
+    code = package_hash() + ("-welfare" if wants_welfare(sweep.metrics) else "")
+    return SweepPlan(loaded, design, mapping, base, tuple(overrides), tuple(effective), code)
+
+
+def override_lines(setting: Mapping[str, Any]) -> list[str]:
+    """Scenario path → value as the `path=value` lines of `--set`; values are JSON, which YAML reads alike."""
+    return [f"{path}={json.dumps(value, default=str)}" for path, value in setting.items()]
+
+
+def _plain(line: str) -> str:
+    """A scenario's error without the place of an override, which is this sweep and not a command line."""
+    return line.removeprefix("--set: ").removeprefix("scenario: ")
+
+
+def _metric_problems(loaded: LoadedSweep, source: ScenarioSource, effective: dict[str, Any]) -> Iterable[str]:
+    sweep = loaded.file
+    named: list[tuple[Location, str]] = [(("metrics", i), name) for i, name in enumerate(sweep.metrics)]
+    if sweep.replications.until is not None:
+        named.append((("replications", "until", "metric"), sweep.replications.until.metric))
+    for location, name in named:
+        if (problem := source.unknown_metric(name, effective)) is not None:
+            yield loaded.error(location, problem)
+
+
+def _path_problems(loaded: LoadedSweep, source: ScenarioSource, mapping: dict[str, Any]) -> Iterable[str]:
+    for i, factor in enumerate(loaded.file.factors):
+        for location, path in _written(factor.path, factor.paths, factor.levels, i):
+            if path.split(".")[0] in {"seed", "start"}:
+                yield loaded.error(location, f"`{path}` is not for factors; seeds are counted by `seeds:`")
+            elif (problem := source.path_problem(mapping, path)) is not None:
+                yield loaded.error(location, f"`{path}` is not in the scenario: {problem}")
+
+
+def _written(path: Any, paths: Any, levels: Any, index: int) -> Iterable[tuple[Location, str]]:
+    where: Location = ("factors", index)
+    if path is not None:
+        yield (*where, "path"), path
+    elif isinstance(paths, dict):
+        for name in paths:
+            yield (*where, "paths", name), name
+    elif paths is not None:
+        for k, name in enumerate(paths):
+            yield (*where, "paths", k), name
+    else:
+        for k, level in enumerate(levels or ()):
+            for name in level.set or ():
+                yield (*where, "levels", k, "set", name), name
+
+
+def _effective_points(
+    loaded: LoadedSweep,
+    design: DesignMatrix,
+    source: ScenarioSource,
+    mapping: dict[str, Any],
+    base: str,
+    shared: list[str],
+) -> tuple[list[tuple[str, ...]], list[dict[str, Any]], list[str]]:
+    sweep = loaded.file
+    overrides: list[tuple[str, ...]] = []
+    effective: list[dict[str, Any]] = []
+    problems: list[str] = []
+    known: dict[tuple[str, ...], dict[str, Any]] = {}
+    for point in design.points:
+        try:
+            setting = point.setting(sweep.factors)
+        except ExpressionError as error:
+            raise InputError(loaded.error(("factors",), str(error))) from error
+        lines = (*shared, *override_lines(setting))
+        overrides.append(lines)
+        if lines not in known:
+            try:
+                known[lines] = source.effective(mapping, base, lines)
+            except InputError as error:
+                names = ", ".join(f"{f.name} = {text}" for f, text in zip(sweep.factors, point.labels(), strict=True))
+                problems += [loaded.error(("factors",), f"at {names}: {_plain(line)}") for line in error.lines]
+                known[lines] = {}
+        effective.append(known[lines])
+    return overrides, effective, problems
+
+
+def _ignored_problems(loaded: LoadedSweep, source: ScenarioSource, effective: Sequence[dict[str, Any]]) -> Iterable[str]:
+    """A factor is refused when no point's run looks at one of its paths."""
+    distinct = list({id(e): e for e in effective if e}.values())
+    if not distinct:
+        return
+    for i, factor in enumerate(loaded.file.factors):
+        for location, path in _written(factor.path, factor.paths, factor.levels, i):
+            reasons = [source.ignored(path, e, loaded.file.metrics) for e in distinct]
+            if all(reason is not None for reason in reasons):
+                yield loaded.error(location, f"`{path}` changes nothing: {reasons[0]}")

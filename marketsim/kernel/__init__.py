@@ -1,0 +1,1 @@
+"""How plain functions over tables become machine code."""

@@ -1,0 +1,283 @@
+"""Compile plain functions over int64 columns, or leave them as Python when compilation is switched off.
+
+The chain, the built-in policies and the block loop are written once, as plain functions over arrays.
+`compiled` turns them into machine code with numba; with the environment variable `MARKETSIM_COMPILE=0`
+they stay Python and give the same results, slowly, which is what coverage, debuggers and mutation tests
+need.
+
+What Python calls is compiled on demand and kept on disk, in a folder named by a hash of the source file and of
+all compiled ones that it imports. A process that finds its functions there never imports the compiler.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache, partial, update_wrapper
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from threading import RLock
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+COMPILING: bool = os.environ.get("MARKETSIM_COMPILE", "1") not in {"0", "no", "off", "false"}
+"""True when functions are compiled; False when they run as plain Python."""
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_SOURCES = ("chain", "policies", "clock")
+_MAKERS = tuple(_PACKAGE / "chain" / name for name in ("compiled.py", "compiler.py", "machine_code.py", "table_set_numba.py"))
+_IMPORT = re.compile(rb"^from marketsim\.(chain|policies|clock)(?:\.(\w+))? import (\([^)]*\)|[^\n]*)", re.MULTILINE)
+
+
+@cache
+def _imports_of(path: Path) -> frozenset[Path]:
+    """Return the files of the compiled layers that a file imports, itself included, directly or not."""
+    found = {path}
+    waiting = [path]
+    while waiting:
+        for layer, module, names in _IMPORT.findall(waiting.pop().read_bytes()):
+            folder = _PACKAGE / layer.decode()
+            modules = [module.decode()] if module else re.findall(r"\w+", names.decode())
+            for file in (folder / f"{name}.py" for name in modules):
+                if file not in found and file.is_file():
+                    found.add(file)
+                    waiting.append(file)
+    return frozenset(found)
+
+
+@cache
+def sources_hash(path: Path | None = None) -> str:
+    """Return 12 hex digits that change with the compiler's version and with a source file or what it
+    imports (default: every file)."""
+    digest = hashlib.sha256(f"{version('numba')} {version('numpy')} {platform.python_version()}".encode())
+    every = frozenset(file for folder in _SOURCES for file in (_PACKAGE / folder).glob("**/*.py"))
+    for file in sorted(every if path is None else _imports_of(path).union(_MAKERS)):
+        digest.update(os.path.relpath(file, _PACKAGE).encode())
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@cache
+def cache_folder() -> Path:
+    """Return the folder of compiled code: `$MARKETSIM_CACHE`, else the user's cache folder, else a
+    temporary one."""
+    root = os.environ.get("MARKETSIM_CACHE")
+    folder = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "marketsim"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    fallback = Path(tempfile.gettempdir()) / f"marketsim-{os.getuid()}"
+    fallback.mkdir(parents=True, exist_ok=True)
+    return fallback
+
+
+@cache
+def folder_of(path: Path) -> Path:
+    """Return the folder of the compiled functions of one source file."""
+    return cache_folder() / f"{path.stem}-{sources_hash(path)}"
+
+
+def is_cache_cold() -> bool:
+    """Return whether the block loop has yet to be compiled for this version of the sources."""
+    if not COMPILING:
+        return False
+    from marketsim.kernel.machine_code import machine
+
+    return not any(folder_of(_PACKAGE / "clock" / "block_loop.py").glob(f"advance-*.{machine()}"))
+
+
+_LOCK = RLock()
+_TEACHERS: list[Callable[[], None]] = []
+
+
+def when_compiling(teach: Callable[[], None]) -> None:
+    """Have `teach` called before anything is compiled in this process; never when all that runs is on disk."""
+    _TEACHERS.append(teach)
+
+
+class Compiled:
+    """A function that runs as machine code; called from Python like the function itself.
+
+    Tables must be C-contiguous int64 arrays (TypeError), integers fit in 64 bits (OverflowError).
+    """
+
+    py_func: Callable[..., Any]
+    """The function as Python."""
+    __name__: str
+
+    def __init__(self, function: Callable[..., Any], inline: bool = False) -> None:
+        update_wrapper(self, function)
+        self._inline = inline
+        self.py_func = function
+        self._arguments = [name for name in function.__annotations__ if name != "return"]
+        self.count = len(self._arguments)
+        self._entries: dict[tuple[str, ...], Callable[..., Any]] = {}
+        self._has_arrays = any(function.__annotations__[name] in {"Table", "Column"} for name in self._arguments)
+        self._only: tuple[tuple[bool, ...], Callable[..., Any]] | None = None
+        self._dispatcher: Any = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run the machine code, made or loaded when this is first called."""
+        if self._only is not None:
+            are_sets, entry = self._only
+            if len(are_sets) == len(arguments):
+                return entry(*[value.address if is_set else value for value, is_set in zip(arguments, are_sets, strict=True)])
+        kinds = self.kinds(arguments)
+        entry = self.entry(arguments)
+        if not self._has_arrays:
+            self._only = (tuple(kind.startswith("Set") for kind in kinds), entry)
+        words: list[Any] = []
+        for value, kind in zip(arguments, kinds, strict=True):
+            words += _words(value, kind)
+        return entry(*words)
+
+    def entry(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
+        """Return the entry for such arguments: it takes table sets as their address, arrays as address and shape."""
+        kinds = self.kinds(arguments)
+        entry = self._entries.get(kinds)
+        if entry is None:
+            with _LOCK:
+                entry = self._entries[kinds] = _load(self, kinds) or _make(self, kinds, arguments)
+        return entry
+
+    def kinds(self, arguments: tuple[Any, ...]) -> tuple[str, ...]:
+        """Return what each argument is: a set of tables, an array, a truth or a number. Raises TypeError for too few or too many."""
+        if len(arguments) != self.count:
+            raise TypeError(f"{self.__name__} takes {self.count} arguments, {len(arguments)} were given")
+        annotations = self.py_func.__annotations__
+        return tuple(_kind(value, annotations[name]) for name, value in zip(self._arguments, arguments, strict=True))
+
+    @property
+    def dispatcher(self) -> Any:
+        """What the compiler sees of this function."""
+        if self._dispatcher is None:
+            from marketsim.kernel.compiler import Inner
+
+            self._dispatcher = Inner(self.py_func, self._inline)
+        return self._dispatcher
+
+    @property
+    def _numba_type_(self) -> Any:
+        return self.dispatcher._numba_type_
+
+
+def _kind(value: Any, annotation: str) -> str:
+    if isinstance(value, np.ndarray):
+        return f"Table{value.ndim}"
+    if hasattr(value, "address"):
+        return f"Set{type(value).__name__}"
+    return "bool" if annotation == "bool" else "int"
+
+
+def _words(value: Any, kind: str) -> list[Any]:
+    if kind.startswith("Table"):
+        if value.dtype != np.int64 or not value.flags.c_contiguous:
+            raise TypeError(f"{value.dtype} array of shape {value.shape}, expected contiguous int64")
+        return [value.ctypes.data, *value.shape]
+    return [value.address] if kind.startswith("Set") else [value]
+
+
+def _file_of(function: Compiled, kinds: tuple[str, ...]) -> Path:
+    from marketsim.kernel.machine_code import machine
+
+    folder = folder_of(Path(function.py_func.__code__.co_filename))
+    return folder / f"{function.__name__}-{'-'.join(kinds)}.{machine()}"
+
+
+def _load(function: Compiled, kinds: tuple[str, ...]) -> Callable[..., Any] | None:
+    """Return the entry of a function as it is kept on disk, None when there is none that can be used."""
+    try:
+        return _entry_in(_file_of(function, kinds).read_bytes())
+    except (OSError, ValueError, KeyError, RuntimeError):  # not there, or not what was written
+        return None
+
+
+def _entry_in(kept: bytes) -> Callable[..., Any]:
+    """Return the entry in the contents of a file of the cache; raises ValueError, KeyError or RuntimeError for anything else."""
+    from marketsim.kernel.machine_code import load
+
+    head, code = kept.split(b"\n", 1)
+    about = json.loads(head)
+    if hashlib.sha256(code).hexdigest() != about["sha256"]:
+        raise ValueError("damaged")
+    entry = load(code, about["symbol"])
+    if about["enum"] is None:
+        return entry
+    module, name = about["enum"]
+    return partial(_named, getattr(import_module(module), name), entry)
+
+
+def _named(enum: Callable[[int], Any], entry: Callable[..., Any], *words: Any) -> Any:
+    return enum(entry(*words))
+
+
+def _make(function: Compiled, kinds: tuple[str, ...], arguments: tuple[Any, ...]) -> Callable[..., Any]:
+    """Compile a function, keep it on disk if there is a place for it, and return its entry."""
+    from marketsim.kernel.compiler import emit, type_of
+
+    while _TEACHERS:
+        _TEACHERS.pop(0)()
+    symbol = f"{function.__module__}.{function.__name__}"
+    types = tuple(type_of(kind, value) for kind, value in zip(kinds, arguments, strict=True))
+    code, enum = emit(function.dispatcher, types, symbol)
+    about = {
+        "symbol": symbol,
+        "enum": enum and [enum.__module__, enum.__qualname__],
+        "sha256": hashlib.sha256(code).hexdigest(),
+    }
+    kept = json.dumps(about).encode() + b"\n" + code
+    with suppress(OSError):
+        _keep(_file_of(function, kinds), kept)
+    return _entry_in(kept)
+
+
+def _keep(file: Path, contents: bytes) -> None:
+    """Write a file whole or not at all: other processes may write it at the same time."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=file.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(contents)
+        os.replace(name, file)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def compiled(function: F) -> F:
+    """Compile `function` for int64 arrays and scalars, kept on disk; return it unchanged when compilation is off."""
+    return cast(F, Compiled(function)) if COMPILING else function
+
+
+def compiled_inline(function: F) -> F:
+    """Compile like `compiled`, and put the machine code into every caller's: for what runs once a bid, where a call costs as much as the
+    work.
+    """
+    return cast(F, Compiled(function, inline=True)) if COMPILING else function
+
+
+def bound(function: Callable[..., Any], *tables: Any) -> Callable[..., Any]:
+    """Return `function` with its first arguments, table sets and arrays, given; what remains are numbers.
+
+    For loops that call it often: a call costs no more than one of Python's builtins.
+    """
+    if not isinstance(function, Compiled):
+        return partial(function, *tables)
+    arguments = (*tables, *[0] * (function.count - len(tables)))
+    words = [word for table, kind in zip(tables, function.kinds(arguments), strict=False) for word in _words(table, kind)]
+    entry = partial(function.entry(arguments), *words)
+    entry.__dict__["tables"] = tables  # for as long as somebody may call it
+    return entry

@@ -1,0 +1,296 @@
+"""Compile functions over int64 tables with numba and emit them as object code with an entry that Python can call.
+
+numba optimizes and emits every function together with all that it calls, again for each caller, and adds code that unpacks Python's
+arguments, which is larger than most functions: two minutes for the chain. Here a function called from compiled code only lends its
+intermediate form, and one called from Python is optimized and emitted for that on demand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils, compiler
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import CPUDispatcher
+from numba.np import arrayobj
+from numba.np.arrayobj import populate_array
+
+from marketsim.kernel.table_set_numba import mark_disjoint
+
+OPTIONS: dict[str, Any] = {
+    # Without reference counting the columns cost nothing to pass on (measured: 6 ns a message instead of
+    # 280), and allocating in the chain becomes a compile error instead of a habit.
+    "_nrt": False,
+    "error_model": "numpy",
+    "nopython": True,
+    "boundscheck": None,
+    # Entries unpack Python's arguments, and nobody calls compiled functions by their C address.
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+INT32, INT64, DOUBLE = ir.IntType(32), ir.IntType(64), ir.DoubleType()
+OBJECT = ir.IntType(8).as_pointer()
+ITEM = 8
+
+
+class _LentLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """Code that another library links, optimizes and emits."""
+
+    is_ladder = False
+    """True for a function that answers with a Status."""
+
+    def add_ir_module(self, module: Any) -> None:
+        if self.is_ladder:
+            expect_no_refusal(module)
+        super().add_ir_module(module)
+
+    def _optimize_final_module(self) -> None:
+        """Leave optimizing to the library that links this one."""
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        return 0  # nothing was emitted
+
+    @property
+    def codegen(self) -> Any:
+        return self
+
+    def set_env(self, name: str, env: Any) -> None:
+        """Set nothing: the library that links this one has the environments in its own code."""
+
+
+def expect_no_refusal(module: ir.Module) -> None:
+    """Mark the steps of a ladder: the branch that returns a number other than 0 (Status.Ok) is hardly ever taken, so that refusals are kept
+    out of the way of what succeeds.
+    """
+    for function in module.functions:
+        for block in function.blocks:
+            step = block.terminator
+            if isinstance(step, ir.ConditionalBranch):
+                refuses = [_refuses(function, target) for target in step.operands[1:]]
+                if refuses[0] != refuses[1]:
+                    step.set_weights([1, 2000] if refuses[0] else [2000, 1])
+
+
+def _refuses(function: ir.Function, block: ir.Block) -> bool:
+    """Return whether a block ends the function with a number other than 0."""
+    if not isinstance(block.terminator, ir.Ret):
+        return False
+    returned = [each.operands[0] for each in block.instructions if isinstance(each, ir.StoreInstr) and each.operands[1] is function.args[0]]
+    return any(isinstance(value, ir.Constant) and value.constant not in (0, None, ir.Undefined) for value in returned)
+
+
+class _EmittedLibrary(JITCodeLibrary):  # type: ignore[misc]
+    """Code that becomes an object file; this process loads it from there like any other."""
+
+    def _optimize_final_module(self) -> None:
+        # Nobody else calls what is linked in: what is inlined everywhere need not be kept, what is called once is inlined.
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.name != self.name:
+                function.linkage = "internal"
+        super()._optimize_final_module()
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._verify_declare_only_symbols()
+        self.code: bytes = self._codegen._tm.emit_object(self._final_module)
+        self._finalized = True
+
+
+class Inner(CPUDispatcher):  # type: ignore[misc]
+    """What compiled code sees of a compiled function."""
+
+    def __init__(self, function: Any, inline: bool) -> None:
+        super().__init__(py_func=function, locals={}, targetoptions=OPTIONS | {"forceinline": inline})
+        self._compiler._compile_core = self._compile_to_lend
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """Return the template of a call; of arguments only the plain type counts.
+
+        numba compiles a function anew for each literal that some other compiled function passes to it (0, 60, True, Source.GRANT),
+        which doubled the compile time of the chain and gained nothing.
+        """
+        return super().get_call_template(tuple(_plain(kind) for kind in args), {name: _plain(kind) for name, kind in kws.items()})
+
+    def _compile_to_lend(self, args: Any, return_type: Any) -> Any:
+        target = self._compiler.targetdescr
+        flags = compiler.Flags()
+        target.options.parse_as_flags(flags, self._compiler.targetoptions)
+        library = _LentLibrary(target.target_context.codegen(), self.py_func.__qualname__)
+        library.is_ladder = self.py_func.__annotations__.get("return") == "Status"
+        with _plain_tables():
+            result = compiler.compile_extra(
+                target.typing_context,
+                target.target_context,
+                self.py_func,
+                args=args,
+                return_type=return_type,
+                flags=flags,
+                locals=self._compiler.locals,
+                library=library,
+                pipeline_class=self._compiler.pipeline_class,
+            )
+        if result.typing_error is not None:
+            raise result.typing_error
+        return result
+
+
+@contextmanager
+def _plain_tables() -> Iterator[None]:
+    """While it lasts, what is read and written of tables is compiled for tables as they are here: indices have not Python's meaning of
+    negative numbers, five instructions for each row that is read, and no table shares memory with another (`mark_disjoint`).
+
+    No compiled function uses a negative index: a test runs them as plain Python and looks at every one.
+    """
+    usual = arrayobj.fix_integer_index, arrayobj.load_item, arrayobj.store_item
+
+    def from_zero(context: Any, builder: Any, kind: Any, index: Any, _size: Any) -> Any:
+        return context.cast(builder, index, kind, types.intp if kind.signed else types.uintp)
+
+    def load(context: Any, builder: Any, kind: Any, pointer: Any) -> Any:
+        loaded = usual[1](context, builder, kind, pointer)
+        if isinstance(loaded, ir.LoadInstr):
+            mark_disjoint(loaded, kind)
+        return loaded
+
+    def store(context: Any, builder: Any, kind: Any, value: Any, pointer: Any) -> None:
+        usual[2](context, builder, kind, value, pointer)
+        stored = builder.block.instructions[-1]
+        if isinstance(stored, ir.StoreInstr):
+            mark_disjoint(stored, kind)
+
+    arrayobj.fix_integer_index, arrayobj.load_item, arrayobj.store_item = from_zero, load, store
+    try:
+        yield
+    finally:
+        arrayobj.fix_integer_index, arrayobj.load_item, arrayobj.store_item = usual
+
+
+def _plain(kind: Any) -> Any:
+    """Return int64 for a literal integer or a member of an enum, bool for a literal bool, any other type as it is."""
+    if isinstance(kind, types.IntEnumMember):
+        return types.int64
+    return types.unliteral(kind)
+
+
+def type_of(kind: str, value: Any) -> Any:
+    """Return the compiler's type of an argument of a kind (see `marketsim.kernel.compiled`)."""
+    from numba import typeof
+
+    if kind == "int":
+        return types.int64
+    if kind == "bool":
+        return types.boolean
+    if kind.startswith("Table"):
+        return types.Array(types.int64, value.ndim, "C")
+    return typeof(value)
+
+
+@global_compiler_lock  # type: ignore[untyped-decorator]
+def emit(dispatcher: Inner, argument_types: tuple[Any, ...], symbol: str) -> tuple[bytes, Any]:
+    """Compile a function for these argument types; return object code whose entry has the given name, and the class of the enum that the
+    function returns, if it does.
+
+    The entry is a builtin of Python: a table set is its address, an array its address and shape, anything else an integer or a truth.
+    Raises TypeError for a function that returns what is no number, truth, pair of numbers or nothing.
+    """
+    dispatcher.compile(argument_types)
+    result = dispatcher.overloads[argument_types]
+    context = dispatcher.targetctx
+    library = _EmittedLibrary(context.codegen(), symbol)
+    library.add_linking_library(result._asdict()["library"])
+    library.add_ir_module(_entry(context, result, symbol))
+    library.finalize()
+    returned = result.signature.return_type
+    return library.code, returned.instance_class if isinstance(returned, types.IntEnumMember) else None
+
+
+def _entry(context: Any, result: Any, symbol: str) -> ir.Module:
+    """Write the function that Python calls: `PyObject *entry(PyObject *self, PyObject *const *arguments, Py_ssize_t count)`."""
+    module = context.create_module(f"entry of {symbol}")
+    entry = ir.Function(module, ir.FunctionType(OBJECT, [OBJECT, OBJECT.as_pointer(), INT64]), symbol)
+    builder = ir.IRBuilder(entry.append_basic_block("entry"))
+    function = ir.Function(
+        module, context.call_conv.get_function_type(result.fndesc.restype, result.fndesc.argtypes), result.fndesc.llvm_func_name
+    )
+    call = _Calls(module, builder)
+    counts = [1 + kind.ndim if isinstance(kind, types.Array) else 1 for kind in result.fndesc.argtypes]
+    with builder.if_then(builder.icmp_signed("!=", entry.args[2], INT64(sum(counts))), likely=False):
+        call("PyErr_BadArgument", INT32, [])
+        builder.ret(OBJECT(None))
+    values, at = [], 0
+    for kind, count in zip(result.fndesc.argtypes, counts, strict=True):
+        words = [builder.load(builder.gep(entry.args[1], [INT64(at + more)])) for more in range(count)]
+        values.append(_argument(context, builder, call, kind, words))
+        at += count
+    status, value = context.call_conv.call_function(builder, function, result.fndesc.restype, result.fndesc.argtypes, values)
+    with builder.if_then(status.is_error, likely=False):
+        call("PyErr_BadInternalCall", ir.VoidType(), [])
+        builder.ret(OBJECT(None))
+    builder.ret(_returned(builder, call, result.fndesc.restype, value))
+    return module
+
+
+class _Calls:
+    """Calls of Python's C interface out of a module under construction."""
+
+    def __init__(self, module: Any, builder: Any) -> None:
+        self._module = module
+        self._builder = builder
+
+    def __call__(self, name: str, returns: Any, arguments: list[Any], var_arg: bool = False) -> Any:
+        kinds = [arguments[0].type] if var_arg else [argument.type for argument in arguments]
+        function = cgutils.get_or_insert_function(self._module, ir.FunctionType(returns, kinds, var_arg=var_arg), name)
+        return self._builder.call(function, arguments)
+
+
+def _argument(context: Any, builder: Any, call: _Calls, kind: Any, words: list[Any]) -> Any:
+    if kind == types.boolean:
+        truth = call("PyObject_IsTrue", INT32, words)
+        with builder.if_then(builder.icmp_signed("<", truth, INT32(0)), likely=False):
+            builder.ret(OBJECT(None))
+        return builder.icmp_signed("!=", truth, INT32(0))
+    numbers = []
+    for word in words:
+        number = call("PyLong_AsLongLong", INT64, [word])
+        with builder.if_then(builder.icmp_signed("==", number, INT64(-1)), likely=False):
+            raised = call("PyErr_Occurred", OBJECT, [])
+            with builder.if_then(cgutils.is_not_null(builder, raised), likely=False):
+                builder.ret(OBJECT(None))
+        numbers.append(number)
+    if isinstance(kind, types.Array):
+        shape = numbers[1:]
+        strides = [INT64(ITEM)] if kind.ndim == 1 else [builder.mul(shape[1], INT64(ITEM)), INT64(ITEM)]
+        array = context.make_array(kind)(context, builder)
+        data = builder.inttoptr(numbers[0], INT64.as_pointer())
+        populate_array(array, data=data, shape=shape, strides=strides, itemsize=INT64(ITEM), meminfo=None)
+        return array._getvalue()
+    if kind == types.int64:
+        return numbers[0]
+    return builder.inttoptr(numbers[0], context.get_value_type(kind))
+
+
+def _returned(builder: Any, call: _Calls, kind: Any, value: Any) -> Any:
+    """Make the Python object of what the function returned."""
+    if kind == types.boolean:
+        return call("PyBool_FromLong", OBJECT, [builder.zext(value, INT64)])
+    if kind == types.int64 or isinstance(kind, types.IntEnumMember):
+        return call("PyLong_FromLongLong", OBJECT, [value])
+    if kind == types.float64:
+        return call("PyFloat_FromDouble", OBJECT, [value])
+    if kind == types.none:
+        text, parts = b"", []
+    elif isinstance(kind, types.BaseTuple) and all(part == types.int64 for part in kind):
+        text, parts = b"(" + b"L" * len(kind) + b")", cgutils.unpack_tuple(builder, value)
+    else:
+        raise TypeError(f"a compiled function returns {kind}, expected numbers, a truth, a pair of numbers or nothing")
+    form = cgutils.global_constant(builder.module, "form", cgutils.make_bytearray(text + b"\0"))
+    return call("Py_BuildValue", OBJECT, [builder.bitcast(form, OBJECT), *parts], var_arg=True)

@@ -1,0 +1,161 @@
+"""Sets of tables as one argument of compiled code: a pointer to where each table lies, instead of dozens of arrays.
+
+A compiled function that takes every array of a chain by value has some 350 arguments, and so has every call that it makes: compiling
+that took minutes. A `TableSet` (a named tuple of int64 arrays) goes in as the address of a small directory, three numbers a table, and
+`s.orders` becomes an array view when it is used. Directories are written once and never change, and no table shares memory with another:
+the compiler is told both, so that it keeps what it has read.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from marketsim.kernel.compiled import when_compiling
+
+WORDS = 3
+"""Words a table in a directory: address, rows, columns (1 for a line)."""
+
+
+LINE = 64
+"""Bytes that a processor fetches at once."""
+
+
+class Rooms:
+    """Memory of large tables that are gone, kept for the next ones: fresh pages cost more than zeros written over old ones."""
+
+    LARGE = 1 << 25
+    """Bytes from which a table's memory is kept; below the C library keeps it (`marketsim.simulation.memory`)."""
+    MOST = 1 << 31
+    """Bytes kept at most."""
+
+    def __init__(self) -> None:
+        self.keeps = False
+        self._free: list[NDArray[np.int64]] = []
+
+    def zeros(self, count: int) -> NDArray[np.int64]:
+        """Return so many zeros, in memory of a table before where there is some that is not twice as large."""
+        if not self.keeps or 8 * count < self.LARGE:
+            return np.zeros(count, np.int64)
+        fitting = [at for at, room in enumerate(self._free) if count <= len(room) <= 2 * count]
+        if fitting:
+            room = self._free.pop(min(fitting, key=lambda at: len(self._free[at])))
+            room[:count] = 0
+        else:
+            room = np.zeros(count, np.int64)
+        lent: NDArray[np.int64] = np.frombuffer(room.data, np.int64, count)  # of which views keep hold, not of `room`
+        weakref.finalize(lent, self._take_back, room).atexit = False
+        return lent
+
+    def _take_back(self, room: NDArray[np.int64]) -> None:
+        self._free.append(room)
+        while sum(each.nbytes for each in self._free) > self.MOST:
+            del self._free[0]
+
+
+ROOMS = Rooms()
+"""Those of this process; only a process that makes run after run keeps any."""
+
+
+def rows_of(count: int, width: int) -> NDArray[np.int64]:
+    """Return a table of zeros, shape (count, width), that begins where a cache line does: a row of eight columns is one line."""
+    words = LINE // 8
+    room = ROOMS.zeros(count * width + words)
+    first = -(room.ctypes.data // 8) % words
+    return room[first : first + count * width].reshape(count, width)
+
+
+class TableSet:
+    """Mixin of named tuples of C-contiguous int64 arrays (int8 where `narrow` says so): the address of their directory.
+
+    It is made when first asked for. The directory lives as long as the tuple, and so do the arrays.
+    """
+
+    __slots__ = ()
+    lines: ClassVar[frozenset[str]] = frozenset()
+    """Fields of one dimension; all others have two."""
+    narrow: ClassVar[frozenset[str]] = frozenset()
+    """Fields of int8 instead of int64: small codes of which every order reads a row."""
+    widths: ClassVar[Mapping[str, int]] = {}
+    """Columns of the fields that have always as many: compiled code need not look them up."""
+
+    @property
+    def address(self) -> int:
+        """Where the directory of this set lies in memory."""
+        kept: dict[str, Any] = self.__dict__
+        address = kept.get("where")
+        if address is not None:
+            return int(address)
+        directory = np.zeros((len(self), WORDS), np.int64)  # type: ignore[arg-type]
+        for at, (name, table) in enumerate(zip(self._fields, self, strict=True)):  # type: ignore[attr-defined, call-overload]
+            ndim = 1 if name in self.lines else 2
+            columns = table.shape[1] if table.ndim == 2 else 1
+            if self.widths.get(name, columns) != columns:
+                raise TypeError(f"table {name}: {columns} columns, expected {self.widths[name]}")
+            kind = np.int8 if name in self.narrow else np.int64
+            if table.dtype != kind or not table.flags.c_contiguous or table.ndim != ndim:
+                raise TypeError(f"table {name}: {table.dtype} {table.shape}, expected contiguous {kind.__name__} of {ndim} dimensions")
+            directory[at] = table.ctypes.data, table.shape[0], columns
+        _check_disjoint(dict(zip(self._fields, self, strict=True)))  # type: ignore[attr-defined, call-overload]
+        kept["directory"] = directory
+        kept["where"] = int(directory.ctypes.data)
+        return int(kept["where"])
+
+
+def _check_disjoint(tables: Mapping[str, NDArray[Any]]) -> None:
+    """Raise TypeError where two tables share memory."""
+    last, held = 0, ""
+    for start, size, name in sorted((table.ctypes.data, table.nbytes, name) for name, table in tables.items() if table.size):
+        if start < last:
+            raise TypeError(f"table {name} shares memory with {held}")
+        last, held = start + size, name
+
+
+def equal_eight(row: NDArray[Any], first: int, value: int) -> int:
+    """Return which of the eight columns from `first` on hold `value`: bit k for column first + k. Compiled code asks all at once."""
+    return sum(1 << k for k in range(8) if row[first + k] == value)
+
+
+def lowest_bit(bits: int) -> int:
+    """Return the number of the lowest bit that is set; `bits` is positive."""
+    return (int(bits) & -int(bits)).bit_length() - 1
+
+
+def add_eight(row: NDArray[Any], first: int, bits: int) -> None:
+    """Add bit k of `bits` to the column first + k of a row, for eight columns; compiled code does it at once."""
+    for k in range(8):
+        row[first + k] += bits >> k & 1
+
+
+def rarely(condition: bool) -> bool:
+    """Return the condition; the compiler is told that it hardly ever holds, and keeps what follows from it out of the way.
+
+    For refusals and for what few markets ask for: where it does hold, the way is longer, and nothing else is different.
+    """
+    return condition
+
+
+def prefetch(_table: NDArray[Any], _row: int) -> None:
+    """Have the processor bring a row near that will be read or written soon; in plain Python, do nothing.
+
+    For rows that were last used long ago, asked for together: each wait for memory then overlaps the others.
+    """
+
+
+def prefetch_line(_table: NDArray[Any], _row: int) -> None:
+    """Like `prefetch`, of the row's first cache line only."""
+
+
+def register(kind: type[Any]) -> None:
+    """Have the compiler taught a TableSet class when there is something to compile."""
+
+    def teach() -> None:
+        from marketsim.kernel.table_set_numba import register_with_numba
+
+        register_with_numba(kind)
+
+    when_compiling(teach)

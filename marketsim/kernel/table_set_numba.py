@@ -1,0 +1,305 @@
+"""How numba sees a TableSet: an address of a directory, its fields array views."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.core.datamodel import models
+from numba.core.datamodel.registry import register_default
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import (
+    NativeValue,
+    infer_getattr,
+    lower_builtin,
+    lower_getattr_generic,
+    register_model,
+    type_callable,
+    typeof_impl,
+    unbox,
+)
+from numba.np.arrayobj import populate_array
+
+from marketsim.kernel.table_set import LINE, WORDS, add_eight, equal_eight, lowest_bit, prefetch, prefetch_line, rarely
+
+INT32 = ir.IntType(32)
+INT64 = ir.IntType(64)
+BYTES = ir.IntType(8).as_pointer()
+FOR_WRITING, KEEP_NEAR, DATA = INT32(1), INT32(3), INT32(1)
+"""Arguments of the compiler's llvm.prefetch."""
+
+
+class TableType(types.Array):  # type: ignore[misc]
+    """The type of one table of a TableSet class, and of its rows: an array that shares no memory with any other table.
+
+    The compiler is told so at each load and store (`mark_disjoint`): what it has read of one table stays read when another is written.
+    """
+
+    names: ClassVar[dict[str, None]] = {}
+    """All tables of the classes known so far. It is enough that of two tables the one whose code is compiled later knows the other."""
+
+    def __init__(self, table: str, dtype: Any, ndim: int) -> None:
+        self.table = table
+        self.names[table] = None
+        super().__init__(dtype, ndim, "C", name=f"{table}({dtype}, {ndim}d)")
+
+    @property
+    def key(self) -> Any:
+        """What tells this type from others."""
+        return self.table, self.dtype, self.ndim
+
+    @property
+    def mangling_args(self) -> Any:
+        """What the names of compiled functions say of it."""
+        return self.__class__.__name__, [self.table, self.ndim]
+
+    def copy(self, dtype: Any = None, ndim: Any = None, layout: Any = None, readonly: Any = None) -> Any:
+        """Return the type of a row."""
+        if layout not in (None, "C") or dtype not in (None, self.dtype) or readonly:
+            return super().copy(dtype, ndim, layout, readonly)
+        return TableType(self.table, self.dtype, self.ndim if ndim is None else ndim)
+
+    def unify(self, typingctx: Any, other: Any) -> Any:
+        """Return the type of what may be the one or the other."""
+        return self if self == other else super().unify(typingctx, other)
+
+
+register_default(TableType)(models.ArrayModel)
+
+
+def mark_disjoint(instruction: Any, kind: Any) -> None:
+    """Mark a load from or store into a table: what is done to others does not touch it. Arrays that are no tables stay as they are.
+
+    A table is an alias scope of LLVM, known by its name, so that marks of functions compiled apart agree when one is put into the other.
+    """
+    if not isinstance(kind, TableType):
+        return
+    module = instruction.module
+    domain = module.add_metadata([ir.MetaDataString(module, "tables")])
+    scopes = {name: module.add_metadata([ir.MetaDataString(module, name), domain]) for name in TableType.names}
+    instruction.set_metadata("alias.scope", module.add_metadata([scopes[kind.table]]))
+    instruction.set_metadata("noalias", module.add_metadata([scope for name, scope in scopes.items() if name != kind.table]))
+
+
+class TablesType(types.Type):  # type: ignore[misc]
+    """The type of one TableSet class."""
+
+    def __init__(self, kind: type[Any]) -> None:
+        self.kind = kind.__name__
+        self.fields: tuple[str, ...] = kind._fields
+        self.lines: frozenset[str] = kind.lines
+        self.narrow: frozenset[str] = kind.narrow
+        self.widths: dict[str, int] = dict(kind.widths)
+        super().__init__(name=f"Tables({kind.__name__})")
+        for field in self.fields:
+            self.array_of(field)
+
+    def array_of(self, field: str) -> Any:
+        """Return the array type of a field, None when there is no such field."""
+        if field not in self.fields:
+            return None
+        dtype = types.int8 if field in self.narrow else types.int64
+        return TableType(f"{self.kind}.{field}", dtype, 1 if field in self.lines else 2)
+
+
+@register_model(TablesType)
+class TablesModel(models.PrimitiveModel):  # type: ignore[misc]
+    """An address."""
+
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, INT64.as_pointer())
+
+
+@unbox(TablesType)  # type: ignore[untyped-decorator]
+def unbox_tables(kind: Any, obj: Any, c: Any) -> Any:
+    """Read the address of a TableSet's directory."""
+    number = c.pyapi.object_getattr_string(obj, "address")
+    address = c.pyapi.long_as_longlong(number)
+    c.pyapi.decref(number)
+    return NativeValue(c.builder.inttoptr(address, INT64.as_pointer()), is_error=c.pyapi.c_api_error())
+
+
+@infer_getattr
+class TablesAttribute(AttributeTemplate):  # type: ignore[misc]
+    """`s.orders` is an array."""
+
+    key = TablesType
+
+    def generic_resolve(self, kind: Any, attribute: str) -> Any:
+        """Return the type of a field."""
+        return kind.array_of(attribute)
+
+
+@lower_getattr_generic(TablesType)  # type: ignore[untyped-decorator]
+def lower_field(context: Any, builder: Any, kind: Any, value: Any, attribute: str) -> Any:
+    """Build the array view of a field from its words in the directory."""
+    array_type = kind.array_of(attribute)
+    at = kind.fields.index(attribute) * WORDS
+    unchanging = builder.module.add_metadata([])
+
+    def word(offset: int) -> Any:
+        loaded = builder.load(cgutils.gep_inbounds(builder, value, at + offset))
+        loaded.set_metadata("invariant.load", unchanging)
+        return loaded
+
+    bits = array_type.dtype.bitwidth
+    data = builder.inttoptr(word(0), ir.IntType(bits).as_pointer())
+    item = ir.Constant(INT64, bits // 8)
+    rows = word(1)
+    if array_type.ndim == 1:
+        shape, strides, count = [rows], [item], rows
+    else:
+        width = kind.widths.get(attribute)
+        columns = word(2) if width is None else ir.Constant(INT64, width)
+        shape, strides = [rows, columns], [builder.mul(columns, item), item]
+        count = builder.mul(rows, columns)
+    array = context.make_array(array_type)(context, builder)
+    populate_array(array, data=data, shape=shape, strides=strides, itemsize=item, meminfo=None)
+    array.nitems = count
+    return array._getvalue()
+
+
+@type_callable(equal_eight)  # type: ignore[untyped-decorator]
+def type_equal_eight(_context: Any) -> Any:
+    """`equal_eight(row, first, value)` returns an integer."""
+
+    def typer(row: Any, first: Any, value: Any) -> Any:
+        if isinstance(row, types.Array) and isinstance(first, types.Integer) and isinstance(value, types.Integer):
+            return types.int64
+        return None
+
+    return typer
+
+
+@lower_builtin(equal_eight, types.Array, types.Integer, types.Integer)  # type: ignore[untyped-decorator]
+def lower_equal_eight(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Compare eight numbers side by side; the truths are the bits of a byte, the first the lowest."""
+    kind = signature.args[0]
+    array = context.make_array(kind)(context, builder, arguments[0])
+    first, value = (
+        context.cast(builder, argument, given, types.int64) for argument, given in zip(arguments[1:], signature.args[1:], strict=True)
+    )
+    eight = ir.VectorType(INT64, 8)
+    loaded = builder.load(builder.bitcast(builder.gep(array.data, [first]), eight.as_pointer()), align=8)
+    mark_disjoint(loaded, kind)
+    one = builder.insert_element(ir.Constant(eight, ir.Undefined), value, INT32(0))
+    each = builder.shuffle_vector(one, ir.Constant(eight, ir.Undefined), ir.Constant(ir.VectorType(INT32, 8), [0] * 8))
+    return builder.zext(builder.bitcast(builder.icmp_signed("==", loaded, each), ir.IntType(8)), INT64)
+
+
+@type_callable(add_eight)  # type: ignore[untyped-decorator]
+def type_add_eight(_context: Any) -> Any:
+    """`add_eight(row, first, bits)` returns nothing."""
+
+    def typer(row: Any, first: Any, bits: Any) -> Any:
+        if isinstance(row, types.Array) and isinstance(first, types.Integer) and isinstance(bits, types.Integer):
+            return types.none
+        return None
+
+    return typer
+
+
+@lower_builtin(add_eight, types.Array, types.Integer, types.Integer)  # type: ignore[untyped-decorator]
+def lower_add_eight(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Add the bits side by side."""
+    kind = signature.args[0]
+    array = context.make_array(kind)(context, builder, arguments[0])
+    first, bits = (
+        context.cast(builder, argument, given, types.int64) for argument, given in zip(arguments[1:], signature.args[1:], strict=True)
+    )
+    eight = ir.VectorType(INT64, 8)
+    pointer = builder.bitcast(builder.gep(array.data, [first]), eight.as_pointer())
+    truths = builder.bitcast(builder.trunc(bits, ir.IntType(8)), ir.VectorType(ir.IntType(1), 8))
+    loaded = builder.load(pointer, align=8)
+    mark_disjoint(loaded, kind)
+    mark_disjoint(builder.store(builder.sub(loaded, builder.sext(truths, eight)), pointer, align=8), kind)
+    return context.get_dummy_value()
+
+
+@type_callable(lowest_bit)  # type: ignore[untyped-decorator]
+def type_lowest_bit(_context: Any) -> Any:
+    """`lowest_bit(bits)` returns an integer."""
+
+    def typer(bits: Any) -> Any:
+        return types.int64 if isinstance(bits, types.Integer) else None
+
+    return typer
+
+
+@lower_builtin(lowest_bit, types.Integer)  # type: ignore[untyped-decorator]
+def lower_lowest_bit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Count the zeros below the bit."""
+    return builder.cttz(context.cast(builder, arguments[0], signature.args[0], types.int64), ir.IntType(1)(1))
+
+
+@type_callable(rarely)  # type: ignore[untyped-decorator]
+def type_rarely(_context: Any) -> Any:
+    """`rarely(condition)` returns a truth."""
+
+    def typer(condition: Any) -> Any:
+        return types.boolean if isinstance(condition, types.Boolean) else None
+
+    return typer
+
+
+@lower_builtin(rarely, types.Boolean)  # type: ignore[untyped-decorator]
+def lower_rarely(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+    """Say what to expect."""
+    truth = ir.IntType(1)
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(truth, [truth, truth]), "llvm.expect.i1")
+    return builder.call(function, [arguments[0], truth(0)])
+
+
+@type_callable(prefetch_line)  # type: ignore[untyped-decorator]
+@type_callable(prefetch)  # type: ignore[untyped-decorator]
+def type_prefetch(_context: Any) -> Any:
+    """`prefetch(table, row)` returns nothing."""
+
+    def typer(table: Any, row: Any) -> Any:
+        if isinstance(table, types.Array) and isinstance(row, types.Integer):
+            return types.none
+        return None
+
+    return typer
+
+
+def _start_of(context: Any, builder: Any, signature: Any, arguments: Any) -> tuple[Any, Any]:
+    """Return the address of a row, and the bytes from row to row."""
+    array = context.make_array(signature.args[0])(context, builder, arguments[0])
+    stride = cgutils.unpack_tuple(builder, array.strides)[0]
+    return builder.gep(builder.bitcast(array.data, BYTES), [builder.mul(arguments[1], stride)]), stride
+
+
+def _ask_for(builder: Any, address: Any) -> None:
+    """Ask for the cache line at an address."""
+    function = cgutils.get_or_insert_function(
+        builder.module, ir.FunctionType(ir.VoidType(), [BYTES, INT32, INT32, INT32]), "llvm.prefetch.p0"
+    )
+    builder.call(function, [address, FOR_WRITING, KEEP_NEAR, DATA])
+
+
+@lower_builtin(prefetch, types.Array, types.Integer)  # type: ignore[untyped-decorator]
+def lower_prefetch(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Ask for each cache line of the row."""
+    start, stride = _start_of(context, builder, signature, arguments)
+    with cgutils.for_range_slice(builder, INT64(0), stride, INT64(LINE), intp=INT64) as (offset, _count):
+        _ask_for(builder, builder.gep(start, [offset]))
+    return context.get_dummy_value()
+
+
+@lower_builtin(prefetch_line, types.Array, types.Integer)  # type: ignore[untyped-decorator]
+def lower_prefetch_line(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Ask for the first cache line of the row."""
+    _ask_for(builder, _start_of(context, builder, signature, arguments)[0])
+    return context.get_dummy_value()
+
+
+def register_with_numba(kind: type[Any]) -> None:
+    """Give a TableSet class its numba type."""
+    tables = TablesType(kind)
+
+    @typeof_impl.register(kind)  # type: ignore[untyped-decorator]
+    def typeof_tables(_value: Any, _context: Any) -> Any:
+        return tables

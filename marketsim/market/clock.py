@@ -1,0 +1,313 @@
+"""The block clock: SimPy's integer milliseconds on one side, the chain's blocks on the other, dated messages between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+import simpy
+
+from marketsim.chain.bid_index import fill_bid_index
+from marketsim.chain.columns import G
+from marketsim.chain.ledger import AUDIT_PROBLEMS, recount_problems
+from marketsim.chain.state import State, Table, with_bid_bits, with_room
+from marketsim.errors import InvariantError
+from marketsim.kernel.compiled import bound
+from marketsim.kernel.table_set import LINE, rows_of
+from marketsim.market import inbox
+from marketsim.market.calendar import CHUNK_BITS
+from marketsim.market.loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance
+from marketsim.market.tables import BidRow, Call, Chunk, E, Engine, Entry, Kind, Later, Offer, Phase, Sample, Track, Watch
+
+
+class BlockClock:
+    """Turns simulated time into blocks, and is the only way for an agent to reach the chain.
+
+    A block `h` executes at `h * block_ms`, after every other event of that instant: a message submitted at that very time is in it.
+    Nothing is executed until somebody looks (`look`) or the record needs room: agents submit dated messages and go on.
+
+    Attributes: `env` the SimPy environment (integer milliseconds), `chain` the chain's tables, `engine` the agents' tables; both
+    are replaced when tables grow, so read them through the clock.
+    """
+
+    def __init__(
+        self,
+        env: simpy.Environment,
+        chain: State,
+        engine: Engine,
+        *,
+        take_events: Callable[[Table], None],
+        take_bids: Callable[[Table], None],
+        take_declines: Callable[[Table], None],
+        audit: bool = False,
+    ) -> None:
+        self.env = env
+        self._chain = chain
+        self._engine = engine
+        self._run: Callable[[int], int] | None = None
+        self._leased: Callable[[int], bool] | None = None
+        self._executed = int(engine.globals[E.EXECUTED])
+        self.block_ms = int(engine.globals[E.BLOCK_MS])
+        self._pending: list[Table] = []
+        self._take_events = take_events
+        self._take_bids = take_bids
+        self._take_declines = take_declines
+        self.recounts = 0
+        engine.globals[E.AUDIT] = int(audit)
+        chain.globals[G.AUDITING] = int(audit)
+
+    @property
+    def chain(self) -> State:
+        """The chain's tables as they are now."""
+        return self._chain
+
+    @chain.setter
+    def chain(self, tables: State) -> None:
+        self._chain = tables
+        self._run = self._leased = None
+
+    @property
+    def engine(self) -> Engine:
+        """The agents' tables as they are now."""
+        return self._engine
+
+    @engine.setter
+    def engine(self, tables: Engine) -> None:
+        self._engine = tables
+        self._run = self._leased = None
+
+    def height_of(self, time_ms: int) -> int:
+        """Return the block that takes a message submitted at `time_ms`."""
+        return max(1, -(-time_ms // self.block_ms))
+
+    def submit(self, kind: Kind, phase: Phase, *arguments: int, tie: int = 0, at_ms: int | None = None) -> None:
+        """Submit one message now, or dated `at_ms`; arguments fill the columns A, B, C… of its row."""
+        time = int(self.env.now) if at_ms is None else at_ms
+        row = np.zeros((1, Call.SIZE), np.int64)
+        row[0, Call.KEY] = self.height_of(time) * 16 + phase
+        row[0, Call.TIME] = time
+        row[0, Call.TIE] = tie
+        row[0, Call.KIND] = kind
+        row[0, Call.A : Call.A + len(arguments)] = arguments
+        self._pending.append(row)
+
+    def submit_rows(self, rows: Table) -> None:
+        """Submit dated messages at once: int64 rows of `Call`, shape (messages, Call.SIZE), sorted or not."""
+        if len(rows):
+            self._pending.append(rows)
+
+    def sender(self, rows: Table) -> Callable[[int], None]:
+        """Return a function that submits the message in one row of `rows`: for processes that send one message at a time.
+
+        The rows are read when they are sent.
+        """
+        rows = np.ascontiguousarray(rows)
+        engine: Engine | None = None
+        put: Callable[[int, int], bool]
+
+        def send(row: int) -> None:
+            nonlocal engine, put
+            if self._pending:
+                self._take_pending()
+            if engine is not self._engine:
+                engine = self._engine
+                put = bound(inbox.put, engine, rows)
+            if not put(row, row + 1):
+                self._grow_inbox(1)
+                send(row)
+
+        return send
+
+    def look(self) -> None:
+        """Execute every block before the present instant, so that the tables say what an agent sees now."""
+        self.advance(-(-int(self.env.now) // self.block_ms) - 1)
+
+    def has_lease(self, plan: int) -> bool:
+        """Return whether the order of a plan, the newest of its first group, has a lease as far as blocks are executed."""
+        if self._leased is None:
+            self._leased = bound(inbox.has_lease, self._chain, self._engine)
+        return self._leased(plan)
+
+    def advance(self, until: int) -> None:
+        """Execute every block up to and including `until`; does nothing when that is done already."""
+        if until <= self._executed:
+            return
+        if self._pending:
+            self._take_pending()
+        while True:
+            if self._run is None:
+                self._run = bound(advance, self._chain, self._engine)
+            code = self._run(until)
+            if code == DONE:
+                self._executed = until
+                return
+            if code == RECOUNT:
+                self._recount()
+            elif code == AUDIT_BROKEN:
+                height = int(self.engine.globals[E.LAST_BLOCK])
+                raise InvariantError(f"block {height}: {AUDIT_PROBLEMS[int(self.engine.globals[E.AUDIT_PROBLEM])]}")
+            else:
+                self.make_room()
+
+    def open_block(self, height: int) -> None:
+        """Execute every block before `height` and begin that one: what the caller then does to the tables comes before its phases."""
+        self.advance(height - 1)
+        x = self.engine.globals
+        if height > x[E.LAST_BLOCK]:
+            x[E.LAST_BLOCK] = height
+            x[E.BLOCKS_EXECUTED] += 1
+        self.chain.globals[G.HEIGHT] = height
+
+    def finish(self) -> None:
+        """Hand over what is left of the record and, when auditing, recount everything once more."""
+        self._flush()
+        if self.engine.globals[E.AUDIT]:
+            self._recount()
+
+    def blocks_process(self, every: int, last: int, progress: Callable[[int], None]) -> Generator[Any, Any, None]:
+        """SimPy process: execute what is due at least every `every` blocks and report the height reached."""
+        height = 0
+        while height < last:
+            height = min(last, height + every)
+            at = height * self.block_ms
+            if at > self.env.now:
+                # after every other event of this instant
+                event = simpy.Event(self.env)
+                event._ok = True
+                event._value = None
+                self.env.schedule(event, priority=2, delay=at - self.env.now)  # type: ignore[arg-type]
+                yield event
+            self.advance(height)
+            progress(height)
+
+    def _take_pending(self) -> None:
+        """Put what was submitted in batches into the inbox."""
+        if not self._pending:
+            return
+        engine = self.engine
+        rest = engine.inbox[int(engine.globals[E.INBOX]) : int(engine.globals[E.INBOX_END])]
+        rows = self._pending[0] if len(self._pending) == 1 and not len(rest) else np.concatenate([rest, *self._pending])
+        self._pending.clear()
+        if not inbox.is_in_order(np.ascontiguousarray(rows)):
+            rows = rows[np.lexsort((rows[:, Call.TIE], rows[:, Call.TIME], rows[:, Call.KEY]))]
+        if len(rows) > len(engine.inbox):  # else the table stays where it is, and compiled code knows where
+            self._grow_inbox(len(rows))
+            engine = self.engine
+        engine.inbox[: len(rows)] = rows
+        engine.globals[E.INBOX] = 0
+        engine.globals[E.INBOX_END] = len(rows)
+
+    def _grow_inbox(self, more: int) -> None:
+        """Let the inbox hold `more` messages beside those that wait in it, with as much room again."""
+        engine = self.engine
+        waiting = engine.inbox[int(engine.globals[E.INBOX]) : int(engine.globals[E.INBOX_END])]
+        table = np.zeros((max(2 * (len(waiting) + more), 256), Call.SIZE), np.int64)
+        table[: len(waiting)] = waiting
+        self.engine = engine._replace(inbox=table)
+        engine.globals[E.INBOX] = 0
+        engine.globals[E.INBOX_END] = len(waiting)
+
+    def _flush(self) -> None:
+        used = int(self.chain.globals[G.EVENTS])
+        if used:
+            self._take_events(self.chain.events[:used])
+            self.chain.globals[G.EVENTS] = 0
+        rows = int(self.engine.globals[E.BIDS_ROWS])
+        if rows:
+            self._take_bids(self.engine.bid_rows[:rows])
+            self.engine.globals[E.BIDS_ROWS] = 0
+        declines = int(self.engine.globals[E.DECLINE_ROWS])
+        if declines:
+            self._take_declines(self.engine.decline_rows[:declines])
+            self.engine.globals[E.DECLINE_ROWS] = 0
+
+    def make_room(self) -> None:
+        """Hand over what the record holds so far, and let the tables grow to what one more entry or message may need."""
+        self._flush()
+        self.chain, self.engine = make_room(self.chain, self.engine)
+
+    def _recount(self) -> None:
+        self.recounts += 1
+        problems = recount_problems(self.chain)
+        if problems:
+            height = int(self.engine.globals[E.LAST_BLOCK])
+            raise InvariantError("; ".join(f"block {height}: {problem}" for problem in problems))
+
+
+def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engine]:
+    """Return the tables with the room that one more calendar entry may need, `bids` bids in one block included."""
+    dated = max(bids, _most_dated(engine))
+    rows = ROW_ROOM
+    chain = with_room(
+        chain,
+        events=int(engine.globals[E.EVENT_ROOM]) + 4 * dated + 65_536,
+        orders=rows,
+        groups=rows,
+        deployments=rows,
+        leases=rows,
+        usage=rows,
+        accounts=rows + dated,
+        deposits=rows + dated,
+        bids=rows + dated,
+    )
+    chain = with_index(chain, int(chain.globals[G.BIDS_LIVE]) + dated + rows)
+    chain = with_bid_bits(chain, dated + rows)
+    x = engine.globals
+    changes: dict[str, Any] = {}
+    wanted = {
+        "tracks": (len(chain.orders), Track.SIZE, 0),
+        "accounts": (len(chain.accounts), Watch.SIZE, -1),
+        "offers": (int(x[E.OFFERS]) + int(x[E.PROVIDERS]) * rows, Offer.SIZE, 0),
+        "calendar": (int(x[E.CALENDAR] + x[E.WAITING]) + ENTRY_ROOM + dated + 64, Entry.SIZE, 0),
+        "later": (int(x[E.LATER]) + ENTRY_ROOM + dated + 64, Later.SIZE, 0),
+        "samples": (int(x[E.SAMPLES]) + 64, Sample.SIZE, 0),
+        "audit_values": (len(chain.accounts), 2, 0),
+        "bid_rows": (int(x[E.BIDS_ROWS]) + dated + rows, BidRow.SIZE, 0),
+    }
+    if engine.desks.ctypes.data % LINE:
+        changes["desks"] = rows_of(*engine.desks.shape)
+        changes["desks"][:] = engine.desks
+    if len(engine.chunks) == 1:
+        changes["chunks"] = np.full(((int(x[E.HORIZON]) >> CHUNK_BITS) + 2, Chunk.SIZE), -1, np.int64)
+    for name, (needed, width, fill) in wanted.items():
+        table: Table = getattr(engine, name)
+        if len(table) < needed:
+            grown = rows_of(max(needed, 2 * len(table)), width)
+            grown[: len(table)] = table
+            if fill:
+                grown[len(table) :] = fill
+            changes[name] = grown
+    if len(engine.nodes):  # where replicas stand, row for row beside offers and orders
+        for name, beside in (("offer_nodes", "offers"), ("order_nodes", "tracks")):
+            wanted_rows, places = len(changes.get(beside, getattr(engine, beside))), getattr(engine, name)
+            if len(places) < wanted_rows:
+                changes[name] = np.zeros((wanted_rows, places.shape[1]), np.int64)
+                changes[name][: len(places)] = places
+    declines = int(x[E.KEEP_BID_ROWS] * (x[E.DECLINE_ROWS] + max((x[E.PROVIDERS] + 1) * rows, dated + 1)))
+    lines = {"plan_of": len(chain.deployments), "alive": len(chain.accounts), "batch": dated + rows, "decline_rows": declines}
+    for name, needed in lines.items():
+        line: Table = getattr(engine, name)
+        if len(line) < needed:
+            longer = np.full(max(needed, 2 * len(line)), -1, np.int64)
+            longer[: len(line)] = line
+            changes[name] = longer
+    return chain, engine._replace(**changes) if changes else engine
+
+
+def _most_dated(engine: Engine) -> int:
+    """Return a bound on the bids of one block: the offers that exist."""
+    return int(engine.globals[E.OFFERS])
+
+
+def with_index(chain: State, live: int) -> State:
+    """Return the chain with a bid index at most half full when it holds `live` bids."""
+    size = len(chain.bid_index)
+    if 2 * live + ROW_ROOM <= size:
+        return chain
+    while size < 4 * live + 2 * ROW_ROOM:
+        size *= 2
+    index = np.full(size, -1, np.int64)
+    grown = chain._replace(bid_index=index)
+    fill_bid_index(grown, chain)
+    return grown

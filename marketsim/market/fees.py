@@ -1,0 +1,69 @@
+"""Network fees of a simulated run: gas per message, measured on the real chain, paid to the fee collector."""
+
+from __future__ import annotations
+
+from marketsim.chain.columns import COLLECTOR_WALLET, EventKind, G, Wallet
+from marketsim.chain.events import emit
+from marketsim.chain.ledger import move
+from marketsim.chain.state import State
+from marketsim.kernel.compiled import compiled, compiled_inline
+from marketsim.market.tables import Kind
+
+GAS_REFUSED = 40_000
+
+
+@compiled
+def gas_of(kind: int, detail: int) -> int:
+    """Return the gas of a message that succeeds (network fees of the rules page; recorded on a VirtEngine node).
+
+    `detail` counts the losing bids of a new lease; for a closing message it is 1 when a lease ends with it, else 0.
+    """
+    if kind == Kind.ARRIVE:
+        return 120_000
+    if kind == Kind.BIDS:
+        return 110_000
+    if kind == Kind.DECIDE:
+        return 129_000 + 31_000 * detail
+    if kind == Kind.WITHDRAW:
+        return 116_000
+    if kind == Kind.TOP_UP:
+        return 85_000
+    if kind == Kind.START_GROUP:
+        return 73_000
+    if kind == Kind.LEAVE:
+        return 208_000 if detail > 0 else 100_000
+    return 248_000 if detail > 0 else 126_000
+
+
+@compiled
+def fee_of(s: State, gas: int) -> int:
+    """Return the fee of `gas` in whole uve, rounded up as a wallet pays it."""
+    price = s.globals[G.GAS_PRICE_ATTO]
+    nano = price // 1_000_000_000
+    return -(-(gas * nano) // 1_000_000_000)  # type: ignore[no-any-return]
+
+
+@compiled_inline
+def can_afford(s: State, wallet: int, kind: int, detail: int, deposit: int) -> bool:
+    """Return whether the wallet can pay a message's fee beside its deposit; always true where network fees are off.
+
+    A wallet that cannot is refused: its message never reaches a block.
+    """
+    if s.globals[G.NETWORK_FEES] == 0:
+        return True
+    return bool(s.wallets[wallet, Wallet.BALANCE] >= deposit + fee_of(s, gas_of(kind, detail)))
+
+
+@compiled_inline
+def charge(s: State, wallet: int, kind: int, refused: bool, detail: int) -> None:
+    """Take the fee of an executed message from `wallet`, for which `can_afford` was asked before."""
+    if s.globals[G.NETWORK_FEES] == 0:
+        return
+    gas = GAS_REFUSED
+    if not refused:
+        gas = gas_of(kind, detail)
+    fee = fee_of(s, gas)
+    move(s, wallet, COLLECTOR_WALLET, fee)
+    s.globals[G.NETWORK_FEES_PAID] += fee
+    s.wallets[wallet, Wallet.FEES] += fee
+    emit(s, EventKind.NETWORK_FEE, wallet, kind + 0, fee, 0, 0)

@@ -1,0 +1,587 @@
+"""Execute every block in which something is due, in canonical order, up to a height."""
+
+from __future__ import annotations
+
+from marketsim.chain import due_work, registry
+from marketsim.chain import leasing as market
+from marketsim.chain.columns import (
+    Account,
+    Bid,
+    BidState,
+    Deployment,
+    DeploymentState,
+    Draft,
+    EventKind,
+    G,
+    Lease,
+    LeaseState,
+    Order,
+    OrderState,
+    PaymentState,
+    Reason,
+    Rules,
+    Scope,
+)
+from marketsim.chain.deployments import create_deployment
+from marketsim.chain.events import emit, hash64
+from marketsim.chain.ledger import AUDIT_FINE, audit_touched, is_recount_due
+from marketsim.chain.state import State
+from marketsim.chain.status import Status
+from marketsim.kernel.compiled import compiled, compiled_inline
+from marketsim.kernel.table_set import prefetch, prefetch_line, rarely
+from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open_chunk, push
+from marketsim.market.desks import find_next_bids, know_blockings, place_offer, set_shut, take_offers, tie_of
+from marketsim.market.fees import can_afford, charge
+from marketsim.market.quoting import PPM, account_use, prepare_desks, reprice, screen_desk
+from marketsim.market.tables import Call, Desk, E, Ended, Engine, Entry, Kind, Offer, Phase, Plan, Sample, Track, Watch
+from marketsim.market.tenants import (
+    covered,
+    decide,
+    end_deployment_by_tenant,
+    finish,
+    leave,
+    restart,
+    sync_account,
+    sync_deployment,
+    time_out_bid,
+    top_up,
+)
+from marketsim.market.unpaid import leave_unpaid
+from marketsim.money.pairs import is_less, times
+
+NOWHERE, CALENDAR, INBOX, RING_OF_BIDS = 0, 1, 2, 3
+DONE = 0
+NEED_ROOM = 1
+RECOUNT = 2
+AUDIT_BROKEN = 3
+
+EVENT_ROOM = 4_096
+"""Free rows of events that one calendar entry may need beside those of bids that end with a deployment (E.EVENT_ROOM holds both)."""
+ENTRY_ROOM = 4_096
+"""Free calendar entries that one entry may need at most: a timeout for each bid of a block."""
+ROW_ROOM = 64
+"""Free rows of every other table that one entry may need at most (groups of a deployment, grants of a deposit)."""
+FOLD_CHUNK = 1_000
+"""Accounts settled a call when a sample is taken, so that events never outgrow their room."""
+FOLD_ROOM = 1_024
+"""Free rows of events that settling one account may need at most."""
+SALT_OUTAGE = 31
+AHEAD = 2
+"""How many messages before its turn the rows of an order are brought near."""
+WARNING_MS = 86_400_000
+
+
+@compiled
+def has_rows(s: State, e: Engine) -> bool:
+    """Return whether every table has the room that one more entry may need."""
+    g = s.globals
+    x = e.globals
+    return bool(
+        g[G.EVENTS] + x[E.EVENT_ROOM] <= s.events.shape[0]
+        and x[E.CALENDAR] + x[E.WAITING] + ENTRY_ROOM < e.calendar.shape[0]
+        and x[E.LATER] + ENTRY_ROOM < e.later.shape[0]
+        and g[G.ORDERS] + ROW_ROOM <= s.orders.shape[0]
+        and g[G.ORDERS] + ROW_ROOM <= e.tracks.shape[0]
+        and g[G.GROUPS] + ROW_ROOM <= s.groups.shape[0]
+        and g[G.DEPLOYMENTS] + ROW_ROOM <= s.deployments.shape[0]
+        and g[G.DEPLOYMENTS] + ROW_ROOM <= e.plan_of.shape[0]
+        and g[G.LEASES] + ROW_ROOM <= s.leases.shape[0]
+        and g[G.USAGE] + ROW_ROOM <= s.usage.shape[0]
+        and g[G.ACCOUNTS] + ROW_ROOM <= s.accounts.shape[0]
+        and g[G.ACCOUNTS] + ROW_ROOM <= e.accounts.shape[0]
+        and g[G.DEPOSITS] + ROW_ROOM <= s.deposits.shape[0]
+        and g[G.BIDS] + ROW_ROOM <= s.bids.shape[0]
+        and g[G.BIDS_LIVE] * 2 + ROW_ROOM <= s.bid_index.shape[0]
+        and g[G.BITS] + ROW_ROOM <= s.bid_bits.shape[0]
+        and s.accounts.shape[0] <= e.audit_values.shape[0]
+        and x[E.OFFERS] + x[E.PROVIDERS] * ROW_ROOM <= e.offers.shape[0]
+        and x[E.SAMPLES] < e.samples.shape[0]
+        and x[E.BIDS_ROWS] + ROW_ROOM <= e.bid_rows.shape[0]
+        and x[E.DECLINE_ROWS] + x[E.KEEP_BID_ROWS] * (x[E.PROVIDERS] + 1) * ROW_ROOM <= e.decline_rows.shape[0]
+    )
+
+
+@compiled_inline
+def next_due(s: State, e: Engine, limit: int) -> tuple[int, int]:
+    """Return the key (height x 16 + phase) of what is due first before the key `limit`, and where it waits: NOWHERE (the key is the limit
+    then), CALENDAR, INBOX or RING_OF_BIDS.
+    """
+    x = e.globals
+    while True:
+        key = limit
+        source = NOWHERE
+        if x[E.CALENDAR] > 0 and e.calendar[FIRST, Entry.KEY] < key:
+            key = e.calendar[FIRST, Entry.KEY]
+            source = CALENDAR
+        if x[E.INBOX] < x[E.INBOX_END]:
+            other = e.inbox[x[E.INBOX], Call.KEY]
+            if other < key or (other == key and source == CALENDAR and comes_first(e, x[E.INBOX])):
+                key = other
+                source = INBOX
+        if x[E.NEXT_BIDS] * 16 + Phase.BID < key:
+            key = x[E.NEXT_BIDS] * 16 + Phase.BID
+            source = RING_OF_BIDS
+        if (x[E.CHUNK] + 1) << CHUNK_BITS > key >> 4 or x[E.CHUNK] + 1 >= e.chunks.shape[0]:
+            return key, source
+        open_chunk(e)
+        bring_near(s, e)
+
+
+@compiled_inline
+def lease_touched(s: State, e: Engine, at: int) -> int:
+    """Return the lease that entry `at` of the heap will end or find without funds, -1 for an entry of another kind."""
+    row = e.calendar[at, Entry.WHAT] // KINDS
+    kind = e.calendar[at, Entry.WHAT] % KINDS
+    if kind == Kind.PLANNED_END or kind == Kind.TERMINATE or kind == Kind.LEAVE:
+        return int(row)
+    if kind == Kind.DUE and e.accounts[row, Watch.DUE] == e.calendar[at, Entry.KEY] // 16:
+        return int(s.accounts[row, Account.FIRST_LEASE])
+    return -1
+
+
+@compiled
+def bring_near(s: State, e: Engine) -> None:
+    """Have the rows brought near that entries of the heap will touch when leases end or run dry: most were last used when the lease began.
+
+    Pass by pass, because each row says where the next ones are; within a pass the waits for memory overlap.
+    """
+    last = FIRST + e.globals[E.CALENDAR]
+    for at in range(FIRST, last):
+        if e.calendar[at, Entry.WHAT] % KINDS == Kind.DUE:
+            prefetch(e.accounts, e.calendar[at, Entry.WHAT] // KINDS)
+            prefetch(s.accounts, e.calendar[at, Entry.WHAT] // KINDS)
+    for at in range(FIRST, last):
+        lease = lease_touched(s, e, at)
+        if lease >= 0:
+            prefetch(s.leases, lease)
+    for at in range(FIRST, last):
+        lease = lease_touched(s, e, at)
+        if lease >= 0:
+            order, account = s.leases[lease, Lease.ORDER], s.leases[lease, Lease.ACCOUNT]
+            prefetch(s.orders, order)
+            prefetch(e.tracks, order)
+            prefetch(s.accounts, account)
+            prefetch(e.accounts, account)
+    for at in range(FIRST, last):
+        lease = lease_touched(s, e, at)
+        if lease >= 0:
+            order, account = s.leases[lease, Lease.ORDER], s.leases[lease, Lease.ACCOUNT]
+            prefetch(s.groups, s.orders[order, Order.GROUP])
+            prefetch(s.deployments, s.orders[order, Order.DEPLOYMENT])
+            prefetch(s.deposits, s.accounts[account, Account.FIRST_DEPOSIT])
+            prefetch(e.plans, e.tracks[order, Track.PLAN])
+
+
+@compiled
+def advance(s: State, e: Engine, until: int) -> int:
+    """Execute everything due up to and including block `until`; empty blocks cost nothing.
+
+    Returns DONE, or what the caller must do before it calls again: NEED_ROOM, a table must grow or the record be taken away; RECOUNT, a
+    full recount is due; AUDIT_BROKEN, the audit after a block found E.AUDIT_PROBLEM.
+    """
+    x = e.globals
+    if rarely(x[E.PREPARED] == 0):
+        x[E.PREPARED] = 1
+        x[E.BLOCKINGS] = -1
+        prepare_desks(e)
+    while True:
+        key, source = next_due(s, e, (until + 1) * 16)
+        height = key // 16
+        if rarely(x[E.AUDIT] == 1 and x[E.LAST_BLOCK] > x[E.LAST_AUDIT] and (source == NOWHERE or height > x[E.LAST_BLOCK])):
+            x[E.LAST_AUDIT] = x[E.LAST_BLOCK]
+            x[E.AUDITED] += 1
+            x[E.AUDIT_PROBLEM] = audit_touched(s, e.audit_values, e.audit_held)
+            if x[E.AUDIT_PROBLEM] != AUDIT_FINE:
+                return AUDIT_BROKEN
+            if is_recount_due(s):
+                return RECOUNT
+        if source == NOWHERE:
+            x[E.EXECUTED] = until
+            return DONE
+        if source == RING_OF_BIDS:
+            if rarely(not has_bid_room(s, e, x[E.DATED])):
+                return NEED_ROOM
+        elif rarely(not has_rows(s, e)):
+            return NEED_ROOM
+        if height > x[E.LAST_BLOCK]:
+            x[E.LAST_BLOCK] = height
+            x[E.BLOCKS_EXECUTED] += 1
+            s.globals[G.HEIGHT] = height
+        if source == INBOX:
+            at = x[E.INBOX]
+            x[E.INBOX] = at + 1
+            execute_call(s, e, height, at)
+            continue
+        if source == RING_OF_BIDS:
+            place_bids(s, e, height)
+            continue
+        row = e.calendar[FIRST, Entry.WHAT] // KINDS
+        kind = e.calendar[FIRST, Entry.WHAT] % KINDS
+        if kind == Kind.SAMPLE or kind == Kind.WARM_UP:
+            if not fold_some(s, e, height):
+                continue
+        drop_first(e)
+        execute_entry(s, e, height, kind, row)
+
+
+@compiled
+def comes_first(e: Engine, call: int) -> bool:
+    """Return whether an inbox message of the same block and phase goes before the first calendar entry."""
+    return bool(e.inbox[call, Call.TIME] == 0 and e.inbox[call, Call.TIE] < e.calendar[FIRST, Entry.TIE])
+
+
+@compiled
+def has_bid_room(s: State, e: Engine, count: int) -> bool:
+    """Return whether `count` bids fit in one block: rows, deposits, index, events and the record."""
+    g = s.globals
+    return bool(
+        count <= e.batch.shape[0]
+        and e.globals[E.CALENDAR] + e.globals[E.WAITING] + ENTRY_ROOM + count < e.calendar.shape[0]
+        and e.globals[E.LATER] + ENTRY_ROOM + count < e.later.shape[0]
+        and g[G.BIDS] + count <= s.bids.shape[0]
+        and g[G.ACCOUNTS] + count <= s.accounts.shape[0]
+        and g[G.ACCOUNTS] + count <= e.accounts.shape[0]
+        and g[G.DEPOSITS] + count <= s.deposits.shape[0]
+        and (g[G.BIDS_LIVE] + count) * 2 <= s.bid_index.shape[0]
+        and g[G.BITS] + count <= s.bid_bits.shape[0]
+        and g[G.EVENTS] + 4 * count + e.globals[E.EVENT_ROOM] <= s.events.shape[0]
+        and e.globals[E.BIDS_ROWS] + count <= e.bid_rows.shape[0]
+        and e.globals[E.DECLINE_ROWS] + e.globals[E.KEEP_BID_ROWS] * (count + 1) <= e.decline_rows.shape[0]
+    )
+
+
+@compiled
+def execute_entry(s: State, e: Engine, height: int, kind: int, row: int) -> None:
+    """Carry out one calendar entry; entries whose object has moved on since they were made do nothing."""
+    if kind == Kind.DECIDE:
+        decide(s, e, height, row)
+    elif kind == Kind.ACTIVATE:
+        activate(s, e, height, row)
+    elif kind == Kind.PLANNED_END:
+        finish(s, e, height, row, Ended.LEASE_COMPLETED)
+    elif kind == Kind.TERMINATE:
+        finish(s, e, height, row, Ended.TENANT_TERMINATED)
+    elif kind == Kind.LEAVE:
+        leave(s, e, height, row, Reason.UNSTABLE)
+    elif kind == Kind.MANIFEST:
+        if s.leases[row, Lease.ACTIVE_AT] < 0:
+            leave(s, e, height, row, Reason.MANIFEST_TIMEOUT)
+    elif kind == Kind.ORDER_TIMEOUT:
+        time_out_order(s, e, height, row)
+    elif kind == Kind.PATIENCE:
+        if s.orders[row, Order.STATE] == OrderState.OPEN:
+            end_deployment_by_tenant(s, e, height, s.orders[row, Order.DEPLOYMENT])
+    elif kind == Kind.BID_TIMEOUT:
+        time_out_bid(s, e, height, row)
+    elif kind == Kind.GRACE:
+        end_grace(s, e, height, row)
+    elif kind == Kind.DUE:
+        settle_due(s, e, height, row)
+    elif kind == Kind.TOP_UP:
+        top_up(s, e, height, row)
+    elif kind == Kind.SAMPLE:
+        # row 1 is the one at the horizon
+        if e.globals[E.SAMPLED] != height:
+            take_sample(s, e, height)
+        if row == 0:
+            push(e, height + e.globals[E.SAMPLE_EVERY], Phase.LAST, 0, Kind.SAMPLE, 0)
+    elif kind == Kind.REPRICE:
+        reprice_desks(s, e, height, row)
+    elif kind == Kind.WARM_UP:
+        start_window(e, height)
+    elif kind == Kind.WITHDRAW:
+        withdraw(s, e, height, row, True)
+    elif kind == Kind.WATCH:
+        watch_funds(s, e, height, row)
+    elif kind == Kind.START_GROUP:
+        restart(s, e, height, row)
+    elif kind == Kind.CLOSE_DEPLOYMENT:
+        if s.deployments[row, Deployment.STATE] == DeploymentState.ACTIVE:
+            end_deployment_by_tenant(s, e, height, row)
+    elif kind == Kind.CLOSE_BID:
+        close_left_bid(s, height, row)
+
+
+@compiled
+def execute_call(s: State, e: Engine, height: int, at: int) -> None:
+    """Carry out one message of the inbox."""
+    call = e.inbox[at]
+    kind = call[Call.KIND]
+    if kind == Kind.ARRIVE:
+        arrive(s, e, height, at)
+    elif kind == Kind.OUTAGE:
+        set_outage(s, e, height, call[Call.A], call[Call.B], call[Call.C])
+    elif kind == Kind.BLOCK:
+        set_blocked(s, height, call[Call.A], call[Call.B])
+    elif kind == Kind.SETTLE:
+        force_settlement(s, e, height, call[Call.A])
+    elif kind == Kind.SET_PARAM:
+        s.globals[call[Call.A]] = call[Call.B]
+        emit(s, EventKind.PARAMS_CHANGED, call[Call.A], 0, call[Call.B], 0, 0)
+    elif kind == Kind.DEPOSIT:
+        account = call[Call.A]
+        market.account_deposit(s, height, Scope.DEPLOYMENT, s.accounts[account, Account.TARGET], call[Call.B], call[Call.C], 1)
+        sync_deployment(s, e, height, s.accounts[account, Account.TARGET])
+    elif kind == Kind.CLOSE_DEPLOYMENT:
+        if s.deployments[call[Call.A], Deployment.STATE] == DeploymentState.ACTIVE:
+            end_deployment_by_tenant(s, e, height, call[Call.A])
+
+
+@compiled
+def set_blocked(s: State, height: int, slot: int, blocked: int) -> None:
+    """Block or unblock a provider by governance."""
+    if blocked == 1:
+        registry.block_provider(s, height, 1, slot)
+    else:
+        registry.unblock_provider(s, height, 1, slot)
+
+
+@compiled_inline
+def bring_next(s: State, e: Engine, at: int) -> None:
+    """Have the rows brought near that the order after next will read and fill; `at` is the message of this one."""
+    call = e.inbox[at]
+    prefetch(s.drafts, call[Call.C] + AHEAD)
+    prefetch(s.resources, s.drafts[call[Call.C], Draft.FIRST_RESOURCE] + AHEAD)
+    if at + AHEAD < e.globals[E.INBOX_END]:
+        prefetch(e.plans, e.inbox[at + AHEAD, Call.A])
+    g = s.globals
+    prefetch(s.deployments, g[G.DEPLOYMENTS] + AHEAD)
+    prefetch(s.groups, g[G.GROUPS] + AHEAD)
+    prefetch(s.orders, g[G.ORDERS] + AHEAD)
+    prefetch(s.accounts, g[G.ACCOUNTS] + AHEAD)
+    prefetch(s.deposits, g[G.DEPOSITS] + AHEAD)
+    prefetch(s.leases, g[G.LEASES] + AHEAD)
+    prefetch(e.tracks, g[G.ORDERS] + AHEAD)
+    prefetch(e.accounts, g[G.ACCOUNTS] + AHEAD)
+
+
+@compiled
+def arrive(s: State, e: Engine, height: int, at: int) -> None:
+    """Send a tenant's CreateDeployment and follow its orders."""
+    call = e.inbox[at]
+    bring_next(s, e, at)
+    plan = call[Call.A]
+    owner = e.plans[plan, Plan.TENANT]
+    if not can_afford(s, owner, Kind.ARRIVE, 0, call[Call.B]):
+        e.plans[plan, Plan.STATUS] = Status.InsufficientFunds + 0
+        e.plans[plan, Plan.DEPLOYMENT] = -1
+        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE + 0, Status.InsufficientFunds + 0, 0, 0, plan)
+        return
+    deployment = s.globals[G.DEPLOYMENTS]
+    status = create_deployment(s, height, owner, call[Call.E], -1, call[Call.B], 1, 0, call[Call.F], call[Call.C], call[Call.D])
+    charge(s, owner, Kind.ARRIVE, status != Status.Ok, 0)
+    e.plans[plan, Plan.STATUS] = status + 0
+    if rarely(status != Status.Ok):
+        e.plans[plan, Plan.DEPLOYMENT] = -1
+        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE + 0, status + 0, 0, 0, plan)
+        return
+    e.plan_of[deployment] = plan
+    e.plans[plan, Plan.DEPLOYMENT] = deployment
+    account = s.deployments[deployment, Deployment.ACCOUNT]
+    for column in range(e.accounts.shape[1]):
+        e.accounts[account, column] = -1
+    sync_deployment(s, e, height, deployment)
+
+
+@compiled
+def place_bids(s: State, e: Engine, height: int) -> None:
+    """Submit the bids dated for this block; a tenant past its window looks at them in the next block."""
+    know_blockings(s, e)
+    offer = take_offers(e, height)
+    while offer >= 0:
+        e.globals[E.DATED] -= 1
+        order = e.offers[offer, Offer.ORDER]
+        following = e.offers[offer, Offer.NEXT]
+        if following >= 0:
+            prefetch_line(e.desks, e.offers[following, Offer.DESK])
+        if place_offer(s, e, height, offer) and rarely(e.tracks[order, Track.CHOOSING] == 1):
+            push(e, height + 1, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
+        offer = following
+    find_next_bids(e, height)
+
+
+@compiled
+def activate(s: State, e: Engine, height: int, lease: int) -> None:
+    """Turn a matched order active: the workload runs."""
+    if s.leases[lease, Lease.STATE] == LeaseState.CLOSED or s.leases[lease, Lease.ACTIVE_AT] >= 0:
+        return
+    market.activate_lease(s, height, lease)
+
+
+@compiled
+def time_out_order(s: State, e: Engine, height: int, order: int) -> None:
+    """Close an order that found no lease in time."""
+    if s.orders[order, Order.STATE] != OrderState.OPEN:
+        return
+    deployment = s.orders[order, Order.DEPLOYMENT]
+    if market.timeout_order(s, height, order) == Status.Ok:
+        sync_deployment(s, e, height, deployment)
+
+
+@compiled
+def settle_due(s: State, e: Engine, height: int, account: int) -> None:
+    """Settle an account at the first block that it may be unable to pay, unless that has moved."""
+    if e.accounts[account, 0] != height:
+        return
+    e.accounts[account, 0] = -1
+    due_work.settle_due(s, height, account)
+    sync_deployment(s, e, height, s.accounts[account, Account.TARGET])
+    leave_unpaid(s, e, height, account)
+
+
+@compiled
+def end_grace(s: State, e: Engine, height: int, account: int) -> None:
+    """End the leases that stayed out of funds for the whole grace."""
+    if s.accounts[account, Account.GRACE_AT] != height:
+        return
+    due_work.end_of_grace(s, height, account)
+    sync_deployment(s, e, height, s.accounts[account, Account.TARGET])
+
+
+@compiled
+def force_settlement(s: State, e: Engine, height: int, account: int) -> None:
+    """Settle an account by governance."""
+    due_work.settle_escrow(s, height, 1, account)
+    sync_deployment(s, e, height, s.accounts[account, Account.TARGET])
+
+
+@compiled
+def withdraw(s: State, e: Engine, height: int, lease: int, again: bool) -> None:
+    """Withdraw what a lease has earned, on chains that settle when touched, and date the next withdrawal."""
+    if s.leases[lease, Lease.PAYMENT] != PaymentState.OPEN:
+        return
+    wallet = s.leases[lease, Lease.PROVIDER]
+    deployment = s.orders[s.leases[lease, Lease.ORDER], Order.DEPLOYMENT]
+    status = Status.InsufficientFunds
+    if can_afford(s, wallet, Kind.WITHDRAW, 0, 0):
+        status = market.withdraw(s, height, lease)
+        charge(s, wallet, Kind.WITHDRAW, status != Status.Ok, 0)
+    sync_deployment(s, e, height, deployment)
+    leave_unpaid(s, e, height, s.leases[lease, Lease.ACCOUNT])
+    if again and s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+        at = height + e.desks[s.leases[lease, Lease.SLOT], Desk.WITHDRAW_EVERY]
+        push(e, at, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)
+
+
+@compiled
+def watch_funds(s: State, e: Engine, height: int, lease: int) -> None:
+    """Look at the funds behind a lease as the provider daemon does, and withdraw when none are left (protocol reference 4.1)."""
+    if s.leases[lease, Lease.PAYMENT] != PaymentState.OPEN:
+        return
+    account = s.leases[lease, Lease.ACCOUNT]
+    left = s.accounts[account, Account.SETTLED_AT] + covered(s, account) - height
+    if left <= 0:
+        withdraw(s, e, height, lease, False)
+        left = e.globals[E.FUNDS_MONITOR]
+    if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+        at = height + max(1, min(left, e.globals[E.FUNDS_MONITOR]))
+        push(e, at, Phase.SETTLE, tie_of(e, Kind.WATCH, lease), Kind.WATCH, lease)
+
+
+@compiled
+def close_left_bid(s: State, height: int, bid: int) -> None:
+    """Close a losing bid that the chain left open."""
+    if s.bids[bid, Bid.STATE] != BidState.OPEN or s.orders[s.bids[bid, Bid.ORDER], Order.STATE] == OrderState.OPEN:
+        return
+    wallet = s.bids[bid, Bid.PROVIDER]
+    if not can_afford(s, wallet, Kind.LEAVE, 0, 0):
+        return
+    status = market.close_bid(s, height, bid, Reason.UNSPECIFIED)
+    charge(s, wallet, Kind.LEAVE, status != Status.Ok, 0)
+
+
+@compiled
+def reprice_desks(s: State, e: Engine, height: int, every: int) -> None:
+    """Let the desks that reprice every `every` blocks move their prices by their use."""
+    for desk_row in range(e.globals[E.PROVIDERS]):
+        desk = e.desks[desk_row]
+        if desk[Desk.REPRICE_EVERY] == every and reprice(desk) == 1:
+            screen_desk(e, desk_row)
+            emit(s, EventKind.REPRICED, desk_row, 0, desk[Desk.MULTIPLIER_PPM], 0, 0)
+    push(e, height + every, Phase.REPRICE, every, Kind.REPRICE, every)
+
+
+@compiled
+def start_window(e: Engine, height: int) -> None:
+    """Begin the measured window: uses of capacity are summed from here."""
+    for desk_row in range(e.globals[E.PROVIDERS]):
+        account_use(e, desk_row, height)
+        for k in range(5):
+            e.desks[desk_row, Desk.BASE_SUBMITTED + k] = e.desks[desk_row, Desk.SUBMITTED + k]
+
+
+@compiled
+def set_outage(s: State, e: Engine, height: int, desk_row: int, down: int, share_ppm: int) -> None:
+    """Take a provider down or up again; going down it closes a share of its leases."""
+    e.desks[desk_row, Desk.UP] = 1 - down
+    set_shut(s, e, desk_row)
+    emit(s, EventKind.OUTAGE, desk_row, down, share_ppm, 0, 0)
+    if down == 0 or share_ppm == 0:
+        return
+    for at in range(e.globals[E.ALIVE] - 1, -1, -1):
+        if at >= e.globals[E.ALIVE]:
+            continue
+        lease = s.accounts[e.alive[at], Account.FIRST_LEASE]
+        while lease >= 0:
+            after = s.leases[lease, Lease.NEXT]
+            if s.leases[lease, Lease.SLOT] == desk_row and s.leases[lease, Lease.STATE] == LeaseState.ACTIVE:
+                if hash64(e.globals[E.SEED], SALT_OUTAGE, lease, height) % PPM < share_ppm:
+                    push(e, height, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
+            lease = after
+
+
+@compiled
+def fold_some(s: State, e: Engine, height: int) -> bool:
+    """Settle the next living accounts up to the end of this block, a chunk a call; return whether all are done."""
+    x = e.globals
+    last = min(x[E.ALIVE], x[E.FOLD_CURSOR] + FOLD_CHUNK)
+    if s.globals[G.RULES] == Rules.SEED:
+        for at in range(x[E.FOLD_CURSOR], last):
+            if s.globals[G.EVENTS] + FOLD_ROOM > s.events.shape[0]:
+                last = at
+                break
+            account = e.alive[at]
+            due_work.settle_cadence(s, height, account)
+            sync_account(s, e, account)
+    x[E.FOLD_CURSOR] = last
+    if last < x[E.ALIVE]:
+        return False
+    x[E.FOLD_CURSOR] = 0
+    return True
+
+
+@compiled
+def take_sample(s: State, e: Engine, height: int) -> None:
+    """Write one row of the time series."""
+    x = e.globals
+    row = e.samples[x[E.SAMPLES]]
+    x[E.SAMPLES] += 1
+    x[E.SAMPLED] = height
+    row[Sample.HEIGHT] = height
+    active = 0
+    short = 0
+    warnings = 0
+    day = WARNING_MS // x[E.BLOCK_MS]
+    for at in range(x[E.ALIVE]):
+        account = s.accounts[e.alive[at]]
+        active += account[Account.OPEN]
+        short += account[Account.SHORT]
+        if account[Account.OPEN] > 0:
+            blocks = height + day - account[Account.SETTLED_AT]
+            need, need_atto = times(account[Account.RATES], account[Account.RATES_ATTO], blocks)
+            if is_less(account[Account.FUNDS], account[Account.FUNDS_ATTO], need, need_atto):
+                warnings += 1
+    row[Sample.ACTIVE] = active
+    row[Sample.SHORT] = short
+    row[Sample.WARNINGS] = warnings
+    row[Sample.OPEN_ORDERS] = x[E.ORDERS_OPEN]
+    for k in range(4):
+        total = 0
+        for desk_row in range(x[E.PROVIDERS]):
+            total += e.desks[desk_row, Desk.LEASED_CPU + k]
+        row[Sample.CPU + k] = total
+    row[Sample.PAID] = s.globals[G.PAID]
+    row[Sample.CREATED] = x[E.ORDERS_CREATED]
+    row[Sample.LEASED] = x[E.ORDERS_LEASED]
+    row[Sample.SUBMITTED] = x[E.BIDS_SUBMITTED]
+    row[Sample.HELD] = s.globals[G.HELD]

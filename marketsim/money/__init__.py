@@ -1,0 +1,1 @@
+"""Exact money: pairs of integers, wide products, and the text of both."""

@@ -1,1 +1,0 @@
-"""Rules that agents follow, as plain functions over columns, and the stateless draws they use."""

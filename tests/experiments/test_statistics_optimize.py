@@ -1,0 +1,155 @@
+"""The search: what it reads, what it finds under noise, and that it reports the confirmation."""
+
+import json
+import math
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from marketsim.errors import InputError
+from marketsim.experiments.optimize.report import optimization_files, optimization_lines
+from marketsim.experiments.optimize.search import Optimization, optimize, parse_constraint, parse_factor, parse_figure
+from marketsim.experiments.runs.variants import SerialRuns, Variant
+
+pytest.importorskip("optuna")
+
+
+def noisy_market(mapping: dict[str, Any], base: str, overrides: list[str], seed: int) -> dict[str, Any]:
+    """Revenue peaks at margin 20 with noise as large as the peak; fill falls with the margin."""
+    values = {**mapping, **dict(text.split("=") for text in overrides)}
+    margin = float(values["margin"])
+    noise = np.random.default_rng(seed).normal(0, 30)
+    own = np.random.default_rng([seed, int(margin * 1000)]).normal(0, 1)
+    return {
+        "revenue": {"total": "x", "total_uve": 100 - 0.25 * (margin - 20) ** 2 + noise + own},
+        "fill_rate": 1 - margin / 40 + 0.001 * own,
+        "price": {"p50": None},
+        "rules": "seed",
+    }
+
+
+def search(budget: int = 300, **options: Any) -> Optimization:
+    return optimize(
+        Variant("m", {"margin": 5.0}, "."),
+        SerialRuns(noisy_market),
+        [parse_factor("margin=0.0..40.0")],
+        parse_figure("revenue.total", "--objective"),
+        budget=budget,
+        **options,
+    )
+
+
+@pytest.mark.parametrize("seed", [1, 1000, 2000])
+def test_finds_the_peak_under_common_noise_and_reports_fresh_seeds(seed: int) -> None:
+    found = search(seed=seed)
+    assert abs(found.best[0] - 20) < 4
+    assert found.runs <= found.budget
+    truth = 0.25 * 15**2 - 0.25 * (found.best[0] - 20) ** 2
+    assert abs(found.confirmed.difference - truth) < 2 * found.confirmed.interval.half_width
+    assert found.confirm_seeds[0] == found.search_seeds[1] + 1
+    assert found.confirm_seeds[1] - found.confirm_seeds[0] + 1 == found.confirmed.pairs
+    assert found.confirmed.reduction > 20, "the noise is common to both arms"
+
+
+def test_what_is_reported_is_not_the_lucky_draw() -> None:
+    """No setting matters: the search must pick a lucky one, the confirmation must not believe it."""
+
+    def flat(mapping: dict[str, Any], base: str, overrides: list[str], seed: int) -> dict[str, Any]:
+        key = zlib.crc32(" ".join(overrides).encode()) if overrides else 0
+        return {"fill_rate": float(np.random.default_rng([seed, key]).normal())}
+
+    lucky, confirmed, held = [], [], 0
+    for seed in range(1, 2001, 200):
+        found = optimize(
+            Variant("m", {}, "."),
+            SerialRuns(flat),
+            [parse_factor("margin=0.0..40.0")],
+            parse_figure("fill_rate", "--objective"),
+            budget=150,
+            seed=seed,
+        )
+        lucky.append(found.lucky_lift)
+        confirmed.append(found.confirmed.difference)
+        held += found.confirmed.interval.holds(0.0)
+    assert np.mean(lucky) > 0.5
+    assert abs(np.mean(confirmed)) < 0.35
+    assert held >= 8
+
+
+def test_a_constraint_moves_the_best_point() -> None:
+    found = search(constraints=[parse_constraint("fill_rate>=0.75")])
+    assert found.best[0] <= 10.2
+    assert found.best[0] > 6
+    assert found.feasible
+    assert found.constraints[0].verdict in {"met", "met on average"}
+
+
+def test_minimize_goes_the_other_way() -> None:
+    found = search(maximize=False)
+    assert found.best[0] > 36 or found.best[0] < 4
+    assert found.confirmed.difference < 0
+
+
+def test_same_seed_same_bytes_and_every_file() -> None:
+    first, second = search(budget=120), search(budget=120)
+    files = optimization_files(first)
+    assert files == optimization_files(second)
+    assert set(files) == {"optimization.json", "trials.csv", "report.md", "report.html", "figures/search.png"}
+    content = json.loads(files["optimization.json"])
+    assert content["confirmed"]["lift"] == pytest.approx(first.confirmed.difference)
+    assert content["factors"][0]["best"] == first.factors[0].text(first.best[0])
+    text = "\n".join(optimization_lines(first))
+    assert "fresh seeds" in text
+    assert "not to be quoted" in text
+    assert len(files["trials.csv"].decode().splitlines()) == 1 + len(first.trials)
+
+
+def test_a_budget_too_small_says_what_would_do() -> None:
+    with pytest.raises(InputError, match="give at least") as error:
+        search(budget=30)
+    least = int(error.value.lines[0].rsplit(" ", 1)[1])
+    assert search(budget=least).runs <= least
+
+
+def test_factors() -> None:
+    whole = parse_factor("bid_window=5..50 blocks")
+    assert (whole.low, whole.high, whole.unit, whole.whole) == (5, 50, "blocks", True)
+    assert whole.override(7.0) == "bid_window=7 blocks"
+    price = parse_factor("a.b=0.000001uve..0.000002uve")
+    assert not price.whole
+    assert price.override(0.0000015) == "a.b=0.0000015uve"
+    assert parse_factor("margin=0.5..40").override(12.25) == "margin=12.25"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("margin", "not a range"),
+        ("margin=5", "not a range"),
+        ("margin=low..high", "not a range"),
+        ("margin=5..5", "is empty"),
+        ("margin=9..5", "is empty"),
+        ("=1..2", "not a range"),
+        ("window=5 blocks..5m", "two units"),
+    ],
+)
+def test_factors_that_make_no_sense(text: str, reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        parse_factor(text)
+
+
+def test_figures_are_expressions_of_metrics() -> None:
+    summary = noisy_market({"margin": 20}, ".", [], 1)
+    figure = parse_figure("revenue.total / 1e2 + 100 * fill_rate", "--objective")
+    assert figure.metrics == ("revenue.total", "fill_rate")
+    assert figure.of(summary) == pytest.approx(summary["revenue"]["total_uve"] / 100 + 100 * summary["fill_rate"])
+    assert math.isnan(parse_figure("price.p50", "--objective").of(summary))
+    assert parse_constraint("fill_rate <= 0.9").slack.of({"fill_rate": 0.8}) == pytest.approx(0.1)
+    for text in ("", "1 + 2", "revenue.total +", "__import__('os')", "fill_rate; 1"):
+        with pytest.raises(InputError):
+            parse_figure(text, "--objective")
+    for text in ("fill_rate", "fill_rate == 1", "0.2 < fill_rate < 0.8", ">= 1"):
+        with pytest.raises(InputError):
+            parse_constraint(text)

@@ -1,0 +1,21 @@
+"""Messages handed over in batches: whether they must be sorted is what a stable sort would find."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marketsim.market.inbox import is_in_order
+from marketsim.market.tables import Call
+
+FEW = st.integers(0, 2)
+
+
+@given(st.lists(st.tuples(FEW, FEW, FEW, FEW), max_size=6), st.booleans())
+def test_in_order_is_by_key_then_time_then_tie(messages: list[tuple[int, int, int, int]], is_sorted: bool) -> None:
+    rows = np.zeros((len(messages), Call.SIZE), np.int64)
+    for row, values in zip(rows, sorted(messages) if is_sorted else messages, strict=True):
+        row[[Call.KEY, Call.TIME, Call.TIE, Call.A]] = values
+    keys = [tuple(row[[Call.KEY, Call.TIME, Call.TIE]].tolist()) for row in rows]
+    assert is_in_order(rows) == (keys == sorted(keys))

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from synthetic_record import DAY, make_record
+
+from marketsim.chain.columns import OrderEnd
+from marketsim.chain.status import Status
+from marketsim.errors import InvariantError
+from marketsim.metrics.amounts import exact_text, half_even, number
+from marketsim.metrics.calibration import calibration_targets
+from marketsim.metrics.shape import summary_shape
+from marketsim.metrics.summary import rejections, summarize
+from marketsim.metrics.tables import provider_cohort_rows, provider_rows, tenant_cohort_rows
+from marketsim.recording.record import ATTO, STATUSES, Record
+
+RECORD = make_record()
+SUMMARY = summarize(RECORD)
+
+
+@given(st.integers(-(10**40), 10**40))
+def test_amounts_are_exact_as_text(atto: int) -> None:
+    assert Fraction(exact_text(atto)) * ATTO == atto
+    assert "e" not in exact_text(atto).lower()
+    assert number(atto * ATTO) == atto
+
+
+@given(st.integers(-(10**30), 10**30), st.integers(1, 10**6))
+def test_half_even_agrees_with_fractions(numerator: int, denominator: int) -> None:
+    assert half_even(numerator, denominator) == round(Fraction(numerator, denominator))
+
+
+def test_keys_of_the_contract() -> None:
+    assert set(SUMMARY) == {
+        *("schema", "scenario", "seed", "rules", "blocks", "fingerprint", "orders", "fill_rate", "unserved"),
+        *(
+            "bids",
+            "acceptance_rate",
+            "win_rate",
+            "bid_latency_seconds",
+            "leases",
+            "revenue",
+            "take",
+            "take_uve",
+        ),
+        *("network_fees", "network_fees_uve", "shortfall", "shortfall_uve", "escrow", "conserved"),
+        *("utilization", "price", "audit", "versions"),
+    }
+    assert SUMMARY["conserved"] is True
+
+
+def test_counts_add_up() -> None:
+    orders, bids, leases = SUMMARY["orders"], SUMMARY["bids"], SUMMARY["leases"]
+    assert orders["created"] == sum(orders[key] for key in ("leased", "timed_out", "cancelled", "open"))
+    assert orders["created"] + orders["relisted"] == len(RECORD.orders["tenant"])
+    assert sum(orders["unfilled_reasons"].values()) == orders["timed_out"] + orders["cancelled"]
+    assert sum(SUMMARY["unserved"].values()) == pytest.approx(1)
+    assert bids["submitted"] == bids["accepted"] + sum(bids["rejected"].values())
+    assert leases["created"] == leases["active"] + leases["insufficient_funds"] + leases["closed"]
+    assert leases["closed"] == sum(leases["close_reasons"].values())
+
+
+def test_money_adds_up_exactly() -> None:
+    escrow = {key: Decimal(value) for key, value in SUMMARY["escrow"].items() if isinstance(value, str)}
+    parts = ("held", "paid", "fees", "refunded", "dust", "stranded")
+    assert escrow["deposited"] == sum(escrow[key] for key in parts)
+    revenue = SUMMARY["revenue"]
+    total = int(revenue["total"])
+    for split in ("by_provider", "by_cohort"):
+        assert sum(map(int, revenue[split].values())) == total
+        assert {name: int(value) for name, value in revenue[split].items()} == revenue[f"{split}_uve"]
+    assert sum(map(int, revenue["per_day"])) == total == sum(revenue["per_day_uve"])
+    assert revenue["per_day_mean"] == pytest.approx(total / 6)
+
+
+def test_a_leak_of_one_atto_is_a_broken_invariant() -> None:
+    with pytest.raises(InvariantError, match="not conserved"):
+        summarize(replace(RECORD, totals={**RECORD.totals, "held": RECORD.totals["held"] + 1}))
+
+
+def test_a_lost_bid_is_a_broken_invariant() -> None:
+    providers = {**RECORD.providers, "submitted": RECORD.providers["submitted"].copy()}
+    providers["submitted"][0] += 1
+    with pytest.raises(InvariantError, match="bids do not add up"):
+        summarize(replace(RECORD, providers=providers))
+
+
+def test_fill_rate_by_hand() -> None:
+    orders = RECORD.orders
+    counted = leased = 0
+    for row in range(len(orders["tenant"])):
+        if orders["created_at"][row] <= DAY or orders["relisted"][row] or not orders["decided"][row]:
+            continue
+        counted += 1
+        leased += orders["lease"][row] >= 0
+    assert 0 < leased < counted
+    assert SUMMARY["fill_rate"] == leased / counted
+
+
+def test_window_revenue_against_the_settlements() -> None:
+    settlements = RECORD.settlements
+    assert settlements is not None
+    for warm_up in (0, DAY, DAY + 5000, 6 * DAY + 1):
+        record = make_record(200, warm_up=warm_up)
+        assert record.settlements is not None
+        heights, net = record.settlements["height"], record.settlements["net"]
+        expected = [int(net[(heights > max(warm_up, day * DAY)) & (heights <= (day + 1) * DAY)].sum()) for day in range(warm_up // DAY, 7)]
+        summary = summarize(record)
+        assert summary["revenue"]["per_day_uve"] == expected
+        assert summary["revenue"]["total_uve"] == int(net[heights > warm_up].sum())
+
+
+def test_price_statistics_by_hand() -> None:
+    leases = RECORD.leases
+    prices = sorted(
+        int(whole) * ATTO + int(atto)
+        for whole, atto, at in zip(leases["price_whole"], leases["price_atto"], leases["created_at"], strict=True)
+        if at > DAY
+    )
+    count = len(prices)
+    price = {key: Fraction(value) * ATTO for key, value in SUMMARY["price"].items() if isinstance(value, str)}
+    assert price["mean_won"] == round(Fraction(sum(prices), count))
+    for percent in (10, 50, 90):
+        value = price[f"p{percent}"]
+        assert sum(one < value for one in prices) < count * percent / 100 <= sum(one <= value for one in prices)
+    assert price["spread"] == price["p90"] - price["p10"]
+
+
+def test_latency_by_hand() -> None:
+    values = np.repeat(np.arange(len(RECORD.latency_histogram)), RECORD.latency_histogram)
+    assert SUMMARY["bid_latency_seconds"]["mean"] == pytest.approx(values.mean() / 1000)
+    assert SUMMARY["bid_latency_seconds"]["p95"] == np.percentile(values, 95, method="inverted_cdf") / 1000
+
+
+def test_utilization_is_between_the_providers_own() -> None:
+    rows = provider_rows(RECORD)
+    own = [row.utilization["cpu"] for row in rows if row.utilization["cpu"] is not None]
+    assert min(own) < SUMMARY["utilization"]["cpu"] < max(own)
+
+
+def test_nothing_happened_is_undefined_not_zero() -> None:
+    shape = summary_shape()
+    assert shape["fill_rate"] is shape["win_rate"] is shape["price"]["mean_won"] is None
+    assert shape["bid_latency_seconds"] == {"mean": None, "p95": None}
+    assert _keys(shape) == _keys(SUMMARY)
+
+
+def _keys(value: object, depth: int = 0) -> object:
+    if not isinstance(value, dict):
+        return None
+    if depth == 2 or "by_provider" in value:
+        return sorted(value)
+    return {key: _keys(part, depth + 1) for key, part in value.items() if key != "versions"}
+
+
+def test_rejections_use_the_documents_codes_under_seed_only() -> None:
+    counts = np.zeros(STATUSES, np.int64)
+    counts[Status.UnknownProvider], counts[Status.ProviderBlocked], counts[Status.Panic] = 2, 3, 1
+    seed = rejections(counts, "seed")
+    assert (seed["provider_blocked"], seed["Panic"], seed["price_too_high"]) == (5, 1, 0)
+    assert rejections(counts, "akash") == {"UnknownProvider": 2, "ProviderBlocked": 3, "Panic": 1}
+
+
+def test_tables_add_up_to_the_summary() -> None:
+    rows, cohorts = provider_rows(RECORD), provider_cohort_rows(RECORD)
+    for part in (rows, cohorts):
+        assert sum(row.revenue for row in part) == SUMMARY["revenue"]["total_uve"]
+        assert sum(row.won for row in part) == SUMMARY["bids"]["won"]
+        assert sum(row.active for row in part) == SUMMARY["leases"]["active"]
+    tenants = tenant_cohort_rows(RECORD)
+    leased = sum(round((row.fill_rate or 0) * row.orders) for row in tenants)
+    assert leased / sum(row.orders for row in tenants) == pytest.approx(SUMMARY["fill_rate"])
+    assert sum(row.close_reasons["tenant_terminated"] for row in tenants) == (SUMMARY["leases"]["close_reasons"]["tenant_terminated"])
+
+
+def test_an_ended_order_without_a_reason_is_other() -> None:
+    orders = {**RECORD.orders, "unfilled": np.full_like(RECORD.orders["unfilled"], -1)}
+    summary = summarize(replace(RECORD, orders=orders))
+    ended = (orders["lease"] < 0) & (orders["end"] != OrderEnd.NONE) & (orders["relisted"] == 0)
+    assert summary["orders"]["unfilled_reasons"]["other"] == ended.sum() > 0
+
+
+@pytest.mark.parametrize(("share", "met"), [(0.55, True), (0.5500001, False), (0.35, True), (0.3499, False), (None, False)])
+def test_close_reasons_within_ten_points(share: float | None, met: bool) -> None:
+    closed = 10_000_000
+    counts = dict.fromkeys(("lease_completed", "insufficient_funds", "provider_closed"), 0)
+    mine = 0 if share is None else round(share * closed)
+    counts |= {"tenant_terminated": mine, "lease_completed": 0 if share is None else closed - mine}
+    summary = {"leases": {"close_reasons": counts}}
+    (target,) = calibration_targets(summary, {"close_reasons": {"tenant_terminated": 0.45}, "within": 0.1})
+    assert target.met is met
+
+
+def test_calibration_ranges_read_the_summary() -> None:
+    calibration = {"fill_rate": [0.75, 0.95], "utilization.cpu": [0.9, 1.0]}
+    targets = {target.name: target for target in calibration_targets(SUMMARY, calibration)}
+    assert targets["fill_rate"].met and targets["fill_rate"].value == SUMMARY["fill_rate"]
+    assert not targets["utilization.cpu"].met
+    (whole,) = calibration_targets(SUMMARY, {"utilization": [0, 1], "fill_rate": None})
+    assert whole.name == "utilization.cpu" and whole.met
+    assert calibration_targets(SUMMARY, None) == []
+
+
+def test_summary_does_not_depend_on_what_was_recorded() -> None:
+    bare: Record = replace(RECORD, bids=None, settlements=None, events=None)
+    assert summarize(bare) == SUMMARY

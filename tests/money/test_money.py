@@ -1,0 +1,278 @@
+"""Money: pairs, columns and literals agree with Python integers everywhere in their range and refuse what
+leaves it.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marketsim.chain.columns import ATTO
+from marketsim.money import pairs as money
+from marketsim.money.pairs import (
+    BLOCKS_MAX,
+    LIMB,
+    WHOLE_MAX,
+    AmountError,
+    MoneyRangeError,
+    format_amount,
+    from_columns,
+    from_pair,
+    parse_amount,
+    to_columns,
+    to_pair,
+)
+
+LIMIT = WHOLE_MAX * ATTO
+
+
+def near(*points: int, width: int = 3) -> st.SearchStrategy[int]:
+    """Integers near one of some points, either sign."""
+    return st.builds(
+        lambda p, d, sign: sign * max(0, p + d),
+        st.sampled_from(points),
+        st.integers(-width, width),
+        st.sampled_from([1, -1]),
+    )
+
+
+amounts = st.one_of(
+    st.integers(-LIMIT // 2, LIMIT // 2),
+    near(0, ATTO, ATTO // 2, 10**9 * ATTO, LIMIT // 2 - 3),
+    st.integers(-(10**20), 10**20),
+)
+positive = amounts.map(abs)
+
+
+@given(amounts, amounts)
+def test_pairs_add_subtract_and_compare_as_integers(a: int, b: int) -> None:
+    pa, pb = to_pair(a), to_pair(b)
+    assert from_pair(*money.add(*pa, *pb)) == a + b
+    assert from_pair(*money.subtract(*pa, *pb)) == a - b
+    assert money.compare(*pa, *pb) == (a > b) - (a < b)
+    assert money.is_less(*pa, *pb) == (a < b)
+    for whole, atto in (money.add(*pa, *pb), money.subtract(*pa, *pb)):
+        assert 0 <= atto < ATTO
+        assert isinstance(int(whole), int)
+
+
+@given(amounts, st.one_of(st.integers(0, 10**18), near(LIMB, 10**18 - 4).map(abs)))
+def test_times_is_exact_wherever_it_fits(a: int, count: int) -> None:
+    whole, atto = to_pair(a)
+    if money.times_fits(whole, count):
+        assert from_pair(*money.times(whole, atto, count)) == a * count
+    else:
+        assert abs(a * count) + count * ATTO > LIMIT
+
+
+@given(amounts)
+def test_truncate_drops_the_fraction_towards_zero(a: int) -> None:
+    assert money.truncate(*to_pair(a)) == int(Fraction(a, ATTO))
+
+
+@given(st.integers(0, WHOLE_MAX), st.integers(0, 10**6))
+def test_share_ppm_is_the_floor(amount: int, ppm: int) -> None:
+    assert money.share_ppm(amount, ppm) == amount * ppm // 10**6
+
+
+@given(positive, st.one_of(positive, st.integers(0, 10**6)), st.sampled_from([1, 600, 10**6, BLOCKS_MAX, 10**9]))
+def test_blocks_covered_is_the_floor_of_the_ratio(funds: int, rate: int, limit: int) -> None:
+    rate += 1
+    rate = min(rate, money.RATE_MAX * ATTO)
+    assert money.blocks_covered(*to_pair(funds), *to_pair(rate), limit) == min(limit, funds // rate)
+
+
+@given(st.integers(1, 999), st.integers(1, 999), st.integers(-2, 2))
+def test_blocks_covered_of_round_prices_is_not_off_by_one(deposit: int, mills: int, offset: int) -> None:
+    # Floating point finds a wrong block for one in fifty of such pairs.
+    rate = mills * ATTO // 1000
+    funds = max(0, deposit * ATTO + offset)
+    assert money.blocks_covered(*to_pair(funds), *to_pair(rate), BLOCKS_MAX) == min(BLOCKS_MAX, funds // rate)
+
+
+# --- columns ------------------------------------------------------------------------------------------------
+
+large = st.one_of(amounts, near(LIMIT - 3))
+columns = st.lists(st.tuples(large, large), min_size=1, max_size=20)
+
+
+@given(columns)
+def test_columns_add_subtract_compare_and_truncate_as_integers(rows: list[tuple[int, int]]) -> None:
+    a, b = zip(*rows, strict=True)
+    ca, cb = to_columns(a), to_columns(b)
+    assert from_columns(*ca) == list(a)
+    sums, differences = [x + y for x, y in rows], [x - y for x, y in rows]
+    for operation, exact in ((money.add_columns, sums), (money.subtract_columns, differences)):
+        if max(map(abs, exact)) <= LIMIT:
+            assert from_columns(*operation(*ca, *cb)) == exact
+        else:
+            with pytest.raises(MoneyRangeError):
+                operation(*ca, *cb)
+    assert money.compare_columns(*ca, *cb).tolist() == [(x > y) - (x < y) for x, y in rows]
+    assert money.truncate_columns(*ca).tolist() == [int(Fraction(x, ATTO)) for x in a]
+    assert from_columns(*money.negate_columns(*ca)) == [-x for x in a]
+
+
+@given(st.lists(st.tuples(amounts, st.integers(0, LIMB)), min_size=1, max_size=20))
+def test_columns_multiply_exactly_or_refuse(rows: list[tuple[int, int]]) -> None:
+    whole, atto = to_columns(a for a, _ in rows)
+    counts = np.array([n for _, n in rows], np.int64)
+    exact = [a * n for a, n in rows]
+    try:
+        found = from_columns(*money.multiply_columns(whole, atto, counts))
+    except MoneyRangeError:
+        assert max(abs(a) * n + n * ATTO for a, n in rows) > LIMIT - 10**9 * ATTO
+    else:
+        assert found == exact
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), amounts), min_size=1, max_size=30))
+def test_sums_of_columns_are_exact(rows: list[tuple[int, int]]) -> None:
+    whole, atto = to_columns(a for _, a in rows)
+    total = sum(a for _, a in rows)
+    assert money.total_columns(whole, atto) == total
+    if abs(total) <= LIMIT:
+        assert money.sum_columns(whole, atto) == divmod(total, ATTO)
+    else:
+        with pytest.raises(MoneyRangeError):
+            money.sum_columns(whole, atto)
+    index = np.array([k for k, _ in rows], np.int64)
+    by = [sum(a for k, a in rows if k == i) for i in range(5)]
+    if max(map(abs, by)) < LIMIT - 10**9 * ATTO:
+        assert from_columns(*money.sum_columns_by(index, 5, whole, atto)) == by
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_columns_refuse_instead_of_wrapping(sign: int) -> None:
+    big = to_columns([0, sign * (LIMIT - 1)])
+    unit = to_columns([0, sign * ATTO])
+    minus = money.negate_columns(*unit)
+    for operation, other in (
+        (money.add_columns, unit),
+        (money.subtract_columns, minus),
+        (money.add_columns, big),
+    ):
+        with pytest.raises(MoneyRangeError, match="row 1"):
+            operation(*big, *other)
+    with pytest.raises(MoneyRangeError, match="row 1"):
+        money.multiply_columns(*big, np.array([2, 2], np.int64))
+    with pytest.raises(MoneyRangeError):
+        money.multiply_columns(*unit, np.array([1, LIMB + 1], np.int64))
+    with pytest.raises(MoneyRangeError):
+        money.multiply_columns(*unit, np.array([1, -1], np.int64))
+    with pytest.raises(MoneyRangeError):
+        money.sum_columns_by(np.zeros(2, np.int64), 1, np.full(2, sign * WHOLE_MAX), np.zeros(2, np.int64))
+    outside = np.array([sign * (WHOLE_MAX + 1)]), np.array([0])
+    with pytest.raises(MoneyRangeError):
+        money.negate_columns(*outside)
+    with pytest.raises(MoneyRangeError):
+        money.add_columns(*outside, *to_columns([0]))
+
+
+def test_columns_reach_the_limit_itself() -> None:
+    top, one = to_columns([LIMIT - 1, 1 - LIMIT]), to_columns([1, -1])
+    assert from_columns(*money.add_columns(*top, *one)) == [LIMIT, -LIMIT]
+    assert from_columns(*money.subtract_columns(*top, *money.negate_columns(*one))) == [LIMIT, -LIMIT]
+
+
+def test_pairs_refuse_what_int64_cannot_carry() -> None:
+    assert to_pair(LIMIT) == (WHOLE_MAX, 0)
+    assert to_pair(-LIMIT) == (-WHOLE_MAX, 0)
+    for amount in (LIMIT + 1, -LIMIT - 1):
+        with pytest.raises(MoneyRangeError, match="range"):
+            to_pair(amount)
+
+
+# --- literals -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "atto"),
+    [
+        ("0", 0),
+        ("0.000001uve", 10**12),
+        ("0.5VE", 500_000 * ATTO),
+        ("-0.5VE", -500_000 * ATTO),
+        ("0.00143792", 1437920000000000),
+        ("0.000000000000000001", 1),
+        ("-0.000000000000000001uve", -1),
+        ("0.000000000000000001VE", 10**6),
+        (" 12 uve ", 12 * ATTO),
+        ("+7", 7 * ATTO),
+        ("007.50", 7 * ATTO + ATTO // 2),
+        ("9000000000000000000", LIMIT),
+        ("9000000000000VE", LIMIT),
+    ],
+)
+def test_literals_are_read_exactly(text: str, atto: int) -> None:
+    assert parse_amount(text) == atto
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "uve",
+        ".5",
+        "5.",
+        "1e3",
+        "1,5",
+        "--1",
+        "0x10",
+        "1 2",
+        "1.5 kVE",
+        "1ve",
+        "NaN",
+        "inf",
+        "0.0000000000000000001",
+        "0.0000000000000000001VE",
+        "0.1000000000000000000",
+        "9000000000000000000.000000000000000001",
+        "9000000000001VE",
+        "1" + "0" * 60,
+        "\u0661",
+    ],
+)
+def test_literals_that_are_no_money_are_refused(text: str) -> None:
+    with pytest.raises(AmountError, match="expected"):
+        parse_amount(text)
+
+
+@given(st.one_of(amounts, st.integers(-LIMIT, LIMIT)))
+def test_literals_print_and_parse_round(atto: int) -> None:
+    assert parse_amount(format_amount(atto)) == atto
+    assert parse_amount(format_amount(atto, "uve")) == atto
+    if atto % 10**6 == 0:
+        assert parse_amount(format_amount(atto, "VE")) == atto
+
+
+@pytest.mark.parametrize(
+    ("atto", "unit", "text"),
+    [
+        (0, "", "0"),
+        (-1, "", "-0.000000000000000001"),
+        (ATTO, "uve", "1uve"),
+        (1_500_000 * ATTO, "VE", "1.5VE"),
+        (1, "VE", "0.000000000000000000000001VE"),
+        (1437920000000000, "uve", "0.00143792uve"),
+    ],
+)
+def test_literals_print_without_trailing_zeros(atto: int, unit: str, text: str) -> None:
+    assert format_amount(atto, unit) == text
+
+
+@given(st.integers(-(10**40), 10**40), st.integers(1, 10**25))
+def test_named_roundings_of_integers(a: int, b: int) -> None:
+    assert money.divide_half_even(a, b) == round(Fraction(a, b))
+    assert money.divide_truncating(a, b) == int(Fraction(a, b))
+
+
+@given(positive, positive)
+def test_named_roundings_of_amounts(a: int, b: int) -> None:
+    assert money.multiply_half_even(a, b) == round(Fraction(a * b, ATTO))
+    assert money.multiply_truncating(a, b) == a * b // ATTO
+    assert money.quotient_half_even(a, b + 1) == round(Fraction(a * ATTO, b + 1))

@@ -1,0 +1,230 @@
+"""One escrow account with named wallets, driven through the chain's own functions, for the tests of money and
+escrow.
+"""
+
+from __future__ import annotations
+
+from marketsim.chain import ledger
+from marketsim.chain.columns import (
+    ATTO,
+    Account,
+    AccountState,
+    Charging,
+    Deposit,
+    EscrowRule,
+    Event,
+    G,
+    Grant,
+    Lease,
+    PaymentState,
+    Scope,
+    Usage,
+    Wallet,
+)
+from marketsim.chain.escrow import exact
+from marketsim.chain.escrow import messages as escrow
+from marketsim.chain.escrow.accounts import FROM_BALANCE
+from marketsim.chain.state import make_state, with_room
+from marketsim.chain.status import Status
+from marketsim.money.pairs import format_amount, parse_amount, to_pair
+
+COINS = 10**15
+STREAMS = (EscrowRule.EXACT, EscrowRule.SEQUENTIAL, EscrowRule.PROPORTIONAL)
+"""The rules under which an account alone pays by the block; usage escrows need the market's orders."""
+BY_BLOCK = (Charging.RATE, Charging.USAGE_CAPPED, Charging.USAGE)
+NAMES = ("tenant", "friend", "granter", "p1", "p2", "p3", "p4", "p5", "p6", "p7")
+
+
+class OneAccount:
+    """Account 0 of a fresh chain, opened at `opened_at` with deposits; leases named by their provider."""
+
+    def __init__(
+        self,
+        rule: EscrowRule,
+        *deposits: int,
+        take: int = 0,
+        quirks: int = 0,
+        charging: Charging = Charging.RATE,
+        opened_at: int = 100,
+        settle_every: int = 600,
+        grace: int = 14_400,
+        owner: str = "tenant",
+    ) -> None:
+        self.state = make_state(64)
+        g = self.state.globals
+        g[G.ESCROW], g[G.TAKE_PPM], g[G.QUIRKS], g[G.CHARGING] = rule, take * 10_000, quirks, charging
+        g[G.SETTLE_EVERY], g[G.GRACE], g[G.AUDITING], g[G.EVENT_MASK] = settle_every, grace, 1, -1
+        self.wallets = {name: row for row, name in enumerate(NAMES, 3)}
+        g[G.WALLETS] = 3 + len(NAMES)
+        for rank, name in enumerate(NAMES):
+            row = self.wallets[name]
+            self.state.wallets[row, Wallet.BALANCE] = COINS
+            self.state.wallets[row, Wallet.RANK] = rank
+        g[G.SUPPLY] = COINS * len(NAMES)
+        self.leases: dict[str, int] = {}
+        self.h = opened_at
+        self.account = int(escrow.account_open(self.state, opened_at, Scope.DEPLOYMENT, 0, self.wallets[owner]))
+        for amount in deposits:
+            assert self.collect("tenant", amount) == Status.Ok
+
+    # --- messages -------------------------------------------------------------------------------------------
+
+    def room(self) -> None:
+        self.state = with_room(self.state, events=256, deposits=8, leases=2, usage=2)
+        self.state.globals[G.HEIGHT] = self.h
+
+    def at(self, h: int) -> OneAccount:
+        self.h = h
+        return self
+
+    def collect(self, signer: str, amount: int, sources: int = FROM_BALANCE) -> Status:
+        self.room()
+        w = self.wallets[signer]
+        return Status(escrow.collect(self.state, self.h, self.account, w, Scope.DEPLOYMENT, amount, sources))
+
+    def deposit(self, amount: int, signer: str = "tenant", sources: int = FROM_BALANCE) -> Status:
+        self.room()
+        w = self.wallets[signer]
+        return Status(escrow.account_deposit(self.state, self.h, self.account, w, amount, sources))
+
+    def open(self, provider: str, rate: str, gseq: int = 1, oseq: int = 1, usage: dict[str, object] | None = None) -> Status:
+        """Open a payment; `usage` = {"reserved": 4 ints, "unit": 4 decimals, "ppm": share or -1, "active_at":
+        height}.
+        """
+        self.room()
+        s, g = self.state, self.state.globals
+        lease = int(g[G.LEASES])
+        x = s.leases[lease]
+        x[:] = 0
+        x[Lease.GSEQ], x[Lease.OSEQ], x[Lease.PROVIDER], x[Lease.USAGE] = (
+            gseq,
+            oseq,
+            self.wallets[provider],
+            -1,
+        )
+        x[Lease.RATE], x[Lease.RATE_ATTO] = to_pair(parse_amount(rate))
+        x[Lease.ACTIVE_AT] = -1
+        if usage is not None:
+            row = int(g[G.USAGE])
+            u = s.usage[row]
+            u[:] = 0
+            u[Usage.LEASE], u[Usage.UTILIZATION_PPM] = lease, usage["ppm"]
+            u[Usage.RESERVED_CPU : Usage.RESERVED_GPU + 1] = usage["reserved"]
+            for k, unit in enumerate(usage["unit"]):  # type: ignore[arg-type]
+                u[Usage.UNIT_CPU + 2 * k], u[Usage.UNIT_CPU + 2 * k + 1] = to_pair(parse_amount(unit))
+            x[Lease.USAGE], x[Lease.ACTIVE_AT] = row, usage.get("active_at", self.h)
+        status = Status(escrow.payment_open(s, self.h, self.account, lease))
+        if status == Status.Ok:
+            g[G.LEASES] += 1
+            g[G.USAGE] += usage is not None
+            self.leases[provider] = lease
+        return status
+
+    def withdraw(self, provider: str) -> Status:
+        self.room()
+        return Status(escrow.payment_withdraw(self.state, self.h, self.leases[provider]))
+
+    def close_payment(self, provider: str) -> Status:
+        self.room()
+        return Status(escrow.payment_close(self.state, self.h, self.leases[provider]))
+
+    def close(self) -> Status:
+        self.room()
+        return Status(escrow.account_close(self.state, self.h, self.account))
+
+    def settle(self) -> Status:
+        self.room()
+        return Status(escrow.settle_forced(self.state, self.h, self.account))
+
+    def use(self, provider: str, *quantities: int) -> Status:
+        self.room()
+        return Status(escrow.record_usage(self.state, self.h, self.leases[provider], *quantities))
+
+    def grant(self, granter: str, grantee: str, limit: int, scopes: int = Scope.DEPLOYMENT) -> int:
+        g = self.state.globals
+        row = int(g[G.GRANTS])
+        g[G.GRANTS] += 1
+        self.state.grants[row, :] = 0
+        values = (self.wallets[granter], self.wallets[grantee], limit, scopes)
+        self.state.grants[row, [Grant.GRANTER, Grant.GRANTEE, Grant.LIMIT, Grant.SCOPES]] = values
+        return row
+
+    # --- what happens by itself (exact rule) ----------------------------------------------------------------
+
+    def step_to(self, h: int) -> list[int]:
+        """Every settlement, due settlement and end of grace up to h, one at a time; their heights."""
+        heights = []
+        while True:
+            self.room()
+            at = int(exact.step_to(self.state, h, self.account))
+            if at < 0:
+                return heights
+            heights.append(at)
+
+    def jump_to(self, h: int) -> None:
+        """The same as a calendar does it: due settlements and ends of grace at their heights, cadence folded
+        at the end.
+        """
+        while True:
+            self.room()
+            a = self.state.accounts[self.account]
+            dates = [int(x) for x in (a[Account.DUE_AT], a[Account.GRACE_AT]) if 0 <= x <= h]
+            if not dates:
+                break
+            at = min(dates)
+            if not exact.grace_end(self.state, at, self.account):
+                exact.due(self.state, at, self.account)
+        exact.fold(self.state, h, self.account)
+
+    # --- what is there --------------------------------------------------------------------------------------
+
+    def amount(self, column: Account) -> str:
+        row = self.state.accounts[self.account]
+        return format_amount(int(row[column]) * ATTO + int(row[column + 1]))
+
+    def of(self, provider: str, column: Lease) -> str:
+        row = self.state.leases[self.leases[provider]]
+        return format_amount(int(row[column]) * ATTO + int(row[column + 1]))
+
+    def count(self, provider: str, column: Lease) -> int:
+        return int(self.state.leases[self.leases[provider], column])
+
+    @property
+    def funds(self) -> str:
+        return self.amount(Account.FUNDS)
+
+    @property
+    def account_state(self) -> str:
+        return AccountState(int(self.state.accounts[self.account, Account.STATE])).name.lower()
+
+    def payment(self, provider: str) -> str:
+        return PaymentState(self.count(provider, Lease.PAYMENT)).name.lower()
+
+    def gained(self, name: str) -> int:
+        """Coins of a wallet beyond what it began with."""
+        return int(self.state.wallets[self.wallets[name], Wallet.BALANCE]) - COINS
+
+    def coins(self, row: int) -> int:
+        return int(self.state.wallets[row, Wallet.BALANCE])
+
+    def deposits(self) -> list[tuple[str, str]]:
+        names = {row: name for name, row in self.wallets.items()}
+        found = []
+        row = int(self.state.accounts[self.account, Account.FIRST_DEPOSIT])
+        while row >= 0:
+            d = self.state.deposits[row]
+            amount = int(d[Deposit.AMOUNT]) * ATTO + int(d[Deposit.AMOUNT_ATTO])
+            found.append((names[int(d[Deposit.DEPOSITOR])], format_amount(amount)))
+            row = int(d[Deposit.NEXT])
+        return found
+
+    def events(self) -> list[list[int]]:
+        rows = self.state.events[: self.state.globals[G.EVENTS]]
+        return [row[: Event.EXTRA + 1].tolist() for row in rows]
+
+    def problems(self) -> list[str]:
+        return ledger.recount_problems(self.state)
+
+    def snapshot(self) -> list[bytes]:
+        """The contents of every table but the work space, to show that a refusal changed nothing."""
+        return [table.tobytes() for name, table in self.state._asdict().items() if name not in {"scratch", "events"}]
