@@ -10,8 +10,9 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 WORKERS ?= auto
 
 # The tests of the chain: money, escrow, every ladder and every edge.
-CHAIN_TESTS := $(addprefix tests/test_,$(addsuffix .py,money wide sequential escrow_exact escrow_vectors \
-	escrow_deposits escrow_audit usage_settlement ve_settlement market transitions chain_stateful parity_market))
+CHAIN_TESTS := tests/money/test_money.py tests/money/test_wide.py $(addprefix tests/chain/,$(addsuffix .py,\
+	$(addprefix escrow/test_,escrow_exact escrow_vectors escrow_deposits escrow_audit usage_settlement ve_settlement) \
+	$(addprefix test_,market transitions chain_stateful))) tests/conformance/test_parity_market.py
 
 .PHONY: demo test test-plain lint figures readme mutants constraints clean help
 
@@ -39,7 +40,7 @@ test: $(VENV)/.installed-dev  ## Every test, the slow ones too
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-plain: $(VENV)/.installed-dev  ## The chain's tests without the compiler, and what they cover
-	MARKETSIM_COMPILE=0 $(BIN)/python -m coverage run --source=marketsim/chain -m pytest $(CHAIN_TESTS)
+	MARKETSIM_COMPILE=0 $(BIN)/python -m coverage run --source=marketsim/money,marketsim/chain -m pytest $(CHAIN_TESTS)
 	$(BIN)/python -m coverage report --skip-covered
 
 lint: $(VENV)/.installed-dev  ## Style, strict types and layers; the tests hold them too
@@ -58,7 +59,7 @@ mutants: $(VENV)/.installed-dev  ## Mutation tests of money and escrow: forty mi
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,mutants]'
 	rm -rf build/plain && mkdir -p build/plain
 	cp -R marketsim tests scenarios pyproject.toml README.md LICENSE build/plain/
-	sed -i.bak -e '/^@compiled$$/d' -e '/^@compiled_inline$$/d' build/plain/marketsim/chain/*.py && rm -f build/plain/marketsim/chain/*.bak
+	sed -i.bak -e '/^@compiled$$/d' -e '/^@compiled_inline$$/d' build/plain/marketsim/money/*.py build/plain/marketsim/chain/*.py build/plain/marketsim/chain/escrow/*.py && find build/plain -name '*.bak' -delete
 	cd build/plain && MARKETSIM_COMPILE=0 PYTHONPATH=. $(abspath $(BIN))/mutmut run \
 		$(if $(filter-out auto,$(WORKERS)),--max-children $(WORKERS))
 	cd build/plain && $(abspath $(BIN))/python tests/support/mutants.py

@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def lines_of(function: str) -> list[str]:
-    """The lines of a function `module.name` of the chain, without indentation."""
+    """The lines of a function `module.name` of money or the chain, without indentation."""
     module, *names = function.split(".")
-    text = (ROOT / "marketsim" / "chain" / f"{module}.py").read_text("utf-8")
+    text = (ROOT / mutants.MODULES[module]).read_text("utf-8")
     node: ast.AST = ast.parse(text)
     for name in names:
         node = next(n for n in ast.iter_child_nodes(node) if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == name)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import simpy
 
-from marketsim.chain.state import Table
+from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import Call
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from marketsim.chain.columns import Bid, G, Order
 from marketsim.chain.state import BITS_A_WORD, State
 from marketsim.kernel.compiled import compiled, compiled_inline
-from marketsim.kernel.table_set import rarely
+from marketsim.kernel.intrinsics import rarely
 
 EMPTY = -1
 

@@ -36,7 +36,7 @@ from marketsim.chain.escrow.messages import account_close, payment_close, releas
 from marketsim.chain.events import emit, note
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import compiled, compiled_inline
-from marketsim.kernel.table_set import rarely
+from marketsim.kernel.intrinsics import rarely
 
 
 @compiled_inline

@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-ATTO = 1_000_000_000_000_000_000
-"""Atto-uve in one uve: the denominator of every price, rate and escrow balance."""
-
 
 class G(IntEnum):
     """Globals (1-D): rule set, parameters, table fills and ledger totals."""

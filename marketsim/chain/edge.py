@@ -36,8 +36,9 @@ from marketsim.chain.columns import (
 from marketsim.chain.registry import PPM
 from marketsim.chain.rendering import event_value
 from marketsim.chain.requirements import Eligibility, requirements_of
+from marketsim.chain.room import with_room
 from marketsim.chain.rule_sets import rule_globals
-from marketsim.chain.state import State, make_state, with_room
+from marketsim.chain.state import State, make_state
 from marketsim.chain.status import Status
 
 Message = Mapping[str, Any]

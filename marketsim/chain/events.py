@@ -10,7 +10,7 @@ from __future__ import annotations
 from marketsim.chain.columns import Event, G
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import COMPILING, compiled, compiled_inline
-from marketsim.kernel.table_set import rarely
+from marketsim.kernel.intrinsics import rarely
 
 _MASK = (1 << 64) - 1
 _SIGN = 1 << 63

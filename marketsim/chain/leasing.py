@@ -62,7 +62,7 @@ from marketsim.chain.events import emit
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled, compiled_inline
-from marketsim.kernel.table_set import prefetch
+from marketsim.kernel.intrinsics import prefetch
 
 FITS, LACKS_ATTRIBUTES, LACKS_CAPABILITIES = 1, 2, 3
 """Entries of `State.eligible`."""

@@ -19,7 +19,6 @@ from __future__ import annotations
 import numpy as np
 
 from marketsim.chain.columns import (
-    ATTO,
     COMMUNITY_WALLET,
     ESCROW_WALLET,
     Account,
@@ -33,9 +32,10 @@ from marketsim.chain.columns import (
     UsageEscrow,
     Wallet,
 )
-from marketsim.chain.state import State, Table
+from marketsim.chain.state import State
 from marketsim.kernel.compiled import compiled
-from marketsim.money.pairs import Column, add, add_to, format_amount, from_pair, subtract, subtract_from
+from marketsim.kernel.table_set import Table
+from marketsim.money.pairs import ATTO, Column, add, add_to, format_amount, from_pair, subtract, subtract_from
 
 # --- moving coins -------------------------------------------------------------------------------------------
 

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from marketsim.chain.columns import (
-    ATTO,
     Account,
     AccountState,
     Bid,
@@ -32,8 +31,9 @@ from marketsim.chain.columns import (
     Source,
     Wallet,
 )
-from marketsim.chain.state import TABLES, State, Table
-from marketsim.money.pairs import format_amount
+from marketsim.chain.state import TABLES, State
+from marketsim.kernel.table_set import Table
+from marketsim.money.pairs import ATTO, format_amount
 
 
 class Chain(Protocol):

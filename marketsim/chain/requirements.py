@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from marketsim.chain.columns import G
-from marketsim.chain.state import Codes, State
+from marketsim.chain.state import State
+from marketsim.kernel.table_set import Codes
 
 FITS, LACKS_ATTRIBUTES, LACKS_CAPABILITIES = 1, 2, 3
 """Entries of `State.eligible`."""

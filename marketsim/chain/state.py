@@ -1,4 +1,4 @@
-"""The chain's tables: made, filled and grown."""
+"""The chain's tables: made empty."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from marketsim.chain.columns import (
     Account,
     Bid,
-    Charging,
     Deployment,
     Deposit,
     Draft,
@@ -27,10 +25,7 @@ from marketsim.chain.columns import (
     UsageEscrow,
     Wallet,
 )
-from marketsim.kernel.table_set import TableSet, register, rows_of
-
-Table = NDArray[np.int64]
-Codes = NDArray[np.int8]
+from marketsim.kernel.table_set import Codes, Table, TableSet, register, rows_of
 
 
 class _StateTables(NamedTuple):
@@ -132,47 +127,3 @@ def make_state(rows: int = 64) -> State:
         bid_index=np.full(1 << max(6, (2 * rows - 1).bit_length()), -1, np.int64),
         scratch=np.zeros(512, np.int64),
     )
-
-
-def with_bid_bits(state: State, orders: int) -> State:
-    """Return the tables with free rows of `bid_bits` for `orders` more orders, wide enough for every provider."""
-    words = max(1, -(-int(state.globals[G.PROVIDERS]) // BITS_A_WORD))
-    rows, width = state.bid_bits.shape
-    used = int(state.globals[G.BITS])
-    if used + orders <= rows and words <= width:
-        return state
-    grown = np.zeros((max(used + orders, 2 * rows), max(words, width)), np.int64)
-    grown[:rows, :width] = state.bid_bits
-    return state._replace(bid_bits=grown)
-
-
-def with_room(state: State, **needed: int) -> State:
-    """Return the tables with at least `needed[name]` free rows in each named table, the contents kept.
-
-    `bids` also keeps the bid index at most half full. Growth doubles, so that filling costs linear time.
-    """
-    changes: dict[str, Any] = {}
-    if "usage" in needed and state.globals[G.CHARGING] == Charging.VE_SETTLEMENT:
-        needed["usage_escrows"] = needed["usage"]
-    for name, free in needed.items():
-        counter, width = TABLES[name]
-        table: Table = getattr(state, name)
-        used = int(state.globals[counter])
-        if used + free > len(table):
-            grown = rows_of(max(used + free, 2 * len(table)), width)
-            grown[:used] = table[:used]
-            changes[name] = grown
-    grown_state = state._replace(**changes) if changes else state
-    if state.globals[G.KEEP_BIDS] == 0:
-        return grown_state  # bits of orders serve instead of the index
-    live = int(state.globals[G.BIDS_LIVE]) + needed.get("bids", 0)
-    return with_bid_index(grown_state, live) if 2 * live > len(state.bid_index) else grown_state
-
-
-def with_bid_index(state: State, live: int) -> State:
-    """Return the tables with a bid index that `live` entries fill to a quarter at most."""
-    from marketsim.chain.bid_index import fill_bid_index
-
-    grown = state._replace(bid_index=np.full(1 << (4 * live - 1).bit_length(), -1, np.int64))
-    fill_bid_index(grown, state)
-    return grown

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from marketsim.chain.columns import (
-    ATTO,
     Account,
     AccountState,
     Charging,
@@ -35,7 +34,7 @@ from marketsim.chain.state import State, make_state
 from marketsim.chain.status import Status
 from marketsim.conformance.report import Difference, MalformedVectorError, Result, Vector, compare
 from marketsim.errors import InvariantError
-from marketsim.money.pairs import RATE_MAX, AmountError, format_amount, parse_amount, to_pair
+from marketsim.money.pairs import ATTO, RATE_MAX, AmountError, format_amount, parse_amount, to_pair
 
 _FIRST_WALLET = 3
 _NAMES = {int(status): status.name for status in Status} | {

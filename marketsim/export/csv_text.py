@@ -16,8 +16,8 @@ from typing import IO, Final
 
 import numpy as np
 
-from marketsim.chain.state import Table
 from marketsim.kernel.compiled import COMPILING, compiled
+from marketsim.kernel.table_set import Table
 
 Word = np.uint64
 

@@ -34,9 +34,9 @@ COMPILING: bool = os.environ.get("MARKETSIM_COMPILE", "1") not in {"0", "no", "o
 """True when functions are compiled; False when they run as plain Python."""
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_SOURCES = ("chain", "policies", "clock")
-_MAKERS = tuple(_PACKAGE / "chain" / name for name in ("compiled.py", "compiler.py", "machine_code.py", "table_set_numba.py"))
-_IMPORT = re.compile(rb"^from marketsim\.(chain|policies|clock)(?:\.(\w+))? import (\([^)]*\)|[^\n]*)", re.MULTILINE)
+_SOURCES = ("kernel", "money", "chain", "market")
+_MAKERS = tuple(_PACKAGE / "kernel" / f"{name}.py" for name in ("compiled", "compiler", "intrinsics", "machine_code", "table_set_numba"))
+_IMPORT = re.compile(rb"^from marketsim\.([\w.]+) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 
 
 @cache
@@ -45,10 +45,11 @@ def _imports_of(path: Path) -> frozenset[Path]:
     found = {path}
     waiting = [path]
     while waiting:
-        for layer, module, names in _IMPORT.findall(waiting.pop().read_bytes()):
-            folder = _PACKAGE / layer.decode()
-            modules = [module.decode()] if module else re.findall(r"\w+", names.decode())
-            for file in (folder / f"{name}.py" for name in modules):
+        for module, names in _IMPORT.findall(waiting.pop().read_bytes()):
+            place = _PACKAGE.joinpath(*module.decode().split("."))
+            if place.relative_to(_PACKAGE).parts[0] not in _SOURCES:
+                continue
+            for file in (place.with_suffix(".py"), *(place / f"{name}.py" for name in re.findall(r"\w+", names.decode()))):
                 if file not in found and file.is_file():
                     found.add(file)
                     waiting.append(file)
@@ -96,7 +97,7 @@ def is_cache_cold() -> bool:
         return False
     from marketsim.kernel.machine_code import machine
 
-    return not any(folder_of(_PACKAGE / "clock" / "block_loop.py").glob(f"advance-*.{machine()}"))
+    return not any(folder_of(_PACKAGE / "market" / "loop.py").glob(f"advance-*.{machine()}"))
 
 
 _LOCK = RLock()

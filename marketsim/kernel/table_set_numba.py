@@ -22,7 +22,7 @@ from numba.extending import (
 )
 from numba.np.arrayobj import populate_array
 
-from marketsim.kernel.table_set import LINE, WORDS, add_eight, equal_eight, lowest_bit, prefetch, prefetch_line, rarely
+from marketsim.kernel.intrinsics import LINE, WORDS, add_eight, equal_eight, lowest_bit, prefetch, prefetch_line, rarely
 
 INT32 = ir.IntType(32)
 INT64 = ir.IntType(64)

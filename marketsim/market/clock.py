@@ -11,10 +11,12 @@ import simpy
 from marketsim.chain.bid_index import fill_bid_index
 from marketsim.chain.columns import G
 from marketsim.chain.ledger import AUDIT_PROBLEMS, recount_problems
-from marketsim.chain.state import State, Table, with_bid_bits, with_room
+from marketsim.chain.room import with_bid_bits, with_room
+from marketsim.chain.state import State
 from marketsim.errors import InvariantError
 from marketsim.kernel.compiled import bound
-from marketsim.kernel.table_set import LINE, rows_of
+from marketsim.kernel.intrinsics import LINE
+from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market import inbox
 from marketsim.market.calendar import CHUNK_BITS
 from marketsim.market.loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance

@@ -8,7 +8,7 @@ from marketsim.chain.events import hash64
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled, compiled_inline
-from marketsim.kernel.table_set import add_eight, equal_eight, lowest_bit, rarely
+from marketsim.kernel.intrinsics import add_eight, equal_eight, lowest_bit, rarely
 from marketsim.market.calendar import push
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.packing import free_nodes, has_nodes, lacks_nodes, pack

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from marketsim.chain.columns import Deployment, Group, Order
-from marketsim.chain.state import State, Table
+from marketsim.chain.state import State
 from marketsim.kernel.compiled import compiled
+from marketsim.kernel.table_set import Table
 from marketsim.market.tables import Call, E, Engine, Plan
 
 

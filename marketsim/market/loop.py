@@ -28,7 +28,7 @@ from marketsim.chain.ledger import AUDIT_FINE, audit_touched, is_recount_due
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled, compiled_inline
-from marketsim.kernel.table_set import prefetch, prefetch_line, rarely
+from marketsim.kernel.intrinsics import prefetch, prefetch_line, rarely
 from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open_chunk, push
 from marketsim.market.desks import find_next_bids, know_blockings, place_offer, set_shut, take_offers, tie_of
 from marketsim.market.fees import can_afford, charge

@@ -18,8 +18,10 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from marketsim.chain.columns import ATTO
 from marketsim.kernel.compiled import compiled, compiled_inline
+
+ATTO = 1_000_000_000_000_000_000
+"""Atto-uve in one uve: the denominator of every price, rate and escrow balance."""
 
 Column = NDArray[np.int64]
 

@@ -7,9 +7,9 @@ function's name.
 
 from __future__ import annotations
 
-from marketsim.chain.columns import ATTO
-from marketsim.chain.state import Table
 from marketsim.kernel.compiled import compiled
+from marketsim.kernel.table_set import Table
+from marketsim.money.pairs import ATTO
 
 BASE = 1_000_000_000
 PAIR_LIMBS = 5

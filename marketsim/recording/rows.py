@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from marketsim.chain.state import Table
 from marketsim.kernel.compiled import compiled
+from marketsim.kernel.table_set import Table
 
 CHUNK: Final = 131_072
 """Rows of a chunk; of a row group in the files."""

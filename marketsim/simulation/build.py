@@ -10,9 +10,11 @@ import numpy as np
 from marketsim.agents.streams import stream
 from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, G, Provider, Resource, Wallet
 from marketsim.chain.requirements import Eligibility, with_eligible
+from marketsim.chain.room import with_room
 from marketsim.chain.rule_sets import rule_globals
-from marketsim.chain.state import State, Table, make_state, with_room
+from marketsim.chain.state import State, make_state
 from marketsim.errors import InputError
+from marketsim.kernel.table_set import Table
 from marketsim.market.calendar import push
 from marketsim.market.clock import make_room
 from marketsim.market.loop import EVENT_ROOM

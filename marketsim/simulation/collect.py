@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from marketsim.chain.columns import BidState, Deployment, Event, EventKind, G, Group, Lease, LeaseState, Order, OrderEnd, OrderState, Wallet
 from marketsim.chain.events import fingerprint
 from marketsim.chain.ledger import totals
-from marketsim.chain.state import State, Table
+from marketsim.chain.state import State
 from marketsim.export.long_tables import LongTable, Spill
 from marketsim.export.words import Words, members
 from marketsim.kernel.compiled import compiled
+from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, E, Plan, Sample, Stage, Track
 from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column, Record, day_blocks, day_count

@@ -10,7 +10,7 @@ import numpy as np
 
 from marketsim.agents.streams import draw, quantile, stream
 from marketsim.chain.requirements import FITS, Requirements
-from marketsim.chain.state import Table
+from marketsim.kernel.table_set import Table
 from marketsim.market.quoting import FACTOR_MAX, PPM, refresh_units
 from marketsim.market.tables import QUANTILES, Decline, Desk, Node, Strategy
 from marketsim.scenario.model import Scenario

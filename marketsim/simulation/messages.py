@@ -34,9 +34,10 @@ from marketsim.chain.edge import Chain, Message, MessageError, param_of, parse_p
 from marketsim.chain.events import emit
 from marketsim.chain.ledger import move
 from marketsim.chain.requirements import requirements_of, with_eligible
-from marketsim.chain.state import Table, with_room
+from marketsim.chain.room import with_room
 from marketsim.chain.status import Status
 from marketsim.chain.transitions import addressed_state
+from marketsim.kernel.table_set import Table
 from marketsim.market.calendar import push
 from marketsim.market.clock import BlockClock
 from marketsim.market.desks import let_all_go, let_go, occupy, tie_of

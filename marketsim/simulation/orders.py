@@ -12,7 +12,7 @@ from marketsim.agents import demand
 from marketsim.agents.streams import draw, draw_index, stream, to_blocks
 from marketsim.chain.columns import Draft, Resource
 from marketsim.chain.requirements import Requirements, pairs_of
-from marketsim.chain.state import Table
+from marketsim.kernel.table_set import Table
 from marketsim.market.tables import Call, Choice, Kind, Phase, Plan, TopUp
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, TenantCohort

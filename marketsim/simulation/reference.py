@@ -7,7 +7,9 @@ import numpy as np
 from marketsim.agents.reference_market import ReferenceMarket, draw
 from marketsim.chain.columns import Draft, G, Resource
 from marketsim.chain.requirements import FITS, Eligibility, Requirements, with_eligible
-from marketsim.chain.state import Table, make_state, with_room
+from marketsim.chain.room import with_room
+from marketsim.chain.state import make_state
+from marketsim.kernel.table_set import Table
 from marketsim.market.clock import make_room
 from marketsim.market.quoting import refresh_units
 from marketsim.market.tables import Call, Decline, Desk, E, Kind, Phase, Plan, Strategy, TopUp, codes_of, make_engine, no_fits

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from marketsim.chain.columns import Deployment, G, Group, Resource
-from marketsim.chain.state import Table, with_room
+from marketsim.chain.room import with_room
+from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import Call, Kind, Phase, Plan
 from marketsim.money.pairs import from_pair, to_pair

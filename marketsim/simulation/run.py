@@ -15,7 +15,7 @@ import simpy
 
 from marketsim.agents import providers, tenants
 from marketsim.agents.streams import stream
-from marketsim.chain.state import Table
+from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import Call, Kind
 from marketsim.metrics.summary import summarize

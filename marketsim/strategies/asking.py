@@ -20,8 +20,8 @@ import numpy as np
 
 from marketsim.chain.columns import Deployment, DeploymentState, Draft, G, Resource
 from marketsim.chain.requirements import Requirements
-from marketsim.chain.state import Table
 from marketsim.errors import InputError
+from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import Call, Desk, E, Kind, Plan, codes_of
 from marketsim.money.text import ATTO

@@ -12,7 +12,6 @@ from one_account import COINS, STREAMS, OneAccount
 
 from marketsim.chain import ledger
 from marketsim.chain.columns import (
-    ATTO,
     COMMUNITY_WALLET,
     ESCROW_WALLET,
     Account,
@@ -46,6 +45,7 @@ from marketsim.chain.ledger import (
     AUDIT_SUPPLY,
 )
 from marketsim.chain.status import Status
+from marketsim.money.pairs import ATTO
 
 Edit = Callable[[OneAccount], None]
 

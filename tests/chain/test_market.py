@@ -28,8 +28,9 @@ from marketsim.chain.requirements import (
     match,
     requirements_of,
 )
+from marketsim.chain.room import with_room
 from marketsim.chain.rule_sets import rule_globals
-from marketsim.chain.state import State, make_state, with_room
+from marketsim.chain.state import State, make_state
 from marketsim.chain.status import Status
 
 COINS = 50_000_000

@@ -17,7 +17,7 @@ from marketsim.chain.events import hash64
 from marketsim.chain.state import State, make_state
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import COMPILING, bound, compiled, folder_of
-from marketsim.kernel.table_set import add_eight, equal_eight, lowest_bit, rarely
+from marketsim.kernel.intrinsics import add_eight, equal_eight, lowest_bit, rarely
 from marketsim.market.tables import Table
 from marketsim.money.pairs import add, add_to
 
@@ -233,7 +233,7 @@ def test_code_that_cannot_be_kept_runs_all_the_same(tmp_path: Path) -> None:
 
 
 def test_the_folder_of_compiled_code_follows_the_sources() -> None:
-    chain = ROOT / "marketsim" / "chain"
-    folder = folder_of(chain / "money.py")
-    assert folder.name.startswith("money-")
-    assert folder != folder_of(chain / "events.py")
+    package = ROOT / "marketsim"
+    folder = folder_of(package / "money" / "pairs.py")
+    assert folder.name.startswith("pairs-")
+    assert folder != folder_of(package / "chain" / "events.py")

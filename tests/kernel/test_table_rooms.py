@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from marketsim.kernel.table_set import LINE, Rooms
+from marketsim.kernel.intrinsics import LINE
+from marketsim.kernel.table_set import Rooms
 
 COUNT = Rooms.LARGE // 8
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from marketsim.agents import tenants
 from marketsim.chain.columns import Order
-from marketsim.chain.state import Table, make_state
+from marketsim.chain.state import make_state
+from marketsim.kernel.table_set import Table
 from marketsim.market import inbox
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import Call, E, Kind, Plan, make_engine

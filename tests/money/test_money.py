@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketsim.chain.columns import ATTO
 from marketsim.money import pairs as money
 from marketsim.money.pairs import (
+    ATTO,
     BLOCKS_MAX,
     LIMB,
     WHOLE_MAX,

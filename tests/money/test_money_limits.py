@@ -7,9 +7,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from marketsim.chain.columns import ATTO
 from marketsim.money import pairs as money
-from marketsim.money.pairs import BLOCKS_MAX, LIMB, RATE_MAX, WHOLE_MAX, AmountError, MoneyRangeError
+from marketsim.money.pairs import ATTO, BLOCKS_MAX, LIMB, RATE_MAX, WHOLE_MAX, AmountError, MoneyRangeError
 
 Column = money.Column
 

@@ -10,8 +10,8 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from marketsim.chain.columns import ATTO
 from marketsim.money import wide
+from marketsim.money.pairs import ATTO
 
 LIMIT = 9 * 10**36
 scratch = np.zeros(512, np.int64)

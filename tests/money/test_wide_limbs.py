@@ -7,8 +7,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from marketsim.chain.columns import ATTO
 from marketsim.money import wide
+from marketsim.money.pairs import ATTO
 
 TOP = 10**9 - 1
 HALF = 500_000_000

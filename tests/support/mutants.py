@@ -22,7 +22,8 @@ LISTED = ROOT / "tests" / "data" / "equivalent_mutants.toml"
 LIMIT_PERCENT = 5
 KILLED = {1, 2, 3, -11, -9, -24, 24, 36, 37, 152, 255}
 """Exit codes of a test run that noticed: a failure, a module that cannot be imported, a crash, no end."""
-MODULES = [Path(path).stem for path in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]["only_mutate"]]
+MODULES = {Path(path).stem: path for path in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["mutmut"]["only_mutate"]}
+"""The mutated files by the name of their module."""
 
 BAR = r"\|"
 """A bar inside a cell of a Markdown table."""
@@ -58,8 +59,8 @@ def spoken(name: str) -> str:
 
 def outcomes() -> Iterator[tuple[str, dict[str, int | None]]]:
     """Module and exit code by mutant; None for one that was not tried."""
-    for module in MODULES:
-        path = Path(f"mutants/marketsim/chain/{module}.py.meta")
+    for module, file in MODULES.items():
+        path = Path(f"mutants/{file}.meta")
         yield module, json.loads(path.read_text("utf-8"))["exit_code_by_key"]
 
 
@@ -70,7 +71,7 @@ def surviving() -> Iterator[tuple[str, str, Change]]:
     for module, results in outcomes():
         for name, code in results.items():
             if code is not None and code not in KILLED:
-                lines = get_diff_for_mutant(name, path=f"marketsim/chain/{module}.py").splitlines()[2:]
+                lines = get_diff_for_mutant(name, path=MODULES[module]).splitlines()[2:]
                 before, after = ("\n".join(line[1:].strip() for line in lines if line.startswith(sign)) for sign in "-+")
                 yield module, name, (f"{module}.{spoken(name)}", before, after)
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from marketsim.chain import ledger
 from marketsim.chain.columns import (
-    ATTO,
     Account,
     AccountState,
     Charging,
@@ -24,9 +23,10 @@ from marketsim.chain.columns import (
 from marketsim.chain.escrow import exact
 from marketsim.chain.escrow import messages as escrow
 from marketsim.chain.escrow.accounts import FROM_BALANCE
-from marketsim.chain.state import make_state, with_room
+from marketsim.chain.room import with_room
+from marketsim.chain.state import make_state
 from marketsim.chain.status import Status
-from marketsim.money.pairs import format_amount, parse_amount, to_pair
+from marketsim.money.pairs import ATTO, format_amount, parse_amount, to_pair
 
 COINS = 10**15
 STREAMS = (EscrowRule.EXACT, EscrowRule.SEQUENTIAL, EscrowRule.PROPORTIONAL)

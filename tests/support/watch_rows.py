@@ -18,7 +18,7 @@ from marketsim.market.tables import Engine
 from marketsim.scenario.load import load_scenario
 from marketsim.simulation.run import run
 
-COMPILED = tuple(str(Path(sys.modules[State.__module__].__file__ or "").parents[1] / layer) for layer in ("chain", "policies", "clock"))
+COMPILED = tuple(str(Path(sys.modules[State.__module__].__file__ or "").parents[1] / layer) for layer in ("money", "chain", "market"))
 
 
 def is_below_zero(index: Any) -> bool:

@@ -18,7 +18,7 @@ A payment is never debited without credit: what it gets leaves the deposits firs
 
 from __future__ import annotations
 
-from marketsim.chain.columns import ATTO, Account, AccountState, Charging, EventKind, G, Lease, PaymentState, Usage
+from marketsim.chain.columns import Account, AccountState, Charging, EventKind, G, Lease, PaymentState, Usage
 from marketsim.chain.escrow.accounts import (
     consume,
     drop_fraction,
@@ -34,7 +34,7 @@ from marketsim.chain.ledger import touch
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled
-from marketsim.money.pairs import BLOCKS_MAX, RATE_MAX, add, add_to, blocks_covered, is_less, subtract, times
+from marketsim.money.pairs import ATTO, BLOCKS_MAX, RATE_MAX, add, add_to, blocks_covered, is_less, subtract, times
 from marketsim.money.wide import (
     PAIR_LIMBS,
     add_limbs,

@@ -29,7 +29,7 @@ from marketsim.chain.columns import (
 )
 from marketsim.chain.escrow import messages as escrow
 from marketsim.chain.ledger import AUDIT_FINE
-from marketsim.chain.state import with_room
+from marketsim.chain.room import with_room
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import COMPILING
 from marketsim.money.pairs import parse_amount

@@ -9,7 +9,6 @@ import pytest
 from one_account import COINS, STREAMS, OneAccount
 
 from marketsim.chain.columns import (
-    ATTO,
     COMMUNITY_WALLET,
     ESCROW_WALLET,
     Account,
@@ -29,7 +28,7 @@ from marketsim.chain.escrow import accounts, exact
 from marketsim.chain.escrow import messages as escrow
 from marketsim.chain.escrow.accounts import FROM_BALANCE, FROM_GRANT
 from marketsim.chain.status import Status
-from marketsim.money.pairs import BLOCKS_MAX, format_amount, from_pair
+from marketsim.money.pairs import ATTO, BLOCKS_MAX, format_amount, from_pair
 
 SEQUENTIAL, PROPORTIONAL, EXACT = EscrowRule.SEQUENTIAL, EscrowRule.PROPORTIONAL, EscrowRule.EXACT
 TRUNCATING = (SEQUENTIAL, PROPORTIONAL)

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from one_account import BY_BLOCK, COINS, OneAccount
 
-from marketsim.chain.columns import ATTO, Account, Charging, EscrowRule, EventKind, G, Lease, Usage
+from marketsim.chain.columns import Account, Charging, EscrowRule, EventKind, G, Lease, Usage
 from marketsim.chain.escrow import exact
 from marketsim.chain.escrow import messages as escrow
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import COMPILING
-from marketsim.money.pairs import format_amount, from_pair, parse_amount, to_pair
+from marketsim.money.pairs import ATTO, format_amount, from_pair, parse_amount, to_pair
 
 SEED_RATE = "0.00143792"
 UNITS = ("0.000001", "0.0000000000000953", "0.00000000000000953", "0.001")

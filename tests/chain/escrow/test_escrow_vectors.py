@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from one_account import OneAccount
 
-from marketsim.chain.columns import ATTO, COMMUNITY_WALLET, Account, EscrowRule, Lease, Quirk
+from marketsim.chain.columns import COMMUNITY_WALLET, Account, EscrowRule, Lease, Quirk
 from marketsim.chain.escrow import messages as escrow
 from marketsim.chain.escrow.accounts import FROM_GRANT
 from marketsim.chain.ledger import totals
 from marketsim.chain.status import Status
+from marketsim.money.pairs import ATTO
 
 UPSTREAM = Quirk.SETTLE_SAME_HEIGHT | Quirk.PAYMENT_CREATE_LOSES
 Step = tuple[Any, ...]
