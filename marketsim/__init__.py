@@ -2,4 +2,56 @@
 block.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from marketsim.errors import InputError, InvariantError
+    from marketsim.scenario import Scenario, load_scenario
+    from marketsim.simulation import Run, run
+    from marketsim.strategies.check import check_strategy
+    from marketsim.strategies.repriced_cost import RepricedCostPlusColumns
+    from marketsim.strategies.requests import Prices
+    from marketsim.strategies.rules import PriceRequest, Refusal, RefusalCode
+
 __version__ = "0.1.0"
+__all__ = [
+    "InputError",
+    "InvariantError",
+    "PriceRequest",
+    "Prices",
+    "Refusal",
+    "RefusalCode",
+    "RepricedCostPlusColumns",
+    "Run",
+    "Scenario",
+    "check_strategy",
+    "load_scenario",
+    "run",
+]
+
+_PLACES = {
+    "errors": ("InputError", "InvariantError"),
+    "scenario": ("Scenario", "load_scenario"),
+    "simulation": ("Run", "run"),
+    "strategies.check": ("check_strategy",),
+    "strategies.repriced_cost": ("RepricedCostPlusColumns",),
+    "strategies.requests": ("Prices",),
+    "strategies.rules": ("PriceRequest", "Refusal", "RefusalCode"),
+}
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for: `import marketsim` alone costs nothing."""
+    if name not in _PLACE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_PLACE_OF[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, those not loaded yet too."""
+    return sorted({*globals(), *__all__})

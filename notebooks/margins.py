@@ -21,8 +21,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from marketsim.scenario import load_scenario
-from marketsim.simulation import run
+from marketsim import load_scenario, run
 
 ROOT = Path.cwd() if Path("scenarios").is_dir() else Path.cwd().parent
 MARGINS = (5, 15, 30)

@@ -115,8 +115,37 @@ def test_classes_are_not_called_managers() -> None:
 
 def modules() -> Iterator[ModuleType]:
     for found in pkgutil.walk_packages(marketsim.__path__, "marketsim."):
-        if found.name != "marketsim.__main__" and not found.name.endswith(".warm"):
+        if found.name not in {"marketsim.__main__", "marketsim.policies"} and not found.name.endswith(".warm"):
             yield importlib.import_module(found.name)
+
+
+def test_the_public_names_are_loaded_when_they_are_asked_for() -> None:
+    code = (
+        "import sys, marketsim\n"
+        "heavy = {'numpy', 'pandas', 'pydantic', 'simpy'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "assert set(marketsim.__all__) <= set(dir(marketsim))\n"
+        "assert marketsim.run is __import__('marketsim.simulation', fromlist=['run']).run"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    places = {name: getattr(marketsim, name) for name in marketsim.__all__}
+    assert all(place.__module__.startswith("marketsim.") and place.__doc__ for place in places.values())
+    with pytest.raises(AttributeError, match="no attribute 'runs'"):
+        _ = marketsim.runs
+
+
+def test_names_that_documents_told_users_to_import_work_with_one_warning() -> None:
+    code = (
+        "import marketsim\n"
+        "from marketsim.policies.check_strategy import check_strategy\n"
+        "from marketsim.policies.repriced_cost import RepricedCostPlusColumns\n"
+        "from marketsim.policies.strategies import Refusal, RefusalCode\n"
+        "assert check_strategy is marketsim.check_strategy and Refusal is marketsim.Refusal\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Warning") == 1 and "import check_strategy" in done.stderr
 
 
 def test_what_is_exported_exists() -> None:
