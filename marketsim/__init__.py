@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from marketsim.errors import InputError, InvariantError
     from marketsim.scenario import Scenario, load_scenario
-    from marketsim.simulation import Run, run
+    from marketsim.simulation.run import Run, run
     from marketsim.strategies.check import check_strategy
     from marketsim.strategies.repriced_cost import RepricedCostPlusColumns
     from marketsim.strategies.requests import Prices

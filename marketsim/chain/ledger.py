@@ -35,7 +35,9 @@ from marketsim.chain.columns import (
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import compiled
 from marketsim.kernel.table_set import Table
-from marketsim.money.pairs import ATTO, Column, add, add_to, format_amount, from_pair, subtract, subtract_from
+from marketsim.money.pairs import Column, add, add_to, from_pair, subtract, subtract_from
+from marketsim.money.text import format_amount
+from marketsim.money.units import ATTO
 
 # --- moving coins -------------------------------------------------------------------------------------------
 

@@ -33,7 +33,8 @@ from marketsim.chain.columns import (
 )
 from marketsim.chain.state import TABLES, State
 from marketsim.kernel.table_set import Table
-from marketsim.money.pairs import ATTO, format_amount
+from marketsim.money.text import format_amount
+from marketsim.money.units import ATTO
 
 
 class Chain(Protocol):

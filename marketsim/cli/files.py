@@ -19,8 +19,8 @@ def check_file(path: str) -> tuple[str, str]:
     """The kind of the file at `path` and one line about it; InputError when it is not valid."""
     from pathlib import Path
 
+    from marketsim.money.text import format_amount
     from marketsim.scenario.files import load_provider, load_sdl, require_kind
-    from marketsim.scenario.literals import format_decimal_atto
     from marketsim.scenario.load import load_scenario
     from marketsim.scenario.yaml_source import read_source
 
@@ -31,7 +31,7 @@ def check_file(path: str) -> tuple[str, str]:
         return kind, f"margin {margin} %, at most {provider.bid_engine.max_concurrent_bids} concurrent bids"
     if kind == "sdl":
         groups = load_sdl(path).groups()
-        ceilings = ", ".join(f"{group.name} up to {format_decimal_atto(group.ceiling)} uve/block" for group in groups)
+        ceilings = ", ".join(f"{group.name} up to {format_amount(group.ceiling)} uve/block" for group in groups)
         return kind, f"{len(groups)} group{'s' if len(groups) > 1 else ''}: {ceilings}"
     if kind == "sweep":
         return kind, _check_sweep(path)

@@ -149,18 +149,18 @@ def _orders(
 
 def _quote(name: str, rules: EngineRules, request: Request, ceiling: int | None) -> dict[str, Any]:
     """One order's figures as plain data; money as exact decimal text in uve."""
-    from marketsim.scenario.literals import format_decimal_atto
+    from marketsim.money.text import format_amount
     from marketsim.strategies.exact import EXPECTED_LIFETIME_BLOCKS, check_filters, price_breakdown
 
     breakdown = price_breakdown(rules, request)
-    words = {"bid": format_decimal_atto(breakdown.bid)}
+    words = {"bid": format_amount(breakdown.bid)}
     if ceiling is not None:
         words |= {
-            "ceiling": format_decimal_atto(ceiling),
-            "value": format_decimal_atto(ceiling * EXPECTED_LIFETIME_BLOCKS),
+            "ceiling": format_amount(ceiling),
+            "value": format_amount(ceiling * EXPECTED_LIFETIME_BLOCKS),
         }
     if rules.min_order_value is not None:
-        words["least"] = format_decimal_atto(rules.min_order_value)
+        words["least"] = format_amount(rules.min_order_value)
     filters = check_filters(rules, request, breakdown.bid, ceiling, words)
     refusal = next((result for result in filters if result.passed is False), None)
     return {
@@ -171,13 +171,13 @@ def _quote(name: str, rules: EngineRules, request: Request, ceiling: int | None)
         "gpu": request.gpu,
         "region": request.region,
         "lines": _formula(breakdown),
-        "base": format_decimal_atto(breakdown.base),
+        "base": format_amount(breakdown.base),
         "margin_percent": _percent(breakdown.margin_ppm),
-        "bid": format_decimal_atto(breakdown.bid),
+        "bid": format_amount(breakdown.bid),
         "bid_exact": breakdown.exact,
         "bid_ve": _ve(breakdown.bid),
-        "per_day_uve": format_decimal_atto(breakdown.bid * _DAY_BLOCKS),
-        "per_month_uve": format_decimal_atto(breakdown.bid * _MONTH_BLOCKS),
+        "per_day_uve": format_amount(breakdown.bid * _DAY_BLOCKS),
+        "per_month_uve": format_amount(breakdown.bid * _MONTH_BLOCKS),
         "per_month_ve": _ve(breakdown.bid * _MONTH_BLOCKS),
         "filters": [_filter(result) for result in filters],
         "refused_by": None if refusal is None else refusal.name,
@@ -186,15 +186,15 @@ def _quote(name: str, rules: EngineRules, request: Request, ceiling: int | None)
 
 
 def _formula(breakdown: PriceBreakdown) -> list[dict[str, Any]]:
-    from marketsim.scenario.literals import format_decimal_atto
+    from marketsim.money.text import format_amount
 
     return [
         {
             "resource": line.resource,
             "quantity": line.quantity,
             "unit": line.unit,
-            "unit_price": format_decimal_atto(line.unit_price),
-            "amount": format_decimal_atto(line.amount),
+            "unit_price": format_amount(line.unit_price),
+            "amount": format_amount(line.amount),
         }
         for line in breakdown.lines
     ]

@@ -34,7 +34,9 @@ from marketsim.chain.state import State, make_state
 from marketsim.chain.status import Status
 from marketsim.conformance.report import Difference, MalformedVectorError, Result, Vector, compare
 from marketsim.errors import InvariantError
-from marketsim.money.pairs import ATTO, RATE_MAX, AmountError, format_amount, parse_amount, to_pair
+from marketsim.money.pairs import RATE_MAX, to_pair
+from marketsim.money.text import AmountError, format_amount, parse_amount
+from marketsim.money.units import ATTO
 
 _FIRST_WALLET = 3
 _NAMES = {int(status): status.name for status in Status} | {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from marketsim.conformance.report import MalformedVectorError, Result, Vector, compare
-from marketsim.money.text import show_atto
+from marketsim.money.text import format_amount
 from marketsim.strategies.rules import MonthlyTargets, MonthlyTargetScript, Refusal, request_from_script
 from marketsim.strategies.virtengine import EngineConfig, EngineOrder, bid_price, matches
 
@@ -25,7 +25,7 @@ def _virtengine(line: Vector) -> tuple[dict[str, object], dict[str, object]]:
     price = bid_price(order, config.pricing)
     found: dict[str, object] = {
         "matches": matches(order, config) is None,
-        "price": None if isinstance(price, Refusal) else show_atto(price),
+        "price": None if isinstance(price, Refusal) else format_amount(price),
     }
     return {"matches": line["matches"], "price": line["price"]}, found
 

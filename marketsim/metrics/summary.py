@@ -17,8 +17,10 @@ import numpy as np
 from marketsim.chain.columns import LeaseState, OrderEnd
 from marketsim.chain.status import SEED_CODES, Status
 from marketsim.errors import InvariantError
-from marketsim.metrics.amounts import exact_text, half_even, number
-from marketsim.recording.record import ATTO, DECLINE_CODES, RESOURCES, UNFILLED, Column, Ended, Record, exact, exact_sum
+from marketsim.metrics.amounts import number
+from marketsim.money.text import format_amount, half_even
+from marketsim.money.units import ATTO
+from marketsim.recording.record import DECLINE_CODES, RESOURCES, UNFILLED, Column, Ended, Record, exact, exact_sum
 
 SCHEMA: Final = "marketsim-summary/1"
 LEDGER: Final = ("held", "paid", "fees", "refunded", "dust", "stranded")
@@ -184,7 +186,8 @@ def _require_conserved(totals: Mapping[str, int]) -> None:
     found = sum(totals[key] for key in LEDGER)
     if totals["deposited"] != found:
         raise InvariantError(
-            f"money is not conserved: deposited {exact_text(totals['deposited'])} uve, but {' + '.join(LEDGER)} = {exact_text(found)} uve"
+            f"money is not conserved: deposited {format_amount(totals['deposited'])} uve, but "
+            f"{' + '.join(LEDGER)} = {format_amount(found)} uve"
         )
 
 
@@ -286,7 +289,7 @@ def _revenue(record: Record) -> dict[str, Any]:
 
 
 def _money(name: str, atto: int) -> dict[str, Any]:
-    return {name: exact_text(atto), f"{name}_uve": number(atto)}
+    return {name: format_amount(atto), f"{name}_uve": number(atto)}
 
 
 def _merged(parts: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Money as pairs of integers: whole uve and atto (10^-18 uve), exact in every operation.
 
 A pair `(whole, atto)` has `0 <= atto < 10**18` and stands for `whole + atto / 10**18`; a negative amount has
-a negative whole part. Three forms of the same arithmetic: compiled functions on scalars for the chain (`add`,
-`times`, ...), functions on whole columns for reports and checks (`add_columns`, ...), and Python integers
-counted in atto for the edge (`parse_amount`, ...).
+a negative whole part. Two forms of the same arithmetic: compiled functions on scalars for the chain (`add`,
+`times`, ...) and functions on whole columns for reports and checks (`add_columns`, ...). Python integers
+counted in atto, for the edge, are in `text`.
 
 Range: amounts up to `WHOLE_MAX` uve (the supply), rates up to `RATE_MAX` uve per block, spans up to
 `BLOCKS_MAX` blocks, so that rate x blocks stays inside as well. The chain refuses what would leave it
@@ -12,35 +12,25 @@ Range: amounts up to `WHOLE_MAX` uve (the supply), rates up to `RATE_MAX` uve pe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.kernel.compiled import compiled, compiled_inline
-
-ATTO = 1_000_000_000_000_000_000
-"""Atto-uve in one uve: the denominator of every price, rate and escrow balance."""
+from marketsim.money.text import format_amount
+from marketsim.money.units import ATTO, WHOLE_MAX
 
 Column = NDArray[np.int64]
 
 LIMB = 1_000_000_000
 """Base of the limbs through which products go."""
-WHOLE_MAX = 9_000_000_000_000_000_000
-"""Largest amount in whole uve; the supply may not exceed it."""
 RATE_MAX = 10_000_000_000
 """Largest sum of rates of one account, whole uve per block."""
 BLOCKS_MAX = 500_000_000
 """Largest height: 95 years of blocks of six seconds."""
-UVE_PER_VE = 1_000_000
-DECIMALS = 18
 
 _INT64_MAX = (1 << 63) - 1
-
-
-class AmountError(ValueError):
-    """A literal that is no amount of money; the message says what would be accepted."""
 
 
 class MoneyRangeError(OverflowError):
@@ -278,12 +268,6 @@ def from_columns(whole: Column, atto: Column) -> list[int]:
     return [w * ATTO + a for w, a in zip(whole.tolist(), atto.tolist(), strict=True)]
 
 
-# --- Python integers at the edge ----------------------------------------------------------------------------
-
-_AMOUNT = re.compile(r"(?P<sign>[+-]?)(?P<whole>[0-9]+)(?:\.(?P<fraction>[0-9]+))?\s*(?P<unit>uve|VE)?", re.ASCII)
-_ACCEPTED = "a decimal such as 0.000001uve or 0.5VE with at most 18 decimals"
-
-
 def to_pair(atto: int) -> tuple[int, int]:
     """Return the pair of an amount counted in atto. Raises MoneyRangeError beyond WHOLE_MAX uve."""
     if abs(atto) > WHOLE_MAX * ATTO:
@@ -294,65 +278,3 @@ def to_pair(atto: int) -> tuple[int, int]:
 def from_pair(whole: int, atto: int) -> int:
     """Return the amount of a pair counted in atto, as a Python integer."""
     return int(whole) * ATTO + int(atto)
-
-
-def parse_amount(text: str) -> int:
-    """Return the amount that `text` names, counted in atto; a bare number is uve, `VE` is a million of them.
-
-    Raises AmountError for anything else, for more than 18 decimals and beyond WHOLE_MAX uve.
-    """
-    match = _AMOUNT.fullmatch(text.strip())
-    if match is None:
-        raise AmountError(f"{text!r} is not an amount, expected {_ACCEPTED}")
-    fraction = match["fraction"] or ""
-    if len(fraction) > DECIMALS:
-        raise AmountError(f"{text!r} has {len(fraction)} decimals, expected {_ACCEPTED}")
-    if len(match["whole"]) > 40:
-        raise AmountError(f"{text[:20]!r}... is too large, expected at most {WHOLE_MAX}uve")
-    atto = int(match["whole"]) * ATTO + int(fraction.ljust(DECIMALS, "0"))
-    if match["unit"] == "VE":
-        atto *= UVE_PER_VE
-    if atto > WHOLE_MAX * ATTO:
-        raise AmountError(f"{text!r} is too large, expected at most {WHOLE_MAX}uve")
-    return -atto if match["sign"] == "-" else atto
-
-
-def format_amount(atto: int, unit: str = "") -> str:
-    """Return the amount as an exact decimal without trailing zeros, in uve, or in VE where the unit says
-    so.
-    """
-    scale = DECIMALS + 6 if unit == "VE" else DECIMALS
-    sign = "-" if atto < 0 else ""
-    whole, fraction = divmod(abs(int(atto)), 10**scale)
-    decimals = str(fraction).rjust(scale, "0").rstrip("0")
-    return f"{sign}{whole}{'.' + decimals if decimals else ''}{unit}"
-
-
-def divide_half_even(dividend: int, divisor: int) -> int:
-    """Return dividend / divisor rounded half to even (Python integers, divisor > 0)."""
-    quotient, rest = divmod(dividend, divisor)
-    twice = 2 * rest
-    if twice > divisor or (twice == divisor and quotient % 2 == 1):
-        return quotient + 1
-    return quotient
-
-
-def divide_truncating(dividend: int, divisor: int) -> int:
-    """Return dividend / divisor with the fraction dropped towards zero (Python integers, divisor > 0)."""
-    quotient = abs(dividend) // divisor
-    return -quotient if dividend < 0 else quotient
-
-
-def multiply_half_even(a: int, b: int) -> int:
-    """Return the product of two amounts counted in atto, rounded half to even at the 18th decimal."""
-    return divide_half_even(a * b, ATTO)
-
-
-def multiply_truncating(a: int, b: int) -> int:
-    """Return the product of two amounts counted in atto, cut after the 18th decimal."""
-    return divide_truncating(a * b, ATTO)
-
-
-def quotient_half_even(a: int, b: int) -> int:
-    """Return a / b of two amounts counted in atto (b > 0), rounded half to even at the 18th decimal."""
-    return divide_half_even(a * ATTO, b)

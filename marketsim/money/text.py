@@ -8,13 +8,61 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
-PLACES = 18
-ATTO = 10**PLACES
-"""Units of 10^-18 in one uve."""
+from marketsim.money.units import ATTO, DECIMALS, UVE_PER_VE, WHOLE_MAX
 
+_AMOUNT = re.compile(r"(?P<sign>[+-]?)(?P<whole>[0-9]+)(?:\.(?P<fraction>[0-9]+))?\s*(?P<unit>uve|VE)?", re.ASCII)
+_ACCEPTED = "a decimal such as 0.000001uve or 0.5VE with at most 18 decimals"
 _PLAIN = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?", re.ASCII)
 _GO_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _GO_DECIMAL_BITS = 315  # LegacyDec refuses what needs more: 256 bits and the 59 of eighteen decimals
+
+
+class AmountError(ValueError):
+    """A literal that is no amount of money; the message says what would be accepted."""
+
+
+def scaled(sign: str, whole: str | None, fraction: str | None, digits: int) -> int | None:
+    """The decimal number x 10^digits; None when it has more decimals than that or no digit at all."""
+    if whole is None and fraction is None:
+        return None
+    kept = (fraction or "").rstrip("0")
+    if len(kept) > digits:
+        return None
+    scale: int = 10**digits
+    value = int((whole or "0").replace("_", "")) * scale + int(kept.ljust(digits, "0") or "0")
+    return -value if sign == "-" else value
+
+
+def parse_amount(text: str) -> int:
+    """Return the amount that `text` names, counted in atto; a bare number is uve, `VE` is a million of them.
+
+    Raises AmountError for anything else, for more than 18 decimals and beyond WHOLE_MAX uve.
+    """
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        raise AmountError(f"{text!r} is not an amount, expected {_ACCEPTED}")
+    fraction = match["fraction"] or ""
+    if len(fraction) > DECIMALS:
+        raise AmountError(f"{text!r} has {len(fraction)} decimals, expected {_ACCEPTED}")
+    if len(match["whole"]) > 40:
+        raise AmountError(f"{text[:20]!r}... is too large, expected at most {WHOLE_MAX}uve")
+    atto = int(match["whole"]) * ATTO + int(fraction.ljust(DECIMALS, "0"))
+    if match["unit"] == "VE":
+        atto *= UVE_PER_VE
+    if atto > WHOLE_MAX * ATTO:
+        raise AmountError(f"{text!r} is too large, expected at most {WHOLE_MAX}uve")
+    return -atto if match["sign"] == "-" else atto
+
+
+def format_amount(atto: int, unit: str = "") -> str:
+    """Return the amount as an exact decimal without trailing zeros, in uve, or in VE where the unit says
+    so.
+    """
+    scale = DECIMALS + 6 if unit == "VE" else DECIMALS
+    sign = "-" if atto < 0 else ""
+    whole, fraction = divmod(abs(int(atto)), 10**scale)
+    decimals = str(fraction).rjust(scale, "0").rstrip("0")
+    return f"{sign}{whole}{'.' + decimals if decimals else ''}{unit}"
 
 
 def parse_atto(text: str) -> int:
@@ -26,9 +74,9 @@ def parse_atto(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a decimal number, expected one such as 0.00143792")
     sign, whole, part = match[1], match[2], match[3] or ""
-    if len(part) > PLACES:
-        raise ValueError(f"{text!r} has {len(part)} decimals, at most {PLACES} are kept")
-    value: int = int(whole) * ATTO + int(part.ljust(PLACES, "0"))
+    if len(part) > DECIMALS:
+        raise ValueError(f"{text!r} has {len(part)} decimals, at most {DECIMALS} are kept")
+    value = int(whole) * ATTO + int(part.ljust(DECIMALS, "0"))
     return -value if sign == "-" else value
 
 
@@ -46,22 +94,15 @@ def parse_go_decimal(text: str) -> int | None:
         return None
     decimals = len(parts[1]) if len(parts) == 2 else 0
     joined = "".join(parts)
-    if decimals > PLACES or _GO_INTEGER.fullmatch(joined) is None:
+    if decimals > DECIMALS or _GO_INTEGER.fullmatch(joined) is None:
         return None
-    value: int = int(joined) * 10 ** (PLACES - decimals)
+    value: int = int(joined) * 10 ** (DECIMALS - decimals)
     return None if go_decimal_overflows(value) else -value if negative else value
 
 
 def go_decimal_overflows(value: int) -> bool:
     """True where Cosmos' LegacyDec has no room for `value` (units of 10^-18) and aborts."""
     return abs(value).bit_length() > _GO_DECIMAL_BITS
-
-
-def show_atto(value: int) -> str:
-    """`value` (units of 10^-18) as a plain decimal without trailing zeros: `0.00143792`, `88`, `-0.5`."""
-    whole, part = divmod(abs(value), ATTO)
-    text = f"{whole}.{part:018d}".rstrip("0").rstrip(".")
-    return f"-{text}" if value < 0 else text
 
 
 def truncate(numerator: int, denominator: int) -> int:

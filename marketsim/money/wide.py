@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from marketsim.kernel.compiled import compiled
 from marketsim.kernel.table_set import Table
-from marketsim.money.pairs import ATTO
+from marketsim.money.units import ATTO
 
 BASE = 1_000_000_000
 PAIR_LIMBS = 5

@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.errors import InvariantError
+from marketsim.money.units import ATTO
 
 Column = NDArray[Any]
 Table = dict[str, Column]
 LongTable = Mapping[str, Column]
 """A table of which there may be many rows: a dict of columns, or one that reads a column from a file when it is asked for."""
 
-ATTO: Final = 10**18
 
 DECLINE_CODES: Final = (
     "engine_disabled",

@@ -11,7 +11,8 @@ from marketsim.metrics.amounts import number
 from marketsim.metrics.calibration import Target, calibration_targets
 from marketsim.metrics.summary import LEDGER
 from marketsim.metrics.tables import ProviderRow, TenantRow, provider_cohort_rows, provider_rows, tenant_cohort_rows
-from marketsim.recording.record import ATTO, Record
+from marketsim.money.units import ATTO
+from marketsim.recording.record import Record
 from marketsim.report import phrases
 from marketsim.report.phrases import DASH, count, money, percent, plain, plural, unit_of
 

@@ -15,7 +15,8 @@ from marketsim.errors import InputError
 from marketsim.metrics.amounts import pair
 from marketsim.metrics.summary import rejections
 from marketsim.metrics.tables import provider_rows
-from marketsim.recording.record import ATTO, DECLINE_CODES, UNFILLED, Column, Ended, LongTable, Record, exact, exact_sum
+from marketsim.money.units import ATTO
+from marketsim.recording.record import DECLINE_CODES, UNFILLED, Column, Ended, LongTable, Record, exact, exact_sum
 from marketsim.report import phrases
 from marketsim.report.content import MONTHLY_BLOCKS
 from marketsim.report.phrases import count, exact_uve, moment, money, percent, plural, span

@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from marketsim.chain.columns import Reason
-from marketsim.metrics.amounts import exact_text, number
+from marketsim.metrics.amounts import number
+from marketsim.money.text import format_amount
 
 UVE_IN_VE: Final = 1_000_000
 DASH: Final = "–"
@@ -101,7 +102,7 @@ def plain(value: float | None) -> str:
 
 def exact_uve(atto: int) -> str:
     """Return an exact amount with its unit, thousands separated: `1,234.000000000000000001 uve`."""
-    whole, dot, fraction = exact_text(atto).partition(".")
+    whole, dot, fraction = format_amount(atto).partition(".")
     return f"{int(whole):,}{dot}{fraction} uve" if whole != "-0" else f"-0{dot}{fraction} uve"
 
 

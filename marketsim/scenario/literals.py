@@ -16,11 +16,10 @@ from typing import Annotated, Any
 
 from pydantic_core import core_schema
 
-ATTO = 10**18
-"""Atto-uve in one uve."""
+from marketsim.money.text import format_amount, scaled
+from marketsim.money.units import ATTO, WHOLE_MAX
 
-UVE_PER_VE = 10**6
-MONEY_MAX = 9 * 10**18 * ATTO
+MONEY_MAX = WHOLE_MAX * ATTO
 """The largest amount that a column of money holds (architecture.md: a supply of 9 × 10¹⁸ uve)."""
 
 _NUMBER = r"([+-]?)(\d[\d_]*)?(?:\.(\d+))?"
@@ -60,18 +59,6 @@ def plain_decimal(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _scaled(sign: str, whole: str | None, fraction: str | None, digits: int) -> int | None:
-    """The decimal number × 10^digits; None when it has more decimals than that or no digit at all."""
-    if whole is None and fraction is None:
-        return None
-    kept = (fraction or "").rstrip("0")
-    if len(kept) > digits:
-        return None
-    scale: int = 10**digits
-    value = int((whole or "0").replace("_", "")) * scale + int(kept.ljust(digits, "0") or "0")
-    return -value if sign == "-" else value
-
-
 # ---------------------------------------------------------------- money
 
 
@@ -100,7 +87,7 @@ def parse_money(value: object) -> int:
         wrong = "has no unit" if unit is None else f"has the unknown unit '{unit}'"
         raise ValueError(f"{shown(value)} {wrong}, {_MONEY_HELP} (1VE = 1000000uve)")
     digits = 18 if unit == "uve" else 24
-    atto = _scaled(sign, whole, fraction, digits)
+    atto = scaled(sign, whole, fraction, digits)
     if atto is None:
         decimals = len((fraction or "").rstrip("0"))
         raise ValueError(f"{shown(value)} has {decimals} decimals, a price or amount in {unit} has at most {digits}")
@@ -119,16 +106,9 @@ def parse_coins(value: object) -> int:
     return atto
 
 
-def format_decimal_atto(atto: int) -> str:
-    """The exact decimal number of uve in `atto` atto-uve, e.g. `0.0013072`."""
-    sign, atto = ("-", -atto) if atto < 0 else ("", atto)
-    whole, rest = divmod(atto, ATTO)
-    return f"{sign}{whole}" + (f".{rest:018d}".rstrip("0") if rest else "")
-
-
 def format_money(atto: int) -> str:
     """The literal that `parse_money` reads back as `atto`: `0.0013072uve`."""
-    return f"{format_decimal_atto(atto)}uve"
+    return format_amount(atto, "uve")
 
 
 # ---------------------------------------------------------------- durations

@@ -14,21 +14,9 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, ValidationInfo, field_validator
 from pydantic_core import CoreSchema
 
+from marketsim.money.text import format_amount
 from marketsim.scenario.distributions import Frozen
-from marketsim.scenario.literals import (
-    MONEY_MAX,
-    Cores,
-    Count,
-    Reading,
-    Size,
-    Span,
-    Text,
-    format_decimal_atto,
-    parse_money,
-    plain_decimal,
-    shown,
-    whole,
-)
+from marketsim.scenario.literals import MONEY_MAX, Cores, Count, Reading, Size, Span, Text, parse_money, plain_decimal, shown, whole
 
 STORAGE_CLASSES = ("default", "beta1", "beta2", "beta3", "ram")
 _DENOMS = ("uve", "uakt", "uact")
@@ -55,7 +43,7 @@ Amount = Annotated[
     Reading(
         _amount,
         {"anyOf": [{"type": "number"}, {"type": "string", "pattern": "^[0-9.]+$"}]},
-        format_decimal_atto,
+        format_amount,
     ),
 ]
 

@@ -24,7 +24,7 @@ from marketsim.errors import InputError
 from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import Call, Desk, E, Kind, Plan, codes_of
-from marketsim.money.text import ATTO
+from marketsim.money.units import ATTO
 from marketsim.strategies.check import load_strategy
 from marketsim.strategies.requests import NO_BID, OrderRequest, OwnDesk, Prices, RequestBatch, Sizes
 from marketsim.strategies.rules import MIB, GpuModel, PriceRequest, Refusal, RefusalCode, ResourceUnit, Strategy, UnitPrices, Volume

@@ -25,7 +25,8 @@ from typing import Any
 import numpy as np
 
 from marketsim.errors import InputError
-from marketsim.money.text import ATTO, show_atto
+from marketsim.money.text import format_amount
+from marketsim.money.units import ATTO
 from marketsim.strategies.requests import Prices, RequestBatch
 from marketsim.strategies.rules import GIB, Answer, GpuModel, PriceRequest, Refusal, ResourceUnit, Strategy, Volume
 
@@ -198,11 +199,10 @@ def _wrong_answers(asked: Sequence[PriceRequest], answers: Sequence[Answer]) -> 
                 f"request {at}: the price is {answer!r} of type {type(answer).__name__}, expected int, units of 10^-18 uve per block"
             )
         elif answer <= 0:
-            wrong.append(f"request {at}: the price is {show_atto(answer)}, expected more than 0 or a Refusal")
+            wrong.append(f"request {at}: the price is {format_amount(answer)}, expected more than 0 or a Refusal")
         elif answer > request.price_ceiling:
-            wrong.append(
-                f"request {at}: the price {show_atto(answer)} is above the ceiling {show_atto(request.price_ceiling)}, expected a Refusal"
-            )
+            ceiling = format_amount(request.price_ceiling)
+            wrong.append(f"request {at}: the price {format_amount(answer)} is above the ceiling {ceiling}, expected a Refusal")
     return wrong[:5]
 
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, overload, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from marketsim.money.text import ATTO
+from marketsim.money.units import ATTO
 from marketsim.strategies.rules import Answer, PriceRequest, Refusal, RefusalCode, UnitPrices
 
 Column = NDArray[np.int64]

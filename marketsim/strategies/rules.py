@@ -15,7 +15,8 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from marketsim.money.text import ATTO, half_even, nearest_binary, parse_atto, parse_go_decimal, show_atto, show_fixed, truncate
+from marketsim.money.text import format_amount, half_even, nearest_binary, parse_atto, parse_go_decimal, show_fixed, truncate
+from marketsim.money.units import ATTO
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -488,7 +489,7 @@ def script_document(request: PriceRequest) -> dict[str, Any]:
         ],
         "price": {
             "denom": request.denom,
-            "amount": show_atto(request.price_ceiling),
+            "amount": format_amount(request.price_ceiling),
         },
         "price_precision": request.price_precision,
     }

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from marketsim.money.text import ATTO, go_decimal_overflows, half_even, multiply_half_even, parse_go_decimal, show_atto
+from marketsim.money.text import format_amount, go_decimal_overflows, half_even, multiply_half_even, parse_go_decimal
+from marketsim.money.units import ATTO
 from marketsim.strategies.rules import GIB, Answer, PriceRequest, Refusal, RefusalCode, within_ceiling
 
 MINUTE_MS = 60_000
@@ -276,7 +277,7 @@ class VirtEngineFormula:
             memory_gb=-(-request.total_memory() // GIB),
             storage_gb=-(-request.total_storage() // GIB),
             gpus=request.total_gpu(),
-            max_price=show_atto(request.price_ceiling),
+            max_price=format_amount(request.price_ceiling),
         )
         answer = bid_price(order, self.pricing)
         return answer if isinstance(answer, Refusal) else within_ceiling(answer, request)

@@ -45,7 +45,7 @@ from marketsim.chain.ledger import (
     AUDIT_SUPPLY,
 )
 from marketsim.chain.status import Status
-from marketsim.money.pairs import ATTO
+from marketsim.money.units import ATTO
 
 Edit = Callable[[OneAccount], None]
 

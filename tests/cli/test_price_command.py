@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marketsim.cli import main
-from marketsim.scenario.literals import ATTO
+from marketsim.money.units import ATTO
 from marketsim.strategies.exact import EngineRules, Request, check_filters, price_breakdown
 from marketsim.strategies.rules import CostPlusMargin, Refusal, UnitPrices
 

@@ -13,12 +13,14 @@ from synthetic_record import DAY, make_record
 from marketsim.chain.columns import OrderEnd
 from marketsim.chain.status import Status
 from marketsim.errors import InvariantError
-from marketsim.metrics.amounts import exact_text, half_even, number
+from marketsim.metrics.amounts import number
 from marketsim.metrics.calibration import calibration_targets
 from marketsim.metrics.shape import summary_shape
 from marketsim.metrics.summary import rejections, summarize
 from marketsim.metrics.tables import provider_cohort_rows, provider_rows, tenant_cohort_rows
-from marketsim.recording.record import ATTO, STATUSES, Record
+from marketsim.money.text import format_amount, half_even
+from marketsim.money.units import ATTO
+from marketsim.recording.record import STATUSES, Record
 
 RECORD = make_record()
 SUMMARY = summarize(RECORD)
@@ -26,8 +28,8 @@ SUMMARY = summarize(RECORD)
 
 @given(st.integers(-(10**40), 10**40))
 def test_amounts_are_exact_as_text(atto: int) -> None:
-    assert Fraction(exact_text(atto)) * ATTO == atto
-    assert "e" not in exact_text(atto).lower()
+    assert Fraction(format_amount(atto)) * ATTO == atto
+    assert "e" not in format_amount(atto).lower()
     assert number(atto * ATTO) == atto
 
 

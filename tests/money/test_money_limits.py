@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from marketsim.money import pairs as money
-from marketsim.money.pairs import ATTO, BLOCKS_MAX, LIMB, RATE_MAX, WHOLE_MAX, AmountError, MoneyRangeError
+from marketsim.money import text
+from marketsim.money.pairs import BLOCKS_MAX, LIMB, RATE_MAX, MoneyRangeError
+from marketsim.money.text import AmountError
+from marketsim.money.units import ATTO, WHOLE_MAX
 
 Column = money.Column
 
@@ -190,7 +193,7 @@ def test_a_sum_is_a_pair_of_python_integers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("literal", "message"),
     [
         ("1,5", "'1,5' is not an amount, expected a decimal such as 0.000001uve or 0.5VE with at most 18 decimals"),
         (
@@ -202,16 +205,16 @@ def test_a_sum_is_a_pair_of_python_integers() -> None:
         ("9000000000001VE", "'9000000000001VE' is too large, expected at most 9000000000000000000uve"),
     ],
 )
-def test_a_refused_literal_says_what_would_be_accepted(text: str, message: str) -> None:
+def test_a_refused_literal_says_what_would_be_accepted(literal: str, message: str) -> None:
     with pytest.raises(AmountError) as caught:
-        money.parse_amount(text)
+        text.parse_amount(literal)
     assert str(caught.value) == message
 
 
 def test_a_literal_may_have_eighteen_decimals_and_leading_zeros() -> None:
-    assert money.parse_amount("0." + "1" * 18) == 111_111_111_111_111_111
-    assert money.parse_amount("0" * 39 + "7") == 7 * ATTO
-    assert money.parse_amount("\t2.5VE\n") == 2_500_000 * ATTO
+    assert text.parse_amount("0." + "1" * 18) == 111_111_111_111_111_111
+    assert text.parse_amount("0" * 39 + "7") == 7 * ATTO
+    assert text.parse_amount("\t2.5VE\n") == 2_500_000 * ATTO
 
 
 @pytest.mark.parametrize(
@@ -219,5 +222,5 @@ def test_a_literal_may_have_eighteen_decimals_and_leading_zeros() -> None:
     [(1, 2, 0, 0), (3, 2, 2, 1), (5, 2, 2, 2), (7, 2, 4, 3), (-1, 2, 0, 0), (-3, 2, -2, -1), (2, 3, 1, 0), (-2, 3, -1, 0), (0, 5, 0, 0)],
 )
 def test_ties_go_to_the_even_neighbour_and_cuts_towards_zero(dividend: int, divisor: int, even: int, cut: int) -> None:
-    assert money.divide_half_even(dividend, divisor) == even
-    assert money.divide_truncating(dividend, divisor) == cut
+    assert text.half_even(dividend, divisor) == even
+    assert text.truncate(dividend, divisor) == cut

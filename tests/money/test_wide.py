@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from marketsim.money import wide
-from marketsim.money.pairs import ATTO
+from marketsim.money.units import ATTO
 
 LIMIT = 9 * 10**36
 scratch = np.zeros(512, np.int64)

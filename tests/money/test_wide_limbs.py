@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from marketsim.money import wide
-from marketsim.money.pairs import ATTO
+from marketsim.money.units import ATTO
 
 TOP = 10**9 - 1
 HALF = 500_000_000

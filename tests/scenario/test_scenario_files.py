@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from marketsim.errors import InputError
+from marketsim.money.units import ATTO
 from marketsim.scenario import Scenario, load_scenario, scenario_from_mapping
 from marketsim.scenario.files import kind_of, load_provider
-from marketsim.scenario.literals import ATTO, Duration
+from marketsim.scenario.literals import Duration
 
 DATA = Path(__file__).parents[1] / "data" / "scenario"
 PROVIDERS = Path(__file__).parents[2] / "scenarios" / "providers"

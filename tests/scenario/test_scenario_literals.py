@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marketsim.money.units import ATTO
 from marketsim.scenario.literals import (
-    ATTO,
     MONEY_MAX,
     Duration,
     format_money,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from marketsim.errors import InputError
+from marketsim.money.units import ATTO
 from marketsim.scenario.files import load_sdl
-from marketsim.scenario.literals import ATTO
 from marketsim.scenario.sdl import Endpoints, Group, Sdl
 
 SDL = Path(__file__).parents[2] / "scenarios" / "sdl"

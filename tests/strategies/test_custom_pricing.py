@@ -12,7 +12,7 @@ import pytest
 
 from marketsim import cli
 from marketsim.errors import InputError
-from marketsim.money.text import ATTO
+from marketsim.money.units import ATTO
 from marketsim.scenario.load import load_scenario
 from marketsim.simulation.run import Run, run
 from marketsim.strategies.check import check_strategy, sample_requests
@@ -83,7 +83,7 @@ providers:
 """
 
 ENGINE = '''
-from marketsim.money.text import ATTO
+from marketsim.money.units import ATTO
 from marketsim.strategies.rules import CostPlusMargin
 
 class Engine:

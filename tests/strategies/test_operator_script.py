@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from marketsim.errors import InputError
-from marketsim.money.text import ATTO, show_atto
+from marketsim.money.text import format_amount
+from marketsim.money.units import ATTO
 from marketsim.strategies.check import check_strategy, sample_requests
 from marketsim.strategies.rules import GIB, GpuModel, PriceRequest, Refusal, ResourceUnit, Volume
 from marketsim.strategies.script import PROCESS_LIMIT, OperatorScript
@@ -35,7 +36,7 @@ def script(folder: Path, body: str, first: str = "#!/bin/sh") -> OperatorScript:
 
 
 def shown(answer: int | Refusal) -> str:
-    return str(answer.code) if isinstance(answer, Refusal) else show_atto(answer)
+    return str(answer.code) if isinstance(answer, Refusal) else format_amount(answer)
 
 
 @pytest.mark.parametrize(

@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 
 from marketsim.errors import InputError
 from marketsim.money.text import (
-    ATTO,
+    format_amount,
     half_even,
     multiply_half_even,
     nearest_binary,
     parse_atto,
     parse_go_decimal,
-    show_atto,
     show_fixed,
     truncate,
 )
+from marketsim.money.units import ATTO
 from marketsim.strategies.check import StrategyError, check_strategy, load_strategy, sample_requests
 from marketsim.strategies.rules import (
     GIB,
@@ -86,7 +86,7 @@ def request(*units: ResourceUnit, ceiling: str = "1000000", **others: object) ->
 
 
 def shown(answer: Answer) -> str:
-    return str(answer.code) if isinstance(answer, Refusal) else show_atto(answer)
+    return str(answer.code) if isinstance(answer, Refusal) else format_amount(answer)
 
 
 # ---------------------------------------------------------------------- the figures of protocol reference 4.2
@@ -317,8 +317,8 @@ def test_roundings_agree_with_decimal(numerator: int, denominator: int) -> None:
 
 @given(st.integers(-(10**30), 10**30))
 def test_decimals_parse_and_print_round(value: int) -> None:
-    assert parse_atto(show_atto(value)) == value
-    assert parse_go_decimal(show_atto(value)) == value
+    assert parse_atto(format_amount(value)) == value
+    assert parse_go_decimal(format_amount(value)) == value
 
 
 @pytest.mark.parametrize(

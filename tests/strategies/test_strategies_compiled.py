@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from marketsim.market.quoting import PPM, linear_price, note_bid_time, rate_limited, refresh_units
 from marketsim.market.tables import Desk, make_engine
-from marketsim.money.text import ATTO
+from marketsim.money.units import ATTO
 from marketsim.strategies.rules import MIB, CostPlusMargin, PriceRequest, ResourceUnit, UnitPrices, Volume
 from marketsim.strategies.virtengine import RateLimit
 

@@ -26,7 +26,9 @@ from marketsim.chain.escrow.accounts import FROM_BALANCE
 from marketsim.chain.room import with_room
 from marketsim.chain.state import make_state
 from marketsim.chain.status import Status
-from marketsim.money.pairs import ATTO, format_amount, parse_amount, to_pair
+from marketsim.money.pairs import to_pair
+from marketsim.money.text import format_amount, parse_amount
+from marketsim.money.units import ATTO
 
 COINS = 10**15
 STREAMS = (EscrowRule.EXACT, EscrowRule.SEQUENTIAL, EscrowRule.PROPORTIONAL)

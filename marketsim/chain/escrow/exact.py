@@ -34,7 +34,8 @@ from marketsim.chain.ledger import touch
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled
-from marketsim.money.pairs import ATTO, BLOCKS_MAX, RATE_MAX, add, add_to, blocks_covered, is_less, subtract, times
+from marketsim.money.pairs import BLOCKS_MAX, RATE_MAX, add, add_to, blocks_covered, is_less, subtract, times
+from marketsim.money.units import ATTO
 from marketsim.money.wide import (
     PAIR_LIMBS,
     add_limbs,

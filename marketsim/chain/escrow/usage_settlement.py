@@ -18,7 +18,8 @@ from marketsim.chain.columns import UsageEscrow
 from marketsim.chain.escrow import usage_escrow
 from marketsim.chain.escrow.usage_escrow import LONGEST_SECONDS, PLATFORM_BPS, VALIDATOR_BPS, UsageAnswer
 from marketsim.errors import InvariantError
-from marketsim.money.text import ATTO, truncate
+from marketsim.money.text import truncate
+from marketsim.money.units import ATTO
 
 ESCROW = "escrow"
 SETTLEMENT = "settlement"

@@ -32,7 +32,7 @@ from marketsim.chain.ledger import AUDIT_FINE
 from marketsim.chain.room import with_room
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import COMPILING
-from marketsim.money.pairs import parse_amount
+from marketsim.money.text import parse_amount
 
 ACTIONS = ("deposit", "open", "withdraw", "close_payment", "settle", "close")
 RATES = ("0.5", "1.75", "3", "10", "0.000000000000000001", "333.333333333333333333", "7")

@@ -28,7 +28,9 @@ from marketsim.chain.escrow import accounts, exact
 from marketsim.chain.escrow import messages as escrow
 from marketsim.chain.escrow.accounts import FROM_BALANCE, FROM_GRANT
 from marketsim.chain.status import Status
-from marketsim.money.pairs import ATTO, BLOCKS_MAX, format_amount, from_pair
+from marketsim.money.pairs import BLOCKS_MAX, from_pair
+from marketsim.money.text import format_amount
+from marketsim.money.units import ATTO
 
 SEQUENTIAL, PROPORTIONAL, EXACT = EscrowRule.SEQUENTIAL, EscrowRule.PROPORTIONAL, EscrowRule.EXACT
 TRUNCATING = (SEQUENTIAL, PROPORTIONAL)

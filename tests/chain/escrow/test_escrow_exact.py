@@ -17,7 +17,9 @@ from marketsim.chain.escrow import exact
 from marketsim.chain.escrow import messages as escrow
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import COMPILING
-from marketsim.money.pairs import ATTO, format_amount, from_pair, parse_amount, to_pair
+from marketsim.money.pairs import from_pair, to_pair
+from marketsim.money.text import format_amount, parse_amount
+from marketsim.money.units import ATTO
 
 SEED_RATE = "0.00143792"
 UNITS = ("0.000001", "0.0000000000000953", "0.00000000000000953", "0.001")

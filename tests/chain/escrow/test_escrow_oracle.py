@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from marketsim.conformance.escrow import replay
 from marketsim.kernel.compiled import COMPILING
-from marketsim.money.pairs import format_amount
+from marketsim.money.text import format_amount
 
 YEARS = 5 * 5_259_600
 

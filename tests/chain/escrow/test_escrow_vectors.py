@@ -17,7 +17,7 @@ from marketsim.chain.escrow import messages as escrow
 from marketsim.chain.escrow.accounts import FROM_GRANT
 from marketsim.chain.ledger import totals
 from marketsim.chain.status import Status
-from marketsim.money.pairs import ATTO
+from marketsim.money.units import ATTO
 
 UPSTREAM = Quirk.SETTLE_SAME_HEIGHT | Quirk.PAYMENT_CREATE_LOSES
 Step = tuple[Any, ...]

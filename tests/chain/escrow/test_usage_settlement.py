@@ -28,7 +28,8 @@ from marketsim.conformance.report import replay_file
 from marketsim.conformance.settlement import replay
 from marketsim.conformance.shapes import check_settlement
 from marketsim.errors import InvariantError
-from marketsim.money.text import ATTO, parse_atto
+from marketsim.money.text import parse_atto
+from marketsim.money.units import ATTO
 
 VECTORS = Path(__file__).parents[2] / "data" / "vectors"
 DAY = 86_400
