@@ -38,7 +38,7 @@ def test_the_page_shows_the_list() -> None:
 
 
 def test_every_tested_module_is_named_once_in_the_configuration() -> None:
-    assert set(mutants.MODULES) >= {"money", "wide", "ledger", "accounts", "escrow", "exact", "sequential", "proportional"}
+    assert set(mutants.MODULES) >= {"pairs", "text", "wide", "ledger", "accounts", "messages", "exact", "sequential", "proportional"}
     assert {function.partition(".")[0] for function, _, _ in mutants.listed()} <= set(mutants.MODULES)
 
 
