@@ -28,6 +28,8 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from marketsim.kernel.rows import Row
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 COMPILING: bool = os.environ.get("MARKETSIM_COMPILE", "1") not in {"0", "no", "off", "false"}
@@ -35,7 +37,9 @@ COMPILING: bool = os.environ.get("MARKETSIM_COMPILE", "1") not in {"0", "no", "o
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _SOURCES = ("kernel", "money", "chain", "market")
-_MAKERS = tuple(_PACKAGE / "kernel" / f"{name}.py" for name in ("compiled", "compiler", "intrinsics", "machine_code", "table_set_numba"))
+_MAKERS = tuple(
+    _PACKAGE / "kernel" / f"{name}.py" for name in ("compiled", "compiler", "intrinsics", "machine_code", "rows", "table_set_numba")
+)
 _IMPORT = re.compile(rb"^from marketsim\.([\w.]+) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 
 
@@ -126,7 +130,6 @@ class Compiled:
         self._arguments = [name for name in function.__annotations__ if name != "return"]
         self.count = len(self._arguments)
         self._entries: dict[tuple[str, ...], Callable[..., Any]] = {}
-        self._has_arrays = any(function.__annotations__[name] in {"Table", "Column"} for name in self._arguments)
         self._only: tuple[tuple[bool, ...], Callable[..., Any]] | None = None
         self._dispatcher: Any = None
 
@@ -138,11 +141,11 @@ class Compiled:
                 return entry(*[value.address if is_set else value for value, is_set in zip(arguments, are_sets, strict=True)])
         kinds = self.kinds(arguments)
         entry = self.entry(arguments)
-        if not self._has_arrays:
+        if not any(isinstance(value, np.ndarray) for value in arguments):
             self._only = (tuple(kind.startswith("Set") for kind in kinds), entry)
         words: list[Any] = []
-        for value, kind in zip(arguments, kinds, strict=True):
-            words += _words(value, kind)
+        for value in arguments:
+            words += _words(value)
         return entry(*words)
 
     def entry(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
@@ -155,11 +158,22 @@ class Compiled:
         return entry
 
     def kinds(self, arguments: tuple[Any, ...]) -> tuple[str, ...]:
-        """Return what each argument is: a set of tables, an array, a truth or a number. Raises TypeError for too few or too many."""
+        """Return what each argument is: a set of tables, an array, a row, a truth or a number. Raises TypeError for too few or too many."""
         if len(arguments) != self.count:
             raise TypeError(f"{self.__name__} takes {self.count} arguments, {len(arguments)} were given")
         annotations = self.py_func.__annotations__
-        return tuple(_kind(value, annotations[name]) for name, value in zip(self._arguments, arguments, strict=True))
+        return tuple(_kind(value, annotations[name], self.schema_of(name)) for name, value in zip(self._arguments, arguments, strict=True))
+
+    def schema_of(self, argument: str) -> type[Row] | None:
+        """Return the row class that an argument is annotated with, if it is: `Order` for a row, `Rows[Order]` for a table."""
+        annotation = self.py_func.__annotations__[argument]
+        found = self.py_func.__globals__.get(annotation.removeprefix("Rows[").removesuffix("]"))
+        return found if isinstance(found, type) and issubclass(found, Row) else None
+
+    @property
+    def schemas(self) -> tuple[type[Row] | None, ...]:
+        """The row class of each argument that is a row."""
+        return tuple(self.schema_of(name) for name in self._arguments)
 
     @property
     def dispatcher(self) -> Any:
@@ -175,20 +189,22 @@ class Compiled:
         return self.dispatcher._numba_type_
 
 
-def _kind(value: Any, annotation: str) -> str:
+def _kind(value: Any, annotation: str, schema: type[Row] | None) -> str:
     if isinstance(value, np.ndarray):
-        return f"Table{value.ndim}"
+        if schema is not None and value.shape[-1] != schema.width:
+            raise TypeError(f"array of shape {value.shape}, expected {schema.width} columns of {schema.__name__}")
+        return f"{schema.__name__ if schema else 'Table'}{value.ndim}"
     if hasattr(value, "address"):
         return f"Set{type(value).__name__}"
     return "bool" if annotation == "bool" else "int"
 
 
-def _words(value: Any, kind: str) -> list[Any]:
-    if kind.startswith("Table"):
+def _words(value: Any) -> list[Any]:
+    if isinstance(value, np.ndarray):
         if value.dtype != np.int64 or not value.flags.c_contiguous:
             raise TypeError(f"{value.dtype} array of shape {value.shape}, expected contiguous int64")
         return [value.ctypes.data, *value.shape]
-    return [value.address] if kind.startswith("Set") else [value]
+    return [value.address] if hasattr(value, "address") else [value]
 
 
 def _file_of(function: Compiled, kinds: tuple[str, ...]) -> Path:
@@ -232,7 +248,7 @@ def _make(function: Compiled, kinds: tuple[str, ...], arguments: tuple[Any, ...]
     while _TEACHERS:
         _TEACHERS.pop(0)()
     symbol = f"{function.__module__}.{function.__name__}"
-    types = tuple(type_of(kind, value) for kind, value in zip(kinds, arguments, strict=True))
+    types = tuple(type_of(kind, value, schema) for kind, value, schema in zip(kinds, arguments, function.schemas, strict=True))
     code, enum = emit(function.dispatcher, types, symbol)
     about = {
         "symbol": symbol,
@@ -278,7 +294,7 @@ def bound(function: Callable[..., Any], *tables: Any) -> Callable[..., Any]:
     if not isinstance(function, Compiled):
         return partial(function, *tables)
     arguments = (*tables, *[0] * (function.count - len(tables)))
-    words = [word for table, kind in zip(tables, function.kinds(arguments), strict=False) for word in _words(table, kind)]
+    words = [word for table in tables for word in _words(table)]
     entry = partial(function.entry(arguments), *words)
     entry.__dict__["tables"] = tables  # for as long as somebody may call it
     return entry

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils, compiler
@@ -20,7 +21,8 @@ from numba.core.registry import CPUDispatcher
 from numba.np import arrayobj
 from numba.np.arrayobj import populate_array
 
-from marketsim.kernel.table_set_numba import mark_disjoint
+from marketsim.kernel.rows import Row
+from marketsim.kernel.table_set_numba import TableType, mark_disjoint
 
 OPTIONS: dict[str, Any] = {
     # Without reference counting the columns cost nothing to pass on (measured: 6 ns a message instead of
@@ -181,10 +183,12 @@ def _plain(kind: Any) -> Any:
     return types.unliteral(kind)
 
 
-def type_of(kind: str, value: Any) -> Any:
-    """Return the compiler's type of an argument of a kind (see `marketsim.kernel.compiled`)."""
+def type_of(kind: str, value: Any, schema: type[Row] | None = None) -> Any:
+    """Return the compiler's type of an argument of a kind (see `marketsim.kernel.compiled`), a row of this class where there is one."""
     from numba import typeof
 
+    if isinstance(value, np.ndarray) and schema is not None:
+        return TableType(None, types.int64, value.ndim, schema)
     if kind == "int":
         return types.int64
     if kind == "bool":

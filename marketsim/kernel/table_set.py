@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.kernel.compiled import when_compiling
 from marketsim.kernel.intrinsics import LINE, WORDS
+from marketsim.kernel.rows import R, Row, Rows, as_rows, fill
 
 Table = NDArray[np.int64]
 """One table: (rows, columns), or one dimension where a TableSet says so."""
@@ -60,12 +61,24 @@ ROOMS = Rooms()
 """Those of this process; only a process that makes run after run keeps any."""
 
 
-def rows_of(count: int, width: int) -> NDArray[np.int64]:
-    """Return a table of zeros, shape (count, width), that begins where a cache line does: a row of eight columns is one line."""
+@overload
+def rows_of(count: int, kind: type[R]) -> Rows[R]: ...
+@overload
+def rows_of(count: int, kind: int) -> NDArray[np.int64]: ...
+def rows_of(count: int, kind: Any) -> Any:
+    """Return a table that begins where a cache line does: a row of eight columns is one line. `kind` is a row class, whose defaults stand
+    in the rows, or a number of columns, all zeros; shape (count, width).
+    """
+    schema: type[Row] | None = kind if isinstance(kind, type) else None
+    width = kind if schema is None else schema.width
     words = LINE // 8
     room = ROOMS.zeros(count * width + words)
     first = -(room.ctypes.data // 8) % words
-    return room[first : first + count * width].reshape(count, width)
+    table = room[first : first + count * width].reshape(count, width)
+    if schema is None:
+        return table
+    fill(table, schema)
+    return as_rows(schema, table)
 
 
 class TableSet:
@@ -80,7 +93,26 @@ class TableSet:
     narrow: ClassVar[frozenset[str]] = frozenset()
     """Fields of int8 instead of int64: small codes of which every order reads a row."""
     widths: ClassVar[Mapping[str, int]] = {}
-    """Columns of the fields that have always as many: compiled code need not look them up."""
+    """Columns of fields without a row class that have always as many: compiled code need not look them up."""
+    rows: ClassVar[Mapping[str, type[Row]]] = {}
+    """Row classes of the fields that have one: their rows have names, whatever array is given."""
+
+    if not TYPE_CHECKING:
+
+        def __new__(cls, *tables: Any, **named: Any) -> Any:
+            """Return a set of these tables."""
+            given = super().__new__(cls, *tables, **named)
+            each = zip(cls._fields, given, strict=True)
+            return tuple.__new__(cls, (as_rows(cls.rows[name], table) if name in cls.rows else table for name, table in each))
+
+        @classmethod
+        def _make(cls, tables: Any) -> Any:
+            return cls(*tables)
+
+    @classmethod
+    def width_of(cls, name: str) -> int | None:
+        """Return the columns of a field of two dimensions that always has as many, None for any other."""
+        return cls.rows[name].width if name in cls.rows else cls.widths.get(name)
 
     @property
     def address(self) -> int:
@@ -92,13 +124,13 @@ class TableSet:
         directory = np.zeros((len(self), WORDS), np.int64)  # type: ignore[arg-type]
         for at, (name, table) in enumerate(zip(self._fields, self, strict=True)):  # type: ignore[attr-defined, call-overload]
             ndim = 1 if name in self.lines else 2
-            columns = table.shape[1] if table.ndim == 2 else 1
-            if self.widths.get(name, columns) != columns:
-                raise TypeError(f"table {name}: {columns} columns, expected {self.widths[name]}")
+            columns, width = table.shape[-1], self.width_of(name)
+            if width not in (None, columns):
+                raise TypeError(f"table {name}: {columns} columns, expected {width}")
             kind = np.int8 if name in self.narrow else np.int64
             if table.dtype != kind or not table.flags.c_contiguous or table.ndim != ndim:
                 raise TypeError(f"table {name}: {table.dtype} {table.shape}, expected contiguous {kind.__name__} of {ndim} dimensions")
-            directory[at] = table.ctypes.data, table.shape[0], columns
+            directory[at] = table.ctypes.data, table.shape[0], 1 if table.ndim == 1 else columns
         _check_disjoint(dict(zip(self._fields, self, strict=True)))  # type: ignore[attr-defined, call-overload]
         kept["directory"] = directory
         kept["where"] = int(directory.ctypes.data)

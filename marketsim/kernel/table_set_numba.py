@@ -15,6 +15,7 @@ from numba.extending import (
     infer_getattr,
     lower_builtin,
     lower_getattr_generic,
+    lower_setattr_generic,
     register_model,
     type_callable,
     typeof_impl,
@@ -23,6 +24,7 @@ from numba.extending import (
 from numba.np.arrayobj import populate_array
 
 from marketsim.kernel.intrinsics import LINE, WORDS, add_eight, equal_eight, lowest_bit, prefetch, prefetch_line, rarely
+from marketsim.kernel.rows import Column, Row, Schema
 
 INT32 = ir.IntType(32)
 INT64 = ir.IntType(64)
@@ -35,35 +37,48 @@ class TableType(types.Array):  # type: ignore[misc]
     """The type of one table of a TableSet class, and of its rows: an array that shares no memory with any other table.
 
     The compiler is told so at each load and store (`mark_disjoint`): what it has read of one table stays read when another is written.
+    A row has the columns of the table's row class as attributes. Rows that Python hands in are of no table: they may be any's.
     """
 
     names: ClassVar[dict[str, None]] = {}
     """All tables of the classes known so far. It is enough that of two tables the one whose code is compiled later knows the other."""
 
-    def __init__(self, table: str, dtype: Any, ndim: int) -> None:
+    def __init__(self, table: str | None, dtype: Any, ndim: int, schema: type[Row] | None = None) -> None:
         self.table = table
-        self.names[table] = None
-        super().__init__(dtype, ndim, "C", name=f"{table}({dtype}, {ndim}d)")
+        self.schema = schema
+        if table is not None:
+            self.names[table] = None
+        super().__init__(dtype, ndim, "C", name=f"{table or (schema and schema.__name__)}({dtype}, {ndim}d)")
 
     @property
     def key(self) -> Any:
         """What tells this type from others."""
-        return self.table, self.dtype, self.ndim
+        return self.table, self.schema, self.dtype, self.ndim
 
     @property
     def mangling_args(self) -> Any:
         """What the names of compiled functions say of it."""
-        return self.__class__.__name__, [self.table, self.ndim]
+        return self.__class__.__name__, [self.table or (self.schema and self.schema.__name__), self.ndim]
 
     def copy(self, dtype: Any = None, ndim: Any = None, layout: Any = None, readonly: Any = None) -> Any:
         """Return the type of a row."""
         if layout not in (None, "C") or dtype not in (None, self.dtype) or readonly:
             return super().copy(dtype, ndim, layout, readonly)
-        return TableType(self.table, self.dtype, self.ndim if ndim is None else ndim)
+        return TableType(self.table, self.dtype, self.ndim if ndim is None else ndim, self.schema)
 
     def unify(self, typingctx: Any, other: Any) -> Any:
         """Return the type of what may be the one or the other."""
         return self if self == other else super().unify(typingctx, other)
+
+    def column(self, name: str) -> int | None:
+        """Return the number of a column, None where this is no row or has no such column."""
+        return None if self.schema is None or self.ndim != 1 else number_of(self.schema, name)
+
+
+def number_of(schema: type[Row], name: str) -> int | None:
+    """Return the number of a column of a row class, or its width; None where it has no such name."""
+    found = schema.width if name == "width" else schema.__dict__.get(name)
+    return found.number if isinstance(found, Column) else found if isinstance(found, int) else None
 
 
 register_default(TableType)(models.ArrayModel)
@@ -74,13 +89,79 @@ def mark_disjoint(instruction: Any, kind: Any) -> None:
 
     A table is an alias scope of LLVM, known by its name, so that marks of functions compiled apart agree when one is put into the other.
     """
-    if not isinstance(kind, TableType):
+    if not isinstance(kind, TableType) or kind.table is None:
         return
     module = instruction.module
     domain = module.add_metadata([ir.MetaDataString(module, "tables")])
     scopes = {name: module.add_metadata([ir.MetaDataString(module, name), domain]) for name in TableType.names}
     instruction.set_metadata("alias.scope", module.add_metadata([scopes[kind.table]]))
     instruction.set_metadata("noalias", module.add_metadata([scope for name, scope in scopes.items() if name != kind.table]))
+
+
+@infer_getattr
+class ColumnAttribute(AttributeTemplate):  # type: ignore[misc]
+    """`row.price` is a number."""
+
+    key = TableType
+
+    def generic_resolve(self, kind: Any, attribute: str) -> Any:
+        """Return the type of a column of a row."""
+        return None if kind.column(attribute) is None else kind.dtype
+
+
+def _place(context: Any, builder: Any, kind: Any, row: Any, attribute: str) -> Any:
+    """Return where a column of a row lies."""
+    array = context.make_array(kind)(context, builder, row)
+    return builder.gep(array.data, [INT64(kind.column(attribute))], inbounds=True)
+
+
+@lower_getattr_generic(TableType)  # type: ignore[untyped-decorator]
+def lower_column(context: Any, builder: Any, kind: Any, row: Any, attribute: str) -> Any:
+    """Read a column of a row."""
+    loaded = builder.load(_place(context, builder, kind, row, attribute))
+    mark_disjoint(loaded, kind)
+    return loaded
+
+
+@lower_setattr_generic(TableType)  # type: ignore[untyped-decorator]
+def lower_set_column(context: Any, builder: Any, signature: Any, arguments: Any, attribute: str) -> None:
+    """Write a column of a row."""
+    kind = signature.args[0]
+    mark_disjoint(builder.store(arguments[1], _place(context, builder, kind, arguments[0], attribute)), kind)
+
+
+class SchemaType(types.Dummy):  # type: ignore[misc]
+    """The type of a row class: its columns are their numbers."""
+
+    def __init__(self, schema: type[Row]) -> None:
+        self.schema = schema
+        super().__init__(name=f"Schema({schema.__module__}.{schema.__name__})")
+
+
+register_default(SchemaType)(models.OpaqueModel)
+
+
+@typeof_impl.register(Schema)  # type: ignore[untyped-decorator]
+def typeof_schema(schema: Any, _context: Any) -> Any:
+    """Return the type of a row class."""
+    return SchemaType(schema)
+
+
+@infer_getattr
+class NumberAttribute(AttributeTemplate):  # type: ignore[misc]
+    """`Order.price` is a number."""
+
+    key = SchemaType
+
+    def generic_resolve(self, kind: Any, attribute: str) -> Any:
+        """Return the type of a column's number."""
+        return None if number_of(kind.schema, attribute) is None else types.int64
+
+
+@lower_getattr_generic(SchemaType)  # type: ignore[untyped-decorator]
+def lower_number(_context: Any, _builder: Any, kind: Any, _value: Any, attribute: str) -> Any:
+    """Write a column's number as a constant."""
+    return INT64(number_of(kind.schema, attribute))
 
 
 class TablesType(types.Type):  # type: ignore[misc]
@@ -91,7 +172,8 @@ class TablesType(types.Type):  # type: ignore[misc]
         self.fields: tuple[str, ...] = kind._fields
         self.lines: frozenset[str] = kind.lines
         self.narrow: frozenset[str] = kind.narrow
-        self.widths: dict[str, int] = dict(kind.widths)
+        self.rows: dict[str, type[Row]] = dict(kind.rows)
+        self.width_of = kind.width_of
         super().__init__(name=f"Tables({kind.__name__})")
         for field in self.fields:
             self.array_of(field)
@@ -101,7 +183,7 @@ class TablesType(types.Type):  # type: ignore[misc]
         if field not in self.fields:
             return None
         dtype = types.int8 if field in self.narrow else types.int64
-        return TableType(f"{self.kind}.{field}", dtype, 1 if field in self.lines else 2)
+        return TableType(f"{self.kind}.{field}", dtype, 1 if field in self.lines else 2, self.rows.get(field))
 
 
 @register_model(TablesType)
@@ -151,7 +233,7 @@ def lower_field(context: Any, builder: Any, kind: Any, value: Any, attribute: st
     if array_type.ndim == 1:
         shape, strides, count = [rows], [item], rows
     else:
-        width = kind.widths.get(attribute)
+        width = kind.width_of(attribute)
         columns = word(2) if width is None else ir.Constant(INT64, width)
         shape, strides = [rows, columns], [builder.mul(columns, item), item]
         count = builder.mul(rows, columns)
