@@ -46,7 +46,7 @@ Message = Mapping[str, Any]
 GOVERNANCE = "governance"
 """The signer of what only governance may do; messages of that kind without a signer count as governance's."""
 
-PARAMS: Mapping[str, tuple[G, int]] = {
+PARAMS: Mapping[str, tuple[int, int]] = {
     "order_max_bids": (G.ORDER_MAX_BIDS, 1),
     "bid_min_deposit": (G.BID_MIN_DEPOSIT, 1),
     "deployment_min_deposit": (G.DEPLOYMENT_MIN_DEPOSIT, 1),
@@ -161,7 +161,7 @@ class Chain:
         *,
         start: Mapping[str, Any] | None = None,
         charging: str | None = None,
-        params: Mapping[G, int] | None = None,
+        params: Mapping[int, int] | None = None,
         events: bool = True,
         rows: int = 32,
     ) -> None:
@@ -459,7 +459,7 @@ class Chain:
                 due_work.settle_due(self.state, at, account)
                 yield "settlement"
 
-    def _reached(self, column: Account, height: int) -> Iterator[tuple[int, int]]:
+    def _reached(self, column: int, height: int) -> Iterator[tuple[int, int]]:
         # Each with its own height: what `execute` passed over without advancing happens as of when it was
         # due.
         due = self._accounts()[:, column]
@@ -708,7 +708,7 @@ def _sequence(text: str) -> int:
     return int(text)
 
 
-def param_of(name: str, value: Any, where: str) -> tuple[G, int]:
+def param_of(name: str, value: Any, where: str) -> tuple[int, int]:
     """Return a parameter's global and its value in the global's unit; raises MessageError for what is no
     parameter or no number."""
     if name not in PARAMS:

@@ -279,14 +279,14 @@ class Changes:
             yield owner, account_value(chain, row)
 
     def _changed_rows(self, table: str) -> list[int]:
-        counter, width = TABLES[table]
+        counter, _ = TABLES[table]
         now: Table = getattr(self._chain.state, table)[: self._chain.state.globals[counter]]
         after = now.tobytes()
         before = self._bytes[table]
         if after == before:
             return []
         self._bytes[table] = after
-        old = np.frombuffer(before, np.int64).reshape(-1, width)
+        old = np.frombuffer(before, np.int64).reshape(-1, now.shape[1])
         kept = len(old)
         rows: list[int] = np.flatnonzero((now[:kept] != old).any(axis=1)).tolist()
         return rows + list(range(kept, len(now)))

@@ -19,7 +19,7 @@ QUIRKS_OF: Mapping[Rules, frozenset[Quirk]] = {
 }
 """Which defects a rule set can have."""
 
-_SHARED: Mapping[G, int] = {
+_SHARED: Mapping[int, int] = {
     G.ORDER_MAX_BIDS: 20,
     G.BID_MIN_DEPOSIT: 500_000,
     G.DEPLOYMENT_MIN_DEPOSIT: 500_000,
@@ -30,7 +30,7 @@ _SHARED: Mapping[G, int] = {
     G.KEEP_BIDS: 1,
 }
 
-_OWN: Mapping[Rules, Mapping[G, int]] = {
+_OWN: Mapping[Rules, Mapping[int, int]] = {
     Rules.SEED: {
         G.ESCROW: EscrowRule.EXACT,
         G.CHARGING: Charging.USAGE_CAPPED,
@@ -44,7 +44,7 @@ _OWN: Mapping[Rules, Mapping[G, int]] = {
 }
 
 
-def rule_globals(rules: str, quirks: Iterable[str] | bool = ()) -> dict[G, int]:
+def rule_globals(rules: str, quirks: Iterable[str] | bool = ()) -> dict[int, int]:
     """Return the globals of a rule set with the named defects (True: all that it can have) at blocks of
     six seconds.
 

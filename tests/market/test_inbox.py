@@ -18,7 +18,7 @@ from marketsim.market.tables import Call, E, Kind, Plan, make_engine
 SORTED_BY = [Call.KEY, Call.TIME, Call.TIE]
 
 
-def rows_of(keys: list[tuple[int, int, int]], first_mark: int) -> Table:
+def rows_by(keys: list[tuple[int, int, int]], first_mark: int) -> Table:
     rows = np.zeros((len(keys), Call.SIZE), np.int64)
     rows[:, SORTED_BY] = np.array(keys, np.int64).reshape(-1, 3)
     rows[:, Call.A] = first_mark + np.arange(len(keys))
@@ -57,7 +57,7 @@ def test_messages_stand_in_order(steps: list[tuple[str, Any]], room: int) -> Non
             clock.engine.globals[E.INBOX] += taken
             expected = expected[taken:]
             continue
-        rows = rows_of(value, mark)
+        rows = rows_by(value, mark)
         mark += len(value)
         if what == "batch":
             clock.submit_rows(rows)
@@ -72,10 +72,10 @@ def test_messages_stand_in_order(steps: list[tuple[str, Any]], room: int) -> Non
 
 
 def test_a_full_inbox_is_left_as_it_is() -> None:
-    engine = make_engine(1)._replace(inbox=rows_of([(1, 1, 1), (2, 1, 1), (3, 1, 1), (0, 0, 0)], 0))
+    engine = make_engine(1)._replace(inbox=rows_by([(1, 1, 1), (2, 1, 1), (3, 1, 1), (0, 0, 0)], 0))
     engine.globals[[E.INBOX, E.INBOX_END]] = 1, 4
     before = engine.inbox.copy()
-    assert not inbox.put(engine, rows_of([(1, 1, 2)], 9), 0, 1)
+    assert not inbox.put(engine, rows_by([(1, 1, 2)], 9), 0, 1)
     assert engine.inbox.tolist() == before.tolist()
     assert engine.globals[[E.INBOX, E.INBOX_END]].tolist() == [1, 4]
 

@@ -180,15 +180,15 @@ class OneAccount:
 
     # --- what is there --------------------------------------------------------------------------------------
 
-    def amount(self, column: Account) -> str:
+    def amount(self, column: int) -> str:
         row = self.state.accounts[self.account]
         return format_amount(int(row[column]) * ATTO + int(row[column + 1]))
 
-    def of(self, provider: str, column: Lease) -> str:
+    def of(self, provider: str, column: int) -> str:
         row = self.state.leases[self.leases[provider]]
         return format_amount(int(row[column]) * ATTO + int(row[column + 1]))
 
-    def count(self, provider: str, column: Lease) -> int:
+    def count(self, provider: str, column: int) -> int:
         return int(self.state.leases[self.leases[provider], column])
 
     @property

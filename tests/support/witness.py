@@ -38,7 +38,7 @@ class Witness:
         *,
         start: dict[str, Any] | None = None,
         charging: str | None = "rate",
-        params: dict[G, int] | None = None,
+        params: dict[int, int] | None = None,
         check: bool = True,
     ) -> None:
         start = start or {"params": PARAMS, "wallets": WALLETS, "providers": PROVIDERS}

@@ -47,7 +47,7 @@ def settled(one: OneAccount, *kinds: EventKind) -> list[list[int]]:
     return [row[1:] for row in one.events() if row[1] in kinds]
 
 
-def column(one: OneAccount, *columns: Account) -> list[int]:
+def column(one: OneAccount, *columns: int) -> list[int]:
     return [int(one.state.accounts[one.account, c]) for c in columns]
 
 

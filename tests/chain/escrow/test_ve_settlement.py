@@ -282,13 +282,13 @@ def test_the_ladder_of_the_escrow_calls(chain: Any) -> None:
 
     def opening(**changes: int) -> Status:
         for name, value in changes.items():
-            row[Lease[name]] = value
+            row[getattr(Lease, name.upper())] = value
         return usage_accounts.payment_open(chain, 1_001, account, second)
 
     assert opening() == Status.PaymentExists
-    assert opening(OSEQ=2) == Status.AccountOverdrawn  # everything is set aside
-    assert opening(RATE=0, RATE_ATTO=0) == Status.PaymentRateZero
-    assert opening(RATE=10**10) == Status.AmountTooLarge
+    assert opening(oseq=2) == Status.AccountOverdrawn  # everything is set aside
+    assert opening(rate=0, rate_atto=0) == Status.PaymentRateZero
+    assert opening(rate=10**10) == Status.AmountTooLarge
     assert int(chain.accounts[account, Account.RATES]) == 0
     assert usage_accounts.payment_withdraw(chain, 1_001, 0) == Status.Ok
     assert usage_accounts.settle_forced(chain, 1_002, account) == Status.Ok
@@ -301,7 +301,7 @@ def test_the_ladder_of_the_escrow_calls(chain: Any) -> None:
     assert usage_accounts.account_close(chain, 1_004, account) == Status.Ok
     assert usage_accounts.account_close(chain, 1_004, account) == Status.AccountClosed
     assert usage_accounts.settle_forced(chain, 1_004, account) == Status.AccountClosed
-    assert opening(OSEQ=3) == Status.AccountClosed
+    assert opening(oseq=3) == Status.AccountClosed
     assert recount_problems(chain) == []
 
 
