@@ -22,7 +22,7 @@ import first_written
 from digest import Fate, Outcome, digest, first_difference
 
 from marketsim.agents.reference_market import ReferenceMarket
-from marketsim.chain.columns import EscrowRule, G, Lease, LeaseState, Order, OrderState
+from marketsim.chain.columns import EscrowRule, Lease, LeaseState, Order, OrderState
 from marketsim.export.results import new_results
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import Desk, Ended, Plan, Track
@@ -98,42 +98,42 @@ def outcome_of(clock: BlockClock, collector: Collector, orders: int) -> Outcome:
     chain, engine = clock.chain, clock.engine
     rows = chain.orders[:orders]
     tracks = engine.tracks[:orders]
-    plans = engine.plans[tracks[:, Track.PLAN]]
-    leased = rows[:, Order.LEASE] >= 0
-    leases = chain.leases[np.maximum(rows[:, Order.LEASE], 0)]
-    closed = rows[:, Order.STATE] == OrderState.CLOSED
+    plans = engine.plans[tracks[:, Track.plan]]
+    leased = rows[:, Order.lease] >= 0
+    leases = chain.leases[np.maximum(rows[:, Order.lease], 0)]
+    closed = rows[:, Order.state] == OrderState.CLOSED
     fate = np.where(closed, int(Fate.TIMED_OUT), int(Fate.OPEN))
     running = np.where(
-        leases[:, Lease.STATE] == LeaseState.INSUFFICIENT_FUNDS,
+        leases[:, Lease.state] == LeaseState.INSUFFICIENT_FUNDS,
         int(Fate.INSUFFICIENT_FUNDS),
         int(Fate.ACTIVE),
     )
     ended = np.zeros(len(Ended), np.int64)
     for reason, value in FATES.items():
         ended[reason] = value
-    fate = np.where(leased, np.where(closed, ended[tracks[:, Track.ENDED]], running), fate)
+    fate = np.where(leased, np.where(closed, ended[tracks[:, Track.ended]], running), fate)
     desks = engine.desks[: len(collector.revenue)]
-    if chain.globals[G.ESCROW] == EscrowRule.SEQUENTIAL:  # moves whole uve, and keeps no sum of what was owed
-        moved_whole, moved_atto = leases[:, Lease.WITHDRAWN], np.zeros(len(leases), np.int64)
+    if chain.globals.escrow == EscrowRule.SEQUENTIAL:  # moves whole uve, and keeps no sum of what was owed
+        moved_whole, moved_atto = leases[:, Lease.withdrawn], np.zeros(len(leases), np.int64)
     else:
         moved_whole, moved_atto = subtract_columns(
-            leases[:, Lease.CHARGED],
-            leases[:, Lease.CHARGED_ATTO],
-            leases[:, Lease.SHORTFALL],
-            leases[:, Lease.SHORTFALL_ATTO],
+            leases[:, Lease.charged],
+            leases[:, Lease.charged_atto],
+            leases[:, Lease.shortfall],
+            leases[:, Lease.shortfall_atto],
         )
     return Outcome(
         fate=fate.astype(np.int64),
-        winner=np.where(leased, leases[:, Lease.SLOT], -1),
-        start=np.where(leased, leases[:, Lease.CREATED_AT], 0),
-        end=np.where(closed, rows[:, Order.CLOSED_AT], 0),
-        bids=tracks[:, Track.BIDS].copy(),
-        top_ups=plans[:, Plan.TOP_UPS_USED].copy(),
+        winner=np.where(leased, leases[:, Lease.slot], -1),
+        start=np.where(leased, leases[:, Lease.created_at], 0),
+        end=np.where(closed, rows[:, Order.closed_at], 0),
+        bids=tracks[:, Track.bids].copy(),
+        top_ups=plans[:, Plan.top_ups_used].copy(),
         paid_whole=np.where(leased, moved_whole, 0),
         paid_atto=np.where(leased, moved_atto, 0),
         revenue=collector.revenue,
-        provider_bids=desks[:, Desk.ACCEPTED].copy(),
-        provider_wins=desks[:, Desk.WON].copy(),
+        provider_bids=desks[:, Desk.accepted].copy(),
+        provider_wins=desks[:, Desk.won].copy(),
     )
 
 

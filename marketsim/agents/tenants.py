@@ -25,7 +25,7 @@ def batches(clock: BlockClock, calls: Table, every_ms: int, before: OnLook | Non
     they go, to price them where desks are a user's.
     """
     start = 0
-    times = calls[:, Call.TIME]
+    times = calls[:, Call.time]
     while start < len(calls):
         until = (int(times[start]) // every_ms) * every_ms
         if until > clock.env.now:
@@ -44,7 +44,7 @@ def one_by_one(clock: BlockClock, calls: Table, before: OnLook | None = None) ->
     timeout = env.timeout
     send = clock.sender(calls)
     now = int(env.now)
-    for row, time in enumerate(calls[:, Call.TIME].tolist()):
+    for row, time in enumerate(calls[:, Call.time].tolist()):
         if time > now:
             yield timeout(time - now)
             now = time
@@ -64,8 +64,8 @@ def reacting(
     env = clock.env
     timeout = env.timeout
     send, look, has_lease = clock.sender(calls), clock.look, clock.has_lease
-    plans = calls[:, Call.A].tolist()
-    times = iter(calls[:, Call.TIME].tolist())
+    plans = calls[:, Call.a].tolist()
+    times = iter(calls[:, Call.time].tolist())
     looks: deque[tuple[int, int]] = deque()
     row = 0
     order_at = next(times, NEVER)
@@ -94,7 +94,7 @@ def reacting(
                     if before is not None:
                         before(message)
                     clock.submit_rows(message)
-                    looks.append((now + wait_ms, int(message[0, Call.A])))
+                    looks.append((now + wait_ms, int(message[0, Call.a])))
         look_at = looks[0][0] if looks else NEVER
 
 

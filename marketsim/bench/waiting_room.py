@@ -16,9 +16,9 @@ import simpy
 
 from marketsim.agents.streams import stream
 from marketsim.bench.theory_markets import BLOCK_MS, PRICE, SETTLE_LIVES, WINDOW, Planted, cohort_of, exponential, market_of, provider_of
-from marketsim.chain.columns import Deployment, Group, Lease, LeaseState, Order
+from marketsim.chain.columns import Lease, LeaseState
 from marketsim.market.clock import BlockClock
-from marketsim.market.tables import Call, Phase, Plan
+from marketsim.market.tables import Call, Phase
 
 WAITING_ROOM = "waiting room"
 QUEUE_SERVERS, QUEUE_LIFE, QUEUE_PATIENCE, QUEUE_RATE = 5, 5000, 4000, 0.0009
@@ -45,7 +45,7 @@ def queue_figures(seed: int, planted: Planted) -> dict[str, float]:
     env = simpy.Environment()
     clock = BlockClock(env, market.chain, market.engine, take_events=_drop, take_bids=_drop, take_declines=_drop)
     places = simpy.Resource(env, QUEUE_SERVERS)
-    calls = market.calls[0][np.argsort(market.calls[0][:, Call.TIME], kind="stable")]
+    calls = market.calls[0][np.argsort(market.calls[0][:, Call.time], kind="stable")]
     patience = stream(seed, "theory/patience").exponential(QUEUE_PATIENCE * BLOCK_MS, len(calls))
     waits: list[tuple[int, int, bool]] = []
     for call, limit in zip(calls, patience, strict=True):
@@ -64,7 +64,7 @@ def _tenant(
 ) -> Generator[Any, Any, None]:
     """SimPy process: wait for a place, give up, or order and hold the place until the lease is closed."""
     env = clock.env
-    arrived = int(call[0, Call.TIME])
+    arrived = int(call[0, Call.time])
     yield env.timeout(arrived)
     with places.request() as ticket:
         yield ticket | env.timeout(patience_ms)
@@ -72,12 +72,12 @@ def _tenant(
         if not ticket.triggered:
             return
         height = clock.height_of(int(env.now))
-        call[0, Call.TIME] = env.now
-        call[0, Call.KEY] = height * 16 + Phase.ARRIVE
+        call[0, Call.time] = env.now
+        call[0, Call.key] = height * 16 + Phase.ARRIVE
         clock.submit_rows(call)
-        plan = int(call[0, Call.A])
+        plan = int(call[0, Call.a])
         # The chain shows a block's outcome once it has been executed: a moment after the block's time.
-        wait = (height + WINDOW + int(clock.engine.plans[plan, Plan.DURATION])) * BLOCK_MS + 1 - env.now
+        wait = (height + WINDOW + int(clock.engine.plans[plan].duration)) * BLOCK_MS + 1 - env.now
         while wait > 0:
             yield env.timeout(wait)
             clock.look()
@@ -87,10 +87,10 @@ def _tenant(
 def _has_left(clock: BlockClock, plan: int) -> bool:
     """Whether the lease of a plan's order is closed, or the order never got one."""
     chain = clock.chain
-    deployment = int(clock.engine.plans[plan, Plan.DEPLOYMENT])
-    order = int(chain.groups[int(chain.deployments[deployment, Deployment.FIRST_GROUP]), Group.LAST_ORDER])
-    lease = int(chain.orders[order, Order.LEASE])
-    return lease < 0 or bool(chain.leases[lease, Lease.STATE] == LeaseState.CLOSED)
+    deployment = int(clock.engine.plans[plan].deployment)
+    order = int(chain.groups[int(chain.deployments[deployment].first_group)].last_order)
+    lease = int(chain.orders[order].lease)
+    return lease < 0 or bool(chain.leases[lease, Lease.state] == LeaseState.CLOSED)
 
 
 def _drop(rows: Any) -> None:

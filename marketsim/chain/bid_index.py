@@ -7,7 +7,6 @@ are not kept, an open order has a bit for each provider instead.
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Bid, G, Order
 from marketsim.chain.state import BITS_A_WORD, State
 from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.kernel.intrinsics import rarely
@@ -19,41 +18,41 @@ EMPTY = -1
 def has_bid(s: State, order: int, wallet: int, slot: int) -> bool:
     """Return whether the provider has ever bid on the order, which is open: by the order's bits, or by
     the index where ended bids are kept."""
-    if rarely(s.globals[G.KEEP_BIDS] == 1):
+    if rarely(s.globals.keep_bids == 1):
         return bid_slot(s, order, wallet) < 0
-    row = s.orders[order, Order.BITS]
+    row = s.orders[order].bits
     return bool(row > 0 and (s.bid_bits[row - 1, slot // BITS_A_WORD] >> (slot % BITS_A_WORD)) & 1 == 1)
 
 
 @compiled_inline
 def enter_bid(s: State, order: int, wallet: int, slot: int, bid: int) -> None:
     """Remember a new bid, whose row already names its order and provider."""
-    if rarely(s.globals[G.KEEP_BIDS] == 1):
+    if rarely(s.globals.keep_bids == 1):
         bid_insert(s, bid_slot(s, order, wallet), bid)
         return
-    row = s.orders[order, Order.BITS]
+    row = s.orders[order].bits
     if rarely(row == 0):
-        row = s.globals[G.FREE_BITS]
+        row = s.globals.free_bits
         if row > 0:
-            s.globals[G.FREE_BITS] = s.bid_bits[row - 1, 0]
+            s.globals.free_bits = s.bid_bits[row - 1, 0]
             s.bid_bits[row - 1, 0] = 0
         else:
-            row = s.globals[G.BITS] + 1
-            s.globals[G.BITS] = row
-        s.orders[order, Order.BITS] = row
+            row = s.globals.bits + 1
+            s.globals.bits = row
+        s.orders[order].bits = row
     s.bid_bits[row - 1, slot // BITS_A_WORD] |= 1 << (slot % BITS_A_WORD)
 
 
 @compiled
 def forget_bids(s: State, order: int) -> None:
     """Give back the bits of an order that is no longer open: from now on its state refuses every bid."""
-    row = s.orders[order, Order.BITS]
+    row = s.orders[order].bits
     if row > 0:
         for word in range(s.bid_bits.shape[1]):
             s.bid_bits[row - 1, word] = 0
-        s.bid_bits[row - 1, 0] = s.globals[G.FREE_BITS]
-        s.globals[G.FREE_BITS] = row
-        s.orders[order, Order.BITS] = 0
+        s.bid_bits[row - 1, 0] = s.globals.free_bits
+        s.globals.free_bits = row
+        s.orders[order].bits = 0
 
 
 @compiled
@@ -70,7 +69,7 @@ def bid_slot(s: State, order: int, wallet: int) -> int:
     slot = home_slot(order, wallet, mask)
     bid = s.bid_index[slot]
     while bid != EMPTY:
-        if s.bids[bid, Bid.ORDER] == order and s.bids[bid, Bid.PROVIDER] == wallet:
+        if s.bids[bid].order == order and s.bids[bid].provider == wallet:
             return -1 - slot
         slot = (slot + 1) & mask
         bid = s.bid_index[slot]
@@ -81,7 +80,7 @@ def bid_slot(s: State, order: int, wallet: int) -> int:
 def bid_insert(s: State, slot: int, bid: int) -> None:
     """Enter a bid at the free slot that `bid_slot` returned; its row already names order and provider."""
     s.bid_index[slot] = bid
-    s.globals[G.BIDS_LIVE] += 1
+    s.globals.bids_live += 1
 
 
 @compiled
@@ -91,4 +90,4 @@ def fill_bid_index(s: State, old: State) -> None:
     for at in range(old.bid_index.shape[0]):
         bid = old.bid_index[at]
         if bid >= 0:
-            s.bid_index[bid_slot(s, s.bids[bid, Bid.ORDER], s.bids[bid, Bid.PROVIDER])] = bid
+            s.bid_index[bid_slot(s, s.bids[bid].order, s.bids[bid].provider)] = bid

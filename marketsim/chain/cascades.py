@@ -10,27 +10,18 @@ from __future__ import annotations
 
 from marketsim.chain.bid_index import forget_bids
 from marketsim.chain.columns import (
-    Account,
     AccountState,
-    Bid,
     BidState,
-    Deployment,
     DeploymentState,
     EventKind,
-    G,
-    Group,
     GroupState,
-    Lease,
     LeaseState,
-    Order,
     OrderEnd,
     OrderState,
     PaymentState,
-    Provider,
     Quirk,
     Reason,
     Rules,
-    Wallet,
 )
 from marketsim.chain.escrow.messages import account_close, payment_close, release_account
 from marketsim.chain.events import emit, note
@@ -42,52 +33,52 @@ from marketsim.kernel.intrinsics import rarely
 @compiled_inline
 def has_quirk(s: State, quirk: Quirk) -> bool:
     """Return whether an upstream defect is switched on."""
-    return bool((s.globals[G.QUIRKS] & quirk) != 0)
+    return bool((s.globals.quirks & quirk) != 0)
 
 
 @compiled
 def is_live(s: State, lease: int) -> bool:
     """Return whether a lease has not ended: active or reclaiming; insufficient_funds too where a top-up
     can return it."""
-    state = s.leases[lease, Lease.STATE]
+    state = s.leases[lease].state
     if state == LeaseState.INSUFFICIENT_FUNDS:
-        return bool(s.leases[lease, Lease.CLOSED_AT] == 0)
+        return bool(s.leases[lease].closed_at == 0)
     return state in (LeaseState.ACTIVE, LeaseState.RECLAIMING)
 
 
 @compiled
 def open_order(s: State, h: int, group: int) -> None:
     """Make the group's next order, open. Adds one row to orders."""
-    order = s.globals[G.ORDERS]
-    s.globals[G.ORDERS] = order + 1
+    order = s.globals.orders
+    s.globals.orders = order + 1
     orders = s.orders
-    orders[order, Order.GROUP] = group
-    orders[order, Order.OSEQ] = 1 + s.groups[group, Group.CLOSED_ORDERS]
-    orders[order, Order.STATE] = OrderState.OPEN
-    orders[order, Order.CREATED_AT] = h
-    orders[order, Order.CLOSED_AT] = 0
-    orders[order, Order.PRICE] = s.groups[group, Group.PRICE]
-    orders[order, Order.PRICE_ATTO] = s.groups[group, Group.PRICE_ATTO]
-    orders[order, Order.PREVIOUS] = s.groups[group, Group.LAST_ORDER]
-    orders[order, Order.FIRST_BID] = -1
-    orders[order, Order.LAST_BID] = -1
-    orders[order, Order.BIDS_OPEN] = 0
-    orders[order, Order.BIDS_ACTIVE] = 0
-    orders[order, Order.BIDS_CLOSED] = 0
-    orders[order, Order.BIDS_LOST] = 0
-    orders[order, Order.LEASE] = -1
-    orders[order, Order.BITS] = 0
-    orders[order, Order.REASON] = OrderEnd.NONE
-    orders[order, Order.DEPLOYMENT] = s.groups[group, Group.DEPLOYMENT]
-    s.groups[group, Group.ORDERS] += 1
-    s.groups[group, Group.LAST_ORDER] = order
+    orders[order].group = group
+    orders[order].oseq = 1 + s.groups[group].closed_orders
+    orders[order].state = OrderState.OPEN
+    orders[order].created_at = h
+    orders[order].closed_at = 0
+    orders[order].price = s.groups[group].price
+    orders[order].price_atto = s.groups[group].price_atto
+    orders[order].previous = s.groups[group].last_order
+    orders[order].first_bid = -1
+    orders[order].last_bid = -1
+    orders[order].bids_open = 0
+    orders[order].bids_active = 0
+    orders[order].bids_closed = 0
+    orders[order].bids_lost = 0
+    orders[order].lease = -1
+    orders[order].bits = 0
+    orders[order].reason = OrderEnd.NONE
+    orders[order].deployment = s.groups[group].deployment
+    s.groups[group].orders += 1
+    s.groups[group].last_order = order
     emit(
         s,
         EventKind.ORDER_CREATED,
         order,
         group,
-        orders[order, Order.PRICE],
-        orders[order, Order.PRICE_ATTO],
+        orders[order].price,
+        orders[order].price_atto,
         0,
     )
 
@@ -95,11 +86,11 @@ def open_order(s: State, h: int, group: int) -> None:
 @compiled
 def close_order(s: State, h: int, order: int, end: int) -> None:
     """Close an order for the reason `end` (OrderEnd); its bids and its lease are the caller's."""
-    s.orders[order, Order.STATE] = OrderState.CLOSED
-    s.orders[order, Order.CLOSED_AT] = h
-    s.orders[order, Order.REASON] = end
+    s.orders[order].state = OrderState.CLOSED
+    s.orders[order].closed_at = h
+    s.orders[order].reason = end
     forget_bids(s, order)
-    s.groups[s.orders[order, Order.GROUP], Group.CLOSED_ORDERS] += 1
+    s.groups[s.orders[order].group].closed_orders += 1
     emit(s, EventKind.ORDER_CLOSED, order, end, 0, 0, 0)
 
 
@@ -107,60 +98,60 @@ def close_order(s: State, h: int, order: int, end: int) -> None:
 def free_bid(s: State, bid: int) -> None:
     """Give back the rows of an ended bid that is no longer in its order's list: index entry, account,
     deposits, its own."""
-    account = s.bids[bid, Bid.ACCOUNT]
+    account = s.bids[bid].account
     if account >= 0:
         release_account(s, account)
-    lease = s.bids[bid, Bid.LEASE]
+    lease = s.bids[bid].lease
     if rarely(lease >= 0):
-        s.leases[lease, Lease.BID] = -1
-    s.bids[bid, Bid.NEXT] = s.globals[G.FREE_BID]
-    s.globals[G.FREE_BID] = bid
+        s.leases[lease].bid = -1
+    s.bids[bid].next = s.globals.free_bid
+    s.globals.free_bid = bid
 
 
 @compiled_inline
 def mark_ended(s: State, h: int, order: int, bid: int, state: int, kind: int) -> None:
     """Write a bid's end into its row, refund its deposit and keep a row of it; the order's counts are the caller's."""
     row = s.bids[bid]
-    row[Bid.STATE] = state
-    row[Bid.CLOSED_AT] = h
-    if row[Bid.ACCOUNT] >= 0:
-        account_close(s, h, row[Bid.ACCOUNT])
-    note(s, kind, order, row[Bid.SLOT], row[Bid.PRICE], row[Bid.PRICE_ATTO], bid)
+    row.state = state
+    row.closed_at = h
+    if row.account >= 0:
+        account_close(s, h, row.account)
+    note(s, kind, order, row.slot, row.price, row.price_atto, bid)
 
 
 @compiled
 def end_bid(s: State, h: int, bid: int, state: int) -> None:
     """End an open or active bid as lost or closed and refund its deposit; it stays in its order's list."""
-    order = s.bids[bid, Bid.ORDER]
-    if s.bids[bid, Bid.STATE] == BidState.OPEN:
-        s.orders[order, Order.BIDS_OPEN] -= 1
+    order = s.bids[bid].order
+    if s.bids[bid].state == BidState.OPEN:
+        s.orders[order].bids_open -= 1
     else:
-        s.orders[order, Order.BIDS_ACTIVE] -= 1
+        s.orders[order].bids_active -= 1
     kind = EventKind.BID_CLOSED
     if state == BidState.LOST:
-        s.orders[order, Order.BIDS_LOST] += 1
+        s.orders[order].bids_lost += 1
         kind = EventKind.BID_LOST
     else:
-        s.orders[order, Order.BIDS_CLOSED] += 1
+        s.orders[order].bids_closed += 1
     mark_ended(s, h, order, bid, state, kind)
 
 
 @compiled
 def unlink_bid(s: State, bid: int) -> None:
     """Take one bid out of its order's list and give back its rows. Walks the list from the start."""
-    order = s.bids[bid, Bid.ORDER]
+    order = s.bids[bid].order
     before = -1
-    at = s.orders[order, Order.FIRST_BID]
+    at = s.orders[order].first_bid
     while at != bid:
         before = at
-        at = s.bids[at, Bid.NEXT]
-    after = s.bids[bid, Bid.NEXT]
+        at = s.bids[at].next
+    after = s.bids[bid].next
     if before < 0:
-        s.orders[order, Order.FIRST_BID] = after
+        s.orders[order].first_bid = after
     else:
-        s.bids[before, Bid.NEXT] = after
+        s.bids[before].next = after
     if after < 0:
-        s.orders[order, Order.LAST_BID] = before
+        s.orders[order].last_bid = before
     free_bid(s, bid)
 
 
@@ -168,32 +159,32 @@ def unlink_bid(s: State, bid: int) -> None:
 def close_bid_alone(s: State, h: int, bid: int) -> None:
     """Close one bid and refund it; its rows go back where ended bids are not kept."""
     end_bid(s, h, bid, BidState.CLOSED)
-    if s.globals[G.KEEP_BIDS] == 0:
+    if s.globals.keep_bids == 0:
         unlink_bid(s, bid)
 
 
 @compiled
 def close_bids(s: State, h: int, order: int) -> None:
     """Close every open and active bid of an order, oldest first, and refund them."""
-    keep = s.globals[G.KEEP_BIDS]
-    bid = s.orders[order, Order.FIRST_BID]
+    keep = s.globals.keep_bids
+    bid = s.orders[order].first_bid
     while bid >= 0:
-        after = s.bids[bid, Bid.NEXT]
-        state = s.bids[bid, Bid.STATE]
+        after = s.bids[bid].next
+        state = s.bids[bid].state
         if state in (BidState.OPEN, BidState.ACTIVE):
             end_bid(s, h, bid, BidState.CLOSED)
         if keep == 0:
             free_bid(s, bid)
         bid = after
     if keep == 0:
-        s.orders[order, Order.FIRST_BID] = -1
-        s.orders[order, Order.LAST_BID] = -1
+        s.orders[order].first_bid = -1
+        s.orders[order].last_bid = -1
 
 
 @compiled
 def rank_of(s: State, bid: int) -> int:
     """Return the rank of a bid's provider among all addresses."""
-    return int(s.wallets[s.bids[bid, Bid.PROVIDER], Wallet.RANK])
+    return int(s.wallets[s.bids[bid].provider].rank)
 
 
 @compiled
@@ -206,44 +197,44 @@ def lose_bids(s: State, h: int, order: int, winner: int) -> None:
     forget_bids(s, order)
     if rarely(has_quirk(s, Quirk.LOSING_BIDS_STAY)):
         first = -1
-        bid = s.orders[order, Order.FIRST_BID]
+        bid = s.orders[order].first_bid
         while bid >= 0:
-            if bid != winner and s.bids[bid, Bid.STATE] == BidState.OPEN:
+            if bid != winner and s.bids[bid].state == BidState.OPEN:
                 if first < 0 or rank_of(s, bid) < rank_of(s, first):
                     first = bid
-            bid = s.bids[bid, Bid.NEXT]
+            bid = s.bids[bid].next
         if first >= 0:
             end_bid(s, h, first, BidState.LOST)
-            if s.globals[G.KEEP_BIDS] == 0:
+            if s.globals.keep_bids == 0:
                 unlink_bid(s, first)
         return
-    keep = s.globals[G.KEEP_BIDS]
+    keep = s.globals.keep_bids
     lost = 0
-    bid = s.orders[order, Order.FIRST_BID]
+    bid = s.orders[order].first_bid
     while bid >= 0:
-        after = s.bids[bid, Bid.NEXT]
+        after = s.bids[bid].next
         if bid != winner:
-            if s.bids[bid, Bid.STATE] == BidState.OPEN:
+            if s.bids[bid].state == BidState.OPEN:
                 mark_ended(s, h, order, bid, BidState.LOST + 0, EventKind.BID_LOST + 0)
                 lost += 1
             if keep == 0:
                 free_bid(s, bid)
         bid = after
-    s.orders[order, Order.BIDS_OPEN] -= lost
-    s.orders[order, Order.BIDS_LOST] += lost
+    s.orders[order].bids_open -= lost
+    s.orders[order].bids_lost += lost
     if keep == 0:
-        s.orders[order, Order.FIRST_BID] = winner
-        s.orders[order, Order.LAST_BID] = winner
-        s.bids[winner, Bid.NEXT] = -1
+        s.orders[order].first_bid = winner
+        s.orders[order].last_bid = winner
+        s.bids[winner].next = -1
 
 
 @compiled
 def end_lease(s: State, h: int, lease: int, state: int, reason: int) -> None:
     """End a lease for good, as closed or (akash) insufficient_funds; its payment is the caller's."""
-    s.leases[lease, Lease.STATE] = state
-    s.leases[lease, Lease.REASON] = reason
-    s.leases[lease, Lease.CLOSED_AT] = h
-    s.providers[s.leases[lease, Lease.SLOT], Provider.ACTIVE_LEASES] -= 1
+    s.leases[lease].state = state
+    s.leases[lease].reason = reason
+    s.leases[lease].closed_at = h
+    s.providers[s.leases[lease].slot].active_leases -= 1
     kind = EventKind.LEASE_CLOSED
     if state == LeaseState.INSUFFICIENT_FUNDS:
         kind = EventKind.LEASE_INSUFFICIENT_FUNDS
@@ -255,7 +246,7 @@ def end_order(s: State, h: int, order: int, end: int, state: int, reason: int) -
     """Close an order with its bids and, if it has a live one, its lease (as `state` for `reason`), paid
     up to now."""
     close_order(s, h, order, end)
-    lease = s.orders[order, Order.LEASE]
+    lease = s.orders[order].lease
     close_bids(s, h, order)
     if lease >= 0 and is_live(s, lease):
         end_lease(s, h, lease, state, reason)
@@ -265,7 +256,7 @@ def end_order(s: State, h: int, order: int, end: int, state: int, reason: int) -
 @compiled
 def set_group(s: State, group: int, state: int) -> None:
     """Set a group's state and record it."""
-    s.groups[group, Group.STATE] = state
+    s.groups[group].state = state
     kind = EventKind.GROUP_OPENED
     if state == GroupState.PAUSED:
         kind = EventKind.GROUP_PAUSED
@@ -273,7 +264,7 @@ def set_group(s: State, group: int, state: int) -> None:
         kind = EventKind.GROUP_INSUFFICIENT_FUNDS
     elif state == GroupState.CLOSED:
         kind = EventKind.GROUP_CLOSED
-    emit(s, kind, group, s.groups[group, Group.DEPLOYMENT], 0, 0, 0)
+    emit(s, kind, group, s.groups[group].deployment, 0, 0, 0)
 
 
 @compiled
@@ -283,10 +274,10 @@ def cascade_group(s: State, h: int, group: int, end: int, state: int, reason: in
     Only the newest order of a group can still be open or active. `keep_open` leaves an open one with
     its bids (quirks open_orders_stay and pause_open_order; virtengine as it is, support#438).
     """
-    order = s.groups[group, Group.LAST_ORDER]
-    if s.orders[order, Order.STATE] == OrderState.CLOSED:
+    order = s.groups[group].last_order
+    if s.orders[order].state == OrderState.CLOSED:
         return
-    if keep_open and s.orders[order, Order.STATE] == OrderState.OPEN:
+    if keep_open and s.orders[order].state == OrderState.OPEN:
         return
     end_order(s, h, order, end, state, reason)
 
@@ -295,9 +286,9 @@ def cascade_group(s: State, h: int, group: int, end: int, state: int, reason: in
 def end_deployment(s: State, h: int, deployment: int, short: bool) -> None:
     """Close a deployment whose account has ended, and every group that is not closed; `short`: for lack
     of funds."""
-    s.deployments[deployment, Deployment.STATE] = DeploymentState.CLOSED
-    s.deployments[deployment, Deployment.CLOSED_AT] = h
-    emit(s, EventKind.DEPLOYMENT_CLOSED, deployment, s.deployments[deployment, Deployment.ACCOUNT], 0, 0, 0)
+    s.deployments[deployment].state = DeploymentState.CLOSED
+    s.deployments[deployment].closed_at = h
+    emit(s, EventKind.DEPLOYMENT_CLOSED, deployment, s.deployments[deployment].account, 0, 0, 0)
     group_state = GroupState.CLOSED
     end = OrderEnd.CANCELLED
     lease_state = LeaseState.CLOSED
@@ -306,12 +297,12 @@ def end_deployment(s: State, h: int, deployment: int, short: bool) -> None:
         group_state = GroupState.INSUFFICIENT_FUNDS
         end = OrderEnd.INSUFFICIENT_FUNDS
         reason = Reason.INSUFFICIENT_FUNDS
-        if s.globals[G.RULES] == Rules.AKASH:
+        if s.globals.rules == Rules.AKASH:
             lease_state = LeaseState.INSUFFICIENT_FUNDS
     keep_open = has_quirk(s, Quirk.OPEN_ORDERS_STAY)
-    first = s.deployments[deployment, Deployment.FIRST_GROUP]
-    for group in range(first, first + s.deployments[deployment, Deployment.GROUPS]):
-        if s.groups[group, Group.STATE] != GroupState.CLOSED:
+    first = s.deployments[deployment].first_group
+    for group in range(first, first + s.deployments[deployment].groups):
+        if s.groups[group].state != GroupState.CLOSED:
             set_group(s, group, group_state)
             cascade_group(s, h, group, end, lease_state, reason, keep_open)
 
@@ -320,27 +311,27 @@ def end_deployment(s: State, h: int, deployment: int, short: bool) -> None:
 def follow_payments(s: State, account: int) -> None:
     """Carry over what the exact rule decided: payments out of funds, and those that a deposit brought
     back."""
-    lease = s.accounts[account, Account.FIRST_LEASE]
+    lease = s.accounts[account].first_lease
     while lease >= 0:
-        payment = s.leases[lease, Lease.PAYMENT]
-        state = s.leases[lease, Lease.STATE]
+        payment = s.leases[lease].payment
+        state = s.leases[lease].state
         if payment == PaymentState.OVERDRAWN and state == LeaseState.ACTIVE:
-            s.leases[lease, Lease.STATE] = LeaseState.INSUFFICIENT_FUNDS
+            s.leases[lease].state = LeaseState.INSUFFICIENT_FUNDS
             emit(s, EventKind.LEASE_INSUFFICIENT_FUNDS, lease, Reason.INSUFFICIENT_FUNDS, 0, 0, 0)
         elif payment == PaymentState.OPEN and state == LeaseState.INSUFFICIENT_FUNDS:
-            s.leases[lease, Lease.STATE] = LeaseState.ACTIVE
+            s.leases[lease].state = LeaseState.ACTIVE
             emit(s, EventKind.LEASE_REACTIVATED, lease, 0, 0, 0, 0)
-        lease = s.leases[lease, Lease.NEXT]
+        lease = s.leases[lease].next
 
 
 @compiled
 def follow(s: State, h: int, account: int, short_before: int) -> None:
     """Draw the consequences of an escrow operation on a deployment's account, which had `short_before`
     payments out of funds."""
-    state = s.accounts[account, Account.STATE]
+    state = s.accounts[account].state
     if state != AccountState.OPEN:
-        deployment = s.accounts[account, Account.TARGET]
-        if s.deployments[deployment, Deployment.STATE] == DeploymentState.ACTIVE:
+        deployment = s.accounts[account].target
+        if s.deployments[deployment].state == DeploymentState.ACTIVE:
             end_deployment(s, h, deployment, state == AccountState.OVERDRAWN)
-    elif s.accounts[account, Account.SHORT] != short_before:
+    elif s.accounts[account].short != short_before:
         follow_payments(s, account)

@@ -9,86 +9,87 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from marketsim.kernel.rows import Row, column
 
-class G(IntEnum):
+
+class G(Row):
     """Globals (1-D): rule set, parameters, table fills and ledger totals."""
 
-    RULES = 0  # Rules
-    ESCROW = 1  # EscrowRule
-    CHARGING = 2  # Charging
-    QUIRKS = 3  # bit mask of Quirk
-    TAKE_PPM = 4  # take fee, parts per million of a pay-out
-    ORDER_MAX_BIDS = 5
-    BID_MIN_DEPOSIT = 6  # whole uve
-    DEPLOYMENT_MIN_DEPOSIT = 7  # whole uve
-    SETTLE_EVERY = 8  # blocks (seed)
-    GRACE = 9  # blocks (seed)
-    ORDER_TIMEOUT = 10  # blocks; 0 = none
-    USAGE_GRACE = 11  # blocks
-    BLOCK_MS = 12  # milliseconds a block
-    WINDOW_MIN_SECONDS = 13  # akash reclamation bounds
-    WINDOW_MAX_SECONDS = 14
-    NETWORK_FEES = 15  # 1 = charge gas
-    GAS_PRICE_ATTO = 16  # atto-uve a gas unit x 1.5 (gas price x adjustment)
-    KEEP_BIDS = 17  # 1 = keep the rows of ended bids (messages by hand may name them)
-    HEIGHT = 18  # height of the block being executed
-    USAGE_EVERY = 19  # blocks between two usage records of a lease (usage escrow)
-    SETTLEMENT_WALLET = 20  # row of the settlement module's wallet (usage escrow); 0 = none
-    BLOCKINGS = 21  # times that a provider was blocked or unblocked
-    DAY_BLOCKS = 22  # blocks a column of `income`; 0 = nobody keeps it
-    INCOME_FROM = 23  # height after which the last two columns of `income` count
+    rules = column("Rules")
+    escrow = column("EscrowRule")
+    charging = column("Charging")
+    quirks = column("bit mask of Quirk")
+    take_ppm = column("take fee, parts per million of a pay-out")
+    order_max_bids = column()
+    bid_min_deposit = column("whole uve")
+    deployment_min_deposit = column("whole uve")
+    settle_every = column("blocks (seed)")
+    grace = column("blocks (seed)")
+    order_timeout = column("blocks; 0 = none")
+    usage_grace = column("blocks")
+    block_ms = column("milliseconds a block")
+    window_min_seconds = column("akash reclamation bounds")
+    window_max_seconds = column()
+    network_fees = column("1 = charge gas")
+    gas_price_atto = column("atto-uve a gas unit x 1.5 (gas price x adjustment)")
+    keep_bids = column("1 = keep the rows of ended bids (messages by hand may name them)")
+    height = column("height of the block being executed")
+    usage_every = column("blocks between two usage records of a lease (usage escrow)")
+    settlement_wallet = column("row of the settlement module's wallet (usage escrow); 0 = none")
+    blockings = column("times that a provider was blocked or unblocked")
+    day_blocks = column("blocks a column of `income`; 0 = nobody keeps it")
+    income_from = column("height after which the last two columns of `income` count")
     # table fills: the next free row
-    WALLETS = 30
-    PROVIDERS = 31
-    DEPLOYMENTS = 32
-    GROUPS = 33
-    RESOURCES = 34
-    DRAFTS = 35
-    ORDERS = 36
-    BIDS = 37
-    LEASES = 38
-    USAGE = 39
-    ACCOUNTS = 40
-    DEPOSITS = 41
-    GRANTS = 42
-    EVENTS = 43
-    SPECS = 44
-    FREE_BID = 45  # first of the free bid rows (linked by Bid.NEXT), -1
-    FREE_ACCOUNT = 46  # first of the free account rows (linked by Account.NEXT), -1
-    FREE_DEPOSIT = 47  # first of the free deposit rows (linked by Deposit.NEXT), -1
-    BIDS_LIVE = 48  # entries in the bid index
+    wallets = column()
+    providers = column()
+    deployments = column()
+    groups = column()
+    resources = column()
+    drafts = column()
+    orders = column()
+    bids = column()
+    leases = column()
+    usage = column()
+    accounts = column()
+    deposits = column()
+    grants = column()
+    events = column()
+    specs = column()
+    free_bid = column("first of the free bid rows (linked by Bid.next), -1")
+    free_account = column("first of the free account rows (linked by Account.next), -1")
+    free_deposit = column("first of the free deposit rows (linked by Deposit.next), -1")
+    bids_live = column("entries in the bid index")
     # ledger totals over all escrow (whole uve; pairs where fractions occur)
-    DEPOSITED = 60  # wallet -> escrow
-    PAID = 61  # escrow -> providers, net of take
-    FEES = 62  # escrow -> community pool (take)
-    REFUNDED = 63  # escrow -> depositors
-    HELD = 64  # deposits and unpaid payment balances still in escrow (pair)
-    HELD_ATTO = 65
-    DUST = 66  # fractions left at closing (pair); never paid out
-    DUST_ATTO = 67
-    STRANDED = 68  # coins that a defect lost inside the module (pair)
-    STRANDED_ATTO = 69
-    SHORTFALL = 70  # owed and forgiven (pair)
-    SHORTFALL_ATTO = 71
-    DEBT = 72  # recorded debt, sequential rule (pair)
-    DEBT_ATTO = 73
-    SUPPLY = 74  # all coins ever created at the edge
-    NETWORK_FEES_PAID = 75  # wallets -> fee collector
-    PLATFORM_FEES = 76  # usage escrow -> settlement module; FEES holds this and the next
-    VALIDATOR_FEES = 77
+    deposited = column("wallet -> escrow")
+    paid = column("escrow -> providers, net of take")
+    fees = column("escrow -> community pool (take)")
+    refunded = column("escrow -> depositors")
+    held = column("deposits and unpaid payment balances still in escrow (pair)")
+    held_atto = column()
+    dust = column("fractions left at closing (pair); never paid out")
+    dust_atto = column()
+    stranded = column("coins that a defect lost inside the module (pair)")
+    stranded_atto = column()
+    shortfall = column("owed and forgiven (pair)")
+    shortfall_atto = column()
+    debt = column("recorded debt, sequential rule (pair)")
+    debt_atto = column()
+    supply = column("all coins ever created at the edge")
+    network_fees_paid = column("wallets -> fee collector")
+    platform_fees = column("usage escrow -> settlement module; FEES holds this and the next")
+    validator_fees = column()
     # record
-    EVENT_MASK = 80  # bit mask of event kinds that are stored (all are fingerprinted)
-    FINGERPRINT_A = 81
-    FINGERPRINT_B = 82
-    EVENTS_TOTAL = 83
-    SEED = 84  # of stateless hashes
-    BITS = 90  # next unused row of bid_bits
-    FREE_BITS = 91  # first free row of bid_bits + 1, 0 = none
-    AUDITING = 85  # 1 = keep the list of accounts touched since the last audit
-    TOUCHED = 86  # first touched account, row + 1; 0 = none
-    AUDITS = 87  # blocks audited
-    RECOUNT_AT = 88  # audited blocks at which the next full recount is due
-    SIZE = 96
+    event_mask = column("bit mask of event kinds that are stored (all are fingerprinted)")
+    fingerprint_a = column()
+    fingerprint_b = column()
+    events_total = column()
+    seed = column("of stateless hashes")
+    bits = column("next unused row of bid_bits")
+    free_bits = column("first free row of bid_bits + 1, 0 = none")
+    auditing = column("1 = keep the list of accounts touched since the last audit")
+    touched = column("first touched account, row + 1; 0 = none")
+    audits = column("blocks audited")
+    recount_at = column("audited blocks at which the next full recount is due")
 
 
 class Rules(IntEnum):
@@ -118,7 +119,7 @@ class Charging(IntEnum):
 
 
 class Quirk(IntEnum):
-    """Bits of G.QUIRKS: upstream defects, off by default."""
+    """Bits of G.quirks: upstream defects, off by default."""
 
     SETTLE_SAME_HEIGHT = 1
     PAYMENT_CREATE_LOSES = 2
@@ -128,14 +129,13 @@ class Quirk(IntEnum):
     MAX_BIDS_OFF_BY_ONE = 32
 
 
-class Wallet(IntEnum):
+class Wallet(Row):
     """Participants and module wallets."""
 
-    BALANCE = 0  # whole uve
-    RANK = 1  # position of the name among all names in string order
-    PROVIDER = 2  # row in providers while registered, else -1
-    FEES = 3  # network fees paid, whole uve
-    SIZE = 4
+    balance = column("whole uve")
+    rank = column("position of the name among all names in string order")
+    provider = column("row in providers while registered, else -1")
+    fees = column("network fees paid, whole uve")
 
 
 ESCROW_WALLET = 0
@@ -146,210 +146,200 @@ COLLECTOR_WALLET = 2
 """Row of the fee collector: network fees."""
 
 
-class Provider(IntEnum):
+class Provider(Row):
     """Registered providers as the chain sees them (capacity is the engine's business, not the chain's)."""
 
-    WALLET = 0
-    REGISTERED = 1
-    BLOCKED = 2
-    ACTIVE_LEASES = 3
-    SIZE = 4
+    wallet = column()
+    registered = column()
+    blocked = column()
+    active_leases = column()
 
 
-class Deployment(IntEnum):
+class Deployment(Row, width=12):
     """One tenant's deployment."""
 
-    OWNER = 0  # wallet
-    DSEQ = 1
-    STATE = 2
-    CREATED_AT = 3
-    CLOSED_AT = 4
-    ACCOUNT = 5
-    FIRST_GROUP = 6  # its groups are consecutive rows
-    GROUPS = 7
-    HASH = 8  # interned id of the manifest hash
-    WINDOW = 9  # akash: notice asked for, seconds; 0 = none
-    SIZE = 12
+    owner = column("wallet")
+    dseq = column()
+    state = column()
+    created_at = column()
+    closed_at = column()
+    account = column()
+    first_group = column("its groups are consecutive rows")
+    groups = column()
+    hash = column("interned id of the manifest hash")
+    window = column("akash: notice asked for, seconds; 0 = none")
 
 
-class Group(IntEnum):
+class Group(Row):
     """One group of a deployment: what an order asks for."""
 
-    DEPLOYMENT = 0
-    GSEQ = 1
-    STATE = 2
-    CREATED_AT = 3
-    PRICE = 4  # ceiling per block
-    PRICE_ATTO = 5
-    SPEC = 6  # interned requirements (attributes, auditors, capabilities)
-    FIRST_RESOURCE = 7
-    RESOURCES = 8
-    CPU = 9  # millicores, all units x counts
-    MEMORY = 10  # bytes
-    STORAGE = 11  # bytes
-    GPU = 12  # units
-    ORDERS = 13  # orders ever made
-    CLOSED_ORDERS = 14
-    LAST_ORDER = 15  # newest order, linked by Order.PREVIOUS
-    SIZE = 16
+    deployment = column()
+    gseq = column()
+    state = column()
+    created_at = column()
+    price = column("ceiling per block")
+    price_atto = column()
+    spec = column("interned requirements (attributes, auditors, capabilities)")
+    first_resource = column()
+    resources = column()
+    cpu = column("millicores, all units x counts")
+    memory = column("bytes")
+    storage = column("bytes")
+    gpu = column("units")
+    orders = column("orders ever made")
+    closed_orders = column()
+    last_order = column("newest order, linked by Order.previous")
 
 
-class Resource(IntEnum):
+class Resource(Row):
     """One resource unit of a group; its id is its 1-based position."""
 
-    PRICE = 0  # per unit and block
-    PRICE_ATTO = 1
-    COUNT = 2
-    CPU = 3  # millicores a unit
-    MEMORY = 4  # bytes a unit
-    STORAGE = 5  # bytes a unit, all volumes
-    GPU = 6
-    GPU_ATTRIBUTES = 7  # 1 when it lists GPU attributes
-    SMALLEST_VOLUME = 8  # bytes
-    LARGEST_VOLUME = 9  # bytes
-    SIZE = 10
+    price = column("per unit and block")
+    price_atto = column()
+    count = column()
+    cpu = column("millicores a unit")
+    memory = column("bytes a unit")
+    storage = column("bytes a unit, all volumes")
+    gpu = column()
+    gpu_attributes = column("1 when it lists GPU attributes")
+    smallest_volume = column("bytes")
+    largest_volume = column("bytes")
 
 
-class Draft(IntEnum):
+class Draft(Row):
     """A group as a CreateDeployment message brings it."""
 
-    NAME = 0  # interned id; -1 = no name
-    SPEC = 1
-    FIRST_RESOURCE = 2
-    RESOURCES = 3
-    SIZE = 4
+    name = column("interned id; -1 = no name")
+    spec = column()
+    first_resource = column()
+    resources = column()
 
 
-class Offer(IntEnum):
+class Offer(Row):
     """An entry of a bid's resource offer; it stands in a row of `drafts` while its message runs."""
 
-    RESOURCE = 0  # 1-based position of a resource unit in the group
-    COUNT = 1
+    resource = column("1-based position of a resource unit in the group")
+    count = column()
 
 
-class Order(IntEnum):
+class Order(Row, width=20):
     """One order of a group."""
 
-    GROUP = 0
-    OSEQ = 1
-    STATE = 2
-    CREATED_AT = 3
-    CLOSED_AT = 4
-    PRICE = 5  # ceiling per block
-    PRICE_ATTO = 6
-    PREVIOUS = 7  # older order of the group
-    FIRST_BID = 8  # linked by Bid.NEXT, oldest first
-    LAST_BID = 9
-    BIDS_OPEN = 10
-    BIDS_ACTIVE = 11
-    BIDS_CLOSED = 12
-    BIDS_LOST = 13
-    LEASE = 14
-    REASON = 15  # OrderEnd
-    DEPLOYMENT = 16
-    BITS = 17  # row of bid_bits + 1 while it is open and ended bids are not kept; 0 = none
-    SIZE = 20
+    group = column()
+    oseq = column()
+    state = column()
+    created_at = column()
+    closed_at = column()
+    price = column("ceiling per block")
+    price_atto = column()
+    previous = column("older order of the group")
+    first_bid = column("linked by Bid.next, oldest first")
+    last_bid = column()
+    bids_open = column()
+    bids_active = column()
+    bids_closed = column()
+    bids_lost = column()
+    lease = column()
+    reason = column("OrderEnd")
+    deployment = column()
+    bits = column("row of bid_bits + 1 while it is open and ended bids are not kept; 0 = none")
 
 
-class Bid(IntEnum):
+class Bid(Row):
     """One provider's bid on one order."""
 
-    ORDER = 0
-    PROVIDER = 1  # wallet
-    STATE = 2
-    CREATED_AT = 3
-    CLOSED_AT = 4
-    PRICE = 5
-    PRICE_ATTO = 6
-    ACCOUNT = 7  # its deposit's escrow account
-    LEASE = 8
-    NEXT = 9
-    WINDOW = 10  # akash: notice offered, seconds; 0 = none
-    SLOT = 11  # row in providers
-    SIZE = 12
+    order = column()
+    provider = column("wallet")
+    state = column()
+    created_at = column()
+    closed_at = column()
+    price = column()
+    price_atto = column()
+    account = column("its deposit's escrow account")
+    lease = column()
+    next = column()
+    window = column("akash: notice offered, seconds; 0 = none")
+    slot = column("row in providers")
 
 
-class Lease(IntEnum):
+class Lease(Row):
     """One lease and its escrow payment (key `gseq/oseq/provider` inside the deployment's account)."""
 
-    BID = 0
-    ORDER = 1
-    PROVIDER = 2  # wallet
-    STATE = 3  # LeaseState
-    CREATED_AT = 4
-    ACTIVE_AT = 5  # workload running since; -1 = not yet (seed's matched)
-    CLOSED_AT = 6
-    REASON = 7
-    WINDOW = 8  # akash: notice, seconds; 0 = none
-    DEADLINE = 9  # akash: reclaiming until, seconds of block time
-    ACCOUNT = 10
-    NEXT = 11  # next payment of the account in key order
-    GSEQ = 12
-    OSEQ = 13
-    PAYMENT = 14  # PaymentState
-    RATE = 15
-    RATE_ATTO = 16
-    BALANCE = 17  # earned, not yet paid
-    BALANCE_ATTO = 18
-    UNSETTLED = 19  # debt owed to it (sequential)
-    UNSETTLED_ATTO = 20
-    WITHDRAWN = 21  # gross, whole uve
-    FEES = 22  # take paid so far, whole uve
-    BLOCKS = 23  # accrued blocks (exact rule)
-    CHARGED = 24  # cumulative amount moved or forgiven (exact rule)
-    CHARGED_ATTO = 25
-    USAGE = 26  # row in usage, -1 = not metered
-    SHORTFALL = 27  # forgiven
-    SHORTFALL_ATTO = 28
-    SLOT = 29  # row in providers
-    SIZE = 30
+    bid = column()
+    order = column()
+    provider = column("wallet")
+    state = column("LeaseState")
+    created_at = column()
+    active_at = column("workload running since; -1 = not yet (seed's matched)")
+    closed_at = column()
+    reason = column()
+    window = column("akash: notice, seconds; 0 = none")
+    deadline = column("akash: reclaiming until, seconds of block time")
+    account = column()
+    next = column("next payment of the account in key order")
+    gseq = column()
+    oseq = column()
+    payment = column("PaymentState")
+    rate = column()
+    rate_atto = column()
+    balance = column("earned, not yet paid")
+    balance_atto = column()
+    unsettled = column("debt owed to it (sequential)")
+    unsettled_atto = column()
+    withdrawn = column("gross, whole uve")
+    fees = column("take paid so far, whole uve")
+    blocks = column("accrued blocks (exact rule)")
+    charged = column("cumulative amount moved or forgiven (exact rule)")
+    charged_atto = column()
+    usage = column("row in usage, -1 = not metered")
+    shortfall = column("forgiven")
+    shortfall_atto = column()
+    slot = column("row in providers")
 
 
-class Usage(IntEnum):
+class Usage(Row):
     """Metering of one lease: what is reserved, what a unit costs, what was used since it began."""
 
-    LEASE = 0
-    RESERVED_CPU = 1  # millicores
-    RESERVED_MEMORY = 2  # bytes
-    RESERVED_STORAGE = 3  # bytes
-    RESERVED_GPU = 4
-    UNIT_CPU = 5  # price of a unit (pair), only the ratios matter
-    UNIT_CPU_ATTO = 6
-    UNIT_MEMORY = 7
-    UNIT_MEMORY_ATTO = 8
-    UNIT_STORAGE = 9
-    UNIT_STORAGE_ATTO = 10
-    UNIT_GPU = 11
-    UNIT_GPU_ATTO = 12
-    USED_CPU = 13  # cpu milliseconds: high part (x 10^18) and low part
-    USED_CPU_LOW = 14
-    USED_MEMORY = 15  # byte-seconds
-    USED_MEMORY_LOW = 16
-    USED_STORAGE = 17
-    USED_STORAGE_LOW = 18
-    USED_GPU = 19  # gpu seconds
-    USED_GPU_LOW = 20
-    UNTIL = 21  # height up to which use is recorded
-    UTILIZATION_PPM = 22  # built-in meter: share of the reservation that runs; -1 = reported by messages
-    METERED = 23  # built-in meter: blocks metered so far
-    SIZE = 24
+    lease = column()
+    reserved_cpu = column("millicores")
+    reserved_memory = column("bytes")
+    reserved_storage = column("bytes")
+    reserved_gpu = column()
+    unit_cpu = column("price of a unit (pair), only the ratios matter")
+    unit_cpu_atto = column()
+    unit_memory = column()
+    unit_memory_atto = column()
+    unit_storage = column()
+    unit_storage_atto = column()
+    unit_gpu = column()
+    unit_gpu_atto = column()
+    used_cpu = column("cpu milliseconds: high part (x 10^18) and low part")
+    used_cpu_low = column()
+    used_memory = column("byte-seconds")
+    used_memory_low = column()
+    used_storage = column()
+    used_storage_low = column()
+    used_gpu = column("gpu seconds")
+    used_gpu_low = column()
+    until = column("height up to which use is recorded")
+    utilization_ppm = column("built-in meter: share of the reservation that runs; -1 = reported by messages")
+    metered = column("built-in meter: blocks metered so far")
 
 
-class UsageEscrow(IntEnum):
+class UsageEscrow(Row, width=12):
     """The usage escrow of one order (protocol reference 5.4), in the row of its lease's metering; coins are whole uve, times seconds."""
 
-    STATE = 0  # UsageEscrowState
-    CUSTOMER = 1  # wallet
-    RECIPIENT = 2  # wallet of the provider; -1 = none yet
-    BALANCE = 3  # set aside from the account's funds, not yet paid or given back
-    EXPIRES_AT = 4
-    SETTLED_AT = 5
-    SETTLEMENTS = 6  # records written
-    UNSETTLED = 7  # cost of the usage records that no settlement has taken
-    PRICED = 8  # priced use up to the last record (pair)
-    PRICED_ATTO = 9
-    REPORTED_AT = 10  # height of the last report
-    SIZE = 12
+    state = column("UsageEscrowState")
+    customer = column("wallet")
+    recipient = column("wallet of the provider; -1 = none yet")
+    balance = column("set aside from the account's funds, not yet paid or given back")
+    expires_at = column()
+    settled_at = column()
+    settlements = column("records written")
+    unsettled = column("cost of the usage records that no settlement has taken")
+    priced = column("priced use up to the last record (pair)")
+    priced_atto = column()
+    reported_at = column("height of the last report")
 
 
 class UsageEscrowState(IntEnum):
@@ -364,70 +354,66 @@ class UsageEscrowState(IntEnum):
     EXPIRED = 6
 
 
-class Account(IntEnum):
+class Account(Row):
     """One escrow account: of a deployment, or of a bid's deposit."""
 
-    OWNER = 0  # wallet
-    SCOPE = 1  # Scope
-    TARGET = 2  # deployment row or bid row
-    STATE = 3
-    CREATED_AT = 4
-    SETTLED_AT = 5
-    FUNDS = 6  # sum of deposits; negative = debt (sequential)
-    FUNDS_ATTO = 7
-    TRANSFERRED = 8  # cumulative outflow to payments
-    TRANSFERRED_ATTO = 9
-    FIRST_DEPOSIT = 10
-    LAST_DEPOSIT = 11
-    FIRST_LEASE = 12  # payments in key order, linked by Lease.NEXT
-    RATES = 13  # sum of the prices of open payments
-    RATES_ATTO = 14
-    OPEN = 15  # number of open payments
-    SHORT = 16  # number of insufficient_funds payments (exact rule)
-    DUE_AT = 17  # exact rule: first block that it may be unable to pay; -1 = none
-    GRACE_AT = 18  # exact rule: end of grace; -1 = none
-    SHORTFALL = 19
-    SHORTFALL_ATTO = 20
-    DUST = 21
-    DUST_ATTO = 22
-    NEXT = 23  # free list
-    TOUCHED = 24  # audit: next touched account, row + 1; -1 = last of the list; 0 = not in it
-    SIZE = 25
+    owner = column("wallet")
+    scope = column("Scope")
+    target = column("deployment row or bid row")
+    state = column()
+    created_at = column()
+    settled_at = column()
+    funds = column("sum of deposits; negative = debt (sequential)")
+    funds_atto = column()
+    transferred = column("cumulative outflow to payments")
+    transferred_atto = column()
+    first_deposit = column()
+    last_deposit = column()
+    first_lease = column("payments in key order, linked by Lease.next")
+    rates = column("sum of the prices of open payments")
+    rates_atto = column()
+    open = column("number of open payments")
+    short = column("number of insufficient_funds payments (exact rule)")
+    due_at = column("exact rule: first block that it may be unable to pay; -1 = none")
+    grace_at = column("exact rule: end of grace; -1 = none")
+    shortfall = column()
+    shortfall_atto = column()
+    dust = column()
+    dust_atto = column()
+    next = column("free list")
+    touched = column("audit: next touched account, row + 1; -1 = last of the list; 0 = not in it")
 
 
-class Deposit(IntEnum):
+class Deposit(Row):
     """One deposit record of an account, first in first out."""
 
-    DEPOSITOR = 0  # wallet
-    SOURCE = 1  # Source
-    AMOUNT = 2  # what is left of it (pair)
-    AMOUNT_ATTO = 3
-    NEXT = 4
-    HEIGHT = 5
-    SIZE = 6
+    depositor = column("wallet")
+    source = column("Source")
+    amount = column("what is left of it (pair)")
+    amount_atto = column()
+    next = column()
+    height = column()
 
 
-class Grant(IntEnum):
+class Grant(Row):
     """A deposit authorization: the granter lets the grantee spend from its wallet."""
 
-    GRANTER = 0
-    GRANTEE = 1
-    LIMIT = 2  # whole uve left
-    SCOPES = 3  # bit 1 deployment, bit 2 bid
-    SIZE = 4
+    granter = column()
+    grantee = column()
+    limit = column("whole uve left")
+    scopes = column("bit 1 deployment, bit 2 bid")
 
 
-class Event(IntEnum):
+class Event(Row, width=8):
     """One fact on the chain's record."""
 
-    HEIGHT = 0
-    KIND = 1  # EventKind
-    SUBJECT = 2  # row of the object the event is about
-    OTHER = 3  # a second row or number, by kind
-    WHOLE = 4
-    ATTO = 5
-    EXTRA = 6
-    SIZE = 8
+    height = column()
+    kind = column("EventKind")
+    subject = column("row of the object the event is about")
+    other = column("a second row or number, by kind")
+    whole = column()
+    atto = column()
+    extra = column()
 
 
 class DeploymentState(IntEnum):
@@ -526,7 +512,7 @@ class OrderEnd(IntEnum):
 
 
 class EventKind(IntEnum):
-    """Kinds of event; the bit `1 << kind` of G.EVENT_MASK says whether rows of it are kept."""
+    """Kinds of event; the bit `1 << kind` of G.event_mask says whether rows of it are kept."""
 
     DEPLOYMENT_CREATED = 1  # subject deployment, other account
     DEPLOYMENT_CLOSED = 2

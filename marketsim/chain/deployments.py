@@ -2,7 +2,7 @@
 protocol reference 1.4.
 
 Objects are rows, -1 where there is none. `h` is the height of the block, which the caller has also put
-into G.HEIGHT. A refusal changes nothing. Rows that one call adds at most (the caller makes room before,
+into G.height. A refusal changes nothing. Rows that one call adds at most (the caller makes room before,
 `state.with_room`):
 
     create_deployment   deployments 1, groups and orders one a draft, accounts 1, deposits 1 + one a grant
@@ -15,21 +15,14 @@ from __future__ import annotations
 
 from marketsim.chain.cascades import cascade_group, follow, has_quirk, open_order, set_group
 from marketsim.chain.columns import (
-    Account,
-    Deployment,
     DeploymentState,
-    Draft,
     EventKind,
-    G,
-    Group,
     GroupState,
     LeaseState,
-    Order,
     OrderEnd,
     OrderState,
     Quirk,
     Reason,
-    Resource,
     Rules,
     Scope,
 )
@@ -54,24 +47,24 @@ LARGEST = 1 << 62
 @compiled
 def is_unit_valid(s: State, resource: int) -> bool:
     """Return whether one resource unit keeps the limits a unit has."""
-    cpu = s.resources[resource, Resource.CPU]
-    memory = s.resources[resource, Resource.MEMORY]
-    gpu = s.resources[resource, Resource.GPU]
-    price = s.resources[resource, Resource.PRICE]
-    price_atto = s.resources[resource, Resource.PRICE_ATTO]
+    cpu = s.resources[resource].cpu
+    memory = s.resources[resource].memory
+    gpu = s.resources[resource].gpu
+    price = s.resources[resource].price
+    price_atto = s.resources[resource].price_atto
     if cpu < CPU_MIN or cpu > CPU_MAX:
         return False
     if gpu < 0 or gpu > GPU_MAX:
         return False
-    if gpu == 0 and s.resources[resource, Resource.GPU_ATTRIBUTES] != 0:
+    if gpu == 0 and s.resources[resource].gpu_attributes != 0:
         return False
     if memory < MEMORY_MIN or memory > MEMORY_MAX:
         return False
-    if s.resources[resource, Resource.SMALLEST_VOLUME] < VOLUME_MIN:
+    if s.resources[resource].smallest_volume < VOLUME_MIN:
         return False
-    if s.resources[resource, Resource.LARGEST_VOLUME] > VOLUME_MAX:
+    if s.resources[resource].largest_volume > VOLUME_MAX:
         return False
-    if s.resources[resource, Resource.COUNT] < 0:
+    if s.resources[resource].count < 0:
         return False
     return bool(price >= 0 and (price < UNIT_PRICE_MAX or (price == UNIT_PRICE_MAX and price_atto == 0)))
 
@@ -84,23 +77,23 @@ def is_draft_valid(s: State, draft: int) -> bool:
     The count of a unit is not looked at by itself: 0 passes when another unit makes the totals
     positive.
     """
-    if s.drafts[draft, Draft.NAME] < 0:
+    if s.drafts[draft].name < 0:
         return False
     cpu = 0
     memory = 0
     gpu = 0
-    first = s.drafts[draft, Draft.FIRST_RESOURCE]
-    for resource in range(first, first + s.drafts[draft, Draft.RESOURCES]):
+    first = s.drafts[draft].first_resource
+    for resource in range(first, first + s.drafts[draft].resources):
         if not is_unit_valid(s, resource):
             return False
-        count = s.resources[resource, Resource.COUNT]
+        count = s.resources[resource].count
         # The smallest unit of cpu is 10 millicores: a count beyond this is over the total, and below it
         # nothing can wrap.
         if count > GROUP_UNITS_MAX * CPU_MAX // CPU_MIN:
             return False
-        cpu += count * s.resources[resource, Resource.CPU]
-        memory += count * s.resources[resource, Resource.MEMORY]
-        gpu += count * s.resources[resource, Resource.GPU]
+        cpu += count * s.resources[resource].cpu
+        memory += count * s.resources[resource].memory
+        gpu += count * s.resources[resource].gpu
         if cpu > GROUP_UNITS_MAX * CPU_MAX or memory > GROUP_UNITS_MAX * MEMORY_MAX or gpu > GROUP_UNITS_MAX * GPU_MAX:
             return False
     return cpu > 0 and memory > 0
@@ -120,7 +113,7 @@ def are_names_unique(s: State, first_draft: int, drafts: int) -> bool:
     """Return whether no two groups of the message share a name."""
     for draft in range(first_draft, first_draft + drafts):
         for other in range(first_draft, draft):
-            if s.drafts[draft, Draft.NAME] == s.drafts[other, Draft.NAME]:
+            if s.drafts[draft].name == s.drafts[other].name:
                 return False
     return True
 
@@ -128,48 +121,48 @@ def are_names_unique(s: State, first_draft: int, drafts: int) -> bool:
 @compiled
 def is_window_outside(s: State, window: int) -> bool:
     """Return whether a reclamation window in seconds lies outside the parameters, bounds included."""
-    return bool(window < s.globals[G.WINDOW_MIN_SECONDS] or window > s.globals[G.WINDOW_MAX_SECONDS])
+    return bool(window < s.globals.window_min_seconds or window > s.globals.window_max_seconds)
 
 
 @compiled
 def open_group(s: State, h: int, deployment: int, gseq: int, draft: int) -> None:
     """Make a group from its draft, open, with its first order. The draft's resource rows become the
     group's."""
-    group = s.globals[G.GROUPS]
-    s.globals[G.GROUPS] = group + 1
-    first = s.drafts[draft, Draft.FIRST_RESOURCE]
-    units = s.drafts[draft, Draft.RESOURCES]
+    group = s.globals.groups
+    s.globals.groups = group + 1
+    first = s.drafts[draft].first_resource
+    units = s.drafts[draft].resources
     price, price_atto = 0, 0
     cpu, memory, storage, gpu = 0, 0, 0, 0
     for resource in range(first, first + units):
-        count = s.resources[resource, Resource.COUNT]
-        more, more_atto = times(s.resources[resource, Resource.PRICE], s.resources[resource, Resource.PRICE_ATTO], count)
+        count = s.resources[resource].count
+        more, more_atto = times(s.resources[resource].price, s.resources[resource].price_atto, count)
         price, price_atto = add(price, price_atto, more, more_atto)
-        cpu += count * s.resources[resource, Resource.CPU]
-        memory += count * s.resources[resource, Resource.MEMORY]
-        gpu += count * s.resources[resource, Resource.GPU]
-        volume = s.resources[resource, Resource.STORAGE]
+        cpu += count * s.resources[resource].cpu
+        memory += count * s.resources[resource].memory
+        gpu += count * s.resources[resource].gpu
+        volume = s.resources[resource].storage
         if count > 0 and volume > (LARGEST - storage) // count:
             storage = LARGEST
         else:
             storage += count * volume
     groups = s.groups
-    groups[group, Group.DEPLOYMENT] = deployment
-    groups[group, Group.GSEQ] = gseq
-    groups[group, Group.STATE] = GroupState.OPEN
-    groups[group, Group.CREATED_AT] = h
-    groups[group, Group.PRICE] = price
-    groups[group, Group.PRICE_ATTO] = price_atto
-    groups[group, Group.SPEC] = s.drafts[draft, Draft.SPEC]
-    groups[group, Group.FIRST_RESOURCE] = first
-    groups[group, Group.RESOURCES] = units
-    groups[group, Group.CPU] = cpu
-    groups[group, Group.MEMORY] = memory
-    groups[group, Group.STORAGE] = storage
-    groups[group, Group.GPU] = gpu
-    groups[group, Group.ORDERS] = 0
-    groups[group, Group.CLOSED_ORDERS] = 0
-    groups[group, Group.LAST_ORDER] = -1
+    groups[group].deployment = deployment
+    groups[group].gseq = gseq
+    groups[group].state = GroupState.OPEN
+    groups[group].created_at = h
+    groups[group].price = price
+    groups[group].price_atto = price_atto
+    groups[group].spec = s.drafts[draft].spec
+    groups[group].first_resource = first
+    groups[group].resources = units
+    groups[group].cpu = cpu
+    groups[group].memory = memory
+    groups[group].storage = storage
+    groups[group].gpu = gpu
+    groups[group].orders = 0
+    groups[group].closed_orders = 0
+    groups[group].last_order = -1
     emit(s, EventKind.GROUP_OPENED, group, deployment, 0, 0, 0)
     open_order(s, h, group)
 
@@ -200,29 +193,29 @@ def create_deployment(
         return Status.Invalid
     if existing >= 0:
         return Status.DeploymentExists
-    if deposit < s.globals[G.DEPLOYMENT_MIN_DEPOSIT]:
+    if deposit < s.globals.deployment_min_deposit:
         return Status.InvalidDeposit
-    if s.globals[G.RULES] == Rules.AKASH and window != 0 and is_window_outside(s, window):
+    if s.globals.rules == Rules.AKASH and window != 0 and is_window_outside(s, window):
         return Status.InvalidReclamation
     if not are_names_unique(s, first_draft, drafts):
         return Status.InvalidGroups
     status = can_collect(s, owner, Scope.DEPLOYMENT, deposit, sources)
     if status != Status.Ok:
         return status
-    deployment = s.globals[G.DEPLOYMENTS]
-    s.globals[G.DEPLOYMENTS] = deployment + 1
+    deployment = s.globals.deployments
+    s.globals.deployments = deployment + 1
     account = account_open(s, h, Scope.DEPLOYMENT, deployment, owner)
     rows = s.deployments
-    rows[deployment, Deployment.OWNER] = owner
-    rows[deployment, Deployment.DSEQ] = dseq
-    rows[deployment, Deployment.STATE] = DeploymentState.ACTIVE
-    rows[deployment, Deployment.CREATED_AT] = h
-    rows[deployment, Deployment.CLOSED_AT] = 0
-    rows[deployment, Deployment.ACCOUNT] = account
-    rows[deployment, Deployment.FIRST_GROUP] = s.globals[G.GROUPS]
-    rows[deployment, Deployment.GROUPS] = drafts
-    rows[deployment, Deployment.HASH] = hash_id
-    rows[deployment, Deployment.WINDOW] = window
+    rows[deployment].owner = owner
+    rows[deployment].dseq = dseq
+    rows[deployment].state = DeploymentState.ACTIVE
+    rows[deployment].created_at = h
+    rows[deployment].closed_at = 0
+    rows[deployment].account = account
+    rows[deployment].first_group = s.globals.groups
+    rows[deployment].groups = drafts
+    rows[deployment].hash = hash_id
+    rows[deployment].window = window
     emit(s, EventKind.DEPLOYMENT_CREATED, deployment, account, 0, 0, 0)
     collect(s, h, account, owner, Scope.DEPLOYMENT, deposit, sources)
     for at in range(drafts):
@@ -235,11 +228,11 @@ def update_deployment(s: State, h: int, deployment: int, hash_id: int) -> Status
     """Tenant: replace the manifest hash; nothing else of a deployment ever changes."""
     if deployment < 0:
         return Status.DeploymentNotFound
-    if s.deployments[deployment, Deployment.STATE] != DeploymentState.ACTIVE:
+    if s.deployments[deployment].state != DeploymentState.ACTIVE:
         return Status.DeploymentClosed
-    if s.deployments[deployment, Deployment.HASH] == hash_id:
+    if s.deployments[deployment].hash == hash_id:
         return Status.InvalidHash
-    s.deployments[deployment, Deployment.HASH] = hash_id
+    s.deployments[deployment].hash = hash_id
     return Status.Ok
 
 
@@ -248,10 +241,10 @@ def close_deployment(s: State, h: int, deployment: int) -> Status:
     """Tenant: close the escrow account; groups, orders, bids and leases end with it."""
     if deployment < 0:
         return Status.DeploymentNotFound
-    if s.deployments[deployment, Deployment.STATE] != DeploymentState.ACTIVE:
+    if s.deployments[deployment].state != DeploymentState.ACTIVE:
         return Status.DeploymentClosed
-    account = s.deployments[deployment, Deployment.ACCOUNT]
-    short = s.accounts[account, Account.SHORT]
+    account = s.deployments[deployment].account
+    short = s.accounts[account].short
     account_close(s, h, account)
     follow(s, h, account, short)
     return Status.Ok
@@ -260,8 +253,8 @@ def close_deployment(s: State, h: int, deployment: int) -> Status:
 @compiled
 def end_group(s: State, h: int, group: int, state: int, keep_open: bool) -> None:
     """Pause or close a group, end what it has, then draw the consequences of what its settlement found."""
-    account = s.deployments[s.groups[group, Group.DEPLOYMENT], Deployment.ACCOUNT]
-    short = s.accounts[account, Account.SHORT]
+    account = s.deployments[s.groups[group].deployment].account
+    short = s.accounts[account].short
     set_group(s, group, state)
     cascade_group(s, h, group, OrderEnd.CANCELLED, LeaseState.CLOSED, Reason.OWNER, keep_open)
     follow(s, h, account, short)
@@ -272,7 +265,7 @@ def close_group(s: State, h: int, group: int) -> Status:
     """Tenant: close a group for good."""
     if group < 0:
         return Status.GroupNotFound
-    if s.groups[group, Group.STATE] == GroupState.CLOSED:
+    if s.groups[group].state == GroupState.CLOSED:
         return Status.GroupClosed
     end_group(s, h, group, GroupState.CLOSED, has_quirk(s, Quirk.OPEN_ORDERS_STAY))
     return Status.Ok
@@ -283,9 +276,9 @@ def pause_group(s: State, h: int, group: int) -> Status:
     """Tenant: end a group's order and lease but keep the group; the deployment and its funds stay."""
     if group < 0:
         return Status.GroupNotFound
-    if s.groups[group, Group.STATE] == GroupState.CLOSED:
+    if s.groups[group].state == GroupState.CLOSED:
         return Status.GroupClosed
-    if s.groups[group, Group.STATE] == GroupState.PAUSED:
+    if s.groups[group].state == GroupState.PAUSED:
         return Status.GroupPaused
     end_group(s, h, group, GroupState.PAUSED, has_quirk(s, Quirk.PAUSE_OPEN_ORDER))
     return Status.Ok
@@ -297,11 +290,11 @@ def start_group(s: State, h: int, group: int) -> Status:
     state is not looked at."""
     if group < 0:
         return Status.GroupNotFound
-    if s.groups[group, Group.STATE] == GroupState.CLOSED:
+    if s.groups[group].state == GroupState.CLOSED:
         return Status.GroupClosed
-    if s.groups[group, Group.STATE] == GroupState.OPEN:
+    if s.groups[group].state == GroupState.OPEN:
         return Status.GroupOpen
-    if s.orders[s.groups[group, Group.LAST_ORDER], Order.STATE] != OrderState.CLOSED:
+    if s.orders[s.groups[group].last_order].state != OrderState.CLOSED:
         return Status.OrderActive
     set_group(s, group, GroupState.OPEN)
     open_order(s, h, group)

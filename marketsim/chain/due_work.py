@@ -9,7 +9,7 @@ orders, groups, the deployment. Within a block: settle, end of grace, due. No ro
 from __future__ import annotations
 
 from marketsim.chain.cascades import end_deployment, follow
-from marketsim.chain.columns import Account, AccountState, EscrowRule, EventKind, G
+from marketsim.chain.columns import AccountState, EscrowRule, EventKind
 from marketsim.chain.escrow import usage_accounts
 from marketsim.chain.escrow.exact import due, fold, grace_end
 from marketsim.chain.escrow.messages import settle_forced
@@ -27,31 +27,31 @@ def settle_cadence(s: State, h: int, account: int) -> None:
 
     A usage escrow has no cadence: its clock is due at heights of its own.
     """
-    if s.globals[G.ESCROW] == EscrowRule.USAGE:
+    if s.globals.escrow == EscrowRule.USAGE:
         return
-    short = s.accounts[account, Account.SHORT]
+    short = s.accounts[account].short
     fold(s, h, account)
     follow(s, h, account, short)
 
 
 @compiled
 def settle_due(s: State, h: int, account: int) -> None:
-    """Settle an account at the height at which it may be unable to pay (Account.DUE_AT); its leases may
+    """Settle an account at the height at which it may be unable to pay (Account.due_at); its leases may
     run out of funds. For usage escrows: the height of the next report, settlement or expiry."""
-    if s.globals[G.ESCROW] == EscrowRule.USAGE:
+    if s.globals.escrow == EscrowRule.USAGE:
         _usage_due(s, h, account)
         return
-    short = s.accounts[account, Account.SHORT]
+    short = s.accounts[account].short
     due(s, h, account)
     follow(s, h, account, short)
 
 
 @compiled
 def end_of_grace(s: State, h: int, account: int) -> None:
-    """End the grace of an account at h (Account.GRACE_AT): everything of its deployment closes for lack
+    """End the grace of an account at h (Account.grace_at): everything of its deployment closes for lack
     of funds, the rest is refunded."""
     if grace_end(s, h, account):
-        end_deployment(s, h, s.accounts[account, Account.TARGET], True)
+        end_deployment(s, h, s.accounts[account].target, True)
 
 
 @compiled
@@ -61,9 +61,9 @@ def settle_escrow(s: State, h: int, authority: int, account: int) -> Status:
         return Status.Unauthorized
     if account < 0:
         return Status.AccountNotFound
-    if s.accounts[account, Account.STATE] == AccountState.CLOSED:
+    if s.accounts[account].state == AccountState.CLOSED:
         return Status.AccountClosed
-    short = s.accounts[account, Account.SHORT]
+    short = s.accounts[account].short
     emit(s, EventKind.FORCED_SETTLEMENT, account, 0, 0, 0, 0)
     settle_forced(s, h, account)
     follow(s, h, account, short)

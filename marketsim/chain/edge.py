@@ -23,14 +23,12 @@ from marketsim.chain.columns import (
     Draft,
     EscrowRule,
     G,
-    Lease,
     Offer,
     Order,
     OrderState,
     Resource,
     Rules,
     Scope,
-    Usage,
     Wallet,
 )
 from marketsim.chain.registry import PPM
@@ -47,16 +45,16 @@ GOVERNANCE = "governance"
 """The signer of what only governance may do; messages of that kind without a signer count as governance's."""
 
 PARAMS: Mapping[str, tuple[int, int]] = {
-    "order_max_bids": (G.ORDER_MAX_BIDS, 1),
-    "bid_min_deposit": (G.BID_MIN_DEPOSIT, 1),
-    "deployment_min_deposit": (G.DEPLOYMENT_MIN_DEPOSIT, 1),
-    "take_percent": (G.TAKE_PPM, PPM // 100),
-    "settle_every": (G.SETTLE_EVERY, 1),
-    "grace": (G.GRACE, 1),
-    "order_timeout": (G.ORDER_TIMEOUT, 1),
-    "usage_grace": (G.USAGE_GRACE, 1),
-    "window_min": (G.WINDOW_MIN_SECONDS, 1),
-    "window_max": (G.WINDOW_MAX_SECONDS, 1),
+    "order_max_bids": (G.order_max_bids, 1),
+    "bid_min_deposit": (G.bid_min_deposit, 1),
+    "deployment_min_deposit": (G.deployment_min_deposit, 1),
+    "take_percent": (G.take_ppm, PPM // 100),
+    "settle_every": (G.settle_every, 1),
+    "grace": (G.grace, 1),
+    "order_timeout": (G.order_timeout, 1),
+    "usage_grace": (G.usage_grace, 1),
+    "window_min": (G.window_min_seconds, 1),
+    "window_max": (G.window_max_seconds, 1),
 }
 """Parameters by name: their global, and how many of its units one unit of the message is."""
 
@@ -171,9 +169,9 @@ class Chain:
         for column, value in (params or {}).items():
             self.state.globals[column] = value
         if charging is not None:
-            self.state.globals[G.CHARGING] = CHARGING[charging]
-        self.state.globals[G.EVENT_MASK] = -1 if events else 0
-        self.rules = Rules(int(self.state.globals[G.RULES]))
+            self.state.globals.charging = CHARGING[charging]
+        self.state.globals.event_mask = -1 if events else 0
+        self.rules = Rules(int(self.state.globals.rules))
         self.wallet_names: list[str] = list(_MODULES)
         self.deployment_names: list[str] = []
         self.group_names: list[str] = []
@@ -199,7 +197,7 @@ class Chain:
         `wallet_names` are the names of all wallets in the order of their rows, the modules' first.
         """
         chain = cls(rows=1)
-        chain.rules = Rules(int(state.globals[G.RULES]))
+        chain.rules = Rules(int(state.globals.rules))
         chain.wallet_names = list(wallet_names)
         chain._wallets = {name: row for row, name in enumerate(wallet_names) if row >= len(_MODULES)}
         chain._ranked = sorted(chain._wallets)
@@ -225,28 +223,28 @@ class Chain:
         self._intern_wallets([*wallets, *providers])
         for name, coins in wallets.items():
             balance = parse_coins(coins, f"start.wallets.{name}")
-            self.state.wallets[self._wallets[name], Wallet.BALANCE] = balance
-            self.state.globals[G.SUPPLY] += balance
+            self.state.wallets[self._wallets[name], Wallet.balance] = balance
+            self.state.globals.supply += balance
         for name, provider in providers.items():
             registry.create_provider(self.state, 0, self._wallets[name])
-            slot = int(self.state.wallets[self._wallets[name], Wallet.PROVIDER])
+            slot = int(self.state.wallets[self._wallets[name]].provider)
             self.state = self._eligibility.set_provider(self.state, slot, provider.get("attributes", {}), provider.get("signed", {}))
 
     def _intern_wallets(self, names: Iterable[str]) -> None:
         new = [name for name in dict.fromkeys(names) if name not in self._wallets]
         self.state = with_room(self.state, wallets=len(new), providers=len(new))
         for name in new:
-            row = int(self.state.globals[G.WALLETS])
-            self.state.globals[G.WALLETS] = row + 1
+            row = int(self.state.globals.wallets)
+            self.state.globals.wallets = row + 1
             self.state.wallets[row] = 0
-            self.state.wallets[row, Wallet.PROVIDER] = -1
+            self.state.wallets[row, Wallet.provider] = -1
             self._wallets[name] = row
             self.wallet_names.append(name)
         # The order of names stands for the order of addresses, in which the chain serves payments,
         # granters and losers.
         self._ranked = sorted([*self._ranked, *new])
         rows = [self._wallets[name] for name in self._ranked]
-        self.state.wallets[rows, Wallet.RANK] = np.arange(1, len(rows) + 1)
+        self.state.wallets[rows, Wallet.rank] = np.arange(1, len(rows) + 1)
 
     def wallet(self, name: str) -> int:
         """Return the row of a name's wallet, made without coins at its first mention."""
@@ -267,7 +265,7 @@ class Chain:
         """Return the name of an object: `kind` is deployment, group, order, bid, lease, account or
         provider."""
         if kind == "account":
-            scope, target = self.state.accounts[row, [Account.SCOPE, Account.TARGET]].tolist()
+            scope, target = self.state.accounts[row, [Account.scope, Account.target]].tolist()
             return self.name_of("bid" if scope == Scope.BID else "deployment", target)
         if kind == "provider":
             return self.wallet_names[int(self.state.providers[row, 0])]
@@ -279,34 +277,34 @@ class Chain:
         there is none."""
         if kind == "provider":
             wallet = self._wallets.get(name, -1)
-            return int(self.state.wallets[wallet, Wallet.PROVIDER]) if wallet >= 0 else -1
+            return int(self.state.wallets[wallet].provider) if wallet >= 0 else -1
         rows: dict[str, int] = getattr(self, f"_{kind}s")
         return rows.get(name, -1)
 
     def _name_new_rows(self) -> None:
-        fills = self.state.globals[G.DEPLOYMENTS : G.LEASES + 1].tolist()
+        fills = self.state.globals[G.deployments : G.leases + 1].tolist()
         while len(self.deployment_names) < fills[0]:
             row = len(self.deployment_names)
-            owner, dseq = self.state.deployments[row, [Deployment.OWNER, Deployment.DSEQ]].tolist()
+            owner, dseq = self.state.deployments[row, [Deployment.owner, Deployment.dseq]].tolist()
             self._register(self.deployment_names, self._deployments, f"{self.wallet_names[owner]}/{dseq}")
-        count = fills[G.GROUPS - G.DEPLOYMENTS]
+        count = fills[G.groups - G.deployments]
         while len(self.group_names) < count:
             row = len(self.group_names)
             owner, gseq = self.state.groups[row, [0, 1]].tolist()
             self._register(self.group_names, self._groups, f"{self.deployment_names[owner]}/{gseq}")
-        count = fills[G.ORDERS - G.DEPLOYMENTS]
+        count = fills[G.orders - G.deployments]
         while len(self.order_names) < count:
             row = len(self.order_names)
-            group, oseq = self.state.orders[row, [Order.GROUP, Order.OSEQ]].tolist()
+            group, oseq = self.state.orders[row, [Order.group, Order.oseq]].tolist()
             self._register(self.order_names, self._orders, f"{self.group_names[group]}/{oseq}")
-        if not self.state.globals[G.KEEP_BIDS]:
+        if not self.state.globals.keep_bids:
             return  # rows of ended bids are used again: nobody asks for a bid by name
-        count = fills[G.BIDS - G.DEPLOYMENTS]
+        count = fills[G.bids - G.deployments]
         while len(self.bid_names) < count:
             row = len(self.bid_names)
             order, provider = self.state.bids[row, [0, 1]].tolist()
             self._register(self.bid_names, self._bids, f"{self.order_names[order]}/{self.wallet_names[provider]}")
-        count = fills[G.LEASES - G.DEPLOYMENTS]
+        count = fills[G.leases - G.deployments]
         while len(self.lease_names) < count:
             bid = int(self.state.leases[len(self.lease_names), 0])
             self._register(self.lease_names, self._leases, self.bid_names[bid])
@@ -321,7 +319,7 @@ class Chain:
     @property
     def height(self) -> int:
         """The height of the last block that was executed."""
-        return int(self.state.globals[G.HEIGHT])
+        return int(self.state.globals.height)
 
     def execute_block(self, height: int, messages: Sequence[Message]) -> tuple[list[Receipt], list[dict[str, Any]]]:
         """Run what is due up to `height`, then the messages strictly in the order given; return
@@ -339,7 +337,7 @@ class Chain:
         handler = _HANDLERS.get(message.get("op", ""))
         if handler is None:
             raise MessageError("op", f"{message.get('op')!r} is not a message, expected one of {', '.join(_HANDLERS)}")
-        self.state.globals[G.HEIGHT] = height
+        self.state.globals.height = height
         self._make_room(message)
         try:
             status = handler(self, message, height)
@@ -354,8 +352,8 @@ class Chain:
         groups = message.get("groups", ())
         units = sum(len(group.get("resources", ())) for group in groups)
         ended = 0
-        if g[G.EVENT_MASK]:
-            ended = 64 + int(4 * (g[G.GROUPS] + g[G.ORDERS] + g[G.BIDS]) + 8 * (g[G.LEASES] + g[G.DEPOSITS]))
+        if g[G.event_mask]:
+            ended = 64 + int(4 * (g[G.groups] + g[G.orders] + g[G.bids]) + 8 * (g[G.leases] + g[G.deposits]))
         self.state = with_room(
             self.state,
             deployments=1,
@@ -367,7 +365,7 @@ class Chain:
             leases=1,
             usage=1,
             accounts=1,
-            deposits=1 + int(g[G.GRANTS]),
+            deposits=1 + int(g[G.grants]),
             grants=1,
             providers=1,
             events=ended + 4 * len(groups),
@@ -375,8 +373,8 @@ class Chain:
 
     def take_events(self) -> list[dict[str, Any]]:
         """Return the events since the last call and forget their rows."""
-        count = int(self.state.globals[G.EVENTS])
-        self.state.globals[G.EVENTS] = 0
+        count = int(self.state.globals.events)
+        self.state.globals.events = 0
         return [event_value(self, values) for values in self.state.events[:count].tolist()]
 
     # --- what is due by itself ------------------------------------------------------------
@@ -401,50 +399,50 @@ class Chain:
             raise ValueError(f"height {to_height} is in the past, the chain is at {self.height}")
         while (height := self.next_due()) <= to_height:
             yield from self.due_steps(height)
-        self.state.globals[G.HEIGHT] = to_height
+        self.state.globals.height = to_height
         if self._is_exact:
             yield from self._settle_all(to_height)
 
     @property
     def _is_exact(self) -> bool:
-        return bool(self.state.globals[G.ESCROW] == EscrowRule.EXACT)
+        return bool(self.state.globals.escrow == EscrowRule.EXACT)
 
     def _accounts(self) -> Any:
-        return self.state.accounts[: self.state.globals[G.ACCOUNTS]]
+        return self.state.accounts[: self.state.globals.accounts]
 
     def _timed_out_at(self) -> Any:
-        orders = self.state.orders[: self.state.globals[G.ORDERS]]
-        timeout = int(self.state.globals[G.ORDER_TIMEOUT])
+        orders = self.state.orders[: self.state.globals.orders]
+        timeout = int(self.state.globals.order_timeout)
         if timeout == 0:
             return np.full(len(orders), _NUMBER_MAX, np.int64)
-        return np.where(orders[:, Order.STATE] == OrderState.OPEN, orders[:, Order.CREATED_AT] + timeout, _NUMBER_MAX)
+        return np.where(orders[:, Order.state] == OrderState.OPEN, orders[:, Order.created_at] + timeout, _NUMBER_MAX)
 
     def next_due(self) -> int:
         """Return the next height at which something is due by itself, 2^60 when there is none."""
         soonest = int(self._timed_out_at().min(initial=_NUMBER_MAX))
         if self._is_exact:
             accounts = self._accounts()
-            for column in (Account.DUE_AT, Account.GRACE_AT):
+            for column in (Account.due_at, Account.grace_at):
                 at = accounts[:, column]
                 soonest = min(soonest, int(np.where(at >= 0, at, _NUMBER_MAX).min(initial=_NUMBER_MAX)))
-            if self.state.globals[G.CHARGING] == Charging.USAGE:
+            if self.state.globals.charging == Charging.USAGE:
                 # Use without a cap may run an account dry before its due height: every settlement of the
                 # cadence is looked at.
                 soonest = min(soonest, self._next_cadence())
         return max(soonest, self.height) if soonest < _NUMBER_MAX else soonest
 
     def _next_cadence(self) -> int:
-        every = int(self.state.globals[G.SETTLE_EVERY])
+        every = int(self.state.globals.settle_every)
         accounts = self._accounts()
-        accounts = accounts[accounts[:, Account.OPEN] > 0]
+        accounts = accounts[accounts[:, Account.open] > 0]
         if every == 0 or not len(accounts):
             return _NUMBER_MAX
-        settled, created = accounts[:, Account.SETTLED_AT], accounts[:, Account.CREATED_AT]
+        settled, created = accounts[:, Account.settled_at], accounts[:, Account.created_at]
         return int((created + ((settled - created) // every + 1) * every).min())
 
     def due_steps(self, height: int) -> Iterator[str]:
         """Run what is due by itself at a height, one thing at a time; yield after each what it was."""
-        self.state.globals[G.HEIGHT] = height
+        self.state.globals.height = height
         if self._is_exact:
             yield from self._settle_all(height)
         for order in np.flatnonzero(self._timed_out_at() <= height).tolist():
@@ -452,10 +450,10 @@ class Chain:
             market.timeout_order(self.state, height, order)
             yield "order_timeout"
         if self._is_exact:
-            for account, at in self._reached(Account.GRACE_AT, height):
+            for account, at in self._reached(Account.grace_at, height):
                 due_work.end_of_grace(self.state, at, account)
                 yield "end_of_grace"
-            for account, at in self._reached(Account.DUE_AT, height):
+            for account, at in self._reached(Account.due_at, height):
                 due_work.settle_due(self.state, at, account)
                 yield "settlement"
 
@@ -469,7 +467,7 @@ class Chain:
 
     def _settle_all(self, height: int) -> Iterator[str]:
         accounts = self._accounts()
-        paying = (accounts[:, Account.OPEN] > 0) & (accounts[:, Account.STATE] == AccountState.OPEN)
+        paying = (accounts[:, Account.open] > 0) & (accounts[:, Account.state] == AccountState.OPEN)
         for account in np.flatnonzero(paying).tolist():
             self._room_for_events()
             due_work.settle_cadence(self.state, height, account)
@@ -484,16 +482,16 @@ class Chain:
         name = message["id"]
         owner, dseq = _split(name, 2)
         groups: Sequence[Message] = message["groups"]
-        first = int(self.state.globals[G.DRAFTS])
-        resource = int(self.state.globals[G.RESOURCES])
+        first = int(self.state.globals.drafts)
+        resource = int(self.state.globals.resources)
         for at, group in enumerate(groups):
             self.state, spec = self._eligibility.spec(self.state, requirements_of(group))
             units: Sequence[Message] = group["resources"]
             draft = self.state.drafts[first + at]
-            draft[Draft.NAME] = self._text(group["name"]) if group.get("name") else -1
-            draft[Draft.SPEC] = spec
-            draft[Draft.FIRST_RESOURCE] = resource
-            draft[Draft.RESOURCES] = len(units)
+            draft[Draft.name] = self._text(group["name"]) if group.get("name") else -1
+            draft[Draft.spec] = spec
+            draft[Draft.first_resource] = resource
+            draft[Draft.resources] = len(units)
             for unit in units:
                 self.state.resources[resource] = _resource(unit)
                 resource += 1
@@ -513,7 +511,7 @@ class Chain:
             )
         )
         if status == Status.Ok:
-            self.state.globals[G.RESOURCES] = resource
+            self.state.globals.resources = resource
             self._register(self.deployment_names, self._deployments, name)
         return status
 
@@ -538,11 +536,11 @@ class Chain:
         if order.partition("/")[0] == provider:
             return Status.Conflict  # the identifier's own check, before anything is looked up
         whole, atto = parse_price(message["price"], "price")
-        first = int(self.state.globals[G.DRAFTS])
+        first = int(self.state.globals.drafts)
         offer: Sequence[Sequence[int]] = message.get("offer") or ()
         for at, (unit, count) in enumerate(offer):
-            self.state.drafts[first + at, Offer.RESOURCE] = parse_number(unit, "offer")
-            self.state.drafts[first + at, Offer.COUNT] = parse_number(count, "offer")
+            self.state.drafts[first + at, Offer.resource] = parse_number(unit, "offer")
+            self.state.drafts[first + at, Offer.count] = parse_number(count, "offer")
         return Status(
             market.create_bid(
                 self.state,
@@ -620,14 +618,14 @@ class Chain:
         """Return the row that a name has or will have as a provider: signed attributes may come before
         it registers."""
         wallet = self.wallet(name)
-        count = int(self.state.globals[G.PROVIDERS])
+        count = int(self.state.globals.providers)
         found = np.flatnonzero(self.state.providers[:count, 0] == wallet)
         if len(found):
             return int(found[0])
         self.state = with_room(self.state, providers=1)
         self.state.providers[count] = 0
         self.state.providers[count, 0] = wallet
-        self.state.globals[G.PROVIDERS] = count + 1
+        self.state.globals.providers = count + 1
         return count
 
     def _create_provider(self, message: Message, height: int) -> Status:
@@ -643,7 +641,7 @@ class Chain:
         return status
 
     def _set_attributes(self, message: Message) -> None:
-        slot = int(self.state.wallets[self.wallet(message["provider"]), Wallet.PROVIDER])
+        slot = int(self.state.wallets[self.wallet(message["provider"])].provider)
         self.state = self._eligibility.set_provider(self.state, slot, message.get("attributes", {}))
 
     def _delete_provider(self, message: Message, height: int) -> Status:
@@ -670,15 +668,15 @@ class Chain:
 
     def _settle_escrow(self, message: Message, height: int) -> Status:
         row = self._deployments.get(message["id"], -1)
-        account = int(self.state.deployments[row, Deployment.ACCOUNT]) if row >= 0 else -1
+        account = int(self.state.deployments[row].account) if row >= 0 else -1
         return Status(due_work.settle_escrow(self.state, height, _authority(message), account))
 
     def _submit_usage(self, message: Message, height: int) -> Status:
         name = message["id"]
         metrics: Mapping[str, Any] = message["metrics"]
         lease = self._leases.get(name, -1)
-        usage = int(self.state.leases[lease, Lease.USAGE]) if lease >= 0 else -1
-        since = int(self.state.usage[usage, Usage.UNTIL]) if usage >= 0 else 0
+        usage = int(self.state.leases[lease].usage) if lease >= 0 else -1
+        since = int(self.state.usage[usage].until) if usage >= 0 else 0
         return Status(
             metering.submit_usage(
                 self.state,
@@ -724,17 +722,17 @@ def _authority(message: Message) -> int:
 def _resource(unit: Message) -> list[int]:
     whole, atto = parse_price(unit["price"], "price")
     volume = parse_number(unit["storage"], "storage")
-    row = [0] * Resource.SIZE
-    row[Resource.PRICE] = whole
-    row[Resource.PRICE_ATTO] = atto
-    row[Resource.COUNT] = parse_number(unit["count"], "count")
-    row[Resource.CPU] = parse_number(unit["cpu"], "cpu")
-    row[Resource.MEMORY] = parse_number(unit["memory"], "memory")
-    row[Resource.STORAGE] = volume
-    row[Resource.GPU] = parse_number(unit.get("gpu", 0), "gpu")
-    row[Resource.GPU_ATTRIBUTES] = 1 if unit.get("gpu_attributes") else 0
-    row[Resource.SMALLEST_VOLUME] = volume
-    row[Resource.LARGEST_VOLUME] = volume
+    row = [0] * Resource.width
+    row[Resource.price] = whole
+    row[Resource.price_atto] = atto
+    row[Resource.count] = parse_number(unit["count"], "count")
+    row[Resource.cpu] = parse_number(unit["cpu"], "cpu")
+    row[Resource.memory] = parse_number(unit["memory"], "memory")
+    row[Resource.storage] = volume
+    row[Resource.gpu] = parse_number(unit.get("gpu", 0), "gpu")
+    row[Resource.gpu_attributes] = 1 if unit.get("gpu_attributes") else 0
+    row[Resource.smallest_volume] = volume
+    row[Resource.largest_volume] = volume
     return row
 
 

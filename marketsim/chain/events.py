@@ -7,7 +7,6 @@ on Python integers with masks.
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Event, G
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import COMPILING, compiled, compiled_inline
 from marketsim.kernel.intrinsics import rarely
@@ -108,28 +107,28 @@ else:
 
 @compiled_inline
 def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, extra: int) -> None:
-    """Put one event at G.HEIGHT on the record: fingerprinted and counted, and kept when G.EVENT_MASK has its
+    """Put one event at G.height on the record: fingerprinted and counted, and kept when G.event_mask has its
     bit.
 
     The caller guarantees a free row in `events` for every event that a message can cause.
     """
     g = s.globals
     number = kind + 0  # a member of an enum or its number
-    lane_a, lane_b = mix_event(g[G.FINGERPRINT_A], g[G.FINGERPRINT_B], g[G.HEIGHT], number, subject, other, whole, atto, extra)
-    g[G.FINGERPRINT_A] = lane_a
-    g[G.FINGERPRINT_B] = lane_b
-    g[G.EVENTS_TOTAL] += 1
-    if rarely((g[G.EVENT_MASK] >> number) & 1 == 1):
-        row = g[G.EVENTS]
-        g[G.EVENTS] = row + 1
+    lane_a, lane_b = mix_event(g.fingerprint_a, g.fingerprint_b, g.height, number, subject, other, whole, atto, extra)
+    g.fingerprint_a = lane_a
+    g.fingerprint_b = lane_b
+    g.events_total += 1
+    if rarely((g.event_mask >> number) & 1 == 1):
+        row = g.events
+        g.events = row + 1
         event = s.events[row]
-        event[Event.HEIGHT] = g[G.HEIGHT]
-        event[Event.KIND] = number
-        event[Event.SUBJECT] = subject
-        event[Event.OTHER] = other
-        event[Event.WHOLE] = whole
-        event[Event.ATTO] = atto
-        event[Event.EXTRA] = extra
+        event.height = g.height
+        event.kind = number
+        event.subject = subject
+        event.other = other
+        event.whole = whole
+        event.atto = atto
+        event.extra = extra
 
 
 @compiled_inline
@@ -137,34 +136,34 @@ def note(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
     """Keep a row of a kind that follows from other events (a bid lost to a lease), and fingerprint nothing."""
     g = s.globals
     number = kind + 0
-    if rarely((g[G.EVENT_MASK] >> number) & 1 == 1):
-        row = g[G.EVENTS]
-        g[G.EVENTS] = row + 1
+    if rarely((g.event_mask >> number) & 1 == 1):
+        row = g.events
+        g.events = row + 1
         event = s.events[row]
-        event[Event.HEIGHT] = g[G.HEIGHT]
-        event[Event.KIND] = number
-        event[Event.SUBJECT] = subject
-        event[Event.OTHER] = other
-        event[Event.WHOLE] = whole
-        event[Event.ATTO] = atto
-        event[Event.EXTRA] = extra
+        event.height = g.height
+        event.kind = number
+        event.subject = subject
+        event.other = other
+        event.whole = whole
+        event.atto = atto
+        event.extra = extra
 
 
 @compiled
 def book_income(s: State, slot: int, net: int, take: int) -> None:
     """Add a pay-out to its provider's income by day; what is due at a day's last block is of that day."""
     g = s.globals
-    if g[G.DAY_BLOCKS] == 0 or slot >= s.income.shape[0]:
+    if g.day_blocks == 0 or slot >= s.income.shape[0]:
         return
-    height = max(g[G.HEIGHT], 1)
+    height = max(g.height, 1)
     days = s.income.shape[1] - 2
-    s.income[slot, min((height - 1) // g[G.DAY_BLOCKS], days - 1)] += net
-    if height > g[G.INCOME_FROM]:
+    s.income[slot, min((height - 1) // g.day_blocks, days - 1)] += net
+    if height > g.income_from:
         s.income[slot, days] += net
         s.income[slot, days + 1] += take
 
 
 def fingerprint(state: State) -> str:
     """Return the fingerprint of the record so far: 32 hex digits."""
-    lanes = (int(state.globals[G.FINGERPRINT_A]) & _MASK, int(state.globals[G.FINGERPRINT_B]) & _MASK)
+    lanes = (int(state.globals.fingerprint_a) & _MASK, int(state.globals.fingerprint_b) & _MASK)
     return f"{lanes[0]:016x}{lanes[1]:016x}"

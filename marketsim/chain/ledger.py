@@ -23,13 +23,10 @@ from marketsim.chain.columns import (
     ESCROW_WALLET,
     Account,
     AccountState,
-    Deposit,
     EscrowRule,
     G,
-    Lease,
     PaymentState,
     Scope,
-    UsageEscrow,
     Wallet,
 )
 from marketsim.chain.state import State
@@ -45,27 +42,27 @@ from marketsim.money.units import ATTO
 @compiled
 def move(s: State, source: int, target: int, whole: int) -> None:
     """Move whole uve between two wallets; the caller has checked that the source has them."""
-    s.wallets[source, Wallet.BALANCE] -= whole
-    s.wallets[target, Wallet.BALANCE] += whole
+    s.wallets[source].balance -= whole
+    s.wallets[target].balance += whole
 
 
 @compiled
 def deposit_coins(s: State, wallet: int, whole: int) -> None:
     """Wallet to escrow."""
     move(s, wallet, ESCROW_WALLET, whole)
-    s.globals[G.DEPOSITED] += whole
-    s.globals[G.HELD] += whole
+    s.globals.deposited += whole
+    s.globals.held += whole
 
 
 @compiled
 def pay_coins(s: State, wallet: int, gross: int, fee: int) -> None:
     """Escrow to a provider, the take fee to the community pool."""
     move(s, ESCROW_WALLET, wallet, gross - fee)
-    s.globals[G.PAID] += gross - fee
-    s.globals[G.HELD] -= gross
+    s.globals.paid += gross - fee
+    s.globals.held -= gross
     if fee > 0:
         move(s, ESCROW_WALLET, COMMUNITY_WALLET, fee)
-        s.globals[G.FEES] += fee
+        s.globals.fees += fee
 
 
 @compiled
@@ -73,35 +70,35 @@ def pay_split(s: State, wallet: int, provider: int, platform: int, validators: i
     """Escrow to a provider, the two fees of a usage escrow's settlement to the settlement module, where they stay."""
     fees = platform + validators
     move(s, ESCROW_WALLET, wallet, provider)
-    move(s, ESCROW_WALLET, s.globals[G.SETTLEMENT_WALLET], fees)
-    s.globals[G.PAID] += provider
-    s.globals[G.FEES] += fees
-    s.globals[G.PLATFORM_FEES] += platform
-    s.globals[G.VALIDATOR_FEES] += validators
-    s.globals[G.HELD] -= provider + fees
+    move(s, ESCROW_WALLET, s.globals.settlement_wallet, fees)
+    s.globals.paid += provider
+    s.globals.fees += fees
+    s.globals.platform_fees += platform
+    s.globals.validator_fees += validators
+    s.globals.held -= provider + fees
 
 
 @compiled
 def refund_coins(s: State, wallet: int, whole: int) -> None:
     """Escrow back to a depositor."""
     move(s, ESCROW_WALLET, wallet, whole)
-    s.globals[G.REFUNDED] += whole
-    s.globals[G.HELD] -= whole
+    s.globals.refunded += whole
+    s.globals.held -= whole
 
 
 @compiled
 def drop_to_dust(s: State, account: int, whole: int, atto: int) -> None:
     """Leave a fraction behind for ever: from what is held to the dust of the account and of all."""
-    subtract_from(s.globals, G.HELD, whole, atto)
-    add_to(s.globals, G.DUST, whole, atto)
-    add_to(s.accounts[account], Account.DUST, whole, atto)
+    subtract_from(s.globals, G.held, whole, atto)
+    add_to(s.globals, G.dust, whole, atto)
+    add_to(s.accounts[account], Account.dust, whole, atto)
 
 
 @compiled
 def strand(s: State, whole: int, atto: int) -> None:
     """Book coins that a defect of the chain has lost inside the escrow module."""
-    subtract_from(s.globals, G.HELD, whole, atto)
-    add_to(s.globals, G.STRANDED, whole, atto)
+    subtract_from(s.globals, G.held, whole, atto)
+    add_to(s.globals, G.stranded, whole, atto)
 
 
 # --- the audit after a block --------------------------------------------------------------------------------
@@ -148,24 +145,24 @@ RECOUNT_EVERY = 1_000
 def touch(s: State, account: int) -> None:
     """Put the account on the audit's list of touched ones, once, while an audit is kept."""
     g = s.globals
-    if g[G.AUDITING] != 0 and s.accounts[account, Account.TOUCHED] == 0:
-        s.accounts[account, Account.TOUCHED] = g[G.TOUCHED] if g[G.TOUCHED] > 0 else -1
-        g[G.TOUCHED] = account + 1
+    if g.auditing != 0 and s.accounts[account].touched == 0:
+        s.accounts[account].touched = g.touched if g.touched > 0 else -1
+        g.touched = account + 1
 
 
 @compiled
 def audit_totals(s: State) -> int:
     """Return AUDIT_FINE when both identities of this module hold, else which one is broken."""
     g = s.globals
-    rest = add(g[G.HELD], g[G.HELD_ATTO], g[G.DUST], g[G.DUST_ATTO])
-    inside = add(rest[0], rest[1], g[G.STRANDED], g[G.STRANDED_ATTO])
-    if inside[0] != s.wallets[ESCROW_WALLET, Wallet.BALANCE] or inside[1] != 0:
+    rest = add(g.held, g.held_atto, g.dust, g.dust_atto)
+    inside = add(rest[0], rest[1], g.stranded, g.stranded_atto)
+    if inside[0] != s.wallets[ESCROW_WALLET].balance or inside[1] != 0:
         return AUDIT_COINS
-    if g[G.DEPOSITED] != inside[0] + g[G.PAID] + g[G.FEES] + g[G.REFUNDED]:
+    if g.deposited != inside[0] + g.paid + g.fees + g.refunded:
         return AUDIT_FLOW
-    if g[G.SETTLEMENT_WALLET] > 0:
-        split = g[G.PLATFORM_FEES] + g[G.VALIDATOR_FEES]
-        if s.wallets[g[G.SETTLEMENT_WALLET], Wallet.BALANCE] != split or split != g[G.FEES]:
+    if g.settlement_wallet > 0:
+        split = g.platform_fees + g.validator_fees
+        if s.wallets[g.settlement_wallet].balance != split or split != g.fees:
             return AUDIT_SPLIT
     return AUDIT_FINE
 
@@ -177,53 +174,53 @@ def inspect_account(s: State, account: int) -> tuple[int, int, int]:
     """
     a = s.accounts[account]
     problem = AUDIT_FINE
-    if not 0 <= a[Account.FUNDS_ATTO] < ATTO or not 0 <= a[Account.TRANSFERRED_ATTO] < ATTO:
+    if not 0 <= a.funds_atto < ATTO or not 0 <= a.transferred_atto < ATTO:
         problem = AUDIT_RANGE
     whole, atto = 0, 0
-    row = a[Account.FIRST_DEPOSIT]
+    row = a.first_deposit
     while row >= 0:
         d = s.deposits[row]
-        if d[Deposit.AMOUNT] < 0 or not 0 <= d[Deposit.AMOUNT_ATTO] < ATTO:
+        if d.amount < 0 or not 0 <= d.amount_atto < ATTO:
             problem = AUDIT_RANGE
-        whole, atto = add(whole, atto, d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO])
-        row = d[Deposit.NEXT]
-    in_debt = a[Account.FUNDS] < 0
+        whole, atto = add(whole, atto, d.amount, d.amount_atto)
+        row = d.next
+    in_debt = a.funds < 0
     if problem == AUDIT_FINE:
         if in_debt:
             if whole != 0 or atto != 0:
                 problem = AUDIT_DEPOSITS
-        elif whole != a[Account.FUNDS] or atto != a[Account.FUNDS_ATTO]:
+        elif whole != a.funds or atto != a.funds_atto:
             problem = AUDIT_DEPOSITS
     rates, rates_atto, debt, debt_atto = 0, 0, 0, 0
     open_payments, short_payments, aside = 0, 0, 0
-    closed = a[Account.STATE] == AccountState.CLOSED
-    by_block = s.globals[G.ESCROW] != EscrowRule.USAGE
-    lease = a[Account.FIRST_LEASE]
+    closed = a.state == AccountState.CLOSED
+    by_block = s.globals.escrow != EscrowRule.USAGE
+    lease = a.first_lease
     while lease >= 0:
         x = s.leases[lease]
-        if problem == AUDIT_FINE and (x[Lease.BALANCE] < 0 or not 0 <= x[Lease.BALANCE_ATTO] < ATTO):
+        if problem == AUDIT_FINE and (x.balance < 0 or not 0 <= x.balance_atto < ATTO):
             problem = AUDIT_RANGE
         if not closed:
-            whole, atto = add(whole, atto, x[Lease.BALANCE], x[Lease.BALANCE_ATTO])
-        if x[Lease.PAYMENT] == PaymentState.OPEN:
+            whole, atto = add(whole, atto, x.balance, x.balance_atto)
+        if x.payment == PaymentState.OPEN:
             open_payments += 1
             if by_block:
-                rates, rates_atto = add(rates, rates_atto, x[Lease.RATE], x[Lease.RATE_ATTO])
+                rates, rates_atto = add(rates, rates_atto, x.rate, x.rate_atto)
             else:
-                aside += s.usage_escrows[x[Lease.USAGE], UsageEscrow.BALANCE]
-        elif x[Lease.PAYMENT] == PaymentState.OVERDRAWN:
+                aside += s.usage_escrows[x.usage].balance
+        elif x.payment == PaymentState.OVERDRAWN:
             short_payments += 1
-            debt, debt_atto = add(debt, debt_atto, x[Lease.UNSETTLED], x[Lease.UNSETTLED_ATTO])
-        lease = x[Lease.NEXT]
+            debt, debt_atto = add(debt, debt_atto, x.unsettled, x.unsettled_atto)
+        lease = x.next
     if problem == AUDIT_FINE:
-        rates_agree = rates == a[Account.RATES] and rates_atto == a[Account.RATES_ATTO]
-        if not rates_agree or open_payments != a[Account.OPEN] or short_payments != a[Account.SHORT]:
+        rates_agree = rates == a.rates and rates_atto == a.rates_atto
+        if not rates_agree or open_payments != a.open or short_payments != a.short:
             problem = AUDIT_RATES
-        elif s.globals[G.ESCROW] == EscrowRule.SEQUENTIAL and in_debt:
-            owed = add(debt, debt_atto, a[Account.FUNDS], a[Account.FUNDS_ATTO])
+        elif s.globals.escrow == EscrowRule.SEQUENTIAL and in_debt:
+            owed = add(debt, debt_atto, a.funds, a.funds_atto)
             if owed[0] != 0 or owed[1] != 0:
                 problem = AUDIT_DEBT
-        elif not by_block and aside > a[Account.FUNDS]:
+        elif not by_block and aside > a.funds:
             problem = AUDIT_SET_ASIDE
     return problem, whole, atto
 
@@ -240,9 +237,9 @@ def first_problem(s: State, start: int) -> int:
 
     Rows on the free list (closed accounts of bids) are passed over.
     """
-    for row in range(start, s.globals[G.ACCOUNTS]):
+    for row in range(start, s.globals.accounts):
         a = s.accounts[row]
-        if a[Account.STATE] != AccountState.CLOSED or a[Account.SCOPE] == Scope.DEPLOYMENT:
+        if a.state != AccountState.CLOSED or a.scope == Scope.DEPLOYMENT:
             if account_problem(s, row) != AUDIT_FINE:
                 return row
     return -1
@@ -255,22 +252,22 @@ def sweep_problem(s: State) -> int:
     """
     g = s.globals
     coins = 0
-    for row in range(g[G.WALLETS]):
-        balance = s.wallets[row, Wallet.BALANCE]
+    for row in range(g.wallets):
+        balance = s.wallets[row].balance
         if balance < 0:
             return AUDIT_BELOW
         coins += balance
-    if g[G.SUPPLY] != 0 and coins != g[G.SUPPLY]:
+    if g.supply != 0 and coins != g.supply:
         return AUDIT_SUPPLY
     whole, atto = 0, 0
-    for row in range(g[G.ACCOUNTS]):
+    for row in range(g.accounts):
         a = s.accounts[row]
-        if a[Account.STATE] != AccountState.CLOSED or a[Account.FIRST_DEPOSIT] >= 0:
+        if a.state != AccountState.CLOSED or a.first_deposit >= 0:
             problem, value, value_atto = inspect_account(s, row)
             if problem != AUDIT_FINE:
                 return problem
             whole, atto = add(whole, atto, value, value_atto)
-    if whole != g[G.HELD] or atto != g[G.HELD_ATTO]:
+    if whole != g.held or atto != g.held_atto:
         return AUDIT_LIVE
     return AUDIT_FINE
 
@@ -280,16 +277,16 @@ def audit_touched(s: State, values: Table, held: Table) -> int:
     """Audit the accounts touched since the last call, and now and then all of them; return AUDIT_FINE or the first problem.
 
     `values` of shape (accounts, 2) keeps what each account held at the last audit, `held` of shape (2,) their
-    sum: both zero before the first message, both brought up to date here. Needs G.AUDITING = 1 from then on,
+    sum: both zero before the first message, both brought up to date here. Needs G.auditing = 1 from then on,
     and `values` as long as the accounts' table.
     """
     g = s.globals
     problem = audit_totals(s)
-    row = g[G.TOUCHED] - 1
-    g[G.TOUCHED] = 0
+    row = g.touched - 1
+    g.touched = 0
     while row >= 0:
-        following = s.accounts[row, Account.TOUCHED]
-        s.accounts[row, Account.TOUCHED] = 0
+        following = s.accounts[row].touched
+        s.accounts[row].touched = 0
         found, whole, atto = inspect_account(s, row)
         if problem == AUDIT_FINE:
             problem = found
@@ -297,10 +294,10 @@ def audit_touched(s: State, values: Table, held: Table) -> int:
         held[0], held[1] = add(held[0], held[1], change[0], change[1])
         values[row, 0], values[row, 1] = whole, atto
         row = following - 1 if following > 0 else -1
-    if problem == AUDIT_FINE and (held[0] != g[G.HELD] or held[1] != g[G.HELD_ATTO]):
+    if problem == AUDIT_FINE and (held[0] != g.held or held[1] != g.held_atto):
         problem = AUDIT_HELD
-    g[G.AUDITS] += 1
-    if problem == AUDIT_FINE and g[G.AUDITS] % (1 + (g[G.WALLETS] + g[G.ACCOUNTS]) // SWEEP_ROWS) == 0:
+    g.audits += 1
+    if problem == AUDIT_FINE and g.audits % (1 + (g.wallets + g.accounts) // SWEEP_ROWS) == 0:
         problem = sweep_problem(s)
     return problem
 
@@ -309,9 +306,9 @@ def audit_touched(s: State, values: Table, held: Table) -> int:
 def is_recount_due(s: State) -> bool:
     """Return whether enough blocks were audited since the last full recount for the next one, and date the one after it."""
     g = s.globals
-    if g[G.AUDITS] < g[G.RECOUNT_AT]:
+    if g.audits < g.recount_at:
         return False
-    g[G.RECOUNT_AT] = g[G.AUDITS] + max(RECOUNT_EVERY, (g[G.ACCOUNTS] + g[G.LEASES]) // RECOUNT_ROWS)
+    g.recount_at = g.audits + max(RECOUNT_EVERY, (g.accounts + g.leases) // RECOUNT_ROWS)
     return True
 
 
@@ -345,24 +342,24 @@ def add_parts(sums: Table, at: int, whole: int, atto: int) -> None:
 def sum_tables(s: State, sums: Table) -> None:
     """Add up wallets, accounts, deposits and payments into the rows SUM_… of `sums`, shape (SUMS, 4), zero before."""
     g = s.globals
-    for row in range(g[G.WALLETS]):
-        add_parts(sums, SUM_SUPPLY, s.wallets[row, Wallet.BALANCE], 0)
-    for row in range(g[G.ACCOUNTS]):
+    for row in range(g.wallets):
+        add_parts(sums, SUM_SUPPLY, s.wallets[row].balance, 0)
+    for row in range(g.accounts):
         a = s.accounts[row]
-        add_parts(sums, SUM_DUST, a[Account.DUST], a[Account.DUST_ATTO])
-        add_parts(sums, SUM_SHORTFALL, a[Account.SHORTFALL], a[Account.SHORTFALL_ATTO])
-    for row in range(g[G.DEPOSITS]):
+        add_parts(sums, SUM_DUST, a.dust, a.dust_atto)
+        add_parts(sums, SUM_SHORTFALL, a.shortfall, a.shortfall_atto)
+    for row in range(g.deposits):
         d = s.deposits[row]
-        add_parts(sums, SUM_HELD, d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO])
-    for row in range(g[G.LEASES]):
+        add_parts(sums, SUM_HELD, d.amount, d.amount_atto)
+    for row in range(g.leases):
         x = s.leases[row]
-        if x[Lease.PAYMENT] == 0:
+        if x.payment == 0:
             continue
-        if s.accounts[x[Lease.ACCOUNT], Account.STATE] != AccountState.CLOSED:
-            add_parts(sums, SUM_HELD, x[Lease.BALANCE], x[Lease.BALANCE_ATTO])
-        add_parts(sums, SUM_PAID, x[Lease.WITHDRAWN] - x[Lease.FEES], 0)
-        add_parts(sums, SUM_FEES, x[Lease.FEES], 0)
-        add_parts(sums, SUM_DEBT, x[Lease.UNSETTLED], x[Lease.UNSETTLED_ATTO])
+        if s.accounts[x.account].state != AccountState.CLOSED:
+            add_parts(sums, SUM_HELD, x.balance, x.balance_atto)
+        add_parts(sums, SUM_PAID, x.withdrawn - x.fees, 0)
+        add_parts(sums, SUM_FEES, x.fees, 0)
+        add_parts(sums, SUM_DEBT, x.unsettled, x.unsettled_atto)
 
 
 def recount(state: State) -> dict[str, int]:
@@ -375,7 +372,7 @@ def recount(state: State) -> dict[str, int]:
     sums = np.zeros((SUMS, 4), np.int64)
     sum_tables(state, sums)
     exact = [((int(high) << WORD) + int(low)) * ATTO + (int(fine) << HALF) + int(finest) for high, low, fine, finest in sums]
-    escrow = int(state.wallets[ESCROW_WALLET, Wallet.BALANCE]) * ATTO
+    escrow = int(state.wallets[ESCROW_WALLET].balance) * ATTO
     return {
         "supply": exact[SUM_SUPPLY],
         "escrow": escrow,
@@ -395,17 +392,17 @@ def totals(state: State) -> dict[str, int]:
     """
     g = state.globals
     whole = {
-        "deposited": G.DEPOSITED,
-        "paid": G.PAID,
-        "fees": G.FEES,
-        "refunded": G.REFUNDED,
-        "supply": G.SUPPLY,
+        "deposited": G.deposited,
+        "paid": G.paid,
+        "fees": G.fees,
+        "refunded": G.refunded,
+        "supply": G.supply,
     }
-    pairs = {"held": G.HELD, "dust": G.DUST, "stranded": G.STRANDED, "shortfall": G.SHORTFALL, "debt": G.DEBT}
+    pairs = {"held": G.held, "dust": G.dust, "stranded": G.stranded, "shortfall": G.shortfall, "debt": G.debt}
     found = {name: int(g[column]) * ATTO for name, column in whole.items()}
     found.update({name: from_pair(g[column], g[column + 1]) for name, column in pairs.items()})
-    if g[G.SETTLEMENT_WALLET] > 0:
-        found |= {"platform_fees": int(g[G.PLATFORM_FEES]) * ATTO, "validator_fees": int(g[G.VALIDATOR_FEES]) * ATTO}
+    if g[G.settlement_wallet] > 0:
+        found |= {"platform_fees": int(g[G.platform_fees]) * ATTO, "validator_fees": int(g[G.validator_fees]) * ATTO}
     return found
 
 
@@ -413,7 +410,7 @@ def recount_problems(state: State) -> list[str]:
     """Return one sentence for every total that a full recount contradicts; an empty list when the ledger is
     sound.
 
-    Checks the identities, every total, every account's own columns and, where G.SUPPLY is set, that no coin
+    Checks the identities, every total, every account's own columns and, where G.supply is set, that no coin
     was made or lost.
     """
     problems = []
@@ -436,7 +433,7 @@ def recount_problems(state: State) -> list[str]:
         if counted[name] != amount:
             found = format_amount(counted[name])
             problems.append(f"{name}: the running total is {format_amount(amount)} uve, the tables hold {found} uve")
-    if bool(np.any(state.wallets[: state.globals[G.WALLETS], Wallet.BALANCE] < 0)):
+    if bool(np.any(state.wallets[: state.globals.wallets, Wallet.balance] < 0)):
         problems.append("a wallet is below zero")
     row = int(first_problem(state, 0))
     while row >= 0:
@@ -447,4 +444,4 @@ def recount_problems(state: State) -> list[str]:
 
 def balances(state: State) -> Column:
     """Return a copy of all wallets' coins, whole uve, shape (wallets,)."""
-    return state.wallets[: state.globals[G.WALLETS], Wallet.BALANCE].copy()
+    return state.wallets[: state.globals.wallets, Wallet.balance].copy()

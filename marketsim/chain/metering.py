@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from marketsim.chain.cascades import follow
-from marketsim.chain.columns import Account, G, Lease, PaymentState, Usage
+from marketsim.chain.columns import PaymentState
 from marketsim.chain.escrow.messages import record_usage
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
@@ -30,8 +30,8 @@ def is_above(used: int, halves: int, reserved: int, seconds: int) -> bool:
 def fraud_score(s: State, h: int, lease: int, since: int, until: int, cpu: int, memory: int, storage: int, gpu: int) -> int:
     """Score a record of the blocks since..until: too short, too long, in the future, beyond the
     allocation, negative (a time that ends before it began, too), instantaneous."""
-    usage = s.leases[lease, Lease.USAGE]
-    seconds = (until - since) * s.globals[G.BLOCK_MS] // 1000
+    usage = s.leases[lease].usage
+    seconds = (until - since) * s.globals.block_ms // 1000
     score = 0
     if cpu < 0 or memory < 0 or storage < 0 or gpu < 0 or until < since:
         score += 100
@@ -43,9 +43,9 @@ def fraud_score(s: State, h: int, lease: int, since: int, until: int, cpu: int, 
         score += 50
     if seconds <= 0:
         return score + 80 if cpu > 0 or memory > 0 or storage > 0 or gpu > 0 else score
-    if is_above(cpu, 4, s.usage[usage, Usage.RESERVED_CPU], seconds):
+    if is_above(cpu, 4, s.usage[usage].reserved_cpu, seconds):
         score += 40
-    if is_above(memory, 3, s.usage[usage, Usage.RESERVED_MEMORY], seconds):
+    if is_above(memory, 3, s.usage[usage].reserved_memory, seconds):
         score += 40
     return score
 
@@ -71,21 +71,21 @@ def submit_usage(
     """
     if lease < 0:
         return Status.UnknownLease
-    if signer != s.leases[lease, Lease.PROVIDER]:
+    if signer != s.leases[lease].provider:
         return Status.Unauthorized
-    usage = s.leases[lease, Lease.USAGE]
+    usage = s.leases[lease].usage
     if usage < 0 or fraud_score(s, h, lease, since, until, cpu, memory, storage, gpu) >= SUSPICIOUS:
         return Status.UsageInvalid
-    if s.leases[lease, Lease.PAYMENT] != PaymentState.OPEN:
+    if s.leases[lease].payment != PaymentState.OPEN:
         return Status.LeaseNotActive
-    if since < s.usage[usage, Usage.UNTIL]:
+    if since < s.usage[usage].until:
         return Status.UsageOverlap
-    if h > until + s.globals[G.USAGE_GRACE]:
+    if h > until + s.globals.usage_grace:
         return Status.UsageTooLate
-    account = s.leases[lease, Lease.ACCOUNT]
-    short = s.accounts[account, Account.SHORT]
+    account = s.leases[lease].account
+    short = s.accounts[account].short
     status = record_usage(s, h, lease, cpu, memory, storage, gpu)
     follow(s, h, account, short)
     if status == Status.Ok:
-        s.usage[usage, Usage.UNTIL] = until
+        s.usage[usage].until = until
     return status

@@ -8,7 +8,7 @@ events 1.
 
 from __future__ import annotations
 
-from marketsim.chain.columns import EventKind, G, Grant, Provider, Rules, Scope, Wallet
+from marketsim.chain.columns import EventKind, G, Rules, Scope
 from marketsim.chain.events import emit
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
@@ -21,18 +21,18 @@ MAX_BIDS_LIMIT = 500
 @compiled
 def create_provider(s: State, h: int, wallet: int) -> Status:
     """Register a wallet as a provider; one that was deleted gets its old row again."""
-    if s.wallets[wallet, Wallet.PROVIDER] >= 0:
+    if s.wallets[wallet].provider >= 0:
         return Status.ProviderExists
     slot = 0
-    while slot < s.globals[G.PROVIDERS] and s.providers[slot, Provider.WALLET] != wallet:
+    while slot < s.globals.providers and s.providers[slot].wallet != wallet:
         slot += 1
-    if slot == s.globals[G.PROVIDERS]:
-        s.globals[G.PROVIDERS] = slot + 1
-        s.providers[slot, Provider.WALLET] = wallet
-        s.providers[slot, Provider.BLOCKED] = 0
-        s.providers[slot, Provider.ACTIVE_LEASES] = 0
-    s.providers[slot, Provider.REGISTERED] = 1
-    s.wallets[wallet, Wallet.PROVIDER] = slot
+    if slot == s.globals.providers:
+        s.globals.providers = slot + 1
+        s.providers[slot].wallet = wallet
+        s.providers[slot].blocked = 0
+        s.providers[slot].active_leases = 0
+    s.providers[slot].registered = 1
+    s.wallets[wallet].provider = slot
     return Status.Ok
 
 
@@ -40,7 +40,7 @@ def create_provider(s: State, h: int, wallet: int) -> Status:
 def update_provider(s: State, h: int, wallet: int) -> Status:
     """Answer whether a provider may replace its attributes, which the edge holds; active leases do not
     matter."""
-    if s.wallets[wallet, Wallet.PROVIDER] < 0:
+    if s.wallets[wallet].provider < 0:
         return Status.ProviderNotFound
     return Status.Ok
 
@@ -48,15 +48,15 @@ def update_provider(s: State, h: int, wallet: int) -> Status:
 @compiled
 def delete_provider(s: State, h: int, wallet: int) -> Status:
     """Take a provider off the register; its bids and their deposits stay."""
-    slot = s.wallets[wallet, Wallet.PROVIDER]
+    slot = s.wallets[wallet].provider
     if slot < 0:
         return Status.ProviderNotFound
-    if s.globals[G.RULES] == Rules.AKASH:
+    if s.globals.rules == Rules.AKASH:
         return Status.NotImplemented
-    if s.providers[slot, Provider.ACTIVE_LEASES] > 0:
+    if s.providers[slot].active_leases > 0:
         return Status.ProviderHasActiveLeases
-    s.providers[slot, Provider.REGISTERED] = 0
-    s.wallets[wallet, Wallet.PROVIDER] = -1
+    s.providers[slot].registered = 0
+    s.wallets[wallet].provider = -1
     return Status.Ok
 
 
@@ -67,8 +67,8 @@ def block_provider(s: State, h: int, authority: int, slot: int) -> Status:
         return Status.Unauthorized
     if slot < 0:
         return Status.ProviderNotFound
-    s.providers[slot, Provider.BLOCKED] = 1
-    s.globals[G.BLOCKINGS] += 1
+    s.providers[slot].blocked = 1
+    s.globals.blockings += 1
     emit(s, EventKind.PROVIDER_BLOCKED, slot, 0, 0, 0, 0)
     return Status.Ok
 
@@ -80,8 +80,8 @@ def unblock_provider(s: State, h: int, authority: int, slot: int) -> Status:
         return Status.Unauthorized
     if slot < 0:
         return Status.ProviderNotFound
-    s.providers[slot, Provider.BLOCKED] = 0
-    s.globals[G.BLOCKINGS] += 1
+    s.providers[slot].blocked = 0
+    s.globals.blockings += 1
     emit(s, EventKind.PROVIDER_UNBLOCKED, slot, 0, 0, 0, 0)
     return Status.Ok
 
@@ -98,14 +98,14 @@ def grant(s: State, h: int, granter: int, grantee: int, limit: int, scopes: int)
     if scopes < Scope.DEPLOYMENT or scopes > Scope.DEPLOYMENT + Scope.BID:
         return Status.InvalidAuthzScope
     row = 0
-    while row < s.globals[G.GRANTS] and not (s.grants[row, Grant.GRANTER] == granter and s.grants[row, Grant.GRANTEE] == grantee):
+    while row < s.globals.grants and not (s.grants[row].granter == granter and s.grants[row].grantee == grantee):
         row += 1
-    if row == s.globals[G.GRANTS]:
-        s.globals[G.GRANTS] = row + 1
-        s.grants[row, Grant.GRANTER] = granter
-        s.grants[row, Grant.GRANTEE] = grantee
-    s.grants[row, Grant.LIMIT] = limit
-    s.grants[row, Grant.SCOPES] = scopes
+    if row == s.globals.grants:
+        s.globals.grants = row + 1
+        s.grants[row].granter = granter
+        s.grants[row].grantee = grantee
+    s.grants[row].limit = limit
+    s.grants[row].scopes = scopes
     return Status.Ok
 
 
@@ -123,7 +123,7 @@ def check_param(s: State, authority: int, param: int, value: int) -> Status:
 @compiled
 def param_min(param: int) -> int:
     """Return the least value of a parameter (a member of G)."""
-    if param in (G.ORDER_MAX_BIDS, G.SETTLE_EVERY):
+    if param in (G.order_max_bids, G.settle_every):
         return 1
     return 0
 
@@ -131,15 +131,15 @@ def param_min(param: int) -> int:
 @compiled
 def param_max(param: int) -> int:
     """Return the largest value of a parameter (a member of G); -1 for what is no parameter."""
-    if param == G.ORDER_MAX_BIDS:
+    if param == G.order_max_bids:
         return MAX_BIDS_LIMIT
-    if param == G.TAKE_PPM:
+    if param == G.take_ppm:
         return PPM
-    if param in (G.BID_MIN_DEPOSIT, G.DEPLOYMENT_MIN_DEPOSIT):
+    if param in (G.bid_min_deposit, G.deployment_min_deposit):
         return 1 << 60
-    if param in (G.SETTLE_EVERY, G.GRACE, G.ORDER_TIMEOUT, G.USAGE_GRACE):
+    if param in (G.settle_every, G.grace, G.order_timeout, G.usage_grace):
         return 1 << 40
-    if param in (G.WINDOW_MIN_SECONDS, G.WINDOW_MAX_SECONDS):
+    if param in (G.window_min_seconds, G.window_max_seconds):
         return 1 << 40
     return -1
 

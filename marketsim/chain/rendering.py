@@ -29,7 +29,6 @@ from marketsim.chain.columns import (
     Rules,
     Scope,
     Source,
-    Wallet,
 )
 from marketsim.chain.state import TABLES, State
 from marketsim.kernel.table_set import Table
@@ -85,22 +84,22 @@ def amount(whole: int, atto: int) -> str:
 def deployment_value(chain: Chain, row: int) -> Value:
     """Render a deployment."""
     values = chain.state.deployments[row].tolist()
-    return {"created_at": values[Deployment.CREATED_AT], "state": DEPLOYMENT_STATES[values[Deployment.STATE]]}
+    return {"created_at": values[Deployment.created_at], "state": DEPLOYMENT_STATES[values[Deployment.state]]}
 
 
 def group_value(chain: Chain, row: int) -> Value:
     """Render a group."""
     values = chain.state.groups[row].tolist()
-    return {"created_at": values[Group.CREATED_AT], "state": GROUP_STATES[values[Group.STATE]]}
+    return {"created_at": values[Group.created_at], "state": GROUP_STATES[values[Group.state]]}
 
 
 def order_value(chain: Chain, row: int) -> Value:
     """Render an order."""
     values = chain.state.orders[row].tolist()
     return {
-        "created_at": values[Order.CREATED_AT],
-        "price": amount(values[Order.PRICE], values[Order.PRICE_ATTO]),
-        "state": ORDER_STATES[values[Order.STATE]],
+        "created_at": values[Order.created_at],
+        "price": amount(values[Order.price], values[Order.price_atto]),
+        "state": ORDER_STATES[values[Order.state]],
     }
 
 
@@ -108,12 +107,12 @@ def bid_value(chain: Chain, row: int) -> Value:
     """Render a bid; its window only where it offers one."""
     values = chain.state.bids[row].tolist()
     value = {
-        "created_at": values[Bid.CREATED_AT],
-        "price": amount(values[Bid.PRICE], values[Bid.PRICE_ATTO]),
-        "state": BID_STATES[values[Bid.STATE]],
+        "created_at": values[Bid.created_at],
+        "price": amount(values[Bid.price], values[Bid.price_atto]),
+        "state": BID_STATES[values[Bid.state]],
     }
-    if values[Bid.WINDOW]:
-        value["window"] = values[Bid.WINDOW]
+    if values[Bid.window]:
+        value["window"] = values[Bid.window]
     return value
 
 
@@ -121,15 +120,15 @@ def lease_value(chain: Chain, row: int) -> Value:
     """Render a lease; virtengine stores no reason, and a deadline shows once reclaiming has begun."""
     values = chain.state.leases[row].tolist()
     value = {
-        "closed_on": values[Lease.CLOSED_AT],
-        "created_at": values[Lease.CREATED_AT],
-        "price": amount(values[Lease.RATE], values[Lease.RATE_ATTO]),
-        "state": LEASE_STATES[values[Lease.STATE]],
+        "closed_on": values[Lease.closed_at],
+        "created_at": values[Lease.created_at],
+        "price": amount(values[Lease.rate], values[Lease.rate_atto]),
+        "state": LEASE_STATES[values[Lease.state]],
     }
     if chain.rules != Rules.VIRTENGINE:
-        value["reason"] = values[Lease.REASON]
-    if values[Lease.DEADLINE]:
-        value["deadline"] = values[Lease.DEADLINE]
+        value["reason"] = values[Lease.reason]
+    if values[Lease.deadline]:
+        value["deadline"] = values[Lease.deadline]
     return value
 
 
@@ -137,11 +136,11 @@ def payment_value(chain: Chain, row: int) -> Value:
     """Render the escrow payment of a lease."""
     values = chain.state.leases[row].tolist()
     return {
-        "balance": amount(values[Lease.BALANCE], values[Lease.BALANCE_ATTO]),
-        "rate": amount(values[Lease.RATE], values[Lease.RATE_ATTO]),
-        "state": PAYMENT_STATES[values[Lease.PAYMENT]],
-        "unsettled": amount(values[Lease.UNSETTLED], values[Lease.UNSETTLED_ATTO]),
-        "withdrawn": str(values[Lease.WITHDRAWN]),
+        "balance": amount(values[Lease.balance], values[Lease.balance_atto]),
+        "rate": amount(values[Lease.rate], values[Lease.rate_atto]),
+        "state": PAYMENT_STATES[values[Lease.payment]],
+        "unsettled": amount(values[Lease.unsettled], values[Lease.unsettled_atto]),
+        "withdrawn": str(values[Lease.withdrawn]),
     }
 
 
@@ -151,16 +150,16 @@ def account_value(chain: Chain, row: int) -> Value:
     return {
         "deposits": [
             [
-                chain.wallet_names[d[Deposit.DEPOSITOR]],
-                SOURCES[d[Deposit.SOURCE]],
-                amount(d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO]),
+                chain.wallet_names[d[Deposit.depositor]],
+                SOURCES[d[Deposit.source]],
+                amount(d[Deposit.amount], d[Deposit.amount_atto]),
             ]
-            for _, d in deposits_of(chain, values[Account.FIRST_DEPOSIT])
+            for _, d in deposits_of(chain, values[Account.first_deposit])
         ],
-        "funds": amount(values[Account.FUNDS], values[Account.FUNDS_ATTO]),
-        "settled_at": values[Account.SETTLED_AT],
-        "state": ACCOUNT_STATES[values[Account.STATE]],
-        "transferred": amount(values[Account.TRANSFERRED], values[Account.TRANSFERRED_ATTO]),
+        "funds": amount(values[Account.funds], values[Account.funds_atto]),
+        "settled_at": values[Account.settled_at],
+        "state": ACCOUNT_STATES[values[Account.state]],
+        "transferred": amount(values[Account.transferred], values[Account.transferred_atto]),
     }
 
 
@@ -170,18 +169,18 @@ def deposits_of(chain: Chain, first: int) -> Iterator[tuple[int, list[int]]]:
     while row >= 0:
         values: list[int] = chain.state.deposits[row].tolist()
         yield row, values
-        row = values[Deposit.NEXT]
+        row = values[Deposit.next]
 
 
 def bid_account_value(chain: Chain, bid: int) -> Value:
     """Render the account of a bid made without a deposit, for which no row exists: empty, and ended
     with the bid."""
     values = chain.state.bids[bid].tolist()
-    ended = values[Bid.STATE] in {BidState.LOST, BidState.CLOSED}
+    ended = values[Bid.state] in {BidState.LOST, BidState.CLOSED}
     return {
         "deposits": [],
         "funds": "0",
-        "settled_at": values[Bid.CLOSED_AT] if ended else values[Bid.CREATED_AT],
+        "settled_at": values[Bid.closed_at] if ended else values[Bid.created_at],
         "state": "closed" if ended else "open",
         "transferred": "0",
     }
@@ -274,7 +273,7 @@ class Changes:
             owner = _account_name(chain, row)
             if owner is None:
                 continue
-            for deposit, _ in deposits_of(chain, int(chain.state.accounts[row, Account.FIRST_DEPOSIT])):
+            for deposit, _ in deposits_of(chain, int(chain.state.accounts[row].first_deposit)):
                 self._deposit_owner[deposit] = row
             yield owner, account_value(chain, row)
 
@@ -294,8 +293,8 @@ class Changes:
 
 def _account_name(chain: Chain, row: int) -> str | None:
     scope, target = (
-        int(chain.state.accounts[row, Account.SCOPE]),
-        int(chain.state.accounts[row, Account.TARGET]),
+        int(chain.state.accounts[row].scope),
+        int(chain.state.accounts[row].target),
     )
     if scope == Scope.DEPLOYMENT:
         return f"account {chain.deployment_names[target]}"
@@ -304,7 +303,7 @@ def _account_name(chain: Chain, row: int) -> str | None:
 
 def _wallets(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
     for row in rows:
-        balance = int(chain.state.wallets[row, Wallet.BALANCE])
+        balance = int(chain.state.wallets[row].balance)
         name = f"wallet {chain.wallet_names[row]}"
         # A name that is only mentioned has a row without coins: no wallet yet.
         if balance or name in chain.wallets_seen:
@@ -330,7 +329,7 @@ def _orders(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
 def _bids(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
     for row in rows:
         yield f"bid {chain.bid_names[row]}", bid_value(chain, row)
-        if chain.state.bids[row, Bid.ACCOUNT] < 0:
+        if chain.state.bids[row, Bid.account] < 0:
             yield f"account {chain.bid_names[row]}", bid_account_value(chain, row)
 
 
@@ -342,7 +341,7 @@ def _leases(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
 
 def _grants(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
     for row in rows:
-        granter, grantee, limit, _ = chain.state.grants[row].tolist()[: Grant.SIZE]
+        granter, grantee, limit, _ = chain.state.grants[row].tolist()[: Grant.width]
         yield f"grant {chain.wallet_names[granter]} to {chain.wallet_names[grantee]}", str(limit)
 
 

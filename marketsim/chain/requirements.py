@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from marketsim.chain.columns import G
 from marketsim.chain.state import State
 from marketsim.kernel.table_set import Codes
 
@@ -174,7 +173,7 @@ class Eligibility:
         self.specs.append(asked)
         self._numbers[asked] = number
         state = with_eligible(state, number + 1, 1 + max(self._owned, default=0))
-        state.globals[G.SPECS] = number + 1
+        state.globals.specs = number + 1
         self._fill(state, [number], self._owned)
         return state, number
 

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from marketsim.chain.bid_index import fill_bid_index
-from marketsim.chain.columns import Charging, G
+from marketsim.chain.columns import Charging
 from marketsim.chain.state import BITS_A_WORD, TABLES, State
 from marketsim.kernel.table_set import Table, rows_of
 
 
 def with_bid_bits(state: State, orders: int) -> State:
     """Return the tables with free rows of `bid_bits` for `orders` more orders, wide enough for every provider."""
-    words = max(1, -(-int(state.globals[G.PROVIDERS]) // BITS_A_WORD))
+    words = max(1, -(-int(state.globals.providers) // BITS_A_WORD))
     rows, width = state.bid_bits.shape
-    used = int(state.globals[G.BITS])
+    used = int(state.globals.bits)
     if used + orders <= rows and words <= width:
         return state
     grown = np.zeros((max(used + orders, 2 * rows), max(words, width)), np.int64)
@@ -30,7 +30,7 @@ def with_room(state: State, **needed: int) -> State:
     `bids` also keeps the bid index at most half full. Growth doubles, so that filling costs linear time.
     """
     changes: dict[str, Any] = {}
-    if "usage" in needed and state.globals[G.CHARGING] == Charging.VE_SETTLEMENT:
+    if "usage" in needed and state.globals.charging == Charging.VE_SETTLEMENT:
         needed["usage_escrows"] = needed["usage"]
     for name, free in needed.items():
         counter, width = TABLES[name]
@@ -41,9 +41,9 @@ def with_room(state: State, **needed: int) -> State:
             grown[:used] = table[:used]
             changes[name] = grown
     grown_state = state._replace(**changes) if changes else state
-    if state.globals[G.KEEP_BIDS] == 0:
+    if state.globals.keep_bids == 0:
         return grown_state  # bits of orders serve instead of the index
-    live = int(state.globals[G.BIDS_LIVE]) + needed.get("bids", 0)
+    live = int(state.globals.bids_live) + needed.get("bids", 0)
     return with_bid_index(grown_state, live) if 2 * live > len(state.bid_index) else grown_state
 
 

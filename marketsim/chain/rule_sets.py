@@ -20,27 +20,27 @@ QUIRKS_OF: Mapping[Rules, frozenset[Quirk]] = {
 """Which defects a rule set can have."""
 
 _SHARED: Mapping[int, int] = {
-    G.ORDER_MAX_BIDS: 20,
-    G.BID_MIN_DEPOSIT: 500_000,
-    G.DEPLOYMENT_MIN_DEPOSIT: 500_000,
-    G.USAGE_GRACE: 14_400,
-    G.BLOCK_MS: 6_000,
-    G.WINDOW_MIN_SECONDS: 3_600,
-    G.WINDOW_MAX_SECONDS: 2_592_000,
-    G.KEEP_BIDS: 1,
+    G.order_max_bids: 20,
+    G.bid_min_deposit: 500_000,
+    G.deployment_min_deposit: 500_000,
+    G.usage_grace: 14_400,
+    G.block_ms: 6_000,
+    G.window_min_seconds: 3_600,
+    G.window_max_seconds: 2_592_000,
+    G.keep_bids: 1,
 }
 
 _OWN: Mapping[Rules, Mapping[int, int]] = {
     Rules.SEED: {
-        G.ESCROW: EscrowRule.EXACT,
-        G.CHARGING: Charging.USAGE_CAPPED,
-        G.TAKE_PPM: 20_000,
-        G.SETTLE_EVERY: 600,
-        G.GRACE: 14_400,
-        G.ORDER_TIMEOUT: 100,
+        G.escrow: EscrowRule.EXACT,
+        G.charging: Charging.USAGE_CAPPED,
+        G.take_ppm: 20_000,
+        G.settle_every: 600,
+        G.grace: 14_400,
+        G.order_timeout: 100,
     },
-    Rules.VIRTENGINE: {G.ESCROW: EscrowRule.SEQUENTIAL, G.CHARGING: Charging.RATE, G.TAKE_PPM: 20_000},
-    Rules.AKASH: {G.ESCROW: EscrowRule.SEQUENTIAL, G.CHARGING: Charging.RATE, G.TAKE_PPM: 0},
+    Rules.VIRTENGINE: {G.escrow: EscrowRule.SEQUENTIAL, G.charging: Charging.RATE, G.take_ppm: 20_000},
+    Rules.AKASH: {G.escrow: EscrowRule.SEQUENTIAL, G.charging: Charging.RATE, G.take_ppm: 0},
 }
 
 
@@ -54,7 +54,7 @@ def rule_globals(rules: str, quirks: Iterable[str] | bool = ()) -> dict[int, int
         raise ValueError(f"'{rules}' is not a rule set, expected {', '.join(RULES)}")
     rule_set = RULES[rules]
     chosen = QUIRKS_OF[rule_set] if quirks is True else _quirks_of(rules, quirks or ())
-    return {G.RULES: rule_set, G.QUIRKS: sum(chosen), **_SHARED, **_OWN[rule_set]}
+    return {G.rules: rule_set, G.quirks: sum(chosen), **_SHARED, **_OWN[rule_set]}
 
 
 def _quirks_of(rules: str, names: Iterable[str]) -> frozenset[Quirk]:

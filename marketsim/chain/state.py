@@ -25,28 +25,29 @@ from marketsim.chain.columns import (
     UsageEscrow,
     Wallet,
 )
+from marketsim.kernel.rows import Row, Rows, row_of
 from marketsim.kernel.table_set import Codes, Table, TableSet, register, rows_of
 
 
 class _StateTables(NamedTuple):
     """All tables of one chain; every field an int64 array, (rows, columns) but for the 1-D globals, index and scratch."""
 
-    globals: Table
-    wallets: Table
-    providers: Table
-    deployments: Table
-    groups: Table
-    resources: Table
-    drafts: Table
-    orders: Table
-    bids: Table
-    leases: Table
-    usage: Table
-    usage_escrows: Table
+    globals: G
+    wallets: Rows[Wallet]
+    providers: Rows[Provider]
+    deployments: Rows[Deployment]
+    groups: Rows[Group]
+    resources: Rows[Resource]
+    drafts: Rows[Draft]
+    orders: Rows[Order]
+    bids: Rows[Bid]
+    leases: Rows[Lease]
+    usage: Rows[Usage]
+    usage_escrows: Rows[UsageEscrow]
     """Row for row beside `usage`; filled under charging ve_settlement only."""
-    accounts: Table
-    deposits: Table
-    grants: Table
+    accounts: Rows[Account]
+    deposits: Rows[Deposit]
+    grants: Rows[Grant]
     eligible: Codes
     """(specs, providers): 0 unknown, 1 fits, 2 attributes or auditors missing, 3 capabilities missing; filled at the edge."""
     bid_index: Table
@@ -54,9 +55,9 @@ class _StateTables(NamedTuple):
     bid_bits: Table
     """(rows, words): which providers have bid on an open order, a bit a slot, BITS_A_WORD to a word; used where ended bids are not kept."""
     income: Table
-    """(providers, days + 2): paid out by provider and day, net, whole uve, then net and take fees of all after G.INCOME_FROM; kept where
-    G.DAY_BLOCKS says how long a day is."""
-    events: Table
+    """(providers, days + 2): paid out by provider and day, net, whole uve, then net and take fees of all after G.income_from; kept where
+    G.day_blocks says how long a day is."""
+    events: Rows[Event]
     scratch: Table
     """1-D work space of wide arithmetic; nothing in it outlives a call."""
 
@@ -66,21 +67,23 @@ class State(TableSet, _StateTables):
 
     lines = frozenset({"globals", "bid_index", "scratch"})
     narrow = frozenset({"eligible"})
-    widths: ClassVar[Mapping[str, int]] = {
-        "wallets": Wallet.SIZE + 0,
-        "providers": Provider.SIZE + 0,
-        "deployments": Deployment.SIZE + 0,
-        "groups": Group.SIZE + 0,
-        "resources": Resource.SIZE + 0,
-        "drafts": Draft.SIZE + 0,
-        "orders": Order.SIZE + 0,
-        "bids": Bid.SIZE + 0,
-        "leases": Lease.SIZE + 0,
-        "usage": Usage.SIZE + 0,
-        "accounts": Account.SIZE + 0,
-        "deposits": Deposit.SIZE + 0,
-        "grants": Grant.SIZE + 0,
-        "events": Event.SIZE + 0,
+    rows: ClassVar[Mapping[str, type[Row]]] = {
+        "globals": G,
+        "wallets": Wallet,
+        "providers": Provider,
+        "deployments": Deployment,
+        "groups": Group,
+        "resources": Resource,
+        "drafts": Draft,
+        "orders": Order,
+        "bids": Bid,
+        "leases": Lease,
+        "usage": Usage,
+        "usage_escrows": UsageEscrow,
+        "accounts": Account,
+        "deposits": Deposit,
+        "grants": Grant,
+        "events": Event,
     }
 
 
@@ -90,34 +93,34 @@ register(State)
 BITS_A_WORD = 32
 """Providers a word of `bid_bits`: a power of two, and never the sign bit."""
 
-TABLES: Mapping[str, tuple[G, int]] = {
-    "wallets": (G.WALLETS, Wallet.SIZE),
-    "providers": (G.PROVIDERS, Provider.SIZE),
-    "deployments": (G.DEPLOYMENTS, Deployment.SIZE),
-    "groups": (G.GROUPS, Group.SIZE),
-    "resources": (G.RESOURCES, Resource.SIZE),
-    "drafts": (G.DRAFTS, Draft.SIZE),
-    "orders": (G.ORDERS, Order.SIZE),
-    "bids": (G.BIDS, Bid.SIZE),
-    "leases": (G.LEASES, Lease.SIZE),
-    "usage": (G.USAGE, Usage.SIZE),
-    "usage_escrows": (G.USAGE, UsageEscrow.SIZE),
-    "accounts": (G.ACCOUNTS, Account.SIZE),
-    "deposits": (G.DEPOSITS, Deposit.SIZE),
-    "grants": (G.GRANTS, Grant.SIZE),
-    "events": (G.EVENTS, Event.SIZE),
+TABLES: Mapping[str, tuple[int, type[Row]]] = {
+    "wallets": (G.wallets, Wallet),
+    "providers": (G.providers, Provider),
+    "deployments": (G.deployments, Deployment),
+    "groups": (G.groups, Group),
+    "resources": (G.resources, Resource),
+    "drafts": (G.drafts, Draft),
+    "orders": (G.orders, Order),
+    "bids": (G.bids, Bid),
+    "leases": (G.leases, Lease),
+    "usage": (G.usage, Usage),
+    "usage_escrows": (G.usage, UsageEscrow),
+    "accounts": (G.accounts, Account),
+    "deposits": (G.deposits, Deposit),
+    "grants": (G.grants, Grant),
+    "events": (G.events, Event),
 }
-"""Each table that fills row by row: the global that counts its rows, and its width."""
+"""Each table that fills row by row: the global that counts its rows, and its row class."""
 
 
 def make_state(rows: int = 64) -> State:
     """Return empty tables with room for `rows` rows each and the three module wallets in place."""
-    tables: dict[str, Any] = {name: rows_of(rows, width) for name, (_, width) in TABLES.items()}
-    totals = np.zeros(G.SIZE, np.int64)
-    totals[G.WALLETS] = 3
-    totals[[G.FREE_BID, G.FREE_ACCOUNT, G.FREE_DEPOSIT]] = -1
-    totals[G.BLOCK_MS] = 6000
-    tables["wallets"][:3, Wallet.PROVIDER] = -1
+    tables: dict[str, Any] = {name: rows_of(rows, schema) for name, (_, schema) in TABLES.items()}
+    totals = row_of(G)
+    totals[G.wallets] = 3
+    totals[[G.free_bid, G.free_account, G.free_deposit]] = -1
+    totals[G.block_ms] = 6000
+    tables["wallets"][:3, Wallet.provider] = -1
     return State(
         globals=totals,
         **tables,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from marketsim.chain.columns import Account, Bid, BidState, Deployment, Group, Lease, Order, Quirk, Rules
+from marketsim.chain.columns import Bid, BidState, Deployment, Group, Lease, Order, Quirk, Rules
 from marketsim.chain.rendering import ACCOUNT_STATES, BID_STATES, DEPLOYMENT_STATES, GROUP_STATES, LEASE_STATES, ORDER_STATES
 from marketsim.chain.status import Status
 
@@ -385,11 +385,11 @@ def statuses(message: str, rules: Iterable[Rules] = ALL) -> frozenset[Status]:
 
 
 _TABLES: Mapping[str, tuple[str, int, Mapping[int, str]]] = {
-    "deployment": ("deployments", Deployment.STATE, DEPLOYMENT_STATES),
-    "group": ("groups", Group.STATE, GROUP_STATES),
-    "order": ("orders", Order.STATE, ORDER_STATES),
-    "bid": ("bids", Bid.STATE, BID_STATES),
-    "lease": ("leases", Lease.STATE, LEASE_STATES),
+    "deployment": ("deployments", Deployment.state, DEPLOYMENT_STATES),
+    "group": ("groups", Group.state, GROUP_STATES),
+    "order": ("orders", Order.state, ORDER_STATES),
+    "bid": ("bids", Bid.state, BID_STATES),
+    "lease": ("leases", Lease.state, LEASE_STATES),
 }
 
 
@@ -422,7 +422,7 @@ def _account_state(chain: Chain, name: str) -> str:
     row = chain.row_of("bid" if of_bid else "deployment", name)
     if row < 0:
         return NONE
-    account = int(chain.state.bids[row, Bid.ACCOUNT] if of_bid else chain.state.deployments[row, Deployment.ACCOUNT])
+    account = int(chain.state.bids[row, Bid.account] if of_bid else chain.state.deployments[row, Deployment.account])
     if account < 0:
-        return "open" if chain.state.bids[row, Bid.STATE] in {BidState.OPEN, BidState.ACTIVE} else "closed"
-    return ACCOUNT_STATES[int(chain.state.accounts[account, Account.STATE])]
+        return "open" if chain.state.bids[row, Bid.state] in {BidState.OPEN, BidState.ACTIVE} else "closed"
+    return ACCOUNT_STATES[int(chain.state.accounts[account].state)]

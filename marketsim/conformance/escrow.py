@@ -129,34 +129,34 @@ class _Sequence:
         s = self.state
         g = s.globals
         for table, fill in (
-            (s.wallets, G.WALLETS),
-            (s.leases, G.LEASES),
-            (s.usage, G.USAGE),
-            (s.accounts, G.ACCOUNTS),
-            (s.deposits, G.DEPOSITS),
+            (s.wallets, G.wallets),
+            (s.leases, G.leases),
+            (s.usage, G.usage),
+            (s.accounts, G.accounts),
+            (s.deposits, G.deposits),
         ):
             table[: g[fill] + 1] = 0
         g[:] = 0
-        g[[G.FREE_BID, G.FREE_ACCOUNT, G.FREE_DEPOSIT]] = -1
+        g[[G.free_bid, G.free_account, G.free_deposit]] = -1
 
     def _parameters(self) -> None:
         line, g = self.line, self.state.globals
         if not 0 <= line["take_percent"] <= 100:
             raise MalformedVectorError("take_percent", f"{line['take_percent']}, expected 0 to 100")
-        g[G.ESCROW] = _RULES[line["rule"]]
-        g[G.RULES] = Rules.SEED if self.seed else Rules.VIRTENGINE
-        g[G.TAKE_PPM] = line["take_percent"] * 10_000
-        g[G.BLOCK_MS] = 6000
+        g[G.escrow] = _RULES[line["rule"]]
+        g[G.rules] = Rules.SEED if self.seed else Rules.VIRTENGINE
+        g[G.take_ppm] = line["take_percent"] * 10_000
+        g[G.block_ms] = 6000
         if not self.seed:
             if line["quirks"]:
-                g[G.QUIRKS] = Quirk.SETTLE_SAME_HEIGHT | Quirk.PAYMENT_CREATE_LOSES
+                g[G.quirks] = Quirk.SETTLE_SAME_HEIGHT | Quirk.PAYMENT_CREATE_LOSES
             return
         if line["charging"] not in _CHARGING:
             raise MalformedVectorError("charging", f"{line['charging']!r}, expected {', '.join(_CHARGING)}")
-        g[G.CHARGING] = _CHARGING[line["charging"]]
-        g[G.SETTLE_EVERY] = line["settle_every"]
-        g[G.GRACE] = line["grace"]
-        g[G.BLOCK_MS] = line["block_seconds"] * 1000
+        g[G.charging] = _CHARGING[line["charging"]]
+        g[G.settle_every] = line["settle_every"]
+        g[G.grace] = line["grace"]
+        g[G.block_ms] = line["block_seconds"] * 1000
 
     def _wallets(self) -> None:
         # Each owner begins with exactly what the line lets him deposit; providers with nothing. Ranks order
@@ -176,11 +176,11 @@ class _Sequence:
         rows = first + len(providers)
         if rows > len(s.wallets) or sum(funds.values()) > 9 * ATTO:
             raise MalformedVectorError("ops", "too many names or coins for one sequence")
-        s.wallets[:rows, Wallet.RANK] = np.arange(rows)
+        s.wallets[:rows, Wallet.rank] = np.arange(rows)
         for name, row in self.owners.items():
-            s.wallets[row, Wallet.BALANCE] = funds[name]
-        s.globals[G.WALLETS] = rows
-        s.globals[G.SUPPLY] = sum(funds.values())
+            s.wallets[row, Wallet.balance] = funds[name]
+        s.globals.wallets = rows
+        s.globals.supply = sum(funds.values())
         self.unspent = {row: funds[name] for name, row in self.owners.items()}
 
     # --- operations -----------------------------------------------------------------------------------------
@@ -191,9 +191,9 @@ class _Sequence:
             return None
         s, account = self.state, self.account
         row = s.accounts[account]
-        cadence = int(exact.next_cadence(s, row[Account.SETTLED_AT], account))
-        grace = int(row[Account.GRACE_AT])
-        s.globals[G.HEIGHT] = height
+        cadence = int(exact.next_cadence(s, row[Account.settled_at], account))
+        grace = int(row[Account.grace_at])
+        s.globals.height = height
         at = int(exact.step_to(s, height, account))
         if at < 0:
             return None
@@ -203,7 +203,7 @@ class _Sequence:
     def _apply(self, op: Vector, index: int) -> int:
         """Hand one operation to the chain; its status."""
         s, h, kind = self.state, op["height"], op["op"]
-        s.globals[G.HEIGHT] = h
+        s.globals.height = h
         if kind == "deposit":
             return self._deposit(op)
         if self.account < 0:
@@ -240,35 +240,35 @@ class _Sequence:
 
     def _open(self, op: Vector, index: int) -> int:
         s, g = self.state, self.state.globals
-        lease = int(g[G.LEASES])
+        lease = int(g[G.leases])
         row = s.leases[lease]
         row[:] = 0
         gseq, oseq, provider = _key(op["payment"], index)
-        row[Lease.GSEQ], row[Lease.OSEQ] = gseq, oseq
-        row[Lease.PROVIDER] = self.providers[provider]
+        row[Lease.gseq], row[Lease.oseq] = gseq, oseq
+        row[Lease.provider] = self.providers[provider]
         rate = _amount(op, "price" if self.seed else "rate", index)
         if rate >= RATE_MAX * ATTO:
             raise MalformedVectorError(f"ops[{index}]", f"a rate above {RATE_MAX} uve per block")
-        row[Lease.RATE], row[Lease.RATE_ATTO] = to_pair(rate)
-        row[Lease.USAGE] = self._meter(op, index) if self.seed else -1
+        row[Lease.rate], row[Lease.rate_atto] = to_pair(rate)
+        row[Lease.usage] = self._meter(op, index) if self.seed else -1
         status = escrow.payment_open(s, op["height"], self.account, lease)
         if status == Status.Ok:
-            g[G.LEASES] += 1
-            g[G.USAGE] += self.seed
+            g[G.leases] += 1
+            g[G.usage] += self.seed
             self.payments[op["payment"]] = lease
             self.order = sorted(self.payments.items())
         return status
 
     def _meter(self, op: Vector, index: int) -> int:
-        usage = int(self.state.globals[G.USAGE])
+        usage = int(self.state.globals.usage)
         row = self.state.usage[usage]
         row[:] = 0
-        row[Usage.LEASE] = self.state.globals[G.LEASES]
-        row[Usage.UTILIZATION_PPM] = -1
+        row[Usage.lease] = self.state.globals.leases
+        row[Usage.utilization_ppm] = -1
         for at, name in enumerate(_RESOURCES):
-            row[Usage.RESERVED_CPU + at] = op["reserved"][name]
+            row[Usage.reserved_cpu + at] = op["reserved"][name]
             unit = to_pair(_amount(op["unit"], name, index))
-            row[Usage.UNIT_CPU + 2 * at], row[Usage.UNIT_CPU + 2 * at + 1] = unit
+            row[Usage.unit_cpu + 2 * at], row[Usage.unit_cpu + 2 * at + 1] = unit
         return usage
 
     # --- what is there --------------------------------------------------------------------------------------
@@ -279,17 +279,17 @@ class _Sequence:
             return _NO_ACCOUNT
         a = self.state.accounts[self.account].tolist()
         account: dict[str, Any] = {
-            "state": _ACCOUNT_STATES[a[Account.STATE]],
-            "funds": _pair(a, Account.FUNDS),
-            "settled_at": a[Account.SETTLED_AT],
-            "deposits": self._deposits(a[Account.FIRST_DEPOSIT]),
+            "state": _ACCOUNT_STATES[a[Account.state]],
+            "funds": _pair(a, Account.funds),
+            "settled_at": a[Account.settled_at],
+            "deposits": self._deposits(a[Account.first_deposit]),
             "refunded": self._refunded(),
         }
         if self.seed:
-            account["shortfall"] = _pair(a, Account.SHORTFALL)
-            account["dust"] = _pair(a, Account.DUST)
+            account["shortfall"] = _pair(a, Account.shortfall)
+            account["dust"] = _pair(a, Account.dust)
         else:
-            account["transferred"] = _pair(a, Account.TRANSFERRED)
+            account["transferred"] = _pair(a, Account.transferred)
         leases = self.state.leases
         return {
             "account": account,
@@ -298,32 +298,32 @@ class _Sequence:
 
     def _payment(self, x: list[int]) -> dict[str, Any]:
         payment: dict[str, Any] = {
-            "state": (_SEED_STATES if self.seed else _PAYMENT_STATES)[PaymentState(x[Lease.PAYMENT])],
-            "balance": _pair(x, Lease.BALANCE),
-            "withdrawn": str(x[Lease.WITHDRAWN]),
-            "provider": str(x[Lease.WITHDRAWN] - x[Lease.FEES]),
-            "fees": str(x[Lease.FEES]),
+            "state": (_SEED_STATES if self.seed else _PAYMENT_STATES)[PaymentState(x[Lease.payment])],
+            "balance": _pair(x, Lease.balance),
+            "withdrawn": str(x[Lease.withdrawn]),
+            "provider": str(x[Lease.withdrawn] - x[Lease.fees]),
+            "fees": str(x[Lease.fees]),
         }
-        rate = _pair(x, Lease.RATE)
+        rate = _pair(x, Lease.rate)
         if self.seed:
             payment["price"] = rate
-            payment["blocks"] = x[Lease.BLOCKS]
+            payment["blocks"] = x[Lease.blocks]
         else:
             payment["rate"] = rate
-            payment["unsettled"] = _pair(x, Lease.UNSETTLED)
+            payment["unsettled"] = _pair(x, Lease.unsettled)
         return payment
 
     def _deposits(self, row: int) -> list[list[str]]:
         found = []
         while row >= 0:
             d = self.state.deposits[row].tolist()
-            found.append([self.owner_names[d[Deposit.DEPOSITOR]], _pair(d, Deposit.AMOUNT)])
-            row = d[Deposit.NEXT]
+            found.append([self.owner_names[d[Deposit.depositor]], _pair(d, Deposit.amount)])
+            row = d[Deposit.next]
         return found
 
     def _refunded(self) -> dict[str, str]:
         wallets = self.state.wallets
-        back = {row: int(wallets[row, Wallet.BALANCE]) - left for row, left in self.unspent.items()}
+        back = {row: int(wallets[row, Wallet.balance]) - left for row, left in self.unspent.items()}
         return {self.owner_names[row]: str(amount) for row, amount in back.items() if amount}
 
     def _audit(self, index: int) -> None:

@@ -9,12 +9,12 @@ in neither: they wait in `Engine.ring`.
 from __future__ import annotations
 
 from marketsim.kernel.compiled import compiled, compiled_inline
-from marketsim.market.tables import Chunk, E, Engine, Entry, Later
+from marketsim.market.tables import Engine, Later
 
 FIRST = 1
 """Row of the first entry."""
 KINDS = 64
-"""Factor of the row in Entry.WHAT, more than there are kinds."""
+"""Factor of the row in Entry.what, more than there are kinds."""
 CHUNK_BITS = 8
 """A chunk is 2^CHUNK_BITS blocks."""
 
@@ -23,31 +23,31 @@ CHUNK_BITS = 8
 def precedes(e: Engine, row: int, key: int, tie: int, what: int) -> bool:
     """Return whether the entry in `row` comes before (key, tie, what): by block and phase, then tie, row and kind."""
     entry = e.calendar[row]
-    if entry[Entry.KEY] != key:
-        return bool(entry[Entry.KEY] < key)
-    if entry[Entry.TIE] != tie:
-        return bool(entry[Entry.TIE] < tie)
-    return bool(entry[Entry.WHAT] < what)
+    if entry.key != key:
+        return bool(entry.key < key)
+    if entry.tie != tie:
+        return bool(entry.tie < tie)
+    return bool(entry.what < what)
 
 
 @compiled_inline
 def put(e: Engine, row: int, key: int, tie: int, what: int) -> None:
     """Write an entry."""
     entry = e.calendar[row]
-    entry[Entry.KEY] = key
-    entry[Entry.TIE] = tie
-    entry[Entry.WHAT] = what
+    entry.key = key
+    entry.tie = tie
+    entry.what = what
 
 
 @compiled_inline
 def rise(e: Engine, key: int, tie: int, what: int) -> None:
     """Enter (key, tie, what) into the heap."""
     x = e.globals
-    at = x[E.CALENDAR] + 1
-    x[E.CALENDAR] = at
+    at = x.calendar + 1
+    x.calendar = at
     while at > FIRST and not precedes(e, at >> 1, key, tie, what):
         above = e.calendar[at >> 1]
-        put(e, at, above[Entry.KEY], above[Entry.TIE], above[Entry.WHAT])
+        put(e, at, above.key, above.tie, above.what)
         at >>= 1
     put(e, at, key, tie, what)
 
@@ -57,24 +57,24 @@ def push(e: Engine, height: int, phase: int, tie: int, kind: int, row: int) -> N
     """Enter `kind` for `row` at `height` in `phase`; room is guaranteed by the block loop."""
     x = e.globals
     chunk = min(height >> CHUNK_BITS, e.chunks.shape[0] - 1)  # the last holds everything beyond the horizon
-    if chunk <= x[E.CHUNK]:
+    if chunk <= x.chunk:
         rise(e, height * 16 + phase, tie, row * KINDS + kind)
         return
     entries = e.chunks[chunk]
-    used = entries[Chunk.USED]
-    if used == Later.ENTRIES or entries[Chunk.LAST] < 0:
-        at = x[E.FREE_LATER]
+    used = entries.used
+    if used == Later.ENTRIES or entries.last < 0:
+        at = x.free_later
         if at >= 0:
-            x[E.FREE_LATER] = e.later[at, Later.NEXT]
+            x.free_later = e.later[at, Later.NEXT]
         else:
-            at = x[E.LATER]
-            x[E.LATER] = at + 1
-        e.later[at, Later.NEXT] = entries[Chunk.LAST]
-        entries[Chunk.LAST] = at
+            at = x.later
+            x.later = at + 1
+        e.later[at, Later.NEXT] = entries.last
+        entries.last = at
         used = 0
-    entries[Chunk.USED] = used + 1
-    x[E.WAITING] += 1
-    later = e.later[entries[Chunk.LAST]]
+    entries.used = used + 1
+    x.waiting += 1
+    later = e.later[entries.last]
     column = Later.FIRST_ENTRY + 3 * used
     later[column] = height * 16 + phase
     later[column + 1] = tie
@@ -85,20 +85,20 @@ def push(e: Engine, height: int, phase: int, tie: int, kind: int, row: int) -> N
 def open_chunk(e: Engine) -> None:
     """Move the entries of the next chunk into the heap."""
     x = e.globals
-    x[E.CHUNK] += 1
-    entries = e.chunks[x[E.CHUNK]]
-    at = entries[Chunk.LAST]
-    used = entries[Chunk.USED]
-    entries[Chunk.LAST] = -1
+    x.chunk += 1
+    entries = e.chunks[x.chunk]
+    at = entries.last
+    used = entries.used
+    entries.last = -1
     while at >= 0:
         later = e.later[at]
         for k in range(used):
             column = Later.FIRST_ENTRY + 3 * k
             rise(e, later[column], later[column + 1], later[column + 2])
-        x[E.WAITING] -= used
+        x.waiting -= used
         following = later[Later.NEXT]
-        later[Later.NEXT] = x[E.FREE_LATER]
-        x[E.FREE_LATER] = at
+        later[Later.NEXT] = x.free_later
+        x.free_later = at
         at = following
         used = Later.ENTRIES + 0
 
@@ -107,19 +107,19 @@ def open_chunk(e: Engine) -> None:
 def drop_first(e: Engine) -> None:
     """Remove the first entry of the heap."""
     x = e.globals
-    last = x[E.CALENDAR]
-    x[E.CALENDAR] = last - 1
-    key, tie, what = e.calendar[last, Entry.KEY], e.calendar[last, Entry.TIE], e.calendar[last, Entry.WHAT]
+    last = x.calendar
+    x.calendar = last - 1
+    key, tie, what = e.calendar[last].key, e.calendar[last].tie, e.calendar[last].what
     at = FIRST
     child = 2 * FIRST
     while child < last:
         below = e.calendar[child]
-        if child + 1 < last and precedes(e, child + 1, below[Entry.KEY], below[Entry.TIE], below[Entry.WHAT]):
+        if child + 1 < last and precedes(e, child + 1, below.key, below.tie, below.what):
             child += 1
             below = e.calendar[child]
         if not precedes(e, child, key, tie, what):
             break
-        put(e, at, below[Entry.KEY], below[Entry.TIE], below[Entry.WHAT])
+        put(e, at, below.key, below.tie, below.what)
         at = child
         child = 2 * at
     put(e, at, key, tie, what)

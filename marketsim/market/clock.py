@@ -9,7 +9,6 @@ import numpy as np
 import simpy
 
 from marketsim.chain.bid_index import fill_bid_index
-from marketsim.chain.columns import G
 from marketsim.chain.ledger import AUDIT_PROBLEMS, recount_problems
 from marketsim.chain.room import with_bid_bits, with_room
 from marketsim.chain.state import State
@@ -49,15 +48,15 @@ class BlockClock:
         self._engine = engine
         self._run: Callable[[int], int] | None = None
         self._leased: Callable[[int], bool] | None = None
-        self._executed = int(engine.globals[E.EXECUTED])
-        self.block_ms = int(engine.globals[E.BLOCK_MS])
+        self._executed = int(engine.globals.executed)
+        self.block_ms = int(engine.globals.block_ms)
         self._pending: list[Table] = []
         self._take_events = take_events
         self._take_bids = take_bids
         self._take_declines = take_declines
         self.recounts = 0
-        engine.globals[E.AUDIT] = int(audit)
-        chain.globals[G.AUDITING] = int(audit)
+        engine.globals.audit = int(audit)
+        chain.globals.auditing = int(audit)
 
     @property
     def chain(self) -> State:
@@ -86,16 +85,16 @@ class BlockClock:
     def submit(self, kind: Kind, phase: Phase, *arguments: int, tie: int = 0, at_ms: int | None = None) -> None:
         """Submit one message now, or dated `at_ms`; arguments fill the columns A, B, C… of its row."""
         time = int(self.env.now) if at_ms is None else at_ms
-        row = np.zeros((1, Call.SIZE), np.int64)
-        row[0, Call.KEY] = self.height_of(time) * 16 + phase
-        row[0, Call.TIME] = time
-        row[0, Call.TIE] = tie
-        row[0, Call.KIND] = kind
-        row[0, Call.A : Call.A + len(arguments)] = arguments
+        row = rows_of(1, Call)
+        row[0, Call.key] = self.height_of(time) * 16 + phase
+        row[0, Call.time] = time
+        row[0, Call.tie] = tie
+        row[0, Call.kind] = kind
+        row[0, Call.a : Call.a + len(arguments)] = arguments
         self._pending.append(row)
 
     def submit_rows(self, rows: Table) -> None:
-        """Submit dated messages at once: int64 rows of `Call`, shape (messages, Call.SIZE), sorted or not."""
+        """Submit dated messages at once: int64 rows of `Call`, shape (messages, Call.width), sorted or not."""
         if len(rows):
             self._pending.append(rows)
 
@@ -147,8 +146,8 @@ class BlockClock:
             if code == RECOUNT:
                 self._recount()
             elif code == AUDIT_BROKEN:
-                height = int(self.engine.globals[E.LAST_BLOCK])
-                raise InvariantError(f"block {height}: {AUDIT_PROBLEMS[int(self.engine.globals[E.AUDIT_PROBLEM])]}")
+                height = int(self.engine.globals.last_block)
+                raise InvariantError(f"block {height}: {AUDIT_PROBLEMS[int(self.engine.globals[E.audit_problem])]}")
             else:
                 self.make_room()
 
@@ -156,15 +155,15 @@ class BlockClock:
         """Execute every block before `height` and begin that one: what the caller then does to the tables comes before its phases."""
         self.advance(height - 1)
         x = self.engine.globals
-        if height > x[E.LAST_BLOCK]:
-            x[E.LAST_BLOCK] = height
-            x[E.BLOCKS_EXECUTED] += 1
-        self.chain.globals[G.HEIGHT] = height
+        if height > x[E.last_block]:
+            x[E.last_block] = height
+            x[E.blocks_executed] += 1
+        self.chain.globals.height = height
 
     def finish(self) -> None:
         """Hand over what is left of the record and, when auditing, recount everything once more."""
         self._flush()
-        if self.engine.globals[E.AUDIT]:
+        if self.engine.globals.audit:
             self._recount()
 
     def blocks_process(self, every: int, last: int, progress: Callable[[int], None]) -> Generator[Any, Any, None]:
@@ -188,41 +187,41 @@ class BlockClock:
         if not self._pending:
             return
         engine = self.engine
-        rest = engine.inbox[int(engine.globals[E.INBOX]) : int(engine.globals[E.INBOX_END])]
+        rest = engine.inbox[int(engine.globals.inbox) : int(engine.globals.inbox_end)]
         rows = self._pending[0] if len(self._pending) == 1 and not len(rest) else np.concatenate([rest, *self._pending])
         self._pending.clear()
         if not inbox.is_in_order(np.ascontiguousarray(rows)):
-            rows = rows[np.lexsort((rows[:, Call.TIE], rows[:, Call.TIME], rows[:, Call.KEY]))]
+            rows = rows[np.lexsort((rows[:, Call.tie], rows[:, Call.time], rows[:, Call.key]))]
         if len(rows) > len(engine.inbox):  # else the table stays where it is, and compiled code knows where
             self._grow_inbox(len(rows))
             engine = self.engine
         engine.inbox[: len(rows)] = rows
-        engine.globals[E.INBOX] = 0
-        engine.globals[E.INBOX_END] = len(rows)
+        engine.globals.inbox = 0
+        engine.globals.inbox_end = len(rows)
 
     def _grow_inbox(self, more: int) -> None:
         """Let the inbox hold `more` messages beside those that wait in it, with as much room again."""
         engine = self.engine
-        waiting = engine.inbox[int(engine.globals[E.INBOX]) : int(engine.globals[E.INBOX_END])]
-        table = np.zeros((max(2 * (len(waiting) + more), 256), Call.SIZE), np.int64)
+        waiting = engine.inbox[int(engine.globals.inbox) : int(engine.globals.inbox_end)]
+        table = rows_of(max(2 * (len(waiting) + more), 256), Call)
         table[: len(waiting)] = waiting
         self.engine = engine._replace(inbox=table)
-        engine.globals[E.INBOX] = 0
-        engine.globals[E.INBOX_END] = len(waiting)
+        engine.globals.inbox = 0
+        engine.globals.inbox_end = len(waiting)
 
     def _flush(self) -> None:
-        used = int(self.chain.globals[G.EVENTS])
+        used = int(self.chain.globals.events)
         if used:
             self._take_events(self.chain.events[:used])
-            self.chain.globals[G.EVENTS] = 0
-        rows = int(self.engine.globals[E.BIDS_ROWS])
+            self.chain.globals.events = 0
+        rows = int(self.engine.globals.bids_rows)
         if rows:
             self._take_bids(self.engine.bid_rows[:rows])
-            self.engine.globals[E.BIDS_ROWS] = 0
-        declines = int(self.engine.globals[E.DECLINE_ROWS])
+            self.engine.globals.bids_rows = 0
+        declines = int(self.engine.globals.decline_rows)
         if declines:
             self._take_declines(self.engine.decline_rows[:declines])
-            self.engine.globals[E.DECLINE_ROWS] = 0
+            self.engine.globals.decline_rows = 0
 
     def make_room(self) -> None:
         """Hand over what the record holds so far, and let the tables grow to what one more entry or message may need."""
@@ -233,7 +232,7 @@ class BlockClock:
         self.recounts += 1
         problems = recount_problems(self.chain)
         if problems:
-            height = int(self.engine.globals[E.LAST_BLOCK])
+            height = int(self.engine.globals.last_block)
             raise InvariantError("; ".join(f"block {height}: {problem}" for problem in problems))
 
 
@@ -243,7 +242,7 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
     rows = ROW_ROOM
     chain = with_room(
         chain,
-        events=int(engine.globals[E.EVENT_ROOM]) + 4 * dated + 65_536,
+        events=int(engine.globals.event_room) + 4 * dated + 65_536,
         orders=rows,
         groups=rows,
         deployments=rows,
@@ -253,25 +252,25 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
         deposits=rows + dated,
         bids=rows + dated,
     )
-    chain = with_index(chain, int(chain.globals[G.BIDS_LIVE]) + dated + rows)
+    chain = with_index(chain, int(chain.globals.bids_live) + dated + rows)
     chain = with_bid_bits(chain, dated + rows)
     x = engine.globals
     changes: dict[str, Any] = {}
     wanted = {
-        "tracks": (len(chain.orders), Track.SIZE, 0),
-        "accounts": (len(chain.accounts), Watch.SIZE, -1),
-        "offers": (int(x[E.OFFERS]) + int(x[E.PROVIDERS]) * rows, Offer.SIZE, 0),
-        "calendar": (int(x[E.CALENDAR] + x[E.WAITING]) + ENTRY_ROOM + dated + 64, Entry.SIZE, 0),
-        "later": (int(x[E.LATER]) + ENTRY_ROOM + dated + 64, Later.SIZE, 0),
-        "samples": (int(x[E.SAMPLES]) + 64, Sample.SIZE, 0),
+        "tracks": (len(chain.orders), Track.width, 0),
+        "accounts": (len(chain.accounts), Watch.width, -1),
+        "offers": (int(x[E.offers]) + int(x[E.providers]) * rows, Offer.width, 0),
+        "calendar": (int(x[E.calendar] + x[E.waiting]) + ENTRY_ROOM + dated + 64, Entry.width, 0),
+        "later": (int(x[E.later]) + ENTRY_ROOM + dated + 64, Later.SIZE, 0),
+        "samples": (int(x[E.samples]) + 64, Sample.width, 0),
         "audit_values": (len(chain.accounts), 2, 0),
-        "bid_rows": (int(x[E.BIDS_ROWS]) + dated + rows, BidRow.SIZE, 0),
+        "bid_rows": (int(x[E.bids_rows]) + dated + rows, BidRow.width, 0),
     }
     if engine.desks.ctypes.data % LINE:
         changes["desks"] = rows_of(*engine.desks.shape)
         changes["desks"][:] = engine.desks
     if len(engine.chunks) == 1:
-        changes["chunks"] = np.full(((int(x[E.HORIZON]) >> CHUNK_BITS) + 2, Chunk.SIZE), -1, np.int64)
+        changes["chunks"] = np.full(((int(x[E.horizon]) >> CHUNK_BITS) + 2, Chunk.width), -1, np.int64)
     for name, (needed, width, fill) in wanted.items():
         table: Table = getattr(engine, name)
         if len(table) < needed:
@@ -286,7 +285,7 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
             if len(places) < wanted_rows:
                 changes[name] = np.zeros((wanted_rows, places.shape[1]), np.int64)
                 changes[name][: len(places)] = places
-    declines = int(x[E.KEEP_BID_ROWS] * (x[E.DECLINE_ROWS] + max((x[E.PROVIDERS] + 1) * rows, dated + 1)))
+    declines = int(x[E.keep_bid_rows] * (x[E.decline_rows] + max((x[E.providers] + 1) * rows, dated + 1)))
     lines = {"plan_of": len(chain.deployments), "alive": len(chain.accounts), "batch": dated + rows, "decline_rows": declines}
     for name, needed in lines.items():
         line: Table = getattr(engine, name)
@@ -299,7 +298,7 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
 
 def _most_dated(engine: Engine) -> int:
     """Return a bound on the bids of one block: the offers that exist."""
-    return int(engine.globals[E.OFFERS])
+    return int(engine.globals.offers)
 
 
 def with_index(chain: State, live: int) -> State:

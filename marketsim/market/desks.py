@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from marketsim.chain import leasing as market
-from marketsim.chain.columns import G, Group, Order, OrderState, Provider, Rules, Wallet
+from marketsim.chain.columns import OrderState, Rules
 from marketsim.chain.events import hash64
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
@@ -34,19 +34,14 @@ from marketsim.market.tables import (
     LANES,
     ORDER_SHIFT,
     RING,
-    BidRow,
     Decline,
     Desk,
-    E,
     Engine,
     Kind,
-    Offer,
     Phase,
-    Plan,
     Screen,
     Stage,
     Strategy,
-    Track,
 )
 from marketsim.money.pairs import is_less, times
 
@@ -61,9 +56,9 @@ NO_QUOTE = -(1 << 62)
 @compiled_inline
 def tie_of(e: Engine, kind: int, row: int) -> int:
     """Return what breaks ties of submission time: a stateless hash, or nothing where ties go to the lower row."""
-    if e.globals[E.TIE_BY_INDEX] == 1:
+    if e.globals.tie_by_index == 1:
         return 0
-    return hash64(e.globals[E.SEED], SALT_TIE, kind + 0, row)
+    return hash64(e.globals.seed, SALT_TIE, kind + 0, row)
 
 
 @compiled_inline
@@ -71,9 +66,9 @@ def decline(s: State, e: Engine, order: int, desk_row: int, code: int, stage: in
     """Count one order that a desk did not bid on, and how far the order got."""
     number = code + 0
     e.declined[number, desk_row] += 1
-    if e.tracks[order, Track.STAGE] < stage:
-        e.tracks[order, Track.STAGE] = stage
-    if rarely(e.globals[E.KEEP_BID_ROWS] == 1):
+    if e.tracks[order].stage < stage:
+        e.tracks[order].stage = stage
+    if rarely(e.globals.keep_bid_rows == 1):
         keep_decline(s, e, order, desk_row, number)
 
 
@@ -81,46 +76,46 @@ def decline(s: State, e: Engine, order: int, desk_row: int, code: int, stage: in
 def keep_decline(s: State, e: Engine, order: int, desk_row: int, number: int) -> None:
     """Keep one order that a desk did not bid on, for the reason `number` (Decline)."""
     x = e.globals
-    at = x[E.DECLINE_ROWS]
-    if x[E.DECLINED_AT] != s.globals[G.HEIGHT]:
-        x[E.DECLINED_AT] = s.globals[G.HEIGHT]
-        e.decline_rows[at] = ~s.globals[G.HEIGHT]
+    at = x.decline_rows
+    if x.declined_at != s.globals.height:
+        x.declined_at = s.globals.height
+        e.decline_rows[at] = ~s.globals.height
         at += 1
     e.decline_rows[at] = order << ORDER_SHIFT | desk_row << DESK_SHIFT | number
-    x[E.DECLINE_ROWS] = at + 1
+    x.decline_rows = at + 1
 
 
 @compiled_inline
 def append_offer(e: Engine, height: int, offer: int) -> None:
     """Date an offer for block `height`: last in that block's list, the block in the calendar once."""
     slot = height & (RING - 1)
-    e.offers[offer, Offer.NEXT] = -1
-    e.globals[E.DATED] += 1
+    e.offers[offer].next = -1
+    e.globals.dated += 1
     if e.ring[slot, 0] < 0:
         e.ring[slot, 0] = offer
-        e.globals[E.NEXT_BIDS] = min(e.globals[E.NEXT_BIDS], height)
+        e.globals.next_bids = min(e.globals.next_bids, height)
     else:
-        e.offers[e.ring[slot, 1], Offer.NEXT] = offer
+        e.offers[e.ring[slot, 1]].next = offer
     e.ring[slot, 1] = offer
 
 
 @compiled_inline
 def free_offer(e: Engine, offer: int) -> None:
     """Return an offer's row to the free list."""
-    e.offers[offer, Offer.NEXT] = e.globals[E.FREE_OFFER]
-    e.offers[offer, Offer.ORDER] = -1
-    e.globals[E.FREE_OFFER] = offer
+    e.offers[offer].next = e.globals.free_offer
+    e.offers[offer].order = -1
+    e.globals.free_offer = offer
 
 
 @compiled_inline
 def new_offer(e: Engine) -> int:
     """Return a free row of offers; room is guaranteed by the block loop."""
-    offer = e.globals[E.FREE_OFFER]
+    offer = e.globals.free_offer
     if offer >= 0:
-        e.globals[E.FREE_OFFER] = e.offers[offer, Offer.NEXT]
+        e.globals.free_offer = e.offers[offer].next
         return offer  # type: ignore[no-any-return]
-    offer = e.globals[E.OFFERS]
-    e.globals[E.OFFERS] = offer + 1
+    offer = e.globals.offers
+    e.globals.offers = offer + 1
     return offer  # type: ignore[no-any-return]
 
 
@@ -129,20 +124,20 @@ def set_shut(s: State, e: Engine, desk_row: int) -> None:
     """Write whether a desk may bid at all: its engine on and up, its provider not blocked."""
     desk = e.desks[desk_row]
     shut = 0
-    if desk[Desk.UP] == 0 or desk[Desk.ENABLED] == 0:
+    if desk.up == 0 or desk.enabled == 0:
         shut = 1 + Decline.ENGINE_DISABLED
-    elif s.providers[desk_row, Provider.BLOCKED] == 1:
+    elif s.providers[desk_row].blocked == 1:
         shut = 1 + Decline.PROVIDER_BLOCKED
-    desk[Desk.SHUT] = shut
-    if desk_row < e.globals[E.PROVIDERS]:
+    desk.shut = shut
+    if desk_row < e.globals.providers:
         screen_desk(e, desk_row)
 
 
 @compiled
 def know_blockings(s: State, e: Engine) -> None:
     """Bring the desks up to date when the chain has blocked or unblocked a provider since they looked."""
-    if rarely(e.globals[E.BLOCKINGS] != s.globals[G.BLOCKINGS]):
-        e.globals[E.BLOCKINGS] = s.globals[G.BLOCKINGS]
+    if rarely(e.globals.blockings != s.globals.blockings):
+        e.globals.blockings = s.globals.blockings
         for desk_row in range(e.desks.shape[0]):
             set_shut(s, e, desk_row)
 
@@ -155,28 +150,28 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
     concurrency, rate limit and wallet are looked at in the bid's block (`place_offer`).
     """
     g = e.globals
-    group = s.orders[order, Order.GROUP]
-    ceiling = s.orders[order, Order.PRICE]
-    ceiling_atto = s.orders[order, Order.PRICE_ATTO]
-    value, value_atto = times(ceiling, ceiling_atto, g[E.LEAST_VALUE_BLOCKS])
+    group = s.orders[order].group
+    ceiling = s.orders[order].price
+    ceiling_atto = s.orders[order].price_atto
+    value, value_atto = times(ceiling, ceiling_atto, g.least_value_blocks)
     track = e.tracks[order]
     know_blockings(s, e)
     screen_desks(
         e,
-        s.groups[group, Group.SPEC],
+        s.groups[group].spec,
         order,
-        track[Track.CPU],
-        track[Track.MEMORY],
-        track[Track.STORAGE],
-        track[Track.GPU],
+        track.cpu,
+        track.memory,
+        track.storage,
+        track.gpu,
         ceiling,
         ceiling_atto,
         value,
         value_atto,
     )
-    stage = track[Track.STAGE]
-    for first in range(0, g[E.PROVIDERS], LANES * BLOCKS_A_WORD):
-        every = (1 << min(LANES * BLOCKS_A_WORD, g[E.PROVIDERS] - first)) - 1
+    stage = track.stage
+    for first in range(0, g.providers, LANES * BLOCKS_A_WORD):
+        every = (1 << min(LANES * BLOCKS_A_WORD, g.providers - first)) - 1
         bidding, priced = divide_desks(s, e, order, first, value, value_atto)
         others = every & ~(bidding | priced)
         bidding &= every
@@ -197,9 +192,9 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
                 stage = max(stage, Stage.LIMITS + 0)
             elif code == Decline.PRICE_TOO_HIGH:
                 stage = max(stage, Stage.OVER_CEILING + 0)
-    track[Track.STAGE] = stage
-    if rarely(g[E.KEEP_BID_ROWS] == 1):
-        for desk_row in range(g[E.PROVIDERS]):
+    track.stage = stage
+    if rarely(g.keep_bid_rows == 1):
+        for desk_row in range(g.providers):
             found = e.screen[desk_row // LANES, Screen.FOUND * LANES + desk_row % LANES]
             if found != 0:
                 keep_decline(s, e, order, desk_row, found - 1)
@@ -259,9 +254,9 @@ def refuse_price(s: State, e: Engine, order: int, desk_row: int) -> int:
 @compiled
 def ask_alone(s: State, e: Engine, order: int, block: int, value: int, value_atto: int) -> None:
     """Find what comes of those desks of a row of `screen` that are asked for their price one by one; no ALONE is left in it."""
-    ceiling, ceiling_atto = s.orders[order, Order.PRICE], s.orders[order, Order.PRICE_ATTO]
+    ceiling, ceiling_atto = s.orders[order].price, s.orders[order].price_atto
     screen = e.screen[block]
-    for lane in range(min(LANES, e.globals[E.PROVIDERS] - LANES * block)):  # what follows the last desk is nobody's
+    for lane in range(min(LANES, e.globals.providers - LANES * block)):  # what follows the last desk is nobody's
         if screen[Screen.FOUND * LANES + lane] != ALONE:
             continue
         desk = e.desks[LANES * block + lane]
@@ -271,7 +266,7 @@ def ask_alone(s: State, e: Engine, order: int, block: int, value: int, value_att
             found = 1 + Decline.ENGINE_DISABLED
         elif price < 0:
             found = 1 + Decline.PRICE_TOO_HIGH
-        elif is_less(value, value_atto, desk[Desk.MIN_VALUE], desk[Desk.MIN_VALUE_ATTO]):
+        elif is_less(value, value_atto, desk.min_value, desk.min_value_atto):
             found = LOW_VALUE
         elif is_less(ceiling, ceiling_atto, price, atto):
             found = OVER_CEILING
@@ -288,23 +283,23 @@ def date_bid(e: Engine, height: int, order: int, desk_row: int) -> None:
     lane = desk_row % LANES
     delay = screen[Screen.DELAY * LANES + lane]
     at = height + 1 + delay
-    time = at * g[E.BLOCK_MS]
+    time = at * g.block_ms
     tie = 0
     if delay < 0:
-        time = height * g[E.BLOCK_MS] + e.latencies[e.desks[desk_row, Desk.LATENCY_PROFILE], ~delay]
-        at = max(height + 1, -(-time // g[E.BLOCK_MS]))
+        time = height * g.block_ms + e.latencies[e.desks[desk_row].latency_profile, ~delay]
+        at = max(height + 1, -(-time // g.block_ms))
         if at - height > RING - 2:
             at = height + RING - 2
-        tie = hash64(g[E.SEED], SALT_TIE, order, desk_row)
+        tie = hash64(g.seed, SALT_TIE, order, desk_row)
     offer = new_offer(e)
     row_of = e.offers[offer]
-    row_of[Offer.ORDER] = order
-    row_of[Offer.DESK] = desk_row
-    row_of[Offer.PRICE] = screen[Screen.PRICE * LANES + lane]
-    row_of[Offer.PRICE_ATTO] = screen[Screen.PRICE_ATTO * LANES + lane]
-    row_of[Offer.TIME] = time
-    row_of[Offer.TIE] = tie
-    row_of[Offer.BID] = -1
+    row_of.order = order
+    row_of.desk = desk_row
+    row_of.price = screen[Screen.PRICE * LANES + lane]
+    row_of.price_atto = screen[Screen.PRICE_ATTO * LANES + lane]
+    row_of.time = time
+    row_of.tie = tie
+    row_of.bid = -1
     append_offer(e, at, offer)
 
 
@@ -315,31 +310,31 @@ def ask(s: State, e: Engine, order: int, desk_row: int) -> tuple[int, int]:
     """
     desk = e.desks[desk_row]
     track = e.tracks[order]
-    strategy = desk[Desk.STRATEGY]
+    strategy = desk.strategy
     if strategy == Strategy.CUSTOM:
-        plan = track[Track.PLAN]
+        plan = track.plan
         row = -1
         if plan >= 0:
-            row = e.plans[plan, Plan.QUOTE]
+            row = e.plans[plan].quote
         if row < 0:
             return NO_QUOTE, 0
-        row += s.groups[s.orders[order, Order.GROUP], Group.GSEQ] - 1  # a row a group, side by side
+        row += s.groups[s.orders[order].group].gseq - 1  # a row a group, side by side
         return e.quotes[row, 2 * desk_row], e.quotes[row, 2 * desk_row + 1]
-    cpu = track[Track.CPU]
-    price, atto = linear_price(desk, cpu, track[Track.MEMORY], track[Track.STORAGE], track[Track.GPU], e.globals[E.PRICE_FLOOR])
-    if strategy == Strategy.UNDERCUT and e.globals[E.LAST_WON] >= 0:
+    cpu = track.cpu
+    price, atto = linear_price(desk, cpu, track.memory, track.storage, track.gpu, e.globals.price_floor)
+    if strategy == Strategy.UNDERCUT and e.globals.last_won >= 0:
         return undercut(e, desk_row, cpu, price, atto)
     if strategy == Strategy.RANDOM_RANGE:
-        draw = hash64(e.globals[E.SEED], SALT_PRICE, order, desk_row)
-        return random_range(track[Track.MEMORY], s.orders[order, Order.PRICE], draw)
+        draw = hash64(e.globals.seed, SALT_PRICE, order, desk_row)
+        return random_range(track.memory, s.orders[order].price, draw)
     return price, atto
 
 
 @compiled
 def undercut(e: Engine, desk_row: int, cpu: int, price: int, atto: int) -> tuple[int, int]:
     """Return the last winning price per millicore, scaled to `cpu` and cut by UNDERCUT_PPM, but never below (price, atto)."""
-    nano = (e.globals[E.LAST_WON] * NANO + e.globals[E.LAST_WON_NANO]) * cpu
-    nano = nano // PPM * (PPM - e.desks[desk_row, Desk.UNDERCUT_PPM])
+    nano = (e.globals.last_won * NANO + e.globals.last_won_nano) * cpu
+    nano = nano // PPM * (PPM - e.desks[desk_row].undercut_ppm)
     whole = nano // NANO
     small = (nano % NANO) * NANO
     if is_less(whole, small, price, atto):
@@ -369,13 +364,13 @@ def sort_batch(e: Engine, count: int) -> None:
     while gap > 0:
         for i in range(gap, count):
             offer = batch[i]
-            time = e.offers[offer, Offer.TIME]
-            tie = e.offers[offer, Offer.TIE]
+            time = e.offers[offer].time
+            tie = e.offers[offer].tie
             j = i
             while j >= gap:
                 other = batch[j - gap]
-                other_time = e.offers[other, Offer.TIME]
-                if other_time < time or (other_time == time and e.offers[other, Offer.TIE] <= tie):
+                other_time = e.offers[other].time
+                if other_time < time or (other_time == time and e.offers[other].tie <= tie):
                     break
                 batch[j] = other
                 j -= gap
@@ -385,11 +380,11 @@ def sort_batch(e: Engine, count: int) -> None:
 
 @compiled_inline
 def take_offers(e: Engine, height: int) -> int:
-    """Return the first offer dated for `height`, linked to the others in canonical order; the caller counts them off E.DATED."""
+    """Return the first offer dated for `height`, linked to the others in canonical order; the caller counts them off E.dated."""
     slot = height & (RING - 1)
     first = e.ring[slot, 0]
     e.ring[slot, 0] = -1
-    if e.globals[E.TIE_BY_INDEX] == 1:
+    if e.globals.tie_by_index == 1:
         return int(first)  # they were dated order by order, desk by desk
     return sort_offers(e, first)
 
@@ -402,11 +397,11 @@ def sort_offers(e: Engine, first: int) -> int:
     while offer >= 0:
         e.batch[count] = offer
         count += 1
-        offer = e.offers[offer, Offer.NEXT]
+        offer = e.offers[offer].next
     sort_batch(e, count)
     following = -1
     for at in range(count - 1, -1, -1):
-        e.offers[e.batch[at], Offer.NEXT] = following
+        e.offers[e.batch[at]].next = following
         following = e.batch[at]
     return following
 
@@ -415,11 +410,11 @@ def sort_offers(e: Engine, first: int) -> int:
 def find_next_bids(e: Engine, height: int) -> None:
     """Note the first block after `height` with offers dated for it."""
     at = FAR
-    if e.globals[E.DATED] > 0:
+    if e.globals.dated > 0:
         at = height + 1
         while e.ring[at & (RING - 1), 0] < 0:
             at += 1
-    e.globals[E.NEXT_BIDS] = at
+    e.globals.next_bids = at
 
 
 @compiled_inline
@@ -427,20 +422,20 @@ def is_before(e: Engine, a: int, b: int) -> bool:
     """Return whether offer `a` is the cheaper one; equal prices go by the tie rule."""
     x = e.offers[a]
     y = e.offers[b]
-    if is_less(x[Offer.PRICE], x[Offer.PRICE_ATTO], y[Offer.PRICE], y[Offer.PRICE_ATTO]):
+    if is_less(x.price, x.price_atto, y.price, y.price_atto):
         return True
-    if is_less(y[Offer.PRICE], y[Offer.PRICE_ATTO], x[Offer.PRICE], x[Offer.PRICE_ATTO]):
+    if is_less(y.price, y.price_atto, x.price, x.price_atto):
         return False
-    if e.globals[E.TIE_BY_INDEX] == 1:
-        return bool(x[Offer.DESK] < y[Offer.DESK])
-    return bool(x[Offer.TIE] < y[Offer.TIE])
+    if e.globals.tie_by_index == 1:
+        return bool(x.desk < y.desk)
+    return bool(x.tie < y.tie)
 
 
 @compiled_inline
 def lacks_deposit(s: State, wallet: int) -> bool:
     """Return whether a wallet cannot pay for a bid: its deposit, and its fee where there are fees."""
-    deposit = s.globals[G.BID_MIN_DEPOSIT]
-    if deposit > 0 and s.wallets[wallet, Wallet.BALANCE] < deposit:
+    deposit = s.globals.bid_min_deposit
+    if deposit > 0 and s.wallets[wallet].balance < deposit:
         return True
     return not can_afford(s, wallet, Kind.BIDS, 0, deposit)
 
@@ -449,99 +444,99 @@ def lacks_deposit(s: State, wallet: int) -> bool:
 def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     """Submit one dated bid after the checks that need the present; return whether the chain took it."""
     row = e.offers[offer]
-    order = row[Offer.ORDER]
-    desk_row = row[Offer.DESK]
+    order = row.order
+    desk_row = row.desk
     desk = e.desks[desk_row]
     track = e.tracks[order]
     g = e.globals
     code = -1
     stage = Stage.LIMITS + 0
-    shut = desk[Desk.SHUT]
+    shut = desk.shut
     if rarely(shut == 1 + Decline.ENGINE_DISABLED):
         code = Decline.ENGINE_DISABLED + 0
-    elif rarely(s.orders[order, Order.STATE] != OrderState.OPEN):
+    elif rarely(s.orders[order].state != OrderState.OPEN):
         code = Decline.ORDER_NOT_OPEN + 0
     elif rarely(shut != 0):
         code = shut - 1
-    elif rarely(desk[Desk.SLOTS_LEFT] <= 0):
-        if desk[Desk.QUEUED] < g[E.QUEUE_LIMIT]:
-            row[Offer.NEXT] = -1
-            if desk[Desk.QUEUED] == 0:
-                desk[Desk.QUEUE_HEAD] = offer
+    elif rarely(desk.slots_left <= 0):
+        if desk.queued < g.queue_limit:
+            row.next = -1
+            if desk.queued == 0:
+                desk.queue_head = offer
             else:
-                e.offers[desk[Desk.QUEUE_TAIL], Offer.NEXT] = offer
-            desk[Desk.QUEUE_TAIL] = offer
-            desk[Desk.QUEUED] += 1
+                e.offers[desk.queue_tail].next = offer
+            desk.queue_tail = offer
+            desk.queued += 1
             return False
         code = Decline.QUEUE_FULL + 0
-    elif rarely(desk[Desk.RATED] == 1 and rate_limited(e, desk_row, row[Offer.TIME])):
+    elif rarely(desk.rated == 1 and rate_limited(e, desk_row, row.time)):
         code = Decline.RATE_LIMITED + 0
     elif not has_room(desk, track) or (rarely(has_nodes(e, desk_row)) and lacks_nodes(s, e, desk_row, order)):
         code = Decline.INSUFFICIENT_RESOURCES + 0
         stage = Stage.NO_CAPACITY + 0
-    elif lacks_deposit(s, desk[Desk.WALLET]):
+    elif lacks_deposit(s, desk.wallet):
         code = Decline.INSUFFICIENT_DEPOSIT + 0
         stage = Stage.NO_DEPOSIT + 0
     if code >= 0:
         decline(s, e, order, desk_row, code, stage)
         free_offer(e, offer)
         return False
-    if rarely(desk[Desk.RATED] == 1):
-        note_bid_time(e, desk_row, row[Offer.TIME])
-    desk[Desk.SUBMITTED] += 1
-    g[E.BIDS_SUBMITTED] += 1
-    latency = row[Offer.TIME] - s.orders[order, Order.CREATED_AT] * g[E.BLOCK_MS]
+    if rarely(desk.rated == 1):
+        note_bid_time(e, desk_row, row.time)
+    desk.submitted += 1
+    g.bids_submitted += 1
+    latency = row.time - s.orders[order].created_at * g.block_ms
     e.latency[min(latency, 60_000)] += 1
     window = 0
-    if rarely(s.globals[G.RULES] == Rules.AKASH):
-        window = desk[Desk.WINDOW]
+    if rarely(s.globals.rules == Rules.AKASH):
+        window = desk.window
     status = market.create_bid(
         s,
         height,
         order,
-        desk[Desk.WALLET],
+        desk.wallet,
         desk_row,
-        row[Offer.PRICE],
-        row[Offer.PRICE_ATTO],
-        s.globals[G.BID_MIN_DEPOSIT],
+        row.price,
+        row.price_atto,
+        s.globals.bid_min_deposit,
         1,
         0,
         0,
         window,
     )
-    charge(s, desk[Desk.WALLET], Kind.BIDS, status != Status.Ok, 0)
-    if rarely(g[E.KEEP_BID_ROWS] == 1):
-        record = e.bid_rows[g[E.BIDS_ROWS]]
-        g[E.BIDS_ROWS] += 1
-        record[BidRow.HEIGHT] = height
-        record[BidRow.ORDER] = order
-        record[BidRow.DESK] = desk_row
-        record[BidRow.PRICE] = row[Offer.PRICE]
-        record[BidRow.PRICE_ATTO] = row[Offer.PRICE_ATTO]
-        record[BidRow.LATENCY] = latency
-        record[BidRow.STATUS] = status + 0
+    charge(s, desk.wallet, Kind.BIDS, status != Status.Ok, 0)
+    if rarely(g.keep_bid_rows == 1):
+        record = e.bid_rows[g.bids_rows]
+        g.bids_rows += 1
+        record.height = height
+        record.order = order
+        record.desk = desk_row
+        record.price = row.price
+        record.price_atto = row.price_atto
+        record.latency = latency
+        record.status = status + 0
     if rarely(status != Status.Ok):
         e.rejected[desk_row, status + 0] += 1
         free_offer(e, offer)
         return False
-    desk[Desk.ACCEPTED] += 1
-    row[Offer.BID] = s.orders[order, Order.LAST_BID]
+    desk.accepted += 1
+    row.bid = s.orders[order].last_bid
     # where a bid went away the best of those left is unknown, until the next list begins
-    if track[Track.FIRST_OFFER] < 0 or (track[Track.BEST] >= 0 and not is_before(e, track[Track.BEST], offer)):
-        track[Track.BEST] = offer
-    row[Offer.NEXT] = track[Track.FIRST_OFFER]
-    track[Track.FIRST_OFFER] = offer
-    track[Track.OFFERS] += 1
-    track[Track.BIDS] += 1
-    track[Track.STAGE] = Stage.BID
-    desk[Desk.SLOTS_LEFT] -= 1
-    if g[E.RESERVE_AT_BID] == 1:
-        hold(desk, track, Desk.RESERVED_CPU, 1)
-        desk[Desk.LEASES_LEFT] -= 1
+    if track.first_offer < 0 or (track.best >= 0 and not is_before(e, track.best, offer)):
+        track.best = offer
+    row.next = track.first_offer
+    track.first_offer = offer
+    track.offers += 1
+    track.bids += 1
+    track.stage = Stage.BID
+    desk.slots_left -= 1
+    if g.reserve_at_bid == 1:
+        hold(desk, track, Desk.reserved_cpu, 1)
+        desk.leases_left -= 1
         if has_nodes(e, desk_row):
             pack(s, e, desk_row, order, e.offer_nodes[offer])
-    if desk[Desk.BID_TIMEOUT] > 0 and (track[Track.CHOOSING] != 0 or desk[Desk.BID_TIMEOUT] <= g[E.BID_WINDOW]):
-        push(e, height + desk[Desk.BID_TIMEOUT], Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
+    if desk.bid_timeout > 0 and (track.choosing != 0 or desk.bid_timeout <= g.bid_window):
+        push(e, height + desk.bid_timeout, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
     return True
 
 
@@ -549,18 +544,18 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
 def let_go(e: Engine, height: int, offer: int) -> None:
     """End a placed offer: free its slot and its reservation, and let the next queued bid of the desk go out in the next block."""
     row = e.offers[offer]
-    desk = e.desks[row[Offer.DESK]]
-    desk[Desk.SLOTS_LEFT] += 1
-    if e.globals[E.RESERVE_AT_BID] == 1:
-        hold(desk, e.tracks[row[Offer.ORDER]], Desk.RESERVED_CPU, -1)
-        desk[Desk.LEASES_LEFT] += 1
-        if rarely(has_nodes(e, row[Offer.DESK])):
+    desk = e.desks[row.desk]
+    desk.slots_left += 1
+    if e.globals.reserve_at_bid == 1:
+        hold(desk, e.tracks[row.order], Desk.reserved_cpu, -1)
+        desk.leases_left += 1
+        if rarely(has_nodes(e, row.desk)):
             free_nodes(e, e.offer_nodes[offer])
     free_offer(e, offer)
-    if rarely(desk[Desk.QUEUED] > 0):
-        queued = desk[Desk.QUEUE_HEAD]
-        desk[Desk.QUEUE_HEAD] = e.offers[queued, Offer.NEXT]
-        desk[Desk.QUEUED] -= 1
+    if rarely(desk.queued > 0):
+        queued = desk.queue_head
+        desk.queue_head = e.offers[queued].next
+        desk.queued -= 1
         append_offer(e, height + 1, queued)
 
 
@@ -568,13 +563,13 @@ def let_go(e: Engine, height: int, offer: int) -> None:
 def let_all_go(e: Engine, height: int, order: int, lost: int) -> None:
     """End every placed offer of an order; `lost` is added to each desk's count of lost bids."""
     track = e.tracks[order]
-    offer = track[Track.FIRST_OFFER]
-    track[Track.FIRST_OFFER] = -1
-    track[Track.BEST] = -1
-    track[Track.OFFERS] = 0
+    offer = track.first_offer
+    track.first_offer = -1
+    track.best = -1
+    track.offers = 0
     while offer >= 0:
-        following = e.offers[offer, Offer.NEXT]
-        e.desks[e.offers[offer, Offer.DESK], Desk.LOST] += lost
+        following = e.offers[offer].next
+        e.desks[e.offers[offer].desk].lost += lost
         let_go(e, height, offer)
         offer = following
 
@@ -583,18 +578,18 @@ def let_all_go(e: Engine, height: int, order: int, lost: int) -> None:
 def occupy(e: Engine, height: int, desk_row: int, order: int) -> None:
     """Count an order's resources as leased by a desk."""
     account_use(e, desk_row, height)
-    hold(e.desks[desk_row], e.tracks[order], Desk.LEASED_CPU, 1)
-    e.desks[desk_row, Desk.LEASES_LEFT] -= 1
-    e.tracks[order, Track.HELD_BY] = desk_row
+    hold(e.desks[desk_row], e.tracks[order], Desk.leased_cpu, 1)
+    e.desks[desk_row].leases_left -= 1
+    e.tracks[order].held_by = desk_row
 
 
 @compiled
 def vacate(e: Engine, height: int, order: int) -> None:
     """Give an order's resources back to the desk that leased them out."""
-    desk_row = e.tracks[order, Track.HELD_BY]
+    desk_row = e.tracks[order].held_by
     account_use(e, desk_row, height)
-    hold(e.desks[desk_row], e.tracks[order], Desk.LEASED_CPU, -1)
-    e.desks[desk_row, Desk.LEASES_LEFT] += 1
-    e.tracks[order, Track.HELD_BY] = -1
+    hold(e.desks[desk_row], e.tracks[order], Desk.leased_cpu, -1)
+    e.desks[desk_row].leases_left += 1
+    e.tracks[order].held_by = -1
     if rarely(has_nodes(e, desk_row)):
         free_nodes(e, e.order_nodes[order])

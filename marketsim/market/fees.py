@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from marketsim.chain.columns import COLLECTOR_WALLET, EventKind, G, Wallet
+from marketsim.chain.columns import COLLECTOR_WALLET, EventKind
 from marketsim.chain.events import emit
 from marketsim.chain.ledger import move
 from marketsim.chain.state import State
@@ -38,7 +38,7 @@ def gas_of(kind: int, detail: int) -> int:
 @compiled
 def fee_of(s: State, gas: int) -> int:
     """Return the fee of `gas` in whole uve, rounded up as a wallet pays it."""
-    price = s.globals[G.GAS_PRICE_ATTO]
+    price = s.globals.gas_price_atto
     nano = price // 1_000_000_000
     return -(-(gas * nano) // 1_000_000_000)  # type: ignore[no-any-return]
 
@@ -49,21 +49,21 @@ def can_afford(s: State, wallet: int, kind: int, detail: int, deposit: int) -> b
 
     A wallet that cannot is refused: its message never reaches a block.
     """
-    if s.globals[G.NETWORK_FEES] == 0:
+    if s.globals.network_fees == 0:
         return True
-    return bool(s.wallets[wallet, Wallet.BALANCE] >= deposit + fee_of(s, gas_of(kind, detail)))
+    return bool(s.wallets[wallet].balance >= deposit + fee_of(s, gas_of(kind, detail)))
 
 
 @compiled_inline
 def charge(s: State, wallet: int, kind: int, refused: bool, detail: int) -> None:
     """Take the fee of an executed message from `wallet`, for which `can_afford` was asked before."""
-    if s.globals[G.NETWORK_FEES] == 0:
+    if s.globals.network_fees == 0:
         return
     gas = GAS_REFUSED
     if not refused:
         gas = gas_of(kind, detail)
     fee = fee_of(s, gas)
     move(s, wallet, COLLECTOR_WALLET, fee)
-    s.globals[G.NETWORK_FEES_PAID] += fee
-    s.wallets[wallet, Wallet.FEES] += fee
+    s.globals.network_fees_paid += fee
+    s.wallets[wallet].fees += fee
     emit(s, EventKind.NETWORK_FEE, wallet, kind + 0, fee, 0, 0)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Deployment, Group, Order
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import compiled
 from marketsim.kernel.table_set import Table
-from marketsim.market.tables import Call, E, Engine, Plan
+from marketsim.market.tables import Call, Engine
 
 
 @compiled
@@ -16,7 +15,7 @@ def put(e: Engine, rows: Table, first: int, last: int) -> bool:
     Returns False, with nothing done, when there is no room. Cheap for messages that come nearly in order.
     """
     x = e.globals
-    begin, end = x[E.INBOX], x[E.INBOX_END]
+    begin, end = x.inbox, x.inbox_end
     room = e.inbox.shape[0]
     if end + last - first > room:
         live = end - begin
@@ -35,15 +34,15 @@ def put(e: Engine, rows: Table, first: int, last: int) -> bool:
         for column in range(e.inbox.shape[1]):
             e.inbox[at, column] = rows[row, column]
         end += 1
-    x[E.INBOX] = begin
-    x[E.INBOX_END] = end
+    x.inbox = begin
+    x.inbox_end = end
     return True
 
 
 @compiled
 def goes_before(some: Table, row: int, others: Table, other: int) -> bool:
     """Return whether a message is due before another."""
-    for column in (Call.KEY, Call.TIME, Call.TIE):
+    for column in (Call.key, Call.time, Call.tie):
         if some[row, column] != others[other, column]:
             return bool(some[row, column] < others[other, column])
     return False
@@ -61,9 +60,9 @@ def is_in_order(rows: Table) -> bool:
 @compiled
 def has_lease(s: State, e: Engine, plan: int) -> bool:
     """Return whether the deployment of a plan has a lease on its first group's newest order."""
-    deployment = e.plans[plan, Plan.DEPLOYMENT]
+    deployment = e.plans[plan].deployment
     if deployment < 0:
         return False
-    group = s.deployments[deployment, Deployment.FIRST_GROUP]
-    order = s.groups[group, Group.LAST_ORDER]
-    return bool(s.orders[order, Order.LEASE] >= 0)
+    group = s.deployments[deployment].first_group
+    order = s.groups[group].last_order
+    return bool(s.orders[order].lease >= 0)

@@ -5,17 +5,10 @@ from __future__ import annotations
 from marketsim.chain import due_work, registry
 from marketsim.chain import leasing as market
 from marketsim.chain.columns import (
-    Account,
-    Bid,
     BidState,
-    Deployment,
     DeploymentState,
-    Draft,
     EventKind,
-    G,
-    Lease,
     LeaseState,
-    Order,
     OrderState,
     PaymentState,
     Reason,
@@ -33,7 +26,7 @@ from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open
 from marketsim.market.desks import find_next_bids, know_blockings, place_offer, set_shut, take_offers, tie_of
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.quoting import PPM, account_use, prepare_desks, reprice, screen_desk
-from marketsim.market.tables import Call, Desk, E, Ended, Engine, Entry, Kind, Offer, Phase, Plan, Sample, Track, Watch
+from marketsim.market.tables import Desk, Ended, Engine, Kind, Phase, Sample
 from marketsim.market.tenants import (
     covered,
     decide,
@@ -56,7 +49,7 @@ RECOUNT = 2
 AUDIT_BROKEN = 3
 
 EVENT_ROOM = 4_096
-"""Free rows of events that one calendar entry may need beside those of bids that end with a deployment (E.EVENT_ROOM holds both)."""
+"""Free rows of events that one calendar entry may need beside those of bids that end with a deployment (E.event_room holds both)."""
 ENTRY_ROOM = 4_096
 """Free calendar entries that one entry may need at most: a timeout for each bid of a block."""
 ROW_ROOM = 64
@@ -77,27 +70,27 @@ def has_rows(s: State, e: Engine) -> bool:
     g = s.globals
     x = e.globals
     return bool(
-        g[G.EVENTS] + x[E.EVENT_ROOM] <= s.events.shape[0]
-        and x[E.CALENDAR] + x[E.WAITING] + ENTRY_ROOM < e.calendar.shape[0]
-        and x[E.LATER] + ENTRY_ROOM < e.later.shape[0]
-        and g[G.ORDERS] + ROW_ROOM <= s.orders.shape[0]
-        and g[G.ORDERS] + ROW_ROOM <= e.tracks.shape[0]
-        and g[G.GROUPS] + ROW_ROOM <= s.groups.shape[0]
-        and g[G.DEPLOYMENTS] + ROW_ROOM <= s.deployments.shape[0]
-        and g[G.DEPLOYMENTS] + ROW_ROOM <= e.plan_of.shape[0]
-        and g[G.LEASES] + ROW_ROOM <= s.leases.shape[0]
-        and g[G.USAGE] + ROW_ROOM <= s.usage.shape[0]
-        and g[G.ACCOUNTS] + ROW_ROOM <= s.accounts.shape[0]
-        and g[G.ACCOUNTS] + ROW_ROOM <= e.accounts.shape[0]
-        and g[G.DEPOSITS] + ROW_ROOM <= s.deposits.shape[0]
-        and g[G.BIDS] + ROW_ROOM <= s.bids.shape[0]
-        and g[G.BIDS_LIVE] * 2 + ROW_ROOM <= s.bid_index.shape[0]
-        and g[G.BITS] + ROW_ROOM <= s.bid_bits.shape[0]
+        g.events + x.event_room <= s.events.shape[0]
+        and x.calendar + x.waiting + ENTRY_ROOM < e.calendar.shape[0]
+        and x.later + ENTRY_ROOM < e.later.shape[0]
+        and g.orders + ROW_ROOM <= s.orders.shape[0]
+        and g.orders + ROW_ROOM <= e.tracks.shape[0]
+        and g.groups + ROW_ROOM <= s.groups.shape[0]
+        and g.deployments + ROW_ROOM <= s.deployments.shape[0]
+        and g.deployments + ROW_ROOM <= e.plan_of.shape[0]
+        and g.leases + ROW_ROOM <= s.leases.shape[0]
+        and g.usage + ROW_ROOM <= s.usage.shape[0]
+        and g.accounts + ROW_ROOM <= s.accounts.shape[0]
+        and g.accounts + ROW_ROOM <= e.accounts.shape[0]
+        and g.deposits + ROW_ROOM <= s.deposits.shape[0]
+        and g.bids + ROW_ROOM <= s.bids.shape[0]
+        and g.bids_live * 2 + ROW_ROOM <= s.bid_index.shape[0]
+        and g.bits + ROW_ROOM <= s.bid_bits.shape[0]
         and s.accounts.shape[0] <= e.audit_values.shape[0]
-        and x[E.OFFERS] + x[E.PROVIDERS] * ROW_ROOM <= e.offers.shape[0]
-        and x[E.SAMPLES] < e.samples.shape[0]
-        and x[E.BIDS_ROWS] + ROW_ROOM <= e.bid_rows.shape[0]
-        and x[E.DECLINE_ROWS] + x[E.KEEP_BID_ROWS] * (x[E.PROVIDERS] + 1) * ROW_ROOM <= e.decline_rows.shape[0]
+        and x.offers + x.providers * ROW_ROOM <= e.offers.shape[0]
+        and x.samples < e.samples.shape[0]
+        and x.bids_rows + ROW_ROOM <= e.bid_rows.shape[0]
+        and x.decline_rows + x.keep_bid_rows * (x.providers + 1) * ROW_ROOM <= e.decline_rows.shape[0]
     )
 
 
@@ -110,18 +103,18 @@ def next_due(s: State, e: Engine, limit: int) -> tuple[int, int]:
     while True:
         key = limit
         source = NOWHERE
-        if x[E.CALENDAR] > 0 and e.calendar[FIRST, Entry.KEY] < key:
-            key = e.calendar[FIRST, Entry.KEY]
+        if x.calendar > 0 and e.calendar[FIRST].key < key:
+            key = e.calendar[FIRST].key
             source = CALENDAR
-        if x[E.INBOX] < x[E.INBOX_END]:
-            other = e.inbox[x[E.INBOX], Call.KEY]
-            if other < key or (other == key and source == CALENDAR and comes_first(e, x[E.INBOX])):
+        if x.inbox < x.inbox_end:
+            other = e.inbox[x.inbox].key
+            if other < key or (other == key and source == CALENDAR and comes_first(e, x.inbox)):
                 key = other
                 source = INBOX
-        if x[E.NEXT_BIDS] * 16 + Phase.BID < key:
-            key = x[E.NEXT_BIDS] * 16 + Phase.BID
+        if x.next_bids * 16 + Phase.BID < key:
+            key = x.next_bids * 16 + Phase.BID
             source = RING_OF_BIDS
-        if (x[E.CHUNK] + 1) << CHUNK_BITS > key >> 4 or x[E.CHUNK] + 1 >= e.chunks.shape[0]:
+        if (x.chunk + 1) << CHUNK_BITS > key >> 4 or x.chunk + 1 >= e.chunks.shape[0]:
             return key, source
         open_chunk(e)
         bring_near(s, e)
@@ -130,12 +123,12 @@ def next_due(s: State, e: Engine, limit: int) -> tuple[int, int]:
 @compiled_inline
 def lease_touched(s: State, e: Engine, at: int) -> int:
     """Return the lease that entry `at` of the heap will end or find without funds, -1 for an entry of another kind."""
-    row = e.calendar[at, Entry.WHAT] // KINDS
-    kind = e.calendar[at, Entry.WHAT] % KINDS
+    row = e.calendar[at].what // KINDS
+    kind = e.calendar[at].what % KINDS
     if kind == Kind.PLANNED_END or kind == Kind.TERMINATE or kind == Kind.LEAVE:
         return int(row)
-    if kind == Kind.DUE and e.accounts[row, Watch.DUE] == e.calendar[at, Entry.KEY] // 16:
-        return int(s.accounts[row, Account.FIRST_LEASE])
+    if kind == Kind.DUE and e.accounts[row].due == e.calendar[at].key // 16:
+        return int(s.accounts[row].first_lease)
     return -1
 
 
@@ -145,11 +138,11 @@ def bring_near(s: State, e: Engine) -> None:
 
     Pass by pass, because each row says where the next ones are; within a pass the waits for memory overlap.
     """
-    last = FIRST + e.globals[E.CALENDAR]
+    last = FIRST + e.globals.calendar
     for at in range(FIRST, last):
-        if e.calendar[at, Entry.WHAT] % KINDS == Kind.DUE:
-            prefetch(e.accounts, e.calendar[at, Entry.WHAT] // KINDS)
-            prefetch(s.accounts, e.calendar[at, Entry.WHAT] // KINDS)
+        if e.calendar[at].what % KINDS == Kind.DUE:
+            prefetch(e.accounts, e.calendar[at].what // KINDS)
+            prefetch(s.accounts, e.calendar[at].what // KINDS)
     for at in range(FIRST, last):
         lease = lease_touched(s, e, at)
         if lease >= 0:
@@ -157,7 +150,7 @@ def bring_near(s: State, e: Engine) -> None:
     for at in range(FIRST, last):
         lease = lease_touched(s, e, at)
         if lease >= 0:
-            order, account = s.leases[lease, Lease.ORDER], s.leases[lease, Lease.ACCOUNT]
+            order, account = s.leases[lease].order, s.leases[lease].account
             prefetch(s.orders, order)
             prefetch(e.tracks, order)
             prefetch(s.accounts, account)
@@ -165,11 +158,11 @@ def bring_near(s: State, e: Engine) -> None:
     for at in range(FIRST, last):
         lease = lease_touched(s, e, at)
         if lease >= 0:
-            order, account = s.leases[lease, Lease.ORDER], s.leases[lease, Lease.ACCOUNT]
-            prefetch(s.groups, s.orders[order, Order.GROUP])
-            prefetch(s.deployments, s.orders[order, Order.DEPLOYMENT])
-            prefetch(s.deposits, s.accounts[account, Account.FIRST_DEPOSIT])
-            prefetch(e.plans, e.tracks[order, Track.PLAN])
+            order, account = s.leases[lease].order, s.leases[lease].account
+            prefetch(s.groups, s.orders[order].group)
+            prefetch(s.deployments, s.orders[order].deployment)
+            prefetch(s.deposits, s.accounts[account].first_deposit)
+            prefetch(e.plans, e.tracks[order].plan)
 
 
 @compiled
@@ -177,46 +170,46 @@ def advance(s: State, e: Engine, until: int) -> int:
     """Execute everything due up to and including block `until`; empty blocks cost nothing.
 
     Returns DONE, or what the caller must do before it calls again: NEED_ROOM, a table must grow or the record be taken away; RECOUNT, a
-    full recount is due; AUDIT_BROKEN, the audit after a block found E.AUDIT_PROBLEM.
+    full recount is due; AUDIT_BROKEN, the audit after a block found E.audit_problem.
     """
     x = e.globals
-    if rarely(x[E.PREPARED] == 0):
-        x[E.PREPARED] = 1
-        x[E.BLOCKINGS] = -1
+    if rarely(x.prepared == 0):
+        x.prepared = 1
+        x.blockings = -1
         prepare_desks(e)
     while True:
         key, source = next_due(s, e, (until + 1) * 16)
         height = key // 16
-        if rarely(x[E.AUDIT] == 1 and x[E.LAST_BLOCK] > x[E.LAST_AUDIT] and (source == NOWHERE or height > x[E.LAST_BLOCK])):
-            x[E.LAST_AUDIT] = x[E.LAST_BLOCK]
-            x[E.AUDITED] += 1
-            x[E.AUDIT_PROBLEM] = audit_touched(s, e.audit_values, e.audit_held)
-            if x[E.AUDIT_PROBLEM] != AUDIT_FINE:
+        if rarely(x.audit == 1 and x.last_block > x.last_audit and (source == NOWHERE or height > x.last_block)):
+            x.last_audit = x.last_block
+            x.audited += 1
+            x.audit_problem = audit_touched(s, e.audit_values, e.audit_held)
+            if x.audit_problem != AUDIT_FINE:
                 return AUDIT_BROKEN
             if is_recount_due(s):
                 return RECOUNT
         if source == NOWHERE:
-            x[E.EXECUTED] = until
+            x.executed = until
             return DONE
         if source == RING_OF_BIDS:
-            if rarely(not has_bid_room(s, e, x[E.DATED])):
+            if rarely(not has_bid_room(s, e, x.dated)):
                 return NEED_ROOM
         elif rarely(not has_rows(s, e)):
             return NEED_ROOM
-        if height > x[E.LAST_BLOCK]:
-            x[E.LAST_BLOCK] = height
-            x[E.BLOCKS_EXECUTED] += 1
-            s.globals[G.HEIGHT] = height
+        if height > x.last_block:
+            x.last_block = height
+            x.blocks_executed += 1
+            s.globals.height = height
         if source == INBOX:
-            at = x[E.INBOX]
-            x[E.INBOX] = at + 1
+            at = x.inbox
+            x.inbox = at + 1
             execute_call(s, e, height, at)
             continue
         if source == RING_OF_BIDS:
             place_bids(s, e, height)
             continue
-        row = e.calendar[FIRST, Entry.WHAT] // KINDS
-        kind = e.calendar[FIRST, Entry.WHAT] % KINDS
+        row = e.calendar[FIRST].what // KINDS
+        kind = e.calendar[FIRST].what % KINDS
         if kind == Kind.SAMPLE or kind == Kind.WARM_UP:
             if not fold_some(s, e, height):
                 continue
@@ -227,7 +220,7 @@ def advance(s: State, e: Engine, until: int) -> int:
 @compiled
 def comes_first(e: Engine, call: int) -> bool:
     """Return whether an inbox message of the same block and phase goes before the first calendar entry."""
-    return bool(e.inbox[call, Call.TIME] == 0 and e.inbox[call, Call.TIE] < e.calendar[FIRST, Entry.TIE])
+    return bool(e.inbox[call].time == 0 and e.inbox[call].tie < e.calendar[FIRST].tie)
 
 
 @compiled
@@ -236,17 +229,17 @@ def has_bid_room(s: State, e: Engine, count: int) -> bool:
     g = s.globals
     return bool(
         count <= e.batch.shape[0]
-        and e.globals[E.CALENDAR] + e.globals[E.WAITING] + ENTRY_ROOM + count < e.calendar.shape[0]
-        and e.globals[E.LATER] + ENTRY_ROOM + count < e.later.shape[0]
-        and g[G.BIDS] + count <= s.bids.shape[0]
-        and g[G.ACCOUNTS] + count <= s.accounts.shape[0]
-        and g[G.ACCOUNTS] + count <= e.accounts.shape[0]
-        and g[G.DEPOSITS] + count <= s.deposits.shape[0]
-        and (g[G.BIDS_LIVE] + count) * 2 <= s.bid_index.shape[0]
-        and g[G.BITS] + count <= s.bid_bits.shape[0]
-        and g[G.EVENTS] + 4 * count + e.globals[E.EVENT_ROOM] <= s.events.shape[0]
-        and e.globals[E.BIDS_ROWS] + count <= e.bid_rows.shape[0]
-        and e.globals[E.DECLINE_ROWS] + e.globals[E.KEEP_BID_ROWS] * (count + 1) <= e.decline_rows.shape[0]
+        and e.globals.calendar + e.globals.waiting + ENTRY_ROOM + count < e.calendar.shape[0]
+        and e.globals.later + ENTRY_ROOM + count < e.later.shape[0]
+        and g.bids + count <= s.bids.shape[0]
+        and g.accounts + count <= s.accounts.shape[0]
+        and g.accounts + count <= e.accounts.shape[0]
+        and g.deposits + count <= s.deposits.shape[0]
+        and (g.bids_live + count) * 2 <= s.bid_index.shape[0]
+        and g.bits + count <= s.bid_bits.shape[0]
+        and g.events + 4 * count + e.globals.event_room <= s.events.shape[0]
+        and e.globals.bids_rows + count <= e.bid_rows.shape[0]
+        and e.globals.decline_rows + e.globals.keep_bid_rows * (count + 1) <= e.decline_rows.shape[0]
     )
 
 
@@ -264,13 +257,13 @@ def execute_entry(s: State, e: Engine, height: int, kind: int, row: int) -> None
     elif kind == Kind.LEAVE:
         leave(s, e, height, row, Reason.UNSTABLE)
     elif kind == Kind.MANIFEST:
-        if s.leases[row, Lease.ACTIVE_AT] < 0:
+        if s.leases[row].active_at < 0:
             leave(s, e, height, row, Reason.MANIFEST_TIMEOUT)
     elif kind == Kind.ORDER_TIMEOUT:
         time_out_order(s, e, height, row)
     elif kind == Kind.PATIENCE:
-        if s.orders[row, Order.STATE] == OrderState.OPEN:
-            end_deployment_by_tenant(s, e, height, s.orders[row, Order.DEPLOYMENT])
+        if s.orders[row].state == OrderState.OPEN:
+            end_deployment_by_tenant(s, e, height, s.orders[row].deployment)
     elif kind == Kind.BID_TIMEOUT:
         time_out_bid(s, e, height, row)
     elif kind == Kind.GRACE:
@@ -281,10 +274,10 @@ def execute_entry(s: State, e: Engine, height: int, kind: int, row: int) -> None
         top_up(s, e, height, row)
     elif kind == Kind.SAMPLE:
         # row 1 is the one at the horizon
-        if e.globals[E.SAMPLED] != height:
+        if e.globals.sampled != height:
             take_sample(s, e, height)
         if row == 0:
-            push(e, height + e.globals[E.SAMPLE_EVERY], Phase.LAST, 0, Kind.SAMPLE, 0)
+            push(e, height + e.globals.sample_every, Phase.LAST, 0, Kind.SAMPLE, 0)
     elif kind == Kind.REPRICE:
         reprice_desks(s, e, height, row)
     elif kind == Kind.WARM_UP:
@@ -296,7 +289,7 @@ def execute_entry(s: State, e: Engine, height: int, kind: int, row: int) -> None
     elif kind == Kind.START_GROUP:
         restart(s, e, height, row)
     elif kind == Kind.CLOSE_DEPLOYMENT:
-        if s.deployments[row, Deployment.STATE] == DeploymentState.ACTIVE:
+        if s.deployments[row].state == DeploymentState.ACTIVE:
             end_deployment_by_tenant(s, e, height, row)
     elif kind == Kind.CLOSE_BID:
         close_left_bid(s, height, row)
@@ -306,25 +299,25 @@ def execute_entry(s: State, e: Engine, height: int, kind: int, row: int) -> None
 def execute_call(s: State, e: Engine, height: int, at: int) -> None:
     """Carry out one message of the inbox."""
     call = e.inbox[at]
-    kind = call[Call.KIND]
+    kind = call.kind
     if kind == Kind.ARRIVE:
         arrive(s, e, height, at)
     elif kind == Kind.OUTAGE:
-        set_outage(s, e, height, call[Call.A], call[Call.B], call[Call.C])
+        set_outage(s, e, height, call.a, call.b, call.c)
     elif kind == Kind.BLOCK:
-        set_blocked(s, height, call[Call.A], call[Call.B])
+        set_blocked(s, height, call.a, call.b)
     elif kind == Kind.SETTLE:
-        force_settlement(s, e, height, call[Call.A])
+        force_settlement(s, e, height, call.a)
     elif kind == Kind.SET_PARAM:
-        s.globals[call[Call.A]] = call[Call.B]
-        emit(s, EventKind.PARAMS_CHANGED, call[Call.A], 0, call[Call.B], 0, 0)
+        s.globals[call.a] = call.b
+        emit(s, EventKind.PARAMS_CHANGED, call.a, 0, call.b, 0, 0)
     elif kind == Kind.DEPOSIT:
-        account = call[Call.A]
-        market.account_deposit(s, height, Scope.DEPLOYMENT, s.accounts[account, Account.TARGET], call[Call.B], call[Call.C], 1)
-        sync_deployment(s, e, height, s.accounts[account, Account.TARGET])
+        account = call.a
+        market.account_deposit(s, height, Scope.DEPLOYMENT, s.accounts[account].target, call.b, call.c, 1)
+        sync_deployment(s, e, height, s.accounts[account].target)
     elif kind == Kind.CLOSE_DEPLOYMENT:
-        if s.deployments[call[Call.A], Deployment.STATE] == DeploymentState.ACTIVE:
-            end_deployment_by_tenant(s, e, height, call[Call.A])
+        if s.deployments[call.a].state == DeploymentState.ACTIVE:
+            end_deployment_by_tenant(s, e, height, call.a)
 
 
 @compiled
@@ -340,19 +333,19 @@ def set_blocked(s: State, height: int, slot: int, blocked: int) -> None:
 def bring_next(s: State, e: Engine, at: int) -> None:
     """Have the rows brought near that the order after next will read and fill; `at` is the message of this one."""
     call = e.inbox[at]
-    prefetch(s.drafts, call[Call.C] + AHEAD)
-    prefetch(s.resources, s.drafts[call[Call.C], Draft.FIRST_RESOURCE] + AHEAD)
-    if at + AHEAD < e.globals[E.INBOX_END]:
-        prefetch(e.plans, e.inbox[at + AHEAD, Call.A])
+    prefetch(s.drafts, call.c + AHEAD)
+    prefetch(s.resources, s.drafts[call.c].first_resource + AHEAD)
+    if at + AHEAD < e.globals.inbox_end:
+        prefetch(e.plans, e.inbox[at + AHEAD].a)
     g = s.globals
-    prefetch(s.deployments, g[G.DEPLOYMENTS] + AHEAD)
-    prefetch(s.groups, g[G.GROUPS] + AHEAD)
-    prefetch(s.orders, g[G.ORDERS] + AHEAD)
-    prefetch(s.accounts, g[G.ACCOUNTS] + AHEAD)
-    prefetch(s.deposits, g[G.DEPOSITS] + AHEAD)
-    prefetch(s.leases, g[G.LEASES] + AHEAD)
-    prefetch(e.tracks, g[G.ORDERS] + AHEAD)
-    prefetch(e.accounts, g[G.ACCOUNTS] + AHEAD)
+    prefetch(s.deployments, g.deployments + AHEAD)
+    prefetch(s.groups, g.groups + AHEAD)
+    prefetch(s.orders, g.orders + AHEAD)
+    prefetch(s.accounts, g.accounts + AHEAD)
+    prefetch(s.deposits, g.deposits + AHEAD)
+    prefetch(s.leases, g.leases + AHEAD)
+    prefetch(e.tracks, g.orders + AHEAD)
+    prefetch(e.accounts, g.accounts + AHEAD)
 
 
 @compiled
@@ -360,24 +353,24 @@ def arrive(s: State, e: Engine, height: int, at: int) -> None:
     """Send a tenant's CreateDeployment and follow its orders."""
     call = e.inbox[at]
     bring_next(s, e, at)
-    plan = call[Call.A]
-    owner = e.plans[plan, Plan.TENANT]
-    if not can_afford(s, owner, Kind.ARRIVE, 0, call[Call.B]):
-        e.plans[plan, Plan.STATUS] = Status.InsufficientFunds + 0
-        e.plans[plan, Plan.DEPLOYMENT] = -1
+    plan = call.a
+    owner = e.plans[plan].tenant
+    if not can_afford(s, owner, Kind.ARRIVE, 0, call.b):
+        e.plans[plan].status = Status.InsufficientFunds + 0
+        e.plans[plan].deployment = -1
         emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE + 0, Status.InsufficientFunds + 0, 0, 0, plan)
         return
-    deployment = s.globals[G.DEPLOYMENTS]
-    status = create_deployment(s, height, owner, call[Call.E], -1, call[Call.B], 1, 0, call[Call.F], call[Call.C], call[Call.D])
+    deployment = s.globals.deployments
+    status = create_deployment(s, height, owner, call.e, -1, call.b, 1, 0, call.f, call.c, call.d)
     charge(s, owner, Kind.ARRIVE, status != Status.Ok, 0)
-    e.plans[plan, Plan.STATUS] = status + 0
+    e.plans[plan].status = status + 0
     if rarely(status != Status.Ok):
-        e.plans[plan, Plan.DEPLOYMENT] = -1
+        e.plans[plan].deployment = -1
         emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE + 0, status + 0, 0, 0, plan)
         return
     e.plan_of[deployment] = plan
-    e.plans[plan, Plan.DEPLOYMENT] = deployment
-    account = s.deployments[deployment, Deployment.ACCOUNT]
+    e.plans[plan].deployment = deployment
+    account = s.deployments[deployment].account
     for column in range(e.accounts.shape[1]):
         e.accounts[account, column] = -1
     sync_deployment(s, e, height, deployment)
@@ -389,12 +382,12 @@ def place_bids(s: State, e: Engine, height: int) -> None:
     know_blockings(s, e)
     offer = take_offers(e, height)
     while offer >= 0:
-        e.globals[E.DATED] -= 1
-        order = e.offers[offer, Offer.ORDER]
-        following = e.offers[offer, Offer.NEXT]
+        e.globals.dated -= 1
+        order = e.offers[offer].order
+        following = e.offers[offer].next
         if following >= 0:
-            prefetch_line(e.desks, e.offers[following, Offer.DESK])
-        if place_offer(s, e, height, offer) and rarely(e.tracks[order, Track.CHOOSING] == 1):
+            prefetch_line(e.desks, e.offers[following].desk)
+        if place_offer(s, e, height, offer) and rarely(e.tracks[order].choosing == 1):
             push(e, height + 1, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
         offer = following
     find_next_bids(e, height)
@@ -403,7 +396,7 @@ def place_bids(s: State, e: Engine, height: int) -> None:
 @compiled
 def activate(s: State, e: Engine, height: int, lease: int) -> None:
     """Turn a matched order active: the workload runs."""
-    if s.leases[lease, Lease.STATE] == LeaseState.CLOSED or s.leases[lease, Lease.ACTIVE_AT] >= 0:
+    if s.leases[lease].state == LeaseState.CLOSED or s.leases[lease].active_at >= 0:
         return
     market.activate_lease(s, height, lease)
 
@@ -411,9 +404,9 @@ def activate(s: State, e: Engine, height: int, lease: int) -> None:
 @compiled
 def time_out_order(s: State, e: Engine, height: int, order: int) -> None:
     """Close an order that found no lease in time."""
-    if s.orders[order, Order.STATE] != OrderState.OPEN:
+    if s.orders[order].state != OrderState.OPEN:
         return
-    deployment = s.orders[order, Order.DEPLOYMENT]
+    deployment = s.orders[order].deployment
     if market.timeout_order(s, height, order) == Status.Ok:
         sync_deployment(s, e, height, deployment)
 
@@ -425,65 +418,65 @@ def settle_due(s: State, e: Engine, height: int, account: int) -> None:
         return
     e.accounts[account, 0] = -1
     due_work.settle_due(s, height, account)
-    sync_deployment(s, e, height, s.accounts[account, Account.TARGET])
+    sync_deployment(s, e, height, s.accounts[account].target)
     leave_unpaid(s, e, height, account)
 
 
 @compiled
 def end_grace(s: State, e: Engine, height: int, account: int) -> None:
     """End the leases that stayed out of funds for the whole grace."""
-    if s.accounts[account, Account.GRACE_AT] != height:
+    if s.accounts[account].grace_at != height:
         return
     due_work.end_of_grace(s, height, account)
-    sync_deployment(s, e, height, s.accounts[account, Account.TARGET])
+    sync_deployment(s, e, height, s.accounts[account].target)
 
 
 @compiled
 def force_settlement(s: State, e: Engine, height: int, account: int) -> None:
     """Settle an account by governance."""
     due_work.settle_escrow(s, height, 1, account)
-    sync_deployment(s, e, height, s.accounts[account, Account.TARGET])
+    sync_deployment(s, e, height, s.accounts[account].target)
 
 
 @compiled
 def withdraw(s: State, e: Engine, height: int, lease: int, again: bool) -> None:
     """Withdraw what a lease has earned, on chains that settle when touched, and date the next withdrawal."""
-    if s.leases[lease, Lease.PAYMENT] != PaymentState.OPEN:
+    if s.leases[lease].payment != PaymentState.OPEN:
         return
-    wallet = s.leases[lease, Lease.PROVIDER]
-    deployment = s.orders[s.leases[lease, Lease.ORDER], Order.DEPLOYMENT]
+    wallet = s.leases[lease].provider
+    deployment = s.orders[s.leases[lease].order].deployment
     status = Status.InsufficientFunds
     if can_afford(s, wallet, Kind.WITHDRAW, 0, 0):
         status = market.withdraw(s, height, lease)
         charge(s, wallet, Kind.WITHDRAW, status != Status.Ok, 0)
     sync_deployment(s, e, height, deployment)
-    leave_unpaid(s, e, height, s.leases[lease, Lease.ACCOUNT])
-    if again and s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
-        at = height + e.desks[s.leases[lease, Lease.SLOT], Desk.WITHDRAW_EVERY]
+    leave_unpaid(s, e, height, s.leases[lease].account)
+    if again and s.leases[lease].payment == PaymentState.OPEN:
+        at = height + e.desks[s.leases[lease].slot].withdraw_every
         push(e, at, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)
 
 
 @compiled
 def watch_funds(s: State, e: Engine, height: int, lease: int) -> None:
     """Look at the funds behind a lease as the provider daemon does, and withdraw when none are left (protocol reference 4.1)."""
-    if s.leases[lease, Lease.PAYMENT] != PaymentState.OPEN:
+    if s.leases[lease].payment != PaymentState.OPEN:
         return
-    account = s.leases[lease, Lease.ACCOUNT]
-    left = s.accounts[account, Account.SETTLED_AT] + covered(s, account) - height
+    account = s.leases[lease].account
+    left = s.accounts[account].settled_at + covered(s, account) - height
     if left <= 0:
         withdraw(s, e, height, lease, False)
-        left = e.globals[E.FUNDS_MONITOR]
-    if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
-        at = height + max(1, min(left, e.globals[E.FUNDS_MONITOR]))
+        left = e.globals.funds_monitor
+    if s.leases[lease].payment == PaymentState.OPEN:
+        at = height + max(1, min(left, e.globals.funds_monitor))
         push(e, at, Phase.SETTLE, tie_of(e, Kind.WATCH, lease), Kind.WATCH, lease)
 
 
 @compiled
 def close_left_bid(s: State, height: int, bid: int) -> None:
     """Close a losing bid that the chain left open."""
-    if s.bids[bid, Bid.STATE] != BidState.OPEN or s.orders[s.bids[bid, Bid.ORDER], Order.STATE] == OrderState.OPEN:
+    if s.bids[bid].state != BidState.OPEN or s.orders[s.bids[bid].order].state == OrderState.OPEN:
         return
-    wallet = s.bids[bid, Bid.PROVIDER]
+    wallet = s.bids[bid].provider
     if not can_afford(s, wallet, Kind.LEAVE, 0, 0):
         return
     status = market.close_bid(s, height, bid, Reason.UNSPECIFIED)
@@ -493,39 +486,39 @@ def close_left_bid(s: State, height: int, bid: int) -> None:
 @compiled
 def reprice_desks(s: State, e: Engine, height: int, every: int) -> None:
     """Let the desks that reprice every `every` blocks move their prices by their use."""
-    for desk_row in range(e.globals[E.PROVIDERS]):
+    for desk_row in range(e.globals.providers):
         desk = e.desks[desk_row]
-        if desk[Desk.REPRICE_EVERY] == every and reprice(desk) == 1:
+        if desk.reprice_every == every and reprice(desk) == 1:
             screen_desk(e, desk_row)
-            emit(s, EventKind.REPRICED, desk_row, 0, desk[Desk.MULTIPLIER_PPM], 0, 0)
+            emit(s, EventKind.REPRICED, desk_row, 0, desk.multiplier_ppm, 0, 0)
     push(e, height + every, Phase.REPRICE, every, Kind.REPRICE, every)
 
 
 @compiled
 def start_window(e: Engine, height: int) -> None:
     """Begin the measured window: uses of capacity are summed from here."""
-    for desk_row in range(e.globals[E.PROVIDERS]):
+    for desk_row in range(e.globals.providers):
         account_use(e, desk_row, height)
         for k in range(5):
-            e.desks[desk_row, Desk.BASE_SUBMITTED + k] = e.desks[desk_row, Desk.SUBMITTED + k]
+            e.desks[desk_row, Desk.base_submitted + k] = e.desks[desk_row, Desk.submitted + k]
 
 
 @compiled
 def set_outage(s: State, e: Engine, height: int, desk_row: int, down: int, share_ppm: int) -> None:
     """Take a provider down or up again; going down it closes a share of its leases."""
-    e.desks[desk_row, Desk.UP] = 1 - down
+    e.desks[desk_row].up = 1 - down
     set_shut(s, e, desk_row)
     emit(s, EventKind.OUTAGE, desk_row, down, share_ppm, 0, 0)
     if down == 0 or share_ppm == 0:
         return
-    for at in range(e.globals[E.ALIVE] - 1, -1, -1):
-        if at >= e.globals[E.ALIVE]:
+    for at in range(e.globals.alive - 1, -1, -1):
+        if at >= e.globals.alive:
             continue
-        lease = s.accounts[e.alive[at], Account.FIRST_LEASE]
+        lease = s.accounts[e.alive[at]].first_lease
         while lease >= 0:
-            after = s.leases[lease, Lease.NEXT]
-            if s.leases[lease, Lease.SLOT] == desk_row and s.leases[lease, Lease.STATE] == LeaseState.ACTIVE:
-                if hash64(e.globals[E.SEED], SALT_OUTAGE, lease, height) % PPM < share_ppm:
+            after = s.leases[lease].next
+            if s.leases[lease].slot == desk_row and s.leases[lease].state == LeaseState.ACTIVE:
+                if hash64(e.globals.seed, SALT_OUTAGE, lease, height) % PPM < share_ppm:
                     push(e, height, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
             lease = after
 
@@ -534,19 +527,19 @@ def set_outage(s: State, e: Engine, height: int, desk_row: int, down: int, share
 def fold_some(s: State, e: Engine, height: int) -> bool:
     """Settle the next living accounts up to the end of this block, a chunk a call; return whether all are done."""
     x = e.globals
-    last = min(x[E.ALIVE], x[E.FOLD_CURSOR] + FOLD_CHUNK)
-    if s.globals[G.RULES] == Rules.SEED:
-        for at in range(x[E.FOLD_CURSOR], last):
-            if s.globals[G.EVENTS] + FOLD_ROOM > s.events.shape[0]:
+    last = min(x.alive, x.fold_cursor + FOLD_CHUNK)
+    if s.globals.rules == Rules.SEED:
+        for at in range(x.fold_cursor, last):
+            if s.globals.events + FOLD_ROOM > s.events.shape[0]:
                 last = at
                 break
             account = e.alive[at]
             due_work.settle_cadence(s, height, account)
             sync_account(s, e, account)
-    x[E.FOLD_CURSOR] = last
-    if last < x[E.ALIVE]:
+    x.fold_cursor = last
+    if last < x.alive:
         return False
-    x[E.FOLD_CURSOR] = 0
+    x.fold_cursor = 0
     return True
 
 
@@ -554,34 +547,34 @@ def fold_some(s: State, e: Engine, height: int) -> bool:
 def take_sample(s: State, e: Engine, height: int) -> None:
     """Write one row of the time series."""
     x = e.globals
-    row = e.samples[x[E.SAMPLES]]
-    x[E.SAMPLES] += 1
-    x[E.SAMPLED] = height
-    row[Sample.HEIGHT] = height
+    row = e.samples[x.samples]
+    x.samples += 1
+    x.sampled = height
+    row.height = height
     active = 0
     short = 0
     warnings = 0
-    day = WARNING_MS // x[E.BLOCK_MS]
-    for at in range(x[E.ALIVE]):
+    day = WARNING_MS // x.block_ms
+    for at in range(x.alive):
         account = s.accounts[e.alive[at]]
-        active += account[Account.OPEN]
-        short += account[Account.SHORT]
-        if account[Account.OPEN] > 0:
-            blocks = height + day - account[Account.SETTLED_AT]
-            need, need_atto = times(account[Account.RATES], account[Account.RATES_ATTO], blocks)
-            if is_less(account[Account.FUNDS], account[Account.FUNDS_ATTO], need, need_atto):
+        active += account.open
+        short += account.short
+        if account.open > 0:
+            blocks = height + day - account.settled_at
+            need, need_atto = times(account.rates, account.rates_atto, blocks)
+            if is_less(account.funds, account.funds_atto, need, need_atto):
                 warnings += 1
-    row[Sample.ACTIVE] = active
-    row[Sample.SHORT] = short
-    row[Sample.WARNINGS] = warnings
-    row[Sample.OPEN_ORDERS] = x[E.ORDERS_OPEN]
+    row.active = active
+    row.short = short
+    row.warnings = warnings
+    row.open_orders = x.orders_open
     for k in range(4):
         total = 0
-        for desk_row in range(x[E.PROVIDERS]):
-            total += e.desks[desk_row, Desk.LEASED_CPU + k]
-        row[Sample.CPU + k] = total
-    row[Sample.PAID] = s.globals[G.PAID]
-    row[Sample.CREATED] = x[E.ORDERS_CREATED]
-    row[Sample.LEASED] = x[E.ORDERS_LEASED]
-    row[Sample.SUBMITTED] = x[E.BIDS_SUBMITTED]
-    row[Sample.HELD] = s.globals[G.HELD]
+        for desk_row in range(x.providers):
+            total += e.desks[desk_row, Desk.leased_cpu + k]
+        row[Sample.cpu + k] = total
+    row.paid = s.globals.paid
+    row.created = x.orders_created
+    row.leased = x.orders_leased
+    row.submitted = x.bids_submitted
+    row.held = s.globals.held

@@ -8,10 +8,9 @@ then for each the node and what it takes there.
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Group, Order, Resource
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import compiled
-from marketsim.market.tables import Desk, E, Engine, Node, Table
+from marketsim.market.tables import Engine, Node, Table
 
 MIB = 1_048_576
 REPLICA = 5
@@ -21,7 +20,7 @@ REPLICA = 5
 @compiled
 def has_nodes(e: Engine, desk_row: int) -> bool:
     """Return whether the desk packs; where no desk does, nothing of the desk is read."""
-    return bool(e.nodes.shape[0] > 0 and e.desks[desk_row, Desk.NODES] > 1)
+    return bool(e.nodes.shape[0] > 0 and e.desks[desk_row].nodes > 1)
 
 
 @compiled
@@ -31,18 +30,18 @@ def free_nodes(e: Engine, places: Table) -> None:
         at = 1 + REPLICA * replica
         node = e.nodes[places[at]]
         for k in range(4):
-            node[Node.FREE_CPU + k] += places[at + 1 + k]
+            node[Node.free_cpu + k] += places[at + 1 + k]
     places[0] = 0
 
 
 @compiled
 def find_node(e: Engine, desk_row: int, cpu: int, memory: int, storage: int, gpu: int) -> int:
     """Return the desk's first node with so much free, -1 if there is none."""
-    first = e.desks[desk_row, Desk.FIRST_NODE]
-    for at in range(first, first + e.desks[desk_row, Desk.NODES]):
+    first = e.desks[desk_row].first_node
+    for at in range(first, first + e.desks[desk_row].nodes):
         node = e.nodes[at]
-        if node[Node.FREE_CPU] >= cpu and node[Node.FREE_MEMORY] >= memory:
-            if node[Node.FREE_STORAGE] >= storage and node[Node.FREE_GPU] >= gpu:
+        if node.free_cpu >= cpu and node.free_memory >= memory:
+            if node.free_storage >= storage and node.free_gpu >= gpu:
                 return int(at)
     return -1
 
@@ -53,29 +52,29 @@ def pack(s: State, e: Engine, desk_row: int, order: int, places: Table) -> bool:
 
     Memory and storage of a replica count in whole MiB, rounded up.
     """
-    group = s.groups[s.orders[order, Order.GROUP]]
-    first = group[Group.FIRST_RESOURCE]
+    group = s.groups[s.orders[order].group]
+    first = group.first_resource
     replica = 0
-    for unit in range(first, first + group[Group.RESOURCES]):
+    for unit in range(first, first + group.resources):
         row = s.resources[unit]
-        memory = -(-row[Resource.MEMORY] // MIB)
-        storage = -(-row[Resource.STORAGE] // MIB)
-        for _ in range(row[Resource.COUNT]):
+        memory = -(-row.memory // MIB)
+        storage = -(-row.storage // MIB)
+        for _ in range(row.count):
             at = 1 + REPLICA * replica
             node = -1
             if at + REPLICA <= places.shape[0]:
-                node = find_node(e, desk_row, row[Resource.CPU], memory, storage, row[Resource.GPU])
+                node = find_node(e, desk_row, row.cpu, memory, storage, row.gpu)
             if node < 0:
                 places[0] = replica
                 free_nodes(e, places)
                 return False
             places[at] = node
-            places[at + 1] = row[Resource.CPU]
+            places[at + 1] = row.cpu
             places[at + 2] = memory
             places[at + 3] = storage
-            places[at + 4] = row[Resource.GPU]
+            places[at + 4] = row.gpu
             for k in range(4):
-                e.nodes[node, Node.FREE_CPU + k] -= places[at + 1 + k]
+                e.nodes[node, Node.free_cpu + k] -= places[at + 1 + k]
             replica += 1
     places[0] = replica
     return True
@@ -95,7 +94,7 @@ def lacks_nodes(s: State, e: Engine, desk_row: int, order: int) -> bool:
 def lease_nodes(s: State, e: Engine, desk_row: int, order: int, offer: int) -> None:
     """Put the replicas of a leased order where its offer had reserved room for them, else pack them now."""
     places = e.order_nodes[order]
-    if offer >= 0 and e.globals[E.RESERVE_AT_BID] == 1:
+    if offer >= 0 and e.globals.reserve_at_bid == 1:
         reserved = e.offer_nodes[offer]
         for column in range(1 + REPLICA * reserved[0]):
             places[column] = reserved[column]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marketsim.chain.events import hash64
 from marketsim.kernel.compiled import compiled, compiled_inline
-from marketsim.market.tables import LANES, QUANTILES, Decline, Desk, E, Engine, Screen, Strategy, Table, Track
+from marketsim.market.tables import LANES, QUANTILES, Decline, Desk, Engine, Screen, Strategy, Table, Track
 
 NANO = 1_000_000_000
 PPM = 1_000_000
@@ -22,24 +22,24 @@ FACTOR_MAX = 1_000_000_000
 
 
 @compiled_inline
-def linear_price(desk: Table, cpu: int, memory: int, storage: int, gpu: int, floor: int) -> tuple[int, int]:
+def linear_price(desk: Desk, cpu: int, memory: int, storage: int, gpu: int, floor: int) -> tuple[int, int]:
     """Return (whole, atto) of quantities x unit prices x (1 + margin) + the fixed part.
 
     `cpu` in millicores, `memory` and `storage` in MiB, `gpu` in units, each below 2^41. The unit prices already hold the margin, exact at
     24 decimals, so that the sum is exact and is rounded once to 18: down when `floor` is 1, else half to even (training document, Pricing
     Strategy). Bounds are checked when a desk is made: whole unit prices x quantities stay below 2^63.
     """
-    whole = sum_of(desk, Desk.CPU_WHOLE + 0, 3, cpu, memory, storage, gpu)
+    whole = sum_of(desk, Desk.cpu_whole + 0, 3, cpu, memory, storage, gpu)
     if cpu + memory + storage + gpu <= QUANTITY_MAX:
-        high = sum_of(desk, Desk.CPU_HIGH + 0, 3, cpu, memory, storage, gpu)
-        low = sum_of(desk, Desk.CPU_LOW + 0, 3, cpu, memory, storage, gpu)
+        high = sum_of(desk, Desk.cpu_high + 0, 3, cpu, memory, storage, gpu)
+        low = sum_of(desk, Desk.cpu_low + 0, 3, cpu, memory, storage, gpu)
     else:
-        carry, low = sum_limb(desk, Desk.CPU_LOW + 0, cpu, memory, storage, gpu)
-        more, high = sum_limb(desk, Desk.CPU_HIGH + 0, cpu, memory, storage, gpu)
+        carry, low = sum_limb(desk, Desk.cpu_low + 0, cpu, memory, storage, gpu)
+        more, high = sum_limb(desk, Desk.cpu_high + 0, cpu, memory, storage, gpu)
         high += carry
         whole += more
     whole, atto = join_limbs(whole, high, low, floor)
-    if desk[Desk.PLAIN] == 1:
+    if desk.plain == 1:
         return whole, atto
     return finish_price(desk, whole, atto)
 
@@ -89,16 +89,16 @@ def sum_limb(desk: Table, column: int, cpu: int, memory: int, storage: int, gpu:
 
 
 @compiled
-def finish_price(desk: Table, whole: int, small: int) -> tuple[int, int]:
+def finish_price(desk: Desk, whole: int, small: int) -> tuple[int, int]:
     """Return a linear price with the desk's fixed part, rounded half up to the desk's decimals."""
-    whole += desk[Desk.FIXED_WHOLE]
-    small += desk[Desk.FIXED_ATTO]
+    whole += desk.fixed_whole
+    small += desk.fixed_atto
     if small >= NANO * NANO:
         whole += 1
         small -= NANO * NANO
-    if desk[Desk.DECIMALS] < 18:
+    if desk.decimals < 18:
         unit = 1
-        for _ in range(18 - desk[Desk.DECIMALS]):
+        for _ in range(18 - desk.decimals):
             unit *= 10
         rest = small % unit
         small -= rest
@@ -141,65 +141,65 @@ def set_unit(desk: Table, column: int, whole: int, atto: int, multiplier: int, f
 
 
 @compiled
-def refresh_units(desk: Table) -> None:
+def refresh_units(desk: Desk) -> None:
     """Write the effective unit prices of a desk from its list prices, its multiplier and its margin."""
-    multiplier = desk[Desk.MULTIPLIER_PPM]
-    factor = PPM + desk[Desk.MARGIN_PPM]
-    set_unit(desk, Desk.CPU_WHOLE, desk[Desk.LIST_CPU], desk[Desk.LIST_CPU_ATTO], multiplier, factor)
-    set_unit(desk, Desk.MEMORY_WHOLE, desk[Desk.LIST_MEMORY], desk[Desk.LIST_MEMORY_ATTO], multiplier, factor)
-    set_unit(desk, Desk.STORAGE_WHOLE, desk[Desk.LIST_STORAGE], desk[Desk.LIST_STORAGE_ATTO], multiplier, factor)
-    set_unit(desk, Desk.GPU_WHOLE, desk[Desk.LIST_GPU], desk[Desk.LIST_GPU_ATTO], multiplier, factor)
-    plain = desk[Desk.DECIMALS] == 18 and desk[Desk.FIXED_WHOLE] == 0 and desk[Desk.FIXED_ATTO] == 0
-    desk[Desk.PLAIN] = 1 if plain else 0
+    multiplier = desk.multiplier_ppm
+    factor = PPM + desk.margin_ppm
+    set_unit(desk, Desk.cpu_whole, desk.list_cpu, desk.list_cpu_atto, multiplier, factor)
+    set_unit(desk, Desk.memory_whole, desk.list_memory, desk.list_memory_atto, multiplier, factor)
+    set_unit(desk, Desk.storage_whole, desk.list_storage, desk.list_storage_atto, multiplier, factor)
+    set_unit(desk, Desk.gpu_whole, desk.list_gpu, desk.list_gpu_atto, multiplier, factor)
+    plain = desk.decimals == 18 and desk.fixed_whole == 0 and desk.fixed_atto == 0
+    desk.plain = 1 if plain else 0
 
 
 @compiled
-def reprice(desk: Table) -> int:
+def reprice(desk: Desk) -> int:
     """Move the desk's multiplier by its use of cpu and return 1 when it changed.
 
     Use above REPRICE_HIGH raises it, below REPRICE_LOW lowers it; the product is floored at 10^-6 and kept within its bounds.
     """
-    old = desk[Desk.MULTIPLIER_PPM]
+    old = desk.multiplier_ppm
     new = old
-    step = desk[Desk.REPRICE_STEP_PPM]
+    step = desk.reprice_step_ppm
     if step > 0:
         # follows use from MIN (empty) to MAX (full), rounded down to whole steps
-        span = (desk[Desk.REPRICE_MAX_PPM] - desk[Desk.REPRICE_MIN_PPM]) * desk[Desk.LEASED_CPU] // max(1, desk[Desk.CAP_CPU])
-        new = desk[Desk.REPRICE_MIN_PPM] + span // step * step
+        span = (desk.reprice_max_ppm - desk.reprice_min_ppm) * desk.leased_cpu // max(1, desk.cap_cpu)
+        new = desk.reprice_min_ppm + span // step * step
         if new == old:
             return 0
-        desk[Desk.MULTIPLIER_PPM] = new
+        desk.multiplier_ppm = new
         refresh_units(desk)
         return 1
-    leased = desk[Desk.LEASED_CPU] * PPM
-    if leased > desk[Desk.REPRICE_HIGH_PPM] * desk[Desk.CAP_CPU]:
-        new = old * desk[Desk.REPRICE_UP_PPM] // PPM
-    elif leased < desk[Desk.REPRICE_LOW_PPM] * desk[Desk.CAP_CPU]:
-        new = old * desk[Desk.REPRICE_DOWN_PPM] // PPM
-    new = min(max(new, desk[Desk.REPRICE_MIN_PPM]), desk[Desk.REPRICE_MAX_PPM])
+    leased = desk.leased_cpu * PPM
+    if leased > desk.reprice_high_ppm * desk.cap_cpu:
+        new = old * desk.reprice_up_ppm // PPM
+    elif leased < desk.reprice_low_ppm * desk.cap_cpu:
+        new = old * desk.reprice_down_ppm // PPM
+    new = min(max(new, desk.reprice_min_ppm), desk.reprice_max_ppm)
     if new == old:
         return 0
-    desk[Desk.MULTIPLIER_PPM] = new
+    desk.multiplier_ppm = new
     refresh_units(desk)
     return 1
 
 
 @compiled_inline
-def has_room(desk: Table, track: Table) -> bool:
+def has_room(desk: Desk, track: Track) -> bool:
     """Return whether the order's resources and one more lease fit beside what is leased and reserved."""
     return bool(
-        desk[Desk.FREE_CPU] >= track[Track.CPU]
-        and desk[Desk.FREE_MEMORY] >= track[Track.MEMORY]
-        and desk[Desk.FREE_STORAGE] >= track[Track.STORAGE]
-        and desk[Desk.FREE_GPU] >= track[Track.GPU]
-        and desk[Desk.LEASES_LEFT] > 0
+        desk.free_cpu >= track.cpu
+        and desk.free_memory >= track.memory
+        and desk.free_storage >= track.storage
+        and desk.free_gpu >= track.gpu
+        and desk.leases_left > 0
     )
 
 
 @compiled_inline
 def rows_screened(e: Engine) -> int:
     """Return how many rows of `screen` the desks take."""
-    return int((e.globals[E.PROVIDERS] + LANES - 1) // LANES)
+    return int((e.globals.providers + LANES - 1) // LANES)
 
 
 @compiled
@@ -221,7 +221,7 @@ def screen_desks(
     FOUND is 0, or 1 + Decline of the checks 1 to 6 of an engine (protocol reference 4.5), or LOW_VALUE, OVER_CEILING or ALONE. Without
     branches and with the same steps for every desk: the compiler does eight at a time.
     """
-    seed, floor = e.globals[E.SEED], e.globals[E.PRICE_FLOOR]
+    seed, floor = e.globals.seed, e.globals.price_floor
     fits = e.fits[spec]
     large = cpu + memory + storage + gpu > QUANTITY_MAX
     for block in range(rows_screened(e)):
@@ -261,12 +261,12 @@ def prepare_desks(e: Engine) -> None:
     """Write the derived columns of every desk and its part of `screen`, before the first block."""
     for row in range(e.desks.shape[0]):
         desk = e.desks[row]
-        desk[Desk.SLOTS_LEFT] = desk[Desk.MAX_CONCURRENT]
-        desk[Desk.LEASES_LEFT] = NO_LIMIT if desk[Desk.LEASE_CAPACITY] < 0 else desk[Desk.LEASE_CAPACITY]
-        desk[Desk.RATED] = 1 if desk[Desk.PER_MINUTE] > 0 or desk[Desk.PER_HOUR] > 0 else 0
+        desk.slots_left = desk.max_concurrent
+        desk.leases_left = NO_LIMIT if desk.lease_capacity < 0 else desk.lease_capacity
+        desk.rated = 1 if desk.per_minute > 0 or desk.per_hour > 0 else 0
         for k in range(4):
-            desk[Desk.FREE_CPU + k] = desk[Desk.CAP_CPU + k]
-        if row < e.globals[E.PROVIDERS]:
+            desk[Desk.free_cpu + k] = desk[Desk.cap_cpu + k]
+        if row < e.globals.providers:
             screen_desk(e, row)
 
 
@@ -277,26 +277,26 @@ def screen_desk(e: Engine, desk_row: int) -> None:
     row = e.screen[desk_row // LANES]
     k = desk_row % LANES
     for at in range(4):
-        row[(Screen.MAX_CPU + at) * LANES + k] = desk[Desk.MAX_CPU + at]
-    row[Screen.MIN_VALUE * LANES + k] = desk[Desk.MIN_VALUE]
-    row[Screen.MIN_VALUE_ATTO * LANES + k] = desk[Desk.MIN_VALUE_ATTO]
-    row[Screen.SHUT * LANES + k] = desk[Desk.SHUT]
-    if desk[Desk.SHUT] == 0 and (desk[Desk.STRATEGY] != Strategy.LINEAR or desk[Desk.PLAIN] == 0):
+        row[(Screen.MAX_CPU + at) * LANES + k] = desk[Desk.max_cpu + at]
+    row[Screen.MIN_VALUE * LANES + k] = desk.min_value
+    row[Screen.MIN_VALUE_ATTO * LANES + k] = desk.min_value_atto
+    row[Screen.SHUT * LANES + k] = desk.shut
+    if desk.shut == 0 and (desk.strategy != Strategy.LINEAR or desk.plain == 0):
         row[Screen.SHUT * LANES + k] = ALONE
-    row[Screen.LATENCY * LANES + k] = desk[Desk.LATENCY_BLOCKS] + (((1 << 32) % max(desk[Desk.LATENCY_BLOCKS], 1)) << 32)
+    row[Screen.LATENCY * LANES + k] = desk.latency_blocks + (((1 << 32) % max(desk.latency_blocks, 1)) << 32)
     for at in range(12):
-        row[(Screen.CPU_WHOLE + at) * LANES + k] = desk[Desk.CPU_WHOLE + at]
+        row[(Screen.CPU_WHOLE + at) * LANES + k] = desk[Desk.cpu_whole + at]
 
 
 @compiled_inline
 def rate_limited(e: Engine, desk_row: int, now_ms: int) -> bool:
     """Return whether the desk has used up its bids of the last minute or hour (two sliding windows)."""
     desk = e.desks[desk_row]
-    written = desk[Desk.BID_TIMES]
-    minute = desk[Desk.PER_MINUTE]
+    written = desk.bid_times
+    minute = desk.per_minute
     if minute > 0 and written >= minute and e.bid_times[desk_row, (written - minute) % 128] > now_ms - 60_000:
         return True
-    hour = desk[Desk.PER_HOUR]
+    hour = desk.per_hour
     return bool(hour > 0 and written >= hour and e.bid_times[desk_row, (written - hour) % 128] > now_ms - 3_600_000)
 
 
@@ -304,27 +304,27 @@ def rate_limited(e: Engine, desk_row: int, now_ms: int) -> bool:
 def note_bid_time(e: Engine, desk_row: int, now_ms: int) -> None:
     """Use one token of the desk's rate limit."""
     desk = e.desks[desk_row]
-    e.bid_times[desk_row, desk[Desk.BID_TIMES] % 128] = now_ms
-    desk[Desk.BID_TIMES] += 1
+    e.bid_times[desk_row, desk.bid_times % 128] = now_ms
+    desk.bid_times += 1
 
 
 @compiled_inline
 def hold(desk: Table, track: Table, column: int, sign: int) -> None:
     """Add (`sign` 1) or remove (-1) the order's resources at `column` (LEASED_CPU or RESERVED_CPU) of a desk."""
     for k in range(4):
-        held = sign * track[Track.CPU + k]
+        held = sign * track[Track.cpu + k]
         desk[column + k] += held
-        desk[Desk.FREE_CPU + k] -= held
+        desk[Desk.free_cpu + k] -= held
 
 
 @compiled
 def account_use(e: Engine, desk_row: int, height: int) -> None:
     """Add leased x blocks up to `height` to the desk's sums; called before what is leased changes."""
     desk = e.desks[desk_row]
-    blocks = height - max(desk[Desk.SINCE], e.globals[E.WARM_UP])
+    blocks = height - max(desk.since, e.globals.warm_up)
     if blocks > 0:
-        desk[Desk.SUM_CPU] += desk[Desk.LEASED_CPU] * blocks
-        desk[Desk.SUM_MEMORY] += desk[Desk.LEASED_MEMORY] * blocks
-        desk[Desk.SUM_STORAGE] += desk[Desk.LEASED_STORAGE] * blocks
-        desk[Desk.SUM_GPU] += desk[Desk.LEASED_GPU] * blocks
-    desk[Desk.SINCE] = height
+        desk.sum_cpu += desk.leased_cpu * blocks
+        desk.sum_memory += desk.leased_memory * blocks
+        desk.sum_storage += desk.leased_storage * blocks
+        desk.sum_gpu += desk.leased_gpu * blocks
+    desk.since = height

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Account, EscrowRule, G, Lease, PaymentState
+from marketsim.chain.columns import EscrowRule, PaymentState
 from marketsim.chain.escrow.usage_accounts import is_spent
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import compiled
 from marketsim.market.calendar import push
 from marketsim.market.desks import tie_of
-from marketsim.market.tables import Desk, E, Engine, Kind, Phase
+from marketsim.market.tables import Engine, Kind, Phase
 
 
 @compiled
@@ -17,11 +17,11 @@ def leave_unpaid(s: State, e: Engine, height: int, account: int) -> None:
 
     The chain would let such a lease run on for ever: its usage escrow lives on at 0, and no message adds to it.
     """
-    if s.globals[G.ESCROW] != EscrowRule.USAGE or height >= e.globals[E.HORIZON]:
+    if s.globals.escrow != EscrowRule.USAGE or height >= e.globals.horizon:
         return
-    lease = s.accounts[account, Account.FIRST_LEASE]
+    lease = s.accounts[account].first_lease
     while lease >= 0:
-        if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN and is_spent(s, lease):
-            if e.desks[s.leases[lease, Lease.SLOT], Desk.ENABLED] == 1:
+        if s.leases[lease].payment == PaymentState.OPEN and is_spent(s, lease):
+            if e.desks[s.leases[lease].slot].enabled == 1:
                 push(e, height + 1, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
-        lease = s.leases[lease, Lease.NEXT]
+        lease = s.leases[lease].next

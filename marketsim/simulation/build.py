@@ -14,7 +14,7 @@ from marketsim.chain.room import with_room
 from marketsim.chain.rule_sets import rule_globals
 from marketsim.chain.state import State, make_state
 from marketsim.errors import InputError
-from marketsim.kernel.table_set import Table
+from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.calendar import push
 from marketsim.market.clock import make_room
 from marketsim.market.loop import EVENT_ROOM
@@ -69,7 +69,7 @@ def build_market(scenario: Scenario, seed: int) -> Market:
     chain = make_state(1024)
     set_rules(chain, scenario, seed)
     chain, tenant_names, tenant_cohorts = add_wallets(chain, scenario, book)
-    book.rows[:, Desk.WALLET] = np.arange(len(book.names)) + MODULE_WALLETS
+    book.rows[:, Desk.wallet] = np.arange(len(book.names)) + MODULE_WALLETS
     eligibility = Eligibility()
     chain = with_eligible(chain, 1, max(1, len(book.names)))
     for slot, claims in enumerate(book.attributes):
@@ -97,25 +97,25 @@ def set_rules(chain: State, scenario: Scenario, seed: int) -> None:
     for column, value in rule_globals(scenario.rules, scenario.quirks).items():
         g[column] = value
     block_ms = scenario.block_ms
-    g[G.ESCROW] = ESCROW[scenario.escrow]
-    g[G.CHARGING] = CHARGING[scenario.charging]
+    g[G.escrow] = ESCROW[scenario.escrow]
+    g[G.charging] = CHARGING[scenario.charging]
     if scenario.charging == "ve_settlement":
-        g[G.ESCROW] = EscrowRule.USAGE
-        g[G.USAGE_EVERY] = scenario.usage_every.blocks(block_ms)
-    g[G.TAKE_PPM] = scenario.take_ppm
-    g[G.ORDER_MAX_BIDS] = scenario.order_max_bids
-    g[G.BID_MIN_DEPOSIT] = scenario.bid_min_deposit // ATTO
-    g[G.DEPLOYMENT_MIN_DEPOSIT] = scenario.deployment_min_deposit // ATTO
-    g[G.SETTLE_EVERY] = 0 if scenario.settle_every is None else scenario.settle_every.blocks(block_ms)
-    g[G.GRACE] = 0 if scenario.grace is None else scenario.grace.blocks(block_ms)
-    g[G.ORDER_TIMEOUT] = 0 if scenario.order_timeout is None else scenario.order_timeout.blocks(block_ms)
-    g[G.USAGE_GRACE] = scenario.usage_grace.blocks(block_ms)
-    g[G.BLOCK_MS] = block_ms
-    g[G.NETWORK_FEES] = int(scenario.network_fees)
-    g[G.GAS_PRICE_ATTO] = min(scenario.gas_price * 3 // 2, 9 * ATTO)
-    g[G.KEEP_BIDS] = int(bool(scenario.messages))
-    g[G.SEED] = seed
-    g[G.EVENT_MASK] = EVENTS_KEPT[scenario.record]
+        g[G.escrow] = EscrowRule.USAGE
+        g[G.usage_every] = scenario.usage_every.blocks(block_ms)
+    g[G.take_ppm] = scenario.take_ppm
+    g[G.order_max_bids] = scenario.order_max_bids
+    g[G.bid_min_deposit] = scenario.bid_min_deposit // ATTO
+    g[G.deployment_min_deposit] = scenario.deployment_min_deposit // ATTO
+    g[G.settle_every] = 0 if scenario.settle_every is None else scenario.settle_every.blocks(block_ms)
+    g[G.grace] = 0 if scenario.grace is None else scenario.grace.blocks(block_ms)
+    g[G.order_timeout] = 0 if scenario.order_timeout is None else scenario.order_timeout.blocks(block_ms)
+    g[G.usage_grace] = scenario.usage_grace.blocks(block_ms)
+    g[G.block_ms] = block_ms
+    g[G.network_fees] = int(scenario.network_fees)
+    g[G.gas_price_atto] = min(scenario.gas_price * 3 // 2, 9 * ATTO)
+    g[G.keep_bids] = int(bool(scenario.messages))
+    g[G.seed] = seed
+    g[G.event_mask] = EVENTS_KEPT[scenario.record]
 
 
 def add_wallets(chain: State, scenario: Scenario, book: DeskBook) -> tuple[State, list[str], list[int]]:
@@ -136,11 +136,11 @@ def with_settlement_wallet(market: Market, scenario: Scenario) -> Market:
     if scenario.charging != "ve_settlement":
         return market
     chain = with_room(market.chain, wallets=1)
-    row = int(chain.globals[G.WALLETS])
+    row = int(chain.globals.wallets)
     chain.wallets[row] = 0
-    chain.wallets[row, Wallet.PROVIDER] = -1
-    chain.globals[G.WALLETS] = row + 1
-    chain.globals[G.SETTLEMENT_WALLET] = row
+    chain.wallets[row, Wallet.provider] = -1
+    chain.globals.wallets = row + 1
+    chain.globals.settlement_wallet = row
     return market._replace(chain=chain)
 
 
@@ -151,18 +151,18 @@ def set_wallets(chain: State, everybody: list[str], coins: list[int], providers:
         raise InputError(f"wallets: {total} uve in all, accepted up to {9 * ATTO} (the supply that money is exact for)")
     chain = with_room(chain, wallets=len(everybody), providers=providers)
     rows = chain.wallets[MODULE_WALLETS : MODULE_WALLETS + len(everybody)]
-    rows[:, Wallet.BALANCE] = coins
-    rows[:, Wallet.PROVIDER] = -1
+    rows[:, Wallet.balance] = coins
+    rows[:, Wallet.provider] = -1
     rank = np.empty(len(everybody), np.int64)
     rank[np.asarray(sorted(range(len(everybody)), key=everybody.__getitem__), np.int64)] = np.arange(len(everybody))
-    rows[:, Wallet.RANK] = rank
+    rows[:, Wallet.rank] = rank
     slots = np.arange(providers)
-    rows[:providers, Wallet.PROVIDER] = slots
-    chain.providers[:providers, Provider.WALLET] = slots + MODULE_WALLETS
-    chain.providers[:providers, Provider.REGISTERED] = 1
-    chain.globals[G.WALLETS] = MODULE_WALLETS + len(everybody)
-    chain.globals[G.PROVIDERS] = providers
-    chain.globals[G.SUPPLY] = total
+    rows[:providers, Wallet.provider] = slots
+    chain.providers[:providers, Provider.wallet] = slots + MODULE_WALLETS
+    chain.providers[:providers, Provider.registered] = 1
+    chain.globals.wallets = MODULE_WALLETS + len(everybody)
+    chain.globals.providers = providers
+    chain.globals.supply = total
     return chain
 
 
@@ -185,20 +185,20 @@ def add_orders(
                 kinds.append(asked)
         resources, drafts = part.resources, part.drafts.copy()
         chain = with_room(chain, resources=len(resources), drafts=len(drafts))
-        first_resource, first_draft = int(chain.globals[G.RESOURCES]), int(chain.globals[G.DRAFTS])
+        first_resource, first_draft = int(chain.globals.resources), int(chain.globals.drafts)
         if len(drafts):
             chain.resources[first_resource : first_resource + len(resources)] = resources
-            drafts[:, Draft.SPEC] = specs[drafts[:, Draft.SPEC]]
-            drafts[:, Draft.FIRST_RESOURCE] += first_resource
+            drafts[:, Draft.spec] = specs[drafts[:, Draft.spec]]
+            drafts[:, Draft.first_resource] += first_resource
             chain.drafts[first_draft : first_draft + len(drafts)] = drafts
-        chain.globals[G.RESOURCES] += len(resources)
-        chain.globals[G.DRAFTS] += len(drafts)
+        chain.globals.resources += len(resources)
+        chain.globals.drafts += len(drafts)
         rows = part.calls.copy()
-        rows[:, Call.A] += first_plan
-        rows[:, Call.C] += first_draft
+        rows[:, Call.a] += first_plan
+        rows[:, Call.c] += first_draft
         mine = part.plans.copy()
-        mine[:, Plan.COHORT] = cohort
-        mine[:, Plan.TENANT] += offset
+        mine[:, Plan.cohort] = cohort
+        mine[:, Plan.tenant] += offset
         first_plan += len(mine)
         plans.append(mine)
         calls.append(rows)
@@ -208,7 +208,7 @@ def add_orders(
         requested = requested_values(asked)
         for desk in range(len(book.names)):
             codes_of(fits)[spec, desk] = book.refusal(desk, asked.requirements, asked.region, requested, int(chain.eligible[spec, desk]))
-    table = np.concatenate(plans) if plans else np.zeros((0, Plan.SIZE), np.int64)
+    table = np.concatenate(plans) if plans else rows_of(0, Plan)
     return chain, engine._replace(plans=table, fits=fits), calls, kinds
 
 
@@ -216,9 +216,9 @@ def with_nodes(chain: State, engine: Engine, scenario: Scenario, book: DeskBook)
     """Return the engine with the nodes of its desks and, where there are any, places for the replicas of the largest order."""
     if not len(book.nodes):
         return engine
-    drafts = chain.drafts[: int(chain.globals[G.DRAFTS])]
-    counts = np.concatenate([[0], np.cumsum(chain.resources[: int(chain.globals[G.RESOURCES]), Resource.COUNT])])
-    sums = counts[drafts[:, Draft.FIRST_RESOURCE] + drafts[:, Draft.RESOURCES]] - counts[drafts[:, Draft.FIRST_RESOURCE]]
+    drafts = chain.drafts[: int(chain.globals.drafts)]
+    counts = np.concatenate([[0], np.cumsum(chain.resources[: int(chain.globals.resources), Resource.count])])
+    sums = counts[drafts[:, Draft.first_resource] + drafts[:, Draft.resources]] - counts[drafts[:, Draft.first_resource]]
     most = int(sums.max(initial=1))
     if scenario.messages:
         most = REPLICAS_MAX
@@ -238,8 +238,8 @@ def number_deployments(calls: list[Table], plans: list[Table]) -> None:
     """Give each tenant's deployments rising sequence numbers in the order of their times."""
     if not calls:
         return
-    tenants = np.concatenate([plan[:, Plan.TENANT] for plan in plans])
-    times = np.concatenate([rows[:, Call.TIME] for rows in calls])
+    tenants = np.concatenate([plan[:, Plan.tenant] for plan in plans])
+    times = np.concatenate([rows[:, Call.time] for rows in calls])
     order = np.lexsort((np.arange(len(times)), times, tenants))
     starts = np.r_[True, tenants[order][1:] != tenants[order][:-1]] if len(order) else np.zeros(0, bool)
     position = np.arange(len(order))
@@ -248,7 +248,7 @@ def number_deployments(calls: list[Table], plans: list[Table]) -> None:
     dseq[order] = position - first + 1
     at = 0
     for rows in calls:
-        rows[:, Call.E] = dseq[at : at + len(rows)]
+        rows[:, Call.e] = dseq[at : at + len(rows)]
         at += len(rows)
 
 
@@ -256,25 +256,25 @@ def set_engine(chain: State, engine: Engine, scenario: Scenario, seed: int) -> N
     """Write the engine's switches."""
     x = engine.globals
     block_ms = scenario.block_ms
-    x[E.TIE_BY_INDEX] = int(scenario.tie == "provider_index")
-    x[E.RESERVE_AT_BID] = int(scenario.reserve == "at_bid")
-    x[E.PRICE_FLOOR] = int(scenario.price_rounding == "floor")
-    x[E.SEED] = seed
-    x[E.BID_WINDOW] = scenario.bid_window.blocks(block_ms)
-    x[E.QUEUE_LIMIT] = 100
-    x[E.BLOCK_MS] = block_ms
-    x[E.MANIFEST_BLOCKS] = max(1, 300_000 // block_ms)
-    x[E.SAMPLE_EVERY] = max(1, sample_ms(scenario) // block_ms)
-    x[E.DAY_BLOCKS] = max(1, 86_400_000 // block_ms)
-    x[E.WARM_UP] = scenario.warm_up_blocks
-    x[E.HORIZON] = scenario.horizon_blocks
-    x[E.LEAST_VALUE_BLOCKS] = 14_400
+    x[E.tie_by_index] = int(scenario.tie == "provider_index")
+    x[E.reserve_at_bid] = int(scenario.reserve == "at_bid")
+    x[E.price_floor] = int(scenario.price_rounding == "floor")
+    x[E.seed] = seed
+    x[E.bid_window] = scenario.bid_window.blocks(block_ms)
+    x[E.queue_limit] = 100
+    x[E.block_ms] = block_ms
+    x[E.manifest_blocks] = max(1, 300_000 // block_ms)
+    x[E.sample_every] = max(1, sample_ms(scenario) // block_ms)
+    x[E.day_blocks] = max(1, 86_400_000 // block_ms)
+    x[E.warm_up] = scenario.warm_up_blocks
+    x[E.horizon] = scenario.horizon_blocks
+    x[E.least_value_blocks] = 14_400
     # a deployment of 20 groups may end with all its bids, each refunded
-    x[E.EVENT_ROOM] = EVENT_ROOM + 80 * (scenario.order_max_bids + 1)
+    x[E.event_room] = EVENT_ROOM + 80 * (scenario.order_max_bids + 1)
     streams = scenario.rules != "seed" and scenario.charging != "ve_settlement"
-    x[E.FUNDS_MONITOR] = max(1, 600_000 // block_ms) if streams else 0
-    x[E.DRY_ENDS_COUNT] = 1
-    x[E.KEEP_BID_ROWS] = int(scenario.record == "everything")
+    x[E.funds_monitor] = max(1, 600_000 // block_ms) if streams else 0
+    x[E.dry_ends_count] = 1
+    x[E.keep_bid_rows] = int(scenario.record == "everything")
 
 
 def sample_ms(scenario: Scenario) -> int:
@@ -286,8 +286,8 @@ def sample_ms(scenario: Scenario) -> int:
 def set_calendar(engine: Engine, scenario: Scenario) -> None:
     """Enter what comes round by itself: samples, the end of the warm-up, repricing."""
     x = engine.globals
-    push(engine, int(x[E.SAMPLE_EVERY]), int(Phase.LAST), 0, int(Kind.SAMPLE), 0)
-    push(engine, int(x[E.HORIZON]), int(Phase.LAST), 2, int(Kind.SAMPLE), 1)
+    push(engine, int(x[E.sample_every]), int(Phase.LAST), 0, int(Kind.SAMPLE), 0)
+    push(engine, int(x[E.horizon]), int(Phase.LAST), 2, int(Kind.SAMPLE), 1)
     if scenario.warm_up_blocks > 0:
         push(engine, scenario.warm_up_blocks, int(Phase.LAST), 1, int(Kind.WARM_UP), 0)
     for every in repricing_periods(engine.desks):
@@ -299,14 +299,14 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
 
     Their remaining lives are those of a market in balance: drawn with a chance proportional to the life, then cut at a uniform moment.
     """
-    wanted = scenario.initial * float(book.rows[:, Desk.CAP_CPU].sum())
+    wanted = scenario.initial * float(book.rows[:, Desk.cap_cpu].sum())
     loads = []
     for part in orders:
-        early = part.plans[:, Plan.TERMINATE]
-        life = np.minimum(part.plans[:, Plan.DURATION], np.where(early >= 0, early, 1 << 60))
+        early = part.plans[:, Plan.terminate]
+        life = np.minimum(part.plans[:, Plan.duration], np.where(early >= 0, early, 1 << 60))
         cpu = np.zeros(0)
         if len(part.calls):
-            cpu = part.resources[part.drafts[part.calls[:, Call.C], Draft.FIRST_RESOURCE], Resource.CPU]
+            cpu = part.resources[part.drafts[part.calls[:, Call.c], Draft.first_resource], Resource.cpu]
         loads.append(float((life * cpu).sum()))
     everything = sum(loads) or 1.0
     out = list(orders)
@@ -315,23 +315,23 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
             out.append(part)
             continue
         share = wanted * load / everything
-        mean_cpu = max(float(part.resources[:, Resource.CPU].mean()), 1.0)
+        mean_cpu = max(float(part.resources[:, Resource.cpu].mean()), 1.0)
         guess = max(1, int(3 * share / mean_cpu) + 10)
         pool = orders_at(cohort, scenario, seed, np.full(guess, scenario.block_ms, np.int64), {}, "/initial")
         rng = stream(seed, f"tenant/{cohort.name}/residual")
-        life = pool.plans[:, Plan.DURATION].astype(float)
-        early = pool.plans[:, Plan.TERMINATE]
+        life = pool.plans[:, Plan.duration].astype(float)
+        early = pool.plans[:, Plan.terminate]
         life = np.where(early >= 0, np.minimum(life, early), life)
         picked = rng.choice(guess, guess, p=life / life.sum())
         rest = np.maximum(np.rint(life[picked] * rng.random(guess)), 1).astype(np.int64)
         rows = pool.calls[picked]
-        rows[:, Call.A] = np.arange(guess)
-        rows[:, Call.TIE] = pool.calls[:, Call.TIE]
+        rows[:, Call.a] = np.arange(guess)
+        rows[:, Call.tie] = pool.calls[:, Call.tie]
         plans = pool.plans[picked]
-        completed = (plans[:, Plan.TERMINATE] < 0) | (plans[:, Plan.TERMINATE] >= plans[:, Plan.DURATION])
-        plans[:, Plan.DURATION] = np.where(completed, rest, rest + 1)
-        plans[:, Plan.TERMINATE] = np.where(completed, -1, rest)
-        cpu = pool.resources[pool.drafts[rows[:, Call.C], Draft.FIRST_RESOURCE], Resource.CPU]
+        completed = (plans[:, Plan.terminate] < 0) | (plans[:, Plan.terminate] >= plans[:, Plan.duration])
+        plans[:, Plan.duration] = np.where(completed, rest, rest + 1)
+        plans[:, Plan.terminate] = np.where(completed, -1, rest)
+        cpu = pool.resources[pool.drafts[rows[:, Call.c], Draft.first_resource], Resource.cpu]
         count = int(np.searchsorted(np.cumsum(cpu), share))
         out.append(
             pool._replace(calls=rows[:count], plans=plans[:count], tenants=pool.tenants[picked][:count], value=pool.value[picked][:count])

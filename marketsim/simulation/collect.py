@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from marketsim.chain.columns import BidState, Deployment, Event, EventKind, G, Group, Lease, LeaseState, Order, OrderEnd, OrderState, Wallet
+from marketsim.chain.columns import BidState, Deployment, Event, EventKind, Group, Lease, LeaseState, Order, OrderEnd, OrderState, Wallet
 from marketsim.chain.events import fingerprint
 from marketsim.chain.ledger import totals
 from marketsim.chain.state import State
 from marketsim.export.long_tables import LongTable, Spill
 from marketsim.export.words import Words, members
 from marketsim.kernel.compiled import compiled
+from marketsim.kernel.rows import Rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
-from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, E, Plan, Sample, Stage, Track
+from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, Plan, Sample, Stage, Track
 from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column, Record, day_blocks, day_count
 from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
 from marketsim.scenario.model import Scenario
@@ -74,8 +75,8 @@ class Collector:
 
     def attach(self, chain: State) -> State:
         """Return the chain with its pay-outs added up by provider and day."""
-        chain.globals[G.DAY_BLOCKS] = day_blocks(self._scenario.block_ms)
-        chain.globals[G.INCOME_FROM] = self._scenario.warm_up_blocks
+        chain.globals.day_blocks = day_blocks(self._scenario.block_ms)
+        chain.globals.income_from = self._scenario.warm_up_blocks
         return chain._replace(income=self._income)
 
     def take_events(self, rows: Table) -> None:
@@ -89,7 +90,7 @@ class Collector:
         if self._settlements is not None:
             assert self._clock is not None
             # accounts settle every SETTLE_EVERY blocks, and are looked at when a sample is taken at the latest
-            self._settlements.settle(int(self._clock.engine.globals[E.SAMPLE_EVERY] + 2 * self._clock.chain.globals[G.SETTLE_EVERY]))
+            self._settlements.settle(int(self._clock.engine.globals.sample_every + 2 * self._clock.chain.globals.settle_every))
 
     def take_bids(self, rows: Table) -> None:
         """Take rows of placed bids."""
@@ -109,7 +110,7 @@ class Collector:
         scenario, market = self._scenario, self._market
         chain, engine = clock.chain, clock.engine
         blocks = scenario.horizon_blocks
-        ledger = totals(chain) | {"network_fees": int(chain.globals[G.NETWORK_FEES_PAID]) * 10**18}
+        ledger = totals(chain) | {"network_fees": int(chain.globals.network_fees_paid) * 10**18}
         latency = engine.latency
         return Record(
             tenants={"name": market.tenant_names, "cohort": np.asarray(market.tenant_cohorts, np.int64)},
@@ -131,7 +132,7 @@ class Collector:
                 "start": scenario.start.time.isoformat(),
                 "fingerprint": fingerprint(chain),
                 "record": scenario.record,
-                "audit_blocks": int(engine.globals[E.AUDITED]),
+                "audit_blocks": int(engine.globals.audited),
                 "latency_total_ms": int((latency * np.arange(len(latency))).sum()),
                 "versions": versions,
                 "streams": ["tenant/<cohort>/<purpose>", "provider/<cohort>/<index>/<purpose>"],
@@ -157,24 +158,24 @@ class Collector:
         desks = engine.desks[:count]
         plain = {
             "cohort": np.asarray(book.cohorts, np.int64),
-            "cpu": desks[:, Desk.CAP_CPU],
-            "memory": desks[:, Desk.CAP_MEMORY] * MIB,
-            "storage": desks[:, Desk.CAP_STORAGE] * MIB,
-            "gpu": desks[:, Desk.CAP_GPU],
-            "lease_capacity": desks[:, Desk.LEASE_CAPACITY],
-            "leases": np.bincount(clock.chain.leases[: int(clock.chain.globals[G.LEASES]), Lease.SLOT], minlength=count)[:count],
+            "cpu": desks[:, Desk.cap_cpu],
+            "memory": desks[:, Desk.cap_memory] * MIB,
+            "storage": desks[:, Desk.cap_storage] * MIB,
+            "gpu": desks[:, Desk.cap_gpu],
+            "lease_capacity": desks[:, Desk.lease_capacity],
+            "leases": np.bincount(clock.chain.leases[: int(clock.chain.globals.leases), Lease.slot], minlength=count)[:count],
             "revenue_net": self._income[:count, -2],
             "fees": self._income[:count, -1],
-            "network_fees": clock.chain.wallets[desks[:, Desk.WALLET], Wallet.FEES],
-            "cost_ppm": desks[:, Desk.COST_PPM],
+            "network_fees": clock.chain.wallets[desks[:, Desk.wallet], Wallet.fees],
+            "cost_ppm": desks[:, Desk.cost_ppm],
         }
         for at, name in enumerate(("submitted", "accepted", "won", "lost", "closed")):
-            plain[name] = desks[:, Desk.SUBMITTED + at]
-            plain[f"{name}_window"] = desks[:, Desk.SUBMITTED + at] - desks[:, Desk.BASE_SUBMITTED + at]
+            plain[name] = desks[:, Desk.submitted + at]
+            plain[f"{name}_window"] = desks[:, Desk.submitted + at] - desks[:, Desk.base_submitted + at]
         columns: dict[str, Any] = {name: np.ascontiguousarray(column, np.int64) for name, column in plain.items()}
         scale = {"cpu": 1.0, "memory": float(MIB), "storage": float(MIB), "gpu": 1.0}
         for at, (name, unit) in enumerate(scale.items()):
-            columns[f"unit_blocks_{name}"] = desks[:, Desk.SUM_CPU + at].astype(np.float64) * unit
+            columns[f"unit_blocks_{name}"] = desks[:, Desk.sum_cpu + at].astype(np.float64) * unit
         del start_window
         return columns | {
             "name": list(book.names),
@@ -187,38 +188,38 @@ class Collector:
         """Return the orders table of the record: copies, column by column, for whole rows of a million orders are a quarter of a GiB a
         table."""
         chain, tracks = clock.chain, clock.engine.tracks
-        rows = chain.orders[: int(chain.globals[G.ORDERS])]
-        group, deployment = rows[:, Order.GROUP], rows[:, Order.DEPLOYMENT]
-        plan = tracks[: len(rows), Track.PLAN]
-        leased = rows[:, Order.LEASE] >= 0
-        closed = rows[:, Order.STATE] == OrderState.CLOSED
+        rows = chain.orders[: int(chain.globals.orders)]
+        group, deployment = rows[:, Order.group], rows[:, Order.deployment]
+        plan = tracks[: len(rows), Track.plan]
+        leased = rows[:, Order.lease] >= 0
+        closed = rows[:, Order.state] == OrderState.CLOSED
         region_of = [-1 if kind.region is None else self._market.regions.index(kind.region) for kind in self._market.asked]
-        spec = np.minimum(chain.groups[group, Group.SPEC], max(len(region_of) - 1, 0))
-        unfilled = unfilled_codes(rows, tracks[: len(rows)], planned(clock.engine.plans, plan, Plan.NEVER))
+        spec = np.minimum(chain.groups[group, Group.spec], max(len(region_of) - 1, 0))
+        unfilled = unfilled_codes(rows, tracks[: len(rows)], planned(clock.engine.plans, plan, Plan.never))
         return {
-            "tenant": chain.deployments[deployment, Deployment.OWNER] - self._market.first_tenant,
-            "dseq": chain.deployments[deployment, Deployment.DSEQ],
-            "gseq": chain.groups[group, Group.GSEQ],
-            "oseq": rows[:, Order.OSEQ].copy(),
-            "created_at": rows[:, Order.CREATED_AT].copy(),
-            "closed_at": np.where(closed, rows[:, Order.CLOSED_AT], -1),
-            "state": rows[:, Order.STATE].copy(),
-            "end": rows[:, Order.REASON].copy(),
-            "ceiling_whole": rows[:, Order.PRICE].copy(),
-            "ceiling_atto": rows[:, Order.PRICE_ATTO].copy(),
-            "value_whole": planned(clock.engine.plans, plan, Plan.VALUE),
-            "value_atto": planned(clock.engine.plans, plan, Plan.VALUE_ATTO),
-            "cpu": chain.groups[group, Group.CPU],
-            "memory": chain.groups[group, Group.MEMORY],
-            "storage": chain.groups[group, Group.STORAGE],
-            "gpu": chain.groups[group, Group.GPU],
+            "tenant": chain.deployments[deployment, Deployment.owner] - self._market.first_tenant,
+            "dseq": chain.deployments[deployment, Deployment.dseq],
+            "gseq": chain.groups[group, Group.gseq],
+            "oseq": rows[:, Order.oseq].copy(),
+            "created_at": rows[:, Order.created_at].copy(),
+            "closed_at": np.where(closed, rows[:, Order.closed_at], -1),
+            "state": rows[:, Order.state].copy(),
+            "end": rows[:, Order.reason].copy(),
+            "ceiling_whole": rows[:, Order.price].copy(),
+            "ceiling_atto": rows[:, Order.price_atto].copy(),
+            "value_whole": planned(clock.engine.plans, plan, Plan.value),
+            "value_atto": planned(clock.engine.plans, plan, Plan.value_atto),
+            "cpu": chain.groups[group, Group.cpu],
+            "memory": chain.groups[group, Group.memory],
+            "storage": chain.groups[group, Group.storage],
+            "gpu": chain.groups[group, Group.gpu],
             "region": np.asarray(region_of or [-1], np.int64)[spec],
-            "bids": tracks[: len(rows), Track.BIDS].copy(),
-            "lease": rows[:, Order.LEASE].copy(),
-            "relisted": (rows[:, Order.OSEQ] > 1).astype(np.int64),
+            "bids": tracks[: len(rows), Track.bids].copy(),
+            "lease": rows[:, Order.lease].copy(),
+            "relisted": (rows[:, Order.oseq] > 1).astype(np.int64),
             "decided": (leased | closed).astype(np.int64),
             "unfilled": np.where(closed & ~leased, unfilled, -1),
-            "account": chain.deployments[deployment, Deployment.ACCOUNT],
+            "account": chain.deployments[deployment, Deployment.account],
         }
 
 
@@ -227,9 +228,9 @@ class Bids:
 
     def __init__(self, spill: Spill, providers: Sequence[str]) -> None:
         words = {"provider": Words(providers), "state": members(BidState)}
-        columns = (BidRow.HEIGHT, BidRow.ORDER, BidRow.DESK, BidRow.PRICE, BidRow.PRICE_ATTO, BidRow.STATUS, BidRow.LATENCY)
+        columns = (BidRow.height, BidRow.order, BidRow.desk, BidRow.price, BidRow.price_atto, BidRow.status, BidRow.latency)
         self._table = LongTable("bids", spill, words, columns)
-        self._waiting = WaitingRows(BidRow.SIZE, self._decided, self._put, spill.folder)
+        self._waiting = WaitingRows(BidRow.width, self._decided, self._put, spill.folder)
         self._chain: State | None = None
 
     def add(self, rows: Table, chain: State) -> None:
@@ -254,27 +255,27 @@ class Bids:
 
 
 @compiled
-def are_decided(s: State, rows: Table) -> bool:
+def are_decided(s: State, rows: Rows[BidRow]) -> bool:
     """Return whether the order of every placed bid (rows of `BidRow`) has a lease or is closed."""
     for row in range(rows.shape[0]):
-        order = rows[row, BidRow.ORDER]
-        if s.orders[order, Order.LEASE] < 0 and s.orders[order, Order.STATE] != OrderState.CLOSED:
+        order = rows[row].order
+        if s.orders[order].lease < 0 and s.orders[order].state != OrderState.CLOSED:
             return False
     return True
 
 
 @compiled
-def put_outcomes(s: State, rows: Table) -> None:
-    """Put into BidRow.STATUS of placed bids how each fared, as BidState: won, lost, or less than 0, refused for that Status."""
+def put_outcomes(s: State, rows: Rows[BidRow]) -> None:
+    """Put into BidRow.status of placed bids how each fared, as BidState: won, lost, or less than 0, refused for that Status."""
     for row in range(rows.shape[0]):
-        if rows[row, BidRow.STATUS] != 0:
-            rows[row, BidRow.STATUS] = -rows[row, BidRow.STATUS]
+        if rows[row].status != 0:
+            rows[row].status = -rows[row].status
             continue
-        lease = s.orders[rows[row, BidRow.ORDER], Order.LEASE]
-        if lease >= 0 and s.leases[lease, Lease.SLOT] == rows[row, BidRow.DESK]:
-            rows[row, BidRow.STATUS] = BidState.ACTIVE
+        lease = s.orders[rows[row].order].lease
+        if lease >= 0 and s.leases[lease].slot == rows[row].desk:
+            rows[row].status = BidState.ACTIVE
         else:
-            rows[row, BidRow.STATUS] = BidState.LOST
+            rows[row].status = BidState.LOST
 
 
 @compiled
@@ -326,22 +327,22 @@ class Settlements:
     def __init__(self, spill: Spill) -> None:
         self._table = LongTable("settlements", spill, {})
         self._enough = ENOUGH
-        self._waiting: Table = np.empty((2 * ENOUGH, Event.SIZE), np.int64)
+        self._waiting: Table = np.empty((2 * ENOUGH, Event.width), np.int64)
         self._used = 0
 
     def add(self, rows: Table, begin: int, end: int) -> None:
         """Take those of the events from `begin` up to `end` that are of the kinds SETTLED and PAID."""
         room = self._used + end - begin
         if room > len(self._waiting):
-            longer = np.empty((2 * room, Event.SIZE), np.int64)
+            longer = np.empty((2 * room, Event.width), np.int64)
             longer[: self._used] = self._waiting[: self._used]
             self._waiting = longer
-        self._used = int(pick_rows(rows, begin, end, int(Event.KIND), SETTLING, self._waiting, self._used))
+        self._used = int(pick_rows(rows, begin, end, Event.kind, SETTLING, self._waiting, self._used))
 
     def settle(self, late: int) -> None:
         """Put together what can be, now and then: no event to come is of a height more than `late` below one that came."""
         if self._used >= self._enough:
-            self._put(int(self._waiting[: self._used, Event.HEIGHT].max()) - late)
+            self._put(int(self._waiting[: self._used, Event.height].max()) - late)
             self._enough = max(ENOUGH, 2 * self._used)
 
     def finish(self) -> Mapping[str, Column]:
@@ -353,10 +354,10 @@ class Settlements:
         """Put together the settlements below the height `limit`; the events of the others go on waiting."""
         rows = self._waiting[: self._used]
         # Heights take 29 bits (money.BLOCKS_MAX), so that one key sorts by block, lease and kind.
-        key = rows[:, Event.HEIGHT] << 33 | rows[:, Event.SUBJECT] << 1 | (rows[:, Event.KIND] == EventKind.PAID)
+        key = rows[:, Event.height] << 33 | rows[:, Event.subject] << 1 | (rows[:, Event.kind] == EventKind.PAID)
         order = np.argsort(key, kind="stable")
         columns = np.empty((len(COLUMNS["settlements"]), len(rows)), np.int64)
-        done = int(np.searchsorted(rows[order, Event.HEIGHT], limit))
+        done = int(np.searchsorted(rows[order, Event.height], limit))
         count = int(put_settlements(rows, order[:done], columns))
         self._table.chunks.add_columns(columns[:, :count])
         left = rows[order[done:]]
@@ -365,7 +366,7 @@ class Settlements:
 
 
 @compiled
-def put_settlements(rows: Table, order: Table, columns: Table) -> int:
+def put_settlements(rows: Rows[Event], order: Table, columns: Table) -> int:
     """Put the events of each settlement together, rows of `Event` that stand side by side in `order`, into the columns of the settlements
     table, int64 (7, at least as many); return how many there are.
     """
@@ -373,19 +374,19 @@ def put_settlements(rows: Table, order: Table, columns: Table) -> int:
     at = -1
     for index in range(order.shape[0]):
         event = rows[order[index]]
-        if at < 0 or columns[height, at] != event[Event.HEIGHT] or columns[lease, at] != event[Event.SUBJECT]:
+        if at < 0 or columns[height, at] != event.height or columns[lease, at] != event.subject:
             at += 1
             for column in range(columns.shape[0]):
                 columns[column, at] = 0
-            columns[height, at] = event[Event.HEIGHT]
-            columns[lease, at] = event[Event.SUBJECT]
-        if event[Event.KIND] == EventKind.SETTLED:
-            columns[until, at] = max(columns[until, at], event[Event.OTHER])
-            columns[moved, at] += event[Event.WHOLE]
-            columns[moved_atto, at] += event[Event.ATTO]
+            columns[height, at] = event.height
+            columns[lease, at] = event.subject
+        if event.kind == EventKind.SETTLED:
+            columns[until, at] = max(columns[until, at], event.other)
+            columns[moved, at] += event.whole
+            columns[moved_atto, at] += event.atto
         else:
-            columns[net, at] += event[Event.WHOLE]
-            columns[take, at] += event[Event.EXTRA]
+            columns[net, at] += event.whole
+            columns[take, at] += event.extra
     for row in range(at + 1):
         if columns[until, row] == 0:
             columns[until, row] = columns[height, row]
@@ -406,46 +407,46 @@ def unfilled_codes(rows: Table, tracks: Table, never_chooses: NDArray[np.int64])
     table = np.zeros(len(Stage), np.int64)
     for stage, name in STAGES.items():
         table[stage] = UNFILLED.index(name)
-    codes = table[tracks[:, Track.STAGE]]
-    never = (never_chooses == 1) & (tracks[:, Track.STAGE] == Stage.BID)
+    codes = table[tracks[:, Track.stage]]
+    never = (never_chooses == 1) & (tracks[:, Track.stage] == Stage.BID)
     codes = np.where(never, UNFILLED.index("tenant_never_chose"), codes)
-    cancelled = (rows[:, Order.REASON] == OrderEnd.CANCELLED) & (tracks[:, Track.DECIDED_AT] < 0)
+    cancelled = (rows[:, Order.reason] == OrderEnd.CANCELLED) & (tracks[:, Track.decided_at] < 0)
     codes = np.where(cancelled, UNFILLED.index("cancelled"), codes)
-    return np.where(rows[:, Order.REASON] == OrderEnd.INSUFFICIENT_FUNDS, UNFILLED.index("other"), codes)
+    return np.where(rows[:, Order.reason] == OrderEnd.INSUFFICIENT_FUNDS, UNFILLED.index("other"), codes)
 
 
 def lease_columns(clock: BlockClock) -> dict[str, NDArray[np.int64]]:
     """Return the leases table of the record."""
     chain, engine = clock.chain, clock.engine
-    rows = chain.leases[: int(chain.globals[G.LEASES])]
-    closed = rows[:, Lease.STATE] == LeaseState.CLOSED
-    ended = engine.tracks[rows[:, Lease.ORDER], Track.ENDED]
+    rows = chain.leases[: int(chain.globals.leases)]
+    closed = rows[:, Lease.state] == LeaseState.CLOSED
+    ended = engine.tracks[rows[:, Lease.order], Track.ended]
     return {
-        "order": rows[:, Lease.ORDER].copy(),
-        "provider": rows[:, Lease.SLOT].copy(),
-        "created_at": rows[:, Lease.CREATED_AT].copy(),
-        "active_at": rows[:, Lease.ACTIVE_AT].copy(),
-        "closed_at": np.where(closed, rows[:, Lease.CLOSED_AT], -1),
-        "state": rows[:, Lease.STATE].copy(),
-        "reason": rows[:, Lease.REASON].copy(),
-        "ended": np.where(closed | (rows[:, Lease.CLOSED_AT] > 0), ended, 0),
-        "price_whole": rows[:, Lease.RATE].copy(),
-        "price_atto": rows[:, Lease.RATE_ATTO].copy(),
-        "withdrawn": rows[:, Lease.WITHDRAWN].copy(),
-        "fees": rows[:, Lease.FEES].copy(),
-        "shortfall_whole": rows[:, Lease.SHORTFALL].copy(),
-        "shortfall_atto": rows[:, Lease.SHORTFALL_ATTO].copy(),
+        "order": rows[:, Lease.order].copy(),
+        "provider": rows[:, Lease.slot].copy(),
+        "created_at": rows[:, Lease.created_at].copy(),
+        "active_at": rows[:, Lease.active_at].copy(),
+        "closed_at": np.where(closed, rows[:, Lease.closed_at], -1),
+        "state": rows[:, Lease.state].copy(),
+        "reason": rows[:, Lease.reason].copy(),
+        "ended": np.where(closed | (rows[:, Lease.closed_at] > 0), ended, 0),
+        "price_whole": rows[:, Lease.rate].copy(),
+        "price_atto": rows[:, Lease.rate_atto].copy(),
+        "withdrawn": rows[:, Lease.withdrawn].copy(),
+        "fees": rows[:, Lease.fees].copy(),
+        "shortfall_whole": rows[:, Lease.shortfall].copy(),
+        "shortfall_atto": rows[:, Lease.shortfall_atto].copy(),
     }
 
 
 def sample_columns(clock: BlockClock) -> dict[str, NDArray[np.int64]]:
     """Return the time series of the record."""
-    rows = clock.engine.samples[: int(clock.engine.globals[E.SAMPLES])]
+    rows = clock.engine.samples[: int(clock.engine.globals.samples)]
     names = (
-        ("height", Sample.HEIGHT, 1), ("active_leases", Sample.ACTIVE, 1), ("insufficient_funds", Sample.SHORT, 1),
-        ("open_orders", Sample.OPEN_ORDERS, 1), ("cpu", Sample.CPU, 1), ("memory", Sample.MEMORY, MIB),
-        ("storage", Sample.STORAGE, MIB), ("gpu", Sample.GPU, 1), ("revenue_net", Sample.PAID, 1),
-        ("created", Sample.CREATED, 1), ("leased", Sample.LEASED, 1), ("submitted", Sample.SUBMITTED, 1),
-        ("held_whole", Sample.HELD, 1), ("warnings", Sample.WARNINGS, 1),
+        ("height", Sample.height, 1), ("active_leases", Sample.active, 1), ("insufficient_funds", Sample.short, 1),
+        ("open_orders", Sample.open_orders, 1), ("cpu", Sample.cpu, 1), ("memory", Sample.memory, MIB),
+        ("storage", Sample.storage, MIB), ("gpu", Sample.gpu, 1), ("revenue_net", Sample.paid, 1),
+        ("created", Sample.created, 1), ("leased", Sample.leased, 1), ("submitted", Sample.submitted, 1),
+        ("held_whole", Sample.held, 1), ("warnings", Sample.warnings, 1),
     )  # fmt: skip
     return {name: rows[:, column] * scale for name, column, scale in names}

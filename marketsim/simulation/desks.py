@@ -10,7 +10,7 @@ import numpy as np
 
 from marketsim.agents.streams import draw, quantile, stream
 from marketsim.chain.requirements import FITS, Requirements
-from marketsim.kernel.table_set import Table
+from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.quoting import FACTOR_MAX, PPM, refresh_units
 from marketsim.market.tables import QUANTILES, Decline, Desk, Node, Strategy
 from marketsim.scenario.model import Scenario
@@ -29,7 +29,7 @@ WHOLE_PRICE_MAX = 10**6
 class DeskBook:
     """All desks of a run, with their names and what they claim.
 
-    Attributes: `rows` int64 (desks, Desk.SIZE); `nodes` int64 (nodes, Node.SIZE) of the desks that have more
+    Attributes: `rows` int64 (desks, Desk.width); `nodes` int64 (nodes, Node.width) of the desks that have more
     than one; `names`; `cohorts` row of the cohort by desk; `attributes`, `signed` by desk; `latencies` int64
     (profiles, QUANTILES) in milliseconds; `cohort_names`; `custom` the Python or script strategy by desk, where
     it has one.
@@ -49,7 +49,7 @@ class DeskBook:
         for number, cohort in enumerate(scenario.providers):
             profiles.append(latency_profile(cohort.latency.law(), scenario.block_ms))
             cohort_rows = desk_rows(cohort, scenario, seed)
-            cohort_rows[:, Desk.LATENCY_PROFILE] = number
+            cohort_rows[:, Desk.latency_profile] = number
             for index in range(cohort.count):
                 self.names.append(f"{cohort.name}-{index}")
                 self.cohorts.append(number)
@@ -60,7 +60,7 @@ class DeskBook:
                 if cohort.strategy.kind in ("python", "script"):
                     self.custom[len(self.names) - 1] = cohort.strategy
             rows.append(cohort_rows)
-        self.rows: Table = np.concatenate(rows) if rows else np.zeros((0, Desk.SIZE), np.int64)
+        self.rows: Table = np.concatenate(rows) if rows else rows_of(0, Desk)
         self.nodes: Table = node_rows(self.rows, [scenario.providers[number] for number in self.cohorts])
         self.latencies: Table = np.stack(profiles) if profiles else np.full((1, QUANTILES), 1500, np.int64)
 
@@ -136,29 +136,29 @@ def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
 
 
 def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
-    """Return the desks of one cohort, int64 (count, Desk.SIZE); each provider draws from streams of its own
+    """Return the desks of one cohort, int64 (count, Desk.width); each provider draws from streams of its own
     name.
     """
     block_ms = scenario.block_ms
-    rows = np.zeros((cohort.count, Desk.SIZE), np.int64)
-    rows[:, [Desk.UP, Desk.ENABLED]] = 1
-    rows[:, [Desk.MAX_CPU, Desk.MAX_MEMORY, Desk.MAX_STORAGE, Desk.MAX_GPU, Desk.MAX_CONCURRENT]] = NO_LIMIT
-    rows[:, [Desk.MULTIPLIER_PPM, Desk.UPTIME_PPM]] = 1_000_000
-    rows[:, Desk.LEASE_CAPACITY] = -1 if cohort.lease_capacity is None else cohort.lease_capacity
-    rows[:, Desk.AUDITED] = int(bool(cohort.signed_by))
-    rows[:, Desk.WINDOW] = 0 if cohort.window is None else cohort.window.milliseconds(block_ms) // 1000
-    rows[:, Desk.WITHDRAW_EVERY] = (cohort.withdraw_every or scenario.withdraw_every).blocks(block_ms)
-    rows[:, Desk.BID_TIMEOUT] = max(1, 300_000 // block_ms)
+    rows = rows_of(cohort.count, Desk)
+    rows[:, [Desk.up, Desk.enabled]] = 1
+    rows[:, [Desk.max_cpu, Desk.max_memory, Desk.max_storage, Desk.max_gpu, Desk.max_concurrent]] = NO_LIMIT
+    rows[:, [Desk.multiplier_ppm, Desk.uptime_ppm]] = 1_000_000
+    rows[:, Desk.lease_capacity] = -1 if cohort.lease_capacity is None else cohort.lease_capacity
+    rows[:, Desk.audited] = int(bool(cohort.signed_by))
+    rows[:, Desk.window] = 0 if cohort.window is None else cohort.window.milliseconds(block_ms) // 1000
+    rows[:, Desk.withdraw_every] = (cohort.withdraw_every or scenario.withdraw_every).blocks(block_ms)
+    rows[:, Desk.bid_timeout] = max(1, 300_000 // block_ms)
     units, margin, fixed, decimals, strategy = unit_prices(cohort)
     if margin + PPM > FACTOR_MAX:
         problem = f"above {(FACTOR_MAX - PPM) // 10_000} percent, accepted up to that"
         raise scenario.refusal(("providers", cohort.name, "min_profit_margin"), problem)
-    rows[:, Desk.MARGIN_PPM] = margin
-    rows[:, Desk.DECIMALS] = decimals
-    rows[:, Desk.FIXED_WHOLE], rows[:, Desk.FIXED_ATTO] = divmod(fixed, ATTO)
-    rows[:, Desk.STRATEGY] = strategy
+    rows[:, Desk.margin_ppm] = margin
+    rows[:, Desk.decimals] = decimals
+    rows[:, Desk.fixed_whole], rows[:, Desk.fixed_atto] = divmod(fixed, ATTO)
+    rows[:, Desk.strategy] = strategy
     if cohort.strategy.undercut is not None:
-        rows[:, Desk.UNDERCUT_PPM] = round(cohort.strategy.undercut.by * 1e6)
+        rows[:, Desk.undercut_ppm] = round(cohort.strategy.undercut.by * 1e6)
     if cohort.config is not None:
         set_limits(rows, cohort.config, block_ms)
     set_repricing(rows, cohort, block_ms)
@@ -166,26 +166,26 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
         if max(cohort.rate_limit.per_minute or 0, cohort.rate_limit.per_hour or 0) > RATE_LIMIT_MAX:
             problem = f"above {RATE_LIMIT_MAX} bids, accepted up to that"
             raise scenario.refusal(("providers", cohort.name, "rate_limit"), problem)
-        rows[:, Desk.PER_MINUTE] = cohort.rate_limit.per_minute or 0
-        rows[:, Desk.PER_HOUR] = cohort.rate_limit.per_hour or 0
+        rows[:, Desk.per_minute] = cohort.rate_limit.per_minute or 0
+        rows[:, Desk.per_hour] = cohort.rate_limit.per_hour or 0
     if cohort.leave is not None:
-        rows[:, Desk.LEAVE_BLOCKS] = max(1, cohort.leave.mean.blocks(block_ms))
+        rows[:, Desk.leave_blocks] = max(1, cohort.leave.mean.blocks(block_ms))
     if cohort.outages is not None:
         up = cohort.outages.every.milliseconds(block_ms)
-        rows[:, Desk.UPTIME_PPM] = round(1e6 * up / (up + cohort.outages.lasts.milliseconds(block_ms)))
+        rows[:, Desk.uptime_ppm] = round(1e6 * up / (up + cohort.outages.lasts.milliseconds(block_ms)))
     for index in range(cohort.count):
         one = rows[index]
         set_capacity(one, cohort, stream(seed, f"provider/{cohort.name}/{index}/capacity"))
         spread = stream(seed, f"provider/{cohort.name}/{index}/cost").standard_normal()
         ppm = max(1, round(1e6 * float(np.exp(cohort.spread * spread))))
-        one[Desk.COST_PPM] = ppm
+        one[Desk.cost_ppm] = ppm
         for at, unit in enumerate(units):
             whole, atto = divmod(unit * ppm // 1_000_000, ATTO)
             if whole > WHOLE_PRICE_MAX:
                 problem = f"a unit price above {WHOLE_PRICE_MAX}uve, accepted up to that"
                 raise scenario.refusal(("providers", cohort.name), problem)
-            one[Desk.LIST_CPU + 2 * at] = whole
-            one[Desk.LIST_CPU + 2 * at + 1] = atto
+            one[Desk.list_cpu + 2 * at] = whole
+            one[Desk.list_cpu + 2 * at + 1] = atto
         refresh_units(one)
     return rows
 
@@ -193,18 +193,18 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
 def set_limits(rows: Table, config: Any, block_ms: int) -> None:
     """Write the filters and limits of a provider file (training document, Bid Engine Configuration)."""
     engine, filters = config.bid_engine, config.filters
-    rows[:, Desk.ENABLED] = int(engine.enabled)
-    rows[:, Desk.MAX_CONCURRENT] = engine.max_concurrent_bids
-    rows[:, Desk.BID_TIMEOUT] = engine.bid_timeout.blocks(block_ms)
+    rows[:, Desk.enabled] = int(engine.enabled)
+    rows[:, Desk.max_concurrent] = engine.max_concurrent_bids
+    rows[:, Desk.bid_timeout] = engine.bid_timeout.blocks(block_ms)
     for column, limit in (
-        (Desk.MAX_CPU, filters.max_cpu),
-        (Desk.MAX_MEMORY, filters.max_memory),
-        (Desk.MAX_STORAGE, filters.max_storage),
+        (Desk.max_cpu, filters.max_cpu),
+        (Desk.max_memory, filters.max_memory),
+        (Desk.max_storage, filters.max_storage),
     ):
         if limit is not None:
             rows[:, column] = limit
     if filters.min_order_value is not None:
-        rows[:, Desk.MIN_VALUE], rows[:, Desk.MIN_VALUE_ATTO] = divmod(filters.min_order_value, ATTO)
+        rows[:, Desk.min_value], rows[:, Desk.min_value_atto] = divmod(filters.min_order_value, ATTO)
 
 
 def set_repricing(rows: Table, cohort: ProviderCohort, block_ms: int) -> None:
@@ -213,16 +213,16 @@ def set_repricing(rows: Table, cohort: ProviderCohort, block_ms: int) -> None:
     """
     if cohort.repricing is not None:
         rule = cohort.repricing
-        rows[:, Desk.REPRICE_EVERY] = rule.every.blocks(block_ms)
+        rows[:, Desk.reprice_every] = rule.every.blocks(block_ms)
         names = (rule.high, rule.low, rule.up, rule.down, rule.min, rule.max)
-        rows[:, Desk.REPRICE_HIGH_PPM : Desk.REPRICE_MAX_PPM + 1] = [round(x * 1e6) for x in names]
+        rows[:, Desk.reprice_high_ppm : Desk.reprice_max_ppm + 1] = [round(x * 1e6) for x in names]
     elif cohort.strategy.utilization is not None:
         follow = cohort.strategy.utilization
-        rows[:, Desk.REPRICE_EVERY] = max(1, 3_600_000 // block_ms)
-        rows[:, Desk.REPRICE_MIN_PPM] = round(follow.low * 1e6)
-        rows[:, Desk.REPRICE_MAX_PPM] = round(follow.high * 1e6)
-        rows[:, Desk.REPRICE_STEP_PPM] = max(1, round(follow.step * 1e6))
-        rows[:, Desk.MULTIPLIER_PPM] = round(follow.low * 1e6)
+        rows[:, Desk.reprice_every] = max(1, 3_600_000 // block_ms)
+        rows[:, Desk.reprice_min_ppm] = round(follow.low * 1e6)
+        rows[:, Desk.reprice_max_ppm] = round(follow.high * 1e6)
+        rows[:, Desk.reprice_step_ppm] = max(1, round(follow.step * 1e6))
+        rows[:, Desk.multiplier_ppm] = round(follow.low * 1e6)
 
 
 def set_capacity(row: Table, cohort: ProviderCohort, rng: np.random.Generator) -> None:
@@ -237,10 +237,10 @@ def set_capacity(row: Table, cohort: ProviderCohort, rng: np.random.Generator) -
         assert cohort.capacity is not None
         laws = (cohort.capacity.cpu, cohort.capacity.memory, cohort.capacity.storage, cohort.capacity.gpu)
         cpu, memory, storage, gpu = (int(draw(law.law(), rng, 1)[0]) for law in laws)
-    row[Desk.CAP_CPU] = int(cpu * more.cpu)
-    row[Desk.CAP_MEMORY] = int(memory * more.memory) // MIB
-    row[Desk.CAP_STORAGE] = int(storage * more.storage) // MIB
-    row[Desk.CAP_GPU] = gpu
+    row[Desk.cap_cpu] = int(cpu * more.cpu)
+    row[Desk.cap_memory] = int(memory * more.memory) // MIB
+    row[Desk.cap_storage] = int(storage * more.storage) // MIB
+    row[Desk.cap_gpu] = gpu
 
 
 def node_rows(rows: Table, cohorts: Sequence[ProviderCohort]) -> Table:
@@ -251,14 +251,14 @@ def node_rows(rows: Table, cohorts: Sequence[ProviderCohort]) -> Table:
     for row, cohort in zip(rows, cohorts, strict=True):
         count = sum(node.count for node in cohort.nodes or ())
         if count > 1:
-            row[Desk.NODES], row[Desk.FIRST_NODE] = count, len(found)
+            row[Desk.nodes], row[Desk.first_node] = count, len(found)
             more = cohort.overcommit
             for node in cohort.nodes or ():
                 memory, storage = int(node.memory * more.memory) // MIB, int(node.storage * more.storage) // MIB
                 found += [(int(node.cpu * more.cpu), memory, storage, node.gpu)] * node.count
-    return np.asarray(found, np.int64).reshape(len(found), Node.SIZE)
+    return np.asarray(found, np.int64).reshape(len(found), Node.width)
 
 
 def repricing_periods(rows: Table) -> Sequence[int]:
     """Return the distinct periods, in blocks, at which some desk reprices."""
-    return sorted({int(every) for every in rows[:, Desk.REPRICE_EVERY] if every > 0})
+    return sorted({int(every) for every in rows[:, Desk.reprice_every] if every > 0})

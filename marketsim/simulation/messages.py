@@ -15,13 +15,10 @@ import numpy as np
 
 from marketsim.chain.columns import (
     COLLECTOR_WALLET,
-    Account,
     Bid,
     BidState,
     Deployment,
     EventKind,
-    G,
-    Group,
     Lease,
     LeaseState,
     Order,
@@ -37,13 +34,13 @@ from marketsim.chain.requirements import requirements_of, with_eligible
 from marketsim.chain.room import with_room
 from marketsim.chain.status import Status
 from marketsim.chain.transitions import addressed_state
-from marketsim.kernel.table_set import Table
+from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.calendar import push
 from marketsim.market.clock import BlockClock
 from marketsim.market.desks import let_all_go, let_go, occupy, tie_of
 from marketsim.market.fees import GAS_REFUSED, fee_of
 from marketsim.market.packing import has_nodes, lease_nodes
-from marketsim.market.tables import LANES, BidRow, Desk, E, Kind, Offer, Phase, Stage, Track, codes_of, rows_of_lanes
+from marketsim.market.tables import LANES, BidRow, Desk, Kind, Offer, Phase, Stage, Track, codes_of, rows_of_lanes
 from marketsim.market.tenants import schedule_end, start_meter, sync_account, sync_deployment
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import ATTO, MODULE_WALLETS, Market, requested_values
@@ -128,36 +125,36 @@ def with_actors(market: Market, scenario: Scenario) -> Market:
     known = {name: row for row, name in enumerate(names)}
     tenants = [name for name in others if name not in known]
     new = [*tenants, *(name for name in providers if name not in known and name not in tenants)]
-    first = int(chain.globals[G.WALLETS])
+    first = int(chain.globals.wallets)
     known |= {name: first + at for at, name in enumerate(new)}
     slots = [name for name in providers if known[name] >= first]
     chain = with_room(chain, wallets=len(new), providers=len(slots))
     rows = chain.wallets[first : first + len(new)]
     rows[:] = 0
-    rows[:, Wallet.PROVIDER] = -1
-    chain.globals[G.WALLETS] = first + len(new)
+    rows[:, Wallet.provider] = -1
+    chain.globals.wallets = first + len(new)
     coins = [known[name] for name in start.wallets]
-    chain.wallets[coins, Wallet.BALANCE] = [int(amount) // ATTO for amount in start.wallets.values()]
-    total = sum(chain.wallets[: first + len(new), Wallet.BALANCE].tolist())
+    chain.wallets[coins, Wallet.balance] = [int(amount) // ATTO for amount in start.wallets.values()]
+    total = sum(chain.wallets[: first + len(new), Wallet.balance].tolist())
     if total >= 9 * ATTO:
         raise scenario.refusal(("start", "wallets"), f"{total} uve in all, accepted up to {9 * ATTO}")
-    chain.globals[G.SUPPLY] = total
+    chain.globals.supply = total
     rank(chain.wallets, {row: name for name, row in known.items()})
-    desks: Table = np.zeros((len(slots), Desk.SIZE), np.int64)
-    desks[:, Desk.LEASE_CAPACITY] = -1
-    desks[:, [Desk.MULTIPLIER_PPM, Desk.UPTIME_PPM]] = 1_000_000
-    count = int(chain.globals[G.PROVIDERS])
+    desks: Table = rows_of(len(slots), Desk)
+    desks[:, Desk.lease_capacity] = -1
+    desks[:, [Desk.multiplier_ppm, Desk.uptime_ppm]] = 1_000_000
+    count = int(chain.globals.providers)
     chain = with_eligible(chain, 1, max(1, count + len(slots)))
     for slot, name in enumerate(slots, count):
         wallet = known[name]
         chain.providers[slot] = 0
-        chain.providers[slot, Provider.WALLET] = wallet
-        desks[slot - count, Desk.WALLET] = wallet
-        chain.globals[G.PROVIDERS] = slot + 1
+        chain.providers[slot, Provider.wallet] = wallet
+        desks[slot - count, Desk.wallet] = wallet
+        chain.globals.providers = slot + 1
         registered = start.providers.get(name)
         if registered is not None:
-            chain.wallets[wallet, Wallet.PROVIDER] = slot
-            chain.providers[slot, Provider.REGISTERED] = 1
+            chain.wallets[wallet, Wallet.provider] = slot
+            chain.providers[slot, Provider.registered] = 1
             chain = market.eligibility.set_provider(chain, slot, registered.attributes, registered.signed)
         book.names.append(name)
         book.attributes.append({} if registered is None else dict(registered.attributes))
@@ -185,7 +182,7 @@ def _longer(table: Table, rows: int) -> Table:
 def rank(wallets: Table, names: Mapping[int, str]) -> None:
     """Write the order of names into the wallets: it stands for the order of addresses."""
     rows = sorted((row for row in names if row >= MODULE_WALLETS), key=names.__getitem__)
-    wallets[rows, Wallet.RANK] = np.arange(1, len(rows) + 1)
+    wallets[rows, Wallet.rank] = np.arange(1, len(rows) + 1)
 
 
 # --- a run ----------------------------------------------------------------------------------------------
@@ -254,7 +251,7 @@ class ByHand:
             self._check_known(message)
             signer = self._signer(message)
             fee = self._fee(message, before) if signer >= 0 else 0
-            if signer >= 0 and fee > clock.chain.wallets[signer, Wallet.BALANCE]:
+            if signer >= 0 and fee > clock.chain.wallets[signer, Wallet.balance]:
                 status = Status.InsufficientFunds  # no block takes it: the wallet cannot pay for its gas
             else:
                 # The fee goes first, as on the chain: a deposit finds what it leaves.
@@ -290,7 +287,7 @@ class ByHand:
 
     def _signer(self, message: Message) -> int:
         operation, parts = message["op"], _parts(message)
-        if operation not in _GAS or not self._clock.chain.globals[G.NETWORK_FEES]:
+        if operation not in _GAS or not self._clock.chain.globals.network_fees:
             return -1
         if operation == "account_deposit":
             name = str(message["signer"])
@@ -314,8 +311,8 @@ class ByHand:
             refused = min(fee, fee_of(chain, GAS_REFUSED))
             move(chain, COLLECTOR_WALLET, signer, fee - refused)
             fee = refused
-        chain.globals[G.NETWORK_FEES_PAID] += fee
-        chain.wallets[signer, Wallet.FEES] += fee
+        chain.globals.network_fees_paid += fee
+        chain.wallets[signer, Wallet.fees] += fee
         emit(chain, EventKind.NETWORK_FEE, signer, 0, fee, 0, 0)
 
     # --- what the agents know ----------------------------------------------------------------------------
@@ -333,7 +330,7 @@ class ByHand:
             row = self._names.row_of("deployment", message["id"])
             engine = self._clock.engine
             engine.plan_of[row] = -1
-            engine.accounts[chain.deployments[row, Deployment.ACCOUNT]] = -1
+            engine.accounts[chain.deployments[row, Deployment.account]] = -1
             before.deployment = row
         elif operation == "close_bid" and status == Status.Ok and before.bid_state == BidState.OPEN:
             self._withdraw_offer(height, before)
@@ -343,7 +340,7 @@ class ByHand:
             self._know_provider(message["provider"])
         if operation == "set_params":
             self._dated.clear()
-            self._date_timeouts(range(int(chain.globals[G.DEPLOYMENTS])), height)
+            self._date_timeouts(range(int(chain.globals.deployments)), height)
         if before.deployment >= 0:
             sync_deployment(chain, self._clock.engine, height, before.deployment)
             self._date_timeouts([before.deployment], height)
@@ -351,19 +348,19 @@ class ByHand:
     def _date_timeouts(self, deployments: Iterable[int], height: int) -> None:
         """Date the timeouts of open orders that nobody's plan follows."""
         chain, engine = self._clock.chain, self._clock.engine
-        limit = int(chain.globals[G.ORDER_TIMEOUT])
+        limit = int(chain.globals.order_timeout)
         if limit == 0:
             return
         for deployment in deployments:
             if engine.plan_of[deployment] >= 0:
                 continue
-            first, count = chain.deployments[deployment, [Deployment.FIRST_GROUP, Deployment.GROUPS]].tolist()
+            first, count = chain.deployments[deployment, [Deployment.first_group, Deployment.groups]].tolist()
             for group in range(first, first + count):
-                order = int(chain.groups[group, Group.LAST_ORDER])
-                if chain.orders[order, Order.STATE] != OrderState.OPEN or order in self._dated:
+                order = int(chain.groups[group].last_order)
+                if chain.orders[order, Order.state] != OrderState.OPEN or order in self._dated:
                     continue
                 self._dated.add(order)
-                at = max(height, int(chain.orders[order, Order.CREATED_AT]) + limit)
+                at = max(height, int(chain.orders[order].created_at) + limit)
                 tie = tie_of(engine, int(Kind.ORDER_TIMEOUT), order)
                 push(engine, at, int(Phase.TIMEOUT), tie, int(Kind.ORDER_TIMEOUT), order)
 
@@ -385,11 +382,11 @@ class ByHand:
             grown = np.zeros((2 * len(specs), fits.shape[1]), np.int64)
             grown[: len(fits)] = fits
             clock.engine = clock.engine._replace(fits=grown)
-        self._judge(range(int(clock.engine.globals[E.PROVIDERS])))
+        self._judge(range(int(clock.engine.globals.providers)))
 
     def _know_provider(self, name: str) -> None:
         slot = self._names.row_of("provider", name)
-        if 0 <= slot < self._clock.engine.globals[E.PROVIDERS]:
+        if 0 <= slot < self._clock.engine.globals.providers:
             self._judge([slot])
 
     def _judge(self, desks: Iterable[int]) -> None:
@@ -404,86 +401,86 @@ class ByHand:
         chain, engine = self._clock.chain, self._clock.engine
         order_name, _, name = message["id"].rpartition("/")
         wallet = self._names.row_of("wallet", name)
-        slots = np.flatnonzero(chain.providers[: chain.globals[G.PROVIDERS], Provider.WALLET] == wallet)
+        slots = np.flatnonzero(chain.providers[: chain.globals.providers, Provider.wallet] == wallet)
         if wallet < 0 or not len(slots):
             return
         slot = int(slots[0])
-        engine.desks[slot, Desk.SUBMITTED] += 1
-        engine.globals[E.BIDS_SUBMITTED] += 1
+        engine.desks[slot, Desk.submitted] += 1
+        engine.globals.bids_submitted += 1
         order = self._names.row_of("order", order_name)
-        if engine.globals[E.KEEP_BID_ROWS] and order >= 0:
+        if engine.globals.keep_bid_rows and order >= 0:
             price = parse_price(message["price"], "price")
-            row = engine.bid_rows[engine.globals[E.BIDS_ROWS]]
-            row[: BidRow.STATUS + 1] = (height, order, slot, *price, -1, int(status))
-            engine.globals[E.BIDS_ROWS] += 1
+            row = engine.bid_rows[engine.globals.bids_rows]
+            row[: BidRow.status + 1] = (height, order, slot, *price, -1, int(status))
+            engine.globals.bids_rows += 1
         if status != Status.Ok:
             engine.rejected[slot, int(status)] += 1
             return
-        engine.desks[slot, Desk.ACCEPTED] += 1
-        engine.tracks[order, Track.BIDS] += 1
-        engine.tracks[order, Track.STAGE] = int(Stage.BID)
+        engine.desks[slot, Desk.accepted] += 1
+        engine.tracks[order, Track.bids] += 1
+        engine.tracks[order, Track.stage] = int(Stage.BID)
 
     def _withdraw_offer(self, height: int, before: _Before) -> None:
         """Let a desk forget the open bid that a message has just closed for it."""
         engine = self._clock.engine
-        engine.desks[before.slot, Desk.CLOSED] += 1
-        engine.tracks[before.order, Track.BEST] = -1
-        previous, offer = -1, int(engine.tracks[before.order, Track.FIRST_OFFER])
-        while offer >= 0 and engine.offers[offer, Offer.BID] != before.bid:
-            previous, offer = offer, int(engine.offers[offer, Offer.NEXT])
+        engine.desks[before.slot, Desk.closed] += 1
+        engine.tracks[before.order, Track.best] = -1
+        previous, offer = -1, int(engine.tracks[before.order].first_offer)
+        while offer >= 0 and engine.offers[offer, Offer.bid] != before.bid:
+            previous, offer = offer, int(engine.offers[offer].next)
         if offer < 0:
             return
-        following = int(engine.offers[offer, Offer.NEXT])
+        following = int(engine.offers[offer].next)
         if previous < 0:
-            engine.tracks[before.order, Track.FIRST_OFFER] = following
+            engine.tracks[before.order, Track.first_offer] = following
         else:
-            engine.offers[previous, Offer.NEXT] = following
-        engine.tracks[before.order, Track.OFFERS] -= 1
+            engine.offers[previous, Offer.next] = following
+        engine.tracks[before.order, Track.offers] -= 1
         let_go(engine, height, offer)
 
     def _take_lease(self, height: int, before: _Before) -> None:
         """Do what follows for the desks when a message has accepted a bid."""
         chain, engine = self._clock.chain, self._clock.engine
         order, slot = before.order, before.slot
-        lease = int(chain.orders[order, Order.LEASE])
+        lease = int(chain.orders[order].lease)
         offered = self._offered(order)
         for bid in before.open_bids:
             if bid not in offered and bid != before.bid:
-                engine.desks[chain.bids[bid, Bid.SLOT], Desk.LOST] += 1
-        engine.desks[slot, Desk.WON] += 1
+                engine.desks[chain.bids[bid, Bid.slot], Desk.lost] += 1
+        engine.desks[slot, Desk.won] += 1
         if before.bid in offered:
-            engine.desks[slot, Desk.LOST] -= 1  # let_all_go counts each of them as lost
-        if slot < engine.globals[E.PROVIDERS] and has_nodes(engine, slot):
+            engine.desks[slot, Desk.lost] -= 1  # let_all_go counts each of them as lost
+        if slot < engine.globals.providers and has_nodes(engine, slot):
             lease_nodes(chain, engine, slot, order, offered.get(before.bid, -1))
         let_all_go(engine, height, order, 1)
         track = engine.tracks[order]
-        track[Track.CHOOSING] = 2
-        track[Track.DECIDED_AT] = height
-        engine.globals[E.ORDERS_OPEN] -= 1
-        engine.globals[E.ORDERS_LEASED] += int(chain.orders[order, Order.OSEQ] == 1)
-        if slot >= engine.globals[E.PROVIDERS]:
+        track[Track.choosing] = 2
+        track[Track.decided_at] = height
+        engine.globals.orders_open -= 1
+        engine.globals.orders_leased += int(chain.orders[order, Order.oseq] == 1)
+        if slot >= engine.globals.providers:
             return
         occupy(engine, height, slot, order)
-        plan = int(track[Track.PLAN])
+        plan = int(track[Track.plan])
         if plan >= 0:
             start_meter(chain, engine, lease, plan, slot, order)
             schedule_end(chain, engine, height, lease, plan, slot)
-        if chain.globals[G.RULES] != Rules.SEED:
-            self._date_withdrawals(height, lease, int(engine.desks[slot, Desk.WITHDRAW_EVERY]))
-        sync_account(chain, engine, int(chain.leases[lease, Lease.ACCOUNT]))
+        if chain.globals.rules != Rules.SEED:
+            self._date_withdrawals(height, lease, int(engine.desks[slot].withdraw_every))
+        sync_account(chain, engine, int(chain.leases[lease].account))
 
     def _offered(self, order: int) -> dict[int, int]:
         """The placed offers of an order by their bids."""
         engine = self._clock.engine
-        bids, offer = dict[int, int](), int(engine.tracks[order, Track.FIRST_OFFER])
+        bids, offer = dict[int, int](), int(engine.tracks[order].first_offer)
         while offer >= 0:
-            bids[int(engine.offers[offer, Offer.BID])] = offer
-            offer = int(engine.offers[offer, Offer.NEXT])
+            bids[int(engine.offers[offer].bid)] = offer
+            offer = int(engine.offers[offer].next)
         return bids
 
     def _date_withdrawals(self, height: int, lease: int, every: int) -> None:
         engine = self._clock.engine
-        for kind, blocks in ((Kind.WITHDRAW, every), (Kind.WATCH, int(engine.globals[E.FUNDS_MONITOR] > 0))):
+        for kind, blocks in ((Kind.WITHDRAW, every), (Kind.WATCH, int(engine.globals.funds_monitor > 0))):
             if blocks > 0:
                 tie = tie_of(engine, int(kind), lease)
                 push(engine, height + blocks, int(Phase.SETTLE), tie, int(kind), lease)
@@ -499,15 +496,15 @@ class _Before:
         self.order = names.row_of("order", "/".join(parts[:4])) if len(parts) > 3 else -1
         self.bid = names.row_of("bid", "/".join(parts)) if len(parts) == 5 else -1
         bids = names.state.bids
-        self.bid_state = int(bids[self.bid, Bid.STATE]) if self.bid >= 0 else 0
-        self.slot = int(bids[self.bid, Bid.SLOT]) if self.bid >= 0 else -1
+        self.bid_state = int(bids[self.bid, Bid.state]) if self.bid >= 0 else 0
+        self.slot = int(bids[self.bid, Bid.slot]) if self.bid >= 0 else -1
         self.open_bids: list[int] = []
         if self.order >= 0:
-            bid = int(names.state.orders[self.order, Order.FIRST_BID])
+            bid = int(names.state.orders[self.order].first_bid)
             while bid >= 0:
-                if bids[bid, Bid.STATE] == BidState.OPEN:
+                if bids[bid, Bid.state] == BidState.OPEN:
                     self.open_bids.append(bid)
-                bid = int(bids[bid, Bid.NEXT])
+                bid = int(bids[bid, Bid.next])
         self.leases = self._has_lease(names)
 
     def _has_lease(self, names: Chain) -> bool:
@@ -516,25 +513,25 @@ class _Before:
             return self.bid_state == BidState.ACTIVE
         if self.deployment < 0:
             return False
-        account = int(names.state.deployments[self.deployment, Deployment.ACCOUNT])
-        lease = int(names.state.accounts[account, Account.FIRST_LEASE])
+        account = int(names.state.deployments[self.deployment].account)
+        lease = int(names.state.accounts[account].first_lease)
         while lease >= 0:
-            if names.state.leases[lease, Lease.STATE] != LeaseState.CLOSED:
+            if names.state.leases[lease, Lease.state] != LeaseState.CLOSED:
                 return True
-            lease = int(names.state.leases[lease, Lease.NEXT])
+            lease = int(names.state.leases[lease].next)
         return False
 
 
 def _all_names(clock: BlockClock, market: Market, scenario: Scenario) -> Sequence[str]:
     """Return the names of all wallets by row: modules, desks, tenants, then who takes part by hand."""
-    names = [""] * int(clock.chain.globals[G.WALLETS])
+    names = [""] * int(clock.chain.globals.wallets)
     names[:MODULE_WALLETS] = ["escrow", "community", "collector"]
     desks = market.first_tenant - MODULE_WALLETS
     names[MODULE_WALLETS : market.first_tenant] = market.book.names[:desks]
     tenants = market.tenant_names
     names[market.first_tenant : market.first_tenant + len(tenants)] = tenants
     for slot in range(desks, len(market.book.names)):
-        names[int(clock.chain.providers[slot, Provider.WALLET])] = market.book.names[slot]
+        names[int(clock.chain.providers[slot].wallet)] = market.book.names[slot]
     return names
 
 

@@ -12,7 +12,7 @@ from marketsim.agents import demand
 from marketsim.agents.streams import draw, draw_index, stream, to_blocks
 from marketsim.chain.columns import Draft, Resource
 from marketsim.chain.requirements import Requirements, pairs_of
-from marketsim.kernel.table_set import Table
+from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.tables import Call, Choice, Kind, Phase, Plan, TopUp
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, TenantCohort
@@ -127,20 +127,20 @@ def orders_at(
         per_order = np.column_stack([np.arange(size), np.ones(size, np.int64)]).astype(np.int64)
     value = _price(cohort.value, draws, "value", cost)
     plans = _plans(cohort, scenario, draws, cost, ceiling, trace)
-    plans[:, Plan.VALUE], plans[:, Plan.VALUE_ATTO] = to_pair(value)
-    plans[:, Plan.TENANT] = tenants
+    plans[:, Plan.value], plans[:, Plan.value_atto] = to_pair(value)
+    plans[:, Plan.tenant] = tenants
     deposits = np.maximum(_deposits(cohort, draws, cost, ceiling, scenario.deployment_min_deposit // ATTO), 1)
-    plans[:, Plan.DEPOSIT] = deposits
-    calls = np.zeros((size, Call.SIZE), np.int64)
-    calls[:, Call.TIME] = times
-    calls[:, Call.KEY] = np.maximum(-(-times // block_ms), 1) * 16 + Phase.ARRIVE
-    calls[:, Call.TIE] = draws.rng("ties").integers(0, 1 << 62, size)
-    calls[:, Call.KIND] = Kind.ARRIVE
-    calls[:, Call.A] = np.arange(size)
-    calls[:, Call.B] = deposits
-    calls[:, Call.C] = per_order[:, 0]
-    calls[:, Call.D] = per_order[:, 1]
-    calls[:, Call.F] = 0 if shape.window is None else shape.window.milliseconds(block_ms) // 1000
+    plans[:, Plan.deposit] = deposits
+    calls = rows_of(size, Call)
+    calls[:, Call.time] = times
+    calls[:, Call.key] = np.maximum(-(-times // block_ms), 1) * 16 + Phase.ARRIVE
+    calls[:, Call.tie] = draws.rng("ties").integers(0, 1 << 62, size)
+    calls[:, Call.kind] = Kind.ARRIVE
+    calls[:, Call.a] = np.arange(size)
+    calls[:, Call.b] = deposits
+    calls[:, Call.c] = per_order[:, 0]
+    calls[:, Call.d] = per_order[:, 1]
+    calls[:, Call.f] = 0 if shape.window is None else shape.window.milliseconds(block_ms) // 1000
     return CohortOrders(calls, plans, drafts, resources, asked, tenants, value)
 
 
@@ -164,22 +164,22 @@ def _sizes(
     cost = generic_cost(cpu, memory, storage, gpu)
     assert cohort.ceiling is not None
     ceiling = _price(cohort.ceiling, draws, "ceiling", cost)
-    resources = np.zeros((size, Resource.SIZE), np.int64)
-    resources[:, Resource.PRICE], resources[:, Resource.PRICE_ATTO] = to_pair(ceiling)
-    resources[:, Resource.COUNT] = 1
+    resources = rows_of(size, Resource)
+    resources[:, Resource.price], resources[:, Resource.price_atto] = to_pair(ceiling)
+    resources[:, Resource.count] = 1
     for column, amount in (
-        (Resource.CPU, cpu),
-        (Resource.MEMORY, memory),
-        (Resource.STORAGE, storage),
-        (Resource.GPU, gpu),
+        (Resource.cpu, cpu),
+        (Resource.memory, memory),
+        (Resource.storage, storage),
+        (Resource.gpu, gpu),
     ):
         resources[:, column] = amount
-    resources[:, Resource.SMALLEST_VOLUME] = storage
-    resources[:, Resource.LARGEST_VOLUME] = storage
+    resources[:, Resource.smallest_volume] = storage
+    resources[:, Resource.largest_volume] = storage
     regions, region_at = _texts(shape.region, draws, "region")
     models, model_at = _texts(shape.gpu_model, draws, "gpu_model")
     model_at = np.where(gpu > 0, model_at, -1)
-    resources[:, Resource.GPU_ATTRIBUTES] = np.asarray([models[m] is not None if m >= 0 else False for m in model_at], np.int64)
+    resources[:, Resource.gpu_attributes] = np.asarray([models[m] is not None if m >= 0 else False for m in model_at], np.int64)
     code = region_at * (len(models) + 1) + model_at + 1
     kinds, spec_at = np.unique(code, return_inverse=True)
     asked = [
@@ -190,10 +190,10 @@ def _sizes(
         )
         for kind in kinds
     ]
-    drafts = np.zeros((size, Draft.SIZE), np.int64)
-    drafts[:, Draft.SPEC] = spec_at
-    drafts[:, Draft.FIRST_RESOURCE] = np.arange(size)
-    drafts[:, Draft.RESOURCES] = 1
+    drafts = rows_of(size, Draft)
+    drafts[:, Draft.spec] = spec_at
+    drafts[:, Draft.first_resource] = np.arange(size)
+    drafts[:, Draft.resources] = 1
     return drafts, resources, asked, cost, ceiling
 
 
@@ -320,32 +320,32 @@ def _plans(
     trace: dict[str, NDArray[np.float64]],
 ) -> Table:
     size, block_ms = draws.size, scenario.block_ms
-    plans = np.zeros((size, Plan.SIZE), np.int64)
-    plans[:, Plan.DEPLOYMENT] = -1
-    plans[:, Plan.QUOTE] = -1
-    plans[:, Plan.LEAVE_BLOCKS] = -1
-    plans[:, Plan.REGION] = -1
+    plans = rows_of(size, Plan)
+    plans[:, Plan.deployment] = -1
+    plans[:, Plan.quote] = -1
+    plans[:, Plan.leave_blocks] = -1
+    plans[:, Plan.region] = -1
     if "duration_seconds" in trace:
-        plans[:, Plan.DURATION] = to_blocks(trace["duration_seconds"] * 1000, "ms", block_ms)
+        plans[:, Plan.duration] = to_blocks(trace["duration_seconds"] * 1000, "ms", block_ms)
     else:
-        plans[:, Plan.DURATION] = draws.blocks("duration", cohort.duration, block_ms)
-    plans[:, Plan.DURATION] = np.maximum(plans[:, Plan.DURATION], 1)
-    plans[:, Plan.TERMINATE] = -1
+        plans[:, Plan.duration] = draws.blocks("duration", cohort.duration, block_ms)
+    plans[:, Plan.duration] = np.maximum(plans[:, Plan.duration], 1)
+    plans[:, Plan.terminate] = -1
     if cohort.terminate_after is not None:
-        plans[:, Plan.TERMINATE] = np.maximum(draws.blocks("terminate", cohort.terminate_after, block_ms), 1)
-    plans[:, Plan.LEAVE_PPM] = np.rint(draws.rng("leave").standard_exponential(size) * 1e6).astype(np.int64)
-    plans[:, Plan.DEPLOY_DELAY] = draws.blocks("deploy_delay", cohort.deploy_delay, block_ms)
-    plans[:, Plan.NEVER] = draws.chance("never", cohort.never_choose)
-    plans[:, Plan.PATIENCE] = cohort.patience.blocks(block_ms)
+        plans[:, Plan.terminate] = np.maximum(draws.blocks("terminate", cohort.terminate_after, block_ms), 1)
+    plans[:, Plan.leave_ppm] = np.rint(draws.rng("leave").standard_exponential(size) * 1e6).astype(np.int64)
+    plans[:, Plan.deploy_delay] = draws.blocks("deploy_delay", cohort.deploy_delay, block_ms)
+    plans[:, Plan.never] = draws.chance("never", cohort.never_choose)
+    plans[:, Plan.patience] = cohort.patience.blocks(block_ms)
     choice = cohort.choice
     if choice.kind == "score":
         assert choice.score is not None
-        plans[:, Plan.CHOICE] = Choice.SCORE
+        plans[:, Plan.choice] = Choice.SCORE
         weights = (choice.score.price, choice.score.uptime, choice.score.audit, choice.score.region)
-        plans[:, Plan.WEIGHT_PRICE : Plan.WEIGHT_REGION + 1] = [round(w * 1e6) for w in weights]
+        plans[:, Plan.weight_price : Plan.weight_region + 1] = [round(w * 1e6) for w in weights]
     elif choice.kind == "random_among_cheapest":
-        plans[:, Plan.CHOICE] = Choice.RANDOM_AMONG_CHEAPEST
-        plans[:, Plan.CHOICE_K] = choice.random_among_cheapest or 1
+        plans[:, Plan.choice] = Choice.RANDOM_AMONG_CHEAPEST
+        plans[:, Plan.choice_k] = choice.random_among_cheapest or 1
     if cohort.top_up is not None:
         _top_ups(cohort, draws, plans, ceiling, block_ms)
     restarts = np.floor(
@@ -353,13 +353,13 @@ def _plans(
         if 0 < cohort.restart.probability < 1
         else np.full(size, 1e6 * cohort.restart.probability)
     )
-    plans[:, Plan.RESTART_LEFT] = np.minimum(restarts, 1_000_000).astype(np.int64)
-    plans[:, Plan.RESTART_DELAY] = np.maximum(draws.blocks("restart_delay", cohort.restart.delay, block_ms), 1)
+    plans[:, Plan.restart_left] = np.minimum(restarts, 1_000_000).astype(np.int64)
+    plans[:, Plan.restart_delay] = np.maximum(draws.blocks("restart_delay", cohort.restart.delay, block_ms), 1)
     use = draws.numbers("utilization", cohort.utilization)
     if scenario.charging != "rate":
         if use.max(initial=0.0) > 1000:
             raise scenario.refusal(("tenants", cohort.name, "utilization"), "a draw above 1000, accepted 0 to 1000")
-    plans[:, Plan.UTILIZATION_PPM] = np.rint(use * 1e6).astype(np.int64)
+    plans[:, Plan.utilization_ppm] = np.rint(use * 1e6).astype(np.int64)
     return plans
 
 
@@ -368,13 +368,13 @@ def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray
     assert rule is not None
     will = draws.chance("top_up", rule.probability)
     after = rule.after_depletion
-    plans[:, Plan.TOP_UP] = np.where(will, TopUp.AFTER_DEPLETION if after is not None else TopUp.BEFORE, TopUp.NEVER)
-    plans[:, Plan.TOP_UP_LEFT] = draws.ints("top_up_times", rule.times)
-    plans[:, Plan.TOP_UP_AT] = rule.when_blocks_left or 0
+    plans[:, Plan.top_up] = np.where(will, TopUp.AFTER_DEPLETION if after is not None else TopUp.BEFORE, TopUp.NEVER)
+    plans[:, Plan.top_up_left] = draws.ints("top_up_times", rule.times)
+    plans[:, Plan.top_up_at] = rule.when_blocks_left or 0
     amount = np.ceil(draws.numbers("top_up_blocks", rule.blocks) * ceiling)
-    plans[:, Plan.TOP_UP_AMOUNT] = np.maximum(np.minimum(amount, 4e18).astype(np.int64), 1)
+    plans[:, Plan.top_up_amount] = np.maximum(np.minimum(amount, 4e18).astype(np.int64), 1)
     law = after.delay if after is not None else rule.delay
-    for number, column in enumerate((Plan.TOP_UP_DELAY, Plan.TOP_UP_DELAY_2, Plan.TOP_UP_DELAY_3)):
+    for number, column in enumerate((Plan.top_up_delay, Plan.top_up_delay_2, Plan.top_up_delay_3)):
         plans[:, column] = draws.blocks(f"top_up_delay/{number}", law, block_ms)
 
 

@@ -9,10 +9,10 @@ from marketsim.chain.columns import Draft, G, Resource
 from marketsim.chain.requirements import FITS, Eligibility, Requirements, with_eligible
 from marketsim.chain.room import with_room
 from marketsim.chain.state import make_state
-from marketsim.kernel.table_set import Table
+from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.clock import make_room
 from marketsim.market.quoting import refresh_units
-from marketsim.market.tables import Call, Decline, Desk, E, Kind, Phase, Plan, Strategy, TopUp, codes_of, make_engine, no_fits
+from marketsim.market.tables import Call, Decline, Desk, Kind, Phase, Plan, Strategy, TopUp, codes_of, make_engine, no_fits
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market, number_deployments, set_calendar, set_engine, set_rules, set_wallets
 from marketsim.simulation.desks import DeskBook
@@ -42,7 +42,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
     spent = np.zeros(draws.tenants, np.int64)
     np.add.at(spent, draws.tenant, draws.deposit + draws.top_up * draws.top_ups)
     chain = set_wallets(chain, book.names + tenant_names, [*book.wallets, *(int(x) for x in spent)], len(book.names))
-    book.rows[:, Desk.WALLET] = chain.providers[: len(book.names), 0]
+    book.rows[:, Desk.wallet] = chain.providers[: len(book.names), 0]
     agents = scenario.market.agents if scenario.market is not None else "batch"
     if agents in ("python", "python_batch"):
         price_by_python(book, agents == "python_batch")
@@ -58,35 +58,35 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
         codes_of(fits)[spec, : len(book.names)] = np.where(suits, 0, 1 + Decline.INVALID_ATTRIBUTES)
     chain = with_room(chain, resources=orders, drafts=orders)
     resources = chain.resources[:orders]
-    resources[:, Resource.PRICE] = draws.ceiling_whole
-    resources[:, Resource.PRICE_ATTO] = draws.ceiling_atto
-    resources[:, Resource.COUNT] = 1
-    for column, at, unit in ((Resource.CPU, 0, 1), (Resource.MEMORY, 1, MIB), (Resource.STORAGE, 2, MIB), (Resource.GPU, 3, 1)):
+    resources[:, Resource.price] = draws.ceiling_whole
+    resources[:, Resource.price_atto] = draws.ceiling_atto
+    resources[:, Resource.count] = 1
+    for column, at, unit in ((Resource.cpu, 0, 1), (Resource.memory, 1, MIB), (Resource.storage, 2, MIB), (Resource.gpu, 3, 1)):
         resources[:, column] = draws.size[:, at] * unit
-    resources[:, Resource.SMALLEST_VOLUME] = resources[:, Resource.STORAGE]
-    resources[:, Resource.LARGEST_VOLUME] = resources[:, Resource.STORAGE]
+    resources[:, Resource.smallest_volume] = resources[:, Resource.storage]
+    resources[:, Resource.largest_volume] = resources[:, Resource.storage]
     drafts = chain.drafts[:orders]
-    drafts[:, Draft.SPEC] = spec_of
-    drafts[:, Draft.FIRST_RESOURCE] = np.arange(orders)
-    drafts[:, Draft.RESOURCES] = 1
-    chain.globals[[G.RESOURCES, G.DRAFTS]] = orders
+    drafts[:, Draft.spec] = spec_of
+    drafts[:, Draft.first_resource] = np.arange(orders)
+    drafts[:, Draft.resources] = 1
+    chain.globals[[G.resources, G.drafts]] = orders
     plans = plans_of(draws, 3 + len(book.names))
-    calls = np.zeros((orders, Call.SIZE), np.int64)
-    calls[:, Call.TIME] = draws.created_at * scenario.block_ms
-    calls[:, Call.KEY] = draws.created_at * 16 + Phase.ARRIVE
-    calls[:, Call.TIE] = np.arange(orders)
-    calls[:, Call.KIND] = Kind.ARRIVE
-    calls[:, Call.A] = np.arange(orders)
-    calls[:, Call.B] = draws.deposit
-    calls[:, Call.C] = np.arange(orders)
-    calls[:, Call.D] = 1
+    calls = rows_of(orders, Call)
+    calls[:, Call.time] = draws.created_at * scenario.block_ms
+    calls[:, Call.key] = draws.created_at * 16 + Phase.ARRIVE
+    calls[:, Call.tie] = np.arange(orders)
+    calls[:, Call.kind] = Kind.ARRIVE
+    calls[:, Call.a] = np.arange(orders)
+    calls[:, Call.b] = draws.deposit
+    calls[:, Call.c] = np.arange(orders)
+    calls[:, Call.d] = 1
     number_deployments([calls], [plans])
     engine = make_engine(len(book.names), 1024)._replace(desks=book.rows, latencies=book.latencies, plans=plans, fits=fits)
     set_engine(chain, engine, scenario, seed)
-    engine.globals[E.LEAST_VALUE_BLOCKS] = 1
-    engine.globals[E.QUEUE_LIMIT] = 0
-    engine.globals[E.FUNDS_MONITOR] = 0  # providers withdraw every 100 blocks and look at nothing in between
-    engine.globals[E.DRY_ENDS_COUNT] = 0
+    engine.globals.least_value_blocks = 1
+    engine.globals.queue_limit = 0
+    engine.globals.funds_monitor = 0  # providers withdraw every 100 blocks and look at nothing in between
+    engine.globals.dry_ends_count = 0
     chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases"), orders + 64))
     # Free rows for the deposits of a block's bids are asked for to the end, though they are nothing here; growing for them would double
     # the table when it is full.
@@ -111,24 +111,24 @@ def most_waiting(draws: ReferenceMarket) -> int:
 def desks_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> DeskBook:
     """Return the providers of the reference market as desks."""
     count = len(draws.margin_bps)
-    rows: Table = np.zeros((count, Desk.SIZE), np.int64)
-    rows[:, [Desk.UP, Desk.ENABLED]] = 1
-    rows[:, [Desk.MULTIPLIER_PPM, Desk.UPTIME_PPM, Desk.COST_PPM]] = 1_000_000
-    rows[:, Desk.LEASE_CAPACITY] = -1
-    rows[:, Desk.DECIMALS] = 18
-    rows[:, Desk.LATENCY_BLOCKS] = 5
-    rows[:, Desk.CAP_CPU : Desk.CAP_GPU + 1] = draws.capacity
-    rows[:, Desk.MAX_CPU : Desk.MAX_GPU + 1] = draws.max_size
+    rows: Table = rows_of(count, Desk)
+    rows[:, [Desk.up, Desk.enabled]] = 1
+    rows[:, [Desk.multiplier_ppm, Desk.uptime_ppm, Desk.cost_ppm]] = 1_000_000
+    rows[:, Desk.lease_capacity] = -1
+    rows[:, Desk.decimals] = 18
+    rows[:, Desk.latency_blocks] = 5
+    rows[:, Desk.cap_cpu : Desk.cap_gpu + 1] = draws.capacity
+    rows[:, Desk.max_cpu : Desk.max_gpu + 1] = draws.max_size
     for at in range(4):
-        rows[:, Desk.LIST_CPU + 2 * at] = draws.unit_whole[:, at]
-        rows[:, Desk.LIST_CPU + 2 * at + 1] = draws.unit_atto[:, at]
-    rows[:, Desk.MARGIN_PPM] = draws.margin_bps * 100
-    rows[:, Desk.MIN_VALUE] = draws.min_value_whole
-    rows[:, Desk.MIN_VALUE_ATTO] = draws.min_value_atto
-    rows[:, Desk.MAX_CONCURRENT] = draws.max_bids
-    rows[:, Desk.REPRICE_EVERY] = DAY_BLOCKS
-    rows[:, Desk.REPRICE_HIGH_PPM : Desk.REPRICE_MAX_PPM + 1] = [800_000, 300_000, 1_050_000, 950_000, 500_000, 2_000_000]
-    rows[:, Desk.WITHDRAW_EVERY] = 100
+        rows[:, Desk.list_cpu + 2 * at] = draws.unit_whole[:, at]
+        rows[:, Desk.list_cpu + 2 * at + 1] = draws.unit_atto[:, at]
+    rows[:, Desk.margin_ppm] = draws.margin_bps * 100
+    rows[:, Desk.min_value] = draws.min_value_whole
+    rows[:, Desk.min_value_atto] = draws.min_value_atto
+    rows[:, Desk.max_concurrent] = draws.max_bids
+    rows[:, Desk.reprice_every] = DAY_BLOCKS
+    rows[:, Desk.reprice_high_ppm : Desk.reprice_max_ppm + 1] = [800_000, 300_000, 1_050_000, 950_000, 500_000, 2_000_000]
+    rows[:, Desk.withdraw_every] = 100
     for row in rows:
         refresh_units(row)
     book = DeskBook(scenario, seed)
@@ -148,30 +148,30 @@ def price_by_python(book: DeskBook, many: bool) -> None:
     from marketsim.strategies.repriced_cost import RepricedCostPlus, RepricedCostPlusColumns
 
     strategy = RepricedCostPlusColumns if many else RepricedCostPlus
-    book.rows[:, Desk.STRATEGY] = Strategy.CUSTOM
-    book.rows[:, Desk.REPRICE_EVERY] = 0
+    book.rows[:, Desk.strategy] = Strategy.CUSTOM
+    book.rows[:, Desk.reprice_every] = 0
     book.custom = {row: strategy() for row in range(len(book.names))}
 
 
 def plans_of(draws: ReferenceMarket, first_tenant: int) -> Table:
     """Return the tenants' plans of the reference market."""
-    plans: Table = np.zeros((len(draws.created_at), Plan.SIZE), np.int64)
-    plans[:, Plan.DEPLOYMENT] = -1
-    plans[:, Plan.QUOTE] = -1
-    plans[:, Plan.REGION] = -1
-    plans[:, Plan.TENANT] = draws.tenant + first_tenant
-    plans[:, Plan.DURATION] = draws.completes_after
-    plans[:, Plan.TERMINATE] = draws.terminates_after
-    plans[:, Plan.LEAVE_BLOCKS] = draws.provider_closes_after
-    plans[:, Plan.PATIENCE] = 11
-    plans[:, Plan.TOP_UP] = TopUp.AFTER_DEPLETION
-    plans[:, Plan.TOP_UP_AMOUNT] = draws.top_up
-    plans[:, Plan.TOP_UP_LEFT] = draws.top_ups
-    plans[:, Plan.TOP_UP_DELAY] = draws.top_up_delay[:, 0]
-    plans[:, Plan.TOP_UP_DELAY_2] = draws.top_up_delay[:, 1]
-    plans[:, Plan.TOP_UP_DELAY_3] = draws.top_up_delay[:, 2]
-    plans[:, Plan.UTILIZATION_PPM] = 1_000_000
-    plans[:, Plan.DEPOSIT] = draws.deposit
+    plans: Table = rows_of(len(draws.created_at), Plan)
+    plans[:, Plan.deployment] = -1
+    plans[:, Plan.quote] = -1
+    plans[:, Plan.region] = -1
+    plans[:, Plan.tenant] = draws.tenant + first_tenant
+    plans[:, Plan.duration] = draws.completes_after
+    plans[:, Plan.terminate] = draws.terminates_after
+    plans[:, Plan.leave_blocks] = draws.provider_closes_after
+    plans[:, Plan.patience] = 11
+    plans[:, Plan.top_up] = TopUp.AFTER_DEPLETION
+    plans[:, Plan.top_up_amount] = draws.top_up
+    plans[:, Plan.top_up_left] = draws.top_ups
+    plans[:, Plan.top_up_delay] = draws.top_up_delay[:, 0]
+    plans[:, Plan.top_up_delay_2] = draws.top_up_delay[:, 1]
+    plans[:, Plan.top_up_delay_3] = draws.top_up_delay[:, 2]
+    plans[:, Plan.utilization_ppm] = 1_000_000
+    plans[:, Plan.deposit] = draws.deposit
     return plans
 
 

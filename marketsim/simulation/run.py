@@ -157,7 +157,7 @@ def start_tenants(clock: BlockClock, scenario: Scenario, market: Market, before:
                 before(calls)
             clock.submit_rows(calls)
             continue
-        order = np.argsort(calls[:, Call.TIME], kind="stable")
+        order = np.argsort(calls[:, Call.time], kind="stable")
         rows: Table = calls[order]
         if cohort is not None and cohort.react is not None:
             wait = (scenario.bid_window.blocks(scenario.block_ms) + 2) * scenario.block_ms
@@ -243,5 +243,5 @@ class Retry:
         message = repeat_order(self._clock, plan, self._factor_ppm)
         if message is None:
             return None
-        self._tries[int(message[0, Call.A])] = tries + 1
+        self._tries[int(message[0, Call.a])] = tries + 1
         return message

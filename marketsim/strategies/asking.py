@@ -18,12 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from marketsim.chain.columns import Deployment, DeploymentState, Draft, G, Resource
+from marketsim.chain.columns import Deployment, DeploymentState, Draft, Resource
 from marketsim.chain.requirements import Requirements
 from marketsim.errors import InputError
 from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
-from marketsim.market.tables import Call, Desk, E, Kind, Plan, codes_of
+from marketsim.market.tables import Call, Desk, Kind, Plan, codes_of
 from marketsim.money.units import ATTO
 from marketsim.strategies.check import load_strategy
 from marketsim.strategies.requests import NO_BID, OrderRequest, OwnDesk, Prices, RequestBatch, Sizes
@@ -79,7 +79,7 @@ class CustomPricing:
         self._orders = _DraftColumns()
         self._quotes = _QuoteRows(clock)
         self._told_day = -1
-        clock.engine.globals[E.ANY_CUSTOM] = 1
+        clock.engine.globals.any_custom = 1
 
     def days(self) -> Generator[Any, Any, None]:
         """SimPy process: tell the strategies how their desks stand, at the start and at every day's end."""
@@ -94,16 +94,16 @@ class CustomPricing:
         answer that is no price, and for what the user's code raises.
         """
         self._tell()
-        calls = calls[calls[:, Call.KIND] == Kind.ARRIVE]
+        calls = calls[calls[:, Call.kind] == Kind.ARRIVE]
         if not len(calls):
             return
         clock = self._clock
         self._orders.read(clock)
-        groups = calls[:, Call.D]
+        groups = calls[:, Call.d]
         first_rows = self._quotes.take(calls)
-        clock.engine.plans[calls[:, Call.A], Plan.QUOTE] = first_rows
+        clock.engine.plans[calls[:, Call.a], Plan.quote] = first_rows
         within = np.arange(int(groups.sum())) - np.repeat(np.cumsum(groups) - groups, groups)
-        drafts = np.repeat(calls[:, Call.C], groups) + within
+        drafts = np.repeat(calls[:, Call.c], groups) + within
         rows = np.repeat(first_rows, groups) + within
         sizes, specs = self._orders.sizes[:, drafts], self._orders.specs[drafts]
         requests = _Requests(clock, self._asked, sizes, specs, drafts, np.repeat(calls, groups, axis=0), within)
@@ -120,11 +120,11 @@ class CustomPricing:
         """Positions of the orders that each desk may bid on, as far as this is known before the order arrives."""
         engine = self._clock.engine
         desks = engine.desks[self._rows]
-        fits = (codes_of(engine.fits)[specs][:, self._rows] == 0) & (desks[:, Desk.ENABLED] == 1)
-        fits &= sizes[0][:, None] <= desks[:, Desk.MAX_CPU]
-        fits &= -(-sizes[1] // MIB)[:, None] <= desks[:, Desk.MAX_MEMORY]
-        fits &= -(-sizes[2] // MIB)[:, None] <= desks[:, Desk.MAX_STORAGE]
-        fits &= sizes[3][:, None] <= desks[:, Desk.MAX_GPU]
+        fits = (codes_of(engine.fits)[specs][:, self._rows] == 0) & (desks[:, Desk.enabled] == 1)
+        fits &= sizes[0][:, None] <= desks[:, Desk.max_cpu]
+        fits &= -(-sizes[1] // MIB)[:, None] <= desks[:, Desk.max_memory]
+        fits &= -(-sizes[2] // MIB)[:, None] <= desks[:, Desk.max_storage]
+        fits &= sizes[3][:, None] <= desks[:, Desk.max_gpu]
         return [np.flatnonzero(column) for column in fits.T]
 
     def _tell(self) -> None:
@@ -135,7 +135,7 @@ class CustomPricing:
             return
         self._told_day = day
         clock.look()
-        height = max(0, int(clock.engine.globals[E.EXECUTED]))
+        height = max(0, int(clock.engine.globals.executed))
         for desk in self._desks:
             desk.tell(clock.engine.desks[desk.row], height)
         self._quotes.release()
@@ -155,14 +155,14 @@ class _Asking:
 
     def tell(self, desk: Table, height: int) -> None:
         """Note the desk's use, and pass it on to a strategy that wants to know."""
-        units = [int(desk[at]) * ATTO + int(desk[at + 1]) for at in range(Desk.LIST_CPU, Desk.LIST_GPU + 1, 2)]
+        units = [int(desk[at]) * ATTO + int(desk[at + 1]) for at in range(Desk.list_cpu, Desk.list_gpu + 1, 2)]
         own = OwnDesk(
             provider=self.provider,
             height=height,
-            capacity=_sizes_at(desk, Desk.CAP_CPU),
-            leased=_sizes_at(desk, Desk.LEASED_CPU),
+            capacity=_sizes_at(desk, Desk.cap_cpu),
+            leased=_sizes_at(desk, Desk.leased_cpu),
             prices=UnitPrices(*units),
-            margin_ppm=int(desk[Desk.MARGIN_PPM]),
+            margin_ppm=int(desk[Desk.margin_ppm]),
         )
         self.utilization = own.utilization
         if self._observe is not None:
@@ -277,37 +277,37 @@ class _DraftColumns:
     def read(self, clock: BlockClock) -> None:
         """Read the drafts that have come since the last time."""
         chain = clock.chain
-        end = int(chain.globals[G.DRAFTS])
+        end = int(chain.globals.drafts)
         if end == self._read:
             return
         drafts = chain.drafts[self._read : end]
         found = np.zeros((6, len(drafts)), np.int64)
-        single = drafts[:, Draft.RESOURCES] == 1
-        units = chain.resources[drafts[single, Draft.FIRST_RESOURCE]]
-        plain = units[:, Resource.COUNT] == 1
-        columns = [Resource.CPU, Resource.MEMORY, Resource.STORAGE, Resource.GPU, Resource.PRICE, Resource.PRICE_ATTO]
+        single = drafts[:, Draft.resources] == 1
+        units = chain.resources[drafts[single, Draft.first_resource]]
+        plain = units[:, Resource.count] == 1
+        columns = [Resource.cpu, Resource.memory, Resource.storage, Resource.gpu, Resource.price, Resource.price_atto]
         found[:, np.flatnonzero(single)[plain]] = units[plain][:, columns].T
         rest = np.ones(len(drafts), bool)
         rest[np.flatnonzero(single)[plain]] = False
         for at in np.flatnonzero(rest).tolist():
-            first = int(drafts[at, Draft.FIRST_RESOURCE])
-            found[:, at] = _group_of(chain.resources[first : first + int(drafts[at, Draft.RESOURCES])])
+            first = int(drafts[at, Draft.first_resource])
+            found[:, at] = _group_of(chain.resources[first : first + int(drafts[at, Draft.resources])])
         if end > self.sizes.shape[1]:  # orders that are made again come one at a time: grow by halves
             room = max(end, 3 * self.sizes.shape[1] // 2)
             sizes, specs = np.zeros((6, room), np.int64), np.zeros(room, np.int64)
             sizes[:, : self._read], specs[: self._read] = self.sizes[:, : self._read], self.specs[: self._read]
             self.sizes, self.specs = sizes, specs
         self.sizes[:, self._read : end] = found
-        self.specs[self._read : end] = drafts[:, Draft.SPEC]
+        self.specs[self._read : end] = drafts[:, Draft.spec]
         self._read = end
 
 
 def _group_of(units: Table) -> list[int]:
     """Totals of one group of several units as the chain makes them, ints: cpu, memory, storage, gpu, ceiling whole, atto."""
     rows = units.tolist()
-    price = sum((row[Resource.PRICE] * ATTO + row[Resource.PRICE_ATTO]) * row[Resource.COUNT] for row in rows)
+    price = sum((row[Resource.price] * ATTO + row[Resource.price_atto]) * row[Resource.count] for row in rows)
     totals = [
-        sum(row[column] * row[Resource.COUNT] for row in rows) for column in (Resource.CPU, Resource.MEMORY, Resource.STORAGE, Resource.GPU)
+        sum(row[column] * row[Resource.count] for row in rows) for column in (Resource.cpu, Resource.memory, Resource.storage, Resource.gpu)
     ]
     # a message with sizes that the chain will refuse is not priced for more than a column holds
     return [min(total, LARGEST) for total in (*totals, price // ATTO)] + [price % ATTO]
@@ -328,7 +328,7 @@ class _Requests:
 
     def name(self, at: int) -> str:
         """Order id as people see it."""
-        return f"{self._owner(at)}/{int(self._calls[at, Call.E])}/{int(self._within[at]) + 1}/1"
+        return f"{self._owner(at)}/{int(self._calls[at, Call.e])}/{int(self._within[at]) + 1}/1"
 
     def of(self, at: int) -> OrderRequest:
         """The request of one order, made when it is first looked at."""
@@ -338,12 +338,12 @@ class _Requests:
         return request
 
     def _owner(self, at: int) -> str:
-        plan = int(self._calls[at, Call.A])
-        return self._asked.tenants[int(self._clock.engine.plans[plan, Plan.TENANT]) - self._asked.first_tenant]
+        plan = int(self._calls[at, Call.a])
+        return self._asked.tenants[int(self._clock.engine.plans[plan].tenant) - self._asked.first_tenant]
 
     def _make(self, at: int) -> OrderRequest:
         chain = self._clock.chain
-        _, _, first, units = chain.drafts[self._drafts[at], : Draft.SIZE].tolist()
+        _, _, first, units = chain.drafts[self._drafts[at], : Draft.width].tolist()
         cpu, memory, storage, gpu, whole, atto = self.sizes[:, at].tolist()
         spec = int(self._specs[at])
         requirements = self._asked.requirements[spec]
@@ -352,7 +352,7 @@ class _Requests:
             price_ceiling=whole * ATTO + atto,
             order=self.name(at),
             owner=self._owner(at),
-            height=int(self._calls[at, Call.KEY]) // 16,
+            height=int(self._calls[at, Call.key]) // 16,
             region=self._asked.regions[spec] or "",
             attributes=requirements.attributes,
             cpu=cpu,
@@ -367,12 +367,12 @@ def _units(rows: list[list[int]], requirements: Requirements) -> tuple[ResourceU
     models = iter(requirements.gpus)
     return tuple(
         ResourceUnit(
-            cpu=row[Resource.CPU],
-            memory=row[Resource.MEMORY],
-            volumes=(Volume(row[Resource.STORAGE]),) if row[Resource.STORAGE] else (),
-            gpu=row[Resource.GPU],
-            gpu_models=_models(next(models, ())) if row[Resource.GPU_ATTRIBUTES] else (),
-            count=row[Resource.COUNT],
+            cpu=row[Resource.cpu],
+            memory=row[Resource.memory],
+            volumes=(Volume(row[Resource.storage]),) if row[Resource.storage] else (),
+            gpu=row[Resource.gpu],
+            gpu_models=_models(next(models, ())) if row[Resource.gpu_attributes] else (),
+            count=row[Resource.count],
         )
         for row in rows
     )
@@ -413,7 +413,7 @@ class _QuoteRows:
     def take(self, calls: Table) -> Table:
         """Return the first of the rows that each message's groups get, one a group and side by side."""
         self._return_done()
-        sizes = calls[:, Call.D]
+        sizes = calls[:, Call.d]
         starts = np.empty(len(calls), np.int64)
         for size in np.unique(sizes).tolist():
             mine = np.flatnonzero(sizes == size)
@@ -430,9 +430,9 @@ class _QuoteRows:
             grown = np.full((max(self._used, 3 * len(engine.quotes) // 2), engine.quotes.shape[1]), NO_BID, np.int64)
             grown[: len(engine.quotes)] = engine.quotes
             self._clock.engine = engine._replace(quotes=grown)
-        plans = calls[:, Call.A]
-        relists = engine.plans[plans, Plan.RESTART_LEFT] > 0
-        self._taken.append(_Taken(int(calls[:, Call.KEY].max()) // 16, starts, sizes, plans, relists))
+        plans = calls[:, Call.a]
+        relists = engine.plans[plans, Plan.restart_left] > 0
+        self._taken.append(_Taken(int(calls[:, Call.key].max()) // 16, starts, sizes, plans, relists))
         return starts
 
     def release(self) -> None:
@@ -441,15 +441,15 @@ class _QuoteRows:
         chain, engine = self._clock.chain, self._clock.engine
         kept = []
         for plan, start, size in self._kept:
-            deployment = int(engine.plans[plan, Plan.DEPLOYMENT])
-            if deployment >= 0 and chain.deployments[deployment, Deployment.STATE] == DeploymentState.ACTIVE:
+            deployment = int(engine.plans[plan].deployment)
+            if deployment >= 0 and chain.deployments[deployment, Deployment.state] == DeploymentState.ACTIVE:
                 kept.append((plan, start, size))
             else:
                 self._free[size].append(start)
         self._kept = kept
 
     def _return_done(self) -> None:
-        executed = int(self._clock.engine.globals[E.EXECUTED])
+        executed = int(self._clock.engine.globals.executed)
         while self._taken and self._taken[0].height <= executed:
             done = self._taken.popleft()
             triples = zip(done.plans.tolist(), done.starts.tolist(), done.sizes.tolist(), strict=True)

@@ -115,7 +115,7 @@ def test_what_a_quirk_strands_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("table", "column"),
-    [("wallets", Wallet.BALANCE), ("leases", Lease.WITHDRAWN), ("leases", Lease.BALANCE_ATTO), ("globals", G.DUST)],
+    [("wallets", Wallet.balance), ("leases", Lease.withdrawn), ("leases", Lease.balance_atto), ("globals", G.dust)],
 )
 def test_the_auditor_finds_a_coin_too_many(table: str, column: int, monkeypatch: pytest.MonkeyPatch) -> None:
     compare = Auditor.compare

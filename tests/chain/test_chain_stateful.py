@@ -19,7 +19,7 @@ from marketsim.chain.rule_sets import QUIRKS_OF, RULES
 from marketsim.chain.state import TABLES
 
 # What a refused message may touch: the clock, and numbers for names and requirements seen for the first time.
-IDLE = [G.HEIGHT, G.SPECS]
+IDLE = [G.height, G.specs]
 
 deployments = st.sampled_from(["t1/1", "t1/2", "t2/1"])
 sequences = st.sampled_from([1, 1, 1, 2, 2, 3])
@@ -50,7 +50,7 @@ class RandomMarket(RuleBasedStateMachine):
     def begin(self, data: st.DataObject) -> None:
         known = sorted(QUIRKS_OF[RULES[self.rule_set]])
         quirks = data.draw(st.sets(st.sampled_from(known), max_size=2))
-        params = {G.SETTLE_EVERY: 30, G.GRACE: 40, G.ORDER_TIMEOUT: data.draw(st.sampled_from([0, 50]))}
+        params = {G.settle_every: 30, G.grace: 40, G.order_timeout: data.draw(st.sampled_from([0, 50]))}
         self.w = Witness(
             self.rule_set,
             [Quirk(quirk).name.lower() for quirk in sorted(quirks)],

@@ -137,29 +137,29 @@ def test_a_recount_knows_dust_debt_shortfall_and_what_is_lost() -> None:
 # --- problems -----------------------------------------------------------------------------------------------
 
 ACCOUNT_EDITS = [
-    (add("accounts", Account.FUNDS, 1), AUDIT_DEPOSITS),
-    (add("accounts", Account.FUNDS_ATTO, 1), AUDIT_DEPOSITS),
-    (set_("accounts", Account.FUNDS_ATTO, ATTO), AUDIT_RANGE),
-    (set_("accounts", Account.FUNDS_ATTO, -1), AUDIT_RANGE),
-    (set_("accounts", Account.TRANSFERRED_ATTO, ATTO), AUDIT_RANGE),
-    (set_("accounts", Account.TRANSFERRED_ATTO, -1), AUDIT_RANGE),
-    (set_("accounts", Account.TRANSFERRED_ATTO, ATTO - 1), AUDIT_FINE),
-    (set_("deposits", Deposit.AMOUNT, -1), AUDIT_RANGE),
-    (set_("deposits", Deposit.AMOUNT_ATTO, ATTO), AUDIT_RANGE),
-    (set_("deposits", Deposit.AMOUNT_ATTO, -1), AUDIT_RANGE),
-    (set_("deposits", Deposit.AMOUNT_ATTO, ATTO - 1), AUDIT_DEPOSITS),
-    (set_("deposits", Deposit.AMOUNT, 0), AUDIT_DEPOSITS),
-    (set_("leases", Lease.BALANCE, -1), AUDIT_RANGE),
-    (set_("leases", Lease.BALANCE_ATTO, ATTO), AUDIT_RANGE),
-    (set_("leases", Lease.BALANCE_ATTO, -1), AUDIT_RANGE),
-    (set_("leases", Lease.BALANCE_ATTO, ATTO - 1), AUDIT_FINE),
-    (set_("leases", Lease.BALANCE, 1), AUDIT_FINE),
-    (add("accounts", Account.RATES, 1), AUDIT_RATES),
-    (add("accounts", Account.RATES_ATTO, -1), AUDIT_RATES),
-    (add("accounts", Account.OPEN, 1), AUDIT_RATES),
-    (add("accounts", Account.SHORT, 1), AUDIT_RATES),
-    (set_("leases", Lease.PAYMENT, PaymentState.CLOSED), AUDIT_RATES),
-    (set_("leases", Lease.PAYMENT, PaymentState.OVERDRAWN), AUDIT_RATES),
+    (add("accounts", Account.funds, 1), AUDIT_DEPOSITS),
+    (add("accounts", Account.funds_atto, 1), AUDIT_DEPOSITS),
+    (set_("accounts", Account.funds_atto, ATTO), AUDIT_RANGE),
+    (set_("accounts", Account.funds_atto, -1), AUDIT_RANGE),
+    (set_("accounts", Account.transferred_atto, ATTO), AUDIT_RANGE),
+    (set_("accounts", Account.transferred_atto, -1), AUDIT_RANGE),
+    (set_("accounts", Account.transferred_atto, ATTO - 1), AUDIT_FINE),
+    (set_("deposits", Deposit.amount, -1), AUDIT_RANGE),
+    (set_("deposits", Deposit.amount_atto, ATTO), AUDIT_RANGE),
+    (set_("deposits", Deposit.amount_atto, -1), AUDIT_RANGE),
+    (set_("deposits", Deposit.amount_atto, ATTO - 1), AUDIT_DEPOSITS),
+    (set_("deposits", Deposit.amount, 0), AUDIT_DEPOSITS),
+    (set_("leases", Lease.balance, -1), AUDIT_RANGE),
+    (set_("leases", Lease.balance_atto, ATTO), AUDIT_RANGE),
+    (set_("leases", Lease.balance_atto, -1), AUDIT_RANGE),
+    (set_("leases", Lease.balance_atto, ATTO - 1), AUDIT_FINE),
+    (set_("leases", Lease.balance, 1), AUDIT_FINE),
+    (add("accounts", Account.rates, 1), AUDIT_RATES),
+    (add("accounts", Account.rates_atto, -1), AUDIT_RATES),
+    (add("accounts", Account.open, 1), AUDIT_RATES),
+    (add("accounts", Account.short, 1), AUDIT_RATES),
+    (set_("leases", Lease.payment, PaymentState.CLOSED), AUDIT_RATES),
+    (set_("leases", Lease.payment, PaymentState.OVERDRAWN), AUDIT_RATES),
 ]
 
 
@@ -176,18 +176,18 @@ def test_the_payments_of_the_middle_and_the_end_count_as_well() -> None:
     for row in range(3):
         one = OneAccount(EscrowRule.PROPORTIONAL, 100)
         assert [one.open(f"p{i}", f"{i}.5") for i in (1, 2, 3)] == [Status.Ok] * 3
-        assert one.amount(Account.RATES) == "7.5"
-        one.state.leases[row, Lease.RATE_ATTO] += 1
+        assert one.amount(Account.rates) == "7.5"
+        one.state.leases[row, Lease.rate_atto] += 1
         assert ledger.account_problem(one.state, one.account) == AUDIT_RATES
 
 
 @pytest.mark.parametrize(
     ("edit", "problem"),
     [
-        (add("accounts", Account.FUNDS, -1), AUDIT_DEBT),
-        (add("leases", Lease.UNSETTLED, 1), AUDIT_DEBT),
-        (add("leases", Lease.UNSETTLED_ATTO, 1), AUDIT_DEBT),
-        (add("accounts", Account.SHORT, -1), AUDIT_RATES),
+        (add("accounts", Account.funds, -1), AUDIT_DEBT),
+        (add("leases", Lease.unsettled, 1), AUDIT_DEBT),
+        (add("leases", Lease.unsettled_atto, 1), AUDIT_DEBT),
+        (add("accounts", Account.short, -1), AUDIT_RATES),
     ],
 )
 def test_an_account_in_debt_owes_what_its_payments_miss(edit: Edit, problem: int) -> None:
@@ -199,11 +199,11 @@ def test_an_account_in_debt_owes_what_its_payments_miss(edit: Edit, problem: int
     assert ledger.account_problem(one.state, one.account) == problem
 
 
-@pytest.mark.parametrize("column", [Deposit.AMOUNT, Deposit.AMOUNT_ATTO])
+@pytest.mark.parametrize("column", [Deposit.amount, Deposit.amount_atto])
 def test_an_account_in_debt_has_nothing_left(column: int) -> None:
     one = OneAccount(EscrowRule.SEQUENTIAL, 10)
-    one.state.accounts[one.account, Account.FUNDS] = -5
-    one.state.deposits[0, [Deposit.AMOUNT, Deposit.AMOUNT_ATTO]] = 0
+    one.state.accounts[one.account, Account.funds] = -5
+    one.state.deposits[0, [Deposit.amount, Deposit.amount_atto]] = 0
     assert ledger.account_problem(one.state, one.account) == AUDIT_DEBT
     one.state.deposits[0, column] = 3
     assert ledger.account_problem(one.state, one.account) == AUDIT_DEPOSITS
@@ -211,14 +211,14 @@ def test_an_account_in_debt_has_nothing_left(column: int) -> None:
 
 def test_both_identities_are_told_apart() -> None:
     for edit, problem in (
-        (add("globals", G.HELD, 1), AUDIT_COINS),
-        (add("globals", G.HELD_ATTO, 1), AUDIT_COINS),
-        (add("globals", G.DUST, 1), AUDIT_COINS),
-        (add("globals", G.STRANDED, -1), AUDIT_COINS),
-        (add("globals", G.DEPOSITED, 1), AUDIT_FLOW),
-        (add("globals", G.PAID, 1), AUDIT_FLOW),
-        (add("globals", G.FEES, -1), AUDIT_FLOW),
-        (add("globals", G.REFUNDED, 1), AUDIT_FLOW),
+        (add("globals", G.held, 1), AUDIT_COINS),
+        (add("globals", G.held_atto, 1), AUDIT_COINS),
+        (add("globals", G.dust, 1), AUDIT_COINS),
+        (add("globals", G.stranded, -1), AUDIT_COINS),
+        (add("globals", G.deposited, 1), AUDIT_FLOW),
+        (add("globals", G.paid, 1), AUDIT_FLOW),
+        (add("globals", G.fees, -1), AUDIT_FLOW),
+        (add("globals", G.refunded, 1), AUDIT_FLOW),
     ):
         one = used()
         assert ledger.audit_totals(one.state) == AUDIT_FINE
@@ -229,24 +229,24 @@ def test_both_identities_are_told_apart() -> None:
 
 def test_every_problem_is_told_in_words() -> None:
     one = used()
-    one.state.accounts[0, Account.RATES] += 1
+    one.state.accounts[0].rates += 1
     assert one.problems() == [f"account 0: {AUDIT_PROBLEMS[AUDIT_RATES]}"]
-    one.state.globals[G.PAID] += 2
+    one.state.globals.paid += 2
     assert one.problems() == [
         "deposited is not held + paid + fees + refunded + dust + stranded",
         "paid: the running total is 8 uve, the tables hold 6 uve",
         "account 0: an account's sum of rates or count of payments is not that of its payments",
     ]
     one = used()
-    one.state.wallets[5, Wallet.BALANCE] -= 1
+    one.state.wallets[5].balance -= 1
     assert one.problems() == ["supply: the running total is 10000000000000000 uve, the tables hold 9999999999999999 uve"]
-    one.state.globals[G.SUPPLY] = 0  # a chain that keeps no supply
+    one.state.globals.supply = 0  # a chain that keeps no supply
     assert one.problems() == []
-    one.state.wallets[5, Wallet.BALANCE] = -1
+    one.state.wallets[5].balance = -1
     assert one.problems() == ["a wallet is below zero"]
-    one.state.wallets[5, Wallet.BALANCE] = 0
+    one.state.wallets[5].balance = 0
     assert one.problems() == []
-    one.state.globals[G.STRANDED] += 1
+    one.state.globals.stranded += 1
     assert one.problems() == [AUDIT_PROBLEMS[AUDIT_COINS], "lost: the running total is 1 uve, the tables hold 0 uve"]
 
 
@@ -256,11 +256,11 @@ def test_every_account_with_a_problem_is_named_but_for_rows_of_ended_bids() -> N
     rows = [int(escrow.account_open(s, 100, scope, 0, tenant)) for scope in (Scope.BID, Scope.BID, Scope.DEPLOYMENT, Scope.BID)]
     assert rows == [1, 2, 3, 4]
     for row in range(5):
-        s.accounts[row, Account.RATES] = 1
-    s.accounts[[1, 3], Account.STATE] = AccountState.CLOSED
+        s.accounts[row, Account.rates] = 1
+    s.accounts[[1, 3], Account.state] = AccountState.CLOSED
     assert [int(ledger.first_problem(s, start)) for start in range(6)] == [0, 2, 2, 3, 4, -1]
     assert [line.partition(":")[0] for line in one.problems()] == ["account 0", "account 2", "account 3", "account 4"]
-    s.accounts[0, Account.RATES] = 0
+    s.accounts[0].rates = 0
     assert int(ledger.first_problem(s, 0)) == 2
 
 
@@ -269,8 +269,8 @@ def test_every_account_with_a_problem_is_named_but_for_rows_of_ended_bids() -> N
 
 def audit(one: OneAccount, values: np.ndarray, held: np.ndarray) -> int:
     problem = int(ledger.audit_touched(one.state, values, held))
-    assert one.state.globals[G.TOUCHED] == 0
-    assert not one.state.accounts[:, Account.TOUCHED].any()
+    assert one.state.globals.touched == 0
+    assert not one.state.accounts[:, Account.touched].any()
     return problem
 
 
@@ -288,14 +288,14 @@ def test_all_touched_accounts_are_looked_at_once() -> None:
         assert escrow.account_open(s, 100, Scope.BID, row, tenant) == row
         assert escrow.collect(s, 100, row, tenant, Scope.BID, 10 * row, FROM_BALANCE) == Status.Ok
     # the first one touched is the last of the list
-    assert int(s.accounts[1, Account.TOUCHED]) == -1
+    assert int(s.accounts[1].touched) == -1
     ledger.touch(s, 1)
     # touched a second time, an account stands in the list once
     ledger.touch(s, 2)
     ledger.touch(s, 0)
-    listed = [int(s.globals[G.TOUCHED]) - 1]
-    while s.accounts[listed[-1], Account.TOUCHED] > 0:
-        listed.append(int(s.accounts[listed[-1], Account.TOUCHED]) - 1)
+    listed = [int(s.globals.touched) - 1]
+    while s.accounts[listed[-1], Account.touched] > 0:
+        listed.append(int(s.accounts[listed[-1]].touched) - 1)
     assert listed == [0, 4, 3, 2, 1]
     assert audit(one, values, held) == AUDIT_FINE
     assert values[:5, 0].tolist() == [1000, 10, 20, 30, 40]
@@ -311,12 +311,12 @@ def test_a_leak_in_any_touched_account_is_found(row: int) -> None:
     for k in (1, 2):
         assert escrow.account_open(s, 100, Scope.BID, k, tenant) == k
         assert escrow.collect(s, 100, k, tenant, Scope.BID, 10, FROM_BALANCE) == Status.Ok
-    first = int(s.accounts[row, Account.FIRST_DEPOSIT])
+    first = int(s.accounts[row].first_deposit)
     # the columns agree with each other, but not with what was held
-    s.accounts[row, Account.FUNDS] += 1
-    s.deposits[first, Deposit.AMOUNT] += 1
+    s.accounts[row, Account.funds] += 1
+    s.deposits[first, Deposit.amount] += 1
     assert audit(one, values, held) == AUDIT_HELD
-    s.accounts[row, Account.FUNDS_ATTO] += 1
+    s.accounts[row, Account.funds_atto] += 1
     ledger.touch(s, row)
     assert audit(one, values, held) == AUDIT_DEPOSITS
 
@@ -328,7 +328,7 @@ def test_a_fraction_that_leaks_is_found() -> None:
     assert one.at(101).settle() == Status.Ok
     assert audit(one, values, held) == AUDIT_FINE
     assert (values[0].tolist(), held.tolist()) == ([1000, 0], [1000, 0])
-    one.state.leases[0, Lease.BALANCE_ATTO] += 1
+    one.state.leases[0].balance_atto += 1
     ledger.touch(one.state, 0)
     assert audit(one, values, held) == AUDIT_HELD
 
@@ -336,10 +336,10 @@ def test_a_fraction_that_leaks_is_found() -> None:
 def test_a_broken_identity_is_reported_before_an_account() -> None:
     one = OneAccount(EscrowRule.EXACT, 1000)
     values, held = books()
-    one.state.wallets[ESCROW_WALLET, Wallet.BALANCE] += 1
-    one.state.accounts[0, Account.RATES] = 1
+    one.state.wallets[ESCROW_WALLET, Wallet.balance] += 1
+    one.state.accounts[0].rates = 1
     assert audit(one, values, held) == AUDIT_COINS
-    one.state.wallets[ESCROW_WALLET, Wallet.BALANCE] -= 1
+    one.state.wallets[ESCROW_WALLET, Wallet.balance] -= 1
     ledger.touch(one.state, 0)
     assert audit(one, values, held) == AUDIT_RATES
 
@@ -366,18 +366,18 @@ def test_nothing_is_listed_while_no_audit_is_kept() -> None:
     one = OneAccount(EscrowRule.EXACT, 1000)
     values, held = books()
     assert audit(one, values, held) == AUDIT_FINE
-    one.state.globals[G.AUDITING] = 0
+    one.state.globals.auditing = 0
     assert one.at(110).deposit(5) == Status.Ok
-    assert int(one.state.globals[G.TOUCHED]) == 0
+    assert int(one.state.globals.touched) == 0
     assert int(ledger.audit_touched(one.state, values, held)) == AUDIT_HELD
 
 
 def test_what_a_closed_account_holds_is_its_deposits() -> None:
     one = used()
     assert tuple(map(int, ledger.inspect_account(one.state, 0)[1:])) == (993, 0)
-    one.state.leases[0, Lease.BALANCE] = 4
+    one.state.leases[0].balance = 4
     assert tuple(map(int, ledger.inspect_account(one.state, 0)[1:])) == (997, 0)
-    one.state.accounts[0, Account.STATE] = AccountState.CLOSED
+    one.state.accounts[0].state = AccountState.CLOSED
     assert tuple(map(int, ledger.inspect_account(one.state, 0)[1:])) == (992, ATTO // 2)
 
 
@@ -386,9 +386,9 @@ def test_what_a_closed_account_holds_is_its_deposits() -> None:
 
 def with_settlement_module() -> OneAccount:
     one = OneAccount(EscrowRule.USAGE, 1000)
-    one.state.globals[G.SETTLEMENT_WALLET] = one.wallets["p7"]
-    one.state.wallets[one.wallets["p7"], Wallet.BALANCE] = 0
-    one.state.globals[G.SUPPLY] -= COINS
+    one.state.globals.settlement_wallet = one.wallets["p7"]
+    one.state.wallets[one.wallets["p7"], Wallet.balance] = 0
+    one.state.globals.supply -= COINS
     return one
 
 
@@ -399,7 +399,7 @@ def test_a_settlement_is_split_between_provider_platform_and_validators() -> Non
     for _ in range(2):
         ledger.pay_split(s, p1, 94, 5, 1)
     assert (one.gained("p1"), one.coins(one.wallets["p7"]), one.coins(ESCROW_WALLET)) == (188, 12, 800)
-    assert [int(g[c]) for c in (G.PAID, G.FEES, G.PLATFORM_FEES, G.VALIDATOR_FEES, G.HELD)] == [188, 12, 10, 2, 800]
+    assert [int(g[c]) for c in (G.paid, G.fees, G.platform_fees, G.validator_fees, G.held)] == [188, 12, 10, 2, 800]
     assert (s.wallets[:, 1:] == before).all()
     assert ledger.audit_totals(s) == AUDIT_FINE
     found = ledger.totals(s)
@@ -407,17 +407,17 @@ def test_a_settlement_is_split_between_provider_platform_and_validators() -> Non
     assert not {"platform_fees", "validator_fees"} & ledger.totals(OneAccount(EscrowRule.EXACT, 5).state).keys()
 
 
-@pytest.mark.parametrize(("column", "change"), [(G.PLATFORM_FEES, 1), (G.VALIDATOR_FEES, -1), (G.PLATFORM_FEES, -1), (G.VALIDATOR_FEES, 1)])
+@pytest.mark.parametrize(("column", "change"), [(G.platform_fees, 1), (G.validator_fees, -1), (G.platform_fees, -1), (G.validator_fees, 1)])
 def test_the_settlement_module_holds_both_parts(column: int, change: int) -> None:
     one = with_settlement_module()
     ledger.pay_split(one.state, one.wallets["p1"], 94, 5, 1)
     one.state.globals[column] += change
     assert ledger.audit_totals(one.state) == AUDIT_SPLIT
     # coins and parts agree, but not with the fees that were taken
-    one.state.wallets[one.wallets["p7"], Wallet.BALANCE] += change
+    one.state.wallets[one.wallets["p7"], Wallet.balance] += change
     assert ledger.audit_totals(one.state) == AUDIT_SPLIT
     # a chain without the module keeps no parts
-    one.state.globals[G.SETTLEMENT_WALLET] = 0
+    one.state.globals.settlement_wallet = 0
     assert ledger.audit_totals(one.state) == AUDIT_FINE
 
 
@@ -425,22 +425,22 @@ def test_usage_escrows_hold_no_more_than_the_funds() -> None:
     one = with_settlement_module()
     assert one.open("p1", "2", usage={"ppm": 10**6, "reserved": (1, 0, 0, 0), "unit": ("1", "0", "0", "0")}) == Status.Ok
     escrows = one.state.usage_escrows
-    assert int(escrows[0, UsageEscrow.BALANCE]) == 1000
+    assert int(escrows[0, UsageEscrow.balance]) == 1000
     assert ledger.account_problem(one.state, 0) == AUDIT_FINE
-    escrows[0, UsageEscrow.BALANCE] += 1
+    escrows[0, UsageEscrow.balance] += 1
     assert ledger.account_problem(one.state, 0) == AUDIT_SET_ASIDE
-    escrows[0, UsageEscrow.BALANCE] -= 1
+    escrows[0, UsageEscrow.balance] -= 1
     # two of them hold no more than the funds together
-    escrows[0, UsageEscrow.BALANCE] = 400
+    escrows[0, UsageEscrow.balance] = 400
     assert one.open("p2", "2", 2, usage={"ppm": 10**6, "reserved": (1, 0, 0, 0), "unit": ("1", "0", "0", "0")}) == Status.Ok
-    assert int(escrows[1, UsageEscrow.BALANCE]) == 600
+    assert int(escrows[1, UsageEscrow.balance]) == 600
     assert ledger.account_problem(one.state, 0) == AUDIT_FINE
     for row in (0, 1):
-        escrows[row, UsageEscrow.BALANCE] += 1
+        escrows[row, UsageEscrow.balance] += 1
         assert ledger.account_problem(one.state, 0) == AUDIT_SET_ASIDE
-        escrows[row, UsageEscrow.BALANCE] -= 1
+        escrows[row, UsageEscrow.balance] -= 1
     # nothing is owed by the block
-    one.state.accounts[0, Account.RATES] = 2
+    one.state.accounts[0].rates = 2
     assert ledger.account_problem(one.state, 0) == AUDIT_RATES
 
 
@@ -448,24 +448,24 @@ def test_a_sweep_finds_what_no_touched_account_shows() -> None:
     one = used()
     s, g = one.state, one.state.globals
     assert ledger.sweep_problem(s) == AUDIT_FINE
-    s.wallets[5, Wallet.BALANCE] -= 1
+    s.wallets[5].balance -= 1
     assert ledger.sweep_problem(s) == AUDIT_SUPPLY
-    g[G.SUPPLY] = 0
+    g[G.supply] = 0
     assert ledger.sweep_problem(s) == AUDIT_FINE
-    s.wallets[int(g[G.WALLETS]) - 1, Wallet.BALANCE] = -1
+    s.wallets[int(g[G.wallets]) - 1, Wallet.balance] = -1
     assert ledger.sweep_problem(s) == AUDIT_BELOW
-    s.wallets[int(g[G.WALLETS]) - 1, Wallet.BALANCE] = 0
+    s.wallets[int(g[G.wallets]) - 1, Wallet.balance] = 0
     assert ledger.sweep_problem(s) == AUDIT_FINE
-    for column in (G.HELD, G.HELD_ATTO):
+    for column in (G.held, G.held_atto):
         g[column] += 1
         assert ledger.sweep_problem(s) == AUDIT_LIVE
         g[column] -= 1
     # a closed account that still has a deposit, in row 0, is looked at as well
-    s.accounts[0, Account.STATE] = AccountState.CLOSED
-    s.leases[0, [Lease.BALANCE, Lease.BALANCE_ATTO]] = 0
-    g[G.HELD], g[G.HELD_ATTO] = 992, ATTO // 2
+    s.accounts[0].state = AccountState.CLOSED
+    s.leases[0, [Lease.balance, Lease.balance_atto]] = 0
+    g[G.held], g[G.held_atto] = 992, ATTO // 2
     assert ledger.sweep_problem(s) == AUDIT_FINE
-    s.accounts[0, Account.FUNDS] += 1
+    s.accounts[0].funds += 1
     assert ledger.sweep_problem(s) == AUDIT_DEPOSITS
 
 
@@ -476,12 +476,12 @@ def test_the_sweep_comes_as_often_as_the_tables_allow() -> None:
     # 13 wallets and 51 accounts, 64 rows: every second audited block
     for row in range(1, 51):
         assert escrow.account_open(s, 100, Scope.BID, row, tenant) == row
-    s.wallets[5, Wallet.BALANCE] -= 1
+    s.wallets[5].balance -= 1
     assert [audit(one, values, held) for _ in range(4)] == [AUDIT_FINE, AUDIT_SUPPLY, AUDIT_FINE, AUDIT_SUPPLY]
-    assert int(g[G.AUDITS]) == 4
+    assert int(g[G.audits]) == 4
     # what was found first is told
     ledger.touch(s, 0)
-    s.accounts[0, Account.RATES] = 1
+    s.accounts[0].rates = 1
     audit(one, values, held)
     ledger.touch(s, 0)
     assert audit(one, values, held) == AUDIT_RATES
@@ -491,14 +491,14 @@ def test_the_sweep_comes_as_often_as_the_tables_allow() -> None:
 def test_full_recounts_keep_pace_with_the_tables(rows: int, every: int) -> None:
     one = OneAccount(EscrowRule.EXACT)
     g = one.state.globals
-    g[G.LEASES] = rows - 1  # and one account
+    g[G.leases] = rows - 1  # and one account
     assert ledger.is_recount_due(one.state)
-    assert int(g[G.RECOUNT_AT]) == every
-    g[G.AUDITS] = every - 1
+    assert int(g[G.recount_at]) == every
+    g[G.audits] = every - 1
     assert not ledger.is_recount_due(one.state)
-    g[G.AUDITS] = every + 5
+    g[G.audits] = every + 5
     assert ledger.is_recount_due(one.state)
-    assert int(g[G.RECOUNT_AT]) == 2 * every + 5
+    assert int(g[G.recount_at]) == 2 * every + 5
 
 
 @pytest.mark.parametrize(
@@ -519,8 +519,8 @@ def test_a_lease_row_without_a_payment_counts_nothing_and_hides_nothing() -> Non
     s, g = one.state, one.state.globals
     s.leases[2] = s.leases[1]
     s.leases[1] = 0
-    s.leases[0, Lease.NEXT] = 2
-    g[G.LEASES] = 3
+    s.leases[0].next = 2
+    g[G.leases] = 3
     assert one.at(112).settle() == Status.Ok
     assert one.problems() == []
     assert ledger.recount(s)["paid"] == (9 + 4 - 1) * ATTO

@@ -187,7 +187,7 @@ def test_seed_pause_pays_and_keeps_the_rest_s12_s13() -> None:
 
 
 def test_seed_closing_the_deployment_pays_both_leases_s14_s15() -> None:
-    w = Witness("seed", params={G.TAKE_PPM: 0})
+    w = Witness("seed", params={G.take_ppm: 0})
     w.deploy(groups=2)
     w.lease("t1/1/1/1/p1", "3")
     w.lease("t1/1/2/1/p2", "7")
@@ -197,7 +197,7 @@ def test_seed_closing_the_deployment_pays_both_leases_s14_s15() -> None:
 
 
 def test_seed_runs_dry_returns_on_a_deposit_and_ends_with_grace_s16_s22() -> None:
-    w = Witness("seed", params={G.GRACE: 100, G.ORDER_TIMEOUT: 0})
+    w = Witness("seed", params={G.grace: 100, G.order_timeout: 0})
     w.deploy(groups=3)
     w.lease("t1/1/1/1/p1", "10")
     w.lease("t1/1/2/1/p2", "10")
@@ -255,7 +255,7 @@ def test_seed_lease_at_the_last_moment() -> None:
 
 
 def test_seed_usage_pays_what_was_used_up_to_the_price() -> None:
-    w = Witness("seed", charging="usage_capped", params={G.TAKE_PPM: 0})
+    w = Witness("seed", charging="usage_capped", params={G.take_ppm: 0})
     w.deploy()
     w.lease("t1/1/1/1/p1", "10")
     w.later(50)
@@ -290,7 +290,7 @@ def test_a_bid_without_a_deposit_has_no_account_until_somebody_pays() -> None:
     w.deploy()
     for name in ("p1", "p2"):
         assert w.bid(f"t1/1/1/1/{name}", deposit="0") == "ok"
-    assert int(w.chain.state.globals[G.ACCOUNTS]) == 1
+    assert int(w.chain.state.globals.accounts) == 1
     empty = {"deposits": [], "funds": "0", "settled_at": 100, "state": "open", "transferred": "0"}
     assert w.value("account t1/1/1/1/p1") == empty
     w.height += 5
@@ -307,18 +307,18 @@ def test_a_bid_without_a_deposit_has_no_account_until_somebody_pays() -> None:
 
 def recycling() -> Chain:
     start = {"params": PARAMS, "wallets": WALLETS, "providers": PROVIDERS}
-    return Chain("seed", start=start, charging="rate", params={G.KEEP_BIDS: 0}, rows=64)
+    return Chain("seed", start=start, charging="rate", params={G.keep_bids: 0}, rows=64)
 
 
 def listed(chain: Chain, order: int) -> list[int]:
     """The wallets that have a bid in the order's list, oldest first."""
     found = []
-    bid = int(chain.state.orders[order, Order.FIRST_BID])
+    bid = int(chain.state.orders[order].first_bid)
     while bid >= 0:
-        assert chain.state.bids[bid, Bid.ORDER] == order
-        found.append(int(chain.state.bids[bid, Bid.PROVIDER]))
-        last, bid = bid, int(chain.state.bids[bid, Bid.NEXT])
-    assert chain.state.orders[order, Order.LAST_BID] == (last if found else -1)
+        assert chain.state.bids[bid, Bid.order] == order
+        found.append(int(chain.state.bids[bid].provider))
+        last, bid = bid, int(chain.state.bids[bid].next)
+    assert chain.state.orders[order, Order.last_bid] == (last if found else -1)
     return found
 
 
@@ -330,7 +330,7 @@ def _provider(chain: Chain, name: str) -> tuple[int, int]:
 def bid_on(chain: Chain, order: int, name: str) -> int:
     status = create_bid(chain.state, 1, order, *_provider(chain, name), 10, 0, 500, 1, 0, 0, 0)
     assert status == Status.Ok
-    return int(chain.state.orders[order, Order.LAST_BID])
+    return int(chain.state.orders[order].last_bid)
 
 
 def deploy(chain: Chain, n: int) -> None:
@@ -351,16 +351,16 @@ def test_rows_of_ended_bids_come_back() -> None:
             assert again == Status.BidExists
         assert create_lease(chain.state, 1, bids[2]) == Status.Ok
         assert listed(chain, n) == [chain.wallet("p3")]
-        assert chain.state.orders[n, Order.BIDS_LOST] == (1 if n % 2 else 2)
-        account = int(chain.state.orders[n, Order.DEPLOYMENT])
+        assert chain.state.orders[n, Order.bids_lost] == (1 if n % 2 else 2)
+        account = int(chain.state.orders[n].deployment)
         assert close_group(chain.state, 2, n) == Status.Ok
         assert listed(chain, n) == []
         assert chain.execute({"op": "close_deployment", "id": f"t1/{account + 1}"}, 2) == Status.Ok
     totals = chain.state.globals
-    assert totals[G.BIDS] == 3
-    assert totals[G.ACCOUNTS] <= 40 + 3
-    assert totals[G.DEPOSITS] <= 4
-    assert totals[G.HELD] == 0
+    assert totals[G.bids] == 3
+    assert totals[G.accounts] <= 40 + 3
+    assert totals[G.deposits] <= 4
+    assert totals[G.held] == 0
 
 
 def test_closing_from_either_end_keeps_the_list_whole() -> None:
@@ -383,19 +383,19 @@ def bid_of(state: State, order: int, wallet: int) -> int:
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(3, 9)), max_size=60))
 def test_the_bid_index_is_a_dictionary(keys: list[tuple[int, int]]) -> None:
     state = make_state(8)
-    state.globals[G.KEEP_BIDS] = 1
+    state.globals.keep_bids = 1
     expected: dict[tuple[int, int], int] = {}
     for order, wallet in keys:
         state = with_room(state, bids=1)
         slot = int(bid_slot(state, order, wallet))
         assert (slot < 0) == ((order, wallet) in expected)
         if slot >= 0:
-            bid = int(state.globals[G.BIDS])
-            state.globals[G.BIDS] = bid + 1
-            state.bids[bid, [Bid.ORDER, Bid.PROVIDER]] = order, wallet
+            bid = int(state.globals.bids)
+            state.globals.bids = bid + 1
+            state.bids[bid, [Bid.order, Bid.provider]] = order, wallet
             bid_insert(state, slot, bid)
             expected[order, wallet] = bid
-    assert state.globals[G.BIDS_LIVE] == len(expected)
+    assert state.globals.bids_live == len(expected)
     for order in range(7):
         for wallet in range(3, 10):
             assert bid_of(state, order, wallet) == expected.get((order, wallet), -1)
@@ -403,11 +403,11 @@ def test_the_bid_index_is_a_dictionary(keys: list[tuple[int, int]]) -> None:
 
 def test_the_bid_index_grows_before_it_is_half_full() -> None:
     state = make_state(4)
-    state.globals[G.KEEP_BIDS] = 1
+    state.globals.keep_bids = 1
     for bid in range(500):
         state = with_room(state, bids=1)
-        state.globals[G.BIDS] = bid + 1
-        state.bids[bid, [Bid.ORDER, Bid.PROVIDER]] = bid // 7, bid % 7
+        state.globals.bids = bid + 1
+        state.bids[bid, [Bid.order, Bid.provider]] = bid // 7, bid % 7
         bid_insert(state, int(bid_slot(state, bid // 7, bid % 7)), bid)
         assert 2 * (bid + 1) <= len(state.bid_index)
     assert [bid_of(state, bid // 7, bid % 7) for bid in range(500)] == list(range(500))
@@ -519,7 +519,7 @@ def test_a_blocked_provider_keeps_its_leases_and_gets_no_new_ones() -> None:
 
 @pytest.mark.parametrize("rules", ALL)
 def test_governance_settles_every_payment(rules: str) -> None:
-    w = Witness(rules, params={G.TAKE_PPM: 0})
+    w = Witness(rules, params={G.take_ppm: 0})
     two_leases(w)
     w.ok("settle_escrow", "t1/1")
     assert (w.coins("p1"), w.coins("p2")) == (COINS - 500 + 200, COINS - 500 + 50)
@@ -572,11 +572,11 @@ def test_tables_grow_from_one_row() -> None:
         }
         assert {"LeaseCreated", "BidLost", "BidWon", "Deposited", "Refunded"} <= {event["event"] for event in events}
     assert recount_problems(chain.state) == []
-    assert (chain.state.bids[:120, Bid.STATE] == [BidState.LOST, BidState.ACTIVE] * 60).all()
+    assert (chain.state.bids[:120, Bid.state] == [BidState.LOST, BidState.ACTIVE] * 60).all()
 
 
 def test_empty_blocks_cost_nothing_and_the_past_is_refused() -> None:
-    w = Witness("seed", params={G.ORDER_TIMEOUT: 0})
+    w = Witness("seed", params={G.order_timeout: 0})
     w.deploy(deposit="40000000")
     w.lease("t1/1/1/1/p1", "0.5")
     steps = list(w.chain.advance_steps(10_000_000))
@@ -609,10 +609,10 @@ def test_what_is_no_price(text: Any) -> None:
 
 
 def test_rule_sets_by_name() -> None:
-    assert rule_globals("akash", ["losing_bids_stay"])[G.QUIRKS] == 4
-    assert rule_globals("akash", True)[G.QUIRKS] == rule_globals("akash", ["all"])[G.QUIRKS] == 1 + 2 + 4 + 32
-    assert rule_globals("virtengine", True)[G.QUIRKS] == 63
-    assert rule_globals("seed")[G.RULES] == Rules.SEED
+    assert rule_globals("akash", ["losing_bids_stay"])[G.quirks] == 4
+    assert rule_globals("akash", True)[G.quirks] == rule_globals("akash", ["all"])[G.quirks] == 1 + 2 + 4 + 32
+    assert rule_globals("virtengine", True)[G.quirks] == 63
+    assert rule_globals("seed")[G.rules] == Rules.SEED
     with pytest.raises(ValueError, match="not a rule set"):
         rule_globals("cosmos")
     with pytest.raises(ValueError, match="not a quirk"):

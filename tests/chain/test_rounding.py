@@ -22,7 +22,7 @@ def earned(rules: str, every: int) -> tuple[int, int]:
         "wallets": {"ada": 1000, "north": 0},
         "providers": {"north": {}},
     }
-    params = {G.SETTLE_EVERY: every, G.ORDER_TIMEOUT: 0} if rules == "seed" else {}
+    params = {G.settle_every: every, G.order_timeout: 0} if rules == "seed" else {}
     chain = Chain(rules, start=start, charging="rate", params=params, events=False)
     unit = {"price": "1", "count": 1, "cpu": 100, "memory": 1 << 20, "storage": 5 << 20, "gpu": 0}
     deploy = {
@@ -37,8 +37,8 @@ def earned(rules: str, every: int) -> tuple[int, int]:
             assert chain.execute({"op": "withdraw", "id": LEASE}, height).name == "Ok"
     chain.execute_block(1 + BLOCKS, [{"op": "close_deployment", "id": "ada/1"}])
     row = chain.state.leases[0]
-    assert chain.state.wallets[chain.wallet("north"), 0] == row[Lease.WITHDRAWN] - row[Lease.FEES]
-    return int(row[Lease.WITHDRAWN]), int(row[Lease.WITHDRAWN] - row[Lease.FEES])
+    assert chain.state.wallets[chain.wallet("north"), 0] == row[Lease.withdrawn] - row[Lease.fees]
+    return int(row[Lease.withdrawn]), int(row[Lease.withdrawn] - row[Lease.fees])
 
 
 @pytest.mark.parametrize("rules", ["virtengine", "akash"])

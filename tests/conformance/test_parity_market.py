@@ -75,7 +75,7 @@ def states_and_coins(values: dict[str, Any]) -> dict[str, Any]:
 def test_seed_answers_the_scenarios_as_virtengine_does_until_funds_run_out(scenario: str) -> None:
     (line,) = (line for line in lines("scenarios-virtengine.jsonl.gz") if line["id"] == scenario)
     start = line["start"]
-    witness = Witness("seed", start=start, params={G.ORDER_TIMEOUT: 0})
+    witness = Witness("seed", start=start, params={G.order_timeout: 0})
     expected: dict[str, Any] = {}
     answers = []
     for message in line["messages"]:

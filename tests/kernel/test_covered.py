@@ -20,7 +20,7 @@ state = make_state(8)
 account = state.accounts[0]
 
 def blocks(funds, funds_atto, rates, rates_atto):
-    account[[Account.FUNDS, Account.FUNDS_ATTO, Account.RATES, Account.RATES_ATTO]] = funds, funds_atto, rates, rates_atto
+    account[[Account.funds, Account.funds_atto, Account.rates, Account.rates_atto]] = funds, funds_atto, rates, rates_atto
     return int(covered(state, 0))
 
 half = 5 * 10**17

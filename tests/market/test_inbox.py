@@ -8,26 +8,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketsim.agents import tenants
-from marketsim.chain.columns import Order
 from marketsim.chain.state import make_state
-from marketsim.kernel.table_set import Table
+from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market import inbox
 from marketsim.market.clock import BlockClock
-from marketsim.market.tables import Call, E, Kind, Plan, make_engine
+from marketsim.market.tables import Call, E, Kind, make_engine
 
-SORTED_BY = [Call.KEY, Call.TIME, Call.TIE]
+SORTED_BY = [Call.key, Call.time, Call.tie]
 
 
 def rows_by(keys: list[tuple[int, int, int]], first_mark: int) -> Table:
-    rows = np.zeros((len(keys), Call.SIZE), np.int64)
+    rows = rows_of(len(keys), Call)
     rows[:, SORTED_BY] = np.array(keys, np.int64).reshape(-1, 3)
-    rows[:, Call.A] = first_mark + np.arange(len(keys))
+    rows[:, Call.a] = first_mark + np.arange(len(keys))
     return rows
 
 
 def clock_of() -> BlockClock:
     engine = make_engine(1)
-    engine.globals[E.BLOCK_MS] = 6000
+    engine.globals.block_ms = 6000
     return BlockClock(simpy.Environment(), make_state(), engine, take_events=_drop, take_bids=_drop, take_declines=_drop)
 
 
@@ -47,14 +46,14 @@ step = st.one_of(
 @given(st.lists(step, max_size=12), st.integers(0, 6))
 def test_messages_stand_in_order(steps: list[tuple[str, Any]], room: int) -> None:
     clock = clock_of()
-    clock.engine = clock.engine._replace(inbox=np.zeros((room, Call.SIZE), np.int64))
+    clock.engine = clock.engine._replace(inbox=rows_of(room, Call))
     expected: list[list[int]] = []
     mark = 0
     for what, value in steps:
         if what == "take":  # what the block loop does
             clock._take_pending()
             taken = min(value, len(expected))
-            clock.engine.globals[E.INBOX] += taken
+            clock.engine.globals.inbox += taken
             expected = expected[taken:]
             continue
         rows = rows_by(value, mark)
@@ -68,16 +67,16 @@ def test_messages_stand_in_order(steps: list[tuple[str, Any]], room: int) -> Non
         expected = sorted(expected + rows.tolist(), key=lambda row: [row[column] for column in SORTED_BY])
     clock._take_pending()
     x = clock.engine.globals
-    assert clock.engine.inbox[x[E.INBOX] : x[E.INBOX_END]].tolist() == expected
+    assert clock.engine.inbox[x[E.inbox] : x[E.inbox_end]].tolist() == expected
 
 
 def test_a_full_inbox_is_left_as_it_is() -> None:
     engine = make_engine(1)._replace(inbox=rows_by([(1, 1, 1), (2, 1, 1), (3, 1, 1), (0, 0, 0)], 0))
-    engine.globals[[E.INBOX, E.INBOX_END]] = 1, 4
+    engine.globals[[E.inbox, E.inbox_end]] = 1, 4
     before = engine.inbox.copy()
     assert not inbox.put(engine, rows_by([(1, 1, 2)], 9), 0, 1)
     assert engine.inbox.tolist() == before.tolist()
-    assert engine.globals[[E.INBOX, E.INBOX_END]].tolist() == [1, 4]
+    assert engine.globals[[E.inbox, E.inbox_end]].tolist() == [1, 4]
 
 
 class Watched(BlockClock):
@@ -87,10 +86,10 @@ class Watched(BlockClock):
     leased: frozenset[int]
 
     def sender(self, rows: Table) -> Any:
-        return lambda row: self.log.append(("order", int(self.env.now), int(rows[row, Call.A])))
+        return lambda row: self.log.append(("order", int(self.env.now), int(rows[row, Call.a])))
 
     def submit_rows(self, rows: Table) -> None:
-        self.log.append(("order", int(self.env.now), int(rows[0, Call.A])))
+        self.log.append(("order", int(self.env.now), int(rows[0, Call.a])))
 
     def look(self) -> None:
         return
@@ -102,17 +101,17 @@ class Watched(BlockClock):
 
 def test_tenants_look_after_their_wait_and_order_again() -> None:
     engine = make_engine(1)
-    engine.globals[E.BLOCK_MS] = 6000
+    engine.globals.block_ms = 6000
     clock = Watched(simpy.Environment(), make_state(), engine, take_events=_drop, take_bids=_drop, take_declines=_drop)
     clock.log, clock.leased = [], frozenset({1, 12})
-    calls = np.zeros((3, Call.SIZE), np.int64)
-    calls[:, Call.TIME] = 5, 5, 20
-    calls[:, Call.A] = 0, 1, 2
-    calls[:, Call.KIND] = Kind.ARRIVE
+    calls = rows_of(3, Call)
+    calls[:, Call.time] = 5, 5, 20
+    calls[:, Call.a] = 0, 1, 2
+    calls[:, Call.kind] = Kind.ARRIVE
 
     def again(plan: int) -> Table | None:
-        message = np.zeros((1, Call.SIZE), np.int64)
-        message[0, Call.A] = plan + 10
+        message = rows_of(1, Call)
+        message[0, Call.a] = plan + 10
         return message if plan in {0, 2} else None
 
     clock.env.process(tenants.reacting(clock, calls, 15, again))
@@ -135,15 +134,15 @@ def test_tenants_look_after_their_wait_and_order_again() -> None:
 def test_an_outcome_is_the_lease_of_the_newest_order() -> None:
     clock = clock_of()
     engine, chain = clock.engine, clock.chain
-    engine.plans[3, Plan.DEPLOYMENT] = -1
+    engine.plans[3].deployment = -1
     assert not clock.has_lease(3)
-    engine.plans[3, Plan.DEPLOYMENT] = 2
+    engine.plans[3].deployment = 2
     chain.deployments[2] = 0
     chain.groups[0] = 0
-    chain.orders[0, Order.LEASE] = -1
+    chain.orders[0].lease = -1
     assert not clock.has_lease(3)
-    chain.orders[0, Order.LEASE] = 0
+    chain.orders[0].lease = 0
     assert clock.has_lease(3)
     clock.chain = make_state()
-    clock.chain.orders[0, Order.LEASE] = -1
+    clock.chain.orders[0].lease = -1
     assert not clock.has_lease(3)

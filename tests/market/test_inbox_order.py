@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marketsim.kernel.table_set import rows_of
 from marketsim.market.inbox import is_in_order
 from marketsim.market.tables import Call
 
@@ -14,8 +14,8 @@ FEW = st.integers(0, 2)
 
 @given(st.lists(st.tuples(FEW, FEW, FEW, FEW), max_size=6), st.booleans())
 def test_in_order_is_by_key_then_time_then_tie(messages: list[tuple[int, int, int, int]], is_sorted: bool) -> None:
-    rows = np.zeros((len(messages), Call.SIZE), np.int64)
+    rows = rows_of(len(messages), Call)
     for row, values in zip(rows, sorted(messages) if is_sorted else messages, strict=True):
-        row[[Call.KEY, Call.TIME, Call.TIE, Call.A]] = values
-    keys = [tuple(row[[Call.KEY, Call.TIME, Call.TIE]].tolist()) for row in rows]
+        row[[Call.key, Call.time, Call.tie, Call.a]] = values
+    keys = [tuple(row[[Call.key, Call.time, Call.tie]].tolist()) for row in rows]
     assert is_in_order(rows) == (keys == sorted(keys))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hand_market import heights, leases, play, provider, tenant
 
-from marketsim.chain.columns import EventKind, G
+from marketsim.chain.columns import EventKind
 from marketsim.market.tables import Desk, Node, Track
 from marketsim.scenario.load import scenario_from_mapping
 from marketsim.simulation import Run
@@ -118,7 +118,7 @@ def test_reservations_and_lost_bids_give_back_what_they_held(tmp_path: Path, res
     scenario = scenario_from_mapping(mapping, tmp_path, ())
     market = running.prepare(scenario, 1)
     began = market.engine.nodes.copy()
-    assert began[:, Node.FREE_CPU].tolist() == [4000, 4000, 4000, 8000, 6000, 6000]
+    assert began[:, Node.free_cpu].tolist() == [4000, 4000, 4000, 8000, 6000, 6000]
     clock, _ = running.play(scenario, market, 1, audit=True)
     engine = clock.engine
     assert (engine.nodes >= 0).all()
@@ -126,13 +126,13 @@ def test_reservations_and_lost_bids_give_back_what_they_held(tmp_path: Path, res
     taken = began - engine.nodes
     rows = np.asarray([0, 0, 0, 0, 1, 1])
     for desk in (0, 1):
-        leased = engine.desks[desk, [Desk.LEASED_CPU, Desk.LEASED_MEMORY, Desk.LEASED_STORAGE, Desk.LEASED_GPU]]
-        reserved = engine.desks[desk, [Desk.RESERVED_CPU, Desk.RESERVED_MEMORY, Desk.RESERVED_STORAGE, Desk.RESERVED_GPU]]
+        leased = engine.desks[desk, [Desk.leased_cpu, Desk.leased_memory, Desk.leased_storage, Desk.leased_gpu]]
+        reserved = engine.desks[desk, [Desk.reserved_cpu, Desk.reserved_memory, Desk.reserved_storage, Desk.reserved_gpu]]
         assert taken[rows == desk].sum(axis=0).tolist() == (leased + reserved).tolist()
-    held = engine.tracks[: int(clock.chain.globals[G.ORDERS]), Track.HELD_BY]
+    held = engine.tracks[: int(clock.chain.globals.orders), Track.held_by]
     assert (engine.order_nodes[: len(held), 0] > 0).tolist() == ((held == 0) | (held == 1)).tolist()
     assert engine.order_nodes[len(held) :, 0].sum() == 0
-    assert engine.desks[:2, Desk.LEASED_CPU].sum() > 0
+    assert engine.desks[:2, Desk.leased_cpu].sum() > 0
 
 
 def test_a_market_of_single_machines_is_what_it_was(tmp_path: Path) -> None:

@@ -32,15 +32,15 @@ DESK = st.fixed_dictionaries(
 
 def _engine(desks: list[dict[str, Any]], seed: int, floor: bool) -> Engine:
     engine = make_engine(len(desks))
-    engine.globals[[E.SEED, E.PRICE_FLOOR]] = seed, floor
+    engine.globals[[E.seed, E.price_floor]] = seed, floor
     for row, made in zip(engine.desks, desks, strict=True):
-        row[[Desk.MULTIPLIER_PPM, Desk.MARGIN_PPM, Desk.DECIMALS]] = PPM, made["margin"], 18
-        row[[Desk.STRATEGY, Desk.LATENCY_BLOCKS]] = made["strategy"], made["blocks"]
-        row[Desk.MAX_CPU : Desk.MAX_GPU + 1] = made["most"]
-        row[[Desk.MIN_VALUE, Desk.MIN_VALUE_ATTO]] = divmod(made["least"], ATTO)
-        row[Desk.SHUT] = made["shut"]
+        row[[Desk.multiplier_ppm, Desk.margin_ppm, Desk.decimals]] = PPM, made["margin"], 18
+        row[[Desk.strategy, Desk.latency_blocks]] = made["strategy"], made["blocks"]
+        row[Desk.max_cpu : Desk.max_gpu + 1] = made["most"]
+        row[[Desk.min_value, Desk.min_value_atto]] = divmod(made["least"], ATTO)
+        row[Desk.shut] = made["shut"]
         for at, price in enumerate(made["prices"]):
-            row[[Desk.LIST_CPU + 2 * at, Desk.LIST_CPU_ATTO + 2 * at]] = divmod(price, ATTO)
+            row[[Desk.list_cpu + 2 * at, Desk.list_cpu_atto + 2 * at]] = divmod(price, ATTO)
         refresh_units(row)
     prepare_desks(engine)
     for at, made in enumerate(desks):

@@ -26,6 +26,7 @@ from marketsim.export.results import new_results, read_record
 from marketsim.export.table_files import PARQUET_ONLY, StoredTable, TableWriter, read_columns, write_table
 from marketsim.export.words import Words, members
 from marketsim.kernel.compiled import COMPILING
+from marketsim.kernel.table_set import rows_of
 from marketsim.market.tables import DESK_SHIFT, ORDER_SHIFT
 from marketsim.recording import rows as rows_module
 from marketsim.recording.record import COLUMNS, OPTIONAL
@@ -168,13 +169,13 @@ def test_files_are_read_by_others(tmp_path: Path) -> None:
     st.integers(0, 3),
 )
 def test_settlements_by_parts_are_those_of_the_whole(steps: list[tuple[int, int, bool, int]], piece: int, late: int) -> None:
-    rows = np.zeros((len(steps), Event.SIZE), np.int64)
+    rows = rows_of(len(steps), Event)
     for row, (later, lease, is_paid, amount) in zip(rows, steps, strict=True):
-        row[[Event.HEIGHT, Event.SUBJECT, Event.WHOLE]] = later, lease, amount
-        row[Event.KIND] = EventKind.PAID if is_paid else EventKind.SETTLED
-    rows[:, Event.HEIGHT] = 4 + np.cumsum(rows[:, Event.HEIGHT]) - rows[:, Event.SUBJECT] % (late + 1)
-    rows[:, Event.OTHER] = rows[:, Event.HEIGHT] - rows[:, Event.WHOLE] % 2
-    rows[:, Event.ATTO], rows[:, Event.EXTRA] = rows[:, Event.WHOLE] + 7, rows[:, Event.WHOLE] + 11
+        row[[Event.height, Event.subject, Event.whole]] = later, lease, amount
+        row[Event.kind] = EventKind.PAID if is_paid else EventKind.SETTLED
+    rows[:, Event.height] = 4 + np.cumsum(rows[:, Event.height]) - rows[:, Event.subject] % (late + 1)
+    rows[:, Event.other] = rows[:, Event.height] - rows[:, Event.whole] % 2
+    rows[:, Event.atto], rows[:, Event.extra] = rows[:, Event.whole] + 7, rows[:, Event.whole] + 11
     groups: dict[tuple[int, int], list[int]] = {}
     for event in rows.tolist():
         height, kind, lease, until, whole, atto, extra = event[:7]

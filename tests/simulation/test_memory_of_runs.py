@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from marketsim.agents.reference_market import draw
-from marketsim.chain.columns import G
 from marketsim.scenario.load import scenario_from_mapping
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.reference import ORDER_LIFE, market_of, most_waiting
@@ -32,7 +31,7 @@ def test_no_table_with_a_row_an_order_grows_while_the_reference_market_runs(orde
     before = {name: len(getattr(market.chain, name)) for name in A_ROW_AN_ORDER}
     clock, _ = play(scenario, market, 1)
     assert {name: len(getattr(clock.chain, name)) for name in A_ROW_AN_ORDER} == before
-    assert clock.chain.globals[G.ORDERS] == orders
+    assert clock.chain.globals.orders == orders
 
 
 def test_the_most_orders_that_wait_at_once_are_counted() -> None:

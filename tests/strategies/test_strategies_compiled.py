@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from marketsim.kernel.rows import row_of
 from marketsim.market.quoting import PPM, linear_price, note_bid_time, rate_limited, refresh_units
 from marketsim.market.tables import Desk, make_engine
 from marketsim.money.units import ATTO
@@ -36,12 +36,12 @@ def test_cost_plus_margin(
     gpu: int,
     floor: bool,
 ) -> None:
-    desk = np.zeros(Desk.SIZE, np.int64)
-    desk[Desk.MULTIPLIER_PPM] = PPM
-    desk[Desk.MARGIN_PPM] = margin_ppm
-    desk[Desk.DECIMALS] = 18
+    desk = row_of(Desk)
+    desk[Desk.multiplier_ppm] = PPM
+    desk[Desk.margin_ppm] = margin_ppm
+    desk[Desk.decimals] = 18
     for at, price in enumerate(prices):
-        desk[Desk.LIST_CPU + 2 * at], desk[Desk.LIST_CPU_ATTO + 2 * at] = divmod(price, ATTO)
+        desk[Desk.list_cpu + 2 * at], desk[Desk.list_cpu_atto + 2 * at] = divmod(price, ATTO)
     refresh_units(desk)
     whole, atto = linear_price(desk, cpu, -(-memory // MIB), -(-storage // MIB), gpu, int(floor))
     strategy = CostPlusMargin(UnitPrices(*prices), margin_ppm * ATTO // 10_000, floor)
@@ -55,7 +55,7 @@ def test_cost_plus_margin(
 @given(st.lists(st.integers(0, 40_000), max_size=150), st.integers(1, 8), st.integers(1, 120))
 def test_rate_limits(gaps: list[int], per_minute: int, per_hour: int) -> None:
     engine = make_engine(1)
-    engine.desks[0, Desk.PER_MINUTE], engine.desks[0, Desk.PER_HOUR] = per_minute, per_hour
+    engine.desks[0].per_minute, engine.desks[0].per_hour = per_minute, per_hour
     limit, now = RateLimit(per_minute, per_hour), 0
     for gap in gaps:
         now += gap

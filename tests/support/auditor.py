@@ -101,22 +101,22 @@ class Auditor:
     def of(cls, chain: Any) -> Auditor:
         """Begin with the wallets of a chain on which nothing has happened yet."""
         g = chain.globals
-        assert g[G.ACCOUNTS] == g[G.LEASES] == g[G.EVENTS_TOTAL] == 0
+        assert g[G.accounts] == g[G.leases] == g[G.events_total] == 0
         return cls(
-            chain.wallets[: g[G.WALLETS], Wallet.BALANCE].tolist(),
-            int(g[G.RULES]),
-            int(g[G.ESCROW]),
-            int(g[G.CHARGING]),
-            int(g[G.TAKE_PPM]),
-            int(g[G.QUIRKS]),
-            settlement_wallet=int(g[G.SETTLEMENT_WALLET]),
+            chain.wallets[: g[G.wallets], Wallet.balance].tolist(),
+            int(g[G.rules]),
+            int(g[G.escrow]),
+            int(g[G.charging]),
+            int(g[G.take_ppm]),
+            int(g[G.quirks]),
+            settlement_wallet=int(g[G.settlement_wallet]),
         )
 
     # --- the record ------------------------------------------------------------------------------------------
 
     def take(self, rows: Any) -> None:
         """Book rows of the record in the order in which they were written."""
-        rows = rows[~np.isin(rows[:, Event.KIND], IGNORED)]
+        rows = rows[~np.isin(rows[:, Event.kind], IGNORED)]
         for height, kind, subject, other, whole, atto, extra in rows[:, :7].tolist():
             self.events += 1
             name = EventKind(kind).name.lower()
@@ -276,7 +276,7 @@ class Auditor:
         self.closing.add(account)
 
     def _params_changed(self, height: int, param: int, other: int, value: int, extra: int) -> None:
-        if param == G.TAKE_PPM:
+        if param == G.take_ppm:
             self.take_ppm = value // ATTO
 
     def _network_fee(self, height: int, wallet: int, kind: int, fee: int, extra: int) -> None:
@@ -312,13 +312,13 @@ class Auditor:
         self._close_what_ended()
         g = chain.globals
         fresh = not self.seen
-        for row in self._changed("wallets", chain.wallets[: g[G.WALLETS], Wallet.BALANCE], self.touched[0]):
-            assert self.wallets[row] == chain.wallets[row, Wallet.BALANCE], f"wallet {row}"
-        funds = chain.accounts[: g[G.ACCOUNTS], [Account.FUNDS, Account.FUNDS_ATTO]]
+        for row in self._changed("wallets", chain.wallets[: g[G.wallets], Wallet.balance], self.touched[0]):
+            assert self.wallets[row] == chain.wallets[row, Wallet.balance], f"wallet {row}"
+        funds = chain.accounts[: g[G.accounts], [Account.funds, Account.funds_atto]]
         for row in self._changed("accounts", funds, self.touched[1]):
             assert self._deposits_of(chain, row) == self._own_deposits(row), f"account {row}"
-        columns = [Lease.BALANCE, Lease.BALANCE_ATTO, Lease.WITHDRAWN, Lease.FEES]
-        payments = chain.leases[: g[G.LEASES], columns]
+        columns = [Lease.balance, Lease.balance_atto, Lease.withdrawn, Lease.fees]
+        payments = chain.leases[: g[G.leases], columns]
         assert len(payments) == len(self.payments)
         for row in self._changed("leases", payments, self.touched[2]):
             own = self.payments[row]
@@ -326,14 +326,14 @@ class Auditor:
             assert whole * ATTO + atto == own.balance, f"payment {row}"
             assert (withdrawn * ATTO, fees) == (own.withdrawn, own.fees), f"payment {row}"
         for row in sorted(self.asides if fresh else self.touched[2] & self.asides.keys()):
-            aside, escrow = self.asides[row], chain.usage_escrows[chain.leases[row, Lease.USAGE]]
-            found = escrow[[UsageEscrow.BALANCE, UsageEscrow.UNSETTLED, UsageEscrow.SETTLEMENTS]].tolist()
-            refunded = int(escrow[UsageEscrow.STATE] == UsageEscrowState.REFUNDED and found[2] > aside.settlements)
+            aside, escrow = self.asides[row], chain.usage_escrows[chain.leases[row, Lease.usage]]
+            found = escrow[[UsageEscrow.balance, UsageEscrow.unsettled, UsageEscrow.settlements]].tolist()
+            refunded = int(escrow[UsageEscrow.state] == UsageEscrowState.REFUNDED and found[2] > aside.settlements)
             assert found == [aside.balance, aside.unsettled, aside.settlements + refunded], f"usage escrow {row}"
         for part in self.touched:
             part.clear()
-        assert int(g[G.DUST]) * ATTO + int(g[G.DUST_ATTO]) == self.totals["dust"]
-        assert int(g[G.SHORTFALL]) * ATTO + int(g[G.SHORTFALL_ATTO]) == self.totals["shortfall"]
+        assert int(g[G.dust]) * ATTO + int(g[G.dust_atto]) == self.totals["dust"]
+        assert int(g[G.shortfall]) * ATTO + int(g[G.shortfall_atto]) == self.totals["shortfall"]
 
     def _changed(self, name: str, now: Any, touched: set[int]) -> list[int]:
         """Rows that differ from the last look, and those that events were about."""
@@ -349,12 +349,12 @@ class Auditor:
 
     def _deposits_of(self, chain: Any, account: int) -> list[tuple[int, int, int]]:
         found = []
-        row = int(chain.accounts[account, Account.FIRST_DEPOSIT])
+        row = int(chain.accounts[account].first_deposit)
         while row >= 0:
             d = chain.deposits[row].tolist()
-            amount = d[Deposit.AMOUNT] * ATTO + d[Deposit.AMOUNT_ATTO]
-            found.append((d[Deposit.DEPOSITOR], d[Deposit.SOURCE], amount))
-            row = d[Deposit.NEXT]
+            amount = d[Deposit.amount] * ATTO + d[Deposit.amount_atto]
+            found.append((d[Deposit.depositor], d[Deposit.source], amount))
+            row = d[Deposit.next]
         return found
 
     def _own_deposits(self, account: int) -> list[tuple[int, int, int]]:

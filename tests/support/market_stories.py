@@ -73,7 +73,7 @@ def findings(make: Make) -> Iterator[Witness]:
     for op in FINDINGS:
         for flag in (False, True):
             for group_three_open in (True, False):
-                w = make(params={G.ORDER_TIMEOUT: 0})
+                w = make(params={G.order_timeout: 0})
                 crowded(w, reclaiming=flag, active=flag)
                 if not group_three_open:
                     w.do("pause_group", "t1/1/3")
@@ -354,7 +354,7 @@ def registry(make: Make) -> Iterator[Witness]:
 def timeouts(make: Make) -> Iterator[Witness]:
     """Orders without a lease end by themselves (seed), also those that quirks left behind on a group that
     is not open."""
-    w = make(params={G.ORDER_TIMEOUT: 100})
+    w = make(params={G.order_timeout: 100})
     if w.chain.rules != Rules.SEED:
         return
     w.deploy(groups=3)
@@ -370,7 +370,7 @@ def timeouts(make: Make) -> Iterator[Witness]:
     w.lease("t2/1/1/1/p1")
     yield w
     if w.has(Quirk.OPEN_ORDERS_STAY):
-        w = make(params={G.ORDER_TIMEOUT: 0, G.GRACE: 10})
+        w = make(params={G.order_timeout: 0, G.grace: 10})
         crowded(w)
         w.later(200)
         w.ok("set_params", params={"order_timeout": 100})
@@ -383,7 +383,7 @@ def shortages(make: Make) -> Iterator[Witness]:
     """Accounts that run short (seed): found by whom, revived, ended each way."""
     if make().chain.rules != Rules.SEED:
         return
-    params = {G.ORDER_TIMEOUT: 0, G.GRACE: 100}
+    params = {G.order_timeout: 0, G.grace: 100}
     for op in ("close_lease", "close_bid", "pause_group", "close_group", "withdraw", "settle_escrow"):
         w = make(params=params)
         crowded(w)
@@ -424,7 +424,7 @@ def shortages(make: Make) -> Iterator[Witness]:
 
 def usage(make: Make) -> Iterator[Witness]:
     """Usage records, refused and taken, in each state of a lease (seed)."""
-    w = make(charging="usage_capped", params={G.ORDER_TIMEOUT: 0, G.GRACE: 100, G.USAGE_GRACE: 20})
+    w = make(charging="usage_capped", params={G.order_timeout: 0, G.grace: 100, G.usage_grace: 20})
     if w.chain.rules != Rules.SEED:
         return
     lease = "t1/1/1/1/p1"
@@ -449,7 +449,7 @@ def usage(make: Make) -> Iterator[Witness]:
     w.later(1000)
     spent(w, lease, full)
     yield w
-    w = make(charging="usage_capped", params={G.ORDER_TIMEOUT: 0, G.GRACE: 1000})
+    w = make(charging="usage_capped", params={G.order_timeout: 0, G.grace: 1000})
     w.deploy()
     w.lease(lease, "50")
     for _ in range(2):

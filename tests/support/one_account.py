@@ -54,15 +54,15 @@ class OneAccount:
     ) -> None:
         self.state = make_state(64)
         g = self.state.globals
-        g[G.ESCROW], g[G.TAKE_PPM], g[G.QUIRKS], g[G.CHARGING] = rule, take * 10_000, quirks, charging
-        g[G.SETTLE_EVERY], g[G.GRACE], g[G.AUDITING], g[G.EVENT_MASK] = settle_every, grace, 1, -1
+        g[G.escrow], g[G.take_ppm], g[G.quirks], g[G.charging] = rule, take * 10_000, quirks, charging
+        g[G.settle_every], g[G.grace], g[G.auditing], g[G.event_mask] = settle_every, grace, 1, -1
         self.wallets = {name: row for row, name in enumerate(NAMES, 3)}
-        g[G.WALLETS] = 3 + len(NAMES)
+        g[G.wallets] = 3 + len(NAMES)
         for rank, name in enumerate(NAMES):
             row = self.wallets[name]
-            self.state.wallets[row, Wallet.BALANCE] = COINS
-            self.state.wallets[row, Wallet.RANK] = rank
-        g[G.SUPPLY] = COINS * len(NAMES)
+            self.state.wallets[row, Wallet.balance] = COINS
+            self.state.wallets[row, Wallet.rank] = rank
+        g[G.supply] = COINS * len(NAMES)
         self.leases: dict[str, int] = {}
         self.h = opened_at
         self.account = int(escrow.account_open(self.state, opened_at, Scope.DEPLOYMENT, 0, self.wallets[owner]))
@@ -73,7 +73,7 @@ class OneAccount:
 
     def room(self) -> None:
         self.state = with_room(self.state, events=256, deposits=8, leases=2, usage=2)
-        self.state.globals[G.HEIGHT] = self.h
+        self.state.globals.height = self.h
 
     def at(self, h: int) -> OneAccount:
         self.h = h
@@ -95,30 +95,30 @@ class OneAccount:
         """
         self.room()
         s, g = self.state, self.state.globals
-        lease = int(g[G.LEASES])
+        lease = int(g[G.leases])
         x = s.leases[lease]
         x[:] = 0
-        x[Lease.GSEQ], x[Lease.OSEQ], x[Lease.PROVIDER], x[Lease.USAGE] = (
+        x[Lease.gseq], x[Lease.oseq], x[Lease.provider], x[Lease.usage] = (
             gseq,
             oseq,
             self.wallets[provider],
             -1,
         )
-        x[Lease.RATE], x[Lease.RATE_ATTO] = to_pair(parse_amount(rate))
-        x[Lease.ACTIVE_AT] = -1
+        x[Lease.rate], x[Lease.rate_atto] = to_pair(parse_amount(rate))
+        x[Lease.active_at] = -1
         if usage is not None:
-            row = int(g[G.USAGE])
+            row = int(g[G.usage])
             u = s.usage[row]
             u[:] = 0
-            u[Usage.LEASE], u[Usage.UTILIZATION_PPM] = lease, usage["ppm"]
-            u[Usage.RESERVED_CPU : Usage.RESERVED_GPU + 1] = usage["reserved"]
+            u[Usage.lease], u[Usage.utilization_ppm] = lease, usage["ppm"]
+            u[Usage.reserved_cpu : Usage.reserved_gpu + 1] = usage["reserved"]
             for k, unit in enumerate(usage["unit"]):  # type: ignore[arg-type]
-                u[Usage.UNIT_CPU + 2 * k], u[Usage.UNIT_CPU + 2 * k + 1] = to_pair(parse_amount(unit))
-            x[Lease.USAGE], x[Lease.ACTIVE_AT] = row, usage.get("active_at", self.h)
+                u[Usage.unit_cpu + 2 * k], u[Usage.unit_cpu + 2 * k + 1] = to_pair(parse_amount(unit))
+            x[Lease.usage], x[Lease.active_at] = row, usage.get("active_at", self.h)
         status = Status(escrow.payment_open(s, self.h, self.account, lease))
         if status == Status.Ok:
-            g[G.LEASES] += 1
-            g[G.USAGE] += usage is not None
+            g[G.leases] += 1
+            g[G.usage] += usage is not None
             self.leases[provider] = lease
         return status
 
@@ -144,11 +144,11 @@ class OneAccount:
 
     def grant(self, granter: str, grantee: str, limit: int, scopes: int = Scope.DEPLOYMENT) -> int:
         g = self.state.globals
-        row = int(g[G.GRANTS])
-        g[G.GRANTS] += 1
+        row = int(g[G.grants])
+        g[G.grants] += 1
         self.state.grants[row, :] = 0
         values = (self.wallets[granter], self.wallets[grantee], limit, scopes)
-        self.state.grants[row, [Grant.GRANTER, Grant.GRANTEE, Grant.LIMIT, Grant.SCOPES]] = values
+        self.state.grants[row, [Grant.granter, Grant.grantee, Grant.limit, Grant.scopes]] = values
         return row
 
     # --- what happens by itself (exact rule) ----------------------------------------------------------------
@@ -170,7 +170,7 @@ class OneAccount:
         while True:
             self.room()
             a = self.state.accounts[self.account]
-            dates = [int(x) for x in (a[Account.DUE_AT], a[Account.GRACE_AT]) if 0 <= x <= h]
+            dates = [int(x) for x in (a[Account.due_at], a[Account.grace_at]) if 0 <= x <= h]
             if not dates:
                 break
             at = min(dates)
@@ -193,36 +193,36 @@ class OneAccount:
 
     @property
     def funds(self) -> str:
-        return self.amount(Account.FUNDS)
+        return self.amount(Account.funds)
 
     @property
     def account_state(self) -> str:
-        return AccountState(int(self.state.accounts[self.account, Account.STATE])).name.lower()
+        return AccountState(int(self.state.accounts[self.account].state)).name.lower()
 
     def payment(self, provider: str) -> str:
-        return PaymentState(self.count(provider, Lease.PAYMENT)).name.lower()
+        return PaymentState(self.count(provider, Lease.payment)).name.lower()
 
     def gained(self, name: str) -> int:
         """Coins of a wallet beyond what it began with."""
-        return int(self.state.wallets[self.wallets[name], Wallet.BALANCE]) - COINS
+        return int(self.state.wallets[self.wallets[name]].balance) - COINS
 
     def coins(self, row: int) -> int:
-        return int(self.state.wallets[row, Wallet.BALANCE])
+        return int(self.state.wallets[row].balance)
 
     def deposits(self) -> list[tuple[str, str]]:
         names = {row: name for name, row in self.wallets.items()}
         found = []
-        row = int(self.state.accounts[self.account, Account.FIRST_DEPOSIT])
+        row = int(self.state.accounts[self.account].first_deposit)
         while row >= 0:
             d = self.state.deposits[row]
-            amount = int(d[Deposit.AMOUNT]) * ATTO + int(d[Deposit.AMOUNT_ATTO])
-            found.append((names[int(d[Deposit.DEPOSITOR])], format_amount(amount)))
-            row = int(d[Deposit.NEXT])
+            amount = int(d[Deposit.amount]) * ATTO + int(d[Deposit.amount_atto])
+            found.append((names[int(d[Deposit.depositor])], format_amount(amount)))
+            row = int(d[Deposit.next])
         return found
 
     def events(self) -> list[list[int]]:
-        rows = self.state.events[: self.state.globals[G.EVENTS]]
-        return [row[: Event.EXTRA + 1].tolist() for row in rows]
+        rows = self.state.events[: self.state.globals.events]
+        return [row[: Event.extra + 1].tolist() for row in rows]
 
     def problems(self) -> list[str]:
         return ledger.recount_problems(self.state)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from marketsim.chain.columns import G, Quirk
+from marketsim.chain.columns import Quirk
 from marketsim.chain.edge import Chain, result_of
 from marketsim.chain.rendering import Changes
 from marketsim.chain.transitions import NONE, Outcome, Transition, addressed_state, outcomes, transitions
@@ -48,7 +48,7 @@ class Witness:
         self.outcomes: set[Outcome] = set()
         self.transitions: set[Transition] = set()
         self.changed: dict[str, Any] = {}
-        mask = int(self.chain.state.globals[G.QUIRKS])
+        mask = int(self.chain.state.globals.quirks)
         self.allowed_outcomes = outcomes(self.chain.rules, mask) if check else None
         self.allowed_transitions = transitions(self.chain.rules, mask)
         self.quirks = mask

@@ -7,7 +7,7 @@ messages reach all of them through `escrow`.
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Account, AccountState, Deposit, EventKind, G, Grant, Lease, PaymentState, Source, Wallet
+from marketsim.chain.columns import Account, AccountState, Deposit, EventKind, Lease, PaymentState, Source
 from marketsim.chain.events import book_income, emit
 from marketsim.chain.ledger import deposit_coins, drop_to_dust, pay_coins, refund_coins, touch
 from marketsim.chain.state import State
@@ -30,41 +30,41 @@ def open_account(s: State, h: int, scope: int, target: int, owner: int) -> int:
     one.
     """
     g = s.globals
-    row: int = g[G.FREE_ACCOUNT]
+    row: int = g.free_account
     if row >= 0:
-        g[G.FREE_ACCOUNT] = s.accounts[row, Account.NEXT]
+        g.free_account = s.accounts[row].next
     else:
-        row = g[G.ACCOUNTS]
-        g[G.ACCOUNTS] = row + 1
+        row = g.accounts
+        g.accounts = row + 1
     a = s.accounts[row]
-    touched = a[Account.TOUCHED]
-    for column in range(Account.SIZE):
+    touched = a.touched
+    for column in range(Account.width):
         a[column] = 0
-    a[Account.TOUCHED] = touched
-    a[Account.OWNER] = owner
-    a[Account.SCOPE] = scope
-    a[Account.TARGET] = target
-    a[Account.STATE] = AccountState.OPEN
-    a[Account.CREATED_AT] = h
-    a[Account.SETTLED_AT] = h
-    a[Account.FIRST_DEPOSIT] = -1
-    a[Account.LAST_DEPOSIT] = -1
-    a[Account.FIRST_LEASE] = -1
-    a[Account.DUE_AT] = -1
-    a[Account.GRACE_AT] = -1
-    a[Account.NEXT] = -1
+    a.touched = touched
+    a.owner = owner
+    a.scope = scope
+    a.target = target
+    a.state = AccountState.OPEN
+    a.created_at = h
+    a.settled_at = h
+    a.first_deposit = -1
+    a.last_deposit = -1
+    a.first_lease = -1
+    a.due_at = -1
+    a.grace_at = -1
+    a.next = -1
     return row
 
 
 @compiled_inline
 def release_account(s: State, account: int) -> None:
     """Put the row of a closed account of a bid on the free list; does nothing while rows of ended bids are
-    kept (G.KEEP_BIDS).
+    kept (G.keep_bids).
     """
     g = s.globals
-    if g[G.KEEP_BIDS] == 0:
-        s.accounts[account, Account.NEXT] = g[G.FREE_ACCOUNT]
-        g[G.FREE_ACCOUNT] = account
+    if g.keep_bids == 0:
+        s.accounts[account].next = g.free_account
+        g.free_account = account
 
 
 # --- deposits -----------------------------------------------------------------------------------------------
@@ -73,37 +73,37 @@ def release_account(s: State, account: int) -> None:
 @compiled
 def _append_deposit(s: State, h: int, account: int, wallet: int, source: int, whole: int) -> None:
     g = s.globals
-    row = g[G.FREE_DEPOSIT]
+    row = g.free_deposit
     if row >= 0:
-        g[G.FREE_DEPOSIT] = s.deposits[row, Deposit.NEXT]
+        g.free_deposit = s.deposits[row].next
     else:
-        row = g[G.DEPOSITS]
-        g[G.DEPOSITS] = row + 1
+        row = g.deposits
+        g.deposits = row + 1
     d = s.deposits[row]
-    d[Deposit.DEPOSITOR] = wallet
-    d[Deposit.SOURCE] = source
-    d[Deposit.AMOUNT] = whole
-    d[Deposit.AMOUNT_ATTO] = 0
-    d[Deposit.NEXT] = -1
-    d[Deposit.HEIGHT] = h
+    d.depositor = wallet
+    d.source = source
+    d.amount = whole
+    d.amount_atto = 0
+    d.next = -1
+    d.height = h
     a = s.accounts[account]
-    last = a[Account.LAST_DEPOSIT]
+    last = a.last_deposit
     if last >= 0:
-        s.deposits[last, Deposit.NEXT] = row
+        s.deposits[last].next = row
     else:
-        a[Account.FIRST_DEPOSIT] = row
-    a[Account.LAST_DEPOSIT] = row
-    a[Account.FUNDS] += whole
+        a.first_deposit = row
+    a.last_deposit = row
+    a.funds += whole
     deposit_coins(s, wallet, whole)
     emit(s, EventKind.DEPOSITED, account, wallet, whole, 0, source)
 
 
 @compiled
 def _free_deposit(s: State, row: int) -> None:
-    s.deposits[row, Deposit.AMOUNT] = 0
-    s.deposits[row, Deposit.AMOUNT_ATTO] = 0
-    s.deposits[row, Deposit.NEXT] = s.globals[G.FREE_DEPOSIT]
-    s.globals[G.FREE_DEPOSIT] = row
+    s.deposits[row].amount = 0
+    s.deposits[row].amount_atto = 0
+    s.deposits[row].next = s.globals.free_deposit
+    s.globals.free_deposit = row
 
 
 @compiled
@@ -112,10 +112,10 @@ def _next_grant(s: State, grantee: int, scope: int, after_rank: int) -> int:
     # none.
     found = -1
     found_rank = 0
-    for row in range(s.globals[G.GRANTS]):
+    for row in range(s.globals.grants):
         grant = s.grants[row]
-        if grant[Grant.GRANTEE] == grantee and grant[Grant.SCOPES] & scope:
-            rank = s.wallets[grant[Grant.GRANTER], Wallet.RANK]
+        if grant.grantee == grantee and grant.scopes & scope:
+            rank = s.wallets[grant.granter].rank
             if rank > after_rank and (found < 0 or rank < found_rank):
                 found = row
                 found_rank = rank
@@ -138,21 +138,21 @@ def can_collect(s: State, signer: int, scope: int, amount: int, sources: int) ->
         sources //= 4
         if source == FROM_BALANCE and not balance_used:
             balance_used = True
-            taken = min(s.wallets[signer, Wallet.BALANCE], missing)
+            taken = min(s.wallets[signer].balance, missing)
             missing -= taken
         elif source == FROM_GRANT and not grants_used:
             grants_used = True
             row = _next_grant(s, signer, scope, -1)
             while row >= 0 and missing > 0:
-                granter = s.grants[row, Grant.GRANTER]
-                part = min(s.grants[row, Grant.LIMIT], missing)
-                coins = s.wallets[granter, Wallet.BALANCE]
+                granter = s.grants[row].granter
+                part = min(s.grants[row].limit, missing)
+                coins = s.wallets[granter].balance
                 if granter == signer:
                     coins -= taken
                 if coins < part:
                     return Status.InsufficientFunds
                 missing -= part
-                row = _next_grant(s, signer, scope, s.wallets[granter, Wallet.RANK])
+                row = _next_grant(s, signer, scope, s.wallets[granter].rank)
     return Status.Ok if missing == 0 else Status.InvalidDeposit
 
 
@@ -167,20 +167,20 @@ def collect_checked(s: State, h: int, account: int, signer: int, scope: int, amo
         source = sources % 4
         sources //= 4
         if source == FROM_BALANCE:
-            part = min(s.wallets[signer, Wallet.BALANCE], missing)
+            part = min(s.wallets[signer].balance, missing)
             if part > 0:
                 _append_deposit(s, h, account, signer, Source.BALANCE, part)
                 missing -= part
         elif source == FROM_GRANT:
             row = _next_grant(s, signer, scope, -1)
             while row >= 0 and missing > 0:
-                granter = s.grants[row, Grant.GRANTER]
-                part = min(s.grants[row, Grant.LIMIT], missing)
+                granter = s.grants[row].granter
+                part = min(s.grants[row].limit, missing)
                 if part > 0:
-                    s.grants[row, Grant.LIMIT] -= part
+                    s.grants[row].limit -= part
                     _append_deposit(s, h, account, granter, Source.GRANT, part)
                     missing -= part
-                row = _next_grant(s, signer, scope, s.wallets[granter, Wallet.RANK])
+                row = _next_grant(s, signer, scope, s.wallets[granter].rank)
 
 
 @compiled
@@ -189,19 +189,19 @@ def consume(s: State, account: int, whole: int, atto: int) -> None:
     gone.
     """
     a = s.accounts[account]
-    row = a[Account.FIRST_DEPOSIT]
+    row = a.first_deposit
     while row >= 0:
         d = s.deposits[row]
-        if is_less(whole, atto, d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO]):
-            subtract_from(d, Deposit.AMOUNT, whole, atto)
+        if is_less(whole, atto, d.amount, d.amount_atto):
+            subtract_from(d, Deposit.amount, whole, atto)
             break
-        whole, atto = subtract(whole, atto, d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO])
-        following = d[Deposit.NEXT]
+        whole, atto = subtract(whole, atto, d.amount, d.amount_atto)
+        following = d.next
         _free_deposit(s, row)
         row = following
-    a[Account.FIRST_DEPOSIT] = row
+    a.first_deposit = row
     if row < 0:
-        a[Account.LAST_DEPOSIT] = -1
+        a.last_deposit = -1
 
 
 @compiled
@@ -211,23 +211,23 @@ def consume_from(s: State, account: int, source: int, whole: int, atto: int) -> 
     """
     a = s.accounts[account]
     previous = -1
-    row = a[Account.FIRST_DEPOSIT]
+    row = a.first_deposit
     while row >= 0 and (whole > 0 or atto > 0):
         d = s.deposits[row]
-        following = d[Deposit.NEXT]
-        if d[Deposit.SOURCE] != source:
+        following = d.next
+        if d.source != source:
             previous = row
-        elif is_less(whole, atto, d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO]):
-            subtract_from(d, Deposit.AMOUNT, whole, atto)
+        elif is_less(whole, atto, d.amount, d.amount_atto):
+            subtract_from(d, Deposit.amount, whole, atto)
             whole, atto = 0, 0
         else:
-            whole, atto = subtract(whole, atto, d[Deposit.AMOUNT], d[Deposit.AMOUNT_ATTO])
+            whole, atto = subtract(whole, atto, d.amount, d.amount_atto)
             if previous >= 0:
-                s.deposits[previous, Deposit.NEXT] = following
+                s.deposits[previous].next = following
             else:
-                a[Account.FIRST_DEPOSIT] = following
+                a.first_deposit = following
             if following < 0:
-                a[Account.LAST_DEPOSIT] = previous
+                a.last_deposit = previous
             _free_deposit(s, row)
         row = following
     return whole, atto
@@ -235,9 +235,9 @@ def consume_from(s: State, account: int, source: int, whole: int, atto: int) -> 
 
 @compiled
 def _raise_grant(s: State, granter: int, grantee: int, whole: int) -> None:
-    for row in range(s.globals[G.GRANTS]):
-        if s.grants[row, Grant.GRANTER] == granter and s.grants[row, Grant.GRANTEE] == grantee:
-            s.grants[row, Grant.LIMIT] += whole
+    for row in range(s.globals.grants):
+        if s.grants[row].granter == granter and s.grants[row].grantee == grantee:
+            s.grants[row].limit += whole
 
 
 @compiled
@@ -249,25 +249,25 @@ def refund_deposits(s: State, account: int) -> None:
     deposit and whatever scope that grant has: a defect of both chains, kept (protocol reference 3.3).
     """
     a = s.accounts[account]
-    row = a[Account.FIRST_DEPOSIT]
+    row = a.first_deposit
     while row >= 0:
         d = s.deposits[row]
-        whole = d[Deposit.AMOUNT]
-        depositor = d[Deposit.DEPOSITOR]
+        whole = d.amount
+        depositor = d.depositor
         if whole > 0:
             refund_coins(s, depositor, whole)
-            if d[Deposit.SOURCE] == Source.GRANT:
-                _raise_grant(s, depositor, a[Account.OWNER], whole)
-            emit(s, EventKind.REFUNDED, account, depositor, whole, 0, d[Deposit.SOURCE])
-        if d[Deposit.AMOUNT_ATTO] > 0:
-            drop_to_dust(s, account, 0, d[Deposit.AMOUNT_ATTO])
-        following = d[Deposit.NEXT]
+            if d.source == Source.GRANT:
+                _raise_grant(s, depositor, a.owner, whole)
+            emit(s, EventKind.REFUNDED, account, depositor, whole, 0, d.source)
+        if d.amount_atto > 0:
+            drop_to_dust(s, account, 0, d.amount_atto)
+        following = d.next
         _free_deposit(s, row)
         row = following
-    a[Account.FIRST_DEPOSIT] = -1
-    a[Account.LAST_DEPOSIT] = -1
-    a[Account.FUNDS] = 0
-    a[Account.FUNDS_ATTO] = 0
+    a.first_deposit = -1
+    a.last_deposit = -1
+    a.funds = 0
+    a.funds_atto = 0
 
 
 # --- payments -----------------------------------------------------------------------------------------------
@@ -301,12 +301,12 @@ def compare_keys(s: State, a: int, b: int) -> int:
     as a string.
     """
     x, y = s.leases[a], s.leases[b]
-    order = compare_decimals(x[Lease.GSEQ], y[Lease.GSEQ])
+    order = compare_decimals(x.gseq, y.gseq)
     if order == 0:
-        order = compare_decimals(x[Lease.OSEQ], y[Lease.OSEQ])
+        order = compare_decimals(x.oseq, y.oseq)
     if order == 0:
-        rank_a = s.wallets[x[Lease.PROVIDER], Wallet.RANK]
-        rank_b = s.wallets[y[Lease.PROVIDER], Wallet.RANK]
+        rank_a = s.wallets[x.provider].rank
+        rank_b = s.wallets[y.provider].rank
         if rank_a != rank_b:
             order = -1 if rank_a < rank_b else 1
     return order
@@ -315,11 +315,11 @@ def compare_keys(s: State, a: int, b: int) -> int:
 @compiled
 def is_key_used(s: State, account: int, lease: int) -> bool:
     """Return whether the account ever had a payment with the key of `lease`."""
-    row = s.accounts[account, Account.FIRST_LEASE]
+    row = s.accounts[account].first_lease
     while row >= 0:
         if compare_keys(s, row, lease) == 0:
             return True
-        row = s.leases[row, Lease.NEXT]
+        row = s.leases[row].next
     return False
 
 
@@ -329,25 +329,25 @@ def link_payment(s: State, account: int, lease: int) -> None:
     of rates.
     """
     x = s.leases[lease]
-    x[Lease.ACCOUNT] = account
-    x[Lease.PAYMENT] = PaymentState.OPEN
-    for column in range(Lease.BALANCE, Lease.CHARGED_ATTO + 1):
+    x.account = account
+    x.payment = PaymentState.OPEN
+    for column in range(Lease.balance, Lease.charged_atto + 1):
         x[column] = 0
-    x[Lease.SHORTFALL] = 0
-    x[Lease.SHORTFALL_ATTO] = 0
+    x.shortfall = 0
+    x.shortfall_atto = 0
     a = s.accounts[account]
     previous = -1
-    row = a[Account.FIRST_LEASE]
+    row = a.first_lease
     while row >= 0 and compare_keys(s, row, lease) < 0:
         previous = row
-        row = s.leases[row, Lease.NEXT]
-    x[Lease.NEXT] = row
+        row = s.leases[row].next
+    x.next = row
     if previous >= 0:
-        s.leases[previous, Lease.NEXT] = lease
+        s.leases[previous].next = lease
     else:
-        a[Account.FIRST_LEASE] = lease
-    a[Account.OPEN] += 1
-    add_to(a, Account.RATES, x[Lease.RATE], x[Lease.RATE_ATTO])
+        a.first_lease = lease
+    a.open += 1
+    add_to(a, Account.rates, x.rate, x.rate_atto)
 
 
 @compiled
@@ -356,12 +356,12 @@ def leave_open(s: State, lease: int, state: int) -> None:
     step.
     """
     x = s.leases[lease]
-    a = s.accounts[x[Lease.ACCOUNT]]
-    a[Account.OPEN] -= 1
-    subtract_from(a, Account.RATES, x[Lease.RATE], x[Lease.RATE_ATTO])
-    x[Lease.PAYMENT] = state
+    a = s.accounts[x.account]
+    a.open -= 1
+    subtract_from(a, Account.rates, x.rate, x.rate_atto)
+    x.payment = state
     if state == PaymentState.OVERDRAWN:
-        a[Account.SHORT] += 1
+        a.short += 1
 
 
 @compiled
@@ -370,12 +370,12 @@ def leave_overdrawn(s: State, lease: int, state: int) -> None:
     step.
     """
     x = s.leases[lease]
-    a = s.accounts[x[Lease.ACCOUNT]]
-    a[Account.SHORT] -= 1
-    x[Lease.PAYMENT] = state
+    a = s.accounts[x.account]
+    a.short -= 1
+    x.payment = state
     if state == PaymentState.OPEN:
-        a[Account.OPEN] += 1
-        add_to(a, Account.RATES, x[Lease.RATE], x[Lease.RATE_ATTO])
+        a.open += 1
+        add_to(a, Account.rates, x.rate, x.rate_atto)
 
 
 @compiled
@@ -387,29 +387,29 @@ def pay(s: State, lease: int, cumulative: bool) -> None:
     1).
     """
     x = s.leases[lease]
-    gross = x[Lease.BALANCE]
+    gross = x.balance
     if gross <= 0:
         return
-    take = s.globals[G.TAKE_PPM]
+    take = s.globals.take_ppm
     fee = 0
     if take > 0:
         if cumulative:
             # A take that governance has lowered gives nothing back.
-            fee = max(0, share_ppm(x[Lease.WITHDRAWN] + gross, take) - x[Lease.FEES])
+            fee = max(0, share_ppm(x.withdrawn + gross, take) - x.fees)
         else:
             fee = share_ppm(gross, take)
-    x[Lease.BALANCE] = 0
-    x[Lease.WITHDRAWN] += gross
-    x[Lease.FEES] += fee
-    pay_coins(s, x[Lease.PROVIDER], gross, fee)
-    emit(s, EventKind.PAID, lease, x[Lease.PROVIDER], gross - fee, 0, fee)
-    book_income(s, x[Lease.SLOT], gross - fee, fee)
+    x.balance = 0
+    x.withdrawn += gross
+    x.fees += fee
+    pay_coins(s, x.provider, gross, fee)
+    emit(s, EventKind.PAID, lease, x.provider, gross - fee, 0, fee)
+    book_income(s, x.slot, gross - fee, fee)
 
 
 @compiled
 def drop_fraction(s: State, lease: int) -> None:
     """Leave the fraction of an ended payment's balance as dust."""
     x = s.leases[lease]
-    if x[Lease.BALANCE_ATTO] > 0:
-        drop_to_dust(s, x[Lease.ACCOUNT], 0, x[Lease.BALANCE_ATTO])
-        x[Lease.BALANCE_ATTO] = 0
+    if x.balance_atto > 0:
+        drop_to_dust(s, x.account, 0, x.balance_atto)
+        x.balance_atto = 0

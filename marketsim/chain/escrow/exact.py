@@ -3,8 +3,8 @@
 
 An active payment accrues its price for every block since the account was last settled; what it was charged is
 cumulative, so that settling more often moves no money. Three things happen by themselves: the settlement
-every G.SETTLE_EVERY blocks (`fold`), the due settlement at the first block that the account may be unable to
-pay (`due`, at Account.DUE_AT) and the end of grace (`grace_end`, at Account.GRACE_AT). Their heights are kept
+every G.settle_every blocks (`fold`), the due settlement at the first block that the account may be unable to
+pay (`due`, at Account.due_at) and the end of grace (`grace_end`, at Account.grace_at). Their heights are kept
 in closed form; nobody has to poll. The caller keeps a calendar of DUE_AT and GRACE_AT and calls each at its
 height; settlements of the cadence are folded into whatever touches the account next.
 
@@ -67,11 +67,11 @@ def metered_until(s: State, h: int, lease: int) -> int:
     workload runs.
     """
     x = s.leases[lease]
-    u = s.usage[x[Lease.USAGE]]
-    metered: int = u[Usage.METERED]
-    if x[Lease.ACTIVE_AT] < 0 or x[Lease.PAYMENT] != PaymentState.OPEN:
+    u = s.usage[x.usage]
+    metered: int = u.metered
+    if x.active_at < 0 or x.payment != PaymentState.OPEN:
         return metered
-    start: int = max(u[Usage.UNTIL], x[Lease.ACTIVE_AT])
+    start: int = max(u.until, x.active_at)
     return metered + max(0, h - start)
 
 
@@ -83,13 +83,13 @@ def used(s: State, h: int, lease: int, resource: int) -> tuple[int, int]:
     Recorded use, or with a built-in meter floor(share x reserved x block seconds x metered blocks) on the
     cumulative value.
     """
-    u = s.usage[s.leases[lease, Lease.USAGE]]
-    ppm = u[Usage.UTILIZATION_PPM]
+    u = s.usage[s.leases[lease].usage]
+    ppm = u.utilization_ppm
     if ppm < 0:
-        return u[Usage.USED_CPU + 2 * resource], u[Usage.USED_CPU + 2 * resource + 1]
-    share = ppm * s.globals[G.BLOCK_MS]
+        return u[Usage.used_cpu + 2 * resource], u[Usage.used_cpu + 2 * resource + 1]
+    share = ppm * s.globals.block_ms
     blocks = metered_until(s, h, lease)
-    return mul_int_div_floor(s.scratch, share, u[Usage.RESERVED_CPU + resource], blocks, 1_000_000_000)
+    return mul_int_div_floor(s.scratch, share, u[Usage.reserved_cpu + resource], blocks, 1_000_000_000)
 
 
 @compiled
@@ -101,18 +101,18 @@ def priced_use(s: State, h: int, lease: int) -> tuple[int, int]:
     reserved; (-1, 0) when no reserved resource has a unit price, or beyond int64.
     """
     x = s.leases[lease]
-    u = s.usage[x[Lease.USAGE]]
-    if u[Usage.UTILIZATION_PPM] == FULL_PPM and s.globals[G.BLOCK_MS] % 1000 == 0:
+    u = s.usage[x.usage]
+    if u.utilization_ppm == FULL_PPM and s.globals.block_ms % 1000 == 0:
         # Full use of whole seconds has no fraction to lose: U is the price of the metered blocks.
-        return times(x[Lease.RATE], x[Lease.RATE_ATTO], metered_until(s, h, lease))
+        return times(x.rate, x.rate_atto, metered_until(s, h, lease))
     k = s.scratch
     for i in range(100, 140):
         k[i] = 0
     for resource in range(_RESOURCES):
-        reserved = u[Usage.RESERVED_CPU + resource]
+        reserved = u[Usage.reserved_cpu + resource]
         if reserved > 0:
-            unit = u[Usage.UNIT_CPU + 2 * resource]
-            unit_atto = u[Usage.UNIT_CPU + 2 * resource + 1]
+            unit = u[Usage.unit_cpu + 2 * resource]
+            unit_atto = u[Usage.unit_cpu + 2 * resource + 1]
             high, low = used(s, h, lease, resource)
             put_pair(k, 0, unit, unit_atto)
             put_pair(k, 5, high, low)
@@ -122,11 +122,11 @@ def priced_use(s: State, h: int, lease: int) -> tuple[int, int]:
             limbs = multiply_limbs(k, 0, PAIR_LIMBS, 10, 3, 20)
             add_limbs(k, 120, 12, 20, limbs)
     # dividend: price x sum x 1000 ms; divisor: sum of reserved x block ms
-    put_pair(k, 0, x[Lease.RATE], x[Lease.RATE_ATTO])
+    put_pair(k, 0, x.rate, x.rate_atto)
     put_whole(k, 10, 1000)
     limbs = multiply_limbs(k, 0, PAIR_LIMBS, 10, 1, 20)
     limbs = multiply_limbs(k, 20, limbs, 100, length_of(k, 100, 12), 140)
-    put_whole(k, 10, s.globals[G.BLOCK_MS])
+    put_whole(k, 10, s.globals.block_ms)
     divisor = multiply_limbs(k, 120, length_of(k, 120, 12), 10, 2, 180)
     if divisor == 0:
         return -1, 0
@@ -137,18 +137,18 @@ def priced_use(s: State, h: int, lease: int) -> tuple[int, int]:
 @compiled
 def read_meter(s: State, h: int, lease: int) -> None:
     """Bring a built-in meter up to h."""
-    row = s.leases[lease, Lease.USAGE]
-    if row >= 0 and s.usage[row, Usage.UTILIZATION_PPM] >= 0:
-        s.usage[row, Usage.METERED] = metered_until(s, h, lease)
-        s.usage[row, Usage.UNTIL] = max(h, s.usage[row, Usage.UNTIL])
+    row = s.leases[lease].usage
+    if row >= 0 and s.usage[row].utilization_ppm >= 0:
+        s.usage[row].metered = metered_until(s, h, lease)
+        s.usage[row].until = max(h, s.usage[row].until)
 
 
 @compiled
 def start_meter(s: State, h: int, lease: int) -> None:
     """Let the meter of the lease, if it has one, count from h."""
-    row = s.leases[lease, Lease.USAGE]
+    row = s.leases[lease].usage
     if row >= 0:
-        s.usage[row, Usage.UNTIL] = h
+        s.usage[row].until = h
 
 
 @compiled
@@ -162,18 +162,18 @@ def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: i
     handler's to check. Emits UsageRecorded.
     """
     x = s.leases[lease]
-    row = x[Lease.USAGE]
-    if x[Lease.PAYMENT] != PaymentState.OPEN:
+    row = x.usage
+    if x.payment != PaymentState.OPEN:
         return Status.LeaseNotActive
-    if row < 0 or s.usage[row, Usage.UTILIZATION_PPM] >= 0 or cpu < 0 or memory < 0 or storage < 0 or gpu < 0:
+    if row < 0 or s.usage[row].utilization_ppm >= 0 or cpu < 0 or memory < 0 or storage < 0 or gpu < 0:
         return Status.UsageInvalid
-    fold(s, h - 1, x[Lease.ACCOUNT])
-    if x[Lease.PAYMENT] != PaymentState.OPEN:
+    fold(s, h - 1, x.account)
+    if x.payment != PaymentState.OPEN:
         return Status.LeaseNotActive
     status = add_use(s, h, lease, cpu, memory, storage, gpu)
     if status != Status.Ok:
         return status
-    schedule(s, x[Lease.ACCOUNT])
+    schedule(s, x.account)
     emit(s, EventKind.USAGE_RECORDED, lease, h, 0, 0, 0)
     return Status.Ok
 
@@ -181,13 +181,13 @@ def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: i
 @compiled
 def add_use(s: State, h: int, lease: int, cpu: int, memory: int, storage: int, gpu: int) -> Status:
     """Add to what the lease has used, up to h; AmountTooLarge, and nothing added, beyond PRICED_USE_MAX."""
-    row = s.leases[lease, Lease.USAGE]
+    row = s.leases[lease].usage
     _add_use(s, row, cpu, memory, storage, gpu)
     whole, _ = priced_use(s, h, lease)
     if whole > PRICED_USE_MAX or (whole < 0 and _is_priced(s, row)):
         _take_use(s, row, cpu, memory, storage, gpu)
         return Status.AmountTooLarge
-    s.usage[row, Usage.UNTIL] = h
+    s.usage[row].until = h
     return Status.Ok
 
 
@@ -195,8 +195,8 @@ def add_use(s: State, h: int, lease: int, cpu: int, memory: int, storage: int, g
 def _is_priced(s: State, row: int) -> bool:
     u = s.usage[row]
     for resource in range(_RESOURCES):
-        if u[Usage.RESERVED_CPU + resource] > 0:
-            if u[Usage.UNIT_CPU + 2 * resource] > 0 or u[Usage.UNIT_CPU + 2 * resource + 1] > 0:
+        if u[Usage.reserved_cpu + resource] > 0:
+            if u[Usage.unit_cpu + 2 * resource] > 0 or u[Usage.unit_cpu + 2 * resource + 1] > 0:
                 return True
     return False
 
@@ -217,7 +217,7 @@ def _add_use(s: State, row: int, cpu: int, memory: int, storage: int, gpu: int) 
     u = s.usage[row]
     for resource in range(_RESOURCES):
         quantity = _quantity(cpu, memory, storage, gpu, resource)
-        add_to(u, Usage.USED_CPU + 2 * resource, quantity // ATTO, quantity % ATTO)
+        add_to(u, Usage.used_cpu + 2 * resource, quantity // ATTO, quantity % ATTO)
 
 
 @compiled
@@ -225,7 +225,7 @@ def _take_use(s: State, row: int, cpu: int, memory: int, storage: int, gpu: int)
     u = s.usage[row]
     for resource in range(_RESOURCES):
         quantity = _quantity(cpu, memory, storage, gpu, resource)
-        add_to(u, Usage.USED_CPU + 2 * resource, -(quantity // ATTO) - 1, ATTO - quantity % ATTO)
+        add_to(u, Usage.used_cpu + 2 * resource, -(quantity // ATTO) - 1, ATTO - quantity % ATTO)
 
 
 # --- what is owed -------------------------------------------------------------------------------------------
@@ -233,14 +233,14 @@ def _take_use(s: State, row: int, cpu: int, memory: int, storage: int, gpu: int)
 
 @compiled
 def charge(s: State, h: int, lease: int) -> tuple[int, int]:
-    """Return C(h), what an open payment owes since it began, by G.CHARGING (rules.md 1); a pair, nothing is
+    """Return C(h), what an open payment owes since it began, by G.charging (rules.md 1); a pair, nothing is
     changed.
     """
     x = s.leases[lease]
-    delta = h - s.accounts[x[Lease.ACCOUNT], Account.SETTLED_AT]
-    accrued = times(x[Lease.RATE], x[Lease.RATE_ATTO], x[Lease.BLOCKS] + delta)
-    charging = s.globals[G.CHARGING]
-    if charging == Charging.RATE or x[Lease.USAGE] < 0:
+    delta = h - s.accounts[x.account].settled_at
+    accrued = times(x.rate, x.rate_atto, x.blocks + delta)
+    charging = s.globals.charging
+    if charging == Charging.RATE or x.usage < 0:
         return accrued
     use = priced_use(s, h, lease)
     if use[0] < 0:
@@ -256,25 +256,25 @@ def owed(s: State, h: int, lease: int) -> tuple[int, int]:
     pair.
     """
     x = s.leases[lease]
-    if s.globals[G.CHARGING] == Charging.RATE:
-        return times(x[Lease.RATE], x[Lease.RATE_ATTO], h - s.accounts[x[Lease.ACCOUNT], Account.SETTLED_AT])
+    if s.globals.charging == Charging.RATE:
+        return times(x.rate, x.rate_atto, h - s.accounts[x.account].settled_at)
     whole, atto = charge(s, h, lease)
-    return subtract(whole, atto, x[Lease.CHARGED], x[Lease.CHARGED_ATTO])
+    return subtract(whole, atto, x.charged, x.charged_atto)
 
 
 @compiled
 def owed_by(s: State, h: int, account: int) -> tuple[int, int]:
     """Return what a settlement at h would move to all open payments of the account; a pair."""
     a = s.accounts[account]
-    if s.globals[G.CHARGING] == Charging.RATE:
-        return times(a[Account.RATES], a[Account.RATES_ATTO], h - a[Account.SETTLED_AT])
+    if s.globals.charging == Charging.RATE:
+        return times(a.rates, a.rates_atto, h - a.settled_at)
     whole, atto = 0, 0
-    lease = a[Account.FIRST_LEASE]
+    lease = a.first_lease
     while lease >= 0:
-        if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+        if s.leases[lease].payment == PaymentState.OPEN:
             part = owed(s, h, lease)
             whole, atto = add(whole, atto, part[0], part[1])
-        lease = s.leases[lease, Lease.NEXT]
+        lease = s.leases[lease].next
     return whole, atto
 
 
@@ -282,10 +282,10 @@ def owed_by(s: State, h: int, account: int) -> tuple[int, int]:
 def is_short(s: State, h: int, account: int) -> bool:
     """Return whether a settlement at h would find more owed than there is."""
     a = s.accounts[account]
-    if a[Account.OPEN] == 0:
+    if a.open == 0:
         return False
     whole, atto = owed_by(s, h, account)
-    return is_less(a[Account.FUNDS], a[Account.FUNDS_ATTO], whole, atto)
+    return is_less(a.funds, a.funds_atto, whole, atto)
 
 
 # --- settling -----------------------------------------------------------------------------------------------
@@ -296,10 +296,10 @@ def _credit(s: State, h: int, lease: int, delta: int, whole: int, atto: int) -> 
     # Move an amount that the account has to a payment and pay its whole uve; the caller takes it from the
     # deposits.
     x = s.leases[lease]
-    x[Lease.BLOCKS] += delta
+    x.blocks += delta
     if whole != 0 or atto != 0:
-        add_to(x, Lease.BALANCE, whole, atto)
-        add_to(s.accounts[x[Lease.ACCOUNT]], Account.TRANSFERRED, whole, atto)
+        add_to(x, Lease.balance, whole, atto)
+        add_to(s.accounts[x.account], Account.transferred, whole, atto)
         emit(s, EventKind.SETTLED, lease, h, whole, atto, delta)
         pay(s, lease, True)
 
@@ -310,27 +310,27 @@ def dry_at(s: State, account: int) -> int:
     pay; -1 without payment.
     """
     a = s.accounts[account]
-    if a[Account.OPEN] == 0:
+    if a.open == 0:
         return -1
-    covered = blocks_covered(a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], BLOCKS_MAX)
-    settled: int = a[Account.SETTLED_AT]
+    covered = blocks_covered(a.funds, a.funds_atto, a.rates, a.rates_atto, BLOCKS_MAX)
+    settled: int = a.settled_at
     return settled + covered + 1
 
 
 @compiled
 def _may_have_new_use(s: State, account: int) -> bool:
     # Whether there may be use that the last settlement has not seen: always without a cap.
-    if s.globals[G.CHARGING] == Charging.USAGE:
+    if s.globals.charging == Charging.USAGE:
         return True
     a = s.accounts[account]
-    lease = a[Account.FIRST_LEASE]
+    lease = a.first_lease
     while lease >= 0:
         x = s.leases[lease]
-        row = x[Lease.USAGE]
-        if x[Lease.PAYMENT] == PaymentState.OPEN and row >= 0 and s.usage[row, Usage.UTILIZATION_PPM] < 0:
-            if s.usage[row, Usage.UNTIL] >= a[Account.SETTLED_AT]:
+        row = x.usage
+        if x.payment == PaymentState.OPEN and row >= 0 and s.usage[row].utilization_ppm < 0:
+            if s.usage[row].until >= a.settled_at:
                 return True
-        lease = x[Lease.NEXT]
+        lease = x.next
     return False
 
 
@@ -344,24 +344,24 @@ def schedule(s: State, account: int) -> None:
     """
     a = s.accounts[account]
     height = dry_at(s, account)
-    if s.globals[G.CHARGING] != Charging.RATE and _may_have_new_use(s, account):
-        seen = next_cadence(s, a[Account.SETTLED_AT], account)
+    if s.globals.charging != Charging.RATE and _may_have_new_use(s, account):
+        seen = next_cadence(s, a.settled_at, account)
         if seen >= 0:
             height = min(height, seen)
-    a[Account.DUE_AT] = height
+    a.due_at = height
 
 
 @compiled
 def _suspend(s: State, h: int, account: int) -> None:
     # Every open payment becomes insufficient_funds; grace begins.
     a = s.accounts[account]
-    lease = a[Account.FIRST_LEASE]
+    lease = a.first_lease
     while lease >= 0:
-        if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+        if s.leases[lease].payment == PaymentState.OPEN:
             leave_open(s, lease, PaymentState.OVERDRAWN)
-        lease = s.leases[lease, Lease.NEXT]
-    a[Account.DUE_AT] = -1
-    a[Account.GRACE_AT] = h + s.globals[G.GRACE]
+        lease = s.leases[lease].next
+    a.due_at = -1
+    a.grace_at = h + s.globals.grace
 
 
 @compiled
@@ -369,17 +369,17 @@ def _settle_short(s: State, h: int, account: int, total: int, total_atto: int) -
     # More is owed than there is: share the funds in proportion to what is owed, the last key takes the rest,
     # the missing part is forgiven.
     a = s.accounts[account]
-    funds, funds_atto = a[Account.FUNDS], a[Account.FUNDS_ATTO]
-    delta = h - a[Account.SETTLED_AT]
+    funds, funds_atto = a.funds, a.funds_atto
+    delta = h - a.settled_at
     left, left_atto = funds, funds_atto
     consume(s, account, funds, funds_atto)
-    a[Account.FUNDS] = 0
-    a[Account.FUNDS_ATTO] = 0
-    remaining = a[Account.OPEN]
-    lease = a[Account.FIRST_LEASE]
+    a.funds = 0
+    a.funds_atto = 0
+    remaining = a.open
+    lease = a.first_lease
     while lease >= 0:
         x = s.leases[lease]
-        if x[Lease.PAYMENT] == PaymentState.OPEN:
+        if x.payment == PaymentState.OPEN:
             remaining -= 1
             due_whole, due_atto = owed(s, h, lease)
             if remaining == 0:
@@ -388,17 +388,17 @@ def _settle_short(s: State, h: int, account: int, total: int, total_atto: int) -
                 share, share_atto = mul_div_floor(s.scratch, funds, funds_atto, due_whole, due_atto, total, total_atto)
                 left, left_atto = subtract(left, left_atto, share, share_atto)
             read_meter(s, h, lease)
-            add_to(x, Lease.CHARGED, due_whole, due_atto)
+            add_to(x, Lease.charged, due_whole, due_atto)
             missing, missing_atto = subtract(due_whole, due_atto, share, share_atto)
             if missing != 0 or missing_atto != 0:
-                add_to(x, Lease.SHORTFALL, missing, missing_atto)
-                add_to(a, Account.SHORTFALL, missing, missing_atto)
-                add_to(s.globals, G.SHORTFALL, missing, missing_atto)
+                add_to(x, Lease.shortfall, missing, missing_atto)
+                add_to(a, Account.shortfall, missing, missing_atto)
+                add_to(s.globals, G.shortfall, missing, missing_atto)
             _credit(s, h, lease, delta, share, share_atto)
             if missing != 0 or missing_atto != 0:
                 emit(s, EventKind.SHORTFALL, lease, h, missing, missing_atto, 0)
-        lease = x[Lease.NEXT]
-    a[Account.SETTLED_AT] = h
+        lease = x.next
+    a.settled_at = h
     _suspend(s, h, account)
 
 
@@ -411,29 +411,29 @@ def settle(s: State, h: int, account: int, is_due: bool) -> bool:
     Without an open payment only settled_at moves.
     """
     a = s.accounts[account]
-    if a[Account.OPEN] == 0:
-        a[Account.SETTLED_AT] = h
+    if a.open == 0:
+        a.settled_at = h
         return False
     touch(s, account)
     total, total_atto = owed_by(s, h, account)
-    if is_less(a[Account.FUNDS], a[Account.FUNDS_ATTO], total, total_atto):
+    if is_less(a.funds, a.funds_atto, total, total_atto):
         _settle_short(s, h, account, total, total_atto)
         return True
-    delta = h - a[Account.SETTLED_AT]
+    delta = h - a.settled_at
     if total != 0 or total_atto != 0:
         consume(s, account, total, total_atto)
-        a[Account.FUNDS], a[Account.FUNDS_ATTO] = subtract(a[Account.FUNDS], a[Account.FUNDS_ATTO], total, total_atto)
-    lease = a[Account.FIRST_LEASE]
+        a.funds, a.funds_atto = subtract(a.funds, a.funds_atto, total, total_atto)
+    lease = a.first_lease
     while lease >= 0:
         x = s.leases[lease]
-        if x[Lease.PAYMENT] == PaymentState.OPEN:
+        if x.payment == PaymentState.OPEN:
             whole, atto = owed(s, h, lease)
             read_meter(s, h, lease)
-            add_to(x, Lease.CHARGED, whole, atto)
+            add_to(x, Lease.charged, whole, atto)
             _credit(s, h, lease, delta, whole, atto)
-        lease = x[Lease.NEXT]
-    a[Account.SETTLED_AT] = h
-    if is_due and is_less(a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO]):
+        lease = x.next
+    a.settled_at = h
+    if is_due and is_less(a.funds, a.funds_atto, a.rates, a.rates_atto):
         _suspend(s, h, account)
         return True
     schedule(s, account)
@@ -445,11 +445,11 @@ def settle(s: State, h: int, account: int, is_due: bool) -> bool:
 
 @compiled
 def last_cadence(s: State, h: int, account: int) -> int:
-    """Return the last height up to h that is congruent to the account's created_at by G.SETTLE_EVERY;
+    """Return the last height up to h that is congruent to the account's created_at by G.settle_every;
     created_at without a cadence.
     """
-    created: int = s.accounts[account, Account.CREATED_AT]
-    every: int = s.globals[G.SETTLE_EVERY]
+    created: int = s.accounts[account].created_at
+    every: int = s.globals.settle_every
     if every <= 0:
         return created
     return h - (h - created) % every
@@ -460,8 +460,8 @@ def next_cadence(s: State, h: int, account: int) -> int:
     """Return the first height above h at which the account settles by its cadence; -1 while it has no open
     payment.
     """
-    every: int = s.globals[G.SETTLE_EVERY]
-    if every <= 0 or s.accounts[account, Account.OPEN] == 0:
+    every: int = s.globals.settle_every
+    if every <= 0 or s.accounts[account].open == 0:
         return -1
     return last_cadence(s, h, account) + every
 
@@ -476,15 +476,15 @@ def fold(s: State, h: int, account: int) -> bool:
     every DUE_AT below h.
     """
     a = s.accounts[account]
-    if a[Account.OPEN] == 0:
+    if a.open == 0:
         return False
-    height = s.globals[G.HEIGHT]  # the record names the blocks in which the settlements fall
+    height = s.globals.height  # the record names the blocks in which the settlements fall
     last = last_cadence(s, h, account)
-    if last <= a[Account.SETTLED_AT]:
+    if last <= a.settled_at:
         return False
     if is_short(s, last, account):
-        every = s.globals[G.SETTLE_EVERY]
-        first = last_cadence(s, a[Account.SETTLED_AT], account) + every
+        every = s.globals.settle_every
+        first = last_cadence(s, a.settled_at, account) + every
         low, high = 0, (last - first) // every
         while low < high:
             middle = (low + high) // 2
@@ -494,11 +494,11 @@ def fold(s: State, h: int, account: int) -> bool:
                 low = middle + 1
         last = first + low * every
         if low > 0:
-            s.globals[G.HEIGHT] = last - every
+            s.globals.height = last - every
             settle(s, last - every, account, False)
-    s.globals[G.HEIGHT] = last
+    s.globals.height = last
     short = settle(s, last, account, False)
-    s.globals[G.HEIGHT] = height
+    s.globals.height = height
     return short
 
 
@@ -508,13 +508,13 @@ def due(s: State, h: int, account: int) -> bool:
     insufficient_funds.
 
     Folds first, which may show that the account is not due yet: DUE_AT is then later than h. Where the
-    cadence falls on h there is one settlement, by the cadence. After the call look at Account.DUE_AT,
-    GRACE_AT and SHORT; the market's leases follow Lease.PAYMENT.
+    cadence falls on h there is one settlement, by the cadence. After the call look at Account.due_at,
+    GRACE_AT and SHORT; the market's leases follow Lease.payment.
     """
     a = s.accounts[account]
     if fold(s, h - 1, account):
         return True
-    if a[Account.OPEN] == 0 or a[Account.DUE_AT] != h:
+    if a.open == 0 or a.due_at != h:
         return False
     return settle(s, h, account, last_cadence(s, h, account) != h)
 
@@ -526,18 +526,18 @@ def end_payments(s: State, account: int) -> None:
     """
     touch(s, account)
     a = s.accounts[account]
-    lease = a[Account.FIRST_LEASE]
+    lease = a.first_lease
     while lease >= 0:
-        if s.leases[lease, Lease.PAYMENT] != PaymentState.CLOSED:
+        if s.leases[lease].payment != PaymentState.CLOSED:
             drop_fraction(s, lease)
-            s.leases[lease, Lease.PAYMENT] = PaymentState.CLOSED
-        lease = s.leases[lease, Lease.NEXT]
-    a[Account.OPEN] = 0
-    a[Account.SHORT] = 0
-    a[Account.RATES] = 0
-    a[Account.RATES_ATTO] = 0
-    a[Account.DUE_AT] = -1
-    a[Account.GRACE_AT] = -1
+            s.leases[lease].payment = PaymentState.CLOSED
+        lease = s.leases[lease].next
+    a.open = 0
+    a.short = 0
+    a.rates = 0
+    a.rates_atto = 0
+    a.due_at = -1
+    a.grace_at = -1
 
 
 @compiled
@@ -550,10 +550,10 @@ def grace_end(s: State, h: int, account: int) -> bool:
     the deployment are still open use `end_payments` and leave the account open.
     """
     a = s.accounts[account]
-    if a[Account.GRACE_AT] != h or a[Account.STATE] != AccountState.OPEN:
+    if a.grace_at != h or a.state != AccountState.OPEN:
         return False
     end_payments(s, account)
-    a[Account.STATE] = AccountState.CLOSED
+    a.state = AccountState.CLOSED
     refund_deposits(s, account)
     return True
 
@@ -566,11 +566,11 @@ def step_to(s: State, h: int, account: int) -> int:
     For replays and tests: the clock folds instead. Within a block: settle, end of grace, due.
     """
     a = s.accounts[account]
-    soonest = next_cadence(s, a[Account.SETTLED_AT], account)
-    if a[Account.GRACE_AT] >= 0 and (soonest < 0 or a[Account.GRACE_AT] < soonest):
-        soonest = a[Account.GRACE_AT]
-    if a[Account.DUE_AT] >= 0 and (soonest < 0 or a[Account.DUE_AT] < soonest):
-        soonest = a[Account.DUE_AT]
+    soonest = next_cadence(s, a.settled_at, account)
+    if a.grace_at >= 0 and (soonest < 0 or a.grace_at < soonest):
+        soonest = a.grace_at
+    if a.due_at >= 0 and (soonest < 0 or a.due_at < soonest):
+        soonest = a.due_at
     if soonest < 0 or soonest > h:
         return -1
     if not grace_end(s, soonest, account) and not fold(s, soonest, account):
@@ -585,7 +585,7 @@ def step_to(s: State, h: int, account: int) -> int:
 def _is_stepwise(s: State) -> bool:
     # Use without cap may run out before the due height, so the settlements before a message must be looked at
     # one by one. Otherwise they can all be paid and the message's own settlement covers them.
-    charging: int = s.globals[G.CHARGING]
+    charging: int = s.globals.charging
     return charging == Charging.USAGE
 
 
@@ -595,26 +595,26 @@ def deposited(s: State, h: int, account: int) -> None:
     cover one block of them all.
     """
     a = s.accounts[account]
-    if a[Account.SHORT] == 0:
+    if a.short == 0:
         schedule(s, account)
         return
     whole, atto = 0, 0
-    lease = a[Account.FIRST_LEASE]
+    lease = a.first_lease
     while lease >= 0:
         x = s.leases[lease]
-        if x[Lease.PAYMENT] == PaymentState.OVERDRAWN:
-            whole, atto = add(whole, atto, x[Lease.RATE], x[Lease.RATE_ATTO])
-        lease = x[Lease.NEXT]
-    if is_less(a[Account.FUNDS], a[Account.FUNDS_ATTO], whole, atto):
+        if x.payment == PaymentState.OVERDRAWN:
+            whole, atto = add(whole, atto, x.rate, x.rate_atto)
+        lease = x.next
+    if is_less(a.funds, a.funds_atto, whole, atto):
         return
-    lease = a[Account.FIRST_LEASE]
+    lease = a.first_lease
     while lease >= 0:
-        if s.leases[lease, Lease.PAYMENT] == PaymentState.OVERDRAWN:
+        if s.leases[lease].payment == PaymentState.OVERDRAWN:
             leave_overdrawn(s, lease, PaymentState.OPEN)
             start_meter(s, h, lease)
-        lease = s.leases[lease, Lease.NEXT]
-    a[Account.SETTLED_AT] = h
-    a[Account.GRACE_AT] = -1
+        lease = s.leases[lease].next
+    a.settled_at = h
+    a.grace_at = -1
     schedule(s, account)
 
 
@@ -625,15 +625,15 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
     """
     a = s.accounts[account]
     x = s.leases[lease]
-    if a[Account.STATE] == AccountState.CLOSED:
+    if a.state == AccountState.CLOSED:
         return Status.AccountClosed
     if _is_stepwise(s):
         fold(s, h, account)
-    if a[Account.SHORT] > 0 or is_short(s, h, account):
+    if a.short > 0 or is_short(s, h, account):
         return Status.AccountOverdrawn
-    if x[Lease.RATE] == 0 and x[Lease.RATE_ATTO] == 0:
+    if x.rate == 0 and x.rate_atto == 0:
         return Status.PaymentRateZero
-    if a[Account.RATES] + x[Lease.RATE] >= RATE_MAX:
+    if a.rates + x.rate >= RATE_MAX:
         return Status.AmountTooLarge
     if is_key_used(s, account, lease):
         return Status.PaymentExists
@@ -648,10 +648,10 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
 @compiled
 def payment_withdraw(s: State, h: int, lease: int) -> Status:
     """PaymentClosed unless the payment is open; else settle and pay, like a forced settlement."""
-    account = s.leases[lease, Lease.ACCOUNT]
+    account = s.leases[lease].account
     if _is_stepwise(s):
         fold(s, h, account)
-    if s.leases[lease, Lease.PAYMENT] != PaymentState.OPEN:
+    if s.leases[lease].payment != PaymentState.OPEN:
         return Status.PaymentClosed
     settle(s, h, account, False)
     return Status.Ok
@@ -663,21 +663,21 @@ def payment_close(s: State, h: int, lease: int) -> Status:
     insufficient_funds.
     """
     x = s.leases[lease]
-    account = x[Lease.ACCOUNT]
+    account = x.account
     a = s.accounts[account]
-    if x[Lease.PAYMENT] == PaymentState.CLOSED:
+    if x.payment == PaymentState.CLOSED:
         return Status.PaymentClosed
     if _is_stepwise(s):
         fold(s, h, account)
     touch(s, account)
     settle(s, h, account, False)
     drop_fraction(s, lease)
-    if x[Lease.PAYMENT] == PaymentState.OPEN:
+    if x.payment == PaymentState.OPEN:
         leave_open(s, lease, PaymentState.CLOSED)
     else:
         leave_overdrawn(s, lease, PaymentState.CLOSED)
-        if a[Account.SHORT] == 0:
-            a[Account.GRACE_AT] = -1
+        if a.short == 0:
+            a.grace_at = -1
     schedule(s, account)
     return Status.Ok
 
@@ -688,16 +688,16 @@ def account_close(s: State, h: int, account: int) -> Status:
     dust.
     """
     a = s.accounts[account]
-    if a[Account.STATE] == AccountState.CLOSED:
+    if a.state == AccountState.CLOSED:
         return Status.AccountClosed
     touch(s, account)
-    if a[Account.FIRST_LEASE] >= 0:
+    if a.first_lease >= 0:
         if _is_stepwise(s):
             fold(s, h, account)
         settle(s, h, account, False)
         end_payments(s, account)
-    a[Account.SETTLED_AT] = h
-    a[Account.STATE] = AccountState.CLOSED
+    a.settled_at = h
+    a.state = AccountState.CLOSED
     refund_deposits(s, account)
     return Status.Ok
 
@@ -705,7 +705,7 @@ def account_close(s: State, h: int, account: int) -> Status:
 @compiled
 def settle_forced(s: State, h: int, account: int) -> Status:
     """AccountClosed; else settle and pay every payment; settled_at moves also without one."""
-    if s.accounts[account, Account.STATE] == AccountState.CLOSED:
+    if s.accounts[account].state == AccountState.CLOSED:
         return Status.AccountClosed
     if _is_stepwise(s):
         fold(s, h, account)

@@ -1,8 +1,8 @@
-"""The escrow messages and queries under whichever rule G.ESCROW names: what the market's handlers call.
+"""The escrow messages and queries under whichever rule G.escrow names: what the market's handlers call.
 
 Every function returns a Status; a refusal has changed nothing. None of them touches the market: after `Ok`
-(and after `due`, `grace_end`, `fold` of `exact`) the caller looks at Account.STATE, Account.SHORT and the
-Lease.PAYMENT of the account's payments (from Account.FIRST_LEASE along Lease.NEXT) and runs the cascades of
+(and after `due`, `grace_end`, `fold` of `exact`) the caller looks at Account.state, Account.short and the
+Lease.payment of the account's payments (from Account.first_lease along Lease.next) and runs the cascades of
 protocol reference 1.7; escrow is by then in its final state, so that calls made by a cascade change nothing
 more. Under the exact rule PaymentState.OVERDRAWN reads insufficient_funds and the account stays open.
 
@@ -13,7 +13,7 @@ its deposits and for each grant.
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Account, AccountState, EscrowRule, G, Lease, PaymentState
+from marketsim.chain.columns import AccountState, EscrowRule, PaymentState
 from marketsim.chain.escrow import accounts, exact, proportional, sequential, usage_accounts
 from marketsim.chain.escrow.accounts import can_collect, collect_checked, release_account
 from marketsim.chain.escrow.exact import due, fold, grace_end, next_cadence
@@ -105,27 +105,27 @@ def account_deposit(s: State, h: int, account: int, signer: int, amount: int, so
     reference 1.4, 3.4).
 
     Under the sequential rule it pays the debts of an overdrawn account and may close it; look at
-    Account.STATE. Under the exact rule it may reactivate the insufficient_funds payments: Account.SHORT was
+    Account.state. Under the exact rule it may reactivate the insufficient_funds payments: Account.short was
     above 0 and is 0. Under the proportional rule an overdrawn account is AccountClosed. An unknown account is
     the caller's to refuse: `can_collect` first, then AccountNotFound.
     """
     a = s.accounts[account]
     if amount <= 0:
         return Status.InvalidDeposit
-    rule = s.globals[G.ESCROW]
-    scope = a[Account.SCOPE]
+    rule = s.globals.escrow
+    scope = a.scope
     status = can_collect(s, signer, scope, amount, sources)
     if status != Status.Ok:
         return status
-    if a[Account.STATE] == AccountState.CLOSED:
+    if a.state == AccountState.CLOSED:
         return Status.AccountClosed
-    if rule == EscrowRule.PROPORTIONAL and a[Account.STATE] != AccountState.OPEN:
+    if rule == EscrowRule.PROPORTIONAL and a.state != AccountState.OPEN:
         return Status.AccountClosed
     if rule == EscrowRule.EXACT:
         _exact_fold(s, h, account)
-    elif a[Account.FUNDS] < 0:
+    elif a.funds < 0:
         # The debt stands in the payments' unsettled amounts from here on.
-        a[Account.FUNDS] = 0
+        a.funds = 0
     collect_checked(s, h, account, signer, scope, amount, sources)
     if rule == EscrowRule.EXACT:
         _exact_deposited(s, h, account)
@@ -142,7 +142,7 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
     AccountClosed, AccountOverdrawn, PaymentRateZero, AmountTooLarge (RATE_MAX), PaymentExists. After Ok the
     lease is in the account's list in key order with an open payment and zero balances.
     """
-    rule = s.globals[G.ESCROW]
+    rule = s.globals.escrow
     if rule == EscrowRule.EXACT:
         return _exact_payment_open(s, h, account, lease)
     if rule == EscrowRule.SEQUENTIAL:
@@ -159,7 +159,7 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
 
     Afterwards the account may be overdrawn (exact rule: its payments insufficient_funds).
     """
-    rule = s.globals[G.ESCROW]
+    rule = s.globals.escrow
     if rule == EscrowRule.EXACT:
         return _exact_payment_withdraw(s, h, lease)
     if rule == EscrowRule.SEQUENTIAL:
@@ -177,7 +177,7 @@ def payment_close(s: State, h: int, lease: int) -> Status:
     Look at the state of this payment (overdrawn, or with the quirk still open, in spite of Ok) and of the
     others.
     """
-    rule = s.globals[G.ESCROW]
+    rule = s.globals.escrow
     if rule == EscrowRule.EXACT:
         return _exact_payment_close(s, h, lease)
     if rule == EscrowRule.SEQUENTIAL:
@@ -192,7 +192,7 @@ def account_close(s: State, h: int, account: int) -> Status:
     """Settle, close and pay every payment, refund the deposits: AccountClosed. An overdrawn account stays so,
     in spite of Ok.
     """
-    rule = s.globals[G.ESCROW]
+    rule = s.globals.escrow
     if rule == EscrowRule.EXACT:
         return _exact_account_close(s, h, account)
     if rule == EscrowRule.SEQUENTIAL:
@@ -205,7 +205,7 @@ def account_close(s: State, h: int, account: int) -> Status:
 @compiled
 def settle_forced(s: State, h: int, account: int) -> Status:
     """Settle and pay every payment, by governance: AccountClosed. The account may be overdrawn afterwards."""
-    rule = s.globals[G.ESCROW]
+    rule = s.globals.escrow
     if rule == EscrowRule.EXACT:
         return _exact_settle_forced(s, h, account)
     if rule == EscrowRule.SEQUENTIAL:
@@ -218,7 +218,7 @@ def settle_forced(s: State, h: int, account: int) -> Status:
 @compiled
 def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: int, gpu: int) -> Status:
     """Record what the lease used since its last record, up to h: LeaseNotActive, UsageInvalid, AmountTooLarge (see `exact`)."""
-    if s.globals[G.ESCROW] == EscrowRule.USAGE:
+    if s.globals.escrow == EscrowRule.USAGE:
         return _usage_record_usage(s, h, lease, cpu, memory, storage, gpu)
     return _exact_record_usage(s, h, lease, cpu, memory, storage, gpu)
 
@@ -232,9 +232,9 @@ def live_funds(s: State, h: int, account: int) -> tuple[int, int]:
     has nothing.
     """
     a = s.accounts[account]
-    rule = s.globals[G.ESCROW]
-    if a[Account.STATE] != AccountState.OPEN:
-        return a[Account.FUNDS], a[Account.FUNDS_ATTO]
+    rule = s.globals.escrow
+    if a.state != AccountState.OPEN:
+        return a.funds, a.funds_atto
     if rule == EscrowRule.EXACT:
         whole, atto = _exact_owed_by(s, h, account)
     elif rule == EscrowRule.SEQUENTIAL:
@@ -242,15 +242,15 @@ def live_funds(s: State, h: int, account: int) -> tuple[int, int]:
     elif rule == EscrowRule.USAGE:
         whole, atto = 0, 0
     else:
-        blocks = _proportional_blocks_paid(s, account, h - a[Account.SETTLED_AT])
+        blocks = _proportional_blocks_paid(s, account, h - a.settled_at)
         whole, atto = 0, 0
-        lease = a[Account.FIRST_LEASE]
+        lease = a.first_lease
         while lease >= 0:
-            if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
-                part = times(s.leases[lease, Lease.RATE], s.leases[lease, Lease.RATE_ATTO], blocks)
+            if s.leases[lease].payment == PaymentState.OPEN:
+                part = times(s.leases[lease].rate, s.leases[lease].rate_atto, blocks)
                 whole, atto = add(whole, atto, part[0], part[1])
-            lease = s.leases[lease, Lease.NEXT]
-    return subtract(a[Account.FUNDS], a[Account.FUNDS_ATTO], whole, atto)
+            lease = s.leases[lease].next
+    return subtract(a.funds, a.funds_atto, whole, atto)
 
 
 @compiled
@@ -261,12 +261,12 @@ def blocks_left(s: State, h: int, account: int) -> int:
     Negative values below -1 do not occur: an account past its end has 0.
     """
     a = s.accounts[account]
-    if a[Account.OPEN] == 0:
+    if a.open == 0:
         return -1
-    if a[Account.RATES] == 0 and a[Account.RATES_ATTO] == 0:
+    if a.rates == 0 and a.rates_atto == 0:
         return BLOCKS_MAX
-    covered = blocks_covered(a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], BLOCKS_MAX)
-    settled: int = a[Account.SETTLED_AT]
+    covered = blocks_covered(a.funds, a.funds_atto, a.rates, a.rates_atto, BLOCKS_MAX)
+    settled: int = a.settled_at
     return max(0, covered - (h - settled))
 
 
@@ -274,8 +274,8 @@ def blocks_left(s: State, h: int, account: int) -> int:
 def dry_at(s: State, account: int) -> int:
     """Return the first height at which a settlement could find the open account short; -1 when none could."""
     a = s.accounts[account]
-    rule = s.globals[G.ESCROW]
-    if a[Account.STATE] != AccountState.OPEN or a[Account.OPEN] == 0:
+    rule = s.globals.escrow
+    if a.state != AccountState.OPEN or a.open == 0:
         return -1
     if rule == EscrowRule.EXACT:
         return _exact_dry_at(s, account)
@@ -283,5 +283,5 @@ def dry_at(s: State, account: int) -> int:
         return _sequential_dry_at(s, account)
     if rule == EscrowRule.USAGE:
         return -1
-    settled: int = a[Account.SETTLED_AT]
+    settled: int = a.settled_at
     return settled + _proportional_blocks_paid(s, account, BLOCKS_MAX) + 1

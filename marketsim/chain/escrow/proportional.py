@@ -24,9 +24,9 @@ def blocks_paid(s: State, account: int, limit: int) -> int:
     settled_at, limit <= 10^9.
     """
     a = s.accounts[account]
-    if a[Account.OPEN] == 0:
+    if a.open == 0:
         return limit
-    return blocks_covered(a[Account.FUNDS], a[Account.FUNDS_ATTO], a[Account.RATES], a[Account.RATES_ATTO], limit)
+    return blocks_covered(a.funds, a.funds_atto, a.rates, a.rates_atto, limit)
 
 
 @compiled
@@ -37,10 +37,10 @@ def _credit(s: State, h: int, account: int, lease: int, whole: int, atto: int) -
         return
     missing, missing_atto = consume_from(s, account, Source.GRANT, whole, atto)
     consume_from(s, account, Source.BALANCE, missing, missing_atto)
-    a[Account.FUNDS], a[Account.FUNDS_ATTO] = subtract(a[Account.FUNDS], a[Account.FUNDS_ATTO], whole, atto)
-    add_to(a, Account.TRANSFERRED, whole, atto)
-    add_to(x, Lease.BALANCE, whole, atto)
-    add_to(x, Lease.CHARGED, whole, atto)
+    a.funds, a.funds_atto = subtract(a.funds, a.funds_atto, whole, atto)
+    add_to(a, Account.transferred, whole, atto)
+    add_to(x, Lease.balance, whole, atto)
+    add_to(x, Lease.charged, whole, atto)
     emit(s, EventKind.SETTLED, lease, h, whole, atto, 0)
 
 
@@ -49,20 +49,20 @@ def _settle(s: State, h: int, account: int) -> bool:
     # Returns whether this settlement overdrew the account, whose payments are then overdrawn and paid.
     touch(s, account)
     a = s.accounts[account]
-    delta = h - a[Account.SETTLED_AT]
+    delta = h - a.settled_at
     if delta == 0:
         return False
     full = blocks_paid(s, account, delta)
-    a[Account.SETTLED_AT] = h
-    if a[Account.OPEN] == 0:
+    a.settled_at = h
+    if a.open == 0:
         return False
-    lease = a[Account.FIRST_LEASE]
+    lease = a.first_lease
     while lease >= 0:
         x = s.leases[lease]
-        if x[Lease.PAYMENT] == PaymentState.OPEN:
-            whole, atto = times(x[Lease.RATE], x[Lease.RATE_ATTO], full)
+        if x.payment == PaymentState.OPEN:
+            whole, atto = times(x.rate, x.rate_atto, full)
             _credit(s, h, account, lease, whole, atto)
-        lease = x[Lease.NEXT]
+        lease = x.next
     if full == delta:
         return False
     _share_rest(s, h, account)
@@ -75,21 +75,21 @@ def _share_rest(s: State, h: int, account: int) -> None:
     # ask for a few 10^-18 more than there is, which upstream's coins reject; here the last ones get what is
     # left.
     a = s.accounts[account]
-    rest, rest_atto = a[Account.FUNDS], a[Account.FUNDS_ATTO]
-    rates, rates_atto = a[Account.RATES], a[Account.RATES_ATTO]
-    a[Account.STATE] = AccountState.OVERDRAWN
-    lease = a[Account.FIRST_LEASE]
+    rest, rest_atto = a.funds, a.funds_atto
+    rates, rates_atto = a.rates, a.rates_atto
+    a.state = AccountState.OVERDRAWN
+    lease = a.first_lease
     while lease >= 0:
         x = s.leases[lease]
-        if x[Lease.PAYMENT] == PaymentState.OPEN:
-            whole, atto = mul_div_half_even(s.scratch, rest, rest_atto, x[Lease.RATE], x[Lease.RATE_ATTO], rates, rates_atto)
-            if is_less(a[Account.FUNDS], a[Account.FUNDS_ATTO], whole, atto):
-                whole, atto = a[Account.FUNDS], a[Account.FUNDS_ATTO]
+        if x.payment == PaymentState.OPEN:
+            whole, atto = mul_div_half_even(s.scratch, rest, rest_atto, x.rate, x.rate_atto, rates, rates_atto)
+            if is_less(a.funds, a.funds_atto, whole, atto):
+                whole, atto = a.funds, a.funds_atto
             _credit(s, h, account, lease, whole, atto)
             leave_open(s, lease, PaymentState.OVERDRAWN)
             pay(s, lease, False)
             drop_fraction(s, lease)
-        lease = x[Lease.NEXT]
+        lease = x.next
     refund_deposits(s, account)
 
 
@@ -100,14 +100,14 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
     """
     a = s.accounts[account]
     x = s.leases[lease]
-    if a[Account.STATE] == AccountState.CLOSED:
+    if a.state == AccountState.CLOSED:
         return Status.AccountClosed
-    delta = h - a[Account.SETTLED_AT]
-    if a[Account.STATE] == AccountState.OVERDRAWN or blocks_paid(s, account, delta) < delta:
+    delta = h - a.settled_at
+    if a.state == AccountState.OVERDRAWN or blocks_paid(s, account, delta) < delta:
         return Status.AccountOverdrawn
-    if x[Lease.RATE] == 0 and x[Lease.RATE_ATTO] == 0:
+    if x.rate == 0 and x.rate_atto == 0:
         return Status.PaymentRateZero
-    if a[Account.RATES] + x[Lease.RATE] >= RATE_MAX:
+    if a.rates + x.rate >= RATE_MAX:
         return Status.AmountTooLarge
     if is_key_used(s, account, lease):
         return Status.PaymentExists
@@ -122,9 +122,9 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
     carried.
     """
     x = s.leases[lease]
-    if x[Lease.PAYMENT] != PaymentState.OPEN:
+    if x.payment != PaymentState.OPEN:
         return Status.PaymentClosed
-    if not _settle(s, h, x[Lease.ACCOUNT]):
+    if not _settle(s, h, x.account):
         pay(s, lease, False)
     return Status.Ok
 
@@ -133,9 +133,9 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
 def payment_close(s: State, h: int, lease: int) -> Status:
     """PaymentClosed unless open; else settle, close and pay this payment unless that overdrew the account."""
     x = s.leases[lease]
-    if x[Lease.PAYMENT] != PaymentState.OPEN:
+    if x.payment != PaymentState.OPEN:
         return Status.PaymentClosed
-    if not _settle(s, h, x[Lease.ACCOUNT]):
+    if not _settle(s, h, x.account):
         leave_open(s, lease, PaymentState.CLOSED)
         pay(s, lease, False)
         drop_fraction(s, lease)
@@ -148,18 +148,18 @@ def account_close(s: State, h: int, account: int) -> Status:
     refund the deposits.
     """
     a = s.accounts[account]
-    if a[Account.STATE] != AccountState.OPEN:
+    if a.state != AccountState.OPEN:
         return Status.AccountClosed
     if _settle(s, h, account):
         return Status.Ok
-    lease = a[Account.FIRST_LEASE]
+    lease = a.first_lease
     while lease >= 0:
-        if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+        if s.leases[lease].payment == PaymentState.OPEN:
             leave_open(s, lease, PaymentState.CLOSED)
             pay(s, lease, False)
             drop_fraction(s, lease)
-        lease = s.leases[lease, Lease.NEXT]
-    a[Account.STATE] = AccountState.CLOSED
+        lease = s.leases[lease].next
+    a.state = AccountState.CLOSED
     refund_deposits(s, account)
     return Status.Ok
 
@@ -168,12 +168,12 @@ def account_close(s: State, h: int, account: int) -> Status:
 def settle_forced(s: State, h: int, account: int) -> Status:
     """AccountClosed unless open; else settle and pay every open payment."""
     a = s.accounts[account]
-    if a[Account.STATE] != AccountState.OPEN:
+    if a.state != AccountState.OPEN:
         return Status.AccountClosed
     if not _settle(s, h, account):
-        lease = a[Account.FIRST_LEASE]
+        lease = a.first_lease
         while lease >= 0:
-            if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+            if s.leases[lease].payment == PaymentState.OPEN:
                 pay(s, lease, False)
-            lease = s.leases[lease, Lease.NEXT]
+            lease = s.leases[lease].next
     return Status.Ok

@@ -8,7 +8,7 @@ owed is truncated (protocol reference 3.4-3.8).
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Account, AccountState, EventKind, G, Lease, PaymentState, Quirk
+from marketsim.chain.columns import AccountState, EventKind, PaymentState, Quirk
 from marketsim.chain.escrow.accounts import consume, is_key_used, leave_open, leave_overdrawn, link_payment, pay, refund_deposits
 from marketsim.chain.events import emit
 from marketsim.chain.ledger import strand, touch
@@ -21,26 +21,26 @@ from marketsim.money.pairs import BLOCKS_MAX, RATE_MAX, times
 @compiled
 def _selects_open(s: State, delta: int) -> bool:
     # Upstream passes over open payments when no block has gone by since the last settlement (defects E1-E3).
-    return delta != 0 or s.globals[G.QUIRKS] & Quirk.SETTLE_SAME_HEIGHT == 0
+    return delta != 0 or s.globals.quirks & Quirk.SETTLE_SAME_HEIGHT == 0
 
 
 @compiled
 def accrued(s: State, lease: int, delta: int) -> int:
     """Return what an open payment accrues in delta blocks: trunc(rate x delta), whole uve."""
-    whole, _ = times(s.leases[lease, Lease.RATE], s.leases[lease, Lease.RATE_ATTO], delta)
+    whole, _ = times(s.leases[lease].rate, s.leases[lease].rate_atto, delta)
     return whole
 
 
 @compiled
 def accrued_by(s: State, h: int, account: int) -> int:
     """Return what all open payments of the account have accrued since it was settled, whole uve."""
-    delta = h - s.accounts[account, Account.SETTLED_AT]
+    delta = h - s.accounts[account].settled_at
     total = 0
-    lease = s.accounts[account, Account.FIRST_LEASE]
+    lease = s.accounts[account].first_lease
     while lease >= 0:
-        if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+        if s.leases[lease].payment == PaymentState.OPEN:
             total += accrued(s, lease, delta)
-        lease = s.leases[lease, Lease.NEXT]
+        lease = s.leases[lease].next
     return total
 
 
@@ -49,20 +49,20 @@ def _serve(s: State, h: int, account: int, lease: int, amount: int, credited: bo
     # Take what is owed to one payment from the deposits; return what is missing. `funds` falls by all that is
     # owed.
     a = s.accounts[account]
-    paid: int = min(amount, max(0, a[Account.FUNDS]))
-    a[Account.FUNDS] -= amount
+    paid: int = min(amount, max(0, a.funds))
+    a.funds -= amount
     if paid > 0:
         consume(s, account, paid, 0)
-        a[Account.TRANSFERRED] += paid
+        a.transferred += paid
         if credited:
-            s.leases[lease, Lease.BALANCE] += paid
+            s.leases[lease].balance += paid
             emit(s, EventKind.SETTLED, lease, h, paid, 0, amount - paid)
         else:
             strand(s, paid, 0)
     missing = amount - paid
     if missing > 0:
-        s.leases[lease, Lease.UNSETTLED] += missing
-        s.globals[G.DEBT] += missing
+        s.leases[lease].unsettled += missing
+        s.globals.debt += missing
     return missing
 
 
@@ -71,31 +71,31 @@ def _settle(s: State, h: int, account: int, credited: bool) -> bool:
     # Protocol reference 3.5; returns whether the account is overdrawn afterwards. The caller has refused a
     # closed account.
     a = s.accounts[account]
-    if a[Account.FUNDS] < 0:
+    if a.funds < 0:
         return True
     touch(s, account)
-    delta = h - a[Account.SETTLED_AT]
-    if a[Account.STATE] == AccountState.OPEN:
-        a[Account.SETTLED_AT] = h
+    delta = h - a.settled_at
+    if a.state == AccountState.OPEN:
+        a.settled_at = h
     short = False
-    if a[Account.SHORT] > 0:
-        lease = a[Account.FIRST_LEASE]
+    if a.short > 0:
+        lease = a.first_lease
         while lease >= 0:
             x = s.leases[lease]
-            if x[Lease.PAYMENT] == PaymentState.OVERDRAWN:
-                debt = x[Lease.UNSETTLED]
-                x[Lease.UNSETTLED] = 0
-                s.globals[G.DEBT] -= debt
+            if x.payment == PaymentState.OVERDRAWN:
+                debt = x.unsettled
+                x.unsettled = 0
+                s.globals.debt -= debt
                 short = _serve(s, h, account, lease, debt, credited) > 0 or short
-            lease = x[Lease.NEXT]
-    if a[Account.OPEN] > 0:
+            lease = x.next
+    if a.open > 0:
         # In no time nothing accrues, so it does not matter that upstream would pass over them.
-        lease = a[Account.FIRST_LEASE]
+        lease = a.first_lease
         while lease >= 0:
             x = s.leases[lease]
-            if x[Lease.PAYMENT] == PaymentState.OPEN:
+            if x.payment == PaymentState.OPEN:
                 short = _serve(s, h, account, lease, accrued(s, lease, delta), credited) > 0 or short
-            lease = x[Lease.NEXT]
+            lease = x.next
     if short:
         _overdraw(s, account)
     return short
@@ -105,29 +105,29 @@ def _settle(s: State, h: int, account: int, credited: bool) -> bool:
 def _overdraw(s: State, account: int) -> None:
     # Everyone whom the settlement touched is overdrawn and paid now, those in full as well.
     a = s.accounts[account]
-    a[Account.STATE] = AccountState.OVERDRAWN
-    lease = a[Account.FIRST_LEASE]
+    a.state = AccountState.OVERDRAWN
+    lease = a.first_lease
     while lease >= 0:
-        state = s.leases[lease, Lease.PAYMENT]
+        state = s.leases[lease].payment
         if state == PaymentState.OPEN:
             leave_open(s, lease, PaymentState.OVERDRAWN)
             pay(s, lease, False)
         elif state == PaymentState.OVERDRAWN:
             pay(s, lease, False)
-        lease = s.leases[lease, Lease.NEXT]
+        lease = s.leases[lease].next
 
 
 @compiled
 def _close(s: State, account: int) -> None:
     # The account is closed and what is left of its deposits goes back.
     a = s.accounts[account]
-    a[Account.STATE] = AccountState.CLOSED
-    lease = a[Account.FIRST_LEASE]
+    a.state = AccountState.CLOSED
+    lease = a.first_lease
     while lease >= 0:
         # Balances that nobody can withdraw any more (defect E3).
-        if s.leases[lease, Lease.BALANCE] > 0:
-            strand(s, s.leases[lease, Lease.BALANCE], s.leases[lease, Lease.BALANCE_ATTO])
-        lease = s.leases[lease, Lease.NEXT]
+        if s.leases[lease].balance > 0:
+            strand(s, s.leases[lease].balance, s.leases[lease].balance_atto)
+        lease = s.leases[lease].next
     refund_deposits(s, account)
 
 
@@ -137,16 +137,16 @@ def deposited(s: State, h: int, account: int) -> None:
     account close, the rest is refunded.
     """
     a = s.accounts[account]
-    if a[Account.STATE] != AccountState.OVERDRAWN:
+    if a.state != AccountState.OVERDRAWN:
         return
     if _settle(s, h, account, True):
         return
-    lease = a[Account.FIRST_LEASE]
+    lease = a.first_lease
     while lease >= 0:
-        if s.leases[lease, Lease.PAYMENT] == PaymentState.OVERDRAWN:
+        if s.leases[lease].payment == PaymentState.OVERDRAWN:
             leave_overdrawn(s, lease, PaymentState.CLOSED)
             pay(s, lease, False)
-        lease = s.leases[lease, Lease.NEXT]
+        lease = s.leases[lease].next
     _close(s, account)
 
 
@@ -160,17 +160,17 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
     """
     a = s.accounts[account]
     x = s.leases[lease]
-    if a[Account.STATE] == AccountState.CLOSED:
+    if a.state == AccountState.CLOSED:
         return Status.AccountClosed
-    if a[Account.STATE] == AccountState.OVERDRAWN or a[Account.FUNDS] < accrued_by(s, h, account):
+    if a.state == AccountState.OVERDRAWN or a.funds < accrued_by(s, h, account):
         return Status.AccountOverdrawn
-    if x[Lease.RATE] == 0 and x[Lease.RATE_ATTO] == 0:
+    if x.rate == 0 and x.rate_atto == 0:
         return Status.PaymentRateZero
-    if a[Account.RATES] + x[Lease.RATE] >= RATE_MAX:
+    if a.rates + x.rate >= RATE_MAX:
         return Status.AmountTooLarge
     if is_key_used(s, account, lease):
         return Status.PaymentExists
-    _settle(s, h, account, s.globals[G.QUIRKS] & Quirk.PAYMENT_CREATE_LOSES == 0)
+    _settle(s, h, account, s.globals.quirks & Quirk.PAYMENT_CREATE_LOSES == 0)
     link_payment(s, account, lease)
     return Status.Ok
 
@@ -181,13 +181,13 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
     unless that overdrew the account.
     """
     x = s.leases[lease]
-    account = x[Lease.ACCOUNT]
+    account = x.account
     a = s.accounts[account]
-    if x[Lease.PAYMENT] != PaymentState.OPEN:
+    if x.payment != PaymentState.OPEN:
         return Status.PaymentClosed
-    if a[Account.STATE] == AccountState.CLOSED:
+    if a.state == AccountState.CLOSED:
         return Status.AccountClosed
-    if a[Account.STATE] == AccountState.OPEN and not _selects_open(s, h - a[Account.SETTLED_AT]):
+    if a.state == AccountState.OPEN and not _selects_open(s, h - a.settled_at):
         return Status.Panic
     if not _settle(s, h, account, True):
         pay(s, lease, False)
@@ -202,16 +202,16 @@ def payment_close(s: State, h: int, lease: int) -> Status:
     target overdrawn. With quirk settle_same_height a payment settled in this block stays open (defect E2).
     """
     x = s.leases[lease]
-    account = x[Lease.ACCOUNT]
+    account = x.account
     a = s.accounts[account]
-    if x[Lease.PAYMENT] == PaymentState.CLOSED:
+    if x.payment == PaymentState.CLOSED:
         return Status.PaymentClosed
-    if a[Account.STATE] == AccountState.CLOSED:
+    if a.state == AccountState.CLOSED:
         return Status.AccountClosed
-    selected = _selects_open(s, h - a[Account.SETTLED_AT])
+    selected = _selects_open(s, h - a.settled_at)
     if _settle(s, h, account, True) or not selected:
         return Status.Ok
-    if x[Lease.PAYMENT] == PaymentState.OPEN:
+    if x.payment == PaymentState.OPEN:
         leave_open(s, lease, PaymentState.CLOSED)
         pay(s, lease, False)
     return Status.Ok
@@ -225,18 +225,18 @@ def account_close(s: State, h: int, account: int) -> Status:
     With quirk settle_same_height an account settled in this block closes over its open payments (defect E3).
     """
     a = s.accounts[account]
-    if a[Account.STATE] == AccountState.CLOSED:
+    if a.state == AccountState.CLOSED:
         return Status.AccountClosed
-    selected = _selects_open(s, h - a[Account.SETTLED_AT])
+    selected = _selects_open(s, h - a.settled_at)
     if _settle(s, h, account, True):
         return Status.Ok
     if selected:
-        lease = a[Account.FIRST_LEASE]
+        lease = a.first_lease
         while lease >= 0:
-            if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+            if s.leases[lease].payment == PaymentState.OPEN:
                 leave_open(s, lease, PaymentState.CLOSED)
                 pay(s, lease, False)
-            lease = s.leases[lease, Lease.NEXT]
+            lease = s.leases[lease].next
     _close(s, account)
     return Status.Ok
 
@@ -245,14 +245,14 @@ def account_close(s: State, h: int, account: int) -> Status:
 def settle_forced(s: State, h: int, account: int) -> Status:
     """AccountClosed; else settle and pay every open payment; an account in debt stays as it is."""
     a = s.accounts[account]
-    if a[Account.STATE] == AccountState.CLOSED:
+    if a.state == AccountState.CLOSED:
         return Status.AccountClosed
     if not _settle(s, h, account, True):
-        lease = a[Account.FIRST_LEASE]
+        lease = a.first_lease
         while lease >= 0:
-            if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+            if s.leases[lease].payment == PaymentState.OPEN:
                 pay(s, lease, False)
-            lease = s.leases[lease, Lease.NEXT]
+            lease = s.leases[lease].next
     return Status.Ok
 
 
@@ -265,16 +265,16 @@ def dry_at(s: State, account: int) -> int:
     halving.
     """
     a = s.accounts[account]
-    settled: int = a[Account.SETTLED_AT]
+    settled: int = a.settled_at
     low, high = 1, 1
-    while accrued_by(s, settled + high, account) <= a[Account.FUNDS]:
+    while accrued_by(s, settled + high, account) <= a.funds:
         if high == BLOCKS_MAX:
             return -1
         low = high + 1
         high = min(2 * high, BLOCKS_MAX)
     while low < high:
         middle = (low + high) // 2
-        if accrued_by(s, settled + middle, account) > a[Account.FUNDS]:
+        if accrued_by(s, settled + middle, account) > a.funds:
             high = middle
         else:
             low = middle + 1

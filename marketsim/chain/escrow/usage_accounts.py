@@ -6,13 +6,13 @@ makes the order's escrow (`create` and `activate` in one) for as long as may be,
 free for each group that has none: a deployment of one group puts everything in. What an escrow gives back, at
 its end or expiry, is free for the deployment's next order and goes back to the depositors with the account.
 
-A lease is reported every G.USAGE_EVERY blocks from its creation and at its close, one unit at the price of its
+A lease is reported every G.usage_every blocks from its creation and at its close, one unit at the price of its
 use since the last report, so a record's cost is cut to whole uve. A message's record is a report too. The
 block settles what is a day old; the close of a lease reports, settles and refunds. What a settlement does not
 cover, and what is unsettled at the end, is forgiven and counts as shortfall. The escrow then lives on at 0 and
 the lease with it: ending one is the provider's decision (`clock.unpaid`).
 
-Account.DUE_AT is the next height at which a report, the settlement clock or an expiry of the account's escrows
+Account.due_at is the next height at which a report, the settlement clock or an expiry of the account's escrows
 falls; the caller runs `due` there, as under the exact rule.
 """
 
@@ -21,15 +21,11 @@ from __future__ import annotations
 from marketsim.chain.columns import (
     Account,
     AccountState,
-    Deployment,
     EventKind,
     G,
-    Group,
     GroupState,
     Lease,
-    Order,
     PaymentState,
-    Usage,
     UsageEscrow,
     UsageEscrowState,
 )
@@ -60,21 +56,21 @@ _is_clock_due = usage_escrow.is_clock_due
 @compiled
 def seconds_at(s: State, h: int) -> int:
     """Return the time of block h in whole seconds since block 0."""
-    return int(h * s.globals[G.BLOCK_MS] // 1000)
+    return int(h * s.globals.block_ms // 1000)
 
 
 @compiled
 def height_at(s: State, seconds: int) -> int:
     """Return the first block whose time is at least `seconds`."""
-    return int(-(-(seconds * 1000) // s.globals[G.BLOCK_MS]))
+    return int(-(-(seconds * 1000) // s.globals.block_ms))
 
 
 @compiled
 def next_report(s: State, lease: int) -> int:
     """Return the height of the lease's next report of its own."""
-    created = s.leases[lease, Lease.CREATED_AT]
-    every = max(1, s.globals[G.USAGE_EVERY])
-    last = s.usage_escrows[s.leases[lease, Lease.USAGE], UsageEscrow.REPORTED_AT]
+    created = s.leases[lease].created_at
+    every = max(1, s.globals.usage_every)
+    last = s.usage_escrows[s.leases[lease].usage].reported_at
     return int(created + ((last - created) // every + 1) * every)
 
 
@@ -85,20 +81,20 @@ def schedule(s: State, h: int, account: int) -> None:
     A clock that is past and found nothing to pay runs on until there is something.
     """
     soonest = -1
-    lease = s.accounts[account, Account.FIRST_LEASE]
+    lease = s.accounts[account].first_lease
     while lease >= 0:
-        if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
-            row = s.usage_escrows[s.leases[lease, Lease.USAGE]]
-            if row[UsageEscrow.STATE] == UsageEscrowState.ACTIVE:
-                at = min(next_report(s, lease), height_at(s, row[UsageEscrow.EXPIRES_AT] + 1))
-                clock = height_at(s, row[UsageEscrow.SETTLED_AT] + SETTLE_SECONDS)
-                if clock > h or (row[UsageEscrow.UNSETTLED] > 0 and row[UsageEscrow.BALANCE] > 0):
+        if s.leases[lease].payment == PaymentState.OPEN:
+            row = s.usage_escrows[s.leases[lease].usage]
+            if row.state == UsageEscrowState.ACTIVE:
+                at = min(next_report(s, lease), height_at(s, row.expires_at + 1))
+                clock = height_at(s, row.settled_at + SETTLE_SECONDS)
+                if clock > h or (row.unsettled > 0 and row.balance > 0):
                     at = min(at, clock)
                 at = max(at, h)
                 if soonest < 0 or at < soonest:
                     soonest = at
-        lease = s.leases[lease, Lease.NEXT]
-    s.accounts[account, Account.DUE_AT] = soonest
+        lease = s.leases[lease].next
+    s.accounts[account].due_at = soonest
 
 
 # --- what is set aside --------------------------------------------------------------------------------------
@@ -108,11 +104,11 @@ def schedule(s: State, h: int, account: int) -> None:
 def set_aside(s: State, account: int) -> int:
     """Return the whole uve that the account's escrows hold of its funds."""
     held = 0
-    lease = s.accounts[account, Account.FIRST_LEASE]
+    lease = s.accounts[account].first_lease
     while lease >= 0:
-        if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
-            held += s.usage_escrows[s.leases[lease, Lease.USAGE], UsageEscrow.BALANCE]
-        lease = s.leases[lease, Lease.NEXT]
+        if s.leases[lease].payment == PaymentState.OPEN:
+            held += s.usage_escrows[s.leases[lease].usage].balance
+        lease = s.leases[lease].next
     return held
 
 
@@ -120,11 +116,11 @@ def set_aside(s: State, account: int) -> int:
 def groups_without_escrow(s: State, deployment: int) -> int:
     """Return how many of the deployment's groups are not closed and have no lease with an open payment."""
     count = 0
-    first = s.deployments[deployment, Deployment.FIRST_GROUP]
-    for group in range(first, first + s.deployments[deployment, Deployment.GROUPS]):
-        if s.groups[group, Group.STATE] != GroupState.CLOSED:
-            lease = s.orders[s.groups[group, Group.LAST_ORDER], Order.LEASE]
-            if lease < 0 or s.leases[lease, Lease.PAYMENT] != PaymentState.OPEN:
+    first = s.deployments[deployment].first_group
+    for group in range(first, first + s.deployments[deployment].groups):
+        if s.groups[group].state != GroupState.CLOSED:
+            lease = s.orders[s.groups[group].last_order].lease
+            if lease < 0 or s.leases[lease].payment != PaymentState.OPEN:
                 count += 1
     return count
 
@@ -139,36 +135,36 @@ def use_of(s: State, h: int, lease: int) -> tuple[int, int]:
     use = priced_use(s, h, lease)
     if use[0] >= 0:
         return use
-    if s.usage[x[Lease.USAGE], Usage.UTILIZATION_PPM] >= 0:
-        return times(x[Lease.RATE], x[Lease.RATE_ATTO], metered_until(s, h, lease))
-    blocks = h - x[Lease.ACTIVE_AT] if x[Lease.ACTIVE_AT] >= 0 else 0
-    return times(x[Lease.RATE], x[Lease.RATE_ATTO], blocks)
+    if s.usage[x.usage].utilization_ppm >= 0:
+        return times(x.rate, x.rate_atto, metered_until(s, h, lease))
+    blocks = h - x.active_at if x.active_at >= 0 else 0
+    return times(x.rate, x.rate_atto, blocks)
 
 
 @compiled
 def _record(s: State, h: int, lease: int) -> None:
     # One record for the use since the last report; none where nothing was used, or the escrow takes none.
     x = s.leases[lease]
-    row = s.usage_escrows[x[Lease.USAGE]]
+    row = s.usage_escrows[x.usage]
     use, use_atto = use_of(s, h, lease)
     read_meter(s, h, lease)
-    row[UsageEscrow.REPORTED_AT] = h
-    if not is_less(row[UsageEscrow.PRICED], row[UsageEscrow.PRICED_ATTO], use, use_atto):
+    row.reported_at = h
+    if not is_less(row.priced, row.priced_atto, use, use_atto):
         return
-    part, _ = subtract(use, use_atto, row[UsageEscrow.PRICED], row[UsageEscrow.PRICED_ATTO])
-    row[UsageEscrow.PRICED] = use
-    row[UsageEscrow.PRICED_ATTO] = use_atto
-    if _report(row, x[Lease.PROVIDER], 1) == UsageAnswer.Ok:
-        row[UsageEscrow.UNSETTLED] += part  # the fraction of a record is cut off
+    part, _ = subtract(use, use_atto, row.priced, row.priced_atto)
+    row.priced = use
+    row.priced_atto = use_atto
+    if _report(row, x.provider, 1) == UsageAnswer.Ok:
+        row.unsettled += part  # the fraction of a record is cut off
         emit(s, EventKind.USAGE_RECORDED, lease, h, part, 0, 0)
 
 
 @compiled
 def _forgive(s: State, h: int, lease: int, missing: int) -> None:
     if missing > 0:
-        add_to(s.leases[lease], Lease.SHORTFALL + 0, missing, 0)
-        add_to(s.accounts[s.leases[lease, Lease.ACCOUNT]], Account.SHORTFALL + 0, missing, 0)
-        add_to(s.globals, G.SHORTFALL + 0, missing, 0)
+        add_to(s.leases[lease], Lease.shortfall + 0, missing, 0)
+        add_to(s.accounts[s.leases[lease].account], Account.shortfall + 0, missing, 0)
+        add_to(s.globals, G.shortfall + 0, missing, 0)
         emit(s, EventKind.SHORTFALL, lease, h, missing, 0, 0)
 
 
@@ -176,90 +172,90 @@ def _forgive(s: State, h: int, lease: int, missing: int) -> None:
 def _settle_lease(s: State, h: int, lease: int) -> None:
     # Pay for what is reported and not settled, and split the fees; what the balance does not cover is forgiven.
     x = s.leases[lease]
-    row = s.usage_escrows[x[Lease.USAGE]]
-    cost = row[UsageEscrow.UNSETTLED]
+    row = s.usage_escrows[x.usage]
+    cost = row.unsettled
     answer, total = _settle(row, seconds_at(s, h), cost, False)
     if answer != UsageAnswer.Ok:
         return
-    account = x[Lease.ACCOUNT]
+    account = x.account
     a = s.accounts[account]
     touch(s, account)
     consume(s, account, total, 0)
-    a[Account.FUNDS] -= total
-    a[Account.TRANSFERRED] += total
-    a[Account.SETTLED_AT] = h
-    row[UsageEscrow.UNSETTLED] = 0
+    a.funds -= total
+    a.transferred += total
+    a.settled_at = h
+    row.unsettled = 0
     provider, platform, validators = _split(total, PLATFORM_BPS, VALIDATOR_BPS)
-    x[Lease.WITHDRAWN] += total
-    x[Lease.FEES] += platform + validators
+    x.withdrawn += total
+    x.fees += platform + validators
     emit(s, EventKind.SETTLED, lease, h, total, 0, 0)
-    emit(s, EventKind.FEES_SPLIT, lease, row[UsageEscrow.SETTLEMENTS], platform, 0, validators)
-    pay_split(s, x[Lease.PROVIDER], provider, platform, validators)
-    emit(s, EventKind.PAID, lease, x[Lease.PROVIDER], provider, 0, platform + validators)
-    book_income(s, x[Lease.SLOT], provider, platform + validators)
+    emit(s, EventKind.FEES_SPLIT, lease, row.settlements, platform, 0, validators)
+    pay_split(s, x.provider, provider, platform, validators)
+    emit(s, EventKind.PAID, lease, x.provider, provider, 0, platform + validators)
+    book_income(s, x.slot, provider, platform + validators)
     _forgive(s, h, lease, cost - total)
 
 
 @compiled
 def _give_back(s: State, lease: int, balance: int) -> None:
     # Record that an escrow has ended with `balance` for the account; it is free there, no coins move.
-    row = s.usage_escrows[s.leases[lease, Lease.USAGE]]
-    emit(s, EventKind.USAGE_ESCROW_ENDED, lease, row[UsageEscrow.STATE], balance, 0, 0)
+    row = s.usage_escrows[s.leases[lease].usage]
+    emit(s, EventKind.USAGE_ESCROW_ENDED, lease, row.state, balance, 0, 0)
 
 
 @compiled
 def _begin(s: State, h: int, account: int) -> None:
     # The begin of the block: whatever touches the account, its late escrows have expired before.
-    lease = s.accounts[account, Account.FIRST_LEASE]
+    lease = s.accounts[account].first_lease
     while lease >= 0:
-        if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
-            row = s.usage_escrows[s.leases[lease, Lease.USAGE]]
+        if s.leases[lease].payment == PaymentState.OPEN:
+            row = s.usage_escrows[s.leases[lease].usage]
             balance = _expire(row, seconds_at(s, h))
             if balance >= 0:
                 touch(s, account)
                 _give_back(s, lease, balance)
-                _forgive(s, h, lease, row[UsageEscrow.UNSETTLED])
-                row[UsageEscrow.UNSETTLED] = 0
-        lease = s.leases[lease, Lease.NEXT]
+                _forgive(s, h, lease, row.unsettled)
+                row.unsettled = 0
+        lease = s.leases[lease].next
 
 
 @compiled
 def _end_lease(s: State, h: int, lease: int) -> None:
     # Close a lease's payment: last report, settlement, and a refund of the rest.
-    row = s.usage_escrows[s.leases[lease, Lease.USAGE]]
+    row = s.usage_escrows[s.leases[lease].usage]
     _record(s, h, lease)
     _settle_lease(s, h, lease)
     answer, balance = _refund(row)
     if answer == UsageAnswer.Ok:
         _give_back(s, lease, balance)
-    _forgive(s, h, lease, row[UsageEscrow.UNSETTLED])
-    row[UsageEscrow.UNSETTLED] = 0
-    s.leases[lease, Lease.PAYMENT] = PaymentState.CLOSED
-    s.accounts[s.leases[lease, Lease.ACCOUNT], Account.OPEN] -= 1
+    _forgive(s, h, lease, row.unsettled)
+    row.unsettled = 0
+    s.leases[lease].payment = PaymentState.CLOSED
+    s.accounts[s.leases[lease].account].open -= 1
 
 
 @compiled
 def due(s: State, h: int, account: int) -> None:
     """Do what falls on h, if DUE_AT is h: expiries, then reports, then the settlements of the end of the block."""
-    if s.accounts[account, Account.DUE_AT] != h:
+    if s.accounts[account].due_at != h:
         return
     _begin(s, h, account)
-    lease = s.accounts[account, Account.FIRST_LEASE]
+    lease = s.accounts[account].first_lease
     while lease >= 0:
-        if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+        if s.leases[lease].payment == PaymentState.OPEN:
             if next_report(s, lease) <= h:
                 _record(s, h, lease)
-            if _is_clock_due(s.usage_escrows[s.leases[lease, Lease.USAGE]], seconds_at(s, h)):
+            if _is_clock_due(s.usage_escrows[s.leases[lease].usage], seconds_at(s, h)):
                 _settle_lease(s, h, lease)
-        lease = s.leases[lease, Lease.NEXT]
+        lease = s.leases[lease].next
     schedule(s, h, account)
 
 
 @compiled
 def is_spent(s: State, lease: int) -> bool:
     """Return whether an open payment can earn nothing more: its escrow has ended, or what is reported takes all of it."""
-    row = s.usage_escrows[s.leases[lease, Lease.USAGE]]
-    return bool(row[UsageEscrow.STATE] != UsageEscrowState.ACTIVE or row[UsageEscrow.UNSETTLED] >= row[UsageEscrow.BALANCE])
+    row = s.usage_escrows[s.leases[lease].usage]
+    return bool(row.state != UsageEscrowState.ACTIVE or row.unsettled >= row.balance)
 
 
 # --- messages -----------------------------------------------------------------------------------------------
@@ -272,42 +268,42 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
     """
     a = s.accounts[account]
     x = s.leases[lease]
-    if a[Account.STATE] == AccountState.CLOSED:
+    if a.state == AccountState.CLOSED:
         return Status.AccountClosed
-    if x[Lease.RATE] == 0 and x[Lease.RATE_ATTO] == 0:
+    if x.rate == 0 and x.rate_atto == 0:
         return Status.PaymentRateZero
-    if x[Lease.RATE] >= RATE_MAX:
+    if x.rate >= RATE_MAX:
         return Status.AmountTooLarge
     if is_key_used(s, account, lease):
         return Status.PaymentExists
-    free = a[Account.FUNDS] - set_aside(s, account)
-    amount = free // max(1, groups_without_escrow(s, a[Account.TARGET]))
+    free = a.funds - set_aside(s, account)
+    amount = free // max(1, groups_without_escrow(s, a.target))
     if amount <= 0:
         return Status.AccountOverdrawn
 
-    at = s.globals[G.USAGE]
+    at = s.globals.usage
     row = s.usage_escrows[at]
-    for column in range(UsageEscrow.SIZE):
+    for column in range(UsageEscrow.width):
         row[column] = 0
     now = seconds_at(s, h)
-    _create(row, now, a[Account.OWNER], free, amount, LONGEST_SECONDS)
-    _activate(row, now, x[Lease.PROVIDER])
-    row[UsageEscrow.REPORTED_AT] = h
+    _create(row, now, a.owner, free, amount, LONGEST_SECONDS)
+    _activate(row, now, x.provider)
+    row.reported_at = h
     touch(s, account)
     link_payment(s, account, lease)
-    subtract_from(a, Account.RATES + 0, x[Lease.RATE], x[Lease.RATE_ATTO])  # nothing is owed by the block
-    x[Lease.USAGE] = at
+    subtract_from(a, Account.rates + 0, x.rate, x.rate_atto)  # nothing is owed by the block
+    x.usage = at
     schedule(s, h, account)
-    emit(s, EventKind.USAGE_ESCROW_OPENED, lease, account, amount, 0, row[UsageEscrow.EXPIRES_AT])
+    emit(s, EventKind.USAGE_ESCROW_OPENED, lease, account, amount, 0, row.expires_at)
     return Status.Ok
 
 
 @compiled
 def payment_withdraw(s: State, h: int, lease: int) -> Status:
     """PaymentClosed unless the payment is open; else report and settle now, which restarts the settlement clock."""
-    if s.leases[lease, Lease.PAYMENT] != PaymentState.OPEN:
+    if s.leases[lease].payment != PaymentState.OPEN:
         return Status.PaymentClosed
-    account = s.leases[lease, Lease.ACCOUNT]
+    account = s.leases[lease].account
     _begin(s, h, account)
     _record(s, h, lease)
     _settle_lease(s, h, lease)
@@ -318,9 +314,9 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
 @compiled
 def payment_close(s: State, h: int, lease: int) -> Status:
     """PaymentClosed; else report, settle, and free what is left for the account."""
-    if s.leases[lease, Lease.PAYMENT] != PaymentState.OPEN:
+    if s.leases[lease].payment != PaymentState.OPEN:
         return Status.PaymentClosed
-    account = s.leases[lease, Lease.ACCOUNT]
+    account = s.leases[lease].account
     touch(s, account)
     _begin(s, h, account)
     _end_lease(s, h, lease)
@@ -332,19 +328,19 @@ def payment_close(s: State, h: int, lease: int) -> Status:
 def account_close(s: State, h: int, account: int) -> Status:
     """AccountClosed; else close every payment and the account, and refund the deposits."""
     a = s.accounts[account]
-    if a[Account.STATE] == AccountState.CLOSED:
+    if a.state == AccountState.CLOSED:
         return Status.AccountClosed
     touch(s, account)
-    if a[Account.FIRST_LEASE] >= 0:
+    if a.first_lease >= 0:
         _begin(s, h, account)
-        lease = a[Account.FIRST_LEASE]
+        lease = a.first_lease
         while lease >= 0:
-            if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+            if s.leases[lease].payment == PaymentState.OPEN:
                 _end_lease(s, h, lease)
-            lease = s.leases[lease, Lease.NEXT]
-    a[Account.DUE_AT] = -1
-    a[Account.SETTLED_AT] = h
-    a[Account.STATE] = AccountState.CLOSED
+            lease = s.leases[lease].next
+    a.due_at = -1
+    a.settled_at = h
+    a.state = AccountState.CLOSED
     refund_deposits(s, account)
     return Status.Ok
 
@@ -352,15 +348,15 @@ def account_close(s: State, h: int, account: int) -> Status:
 @compiled
 def settle_forced(s: State, h: int, account: int) -> Status:
     """AccountClosed; else report and settle every payment."""
-    if s.accounts[account, Account.STATE] == AccountState.CLOSED:
+    if s.accounts[account].state == AccountState.CLOSED:
         return Status.AccountClosed
     _begin(s, h, account)
-    lease = s.accounts[account, Account.FIRST_LEASE]
+    lease = s.accounts[account].first_lease
     while lease >= 0:
-        if s.leases[lease, Lease.PAYMENT] == PaymentState.OPEN:
+        if s.leases[lease].payment == PaymentState.OPEN:
             _record(s, h, lease)
             _settle_lease(s, h, lease)
-        lease = s.leases[lease, Lease.NEXT]
+        lease = s.leases[lease].next
     schedule(s, h, account)
     return Status.Ok
 
@@ -371,17 +367,17 @@ def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: i
     UsageInvalid (a negative quantity, a lease that meters itself), AmountTooLarge; else it is recorded and nothing is paid.
     """
     x = s.leases[lease]
-    if x[Lease.PAYMENT] != PaymentState.OPEN:
+    if x.payment != PaymentState.OPEN:
         return Status.LeaseNotActive
-    row = x[Lease.USAGE]
-    if s.usage[row, Usage.UTILIZATION_PPM] >= 0 or cpu < 0 or memory < 0 or storage < 0 or gpu < 0:
+    row = x.usage
+    if s.usage[row].utilization_ppm >= 0 or cpu < 0 or memory < 0 or storage < 0 or gpu < 0:
         return Status.UsageInvalid
-    _begin(s, h, x[Lease.ACCOUNT])
-    if _report(s.usage_escrows[row], x[Lease.PROVIDER], 1) != UsageAnswer.Ok:
+    _begin(s, h, x.account)
+    if _report(s.usage_escrows[row], x.provider, 1) != UsageAnswer.Ok:
         return Status.LeaseNotActive
     status = add_use(s, h, lease, cpu, memory, storage, gpu)
     if status != Status.Ok:
         return status
     _record(s, h, lease)
-    schedule(s, h, x[Lease.ACCOUNT])
+    schedule(s, h, x.account)
     return Status.Ok

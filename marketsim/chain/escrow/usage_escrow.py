@@ -12,7 +12,6 @@ from enum import IntEnum
 
 from marketsim.chain.columns import UsageEscrow, UsageEscrowState
 from marketsim.kernel.compiled import compiled
-from marketsim.money.pairs import Column
 
 PLATFORM_BPS = 500
 """VirtEngine's default part of the platform in a settlement, basis points."""
@@ -46,63 +45,63 @@ class UsageAnswer(IntEnum):
 
 
 @compiled
-def is_live(row: Column) -> bool:
+def is_live(row: UsageEscrow) -> bool:
     """Return whether the escrow is pending, active or disputed: the states in which it can be late."""
-    state = row[UsageEscrow.STATE]
+    state = row.state
     return bool(state == UsageEscrowState.PENDING or state == UsageEscrowState.ACTIVE or state == UsageEscrowState.DISPUTED)
 
 
 @compiled
-def is_late(row: Column, now: int) -> bool:
+def is_late(row: UsageEscrow, now: int) -> bool:
     """Return whether a live escrow is past its expiry; at exactly the expiry everything still works."""
-    return is_live(row) and bool(now > row[UsageEscrow.EXPIRES_AT])
+    return is_live(row) and bool(now > row.expires_at)
 
 
 @compiled
-def create(row: Column, now: int, customer: int, available: int, amount: int, seconds: int) -> UsageAnswer:
+def create(row: UsageEscrow, now: int, customer: int, available: int, amount: int, seconds: int) -> UsageAnswer:
     """EscrowExists, InvalidEscrow, InsufficientFunds; else `amount` of the `available` coins is in escrow for `seconds`."""
-    if row[UsageEscrow.STATE] != UsageEscrowState.NONE:
+    if row.state != UsageEscrowState.NONE:
         return UsageAnswer.EscrowExists
     if seconds < SHORTEST_SECONDS or seconds > LONGEST_SECONDS:
         return UsageAnswer.InvalidEscrow
     if available < amount:
         return UsageAnswer.InsufficientFunds
 
-    row[UsageEscrow.STATE] = UsageEscrowState.PENDING
-    row[UsageEscrow.CUSTOMER] = customer
-    row[UsageEscrow.RECIPIENT] = -1
-    row[UsageEscrow.BALANCE] = amount
-    row[UsageEscrow.EXPIRES_AT] = now + seconds
+    row.state = UsageEscrowState.PENDING
+    row.customer = customer
+    row.recipient = -1
+    row.balance = amount
+    row.expires_at = now + seconds
     return UsageAnswer.Ok
 
 
 @compiled
-def activate(row: Column, now: int, provider: int) -> UsageAnswer:
+def activate(row: UsageEscrow, now: int, provider: int) -> UsageAnswer:
     """EscrowNotFound, EscrowExpired, InvalidStateTransition; else the provider is the recipient and the clock starts."""
-    if row[UsageEscrow.STATE] == UsageEscrowState.NONE:
+    if row.state == UsageEscrowState.NONE:
         return UsageAnswer.EscrowNotFound
     if is_late(row, now):
         return UsageAnswer.EscrowExpired
-    if row[UsageEscrow.STATE] != UsageEscrowState.PENDING:
+    if row.state != UsageEscrowState.PENDING:
         return UsageAnswer.InvalidStateTransition
 
-    row[UsageEscrow.STATE] = UsageEscrowState.ACTIVE
-    row[UsageEscrow.RECIPIENT] = provider
-    row[UsageEscrow.SETTLED_AT] = now
+    row.state = UsageEscrowState.ACTIVE
+    row.recipient = provider
+    row.settled_at = now
     return UsageAnswer.Ok
 
 
 @compiled
-def report(row: Column, provider: int, units: int) -> UsageAnswer:
+def report(row: UsageEscrow, provider: int, units: int) -> UsageAnswer:
     """EscrowNotFound, EscrowNotActive, Unauthorized, InvalidUsageRecord; lateness and balance do not matter.
 
     The caller keeps the record and its cost.
     """
-    if row[UsageEscrow.STATE] == UsageEscrowState.NONE:
+    if row.state == UsageEscrowState.NONE:
         return UsageAnswer.EscrowNotFound
-    if row[UsageEscrow.STATE] != UsageEscrowState.ACTIVE:
+    if row.state != UsageEscrowState.ACTIVE:
         return UsageAnswer.EscrowNotActive
-    if row[UsageEscrow.RECIPIENT] != provider:
+    if row.recipient != provider:
         return UsageAnswer.Unauthorized
     if units <= 0:
         return UsageAnswer.InvalidUsageRecord
@@ -110,11 +109,11 @@ def report(row: Column, provider: int, units: int) -> UsageAnswer:
 
 
 @compiled
-def can_settle(row: Column, now: int) -> UsageAnswer:
+def can_settle(row: UsageEscrow, now: int) -> UsageAnswer:
     """EscrowNotFound, EscrowNotActive, EscrowExpired: what is refused before any record is looked at."""
-    if row[UsageEscrow.STATE] == UsageEscrowState.NONE:
+    if row.state == UsageEscrowState.NONE:
         return UsageAnswer.EscrowNotFound
-    if row[UsageEscrow.STATE] != UsageEscrowState.ACTIVE:
+    if row.state != UsageEscrowState.ACTIVE:
         return UsageAnswer.EscrowNotActive
     if is_late(row, now):
         return UsageAnswer.EscrowExpired
@@ -122,7 +121,7 @@ def can_settle(row: Column, now: int) -> UsageAnswer:
 
 
 @compiled
-def settle(row: Column, now: int, cost: int, final: bool) -> tuple[int, int]:
+def settle(row: UsageEscrow, now: int, cost: int, final: bool) -> tuple[int, int]:
     """Return (answer, total) for records that cost `cost` together: total = min(cost, balance), `final`: the balance.
 
     The refusals of `can_settle`, then InvalidSettlement where there is nothing to pay. After Ok every selected
@@ -131,17 +130,17 @@ def settle(row: Column, now: int, cost: int, final: bool) -> tuple[int, int]:
     answer = can_settle(row, now)
     if answer != UsageAnswer.Ok:
         return answer + 0, 0
-    total = row[UsageEscrow.BALANCE]
+    total = row.balance
     if not final and cost < total:
         total = cost
     if total == 0:
         return UsageAnswer.InvalidSettlement + 0, 0
 
-    row[UsageEscrow.BALANCE] -= total
-    row[UsageEscrow.SETTLED_AT] = now
-    row[UsageEscrow.SETTLEMENTS] += 1
+    row.balance -= total
+    row.settled_at = now
+    row.settlements += 1
     if final:
-        row[UsageEscrow.STATE] = UsageEscrowState.RELEASED
+        row.state = UsageEscrowState.RELEASED
     return UsageAnswer.Ok + 0, total
 
 
@@ -160,38 +159,38 @@ def split(total: int, platform_bps: int, validator_bps: int) -> tuple[int, int, 
 
 
 @compiled
-def _empty(row: Column, state: int) -> int:
+def _empty(row: UsageEscrow, state: int) -> int:
     # End the escrow and return its balance; what leaves a balance by a message writes a record.
-    balance: int = row[UsageEscrow.BALANCE]
-    row[UsageEscrow.BALANCE] = 0
-    row[UsageEscrow.STATE] = state
+    balance: int = row.balance
+    row.balance = 0
+    row.state = state
     if balance > 0:
-        row[UsageEscrow.SETTLEMENTS] += 1
+        row.settlements += 1
     return balance
 
 
 @compiled
-def release(row: Column, now: int) -> tuple[int, int]:
+def release(row: UsageEscrow, now: int) -> tuple[int, int]:
     """Return (answer, balance): the whole balance goes to the recipient without a fee.
 
     EscrowNotFound, EscrowExpired, EscrowNotActive.
     """
-    if row[UsageEscrow.STATE] == UsageEscrowState.NONE:
+    if row.state == UsageEscrowState.NONE:
         return UsageAnswer.EscrowNotFound + 0, 0
     if is_late(row, now):
         return UsageAnswer.EscrowExpired + 0, 0
-    if row[UsageEscrow.STATE] != UsageEscrowState.ACTIVE and row[UsageEscrow.STATE] != UsageEscrowState.DISPUTED:
+    if row.state != UsageEscrowState.ACTIVE and row.state != UsageEscrowState.DISPUTED:
         return UsageAnswer.EscrowNotActive + 0, 0
     return UsageAnswer.Ok + 0, _empty(row, UsageEscrowState.RELEASED + 0)
 
 
 @compiled
-def refund(row: Column) -> tuple[int, int]:
+def refund(row: UsageEscrow) -> tuple[int, int]:
     """Return (answer, balance): the whole balance goes back to the customer, also when the escrow is late.
 
     EscrowNotFound, InvalidStateTransition.
     """
-    if row[UsageEscrow.STATE] == UsageEscrowState.NONE:
+    if row.state == UsageEscrowState.NONE:
         return UsageAnswer.EscrowNotFound + 0, 0
     if not is_live(row):
         return UsageAnswer.InvalidStateTransition + 0, 0
@@ -199,31 +198,31 @@ def refund(row: Column) -> tuple[int, int]:
 
 
 @compiled
-def dispute(row: Column, now: int) -> UsageAnswer:
+def dispute(row: UsageEscrow, now: int) -> UsageAnswer:
     """EscrowNotFound, EscrowExpired, InvalidStateTransition; else usage, settlement and expiry stop."""
-    if row[UsageEscrow.STATE] == UsageEscrowState.NONE:
+    if row.state == UsageEscrowState.NONE:
         return UsageAnswer.EscrowNotFound
     if is_late(row, now):
         return UsageAnswer.EscrowExpired
-    if row[UsageEscrow.STATE] != UsageEscrowState.ACTIVE:
+    if row.state != UsageEscrowState.ACTIVE:
         return UsageAnswer.InvalidStateTransition
 
-    row[UsageEscrow.STATE] = UsageEscrowState.DISPUTED
+    row.state = UsageEscrowState.DISPUTED
     return UsageAnswer.Ok
 
 
 @compiled
-def expire(row: Column, now: int) -> int:
+def expire(row: UsageEscrow, now: int) -> int:
     """Begin of a block: end a late escrow that is pending or active; return the balance for the customer, -1 = not late."""
-    if row[UsageEscrow.STATE] == UsageEscrowState.DISPUTED or not is_late(row, now):
+    if row.state == UsageEscrowState.DISPUTED or not is_late(row, now):
         return -1
-    balance: int = row[UsageEscrow.BALANCE]
-    row[UsageEscrow.BALANCE] = 0
-    row[UsageEscrow.STATE] = UsageEscrowState.EXPIRED
+    balance: int = row.balance
+    row.balance = 0
+    row.state = UsageEscrowState.EXPIRED
     return balance
 
 
 @compiled
-def is_clock_due(row: Column, now: int) -> bool:
+def is_clock_due(row: UsageEscrow, now: int) -> bool:
     """End of a block: return whether an active escrow's settlement clock is SETTLE_SECONDS old."""
-    return bool(row[UsageEscrow.STATE] == UsageEscrowState.ACTIVE and now - row[UsageEscrow.SETTLED_AT] >= SETTLE_SECONDS)
+    return bool(row.state == UsageEscrowState.ACTIVE and now - row.settled_at >= SETTLE_SECONDS)

@@ -12,12 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-
 from marketsim.chain.columns import UsageEscrow
 from marketsim.chain.escrow import usage_escrow
 from marketsim.chain.escrow.usage_escrow import LONGEST_SECONDS, PLATFORM_BPS, VALIDATOR_BPS, UsageAnswer
 from marketsim.errors import InvariantError
+from marketsim.kernel.rows import row_of
 from marketsim.money.text import truncate
 from marketsim.money.units import ATTO
 
@@ -88,7 +87,7 @@ class Escrow:
     """One order's escrow: a row of `UsageEscrow` with the names of customer and recipient and its records' ids."""
 
     def __init__(self, customer: str) -> None:
-        self.row = np.zeros(UsageEscrow.SIZE, np.int64)
+        self.row = row_of(UsageEscrow)
         self.customer = customer
         self.recipient = ""
         self.usage: list[str] = []
@@ -104,17 +103,17 @@ class Escrow:
     @property
     def state(self) -> EscrowState:
         """Where the escrow stands."""
-        return _STATES[int(self.row[UsageEscrow.STATE]) - 1]
+        return _STATES[int(self.row[UsageEscrow.state]) - 1]
 
     @property
     def balance(self) -> int:
         """Whole uve that are neither paid nor given back."""
-        return int(self.row[UsageEscrow.BALANCE])
+        return int(self.row[UsageEscrow.balance])
 
     @property
     def settled_at(self) -> int:
         """The settlement clock: seconds of activation or of the last settlement."""
-        return int(self.row[UsageEscrow.SETTLED_AT])
+        return int(self.row[UsageEscrow.settled_at])
 
 
 @dataclass(slots=True)
@@ -308,7 +307,7 @@ class UsageSettlementChain:
         validator: int,
         final: bool,
     ) -> None:
-        number = int(self.escrows[order].row[UsageEscrow.SETTLEMENTS])
+        number = int(self.escrows[order].row[UsageEscrow.settlements])
         self.settlements.append(Settlement(order, number, kind, total, provider, platform, validator, final))
 
     def _pay(self, giver: str, receiver: str, coins: int) -> None:

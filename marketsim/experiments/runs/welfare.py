@@ -15,7 +15,7 @@ import numpy as np
 from marketsim.chain.columns import Draft
 from marketsim.experiments.runs.execute import Runner
 from marketsim.experiments.runs.sweep_run import wants_welfare
-from marketsim.market.tables import Call, Desk, E, Plan, codes_of
+from marketsim.market.tables import Call, Desk, Plan, codes_of
 from marketsim.metrics.welfare import (
     ORDERS_MAX,
     PROVIDERS_MAX,
@@ -133,7 +133,7 @@ def _hindsight(
     life, spec = np.array(asked, dtype=np.int64).T
     lease = orders["lease"]
     # Who was never served would have begun when the others do, at the end of the bid window.
-    window = int(market.engine.globals[E.BID_WINDOW])
+    window = int(market.engine.globals.bid_window)
     start = np.where(lease >= 0, np.append(leases["created_at"], 0)[lease], orders["created_at"] + window)
     cost = cost_per_block(sizes, unit, share)
     priceless = ~unit.any(axis=1)
@@ -155,12 +155,12 @@ def _hindsight(
 def _drawn(market: Market) -> dict[tuple[int, int], tuple[int, int]]:
     """Life in blocks and kind of place asked for, by (tenant, deployment number)."""
     calls = np.concatenate(market.calls)
-    plan = market.engine.plans[calls[:, Call.A]]
-    early = plan[:, Plan.TERMINATE]
-    life = np.maximum(np.where(early >= 0, np.minimum(early, plan[:, Plan.DURATION]), plan[:, Plan.DURATION]), 1)
-    spec = market.chain.drafts[calls[:, Call.C], Draft.SPEC]
-    tenant = plan[:, Plan.TENANT] - market.first_tenant
-    keys = zip(tenant.tolist(), calls[:, Call.E].tolist(), strict=True)
+    plan = market.engine.plans[calls[:, Call.a]]
+    early = plan[:, Plan.terminate]
+    life = np.maximum(np.where(early >= 0, np.minimum(early, plan[:, Plan.duration]), plan[:, Plan.duration]), 1)
+    spec = market.chain.drafts[calls[:, Call.c], Draft.spec]
+    tenant = plan[:, Plan.tenant] - market.first_tenant
+    keys = zip(tenant.tolist(), calls[:, Call.e].tolist(), strict=True)
     return dict(zip(keys, zip(life.tolist(), spec.tolist(), strict=True), strict=True))
 
 
@@ -179,7 +179,7 @@ def _sizes(cpu: Any, memory: Any, storage: Any, gpu: Any) -> FloatArray:
 def _unit_prices(market: Market) -> FloatArray:
     """uve per millicore, MiB, MiB and GPU of every provider, float64[providers, 4]; zeros where it has none."""
     rows = market.book.rows
-    return np.column_stack([rows[:, Desk.LIST_CPU + 2 * k] + rows[:, Desk.LIST_CPU + 2 * k + 1] / 1e18 for k in range(4)])
+    return np.column_stack([rows[:, Desk.list_cpu + 2 * k] + rows[:, Desk.list_cpu + 2 * k + 1] / 1e18 for k in range(4)])
 
 
 def _cost_shares(scenario: Scenario, record: Record) -> FloatArray:

@@ -46,7 +46,7 @@ messages = st.lists(
 def act(one: OneAccount, action: str, blocks: int, which: int, amount: int) -> Status | None:
     """One random message; None when it names a payment that never was. Closing is made rare."""
     h = one.h + blocks
-    if one.state.globals[G.ESCROW] == EscrowRule.EXACT:
+    if one.state.globals.escrow == EscrowRule.EXACT:
         one.step_to(h)
     one.at(h)
     provider = f"p{which}"
@@ -64,8 +64,8 @@ def act(one: OneAccount, action: str, blocks: int, which: int, amount: int) -> S
 
 
 def debts(one: OneAccount) -> int:
-    leases = one.state.leases[: one.state.globals[G.LEASES]]
-    return int(leases[:, Lease.UNSETTLED].sum())
+    leases = one.state.leases[: one.state.globals.leases]
+    return int(leases[:, Lease.unsettled].sum())
 
 
 @settings(max_examples=120 if COMPILING else 25)
@@ -85,21 +85,21 @@ def test_money_is_conserved_and_refusals_change_nothing(
     values, held = np.zeros((64, 2), np.int64), np.zeros(2, np.int64)
     a = one.state.accounts[one.account]
     for action, blocks, which, amount in steps:
-        was = (int(a[Account.TRANSFERRED]), int(a[Account.STATE]))
-        paid = one.state.leases[: one.state.globals[G.LEASES], Lease.WITHDRAWN].copy()
-        funds = int(a[Account.FUNDS])
+        was = (int(a[Account.transferred]), int(a[Account.state]))
+        paid = one.state.leases[: one.state.globals.leases, Lease.withdrawn].copy()
+        funds = int(a[Account.funds])
         status = act(one, action, blocks, which, amount)
         assert one.problems() == []
         assert int(ledger.audit_touched(one.state, values, held)) == AUDIT_FINE
         # totals never fall, funds rise by a deposit only, closed is final
-        assert int(a[Account.TRANSFERRED]) >= was[0]
-        assert (one.state.leases[: len(paid), Lease.WITHDRAWN] >= paid).all()
+        assert int(a[Account.transferred]) >= was[0]
+        assert (one.state.leases[: len(paid), Lease.withdrawn] >= paid).all()
         if was[1] == AccountState.CLOSED:
-            assert a[Account.STATE] == AccountState.CLOSED
+            assert a[Account.state] == AccountState.CLOSED
         elif not (action == "deposit" and status == Status.Ok) and funds >= 0:
-            assert int(a[Account.FUNDS]) <= funds
+            assert int(a[Account.funds]) <= funds
         if rule == EscrowRule.SEQUENTIAL:
-            assert debts(one) == max(0, -int(a[Account.FUNDS]))
+            assert debts(one) == max(0, -int(a[Account.funds]))
     if not bits:
         assert ledger.totals(one.state)["stranded"] == 0
 
@@ -126,7 +126,7 @@ def test_nobody_gets_more_than_the_rate_for_the_time(spans: list[int], rate: str
         assert one.open("p1", rate) == Status.Ok
         for h in heights:
             assert one.at(100 + h).withdraw("p1") == Status.Ok
-        worlds.append(one.count("p1", Lease.WITHDRAWN))
+        worlds.append(one.count("p1", Lease.withdrawn))
     parts, once = worlds
     assert once - len(spans) < parts <= once
     assert parts == once or not whole
@@ -136,40 +136,40 @@ def test_nobody_gets_more_than_the_rate_for_the_time(spans: list[int], rate: str
 
 
 def plant_wallet(one: OneAccount) -> None:
-    one.state.wallets[ESCROW_WALLET, Wallet.BALANCE] -= 1
+    one.state.wallets[ESCROW_WALLET, Wallet.balance] -= 1
 
 
 def plant_deposit(one: OneAccount) -> None:
-    one.state.deposits[one.state.accounts[0, Account.FIRST_DEPOSIT], Deposit.AMOUNT] += 1
+    one.state.deposits[one.state.accounts[0].first_deposit, Deposit.amount] += 1
 
 
 def plant_balance(one: OneAccount) -> None:
-    one.state.leases[0, Lease.BALANCE] += 1
+    one.state.leases[0].balance += 1
 
 
 def plant_atto(one: OneAccount) -> None:
-    one.state.leases[0, Lease.BALANCE_ATTO] = 10**18
+    one.state.leases[0].balance_atto = 10**18
 
 
 def plant_funds(one: OneAccount) -> None:
-    one.state.accounts[0, Account.FUNDS] -= 1
+    one.state.accounts[0].funds -= 1
 
 
 def plant_rates(one: OneAccount) -> None:
-    one.state.accounts[0, Account.RATES_ATTO] += 1
+    one.state.accounts[0].rates_atto += 1
 
 
 def plant_count(one: OneAccount) -> None:
-    one.state.accounts[0, Account.OPEN] -= 1
+    one.state.accounts[0].open -= 1
 
 
 def plant_flow(one: OneAccount) -> None:
-    one.state.globals[G.DEPOSITED] += 1
+    one.state.globals.deposited += 1
 
 
 def plant_paid(one: OneAccount) -> None:
-    one.state.globals[G.PAID] += 1
-    one.state.globals[G.DEPOSITED] += 1
+    one.state.globals.paid += 1
+    one.state.globals.deposited += 1
 
 
 PLANTS = [
@@ -211,17 +211,17 @@ def test_the_audit_after_a_block_finds_a_unit_in_its_block(plant: object) -> Non
 
 
 def plant_gift(one: OneAccount) -> None:
-    one.state.wallets[5, Wallet.BALANCE] += 1
+    one.state.wallets[5].balance += 1
 
 
 def plant_overdraft(one: OneAccount) -> None:
-    one.state.wallets[5, Wallet.BALANCE] -= 2 * 10**15
-    one.state.wallets[6, Wallet.BALANCE] += 2 * 10**15
+    one.state.wallets[5].balance -= 2 * 10**15
+    one.state.wallets[6].balance += 2 * 10**15
 
 
 def plant_twice(one: OneAccount) -> None:
     plant_deposit(one)
-    one.state.accounts[0, Account.FUNDS] += 1
+    one.state.accounts[0].funds += 1
 
 
 SILENT: dict[Callable[[OneAccount], None], int] = {
@@ -241,12 +241,12 @@ def test_what_no_message_touches_is_found_by_the_next_sweep(plant: Callable[[One
     one = OneAccount(EscrowRule.EXACT, 1000)
     g = one.state.globals
     one.state = with_room(one.state, wallets=wallets)
-    g[G.WALLETS] += wallets
-    g[G.SUPPLY] = one.state.wallets[: g[G.WALLETS], Wallet.BALANCE].sum()
+    g[G.wallets] += wallets
+    g[G.supply] = one.state.wallets[: g[G.wallets], Wallet.balance].sum()
     values, held = np.zeros((64, 2), np.int64), np.zeros(2, np.int64)
     assert one.open("p1", "0.7") == Status.Ok
     assert one.at(110).settle() == Status.Ok
-    every = 1 + (int(g[G.WALLETS]) + int(g[G.ACCOUNTS])) // ledger.SWEEP_ROWS
+    every = 1 + (int(g[G.wallets]) + int(g[G.accounts])) // ledger.SWEEP_ROWS
     for _ in range(2 * every):
         assert int(ledger.audit_touched(one.state, values, held)) == AUDIT_FINE
     plant(one)
@@ -260,8 +260,8 @@ def test_full_recounts_keep_pace_with_the_tables() -> None:
     g = one.state.globals
     due = []
     for block in range(1, 20_001):
-        g[G.AUDITS] = block
-        g[G.ACCOUNTS], g[G.LEASES] = 3 * block, block
+        g[G.audits] = block
+        g[G.accounts], g[G.leases] = 3 * block, block
         if ledger.is_recount_due(one.state):
             due.append(block)
     gaps = np.diff(due)
@@ -272,10 +272,10 @@ def test_full_recounts_keep_pace_with_the_tables() -> None:
 def test_sums_of_the_recount_are_exact_beyond_a_word() -> None:
     one = OneAccount(EscrowRule.EXACT, 1000)
     one.state = with_room(one.state, deposits=40)
-    one.state.globals[G.DEPOSITS] = 40
-    one.state.deposits[:40, Deposit.AMOUNT] = np.arange(40) * 10**17 - 3
-    one.state.deposits[:40, Deposit.AMOUNT_ATTO] = 10**18 - 1 - np.arange(40)
-    rows = one.state.deposits[:40, [Deposit.AMOUNT, Deposit.AMOUNT_ATTO]].tolist()
+    one.state.globals.deposits = 40
+    one.state.deposits[:40, Deposit.amount] = np.arange(40) * 10**17 - 3
+    one.state.deposits[:40, Deposit.amount_atto] = 10**18 - 1 - np.arange(40)
+    rows = one.state.deposits[:40, [Deposit.amount, Deposit.amount_atto]].tolist()
     assert ledger.recount(one.state)["held"] == sum(whole * 10**18 + atto for whole, atto in rows)
 
 
@@ -284,20 +284,20 @@ def test_a_planted_debt_is_found() -> None:
     assert one.open("p1", "7") == Status.Ok
     assert one.at(102).settle() == Status.Ok
     assert one.problems() == []
-    one.state.leases[0, Lease.UNSETTLED] -= 1
+    one.state.leases[0].unsettled -= 1
     assert len(one.problems()) == 2
-    one.state.leases[0, Lease.UNSETTLED] += 1
-    one.state.wallets[5, Wallet.BALANCE] -= 2 * 10**15
-    one.state.wallets[6, Wallet.BALANCE] += 2 * 10**15
+    one.state.leases[0].unsettled += 1
+    one.state.wallets[5].balance -= 2 * 10**15
+    one.state.wallets[6].balance += 2 * 10**15
     assert one.problems() == ["a wallet is below zero"]
 
 
 def test_the_audit_is_off_until_it_is_asked_for() -> None:
     one = OneAccount(EscrowRule.EXACT, 1000)
-    one.state.globals[G.AUDITING] = one.state.globals[G.TOUCHED] = 0
-    one.state.accounts[0, Account.TOUCHED] = 0
+    one.state.globals.auditing = one.state.globals.touched = 0
+    one.state.accounts[0].touched = 0
     one.settle()
-    assert one.state.globals[G.TOUCHED] == 0
+    assert one.state.globals.touched == 0
     assert ledger.balances(one.state).tolist()[ESCROW_WALLET] == 1000
 
 
@@ -310,7 +310,7 @@ def test_the_event_record_alone_gives_every_balance(steps: list[tuple[str, int, 
     one = OneAccount(rule, 700, take=take, settle_every=17, grace=40, charging=Charging.RATE)
     for step in steps:
         act(one, *step)
-    coins = dict.fromkeys(range(int(one.state.globals[G.WALLETS])), 0)
+    coins = dict.fromkeys(range(int(one.state.globals.wallets)), 0)
     for _, kind, subject, other, whole, atto, extra in one.events():
         assert atto == 0 or kind in (EventKind.SETTLED, EventKind.SHORTFALL)
         if kind == EventKind.DEPOSITED:
@@ -318,7 +318,7 @@ def test_the_event_record_alone_gives_every_balance(steps: list[tuple[str, int, 
         elif kind == EventKind.REFUNDED:
             coins[other] += whole
         elif kind == EventKind.PAID:
-            assert other == one.state.leases[subject, Lease.PROVIDER]
+            assert other == one.state.leases[subject, Lease.provider]
             coins[other] += whole
             coins[1] += extra
     coins[ESCROW_WALLET] = -sum(coins.values())
@@ -326,7 +326,7 @@ def test_the_event_record_alone_gives_every_balance(steps: list[tuple[str, int, 
     assert [begin[row] + gain for row, gain in coins.items()] == ledger.balances(one.state).tolist()
     settled = sum(row[4] * 10**18 + row[5] for row in one.events() if row[1] == EventKind.SETTLED)
     a = one.state.accounts[one.account]
-    assert settled == int(a[Account.TRANSFERRED]) * 10**18 + int(a[Account.TRANSFERRED_ATTO])
+    assert settled == int(a[Account.transferred]) * 10**18 + int(a[Account.transferred_atto])
     lost = -sum((row[4] * 10**18 + row[5]) for row in one.events() if row[1] == EventKind.SHORTFALL)
     assert ledger.totals(one.state)["shortfall"] == -lost
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from one_account import COINS, NAMES, OneAccount
 
-from marketsim.chain.columns import Account, EscrowRule, G, Grant, Lease, Scope, Wallet
+from marketsim.chain.columns import Account, EscrowRule, Grant, Scope, Wallet
 from marketsim.chain.escrow import accounts
 from marketsim.chain.escrow import messages as escrow
 from marketsim.chain.escrow.accounts import FROM_BALANCE, FROM_GRANT
@@ -19,8 +19,8 @@ GRANT_FIRST = FROM_GRANT + 4 * FROM_BALANCE
 
 def with_balance(one: OneAccount, name: str, coins: int) -> None:
     row = one.wallets[name]
-    one.state.globals[G.SUPPLY] += coins - one.state.wallets[row, Wallet.BALANCE]
-    one.state.wallets[row, Wallet.BALANCE] = coins
+    one.state.globals.supply += coins - one.state.wallets[row, Wallet.balance]
+    one.state.wallets[row, Wallet.balance] = coins
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_grant_to_oneself_is_asked_for_what_the_balance_left() -> None:
     assert one.collect("tenant", 100, GRANT_FIRST) == Status.Ok
     assert one.deposits() == [("tenant", "50"), ("tenant", "50")]
     with_balance(one, "tenant", 60)
-    one.state.grants[0, Grant.LIMIT] = 60
+    one.state.grants[0].limit = 60
     assert one.collect("tenant", 60, FROM_GRANT) == Status.Ok
 
 
@@ -89,7 +89,7 @@ def test_a_grant_at_zero_stays_and_makes_no_record() -> None:
     one = OneAccount(EscrowRule.SEQUENTIAL)
     row = one.grant("friend", "tenant", 50)
     assert one.collect("tenant", 50, FROM_GRANT) == Status.Ok
-    assert one.state.grants[row, Grant.LIMIT] == 0
+    assert one.state.grants[row, Grant.limit] == 0
     assert one.collect("tenant", 10, GRANT_FIRST) == Status.Ok
     assert one.deposits() == [("friend", "50"), ("tenant", "10")]
 
@@ -103,7 +103,7 @@ def test_refunds_of_a_grants_money_raise_the_grant_to_the_accounts_owner() -> No
     assert one.collect("friend", 40, FROM_GRANT) == Status.Ok
     assert one.at(110).close() == Status.Ok
     assert one.gained("granter") == 0
-    assert one.state.grants[[to_owner, to_friend], Grant.LIMIT].tolist() == [45, 60]
+    assert one.state.grants[[to_owner, to_friend], Grant.limit].tolist() == [45, 60]
 
 
 def test_a_deposit_must_reach_an_open_account() -> None:
@@ -141,10 +141,10 @@ def test_deposits_are_used_first_in_first_out(deposits: list[tuple[bool, int]], 
                 expected.pop(0)
         assert one.deposits() == [(name, str(part)) for name, part in expected]
     # a new deposit goes to the end, in a freed row where there is one
-    rows = int(one.state.globals[G.DEPOSITS])
+    rows = int(one.state.globals.deposits)
     assert one.collect("tenant", 7) == Status.Ok
     assert one.deposits()[-1] == ("tenant", "7")
-    assert int(one.state.globals[G.DEPOSITS]) == rows + (len(expected) == len(deposits))
+    assert int(one.state.globals.deposits) == rows + (len(expected) == len(deposits))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 50)), max_size=8), st.booleans(), st.integers(0, 200))
@@ -171,17 +171,17 @@ def test_rows_of_released_accounts_are_used_again() -> None:
     s = one.state
     tenant = one.wallets["tenant"]
     for keep, rows in ((0, 2), (1, 3)):
-        s.globals[G.KEEP_BIDS] = keep
+        s.globals.keep_bids = keep
         for height in range(200, 205):
             bid = int(escrow.account_open(s, height, Scope.BID, 7, tenant))
             assert escrow.collect(s, height, bid, tenant, Scope.BID, 25, FROM_BALANCE) == Status.Ok
-            assert s.accounts[bid, Account.CREATED_AT] == height
+            assert s.accounts[bid, Account.created_at] == height
             assert escrow.account_close(s, height + 1, bid) == Status.Ok
             escrow.release_account(s, bid)
             assert one.problems() == []
             if keep:
                 break
-        assert int(s.globals[G.ACCOUNTS]) == rows - (keep == 1)
+        assert int(s.globals.accounts) == rows - (keep == 1)
     bid = int(escrow.account_open(s, 300, Scope.BID, 7, tenant))
     assert bid == 2
 
@@ -204,15 +204,15 @@ def test_payments_stand_in_the_string_order_of_their_keys(keys: list[tuple[int, 
     one = OneAccount(EscrowRule.SEQUENTIAL, 1000)
     ranks = {name: rank for rank, name in enumerate(sorted(NAMES))}
     for name, row in one.wallets.items():
-        one.state.wallets[row, Wallet.RANK] = ranks[name]
+        one.state.wallets[row, Wallet.rank] = ranks[name]
     spelled = {}
     for gseq, oseq, provider in keys:
-        spelled[int(one.state.globals[G.LEASES])] = f"{gseq}/{oseq}/{provider}"
+        spelled[int(one.state.globals.leases)] = f"{gseq}/{oseq}/{provider}"
         assert one.open(provider, "1", gseq, oseq) == Status.Ok
         assert one.open(provider, "1", gseq, oseq) == Status.PaymentExists
     found = []
-    lease = int(one.state.accounts[one.account, Account.FIRST_LEASE])
+    lease = int(one.state.accounts[one.account].first_lease)
     while lease >= 0:
         found.append(spelled[lease])
-        lease = int(one.state.leases[lease, Lease.NEXT])
+        lease = int(one.state.leases[lease].next)
     assert found == sorted(spelled.values())

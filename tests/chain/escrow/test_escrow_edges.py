@@ -17,7 +17,6 @@ from marketsim.chain.columns import (
     EscrowRule,
     EventKind,
     G,
-    Grant,
     Lease,
     Quirk,
     Scope,
@@ -61,7 +60,7 @@ def test_the_sum_of_rates_stays_below_ten_thousand_million(rule: EscrowRule) -> 
     assert one.open("p1", MOST) == Status.Ok
     assert one.open("p2", "1") == Status.AmountTooLarge
     assert one.open("p2", "0.999999999999999999") == Status.Ok
-    assert one.amount(Account.RATES) == "9999999999.999999999999999999"
+    assert one.amount(Account.rates) == "9999999999.999999999999999999"
 
 
 @pytest.mark.parametrize("rule", STREAMS)
@@ -71,8 +70,8 @@ def test_opening_settles_what_the_others_earned(rule: EscrowRule) -> None:
     assert one.at(109).open("p2", "7") == Status.Ok
     # 90 went to p1, whose payment is not closed by another's opening; 10 cover no block of both
     assert (one.funds, one.payment("p1"), one.payment("p2")) == ("10", "open", "open")
-    assert column(one, Account.SETTLED_AT, Account.OPEN, Account.SHORT) == [109, 2, 0]
-    assert one.amount(Account.TRANSFERRED) == "90"
+    assert column(one, Account.settled_at, Account.open, Account.short) == [109, 2, 0]
+    assert one.amount(Account.transferred) == "90"
     assert one.problems() == []
 
 
@@ -80,10 +79,10 @@ def test_opening_settles_what_the_others_earned(rule: EscrowRule) -> None:
 def test_an_account_without_a_payment_closes_and_gives_everything_back(rule: EscrowRule) -> None:
     one = OneAccount(rule, 60, 40)
     assert one.at(150).settle() == Status.Ok
-    assert column(one, Account.SETTLED_AT) == [150]
+    assert column(one, Account.settled_at) == [150]
     assert one.at(160).close() == Status.Ok
     assert (one.account_state, one.funds, one.gained("tenant")) == ("closed", "0", 0)
-    assert column(one, Account.FIRST_DEPOSIT, Account.LAST_DEPOSIT, Account.FIRST_LEASE) == [-1, -1, -1]
+    assert column(one, Account.first_deposit, Account.last_deposit, Account.first_lease) == [-1, -1, -1]
     tenant = one.wallets["tenant"]
     assert settled(one, EventKind.REFUNDED) == [
         [EventKind.REFUNDED, 0, tenant, 60, 0, Source.BALANCE],
@@ -103,7 +102,7 @@ def test_take_is_truncated_on_each_pay_out(rule: EscrowRule, last: str) -> None:
     # 2 % of 49 is 0.98 both times; on 98 it would be 1
     one.at(102)
     assert getattr(one, last)(*(["p1"] if last in ("withdraw", "close_payment") else [])) == Status.Ok
-    assert (one.count("p1", Lease.WITHDRAWN), one.gained("p1"), one.coins(COMMUNITY_WALLET)) == (98, 98, 0)
+    assert (one.count("p1", Lease.withdrawn), one.gained("p1"), one.coins(COMMUNITY_WALLET)) == (98, 98, 0)
     assert settled(one, EventKind.PAID)[-1] == [EventKind.PAID, 0, one.wallets["p1"], 49, 0, 0]
 
 
@@ -113,7 +112,7 @@ def test_take_is_truncated_on_the_pay_out_of_a_shortfall(rule: EscrowRule) -> No
     assert one.open("p1", "49") == Status.Ok
     assert one.at(101).withdraw("p1") == Status.Ok
     assert one.at(103).settle() == Status.Ok
-    assert (one.account_state, one.gained("p1"), one.count("p1", Lease.FEES)) == ("overdrawn", 98, 0)
+    assert (one.account_state, one.gained("p1"), one.count("p1", Lease.fees)) == ("overdrawn", 98, 0)
 
 
 def test_take_is_truncated_on_the_pay_outs_of_a_debt() -> None:
@@ -121,10 +120,10 @@ def test_take_is_truncated_on_the_pay_outs_of_a_debt() -> None:
     assert one.open("p1", "49") == Status.Ok
     assert one.at(101).withdraw("p1") == Status.Ok
     assert one.at(103).settle() == Status.Ok
-    assert one.of("p1", Lease.UNSETTLED) == "98"
+    assert one.of("p1", Lease.unsettled) == "98"
     for paid in (49, 49):
         assert one.deposit(paid) == Status.Ok
-    assert (one.account_state, one.gained("p1"), one.count("p1", Lease.FEES)) == ("closed", 147, 0)
+    assert (one.account_state, one.gained("p1"), one.count("p1", Lease.fees)) == ("closed", 147, 0)
 
 
 def test_the_exact_rule_takes_on_all_that_was_paid_out() -> None:
@@ -132,7 +131,7 @@ def test_the_exact_rule_takes_on_all_that_was_paid_out() -> None:
     assert one.open("p1", "49") == Status.Ok
     assert one.at(101).withdraw("p1") == Status.Ok
     assert one.at(102).withdraw("p1") == Status.Ok
-    assert (one.gained("p1"), one.count("p1", Lease.FEES), one.coins(COMMUNITY_WALLET)) == (97, 1, 1)
+    assert (one.gained("p1"), one.count("p1", Lease.fees), one.coins(COMMUNITY_WALLET)) == (97, 1, 1)
     assert settled(one, EventKind.PAID)[-1] == [EventKind.PAID, 0, one.wallets["p1"], 48, 0, 1]
 
 
@@ -140,7 +139,7 @@ def test_the_exact_rule_takes_on_all_that_was_paid_out() -> None:
 @pytest.mark.parametrize(("ppm", "fee"), [(0, 0), (1, 1), (999_999, 999_999), (10**6, 10**6)])
 def test_take_is_a_share_in_millionths(rule: EscrowRule, ppm: int, fee: int) -> None:
     one = OneAccount(rule, 10**6)
-    one.state.globals[G.TAKE_PPM] = ppm
+    one.state.globals.take_ppm = ppm
     assert one.open("p1", "1000000") == Status.Ok
     assert one.at(101).withdraw("p1") == Status.Ok
     assert (one.coins(COMMUNITY_WALLET), one.gained("p1")) == (fee, 10**6 - fee)
@@ -151,13 +150,13 @@ def test_a_take_that_is_lowered_gives_nothing_back(lower: int) -> None:
     one = OneAccount(EXACT, 10_000, take=2)
     assert one.open("p1", "10") == Status.Ok
     assert one.at(200).withdraw("p1") == Status.Ok
-    assert (one.gained("p1"), one.count("p1", Lease.FEES)) == (980, 20)
-    one.state.globals[G.TAKE_PPM] = lower * 10_000
+    assert (one.gained("p1"), one.count("p1", Lease.fees)) == (980, 20)
+    one.state.globals.take_ppm = lower * 10_000
     # 1 % of 1,500 is less than the 20 that were taken, 1 % of 2,100 is 21
     assert one.at(250).withdraw("p1") == Status.Ok
-    assert (one.gained("p1"), one.count("p1", Lease.FEES)) == (1480, 20)
+    assert (one.gained("p1"), one.count("p1", Lease.fees)) == (1480, 20)
     assert one.at(310).withdraw("p1") == Status.Ok
-    assert one.count("p1", Lease.FEES) == 20 + lower
+    assert one.count("p1", Lease.fees) == 20 + lower
     assert one.problems() == []
 
 
@@ -165,13 +164,13 @@ def test_a_pay_out_is_income_of_its_providers_day() -> None:
     one = OneAccount(EXACT, 1000, take=2)
     g = one.state.globals
     one.state = one.state._replace(income=np.zeros((3, 40), np.int64))
-    g[G.DAY_BLOCKS], g[G.INCOME_FROM] = 10, 160
+    g[G.day_blocks], g[G.income_from] = 10, 160
     assert one.open("p1", "3") == one.open("p2", "50.5") == Status.Ok
-    one.state.leases[1, Lease.SLOT] = 2
+    one.state.leases[1].slot = 2
     for h in (110, 170):
         assert one.at(h).withdraw("p1") == Status.Ok
     # at block 110, the eleventh day, 30 and 505, of which 10 are the take; at 170 what is left of the funds
-    fees = [one.count(p, Lease.FEES) for p in ("p1", "p2")]
+    fees = [one.count(p, Lease.fees) for p in ("p1", "p2")]
     later = one.gained("p1") - 30, one.gained("p2") - 495
     found = {(int(r), int(c)): int(one.state.income[r, c]) for r, c in zip(*np.nonzero(one.state.income), strict=True)}
     # the last two columns: what was earned and taken after the block from which income counts
@@ -204,8 +203,8 @@ def test_an_overdraft_of_one_unit_is_recorded(rates: list[str]) -> None:
         assert one.open(f"p{i}", rate) == Status.Ok
     assert one.at(110).settle() == Status.Ok
     last = f"p{len(rates)}"
-    assert (one.account_state, one.funds, one.of(last, Lease.UNSETTLED)) == ("overdrawn", "-1", "1")
-    assert int(one.state.globals[G.DEBT]) == 1
+    assert (one.account_state, one.funds, one.of(last, Lease.unsettled)) == ("overdrawn", "-1", "1")
+    assert int(one.state.globals.debt) == 1
     lease = one.leases[last]
     owed = 10 * int(rates[-1])
     # the record names what is missing beside what was moved
@@ -217,9 +216,9 @@ def test_a_debt_is_paid_but_for_one_unit() -> None:
     one = OneAccount(SEQUENTIAL, 100)
     assert one.open("p1", "10") == one.open("p2", "10") == Status.Ok
     assert one.at(110).settle() == Status.Ok
-    assert one.of("p2", Lease.UNSETTLED) == "100"
+    assert one.of("p2", Lease.unsettled) == "100"
     assert one.deposit(99) == Status.Ok
-    assert (one.account_state, one.of("p2", Lease.UNSETTLED), int(one.state.globals[G.DEBT])) == ("overdrawn", "1", 1)
+    assert (one.account_state, one.of("p2", Lease.unsettled), int(one.state.globals.debt)) == ("overdrawn", "1", 1)
     assert settled(one, EventKind.SETTLED)[-1] == [EventKind.SETTLED, 1, 110, 99, 0, 1]
     assert one.deposit(1) == Status.Ok
     assert (one.account_state, one.gained("p1"), one.gained("p2")) == ("closed", 100, 100)
@@ -232,7 +231,7 @@ def test_a_balance_of_one_unit_is_stranded_by_the_defect() -> None:
     assert one.at(101).withdraw("p2") == Status.Ok
     # E3: settled in this block already, so closing passes over p1 and its one uve
     assert one.close() == Status.Ok
-    assert (one.gained("p1"), one.gained("p2"), int(one.state.globals[G.STRANDED])) == (0, 2, 1)
+    assert (one.gained("p1"), one.gained("p2"), int(one.state.globals.stranded)) == (0, 2, 1)
     assert (one.payment("p1"), one.gained("tenant")) == ("open", -3)
     assert one.problems() == []
 
@@ -266,9 +265,9 @@ def test_shares_that_round_up_leave_the_last_one_what_is_there() -> None:
     one = OneAccount(PROPORTIONAL, 2)
     assert one.open("p1", "1") == one.open("p2", "1") == one.open("p3", "1") == Status.Ok
     assert one.at(101).settle() == Status.Ok
-    shares = [one.of(p, Lease.CHARGED) for p in ("p1", "p2", "p3")]
+    shares = [one.of(p, Lease.charged) for p in ("p1", "p2", "p3")]
     assert shares == ["0.666666666666666667", "0.666666666666666667", "0.666666666666666666"]
-    assert (one.funds, one.amount(Account.TRANSFERRED), one.amount(Account.DUST)) == ("0", "2", "2")
+    assert (one.funds, one.amount(Account.transferred), one.amount(Account.dust)) == ("0", "2", "2")
     assert one.problems() == []
 
 
@@ -276,14 +275,14 @@ def test_one_atto_is_moved_and_nothing_is_no_event() -> None:
     one = OneAccount(PROPORTIONAL, 5)
     assert one.open("p1", "0.000000000000000001") == Status.Ok
     assert one.at(101).withdraw("p1") == Status.Ok
-    assert (one.funds, one.of("p1", Lease.BALANCE)) == ("4.999999999999999999", "0.000000000000000001")
+    assert (one.funds, one.of("p1", Lease.balance)) == ("4.999999999999999999", "0.000000000000000001")
     assert settled(one, EventKind.SETTLED, EventKind.PAID) == [[EventKind.SETTLED, 0, 101, 0, 1, 0]]
     assert one.withdraw("p1") == Status.Ok
     assert len(settled(one, EventKind.SETTLED, EventKind.PAID)) == 1
     assert one.close_payment("p1") == Status.Ok
-    assert (one.amount(Account.DUST), one.of("p1", Lease.BALANCE)) == ("0.000000000000000001", "0")
+    assert (one.amount(Account.dust), one.of("p1", Lease.balance)) == ("0.000000000000000001", "0")
     assert one.at(102).close() == Status.Ok
-    assert (one.gained("tenant"), one.amount(Account.DUST)) == (-1, "1")
+    assert (one.gained("tenant"), one.amount(Account.dust)) == (-1, "1")
     assert one.problems() == []
 
 
@@ -296,7 +295,7 @@ def test_less_than_a_block_from_the_start_is_shared_without_a_whole_block() -> N
         [EventKind.SETTLED, 1, 103, 2, 0, 0],
     ]
     assert [one.payment("p1"), one.payment("p2"), one.account_state] == ["overdrawn"] * 3
-    assert column(one, Account.OPEN, Account.SHORT, Account.RATES) == [0, 2, 0]
+    assert column(one, Account.open, Account.short, Account.rates) == [0, 2, 0]
 
 
 def test_exactly_the_blocks_that_are_paid_leave_the_account_open() -> None:
@@ -321,7 +320,7 @@ def test_the_first_granter_by_name_is_asked_first_whichever_row_he_has() -> None
             one.grant(name, "tenant", 10)
         assert one.collect("tenant", 25, FROM_GRANT) == Status.Ok
         assert one.deposits() == [("friend", "10"), ("granter", "10"), ("p1", "5")]
-        left = {name: int(one.state.grants[row, Grant.LIMIT]) for row, name in enumerate(granters)}
+        left = {name: int(one.state.grants[row].limit) for row, name in enumerate(granters)}
         assert left == {"friend": 0, "granter": 0, "p1": 5}
 
 
@@ -332,14 +331,14 @@ def test_the_tail_of_the_list_may_stand_in_row_0() -> None:
     accounts.consume(one.state, one.account, 5, 0)
     # row 0 is free again and becomes the tail behind row 1
     assert one.deposit(9, sources=FROM_GRANT) == Status.Ok
-    assert column(one, Account.FIRST_DEPOSIT, Account.LAST_DEPOSIT) == [1, 0]
+    assert column(one, Account.first_deposit, Account.last_deposit) == [1, 0]
     assert tuple(map(int, accounts.consume_from(one.state, one.account, Source.BALANCE, 7, 0))) == (0, 0)
-    assert column(one, Account.FIRST_DEPOSIT, Account.LAST_DEPOSIT) == [0, 0]
+    assert column(one, Account.first_deposit, Account.last_deposit) == [0, 0]
     assert one.deposit(3) == Status.Ok
     assert one.deposits() == [("granter", "9"), ("tenant", "3")]
     assert tuple(map(int, accounts.consume_from(one.state, one.account, Source.GRANT, 10, 5))) == (1, 5)
     assert tuple(map(int, accounts.consume_from(one.state, one.account, Source.BALANCE, 3, 0))) == (0, 0)
-    assert column(one, Account.FIRST_DEPOSIT, Account.LAST_DEPOSIT) == [-1, -1]
+    assert column(one, Account.first_deposit, Account.last_deposit) == [-1, -1]
 
 
 def test_one_atto_is_taken_from_a_deposit() -> None:
@@ -352,14 +351,14 @@ def test_one_atto_is_taken_from_a_deposit() -> None:
         rest = (Source.BALANCE, 4, ATTO - 1) if take == "consume_from" else (4, ATTO - 1)
         getattr(accounts, take)(one.state, one.account, *rest)
         assert one.deposits() == []
-        assert column(one, Account.FIRST_DEPOSIT, Account.LAST_DEPOSIT) == [-1, -1]
+        assert column(one, Account.first_deposit, Account.last_deposit) == [-1, -1]
 
 
 def test_a_deposit_keeps_its_height_and_source() -> None:
     one = OneAccount(SEQUENTIAL, 5)
     one.grant("granter", "tenant", 100)
     assert one.at(107).deposit(6, sources=FROM_GRANT + 4 * FROM_BALANCE) == Status.Ok
-    rows = one.state.deposits[:2, [Deposit.DEPOSITOR, Deposit.SOURCE, Deposit.AMOUNT, Deposit.NEXT, Deposit.HEIGHT]].tolist()
+    rows = one.state.deposits[:2, [Deposit.depositor, Deposit.source, Deposit.amount, Deposit.next, Deposit.height]].tolist()
     assert rows == [
         [one.wallets["tenant"], Source.BALANCE, 5, 1, 100],
         [one.wallets["granter"], Source.GRANT, 6, -1, 107],
@@ -372,7 +371,7 @@ def test_a_deposit_of_less_than_one_uve_is_dust_and_no_refund() -> None:
     assert one.open("p1", "0.25") == Status.Ok
     assert one.at(101).close() == Status.Ok
     assert settled(one, EventKind.REFUNDED) == []
-    assert (one.gained("tenant"), one.amount(Account.DUST)) == (-1, "1")
+    assert (one.gained("tenant"), one.amount(Account.dust)) == (-1, "1")
     assert one.problems() == []
 
 
@@ -387,10 +386,10 @@ def test_keys_are_ordered_by_number_strings_and_then_by_name() -> None:
     # the later name is opened first and still stands behind
     assert one.open("p7", "1", 5) == one.open("p6", "1", 5) == Status.Ok
     found = []
-    lease = column(one, Account.FIRST_LEASE)[0]
+    lease = column(one, Account.first_lease)[0]
     while lease >= 0:
         found.append(lease)
-        lease = int(one.state.leases[lease, Lease.NEXT])
+        lease = int(one.state.leases[lease].next)
     assert found == [*order, one.leases["p6"], one.leases["p7"]]
 
 
@@ -398,14 +397,14 @@ def test_a_payment_begins_with_nothing_whatever_the_row_held() -> None:
     one = OneAccount(EXACT, 1000)
     x = one.state.leases[0]
     x[:] = 5
-    x[Lease.PROVIDER], x[Lease.USAGE] = one.wallets["p1"], -1
+    x[Lease.provider], x[Lease.usage] = one.wallets["p1"], -1
     assert escrow.payment_open(one.state, 100, one.account, 0) == Status.Ok
-    kept = {Lease.BID, Lease.ORDER, Lease.STATE, Lease.CREATED_AT, Lease.ACTIVE_AT, Lease.CLOSED_AT, Lease.REASON, Lease.WINDOW}
-    kept |= {Lease.DEADLINE, Lease.GSEQ, Lease.OSEQ, Lease.RATE, Lease.RATE_ATTO, Lease.SLOT}
+    kept = {Lease.bid, Lease.order, Lease.state, Lease.created_at, Lease.active_at, Lease.closed_at, Lease.reason, Lease.window}
+    kept |= {Lease.deadline, Lease.gseq, Lease.oseq, Lease.rate, Lease.rate_atto, Lease.slot}
     assert all(x[c] == 5 for c in kept)
-    for c in range(Lease.BALANCE, Lease.CHARGED_ATTO + 1):
+    for c in range(Lease.balance, Lease.charged_atto + 1):
         assert x[c] == 0
-    assert x[[Lease.ACCOUNT, Lease.NEXT, Lease.SHORTFALL, Lease.SHORTFALL_ATTO]].tolist() == [0, -1, 0, 0]
+    assert x[[Lease.account, Lease.next, Lease.shortfall, Lease.shortfall_atto]].tolist() == [0, -1, 0, 0]
 
 
 @pytest.mark.parametrize("rule", [EXACT, PROPORTIONAL])
@@ -413,7 +412,7 @@ def test_one_atto_of_an_ended_payment_is_dust(rule: EscrowRule) -> None:
     one = OneAccount(rule, 5)
     assert one.open("p1", "1.000000000000000001") == Status.Ok
     assert one.at(101).close_payment("p1") == Status.Ok
-    assert (one.gained("p1"), one.amount(Account.DUST), one.of("p1", Lease.BALANCE)) == (1, "0.000000000000000001", "0")
+    assert (one.gained("p1"), one.amount(Account.dust), one.of("p1", Lease.balance)) == (1, "0.000000000000000001", "0")
     assert one.problems() == []
 
 
@@ -422,7 +421,7 @@ def test_row_0_is_used_again_as_well() -> None:
     assert one.close() == Status.Ok
     escrow.release_account(one.state, 0)
     assert int(escrow.account_open(one.state, 200, Scope.BID, 7, one.wallets["tenant"])) == 0
-    assert one.state.globals[[G.ACCOUNTS, G.FREE_ACCOUNT]].tolist() == [1, -1]
+    assert one.state.globals[[G.accounts, G.free_account]].tolist() == [1, -1]
 
 
 def test_an_account_of_a_bid_that_is_used_again_has_nothing_of_the_old_one() -> None:
@@ -430,20 +429,20 @@ def test_an_account_of_a_bid_that_is_used_again_has_nothing_of_the_old_one() -> 
     s, tenant = one.state, one.wallets["tenant"]
     bid = int(escrow.account_open(s, 200, Scope.BID, 7, tenant))
     assert escrow.collect(s, 200, bid, tenant, Scope.BID, 25, FROM_BALANCE) == Status.Ok
-    s.accounts[bid, [Account.DUST, Account.SHORTFALL_ATTO, Account.TRANSFERRED]] = 3
+    s.accounts[bid, [Account.dust, Account.shortfall_atto, Account.transferred]] = 3
     assert escrow.account_close(s, 201, bid) == Status.Ok
     escrow.release_account(s, bid)
     friend = one.wallets["friend"]
     assert int(escrow.account_open(s, 300, Scope.BID, 8, friend)) == bid
     row = dict(enumerate(s.accounts[bid].tolist()))
-    for none in (Account.FIRST_DEPOSIT, Account.LAST_DEPOSIT, Account.FIRST_LEASE, Account.DUE_AT, Account.GRACE_AT, Account.NEXT):
+    for none in (Account.first_deposit, Account.last_deposit, Account.first_lease, Account.due_at, Account.grace_at, Account.next):
         assert row.pop(none) == -1
-    assert (row.pop(Account.OWNER), row.pop(Account.SCOPE), row.pop(Account.TARGET)) == (friend, Scope.BID, 8)
-    assert (row.pop(Account.CREATED_AT), row.pop(Account.SETTLED_AT)) == (300, 300)
-    row.pop(Account.TOUCHED)  # the audit's list lives on
-    row.pop(Account.STATE)
+    assert (row.pop(Account.owner), row.pop(Account.scope), row.pop(Account.target)) == (friend, Scope.BID, 8)
+    assert (row.pop(Account.created_at), row.pop(Account.settled_at)) == (300, 300)
+    row.pop(Account.touched)  # the audit's list lives on
+    row.pop(Account.state)
     assert set(row.values()) == {0}
-    assert int(s.globals[G.FREE_ACCOUNT]) == -1
+    assert int(s.globals.free_account) == -1
 
 
 # --- exact: settlements that a message has to catch up ------------------------------------------------------
@@ -475,11 +474,11 @@ def test_a_message_finds_the_shortfall_of_a_settlement_before_it(
 ) -> None:
     one = behind()
     assert getattr(one, message)(*arguments) == status
-    assert (one.payment("p1"), column(one, Account.SETTLED_AT)) == (payment, [settled_at])
+    assert (one.payment("p1"), column(one, Account.settled_at)) == (payment, [settled_at])
     # found at 110: 300 owed, not the 750 of block 125
-    assert (one.amount(Account.SHORTFALL), one.gained("p1")) == ("200", 100)
+    assert (one.amount(Account.shortfall), one.gained("p1")) == ("200", 100)
     assert [row[0] for row in one.events() if row[1] == EventKind.SHORTFALL] == [110]
-    assert int(one.state.globals[G.HEIGHT]) == 125
+    assert int(one.state.globals.height) == 125
     assert one.problems() == []
 
 
@@ -492,8 +491,8 @@ def test_a_message_that_leaves_less_than_one_block_ends_nothing(message: str) ->
     assert getattr(one, message)(*arguments) == Status.Ok
     # 105 of 115 are gone; the next block costs more than the 10 that are left, or exactly them
     assert (one.funds, one.payment("p1"), one.gained("p1")) == ("10", "open", 100)
-    assert column(one, Account.SETTLED_AT, Account.GRACE_AT) == [110, -1]
-    assert column(one, Account.DUE_AT) == [112 if message == "close_payment" else 111]
+    assert column(one, Account.settled_at, Account.grace_at) == [110, -1]
+    assert column(one, Account.due_at) == [112 if message == "close_payment" else 111]
 
 
 def test_a_due_settlement_needs_one_block_of_all_to_go_on() -> None:
@@ -501,13 +500,13 @@ def test_a_due_settlement_needs_one_block_of_all_to_go_on() -> None:
     for rate, state in (("100", "open"), ("100.000000000000000001", "overdrawn")):
         one = OneAccount(EXACT, 100, charging=Charging.USAGE_CAPPED, grace=50)
         assert one.open("p1", rate, usage=meter()) == Status.Ok
-        due = column(one, Account.DUE_AT)[0]
+        due = column(one, Account.due_at)[0]
         assert due == (102 if state == "open" else 101)
         one.at(due).room()
         assert bool(exact.due(one.state, due, one.account)) == (state == "overdrawn")
-        assert (one.payment("p1"), one.funds, one.amount(Account.SHORTFALL)) == (state, "100", "0")
+        assert (one.payment("p1"), one.funds, one.amount(Account.shortfall)) == (state, "100", "0")
         grace = due + 50 if state == "overdrawn" else -1
-        assert column(one, Account.GRACE_AT, Account.DUE_AT) == [grace, -1 if state == "overdrawn" else due + 2]
+        assert column(one, Account.grace_at, Account.due_at) == [grace, -1 if state == "overdrawn" else due + 2]
 
 
 def test_grace_ends_at_its_height_alone_and_leaves_no_dates() -> None:
@@ -519,7 +518,7 @@ def test_grace_ends_at_its_height_alone_and_leaves_no_dates() -> None:
     for h in (160, 162):
         assert bool(exact.grace_end(one.state, h, one.account)) is False
     assert bool(exact.grace_end(one.state, 161, one.account)) is True
-    assert column(one, Account.DUE_AT, Account.GRACE_AT, Account.OPEN, Account.SHORT, Account.SETTLED_AT) == [-1, -1, 0, 0, 111]
+    assert column(one, Account.due_at, Account.grace_at, Account.open, Account.short, Account.settled_at) == [-1, -1, 0, 0, 111]
     assert (one.account_state, one.payment("p1"), one.payment("p2")) == ("closed", "closed", "closed")
     assert one.problems() == []
     assert bool(exact.grace_end(one.state, 161, one.account)) is False
@@ -531,7 +530,7 @@ def test_payments_that_are_closed_stay_so_when_the_others_end() -> None:
     assert one.at(101).close_payment("p1") == Status.Ok
     assert one.at(102).close() == Status.Ok
     # 0.75 of p1, nothing of p2, who is owed one whole uve, and 0.25 of the 98.25 that go back
-    assert (one.gained("p1"), one.gained("p2"), one.gained("tenant"), one.amount(Account.DUST)) == (0, 1, -2, "1")
+    assert (one.gained("p1"), one.gained("p2"), one.gained("tenant"), one.amount(Account.dust)) == (0, 1, -2, "1")
 
 
 # --- exact: the cadence -------------------------------------------------------------------------------------
@@ -543,7 +542,7 @@ def test_without_a_cadence_only_the_due_height_settles() -> None:
     assert [int(exact.last_cadence(one.state, h, one.account)) for h in (100, 500)] == [100, 100]
     assert int(exact.next_cadence(one.state, 105, one.account)) == -1
     assert one.step_to(1000) == [111, 161]
-    assert (one.gained("p1"), one.amount(Account.SHORTFALL)) == (100, "10")
+    assert (one.gained("p1"), one.amount(Account.shortfall)) == (100, "10")
 
 
 def test_the_cadence_counts_from_the_accounts_creation() -> None:
@@ -561,7 +560,7 @@ def test_the_cadence_counts_from_the_accounts_creation() -> None:
 def test_settling_without_a_payment_moves_the_date_alone() -> None:
     one = OneAccount(EXACT, 10)
     assert bool(exact.settle(one.state, 150, one.account, False)) is False
-    assert column(one, Account.SETTLED_AT, Account.DUE_AT) == [150, -1]
+    assert column(one, Account.settled_at, Account.due_at) == [150, -1]
     assert one.funds == "10"
 
 
@@ -569,7 +568,7 @@ def test_one_atto_is_settled_and_nothing_is_no_event() -> None:
     one = OneAccount(EXACT, 1)
     assert one.open("p1", "0.000000000000000001") == Status.Ok
     assert one.at(101).settle() == Status.Ok
-    assert (one.funds, one.of("p1", Lease.BALANCE), one.deposits()) == (
+    assert (one.funds, one.of("p1", Lease.balance), one.deposits()) == (
         "0.999999999999999999",
         "0.000000000000000001",
         [("tenant", "0.999999999999999999")],
@@ -582,7 +581,7 @@ def test_one_atto_is_settled_and_nothing_is_no_event() -> None:
 def test_the_cadence_below_the_due_height_settles_in_its_own_block() -> None:
     one = OneAccount(EXACT, 100, settle_every=10, grace=50)
     assert one.open("p1", "7") == one.open("p2", "3") == Status.Ok
-    assert column(one, Account.DUE_AT) == [111]
+    assert column(one, Account.due_at) == [111]
     one.at(111).room()
     assert bool(exact.due(one.state, 111, one.account)) is True
     assert [row for row in one.events() if row[1] in (EventKind.SETTLED, EventKind.SHORTFALL)] == [
@@ -603,15 +602,15 @@ def test_folding_finds_the_first_settlement_that_cannot_be_paid(funds: int) -> N
     paid, left = divmod(funds * ATTO, each)
     one.at(5_005).room()
     assert bool(exact.fold(one.state, 5_005, one.account)) is True
-    assert int(one.state.globals[G.HEIGHT]) == 5_005
+    assert int(one.state.globals.height) == 5_005
     end = 100 + 10 * (paid + 1)
-    assert column(one, Account.SETTLED_AT, Account.GRACE_AT) == [end, end + 10**6]
-    assert one.amount(Account.SHORTFALL) == format_amount(each - left)
-    assert one.of("p1", Lease.CHARGED) == format_amount((paid + 1) * first)
-    assert (one.funds, one.amount(Account.TRANSFERRED), one.problems()) == ("0", str(funds), [])
+    assert column(one, Account.settled_at, Account.grace_at) == [end, end + 10**6]
+    assert one.amount(Account.shortfall) == format_amount(each - left)
+    assert one.of("p1", Lease.charged) == format_amount((paid + 1) * first)
+    assert (one.funds, one.amount(Account.transferred), one.problems()) == ("0", str(funds), [])
     # what was left is shared by what was owed
     whole, fraction = divmod(paid * first + left * first // each, ATTO)
-    assert (one.gained("p1"), one.of("p1", Lease.BALANCE)) == (whole, format_amount(fraction))
+    assert (one.gained("p1"), one.of("p1", Lease.balance)) == (whole, format_amount(fraction))
     # one event for all that could be paid, one for the rest, each in its own block
     spans = [(row[0], row[3], row[6]) for row in one.events() if row[1] == EventKind.SETTLED and row[2] == 1]
     assert spans == [(end - 10, end - 10, 10 * paid)] * (paid > 0) + [(end, end, 10)]
@@ -625,9 +624,9 @@ def test_folding_is_exact_where_the_cap_binds() -> None:
     one.at(5_005).room()
     # 13.34567890123456789 a cadence: twice paid in full, 13.30864219753086422 left for the third
     assert bool(exact.fold(one.state, 5_005, one.account)) is True
-    assert column(one, Account.SETTLED_AT, Account.TRANSFERRED, Account.TRANSFERRED_ATTO) == [130, 40, 0]
-    assert (one.of("p1", Lease.CHARGED), one.of("p2", Lease.CHARGED)) == ("37.03703670370370367", "3")
-    assert one.amount(Account.SHORTFALL) == "0.03703670370370367"
+    assert column(one, Account.settled_at, Account.transferred, Account.transferred_atto) == [130, 40, 0]
+    assert (one.of("p1", Lease.charged), one.of("p2", Lease.charged)) == ("37.03703670370370367", "3")
+    assert one.amount(Account.shortfall) == "0.03703670370370367"
 
 
 def test_a_settlement_that_leaves_less_than_a_block_does_not_stop_a_fold() -> None:
@@ -636,41 +635,41 @@ def test_a_settlement_that_leaves_less_than_a_block_does_not_stop_a_fold() -> No
     one.at(145).room()
     # 300 a cadence: 5 are left at 120, fewer than the price of a block, and 300 are owed at 130
     assert bool(exact.fold(one.state, 145, one.account)) is True
-    assert (column(one, Account.SETTLED_AT), one.amount(Account.SHORTFALL)) == ([130], "295")
+    assert (column(one, Account.settled_at), one.amount(Account.shortfall)) == ([130], "295")
 
 
 def test_new_use_is_seen_by_the_next_settlement_of_the_cadence() -> None:
     one = OneAccount(EXACT, 10_000, charging=Charging.USAGE_CAPPED, settle_every=50)
     assert one.open("p1", "1", usage=meter()) == one.open("p2", "1", usage=meter()) == Status.Ok
-    assert column(one, Account.DUE_AT) == [150]
+    assert column(one, Account.due_at) == [150]
     one.step_to(150)
     # nothing recorded since: 10,000 / 2 blocks from 150 on, and one
-    assert column(one, Account.DUE_AT) == [5_151]
+    assert column(one, Account.due_at) == [5_151]
     assert one.at(160).use("p2", 6, 0, 0, 0) == Status.Ok
-    assert column(one, Account.DUE_AT) == [200]
+    assert column(one, Account.due_at) == [200]
     assert one.at(170).settle() == Status.Ok
-    assert column(one, Account.DUE_AT)[0] > 5_151
+    assert column(one, Account.due_at)[0] > 5_151
     # in the block of the settlement, after it
     assert one.use("p1", 6, 0, 0, 0) == Status.Ok
-    assert column(one, Account.DUE_AT) == [200]
+    assert column(one, Account.due_at) == [200]
     assert one.at(180).close_payment("p1") == Status.Ok
-    assert column(one, Account.DUE_AT)[0] > 5_151
+    assert column(one, Account.due_at)[0] > 5_151
     assert one.at(181).close_payment("p2") == Status.Ok
-    assert column(one, Account.DUE_AT) == [-1]
+    assert column(one, Account.due_at) == [-1]
 
 
 def test_use_without_a_cap_is_looked_at_by_every_settlement() -> None:
     for settle_every, due in ((50, 150), (0, 10_101)):
         one = OneAccount(EXACT, 10_000, charging=Charging.USAGE, settle_every=settle_every)
         assert one.open("p1", "1", usage=meter(500_000)) == Status.Ok
-        assert column(one, Account.DUE_AT) == [due]
+        assert column(one, Account.due_at) == [due]
     by_rate = OneAccount(EXACT, 10_000, charging=Charging.RATE, settle_every=50)
     assert by_rate.open("p1", "1", usage=meter()) == Status.Ok
-    assert column(by_rate, Account.DUE_AT) == [10_101]
+    assert column(by_rate, Account.due_at) == [10_101]
     # the funds end before the next settlement
     short = OneAccount(EXACT, 20, charging=Charging.USAGE, settle_every=50)
     assert short.open("p1", "1", usage=meter(500_000)) == Status.Ok
-    assert column(short, Account.DUE_AT) == [121]
+    assert column(short, Account.due_at) == [121]
 
 
 # --- exact: the shortfall -----------------------------------------------------------------------------------
@@ -685,9 +684,9 @@ def test_what_is_missing_is_forgiven_and_recorded(rate: str, missing: tuple[int,
     assert one.open("p1", rate) == Status.Ok
     assert one.at(101).settle() == Status.Ok
     row, a, g = one.state.leases[0], one.state.accounts[0], one.state.globals
-    for pairs, at in ((row, Lease.SHORTFALL), (a, Account.SHORTFALL), (g, G.SHORTFALL)):
+    for pairs, at in ((row, Lease.shortfall), (a, Account.shortfall), (g, G.shortfall)):
         assert tuple(pairs[at : at + 2].tolist()) == missing
-    assert one.of("p1", Lease.CHARGED) == rate
+    assert one.of("p1", Lease.charged) == rate
     assert settled(one, EventKind.SETTLED, EventKind.PAID, EventKind.SHORTFALL) == [
         [EventKind.SETTLED, 0, 101, 100, 0, 1],
         [EventKind.PAID, 0, one.wallets["p1"], 100, 0, 0],
@@ -714,12 +713,12 @@ def test_a_shortfall_is_shared_by_what_is_owed_and_the_last_takes_the_rest() -> 
     assert one.open("p1", "1") == one.open("p2", "3") == one.open("p3", "3") == Status.Ok
     assert one.at(102).settle() == Status.Ok
     # owed 2, 6, 6 with 10 there
-    credited = [one.of(p, Lease.BALANCE) for p in ("p1", "p2", "p3")]
+    credited = [one.of(p, Lease.balance) for p in ("p1", "p2", "p3")]
     assert credited == ["0.428571428571428571", "0.285714285714285714", "0.285714285714285715"]
     assert [one.gained(p) for p in ("p1", "p2", "p3")] == [1, 4, 4]
-    forgiven = [one.of(p, Lease.SHORTFALL) for p in ("p1", "p2", "p3")]
+    forgiven = [one.of(p, Lease.shortfall) for p in ("p1", "p2", "p3")]
     assert forgiven == ["0.571428571428571429", "1.714285714285714286", "1.714285714285714285"]
-    assert (one.amount(Account.SHORTFALL), one.funds, one.amount(Account.TRANSFERRED)) == ("4", "0", "10")
+    assert (one.amount(Account.shortfall), one.funds, one.amount(Account.transferred)) == ("4", "0", "10")
     assert one.problems() == []
 
 
@@ -730,9 +729,9 @@ def test_a_workload_that_does_not_run_uses_nothing() -> None:
     one = OneAccount(EXACT, 1000, charging=Charging.USAGE_CAPPED)
     assert one.open("p1", "10", usage=meter(500_000) | {"active_at": -1}) == Status.Ok
     assert one.at(110).settle() == Status.Ok
-    assert (one.gained("p1"), one.count("p1", Lease.BLOCKS)) == (0, 10)
+    assert (one.gained("p1"), one.count("p1", Lease.blocks)) == (0, 10)
     # running since 115: five blocks at half use are 25
-    one.state.leases[0, Lease.ACTIVE_AT] = 115
+    one.state.leases[0].active_at = 115
     assert one.at(120).settle() == Status.Ok
     assert one.gained("p1") == 25
 
@@ -773,7 +772,7 @@ def test_only_what_is_reserved_is_priced_and_nothing_left_in_the_work_space_coun
     assert one.use("p1", 50, 60, 70, 80) == Status.Ok
     one.state.scratch[:] = 10**9 - 1
     assert tuple(map(int, exact.priced_use(one.state, one.h, 0))) == (50, 0)
-    one.state.usage[0, Usage.UNIT_CPU] = 0
+    one.state.usage[0].unit_cpu = 0
     assert tuple(map(int, exact.priced_use(one.state, one.h, 0))) == (-1, 0)
 
 
@@ -782,13 +781,13 @@ def test_a_meter_at_nothing_counts_blocks_and_no_use() -> None:
     assert one.open("p1", "1", usage=meter(0)) == Status.Ok
     assert one.at(110).settle() == Status.Ok
     assert one.gained("p1") == 0
-    assert one.state.usage[0, [Usage.METERED, Usage.UNTIL]].tolist() == [10, 110]
+    assert one.state.usage[0, [Usage.metered, Usage.until]].tolist() == [10, 110]
     assert tuple(map(int, exact.used(one.state, 500, 0, 0))) == (0, 0)
     # nor does it look at what may stand where reported use is kept
-    one.state.usage[0, Usage.USED_CPU_LOW] = 5
+    one.state.usage[0].used_cpu_low = 5
     assert tuple(map(int, exact.used(one.state, 500, 0, 0))) == (0, 0)
     # what a built-in meter counts is no record that a settlement would have to see: due after 10,000 blocks
-    assert column(one, Account.DUE_AT) == [110 + 10_001]
+    assert column(one, Account.due_at) == [110 + 10_001]
 
 
 def test_full_use_costs_the_price_of_the_metered_blocks_whatever_the_units() -> None:
@@ -805,10 +804,10 @@ def test_full_use_costs_the_price_of_the_metered_blocks_whatever_the_units() -> 
 def test_use_in_blocks_of_broken_seconds_is_cut_to_whole_units(block_ms: int, cost: str) -> None:
     # one millicore in full use: 10 blocks of 1.001 s are 10 whole units of 10.01
     one = OneAccount(EXACT, 1000, charging=Charging.USAGE)
-    one.state.globals[G.BLOCK_MS] = block_ms
+    one.state.globals.block_ms = block_ms
     assert one.open("p1", "3.5", usage=meter(1_000_000)) == Status.Ok
     assert one.at(110).settle() == Status.Ok
-    assert one.of("p1", Lease.CHARGED) == cost
+    assert one.of("p1", Lease.charged) == cost
 
 
 @pytest.mark.parametrize("resource", range(4))
@@ -833,7 +832,7 @@ def test_use_that_costs_nothing_is_never_too_large(resource: int) -> None:
         if reserved is None:
             reserved = tuple(int(k == resource) for k in range(4))
             units = tuple("0" if k == resource else "5" for k in range(4))
-        one.state.globals[G.LEASES] = 1  # a lease of another row than 0, so that no column of the meter is 0 by chance
+        one.state.globals.leases = 1  # a lease of another row than 0, so that no column of the meter is 0 by chance
         assert one.open("p1", "2", usage=meter(-1, reserved, units)) == Status.Ok
         assert one.use("p1", *[9 * 10**18] * 4) == Status.Ok
         assert int(exact.priced_use(one.state, one.h, 1)[0]) == -1
@@ -844,11 +843,11 @@ def test_quantities_are_counted_to_the_last_unit() -> None:
     assert one.open("p1", "0.000000000000000001", usage=meter(-1, (1, 1, 1, 1), ("1", "1", "1", "1"))) == Status.Ok
     quantities = (2 * 10**18 - 1, 3 * 10**18 - 1, 4 * 10**18, 10**18 - 1)
     assert one.use("p1", *quantities) == Status.Ok
-    assert one.state.usage[0, Usage.USED_CPU : Usage.USED_GPU_LOW + 1].tolist() == [1, ATTO - 1, 2, ATTO - 1, 4, 0, 0, ATTO - 1]
+    assert one.state.usage[0, Usage.used_cpu : Usage.used_gpu_low + 1].tolist() == [1, ATTO - 1, 2, ATTO - 1, 4, 0, 0, ATTO - 1]
     # what is refused is taken back to the last unit as well
-    one.state.leases[0, Lease.RATE] = int(MOST)
+    one.state.leases[0].rate = int(MOST)
     assert one.use("p1", *quantities) == Status.AmountTooLarge
-    assert one.state.usage[0, Usage.USED_CPU : Usage.USED_GPU_LOW + 1].tolist() == [1, ATTO - 1, 2, ATTO - 1, 4, 0, 0, ATTO - 1]
+    assert one.state.usage[0, Usage.used_cpu : Usage.used_gpu_low + 1].tolist() == [1, ATTO - 1, 2, ATTO - 1, 4, 0, 0, ATTO - 1]
 
 
 def test_a_record_comes_after_the_settlements_below_it() -> None:
@@ -856,12 +855,12 @@ def test_a_record_comes_after_the_settlements_below_it() -> None:
     assert one.open("p1", "6", usage=meter()) == one.open("p2", "1") == Status.Ok
     assert one.at(111).use("p1", 12, 0, 0, 0) == Status.Ok
     # the settlement at 110 has paid p2 its ten blocks, and did not see this record
-    assert column(one, Account.SETTLED_AT) == [110]
+    assert column(one, Account.settled_at) == [110]
     assert (one.gained("p1"), one.gained("p2")) == (0, 10)
     assert one.events()[-1] == [111, EventKind.USAGE_RECORDED, 0, 111, 0, 0, 0]
     # in the block of a settlement it comes before it
     assert one.at(120).use("p1", 6, 0, 0, 0) == Status.Ok
-    assert column(one, Account.SETTLED_AT) == [110]
+    assert column(one, Account.settled_at) == [110]
     one.jump_to(120)
     assert (one.gained("p1"), one.gained("p2")) == (18, 20)
 
@@ -882,8 +881,8 @@ def test_a_record_that_comes_after_the_shortfall_is_refused() -> None:
     # 180 units in blocks of 6 s at a price of 10: 300 owed, with 100 there
     assert one.at(105).use("p1", 180, 0, 0, 0) == Status.Ok
     assert one.at(125).use("p1", 6, 0, 0, 0) == Status.LeaseNotActive
-    assert (one.payment("p1"), one.amount(Account.SHORTFALL), column(one, Account.SETTLED_AT)) == ("overdrawn", "200", [110])
-    assert one.state.usage[0, [Usage.USED_CPU_LOW, Usage.UNTIL]].tolist() == [180, 105]
+    assert (one.payment("p1"), one.amount(Account.shortfall), column(one, Account.settled_at)) == ("overdrawn", "200", [110])
+    assert one.state.usage[0, [Usage.used_cpu_low, Usage.until]].tolist() == [180, 105]
 
 
 # --- projections --------------------------------------------------------------------------------------------
@@ -912,9 +911,9 @@ def test_whole_blocks_left_at_a_rate_of_one_of_an_atto_and_of_nothing() -> None:
     assert one.open("p1", "1") == Status.Ok
     assert int(escrow.blocks_left(one.state, 103, one.account)) == 97
     a = one.state.accounts[one.account]
-    a[Account.RATES], a[Account.RATES_ATTO] = 0, 1
+    a[Account.rates], a[Account.rates_atto] = 0, 1
     assert int(escrow.blocks_left(one.state, 110, one.account)) == BLOCKS_MAX - 10
-    a[Account.RATES_ATTO] = 0
+    a[Account.rates_atto] = 0
     assert int(escrow.blocks_left(one.state, 110, one.account)) == BLOCKS_MAX
 
 
@@ -924,9 +923,9 @@ def test_whole_blocks_left_at_a_rate_of_one_of_an_atto_and_of_nothing() -> None:
 def reserving() -> OneAccount:
     """1,000 uve set aside for one order at 10 uve a block, half of it used; the module's parts go to p7."""
     one = OneAccount(EscrowRule.USAGE, 1000)
-    one.state.globals[G.SETTLEMENT_WALLET] = one.wallets["p7"]
+    one.state.globals.settlement_wallet = one.wallets["p7"]
     one.state.wallets[one.wallets["p7"], 0] = 0
-    one.state.globals[G.SUPPLY] -= COINS
+    one.state.globals.supply -= COINS
     assert one.open("p1", "10", usage=meter(500_000)) == Status.Ok
     return one
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketsim.chain.columns import Event, EventKind, G
+from marketsim.chain.columns import Event, EventKind
 from marketsim.chain.events import emit, fingerprint, hash64, mix_event
 from marketsim.chain.state import make_state
 from marketsim.kernel.compiled import COMPILING
@@ -68,12 +68,12 @@ def test_hashes_of_neighbours_spread_evenly() -> None:
 
 def record(events: list[tuple[int, ...]], mask: int, height: int = 5) -> tuple[str, list[list[int]]]:
     state = make_state(64)
-    state.globals[G.EVENT_MASK] = mask
-    state.globals[G.HEIGHT] = height
+    state.globals.event_mask = mask
+    state.globals.height = height
     for event in events:
         emit(state, *event)
-    assert state.globals[G.EVENTS_TOTAL] == len(events)
-    return fingerprint(state), state.events[: state.globals[G.EVENTS]].tolist()
+    assert state.globals.events_total == len(events)
+    return fingerprint(state), state.events[: state.globals.events].tolist()
 
 
 BID = (int(EventKind.BID_CREATED), 1, 2, 3, 4, 5)
@@ -83,7 +83,7 @@ PAID = (int(EventKind.PAID), 6, 7, 8, 9, 10)
 def test_rows_are_kept_by_kind_and_the_fingerprint_does_not_care() -> None:
     everything, rows = record([BID, PAID], -1)
     assert rows == [[5, *BID, 0], [5, *PAID, 0]]
-    assert Event.EXTRA == 6
+    assert Event.extra == 6
     some, rows = record([BID, PAID], 1 << EventKind.PAID)
     assert rows == [[5, *PAID, 0]]
     none, rows = record([BID, PAID], 0)

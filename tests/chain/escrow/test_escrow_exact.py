@@ -39,7 +39,7 @@ def test_the_seeds_rate_under_truncation_depends_on_the_cadence(every: int, gros
     assert one.open("p1", SEED_RATE) == Status.Ok
     for h in range(every, 100_001, every):
         assert one.at(h).withdraw("p1") == Status.Ok
-    assert one.count("p1", Lease.WITHDRAWN) == gross
+    assert one.count("p1", Lease.withdrawn) == gross
     assert one.problems() == []
 
 
@@ -51,8 +51,8 @@ def test_the_seeds_rate_under_seed_pays_the_same_at_every_cadence(every: int) ->
         assert one.step_to(100_000) == list(range(every, 100_001, every))
     one.at(100_000).jump_to(100_000)
     assert one.settle() == Status.Ok
-    assert (one.count("p1", Lease.WITHDRAWN), one.gained("p1")) == (143, 141)
-    assert one.of("p1", Lease.BALANCE) == "0.792"
+    assert (one.count("p1", Lease.withdrawn), one.gained("p1")) == (143, 141)
+    assert one.of("p1", Lease.balance) == "0.792"
     assert one.problems() == []
 
 
@@ -61,7 +61,7 @@ def test_take_is_truncated_once_on_all_that_was_paid_out() -> None:
     assert one.open("p1", "10") == Status.Ok
     one.step_to(200)
     # A hundred pay-outs of 10 would pay no fee if each were truncated.
-    assert (one.gained("p1"), one.count("p1", Lease.FEES)) == (980, 20)
+    assert (one.gained("p1"), one.count("p1", Lease.fees)) == (980, 20)
 
 
 # --- shortfall, grace, reactivation -------------------------------------------------------------------------
@@ -71,14 +71,14 @@ def test_a_shortfall_is_found_in_its_block_and_shared_in_proportion() -> None:
     one = OneAccount(EscrowRule.EXACT, 100, take=0, grace=50)
     assert one.open("p1", "3") == one.open("p2", "4") == Status.Ok
     a = one.state.accounts[one.account]
-    assert a[Account.DUE_AT] == 115  # 14 blocks cost 98, the fifteenth is not covered
+    assert a[Account.due_at] == 115  # 14 blocks cost 98, the fifteenth is not covered
     assert one.step_to(115) == [115]
     # owed 45 and 60 with 100 there: floored to 10^-18, the rest to the last key
-    assert one.of("p1", Lease.SHORTFALL) == format_amount(45 * ATTO - 100 * 45 * ATTO // 105)
-    assert one.amount(Account.SHORTFALL) == "5"
+    assert one.of("p1", Lease.shortfall) == format_amount(45 * ATTO - 100 * 45 * ATTO // 105)
+    assert one.amount(Account.shortfall) == "5"
     assert (one.gained("p1"), one.gained("p2")) == (42, 57)
     assert [one.payment("p1"), one.payment("p2")] == ["overdrawn", "overdrawn"]
-    assert (one.funds, one.account_state, a[Account.GRACE_AT], a[Account.DUE_AT]) == ("0", "open", 165, -1)
+    assert (one.funds, one.account_state, a[Account.grace_at], a[Account.due_at]) == ("0", "open", 165, -1)
     assert one.problems() == []
 
 
@@ -88,7 +88,7 @@ def test_exactly_the_funds_are_no_shortfall() -> None:
     assert one.step_to(110) == [110]
     assert (one.payment("p1"), one.funds) == ("open", "0")
     assert one.step_to(111) == [111]
-    assert (one.payment("p1"), one.amount(Account.SHORTFALL)) == ("overdrawn", "10")
+    assert (one.payment("p1"), one.amount(Account.shortfall)) == ("overdrawn", "10")
 
 
 @pytest.mark.parametrize(("left", "state"), [("9", "overdrawn"), ("10", "open")])
@@ -97,11 +97,11 @@ def test_a_due_settlement_that_leaves_less_than_one_block_ends_them(left: str, s
     one = OneAccount(EscrowRule.EXACT, 100, charging=Charging.USAGE_CAPPED)
     rate = "10" if left == "10" else "101"
     assert one.open("p1", rate, usage=meter(-1)) == Status.Ok
-    due = int(one.state.accounts[one.account, Account.DUE_AT])
+    due = int(one.state.accounts[one.account].due_at)
     assert one.step_to(due) == [due]
-    assert (one.payment("p1"), one.funds, one.amount(Account.SHORTFALL)) == (state, "100", "0")
+    assert (one.payment("p1"), one.funds, one.amount(Account.shortfall)) == (state, "100", "0")
     if state == "open":
-        assert int(one.state.accounts[one.account, Account.DUE_AT]) == due + 11
+        assert int(one.state.accounts[one.account].due_at) == due + 11
 
 
 def test_another_settlement_that_leaves_less_than_one_block_makes_the_next_block_due() -> None:
@@ -117,7 +117,7 @@ def test_a_deposit_in_the_block_of_a_settlement_comes_after_it() -> None:
     assert one.open("p1", "10") == Status.Ok
     # Nobody has folded the settlement at 111 yet, which is also the due height.
     assert one.at(111).deposit(50) == Status.Ok
-    assert (one.amount(Account.SHORTFALL), one.funds, one.payment("p1")) == ("10", "50", "open")
+    assert (one.amount(Account.shortfall), one.funds, one.payment("p1")) == ("10", "50", "open")
 
 
 def test_a_deposit_reactivates_all_when_it_covers_a_block_of_all() -> None:
@@ -129,25 +129,25 @@ def test_a_deposit_reactivates_all_when_it_covers_a_block_of_all() -> None:
     assert one.at(125).deposit(1) == Status.Ok
     a = one.state.accounts[one.account]
     assert [one.payment("p1"), one.payment("p2")] == ["open", "open"]
-    assert (a[Account.SETTLED_AT], a[Account.GRACE_AT], a[Account.DUE_AT]) == (125, -1, 127)
-    assert one.count("p1", Lease.BLOCKS) == 11
+    assert (a[Account.settled_at], a[Account.grace_at], a[Account.due_at]) == (125, -1, 127)
+    assert one.count("p1", Lease.blocks) == 11
     assert one.step_to(127) == [127]
     # the span in between cost nothing
-    assert (one.count("p1", Lease.BLOCKS), one.amount(Account.SHORTFALL)) == (13, "14")
+    assert (one.count("p1", Lease.blocks), one.amount(Account.shortfall)) == (13, "14")
     assert one.problems() == []
 
 
 def test_grace_ends_where_it_was_set_and_refunds_the_rest() -> None:
     one = OneAccount(EscrowRule.EXACT, 100, grace=50)
     assert one.open("p1", "0.3") == one.open("p2", "9") == Status.Ok
-    due = int(one.state.accounts[one.account, Account.DUE_AT])
+    due = int(one.state.accounts[one.account].due_at)
     one.step_to(due)
     for h in (due + 10, due + 40):
         assert one.at(h).deposit(4, "friend") == Status.Ok
         assert one.at(h).settle() == Status.Ok
     assert one.step_to(due + 1000) == [due + 50]
     a = one.state.accounts[one.account]
-    assert (one.account_state, a[Account.SETTLED_AT]) == ("closed", due + 40)
+    assert (one.account_state, a[Account.settled_at]) == ("closed", due + 40)
     assert [one.payment("p1"), one.payment("p2")] == ["closed", "closed"]
     assert one.gained("friend") == 0
     assert one.problems() == []
@@ -160,11 +160,11 @@ def test_closing_the_last_suspended_payment_lets_grace_lapse() -> None:
     assert one.at(115).deposit(5) == Status.Ok
     assert one.close_payment("p2") == Status.Ok
     # 5 would cover a block of p1 now, but only a deposit reactivates
-    assert (one.payment("p1"), int(one.state.accounts[one.account, Account.GRACE_AT])) == ("overdrawn", 211)
+    assert (one.payment("p1"), int(one.state.accounts[one.account].grace_at)) == ("overdrawn", 211)
     assert one.close_payment("p1") == Status.Ok
     a = one.state.accounts[one.account]
-    assert (one.account_state, one.funds, a[Account.GRACE_AT], a[Account.SHORT]) == ("open", "5", -1, 0)
-    assert a[Account.DUE_AT] == -1
+    assert (one.account_state, one.funds, a[Account.grace_at], a[Account.short]) == ("open", "5", -1, 0)
+    assert a[Account.due_at] == -1
     assert one.open("p3", "1") == Status.Ok
 
 
@@ -173,7 +173,7 @@ def test_a_closing_that_finds_a_shortfall_completes() -> None:
     assert one.open("p1", "3") == one.open("p2", "4") == Status.Ok
     assert one.at(111).close_payment("p1") == Status.Ok
     assert [one.payment("p1"), one.payment("p2")] == ["closed", "overdrawn"]
-    assert one.amount(Account.SHORTFALL) == "7"
+    assert one.amount(Account.shortfall) == "7"
     assert one.close_payment("p1") == Status.PaymentClosed
 
 
@@ -206,10 +206,10 @@ def test_closing_leaves_fractions_as_dust() -> None:
     one = OneAccount(EscrowRule.EXACT, 100)
     assert one.open("p1", "0.3") == one.open("p2", "0.25") == Status.Ok
     assert one.at(111).close_payment("p1") == Status.Ok
-    assert (one.gained("p1"), one.amount(Account.DUST)) == (3, "0.3")
+    assert (one.gained("p1"), one.amount(Account.dust)) == (3, "0.3")
     assert one.at(113).close() == Status.Ok
     # 13 x 0.25 = 3.25 to p2; 93.45 is left of the deposit
-    assert (one.gained("p2"), one.gained("tenant"), one.amount(Account.DUST)) == (3, -7, "1")
+    assert (one.gained("p2"), one.gained("tenant"), one.amount(Account.dust)) == (3, -7, "1")
     assert one.problems() == []
 
 
@@ -226,11 +226,11 @@ def test_full_use_costs_the_price_to_the_unit(charging: Charging, reported: bool
     assert by_use.open("p1", price, usage=meter(-1 if reported else 1_000_000)) == Status.Ok
     for h in (700, 1300, 1333):
         if reported:
-            blocks = h - int(by_use.state.usage[0, Usage.UNTIL])
+            blocks = h - int(by_use.state.usage[0].until)
             assert by_use.at(h).use("p1", *(r * 6 * blocks for r in RESERVED)) == Status.Ok
         for one in (by_rate, by_use):
             assert one.at(h).settle() == Status.Ok
-    assert by_rate.of("p1", Lease.CHARGED) == by_use.of("p1", Lease.CHARGED)
+    assert by_rate.of("p1", Lease.charged) == by_use.of("p1", Lease.charged)
     assert by_rate.gained("p1") == by_use.gained("p1")
 
 
@@ -281,7 +281,7 @@ def test_the_built_in_meter_counts_from_the_running_workload_whatever_the_path(
     worlds = []
     for heights in ([end], [100 + sum(spans[: i + 1]) for i in range(len(spans))]):
         one = OneAccount(EscrowRule.EXACT, 10**12, charging=Charging.USAGE)
-        one.state.globals[G.BLOCK_MS] = block_ms
+        one.state.globals.block_ms = block_ms
         usage = meter(ppm) | {"active_at": 100 + late}
         assert one.open("p1", format_amount(price), usage=usage) == Status.Ok
         for h in heights:
@@ -294,7 +294,7 @@ def test_the_built_in_meter_counts_from_the_running_workload_whatever_the_path(
     weights = sum(r * u for r, u in zip(RESERVED, units, strict=True))
     expected = floor(Fraction(price * cost * 1000, block_ms * weights))
     for one in worlds:
-        assert one.of("p1", Lease.CHARGED) == format_amount(expected)
+        assert one.of("p1", Lease.charged) == format_amount(expected)
     assert worlds[0].gained("p1") == worlds[1].gained("p1")
 
 
@@ -302,7 +302,7 @@ def test_an_unmetered_lease_and_one_without_unit_prices_owe_the_price() -> None:
     for usage in (None, meter(-1, RESERVED, ("0", "0", "0", "5")), meter(500_000, (0, 0, 0, 0))):
         one = OneAccount(EscrowRule.EXACT, 1000, charging=Charging.USAGE_CAPPED)
         # Row -1 means no meter, not the last row of the table.
-        one.state.usage[-1, [Usage.RESERVED_CPU, Usage.UNIT_CPU, Usage.UTILIZATION_PPM]] = 1, 1, -1
+        one.state.usage[-1, [Usage.reserved_cpu, Usage.unit_cpu, Usage.utilization_ppm]] = 1, 1, -1
         assert one.open("p1", "2", usage=usage) == Status.Ok
         assert one.at(110).settle() == Status.Ok
         assert one.gained("p1") == 20
@@ -326,24 +326,24 @@ def test_a_settlement_is_no_record_of_use() -> None:
     assert one.open("p1", "2", usage=meter(-1)) == Status.Ok
     assert one.at(110).use("p1", 6000, 0, 0, 0) == Status.Ok
     a, u = one.state.accounts[one.account], one.state.usage[0]
-    assert a[Account.DUE_AT] == 700  # the settlement that sees it
+    assert a[Account.due_at] == 700  # the settlement that sees it
     assert one.at(130).settle() == Status.Ok
-    assert (u[Usage.UNTIL], u[Usage.METERED]) == (110, 0)
-    assert a[Account.DUE_AT] > 700
+    assert (u[Usage.until], u[Usage.metered]) == (110, 0)
+    assert a[Account.due_at] > 700
     # recorded after the settlement of its own block, it waits for the next
     assert one.use("p1", 6000, 0, 0, 0) == Status.Ok
-    assert a[Account.DUE_AT] == 700
+    assert a[Account.due_at] == 700
 
 
 def test_a_due_height_that_folding_moves_is_no_settlement() -> None:
     one = OneAccount(EscrowRule.EXACT, 1000, charging=Charging.USAGE_CAPPED, settle_every=60)
     assert one.open("p1", "10", usage=meter(500_000)) == Status.Ok
     a = one.state.accounts[one.account]
-    assert a[Account.DUE_AT] == 201
+    assert a[Account.due_at] == 201
     one.at(201).room()
     assert bool(exact.due(one.state, 201, one.account)) is False
     # 60 blocks at half use cost 300, the 700 left last 70 blocks from 160 on
-    assert (a[Account.SETTLED_AT], a[Account.DUE_AT], one.funds) == (160, 231, "700")
+    assert (a[Account.settled_at], a[Account.due_at], one.funds) == (160, 231, "700")
 
 
 def test_whoever_comes_late_still_finds_the_shortfall() -> None:
@@ -354,7 +354,7 @@ def test_whoever_comes_late_still_finds_the_shortfall() -> None:
     assert bool(exact.due(one.state, 500, one.account)) is True
     a = one.state.accounts[one.account]
     # three times the price: 300 owed at the first settlement with 100 there
-    assert (a[Account.SETTLED_AT], one.amount(Account.SHORTFALL)) == (110, "200")
+    assert (a[Account.settled_at], one.amount(Account.shortfall)) == (110, "200")
     assert bool(exact.due(one.state, 500, one.account)) is False
 
 
@@ -385,10 +385,10 @@ operations = st.lists(
 def state_of(one: OneAccount) -> list[object]:
     # The unused parts and the audit's list aside, all that escrow keeps.
     g = one.state.globals
-    accounts = one.state.accounts[: g[G.ACCOUNTS], : Account.NEXT].tolist()
-    leases = one.state.leases[: g[G.LEASES]].tolist()
-    wallets = one.state.wallets[: g[G.WALLETS]].tolist()
-    return [accounts, leases, wallets, one.deposits(), g[G.DEPOSITED : G.NETWORK_FEES_PAID].tolist()]
+    accounts = one.state.accounts[: g[G.accounts], : Account.next].tolist()
+    leases = one.state.leases[: g[G.leases]].tolist()
+    wallets = one.state.wallets[: g[G.wallets]].tolist()
+    return [accounts, leases, wallets, one.deposits(), g[G.deposited : G.network_fees_paid].tolist()]
 
 
 @settings(max_examples=150 if COMPILING else 10)
@@ -448,7 +448,7 @@ def test_messages_need_no_fold_before_them(steps: list[tuple[str, int, int, int]
         eager.step_to(until)
         while True:
             a = lazy.state.accounts[lazy.account]
-            dates = [int(x) for x in (a[Account.DUE_AT], a[Account.GRACE_AT]) if 0 <= x <= until]
+            dates = [int(x) for x in (a[Account.due_at], a[Account.grace_at]) if 0 <= x <= until]
             if not dates:
                 break
             if not exact.grace_end(lazy.state, min(dates), lazy.account):
@@ -508,8 +508,8 @@ def test_the_due_height_is_the_first_block_that_cannot_be_paid(deposit: int, rat
     one = OneAccount(EscrowRule.EXACT, deposit)
     for i, rate in enumerate(rates, 1):
         assert one.open(f"p{i}", format_amount(rate), gseq=i) == Status.Ok
-    due = int(one.state.accounts[one.account, Account.DUE_AT])
+    due = int(one.state.accounts[one.account].due_at)
     if due < 500_000_000:
         assert sum(rates) * (due - 100) > deposit * ATTO >= sum(rates) * (due - 101)
-    assert to_pair(sum(rates)) == tuple(one.state.accounts[one.account, Account.RATES : Account.RATES_ATTO + 1])
+    assert to_pair(sum(rates)) == tuple(one.state.accounts[one.account, Account.rates : Account.rates_atto + 1])
     assert one.gained("tenant") == COINS - COINS - deposit

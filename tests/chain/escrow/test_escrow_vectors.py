@@ -595,8 +595,8 @@ def _play_step(one: OneAccount, step: Step, begin: int, paid_in: int) -> int:
     else:
         found = {
             "funds": lambda: one.funds,
-            "transferred": lambda: one.amount(Account.TRANSFERRED),
-            "settled_at": lambda: int(one.state.accounts[one.account, Account.SETTLED_AT]) - begin,
+            "transferred": lambda: one.amount(Account.transferred),
+            "settled_at": lambda: int(one.state.accounts[one.account].settled_at) - begin,
             "account": lambda: one.account_state,
             "deposits": one.deposits,
             "fees": lambda: one.coins(COMMUNITY_WALLET),
@@ -605,10 +605,10 @@ def _play_step(one: OneAccount, step: Step, begin: int, paid_in: int) -> int:
             "gained": lambda: one.gained(args[0]),
             "net": lambda: one.gained(args[0]),
             "payment": lambda: one.payment(args[0]),
-            "balance": lambda: one.of(args[0], Lease.BALANCE),
-            "unsettled": lambda: one.of(args[0], Lease.UNSETTLED),
-            "moved": lambda: one.of(args[0], Lease.CHARGED),
-            "dust": lambda: one.amount(Account.DUST),
+            "balance": lambda: one.of(args[0], Lease.balance),
+            "unsettled": lambda: one.of(args[0], Lease.unsettled),
+            "moved": lambda: one.of(args[0], Lease.charged),
+            "dust": lambda: one.amount(Account.dust),
             "live": lambda: int(escrow.live_funds(one.state, one.h, one.account)[0]),
             "dry_at": lambda: int(escrow.dry_at(one.state, one.account)) - begin,
             "blocks_left": lambda: int(escrow.blocks_left(one.state, one.h, one.account)),
@@ -797,4 +797,4 @@ def test_w4_a_remainder_is_split_by_rate(rates: tuple[str, str], shares: tuple[s
     one = OneAccount(EscrowRule.PROPORTIONAL, 10)
     assert one.open("p1", rates[0]) == one.open("p2", rates[1]) == Status.Ok
     assert one.at(101).settle() == Status.Ok
-    assert (one.of("p1", Lease.CHARGED), one.of("p2", Lease.CHARGED)) == shares
+    assert (one.of("p1", Lease.charged), one.of("p2", Lease.charged)) == shares

@@ -300,10 +300,10 @@ def test_broken_books_stop_the_run() -> None:
     with pytest.raises(InvariantError, match="uve in all"):
         chain.check()
     chain.wallets["p"] -= 1
-    chain.escrows["o"].row[UsageEscrow.BALANCE] -= 1
+    chain.escrows["o"].row[UsageEscrow.balance] -= 1
     with pytest.raises(InvariantError, match="its accounts"):
         chain.check()
-    chain.escrows["o"].row[UsageEscrow.BALANCE] += 1
+    chain.escrows["o"].row[UsageEscrow.balance] += 1
     chain.wallets["p"], chain.wallets["c"] = -1, chain.wallets["c"] + 1
     with pytest.raises(InvariantError, match="below zero"):
         chain.check()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hand_market import heights, leases, play, provider, reasons, tenant
 
-from marketsim.chain.columns import Account, EventKind, G, Lease, PaymentState, Usage, UsageEscrow, UsageEscrowState
+from marketsim.chain.columns import EventKind, Lease, PaymentState, Usage, UsageEscrow, UsageEscrowState
 from marketsim.chain.escrow import usage_accounts
 from marketsim.chain.ledger import AUDIT_SET_ASIDE, AUDIT_SPLIT, account_problem, audit_totals, recount_problems
 from marketsim.chain.status import Status
@@ -275,26 +275,26 @@ def chain(tmp_path: Path) -> Any:
 
 
 def test_the_ladder_of_the_escrow_calls(chain: Any) -> None:
-    account = int(chain.leases[0, Lease.ACCOUNT])
-    second = int(chain.globals[G.LEASES])
+    account = int(chain.leases[0].account)
+    second = int(chain.globals.leases)
     chain.leases[second] = chain.leases[0]
     row = chain.leases[second]
 
     def opening(**changes: int) -> Status:
         for name, value in changes.items():
-            row[getattr(Lease, name.upper())] = value
+            row[getattr(Lease, name)] = value
         return usage_accounts.payment_open(chain, 1_001, account, second)
 
     assert opening() == Status.PaymentExists
     assert opening(oseq=2) == Status.AccountOverdrawn  # everything is set aside
     assert opening(rate=0, rate_atto=0) == Status.PaymentRateZero
     assert opening(rate=10**10) == Status.AmountTooLarge
-    assert int(chain.accounts[account, Account.RATES]) == 0
+    assert int(chain.accounts[account].rates) == 0
     assert usage_accounts.payment_withdraw(chain, 1_001, 0) == Status.Ok
     assert usage_accounts.settle_forced(chain, 1_002, account) == Status.Ok
     assert usage_accounts.payment_close(chain, 1_003, 0) == Status.Ok
     # 590 reported at 620, 381 until the withdrawal, then one block and one block
-    assert int(chain.leases[0, Lease.WITHDRAWN]) == 590 + 381 + 1 + 1
+    assert int(chain.leases[0].withdrawn) == 590 + 381 + 1 + 1
     assert usage_accounts.payment_close(chain, 1_003, 0) == Status.PaymentClosed
     assert usage_accounts.payment_withdraw(chain, 1_003, 0) == Status.PaymentClosed
     assert usage_accounts.record_usage(chain, 1_003, 0, 1, 1, 1, 1) == Status.LeaseNotActive
@@ -307,29 +307,29 @@ def test_the_ladder_of_the_escrow_calls(chain: Any) -> None:
 
 def test_a_dispute_stops_everything_but_the_refund(chain: Any) -> None:
     """No message of a run disputes; the rules hold all the same."""
-    escrow = chain.usage_escrows[chain.leases[0, Lease.USAGE]]
-    escrow[UsageEscrow.STATE] = UsageEscrowState.DISPUTED
-    account = int(chain.leases[0, Lease.ACCOUNT])
+    escrow = chain.usage_escrows[chain.leases[0].usage]
+    escrow[UsageEscrow.state] = UsageEscrowState.DISPUTED
+    account = int(chain.leases[0].account)
     assert usage_accounts.record_usage(chain, 1_001, 0, 1, 1, 1, 1) == Status.UsageInvalid  # it meters itself
-    chain.usage[chain.leases[0, Lease.USAGE], Usage.UTILIZATION_PPM] = -1
+    chain.usage[chain.leases[0].usage, Usage.utilization_ppm] = -1
     assert usage_accounts.record_usage(chain, 1_001, 0, 1, 1, 1, 1) == Status.LeaseNotActive
     assert usage_accounts.settle_forced(chain, 1_002, account) == Status.Ok
-    assert int(chain.leases[0, Lease.WITHDRAWN]) == 0
+    assert int(chain.leases[0].withdrawn) == 0
     assert usage_accounts.is_spent(chain, 0)
     assert usage_accounts.payment_close(chain, 1_003, 0) == Status.Ok
-    assert int(escrow[UsageEscrow.STATE]) == UsageEscrowState.REFUNDED
-    assert int(chain.leases[0, Lease.SHORTFALL]) == 590  # reported at 620, before the dispute
-    assert chain.leases[0, Lease.PAYMENT] == PaymentState.CLOSED
+    assert int(escrow[UsageEscrow.state]) == UsageEscrowState.REFUNDED
+    assert int(chain.leases[0].shortfall) == 590  # reported at 620, before the dispute
+    assert chain.leases[0].payment == PaymentState.CLOSED
 
 
 def test_the_audit_looks_at_usage_escrows(chain: Any) -> None:
-    account = int(chain.leases[0, Lease.ACCOUNT])
+    account = int(chain.leases[0].account)
     assert usage_accounts.payment_withdraw(chain, 1_001, 0) == Status.Ok
     assert recount_problems(chain) == []
-    chain.usage_escrows[chain.leases[0, Lease.USAGE], UsageEscrow.BALANCE] += 1
+    chain.usage_escrows[chain.leases[0].usage, UsageEscrow.balance] += 1
     assert account_problem(chain, account) == AUDIT_SET_ASIDE
-    chain.usage_escrows[chain.leases[0, Lease.USAGE], UsageEscrow.BALANCE] -= 1
-    chain.globals[G.PLATFORM_FEES] += 1
+    chain.usage_escrows[chain.leases[0].usage, UsageEscrow.balance] -= 1
+    chain.globals.platform_fees += 1
     assert audit_totals(chain) == AUDIT_SPLIT
     assert any("settlement module" in problem for problem in recount_problems(chain))
 
