@@ -34,6 +34,7 @@ from marketsim.chain.requirements import requirements_of, with_eligible
 from marketsim.chain.room import with_room
 from marketsim.chain.status import Status
 from marketsim.chain.transitions import addressed_state
+from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.calendar import push
 from marketsim.market.clock import BlockClock
@@ -140,7 +141,7 @@ def with_actors(market: Market, scenario: Scenario) -> Market:
         raise scenario.refusal(("start", "wallets"), f"{total} uve in all, accepted up to {9 * ATTO}")
     chain.globals.supply = total
     rank(chain.wallets, {row: name for name, row in known.items()})
-    desks: Table = rows_of(len(slots), Desk)
+    desks = rows_of(len(slots), Desk)
     desks[:, Desk.lease_capacity] = -1
     desks[:, [Desk.multiplier_ppm, Desk.uptime_ppm]] = 1_000_000
     count = int(chain.globals.providers)
@@ -163,7 +164,7 @@ def with_actors(market: Market, scenario: Scenario) -> Market:
     if slots:
         book.cohort_names.append(BY_HAND)
         engine = engine._replace(
-            desks=np.concatenate([engine.desks[:count], desks]),
+            desks=as_rows(Desk, np.concatenate([engine.desks[:count], desks])),
             rejected=_longer(engine.rejected[:count], len(slots)),
             declined=np.ascontiguousarray(_longer(engine.declined[:, :count].T, LANES * rows_of_lanes(count + len(slots)) - count).T),
         )
