@@ -8,7 +8,7 @@ compare integers. Requirements that are equal share one row, a *spec*.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -29,7 +29,7 @@ class Requirements:
     """What an order asks for, in a canonical form that can be compared and hashed.
 
     `volumes` holds the attributes of each volume that has some, `gpus` those of each unit with GPUs and
-    a choice of them.
+    a choice of them. `beyond` is what bid engines know of the order and the chain does not look at.
     """
 
     attributes: Pairs = ()
@@ -37,6 +37,7 @@ class Requirements:
     any_of: tuple[str, ...] = ()
     volumes: tuple[Pairs, ...] = ()
     gpus: tuple[Pairs, ...] = ()
+    beyond: Hashable = None
 
 
 def requirements_of(group: Mapping[str, Any]) -> Requirements:

@@ -15,27 +15,25 @@ def register(app: typer.Typer) -> None:
     app.command("schema", help="Print the JSON Schema of a kind of file: scenario, sweep, provider, sdl.")(schema)
 
 
-def check_file(path: str) -> tuple[str, str]:
-    """The kind of the file at `path` and one line about it; InputError when it is not valid."""
-    from pathlib import Path
-
+def check_file(path: str, notes: list[str]) -> tuple[str, str]:
+    """The kind of the file at `path` and one line about it; InputError when it is not valid. Remarks go to `notes`."""
     from marketsim.money.text import format_amount
-    from marketsim.scenario.files import load_provider, load_sdl, require_kind
+    from marketsim.scenario.files import kind_of_file, load_provider, load_sdl
     from marketsim.scenario.load import load_scenario
-    from marketsim.scenario.yaml_source import read_source
 
-    kind = require_kind(read_source(Path(path)))
+    kind = kind_of_file(path)
     if kind == "provider":
         provider = load_provider(path)
         margin = format(provider.bid_engine.min_profit_margin, "f")
         return kind, f"margin {margin} %, at most {provider.bid_engine.max_concurrent_bids} concurrent bids"
     if kind == "sdl":
-        groups = load_sdl(path).groups()
-        ceilings = ", ".join(f"{group.name} up to {format_amount(group.ceiling)} uve/block" for group in groups)
+        groups = load_sdl(path, notes).groups()
+        ceilings = ", ".join(f"{group.name} up to {format_amount(group.ceiling)} {group.denom}/block" for group in groups)
         return kind, f"{len(groups)} group{'s' if len(groups) > 1 else ''}: {ceilings}"
     if kind == "sweep":
         return kind, _check_sweep(path)
     scenario = load_scenario(path)
+    notes += scenario.notes
     if scenario.market is not None:
         market = scenario.market
         sizes = f"{market.orders} orders, {market.providers} providers, {market.tenants} tenants"
@@ -66,14 +64,15 @@ def validate(
     results: list[dict[str, Any]] = []
     errors: list[str] = []
     for path in files:
+        notes: list[str] = []
         try:
-            kind, what = check_file(path)
-            results.append({"file": path, "ok": True, "kind": kind, "what": what, "errors": []})
+            kind, what = check_file(path, notes)
+            results.append({"file": path, "ok": True, "kind": kind, "what": what, "errors": [], "notes": notes})
             if not (quiet or as_json):
-                typer.echo(f"{path}: ok ({kind}: {what})")
+                typer.echo("\n".join((f"{path}: ok ({kind}: {what})", *(f"  note: {note}" for note in notes))))
         except InputError as error:
             errors += error.lines
-            results.append({"file": path, "ok": False, "kind": None, "what": None, "errors": list(error.lines)})
+            results.append({"file": path, "ok": False, "kind": None, "what": None, "errors": list(error.lines), "notes": notes})
     if as_json:
         import json
 

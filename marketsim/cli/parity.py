@@ -16,8 +16,15 @@ from marketsim.errors import InputError
 if TYPE_CHECKING:
     from marketsim.conformance.report import FileReport, Replay, Vector
 
-KINDS = ("escrow", "market", "settlement", "price")
-UNITS = {"escrow": "operations", "market": "messages", "settlement": "operations", "price": "prices"}
+UNITS = {
+    "escrow": "operations",
+    "market": "messages",
+    "settlement": "operations",
+    "price": "prices",
+    "sdl": "manifests",
+    "script": "requests and prices",
+}
+KINDS = tuple(UNITS)
 _PROGRESS_EVERY_SECONDS = 5.0
 
 
@@ -27,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 def parity(
-    kind: Annotated[str, typer.Argument(metavar="(escrow|market|settlement|price)", help="what to replay")],
+    kind: Annotated[str, typer.Argument(metavar="(escrow|market|settlement|price|sdl|script)", help="what to replay")],
     more: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="further files")] = None,
     vectors: Annotated[
         list[Path] | None,
@@ -92,6 +99,10 @@ def _replay_of(kind: str) -> tuple[Replay, Callable[[Vector], None]]:
         from marketsim.conformance.settlement import replay as settlement
 
         return settlement, shapes.check_settlement
+    if kind in ("sdl", "script"):
+        from marketsim.conformance.manifests import replay_script, replay_sdl
+
+        return (replay_sdl, shapes.check_sdl) if kind == "sdl" else (replay_script, shapes.check_script)
     from marketsim.conformance.prices import replay as prices
 
     return prices, shapes.check_price

@@ -95,6 +95,7 @@ def _orders(
     """
     from marketsim.scenario.files import load_sdl
     from marketsim.scenario.literals import parse_cores, parse_money, parse_size
+    from marketsim.scenario.model import EQUAL_COINS
     from marketsim.strategies.exact import Request
 
     errors: list[str] = []
@@ -143,7 +144,8 @@ def _orders(
             asked.setdefault(key, set()).update(values)
         named = region if region is not None else group.attributes.get("region")
         request = Request(group.cpu, group.memory, group.storage, group.gpu, named, asked)
-        orders.append((group.name, request, group.ceiling if ceiling is None else ceiling))
+        known = group.ceiling if group.denom in EQUAL_COINS else None  # what other coins are worth only a scenario says
+        orders.append((group.name, request, known if ceiling is None else ceiling))
     return orders
 
 

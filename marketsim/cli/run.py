@@ -58,6 +58,9 @@ def run(
     overrides = list(settings or [])
     overrides += [f"{key}={value}" for key, value in (("horizon", horizon), ("record", record)) if value is not None]
     loaded = load_scenario(scenario, overrides)
+    if not (quiet or as_json):
+        for note in loaded.notes:
+            print(f"note: {note}", file=sys.stderr)
     used = loaded.seed if seed is None else seed
     target = results_folder(RESULTS, used, loaded.effective()) if out is None else out
     with new_results(target, own=out is None) as write:

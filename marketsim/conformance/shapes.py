@@ -217,6 +217,18 @@ def check_price(line: Vector) -> None:
         raise MalformedVectorError("line", "has neither config (VirtEngine's engine) nor targets (Akash's script)")
 
 
+def check_sdl(line: Vector) -> None:
+    """Raise MalformedVectorError unless the line is a manifest with the verdict on it."""
+    _require(line, {"id": NAME, "accepted": FLAG, ("sdl_base64" if "sdl_base64" in line else "sdl"): TEXT})
+    if line["accepted"] and not isinstance(line.get("groups"), list):
+        raise MalformedVectorError("groups", f"{_brief(line.get('groups'))}, expected a list")
+
+
+def check_script(line: Vector) -> None:
+    """Raise MalformedVectorError unless the line is a manifest with what a script reads and prints of it."""
+    _require(line, {"id": NAME, "sdl": TEXT, "targets": _Each(TEXT), "gpu_mappings": TEXT, "request": TEXT, "price": TEXT_OR_NULL})
+
+
 def _require(line: Vector, shape: Mapping[str, Shape]) -> None:
     _hold(line, shape, "")
 

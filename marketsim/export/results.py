@@ -22,7 +22,7 @@ from marketsim.errors import InputError
 from marketsim.export.folder import safe_name, write_file, written_whole
 from marketsim.export.table_files import Kind, StoredTable, read_columns, write_table
 from marketsim.export.words import Words, vocabulary
-from marketsim.recording.record import COLUMNS, DECLINE_CODES, LATENCY_BINS, OPTIONAL, STATUSES, Record, Table, blank
+from marketsim.recording.record import COLUMNS, DECLINE_CODES, LATENCY_BINS, OPTIONAL, STATUSES, Record, Table, blank, decline_codes
 
 SCHEMA: Final = "marketsim-results/1"
 MANIFEST: Final = "manifest.json"
@@ -147,7 +147,7 @@ def _tables(record: Record) -> dict[str, tuple[dict[str, Kind], Mapping[str, Any
         kinds: dict[str, Kind] = {"name": str} if "name" in columns else {}
         kinds |= {key: words.get((name, key), float if dtype.kind == "f" else int) for key, dtype in COLUMNS[name].items()}
         tables[name] = kinds, columns if isinstance(columns, StoredTable) else {key: columns[key] for key in kinds}
-    wide = _wide(record.providers)
+    wide = _wide(record.providers, len(decline_codes(record.meta["scenario"], record.providers["declined"])))
     kinds, columns = tables["providers"]
     tables["providers"] = kinds | dict.fromkeys(wide, int), {**columns, **wide}
     seen = np.flatnonzero(record.latency_histogram)
@@ -156,11 +156,12 @@ def _tables(record: Record) -> dict[str, tuple[dict[str, Kind], Mapping[str, Any
     return tables
 
 
-def _wide(providers: Mapping[str, Any]) -> dict[str, Any]:
+def _wide(providers: Mapping[str, Any], codes: int) -> dict[str, Any]:
+    """Columns of the wide tables of providers; of the decline codes the first `codes`."""
     rejected, declined, days = providers["rejected"], providers["declined"], providers["revenue_days"]
     return {
         **{f"rejected_{status.name}": rejected[:, status] for status in Status if rejected[:, status].any()},
-        **{f"declined_{code}": declined[:, number] for number, code in enumerate(DECLINE_CODES)},
+        **{f"declined_{code}": declined[:, number] for number, code in enumerate(DECLINE_CODES[:codes])},
         **{f"revenue_day_{day}": days[:, day] for day in range(days.shape[1])},
     }
 

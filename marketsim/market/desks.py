@@ -23,6 +23,7 @@ from marketsim.market.quoting import (
     hold,
     linear_price,
     note_bid_time,
+    quoted_price,
     rate_limited,
     rows_screened,
     screen_desk,
@@ -33,6 +34,7 @@ from marketsim.market.tables import (
     FAR,
     LANES,
     ORDER_SHIFT,
+    REFUSED,
     RING,
     Decline,
     Desk,
@@ -188,7 +190,7 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
             desk_row = first + lowest_bit(others)
             code = e.screen[desk_row // LANES, Screen.FOUND * LANES + desk_row % LANES] - 1
             others ^= count_declined(e, first, code, others)
-            if code == Decline.INSUFFICIENT_RESOURCES or code == Decline.ENGINE_DISABLED:
+            if code == Decline.INSUFFICIENT_RESOURCES or code == Decline.ENGINE_DISABLED or code >= Decline.SCRIPT_FAILED:
                 stage = max(stage, Stage.LIMITS + 0)
             elif code == Decline.PRICE_TOO_HIGH:
                 stage = max(stage, Stage.OVER_CEILING + 0)
@@ -264,6 +266,8 @@ def ask_alone(s: State, e: Engine, order: int, block: int, value: int, value_att
         found = 0
         if price == NO_QUOTE:
             found = 1 + Decline.ENGINE_DISABLED
+        elif price <= REFUSED:
+            found = 1 + REFUSED - price
         elif price < 0:
             found = 1 + Decline.PRICE_TOO_HIGH
         elif is_less(value, value_atto, desk.min_value, desk.min_value_atto):
@@ -320,6 +324,12 @@ def ask(s: State, e: Engine, order: int, desk_row: int) -> tuple[int, int]:
             return NO_QUOTE, 0
         row += s.groups[s.orders[order].group].gseq - 1  # a row a group, side by side
         return e.quotes[row, 2 * desk_row], e.quotes[row, 2 * desk_row + 1]
+    if desk.quoted == 1 and track.plan >= 0:
+        row = e.plans[track.plan].quote
+        if row >= 0:
+            row += s.groups[s.orders[order].group].gseq - 1
+            if e.quotes[row, 2 * desk_row] >= 0:
+                return quoted_price(desk, e.quotes[row, 2 * desk_row], e.quotes[row, 2 * desk_row + 1])
     cpu = track.cpu
     price, atto = linear_price(desk, cpu, track.memory, track.storage, track.gpu, e.globals.price_floor)
     if strategy == Strategy.UNDERCUT and e.globals.last_won >= 0:

@@ -17,6 +17,8 @@ LOW_VALUE, OVER_CEILING, ALONE = 1 << 20, 1 << 21, 1 << 22
 the price has to be asked for desk by desk, after which it is one of the others."""
 SALT_LATENCY = 11
 LOW_32 = (1 << 32) - 1
+QUOTE_MAX = 1_000_000_000
+"""Most whole uve of a quote, and 10^18 / COST_PPM where that is less: so its products with the factors stay below 2^63."""
 FACTOR_MAX = 1_000_000_000
 """Largest 10^6 + margin: a margin of 99,900 percent."""
 
@@ -96,6 +98,29 @@ def finish_price(desk: Desk, whole: int, small: int) -> tuple[int, int]:
     if small >= NANO * NANO:
         whole += 1
         small -= NANO * NANO
+    return round_price(desk, whole, small)
+
+
+@compiled
+def quoted_price(desk: Desk, whole: int, atto: int) -> tuple[int, int]:
+    """Return a quoted price after the desk's cost draw and its multiplier, each product floored at 18 decimals, then rounded half up to
+    the desk's decimals. `whole` is bounded as QUOTE_MAX says.
+    """
+    for factor in (desk.cost_ppm, desk.multiplier_ppm):
+        product = whole * factor
+        rest = product % PPM
+        nano = atto // NANO * factor + rest * NANO
+        low = atto % NANO * factor + nano % PPM * NANO
+        low = low // PPM
+        nano = nano // PPM + low // NANO
+        whole = product // PPM + nano // NANO
+        atto = nano % NANO * NANO + low % NANO
+    return round_price(desk, whole, atto)
+
+
+@compiled
+def round_price(desk: Desk, whole: int, small: int) -> tuple[int, int]:
+    """Return a price rounded half up to the desk's decimals."""
     if desk.decimals < 18:
         unit = 1
         for _ in range(18 - desk.decimals):
@@ -150,7 +175,7 @@ def refresh_units(desk: Desk) -> None:
     set_unit(desk, Desk.storage_whole, desk.list_storage, desk.list_storage_atto, multiplier, factor)
     set_unit(desk, Desk.gpu_whole, desk.list_gpu, desk.list_gpu_atto, multiplier, factor)
     plain = desk.decimals == 18 and desk.fixed_whole == 0 and desk.fixed_atto == 0
-    desk.plain = 1 if plain else 0
+    desk.plain = 1 if plain and desk.quoted == 0 else 0
 
 
 @compiled

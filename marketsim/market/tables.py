@@ -18,6 +18,9 @@ Codes = NDArray[np.int8]
 RING = 4096
 """Blocks ahead that a bid can be dated: a power of two. Longer latencies are cut to RING - 2 blocks (6.8 hours at 6 s)."""
 
+REFUSED = -2
+"""Where a quote is a refusal with a reason: REFUSED less the number of its Decline."""
+
 FAR = 1 << 58
 """A height that no block reaches."""
 
@@ -199,6 +202,7 @@ class Desk(Row, width=104):
     reprice_step_ppm = column("> 0: the multiplier follows use from MIN to MAX in such steps")
     cost_ppm = column("this provider's relative cost draw")
     first_node = column()
+    quoted = column("1: an order's price may stand in quotes, before spread and repricing; else it is the linear one")
 
 
 LANES = 8
@@ -346,9 +350,12 @@ class Decline(IntEnum):
     BELOW_MIN_ORDER_VALUE = 7
     PRICE_TOO_HIGH = 8
     INSUFFICIENT_DEPOSIT = 9
+    SCRIPT_FAILED = 10
+    SCRIPT_TIMEOUT = 11
+    INVALID_PRICE = 12
 
 
-DECLINES = 10
+DECLINES = 13
 ORDER_SHIFT = 28
 DESK_SHIFT = 4
 """Bits below the order, and below the desk, in a number of `Engine.decline_rows`."""
@@ -543,7 +550,7 @@ class _EngineTables(NamedTuple):
     rejected: Table
     """(desks, statuses): counts."""
     quotes: Table
-    """(rows, 2 x desks): prices of custom desks, whole and atto; whole -1 = no bid."""
+    """(rows, 2 x desks): prices of custom and quoted desks, whole and atto; whole -1 = no bid, REFUSED - n = no bid for Decline n."""
     samples: Rows[Sample]
     latencies: Table
     """(profiles, QUANTILES): latency in milliseconds at evenly spaced quantiles; a stateless hash picks one."""

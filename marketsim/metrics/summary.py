@@ -20,7 +20,7 @@ from marketsim.errors import InvariantError
 from marketsim.metrics.amounts import number
 from marketsim.money.text import format_amount, half_even
 from marketsim.money.units import ATTO
-from marketsim.recording.record import DECLINE_CODES, RESOURCES, UNFILLED, Column, Ended, Record, exact, exact_sum
+from marketsim.recording.record import RESOURCES, UNFILLED, Column, Ended, Record, decline_codes, exact, exact_sum
 
 SCHEMA: Final = "marketsim-summary/1"
 LEDGER: Final = ("held", "paid", "fees", "refunded", "dust", "stranded")
@@ -227,12 +227,13 @@ def _bids(record: Record) -> dict[str, Any]:
         raise InvariantError(
             f"bids do not add up: {counts['submitted']} submitted, {counts['accepted']} accepted, {int(refused.sum())} rejected"
         )
+    codes = decline_codes(record.meta["scenario"], providers["declined"])
     declined = providers["declined"].sum(axis=0)
     return {
         "submitted": counts["submitted"],
         "accepted": counts["accepted"],
         "rejected": rejections(refused, record.meta["rules"]),
-        "declined": {name: int(count) for name, count in zip(DECLINE_CODES, declined, strict=True)},
+        "declined": {name: int(count) for name, count in zip(codes, declined, strict=False)},
         "won": counts["won"],
         "lost": counts["lost"],
         "closed": counts["closed"],

@@ -96,7 +96,10 @@ def parse_go_decimal(text: str) -> int | None:
     joined = "".join(parts)
     if decimals > DECIMALS or _GO_INTEGER.fullmatch(joined) is None:
         return None
-    value: int = int(joined) * 10 ** (DECIMALS - decimals)
+    sign, digits = ("-" if joined[0] == "-" else ""), joined.lstrip("+-").lstrip("0") or "0"
+    if len(digits) > _GO_DECIMAL_BITS:
+        return None
+    value: int = int(sign + digits) * 10 ** (DECIMALS - decimals)
     return None if go_decimal_overflows(value) else -value if negative else value
 
 

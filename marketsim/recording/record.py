@@ -39,9 +39,29 @@ DECLINE_CODES: Final = (
     "below_min_order_value",
     "price_too_high",
     "insufficient_deposit",
+    "script_failed",
+    "script_timeout",
+    "invalid_price",
 )
 """Why a bid engine did not bid, by code number, in the order in which it looks; an offline provider counts
-as engine_disabled."""
+as engine_disabled. The last three are answers of users' scripts and classes."""
+
+CODES_OF_ENGINES: Final = 10
+"""So many of DECLINE_CODES are of every engine; what follows is shown where users' code sets prices."""
+
+
+def decline_codes(scenario: Mapping[str, Any], declined: Column) -> tuple[str, ...]:
+    """Return the codes that a run's tables show: those of users' code only where a script sets prices, or where they occurred.
+
+    `declined` is int64 (providers, DECLINE_CODES).
+    """
+    kinds = {
+        kind for cohort in scenario.get("providers") or () if isinstance(cohort.get("strategy"), Mapping) for kind in cohort["strategy"]
+    }
+    if "script" in kinds or declined[:, CODES_OF_ENGINES:].any():
+        return DECLINE_CODES
+    return DECLINE_CODES[:CODES_OF_ENGINES]
+
 
 UNFILLED: Final = (
     "no_eligible_provider",
@@ -183,7 +203,8 @@ scenario: the effective scenario, plain and JSON-able. rules: name of the rule s
 last block. start: ISO date and time of block 0. fingerprint: hex digits. record: one of LEVELS.
 audit_blocks: blocks audited (0 without --audit). latency_total_ms: sum of all bid latencies. versions:
 package -> version. streams: names or patterns of the random streams. wall_seconds: seconds the run took.
-Runs with hand-written messages also have `receipts`: height, op, id and result of each.
+Runs with hand-written messages also have `receipts`: height, op, id and result of each. Where users' code set prices and gave reasons for
+not doing so, `refusals` has by `tenant/dseq/gseq` and provider what it said (record: everything).
 """
 
 

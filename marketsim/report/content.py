@@ -140,7 +140,27 @@ def _facts(record: Record, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Rules", f"{summary['rules']}, charging {meta['scenario'].get('charging', DASH)}"),
         ("Seed", f"{summary['seed']}, fingerprint {summary['fingerprint']}"),
         ("Money", "conserved" + (f", audited after {plural(audited, 'block')}" if audited else "")),
+        *_coins(meta["scenario"]),
     ]
+
+
+def _coins(scenario: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the coins are worth in which manifests pay, where one is not the market's own."""
+    own = "uakt" if scenario.get("rules") == "akash" else "uve"
+    rates = scenario.get("rates") or {}
+    paid = sorted(
+        {
+            price["denom"]
+            for cohort in scenario.get("tenants") or ()
+            for weighted in cohort["order"].get("sdl") or ()
+            for placement in weighted["sdl"]["profiles"]["placement"].values()
+            for price in placement.get("pricing", {}).values()
+            if price is not None
+        }
+        - {own}
+    )
+    worth = [f"1 {coin} is {rates[coin]} {own}" + (" (by default)" if coin in ("uakt", "uve") else "") for coin in paid if coin in rates]
+    return [("Coins", f"manifests pay in {', '.join(paid)}: {', '.join(worth)}")] if worth else []
 
 
 def _tiles(record: Record, summary: Mapping[str, Any], targets: Mapping[str, Target]) -> list[Tile]:

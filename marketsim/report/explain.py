@@ -327,12 +327,14 @@ class _Order:
             return [] if self.record.bids is None else [_not_recorded(self.record, "refusals to bid")]
         rows = np.flatnonzero(declines["order"] == self.row)
         lines = []
+        said = self.record.meta.get("refusals", {}).get(order_id(self.record, self.row).rpartition("/")[0], {})
         for code, name in enumerate(DECLINE_CODES):
             slots = declines["provider"][rows[declines["reason"][rows] == code]]
             if len(slots):
                 names = [self.record.providers["name"][slot] for slot in slots[:6]]
                 more = f" and {count(len(slots) - 6)} more" if len(slots) > 6 else ""
                 lines.append(f"not bid, {name} ({phrases.DECLINED_TEXT[name]}): {', '.join(names)}{more}")
+                lines += [f"  {provider}: {said[provider]}" for provider in names if provider in said]
         return lines
 
     def _payments(self) -> list[str]:

@@ -36,6 +36,9 @@ DECLINED_TEXT: Final = {
     "below_min_order_value": "order worth too little",
     "price_too_high": "own price above the ceiling",
     "insufficient_deposit": "wallet cannot pay the deposit",
+    "script_failed": "the price script failed",
+    "script_timeout": "the price script was late",
+    "invalid_price": "the script or class gave no price",
 }
 ENDED_TEXT: Final = {
     "running": "still running",

@@ -11,11 +11,12 @@ from pydantic import BaseModel, ValidationError
 
 from marketsim.errors import InputError
 from marketsim.scenario.inlined import lift_source
+from marketsim.scenario.manifest_decoder import Decoding
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.problems import keys_of, located, suggestion, validation_problems
 from marketsim.scenario.provider_file import ProviderFile
-from marketsim.scenario.sdl import Sdl
-from marketsim.scenario.yaml_source import Source, read_source
+from marketsim.scenario.sdl import Sdl, decode_manifest, plain_of_manifest
+from marketsim.scenario.yaml_source import MAPPING, Source, composed, read_source, read_text
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -52,9 +53,36 @@ def load_provider(path: str | os.PathLike[str]) -> ProviderFile:
     return _load(read_source(Path(path)), ProviderFile)
 
 
-def load_sdl(path: str | os.PathLike[str]) -> Sdl:
-    """The SDL manifest at `path`; InputError with every error located."""
-    return _load(read_source(Path(path)), Sdl)
+def load_sdl(path: str | os.PathLike[str], notes: list[str] | None = None) -> Sdl:
+    """The SDL manifest at `path`; InputError with every error located. What it says that is read past goes to `notes`."""
+    name = str(path)
+    node = composed(read_text(Path(path), name, wide=True), name, manifest=True)
+    into = Decoding(name)
+    manifest = decode_manifest(node, into)
+    source = Source(name, plain_of_manifest(manifest))
+    source.keys, source.values = into.keys, into.values
+    if into.problems:
+        raise InputError(located(source, into.problems, {}))
+    if notes is not None and into.notes:
+        notes += located(source, into.notes, {})
+    return Sdl(manifest)
+
+
+def kind_of_file(path: str | os.PathLike[str]) -> str:
+    """The kind of the file at `path`; InputError when its keys tell nothing.
+
+    A manifest is known by its keys also where only the chain's parser takes it for YAML.
+    """
+    try:
+        return require_kind(read_source(Path(path)))
+    except InputError:
+        try:
+            node = composed(read_text(Path(path), str(path), wide=True), str(path), manifest=True)
+        except InputError:
+            node = None
+        if node is None or node.tag != MAPPING or not any(key.value in _MARKS["sdl"] for key, _ in node.value):
+            raise
+        return "sdl"
 
 
 def _load(source: Source, model: type[M]) -> M:

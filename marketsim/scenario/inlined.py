@@ -8,7 +8,8 @@ from typing import Any
 from marketsim.errors import InputError
 from marketsim.scenario.literals import shown
 from marketsim.scenario.provider_file import lift_filters
-from marketsim.scenario.yaml_source import KeyPath, Problem, Source, read_source
+from marketsim.scenario.sdl import manifest_source, source_of
+from marketsim.scenario.yaml_source import KeyPath, Problem, Source, read_source, read_text
 
 _FILTERS_TWICE = "filters stand both here and at the top level, keep one of the two"
 
@@ -65,6 +66,10 @@ def _wrap(source: Source, path: KeyPath, deeper: KeyPath) -> None:
     for places in (source.keys, source.values):
         moved = {deeper + p[len(path) :]: q for p, q in places.items() if p[: len(path)] == path}
         places.update(moved)
+    if path in source.manifests:
+        source.manifests[deeper] = source.manifests.pop(path)
+        moved_problems = [p._replace(path=deeper + p.path[len(path) :]) if p.path[: len(path)] == path else p for p in source.problems]
+        source.problems = moved_problems
 
 
 def _inline(source: Source, path: KeyPath, base: Path, roots: set[KeyPath], failed: set[KeyPath]) -> None:
@@ -76,6 +81,9 @@ def _inline(source: Source, path: KeyPath, base: Path, roots: set[KeyPath], fail
         if path[-1] == "config":
             holder[path[-1]] = lift_filters(value)
             _lift_places(source, path, value)
+        elif path in source.manifests:
+            source.problems = [problem for problem in source.problems if problem.path[: len(path)] != path]
+            _graft_manifest(source, path, holder, source_of(source.manifests[path], source.file), failed)
         return
     if not isinstance(value, str) or not value.strip():
         if path not in failed:
@@ -85,7 +93,7 @@ def _inline(source: Source, path: KeyPath, base: Path, roots: set[KeyPath], fail
         return
     name = str(base / value)
     try:
-        other = read_source(base / value, name)
+        other = manifest_source(read_text(base / value, name, wide=True), name) if path[-1] == "sdl" else read_source(base / value, name)
     except InputError as error:
         for line in error.lines:
             at_file = line.startswith(f"{name}: ")
@@ -97,11 +105,25 @@ def _inline(source: Source, path: KeyPath, base: Path, roots: set[KeyPath], fail
         failed.add(path)
         holder[path[-1]] = None
         return
-    source.graft(path, other)
-    holder[path[-1]] = lift_filters(other.data) if path[-1] == "config" else other.data
-    if path[-1] == "config":
-        _lift_places(source, path, other.data)
     roots.add(path)
+    if path[-1] == "sdl":
+        _graft_manifest(source, path, holder, other, failed)
+        return
+    source.graft(path, other)
+    holder[path[-1]] = lift_filters(other.data)
+    _lift_places(source, path, other.data)
+
+
+def _graft_manifest(source: Source, path: KeyPath, holder: Any, manifest: Source, failed: set[KeyPath]) -> None:
+    """Puts a manifest that was read in the place of what stood at `path`; nothing where it has problems."""
+    place = source.values.get(path)
+    source.graft(path, manifest)
+    if place is not None:
+        source.values[path] = manifest.values.get((), place)
+    holder[path[-1]] = manifest.data
+    if manifest.problems:
+        failed.add(path)
+        holder[path[-1]] = None
 
 
 def lift_source(source: Source) -> None:

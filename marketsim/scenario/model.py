@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, StrictBool, ValidationInfo, field_valid
 
 from marketsim.errors import InputError
 from marketsim.scenario.distributions import Frozen, Window
+from marketsim.scenario.go_values import is_denom
 from marketsim.scenario.literals import (
     BlockTime,
     Coins,
@@ -36,6 +37,10 @@ from marketsim.scenario.places import Places
 from marketsim.scenario.providers import ProviderCohort
 from marketsim.scenario.rulesets import DEFAULTS, ESCROW_RULES, QUIRKS, QUIRKS_LACKING, QUIRKS_OF_STREAMS, quirks_of
 from marketsim.scenario.tenants import Name, TenantCohort
+
+Rate = Annotated[Decimal, exact("0.000000000000000001", "1000000000", 18)]
+EQUAL_COINS: Mapping[str, Decimal] = {"uakt": Decimal(1), "uve": Decimal(1)}
+"""Coins that are worth as much as the market's own where the scenario says nothing else."""
 
 RuleSet = Literal["seed", "virtengine", "akash"]
 MESSAGES = (
@@ -286,6 +291,12 @@ class Scenario(Frozen):
     price_rounding: Literal["half_even", "floor"] = "half_even"
     network_fees: StrictBool = False
     gas_price: Money = parse_money("0.025uve")
+    rates: dict[Text, Rate] = Field(
+        default=EQUAL_COINS,
+        validate_default=True,
+        description="what one of a coin in which manifests pay is worth in the market's own (uakt under akash, else uve); "
+        "uakt and uve are worth 1 unless said otherwise",
+    )
     withdraw_every: PositiveSpan = Duration(3_600_000)
     block_time: BlockTime = Duration(6_000)
     horizon: PositiveSpan
@@ -311,6 +322,22 @@ class Scenario(Frozen):
         if isinstance(data, dict) and str(data.get("rules", "seed")) in DEFAULTS:
             return DEFAULTS[str(data.get("rules", "seed"))] | data
         return data
+
+    @field_validator("rates", mode="before")
+    @classmethod
+    def _equal_coins(cls, value: Any) -> Any:
+        return {**EQUAL_COINS, **value} if isinstance(value, Mapping) else value
+
+    @field_validator("rates")
+    @classmethod
+    def _own_coin(cls, value: dict[str, Decimal], info: ValidationInfo) -> dict[str, Decimal]:
+        own = "uakt" if info.data.get("rules") == "akash" else "uve"
+        for name in value:
+            if not is_denom(name):
+                raise ValueError(f"{shown(name)} is not the name of a coin, write one such as uakt or uusdc")
+        if value[own] != 1:
+            raise ValueError(f"{own} is the market's own coin and worth 1, leave it out")
+        return dict(sorted(value.items()))
 
     @field_validator("charging")
     @classmethod
@@ -436,6 +463,16 @@ class Scenario(Frozen):
     def base(self) -> Path:
         """The folder against which `trace:` and `script:` paths are read."""
         return self._base
+
+    @property
+    def coin(self) -> str:
+        """The market's own coin, in which everything is paid."""
+        return "uakt" if self.rules == "akash" else "uve"
+
+    @property
+    def notes(self) -> list[str]:
+        """Located lines of what the files say that is no error and worth saying: keys that are read past."""
+        return [] if self._places is None else self._places.notes
 
     def refusal(self, path: tuple[str | int, ...], problem: str) -> InputError:
         """The error of something that only a run finds wrong, with its place in the file where that is known.

@@ -22,6 +22,11 @@ class Places:
     def __hash__(self) -> int:
         return 0
 
+    @property
+    def notes(self) -> list[str]:
+        """Located lines of what is no error and worth saying."""
+        return located(self._source, self._source.notes, self._roots) if self._source.notes else []
+
     def lines(self, path: KeyPath, problem: str) -> list[str]:
         """Return the located line of a problem at `path`.
 

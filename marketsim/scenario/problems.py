@@ -96,7 +96,7 @@ def validation_problems(error: ValidationError, model: type[BaseModel], data: An
             present = _present(data, location[:-1])
             found.append(Problem(path, f"unknown key, {_other_key(location[-1], known, present)}", at_key=True))
             continue
-        found.append(Problem(path, _message(kind, value, context, item["msg"], model, location)))
+        found.append(Problem(path, _message(kind, value, context, item["msg"], model, location), at_key=bool(context.get("at_key"))))
     return found
 
 
@@ -110,6 +110,8 @@ def _other_key(word: object, known: list[str], present: set[str]) -> str:
 def _message(kind: str, value: object, context: Mapping[str, Any], text: str, model: type[BaseModel], location: KeyPath) -> str:
     if kind == "value_error":
         return str(context.get("error", text))
+    if kind == "manifest":
+        return str(context["message"])
     if kind == "missing":
         if location and isinstance(location[-1], int):
             return "has too few values, give [low, high]"

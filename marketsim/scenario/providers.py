@@ -95,7 +95,9 @@ class MonthlyTargets(Frozen):
     hd_pers_nvme: Usd = Decimal("0.04")
     endpoint: Usd = Decimal("0.05")
     ip: Usd = Decimal("5")
-    gpu: Usd = Field(default=Decimal("100"), description="a model that gpu_mappings does not list")
+    gpu: Usd = Field(
+        default=Decimal("100"), description="the least for a model that gpu_mappings does not list; it costs the dearest of those listed"
+    )
     gpu_mappings: dict[Text, Usd] = Field(default={}, description="by model, model.ram or model.ram.interface")
 
 

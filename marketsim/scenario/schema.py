@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
 
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.provider_file import ProviderFile
 from marketsim.scenario.sdl import Sdl
 
-KINDS: dict[str, type[BaseModel]] = {"scenario": Scenario, "provider": ProviderFile, "sdl": Sdl}
+KINDS: dict[str, type[Any]] = {"scenario": Scenario, "provider": ProviderFile, "sdl": Sdl}
 
 
 def json_schema(kind: str) -> dict[str, Any]:
     """The JSON Schema (2020-12) of one kind of `KINDS`."""
-    schema: dict[str, Any] = _untitled(KINDS[kind].model_json_schema(by_alias=True))
+    schema: dict[str, Any] = _untitled(TypeAdapter(KINDS[kind]).json_schema(by_alias=True))
     if kind == "provider":  # a file may nest its filters; loaded, they stand beside bid_engine
         schema["$defs"]["BidEngine"]["properties"]["filters"] = {"$ref": "#/$defs/Filters"}
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"marketsim {kind} file"}

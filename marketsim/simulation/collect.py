@@ -56,6 +56,8 @@ class Collector:
         self._seed = seed
         self._market = market
         self._spill = Spill(out)
+        self.reasons: Mapping[tuple[int, int, int, int], str] = {}
+        """What users' code says of orders that it does not price, as `CustomPricing.reasons`."""
         everything, orders = scenario.record == "everything", scenario.record != "summary"
         self._events = LongTable("events", self._spill, {"kind": members(EventKind)}) if everything else None
         self._bids = Bids(self._spill, market.book.names) if everything else None
@@ -138,13 +140,24 @@ class Collector:
                 "streams": ["tenant/<cohort>/<purpose>", "provider/<cohort>/<index>/<purpose>"],
                 "wall_seconds": wall_seconds,
             }
-            | ({} if receipts is None else {"receipts": receipts}),
+            | ({} if receipts is None else {"receipts": receipts})
+            | self._refusals(),
             latency_histogram=latency.copy(),
             bids=None if self._bids is None else self._bids.finish(chain),
             declines=None if self._declines is None else self._declines.finish(),
             settlements=None if self._settlements is None else self._settlements.finish(),
             events=None if self._events is None else self._events.finish(),
         ).check()
+
+    def _refusals(self) -> dict[str, Any]:
+        """What users' code said of orders that it did not price, where every bid is recorded."""
+        if not self.reasons or self._scenario.record != "everything":
+            return {}
+        market, found = self._market, dict[str, dict[str, str]]()
+        for (tenant, dseq, gseq, desk), reason in self.reasons.items():
+            order = f"{market.tenant_names[tenant - market.first_tenant]}/{dseq}/{gseq}"
+            found.setdefault(order, {})[market.book.names[desk]] = reason
+        return {"refusals": found}
 
     def _providers(self, clock: BlockClock) -> dict[str, Any]:
         from marketsim.market.loop import start_window

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from marketsim.market.tables import Call, Choice, Kind, Phase, Plan, TopUp
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, TenantCohort
 from marketsim.simulation.generic_cost import generic_cost, to_pair
+from marketsim.simulation.manifest_orders import manifest_order, worth
 
 ATTO = 10**18
 Ints = NDArray[np.int64]
@@ -120,7 +122,7 @@ def orders_at(
     tenants = draws.rng("who").integers(0, cohort.count, size)
     shape = cohort.order
     if shape.sdl is not None:
-        drafts, resources, asked, per_order, cost = _manifests(cohort, draws)
+        drafts, resources, asked, per_order, cost = _manifests(cohort, draws, scenario)
         ceiling = per_order[:, 2] / 1e6
     else:
         drafts, resources, asked, cost, ceiling = _sizes(cohort, draws, trace)
@@ -226,7 +228,7 @@ def _asked(cohort: TenantCohort, region: str | None, model: str | None) -> Asked
     )
 
 
-def _manifests(cohort: TenantCohort, draws: _Draws) -> tuple[Table, Table, list[Asked], Ints, NDArray[np.float64]]:
+def _manifests(cohort: TenantCohort, draws: _Draws, scenario: Scenario) -> tuple[Table, Table, list[Asked], Ints, NDArray[np.float64]]:
     """Rows of the manifests of a cohort, shared by its orders: drafts, resources, specs; per order first
     draft, drafts, ceiling x 10^6.
     """
@@ -239,6 +241,13 @@ def _manifests(cohort: TenantCohort, draws: _Draws) -> tuple[Table, Table, list[
     for manifest in manifests:
         first, ceiling, cost = len(drafts), 0, 0.0
         for name, group in enumerate(manifest.sdl.groups()):
+            rate = scenario.rates.get(group.denom)
+            if rate is None:
+                problem = (
+                    f"manifest '{manifest.name}' pays in {group.denom} and the scenario does not say what that is worth, "
+                    f"add rates: {{{group.denom}: 1}} with its worth in {scenario.coin}"
+                )
+                raise scenario.refusal(("tenants", cohort.name, "order", "sdl"), problem)
             requested = tuple((key, value) for key, values in group.requested().items() for value in sorted(values))
             attributes = dict(group.attributes)
             requirements = Requirements(
@@ -247,11 +256,12 @@ def _manifests(cohort: TenantCohort, draws: _Draws) -> tuple[Table, Table, list[
                 group.any_of,
                 tuple(pairs_of(v.attributes) for unit in group.resources for v in unit.volumes if v.attributes),
                 tuple(pairs_of(unit.gpu_attributes) for unit in group.resources if unit.gpu_attributes and unit.gpu),
+                beyond=(known := manifest_order(group, Fraction(rate))),
             )
             asked.append(Asked(requirements, attributes.get("region"), requested))
             drafts.append([name, len(asked) - 1, len(resources), len(group.resources)])
             for unit in group.resources:
-                whole, atto = divmod(unit.price, ATTO)
+                whole, atto = divmod(worth(unit.price, Fraction(rate)), ATTO)
                 sizes = [volume.size for volume in unit.volumes]
                 resources.append(
                     [
@@ -267,7 +277,7 @@ def _manifests(cohort: TenantCohort, draws: _Draws) -> tuple[Table, Table, list[
                         max(sizes, default=0),
                     ]
                 )
-            ceiling += group.ceiling * 10**6 // ATTO
+            ceiling += known.ceiling_uve * 10**6 // ATTO
             cost += float(
                 generic_cost(
                     np.asarray([group.cpu]),

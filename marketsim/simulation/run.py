@@ -113,7 +113,10 @@ def play(
         audit=audit,
     )
     collector.watch(clock)
-    before = start_pricing(clock, scenario, market)
+    pricing = start_pricing(clock, scenario, market)
+    before = None if pricing is None else pricing.quote
+    if pricing is not None:
+        collector.reasons = pricing.reasons
     if scenario.market is not None:
         start_reference(clock, scenario.market.agents, market, before)
     else:

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,27 +25,46 @@ from marketsim.chain.requirements import Requirements
 from marketsim.errors import InputError
 from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
-from marketsim.market.tables import Call, Desk, Kind, Plan, codes_of
+from marketsim.market.quoting import QUOTE_MAX
+from marketsim.market.tables import REFUSED, Call, Decline, Desk, Kind, Plan, codes_of
 from marketsim.money.units import ATTO
 from marketsim.strategies.check import load_strategy
-from marketsim.strategies.requests import NO_BID, OrderRequest, OwnDesk, Prices, RequestBatch, Sizes
+from marketsim.strategies.requests import NO_BID, ManifestOrder, OrderRequest, OwnDesk, Prices, RequestBatch, Sizes, allocated
 from marketsim.strategies.rules import MIB, GpuModel, PriceRequest, Refusal, RefusalCode, ResourceUnit, Strategy, UnitPrices, Volume
 from marketsim.strategies.script import OperatorScript
 
 DAY_MS = 86_400_000
 TOO_HIGH = 1 << 61
 """Whole uve above every ceiling: a strategy that refuses because of the ceiling is declined like a price above it."""
+REASONS_MAX = 10_000
+"""Reasons of users' code that a run keeps."""
+_GPU_CAPABILITY = "capabilities/gpu/"
+_DECLINES = {code: int(Decline[code.name]) for code in RefusalCode}
 LARGEST = 1 << 62
 """Where the chain stops counting the storage of a group."""
 
 
 class CustomDesk(NamedTuple):
-    """A provider whose prices come from a user's code; `label` names that code in errors."""
+    """A provider whose prices come from a user's code; `label` names that code in errors, `gpus` are the models that it claims."""
 
     row: int
     provider: str
     strategy: Strategy
     label: str
+    gpus: tuple[GpuModel, ...] = ()
+
+
+class QuotedDesks(NamedTuple):
+    """Providers of one cohort whose built-in strategy prices what the block loop does not know: volumes, addresses, models of GPUs.
+
+    `rows` int64 (desks); the loop applies each desk's cost draw and multiplier to the price. `models` says whether every order with GPUs is
+    priced so, and not only those out of manifests.
+    """
+
+    rows: Table
+    strategy: Strategy
+    gpus: tuple[GpuModel, ...]
+    models: bool
 
 
 class Asked(NamedTuple):
@@ -54,6 +75,8 @@ class Asked(NamedTuple):
     tenants: Sequence[str]
     first_tenant: int
     """Wallet of the first tenant."""
+    denom: str = "uve"
+    """Coin of the orders that name none."""
 
 
 def load_desk_strategy(python: str | None, script: str | None, folder: Path, where: str) -> tuple[Strategy, str]:
@@ -71,9 +94,13 @@ def load_desk_strategy(python: str | None, script: str | None, folder: Path, whe
 class CustomPricing:
     """Asks the strategies of all custom desks, and keeps their answers where the block loop reads them."""
 
-    def __init__(self, clock: BlockClock, desks: Sequence[CustomDesk], asked: Asked) -> None:
+    def __init__(self, clock: BlockClock, desks: Sequence[CustomDesk], asked: Asked, quoted: Sequence[QuotedDesks] = ()) -> None:
         self._clock = clock
         self._desks = [_Asking(desk) for desk in desks]
+        self._quoted = quoted
+        self._known: dict[tuple[int, tuple[ResourceUnit, ...], str], int | None] = {}
+        self.reasons: dict[tuple[int, int, int, int], str] = {}
+        """Why a user's code did not price a group, by tenant's wallet, dseq, gseq and desk, in its own words."""
         self._rows = np.asarray([desk.row for desk in desks], np.int64)
         self._asked = asked
         self._orders = _DraftColumns()
@@ -115,6 +142,36 @@ class CustomPricing:
                 whole, atto = self._desks[at].ask(requests, picked)
                 engine.quotes[rows[picked], column] = whole
                 engine.quotes[rows[picked], column + 1] = atto
+                for one, reason in self._desks[at].said[: REASONS_MAX - len(self.reasons)]:
+                    self.reasons[(*requests.key(one), int(self._rows[at]))] = reason
+        self._quote_built_in(requests, rows, sizes, specs)
+
+    def _quote_built_in(self, requests: _Requests, rows: Table, sizes: Table, specs: Table) -> None:
+        """Price with the built-in strategies what the block loop cannot."""
+        if not self._quoted:
+            return
+        engine = self._clock.engine
+        beyond = np.asarray([r.beyond is not None for r in self._asked.requirements], bool)[specs]
+        models = np.asarray([bool(r.gpus) for r in self._asked.requirements], bool)[specs] & (sizes[3] > 0)
+        for number, desks in enumerate(self._quoted):
+            costs = engine.desks[desks.rows, Desk.cost_ppm]
+            most = np.minimum(QUOTE_MAX, ATTO // np.maximum(costs, 1))
+            for at in np.flatnonzero(beyond | models if desks.models else beyond).tolist():
+                price = self._built_in_price(number, desks, requests.of(at))
+                if price is not None:
+                    whole, atto = divmod(price, ATTO)
+                    engine.quotes[rows[at], 2 * desks.rows] = np.minimum(whole, most)
+                    engine.quotes[rows[at], 2 * desks.rows + 1] = np.where(whole < most, atto, 0)
+
+    def _built_in_price(self, number: int, desks: QuotedDesks, request: OrderRequest) -> int | None:
+        """A cohort's price for an order in 10^-18 uve, whatever its ceiling; None where it has none."""
+        units = allocated(request.resources, desks.gpus)
+        key = (number, units, request.denom)
+        if key not in self._known:
+            answer = desks.strategy.price(replace(request, resources=units, price_ceiling=10**12 * ATTO))
+            self._known[key] = None if isinstance(answer, Refusal) else answer
+        price = self._known[key]
+        return price if price is None or request.manifest is None else request.manifest.in_uve(price)
 
     def _may_bid(self, sizes: Table, specs: Table) -> list[Table]:
         """Positions of the orders that each desk may bid on, as far as this is known before the order arrives."""
@@ -148,6 +205,8 @@ class _Asking:
         self.row = desk.row
         self.provider = desk.provider
         self.utilization = Fraction(0)
+        self.said: list[tuple[int, str]] = []
+        self._gpus = desk.gpus
         self._label = desk.label
         self._price = desk.strategy.price
         self._many: Callable[[RequestBatch], Any] | None = getattr(desk.strategy, "price_many", None)
@@ -175,14 +234,18 @@ class _Asking:
                 ) from error
 
     def ask(self, requests: _Requests, picked: Table) -> tuple[Table, Table]:
-        """Prices of the picked orders as a pair of columns, NO_BID where there is none."""
+        """Prices of the picked orders in uve as a pair of columns, NO_BID or REFUSED - Decline where there is none.
+
+        What the code says of its refusals is in `said` afterwards, with the position of the order.
+        """
+        self.said = []
 
         def request_at(at: int) -> PriceRequest:
-            return requests.of(at).for_desk(self.provider, self.utilization)
+            return requests.of(at, self._gpus).for_desk(self.provider, self.utilization)
 
         if self._many is None:
             return self._one_by_one(requests, picked)
-        batch = RequestBatch(requests.sizes, picked, request_at)
+        batch = RequestBatch(requests.sizes_in_coin, picked, request_at)
         try:
             answers = self._many(batch)
         except InputError:
@@ -191,46 +254,51 @@ class _Asking:
             first, last = requests.name(int(picked[0])), requests.name(int(picked[-1]))
             raise self._failure(f"orders {first} to {last}", "price_many", error) from error
         if isinstance(answers, Prices):
-            return self._columns(answers, batch)
+            return self._columns(answers, batch, requests, picked)
         answers = list(answers) if isinstance(answers, Sequence) else answers
         if not isinstance(answers, list) or len(answers) != len(picked):
             found = f"{len(answers)} answers" if isinstance(answers, list) else type(answers).__name__
             raise InputError(
                 f"{self._label}: price_many of {len(picked)} orders returns {found}, expected a sequence of as many prices or refusals"
             )
-        return self._pairs(answers, lambda at: batch[at])
+        return self._pairs(answers, requests, picked)
 
     def _one_by_one(self, requests: _Requests, picked: Table) -> tuple[Table, Table]:
-        price, order_at = self._price, requests.of
+        price, order_at, gpus = self._price, requests.of, self._gpus
         provider, utilization = self.provider, self.utilization
         answers: list[Any] = []
         for at in picked.tolist():
-            request = order_at(at).for_desk(provider, utilization)
+            request = order_at(at, gpus).for_desk(provider, utilization)
             try:
                 answers.append(price(request))
             except InputError:
                 raise
             except Exception as error:
                 raise self._failure(f"order {request.order}", "price", error) from error
-        return self._pairs(answers, lambda at: order_at(int(picked[at])))
+        return self._pairs(answers, requests, picked)
 
-    def _pairs(self, answers: list[Any], request_at: Callable[[int], PriceRequest]) -> tuple[Table, Table]:
+    def _pairs(self, answers: list[Any], requests: _Requests, picked: Table) -> tuple[Table, Table]:
         whole: list[int] = []
         atto: list[int] = []
         for at, answer in enumerate(answers):
             if type(answer) is int and answer > 0:
-                units, rest = divmod(answer, ATTO)
+                units, rest = divmod(requests.in_uve(int(picked[at]), answer), ATTO)
                 whole.append(units if units < TOO_HIGH else TOO_HIGH)
                 atto.append(rest)
-            elif answer is None or isinstance(answer, Refusal):
-                high = answer is not None and answer.code == RefusalCode.PRICE_TOO_HIGH
-                whole.append(TOO_HIGH if high else NO_BID)
+            elif answer is None:
+                whole.append(NO_BID)
                 atto.append(0)
+            elif isinstance(answer, Refusal):
+                high = answer.code == RefusalCode.PRICE_TOO_HIGH
+                whole.append(TOO_HIGH if high else REFUSED - _DECLINES[answer.code])
+                atto.append(0)
+                if answer.reason and not high:
+                    self.said.append((int(picked[at]), answer.reason))
             else:
-                raise self._no_price(answer, request_at(at))
+                raise self._no_price(answer, requests.of(int(picked[at])))
         return np.asarray(whole, np.int64), np.asarray(atto, np.int64)
 
-    def _columns(self, prices: Prices, batch: RequestBatch) -> tuple[Table, Table]:
+    def _columns(self, prices: Prices, batch: RequestBatch, requests: _Requests, picked: Table) -> tuple[Table, Table]:
         if len(prices) != len(batch):
             raise InputError(f"{self._label}: price_many of {len(batch)} orders returns {len(prices)} prices, expected as many")
         whole, atto = prices.whole, prices.atto
@@ -242,7 +310,7 @@ class _Asking:
                 f"{int(atto[at])} of 10^18, expected a price above 0 whose second part is 0 to 10^18 - 1, "
                 f"or {NO_BID} as its whole part"
             )
-        return np.where(whole == NO_BID, TOO_HIGH, np.minimum(whole, TOO_HIGH)), atto
+        return requests.columns_in_uve(picked, np.where(whole == NO_BID, TOO_HIGH, np.minimum(whole, TOO_HIGH)), atto)
 
     def _failure(self, orders: str, method: str, error: Exception) -> InputError:
         return InputError(
@@ -325,17 +393,61 @@ class _Requests:
         self._calls = calls
         self._within = within
         self._made: list[OrderRequest | None] = [None] * len(drafts)
+        self._given: dict[tuple[int, tuple[GpuModel, ...]], OrderRequest] = {}
+
+    def key(self, at: int) -> tuple[int, int, int]:
+        """Tenant's wallet, dseq and gseq."""
+        plan = int(self._calls[at, Call.a])
+        return int(self._clock.engine.plans[plan].tenant), int(self._calls[at, Call.e]), int(self._within[at]) + 1
+
+    def in_uve(self, at: int, price: int) -> int:
+        """A price in 10^-18 of an order's coin as one in uve."""
+        manifest = self._manifest(at)
+        return price if manifest is None else manifest.in_uve(price)
+
+    def columns_in_uve(self, picked: Table, whole: Table, atto: Table) -> tuple[Table, Table]:
+        """Columns of prices in the orders' coins as ones in uve."""
+        foreign = [
+            n for n, at in enumerate(picked.tolist()) if (m := self._manifest(at)) is not None and m.rate != 1 and whole[n] < TOO_HIGH
+        ]
+        if foreign:
+            whole, atto = whole.copy(), atto.copy()
+        for n in foreign:
+            price = self.in_uve(int(picked[n]), int(whole[n]) * ATTO + int(atto[n]))
+            whole[n], atto[n] = min(price // ATTO, TOO_HIGH), price % ATTO
+        return whole, atto
+
+    @cached_property
+    def sizes_in_coin(self) -> Table:
+        """The columns with ceilings in each order's coin."""
+        foreign = [at for at in range(len(self._specs)) if (m := self._manifest(at)) is not None and m.rate != 1]
+        if not foreign:
+            return self.sizes
+        sizes = self.sizes.copy()
+        for at in foreign:
+            sizes[4, at], sizes[5, at] = divmod(self.of(at).price_ceiling, ATTO)
+        return sizes
+
+    def _manifest(self, at: int) -> ManifestOrder | None:
+        found = self._asked.requirements[int(self._specs[at])].beyond
+        return found if isinstance(found, ManifestOrder) else None
 
     def name(self, at: int) -> str:
         """Order id as people see it."""
         return f"{self._owner(at)}/{int(self._calls[at, Call.e])}/{int(self._within[at]) + 1}/1"
 
-    def of(self, at: int) -> OrderRequest:
-        """The request of one order, made when it is first looked at."""
+    def of(self, at: int, gpus: tuple[GpuModel, ...] | None = None) -> OrderRequest:
+        """The request of one order, made when it is first looked at; with `gpus` as a provider with these models is asked."""
         request = self._made[at]
         if request is None:
             request = self._made[at] = self._make(at)
-        return request
+        if gpus is None or not request.gpu:
+            return request
+        given = self._given.get((at, gpus))
+        if given is None:
+            units = allocated(request.resources, gpus)
+            given = self._given[at, gpus] = request if units is request.resources else replace(request, resources=units)
+        return given
 
     def _owner(self, at: int) -> str:
         plan = int(self._calls[at, Call.a])
@@ -347,9 +459,13 @@ class _Requests:
         cpu, memory, storage, gpu, whole, atto = self.sizes[:, at].tolist()
         spec = int(self._specs[at])
         requirements = self._asked.requirements[spec]
+        manifest, ceiling = self._manifest(at), whole * ATTO + atto
+        plain = _units(chain.resources[first : first + units].tolist(), requirements) if manifest is None else manifest.units
         return OrderRequest(
-            resources=_units(chain.resources[first : first + units].tolist(), requirements),
-            price_ceiling=whole * ATTO + atto,
+            resources=plain,
+            price_ceiling=ceiling if manifest is None else manifest.in_coin(ceiling),
+            denom=self._asked.denom if manifest is None else manifest.denom,
+            manifest=manifest,
             order=self.name(at),
             owner=self._owner(at),
             height=int(self._calls[at, Call.key]) // 16,
@@ -363,7 +479,10 @@ class _Requests:
 
 
 def _units(rows: list[list[int]], requirements: Requirements) -> tuple[ResourceUnit, ...]:
-    """Resource units out of the chain's rows; of several volumes of a unit the chain keeps the sum, shown as one."""
+    """Resource units out of the chain's rows; of several volumes of a unit the chain keeps the sum, shown as one.
+
+    An order that is given by sizes exposes one port, of its first unit.
+    """
     models = iter(requirements.gpus)
     return tuple(
         ResourceUnit(
@@ -373,20 +492,15 @@ def _units(rows: list[list[int]], requirements: Requirements) -> tuple[ResourceU
             gpu=row[Resource.gpu],
             gpu_models=_models(next(models, ())) if row[Resource.gpu_attributes] else (),
             count=row[Resource.count],
+            endpoints=int(at == 0),
         )
-        for row in rows
+        for at, row in enumerate(rows)
     )
 
 
 def _models(attributes: Sequence[tuple[str, str]]) -> tuple[GpuModel, ...]:
     """GPU models out of attributes such as `vendor/nvidia/model/a100/ram/80Gi`."""
-    found = []
-    for key, _ in attributes:
-        parts = key.split("/")
-        named = dict(zip(parts[::2], parts[1::2], strict=False))
-        if "vendor" in named and "model" in named:
-            found.append(GpuModel(named["vendor"], named["model"], named.get("ram", ""), named.get("interface", "")))
-    return tuple(found)
+    return tuple(model for key, _ in attributes if (model := GpuModel.from_attribute(key)) is not None)
 
 
 class _Taken(NamedTuple):
@@ -460,9 +574,17 @@ class _QuoteRows:
                     self._free[size].append(start)
 
 
-def custom_desks(named: Mapping[int, tuple[Strategy, str]], providers: Sequence[str]) -> list[CustomDesk]:
-    """Custom desks in the order of their rows, from each row's strategy and what errors call it."""
-    return [CustomDesk(row, providers[row], *named[row]) for row in sorted(named)]
+def custom_desks(
+    named: Mapping[int, tuple[Strategy, str]], providers: Sequence[str], claims: Sequence[Mapping[str, str]]
+) -> list[CustomDesk]:
+    """Custom desks in the order of their rows, from each row's strategy and what errors call it, and from what the providers claim."""
+    return [CustomDesk(row, providers[row], *named[row], own_gpus(claims[row])) for row in sorted(named)]
 
 
-__all__ = ["Asked", "CustomDesk", "CustomPricing", "custom_desks", "load_desk_strategy"]
+def own_gpus(claims: Mapping[str, str]) -> tuple[GpuModel, ...]:
+    """The GPU models among a provider's attributes, `capabilities/gpu/vendor/nvidia/model/a100` and the like, in the order of the keys."""
+    keys = sorted(key.removeprefix(_GPU_CAPABILITY) for key, value in claims.items() if key.startswith(_GPU_CAPABILITY) and value == "true")
+    return _models([(key, "true") for key in keys])
+
+
+__all__ = ["Asked", "CustomDesk", "CustomPricing", "QuotedDesks", "custom_desks", "load_desk_strategy", "own_gpus"]

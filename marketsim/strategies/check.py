@@ -58,7 +58,7 @@ def sample_requests() -> tuple[PriceRequest, ...]:
         memory=64 * GIB,
         volumes=(Volume(200 * GIB),),
         gpu=2,
-        gpu_models=(GpuModel("nvidia", "a100", "80Gi", "sxm4"), GpuModel("amd", "mi250")),
+        gpu_models=(GpuModel("amd", "mi250"), GpuModel("nvidia", "a100", "80Gi", "sxm")),
         leased_ips=1,
     )
     bare = ResourceUnit(cpu=10, memory=1)

@@ -7,7 +7,7 @@ are frozen; a strategy may keep them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from functools import cached_property
 from operator import attrgetter
@@ -16,8 +16,9 @@ from typing import Any, NamedTuple, Protocol, overload, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from marketsim.money.text import half_even
 from marketsim.money.units import ATTO
-from marketsim.strategies.rules import Answer, PriceRequest, Refusal, RefusalCode, UnitPrices
+from marketsim.strategies.rules import Answer, GpuModel, PriceRequest, Refusal, RefusalCode, ResourceUnit, UnitPrices
 
 Column = NDArray[np.int64]
 
@@ -64,6 +65,55 @@ class Observer(Protocol):
         ...
 
 
+class ManifestOrder(NamedTuple):
+    """What an engine knows of an order out of a manifest beyond what the chain keeps.
+
+    Its resource units with every volume, endpoint and GPU, its coin and what that is worth in uve, and its ceiling in that coin and in uve
+    (units of 10^-18) as the manifest has them.
+    """
+
+    units: tuple[ResourceUnit, ...]
+    denom: str
+    rate: Fraction
+    ceiling: int
+    ceiling_uve: int
+
+    def in_coin(self, ceiling: int) -> int:
+        """A ceiling in 10^-18 uve as one in the order's coin; the manifest's own comes out as it was written."""
+        if ceiling == self.ceiling_uve:
+            return self.ceiling
+        return half_even(ceiling * self.rate.denominator, self.rate.numerator)
+
+    def in_uve(self, price: int) -> int:
+        """A price in 10^-18 of the order's coin as one in uve, rounded down so that a price within the ceiling stays within it."""
+        return price * self.rate.numerator // self.rate.denominator
+
+
+def allocated(units: tuple[ResourceUnit, ...], own: Sequence[GpuModel]) -> tuple[ResourceUnit, ...]:
+    """The units with the GPU that a provider with the models `own` would give in place of those that would do.
+
+    Upstream's inventory looks through the provider's GPUs for the first that is asked for by name, or by `*`, and keeps the memory and the
+    interface that are asked for.
+    """
+    if not any(unit.gpu and _is_open(unit.gpu_models) for unit in units):
+        return units
+    return tuple(replace(unit, gpu_models=_given(unit.gpu_models, own)) if unit.gpu else unit for unit in units)
+
+
+def _is_open(models: Sequence[GpuModel]) -> bool:
+    return len(models) > 1 or any(model.model == "*" for model in models)
+
+
+def _given(asked: tuple[GpuModel, ...], own: Sequence[GpuModel]) -> tuple[GpuModel, ...]:
+    for gpu in own:
+        alike = [model for model in asked if model.vendor == gpu.vendor and model.model in (gpu.model, "*")]
+        fitting = [m for m in alike if m.ram in ("", gpu.ram or m.ram) and m.interface in ("", gpu.interface or m.interface)]
+        if fitting:
+            chosen = min(fitting, key=lambda model: model.model == "*")
+            return (replace(chosen, model=gpu.model),)
+    return asked[:1]
+
+
 @dataclass(frozen=True, slots=True)
 class OrderRequest(PriceRequest):
     """A request with its totals at hand, made once an order; each desk that is asked gets it by `for_desk`."""
@@ -72,6 +122,7 @@ class OrderRequest(PriceRequest):
     memory: int = 0
     storage: int = 0
     gpu: int = 0
+    manifest: ManifestOrder | None = None
 
     def for_desk(self, provider: str, utilization: Fraction) -> DeskRequest:
         """The same request as one provider gets it."""

@@ -9,13 +9,14 @@ each names is its source's. Sources: protocol reference 4.2, rules 1.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from marketsim.money.text import format_amount, half_even, nearest_binary, parse_atto, parse_go_decimal, show_fixed, truncate
+from marketsim.money.text import half_even, nearest_binary, parse_atto, parse_go_decimal, show_fixed, truncate
 from marketsim.money.units import ATTO
 
 MIB = 1 << 20
@@ -62,17 +63,30 @@ class Volume:
 
 @dataclass(frozen=True, slots=True)
 class GpuModel:
-    """One accepted GPU: vendor, model, and memory (`80Gi`) and interface (`sxm5`) where asked for."""
+    """One accepted GPU: vendor, model (`*` for any), and memory (`80Gi`) and interface (`sxm`) where asked for."""
 
     vendor: str
     model: str
     ram: str = ""
     interface: str = ""
 
+    @classmethod
+    def from_attribute(cls, key: str) -> GpuModel | None:
+        """The GPU that an attribute such as `vendor/nvidia/model/a100/ram/80Gi` names, None for other attributes."""
+        parts = key.split("/")
+        named = dict(zip(parts[::2], parts[1::2], strict=False))
+        if parts[0] != "vendor" or "model" not in named:
+            return None
+        return cls(named["vendor"], named["model"], named.get("ram", ""), named.get("interface", ""))
+
 
 @dataclass(frozen=True, slots=True)
 class ResourceUnit:
-    """One resource unit, asked for `count` times: cpu in millicores, memory in bytes, GPUs in units."""
+    """One resource unit, asked for `count` times: cpu in millicores, memory in bytes, GPUs in units.
+
+    `endpoints` counts every exposed port and each of its addresses, `leased_ips` the addresses, those of several ports once.
+    `gpu_models` are the GPUs that would do; to a provider that is asked for its price it is the one that this provider would give.
+    """
 
     cpu: int = 0
     memory: int = 0
@@ -88,9 +102,9 @@ class ResourceUnit:
 class PriceRequest:
     """What a strategy may know of an order when it prices it.
 
-    `price_ceiling` and `last_winning_price` are in units of 10^-18 uve per block; `utilization` is the
-    provider's own use of its capacity, 0 to 1; `price_precision` is the number of decimals that the order's
-    coin carries.
+    `price_ceiling` is in units of 10^-18 of the coin `denom` per block, and so is the price that is answered;
+    `last_winning_price` is in 10^-18 uve; `utilization` is the provider's own use of its capacity, 0 to 1;
+    `price_precision` is the number of decimals that the order's coin carries.
     """
 
     resources: tuple[ResourceUnit, ...]
@@ -205,7 +219,7 @@ class CostPlusMargin:
 class ScalePricing:
     """Akash's scale pricing: a price per millicore, MiB of memory and of storage, endpoint and leased IP.
 
-    Scales are in units of 10^-18 uve. GPUs are not priced, and endpoints are not multiplied by the count
+    Scales are in units of 10^-18 uve. GPUs are not priced, endpoints and addresses are not multiplied by the count
     (upstream's quirks, protocol reference 8). A class of storage without a scale is refused, and so is a
     price of zero.
     """
@@ -226,7 +240,7 @@ class ScalePricing:
                     reason = f"no price for storage class {volume.storage_class}"
                     return Refusal(RefusalCode.INVALID_PRICE, reason)
                 total += Fraction(volume.size * unit.count * scale, MIB)
-            total += unit.endpoints * self.endpoint + unit.leased_ips * unit.count * self.ip
+            total += unit.endpoints * self.endpoint + unit.leased_ips * self.ip
         return within_ceiling(half_even(total.numerator, total.denominator), request)
 
 
@@ -323,6 +337,7 @@ class MonthlyTargets:
     hd_pers_nvme: str = "0.04"
     endpoint: str = "0.05"
     ip: str = "5"
+    gpu: str = GPU_DEFAULT_USD
     gpu_mappings: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
@@ -351,6 +366,7 @@ TARGET_NAMES = (
     "hd_pers_nvme",
     "endpoint",
     "ip",
+    "gpu",
 )
 
 
@@ -438,7 +454,7 @@ class MonthlyTargetScript:
         for name in (full, full.rpartition(".")[0] or full, full.partition(".")[0]):
             if name in listed:
                 return listed[name]
-        return max((GPU_DEFAULT_USD, *listed.values()), key=lambda usd: _Bc.read(usd).exact())
+        return max((self.targets.gpu, *listed.values()), key=lambda usd: _Bc.read(usd).exact())
 
 
 def _script_model(models: Iterable[GpuModel]) -> str:
@@ -472,14 +488,19 @@ def _printed_by_shell(value: Fraction, places: int) -> str:
 # ---------------------------------------------------------------------- what the script reads
 
 
+def script_input(request: PriceRequest) -> str:
+    """What an operator's script reads on standard input: one line of compact JSON (akash-network/provider bidengine)."""
+    return json.dumps(script_document(request), separators=(",", ":"), ensure_ascii=False) + "\n"
+
+
 def script_document(request: PriceRequest) -> dict[str, Any]:
-    """The request as an operator's script reads it on standard input (protocol reference 4.2)."""
+    """The request as an operator's script reads it (protocol reference 4.2), its keys in the order of the real one."""
     return {
         "resources": [
             {
                 "memory": unit.memory,
                 "cpu": unit.cpu,
-                "gpu": _script_gpu(unit),
+                "gpu": {"units": unit.gpu, "attributes": _script_gpu(unit.gpu_models)},
                 "storage": [{"class": volume.storage_class, "size": volume.size} for volume in unit.volumes],
                 "count": unit.count,
                 "endpoint_quantity": unit.endpoints,
@@ -489,21 +510,19 @@ def script_document(request: PriceRequest) -> dict[str, Any]:
         ],
         "price": {
             "denom": request.denom,
-            "amount": format_amount(request.price_ceiling),
+            "amount": show_fixed(Fraction(request.price_ceiling, ATTO), 18),
         },
         "price_precision": request.price_precision,
     }
 
 
-def _script_gpu(unit: ResourceUnit) -> dict[str, Any]:
-    gpu: dict[str, Any] = {"units": unit.gpu}
-    if unit.gpu_models:
-        vendors: dict[str, dict[str, str]] = {}
-        for model in unit.gpu_models:
-            named = {"model": model.model, "ram": model.ram, "interface": model.interface}
-            vendors[model.vendor] = {key: value for key, value in named.items() if value}
-        gpu["attributes"] = {"vendor": vendors}
-    return gpu
+def _script_gpu(models: Sequence[GpuModel]) -> dict[str, Any]:
+    """By vendor the GPU that the script sees; of several of a vendor the last in the order of their attributes, as upstream has it."""
+    vendors: dict[str, dict[str, str]] = {}
+    for model in models:
+        named = {"model": model.model, "ram": model.ram, "interface": model.interface}
+        vendors[model.vendor] = {key: value for key, value in named.items() if value or key == "model"}
+    return {"vendor": dict(sorted(vendors.items()))} if vendors else {}
 
 
 def request_from_script(document: Mapping[str, Any], **others: Any) -> PriceRequest:

@@ -8,7 +8,6 @@ irreproducible; that is its author's choice.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from marketsim.errors import InputError
 from marketsim.money.text import parse_go_decimal
-from marketsim.strategies.rules import Answer, PriceRequest, Refusal, RefusalCode, script_document, within_ceiling
+from marketsim.strategies.rules import Answer, PriceRequest, Refusal, RefusalCode, script_input, within_ceiling
 
 PROCESS_LIMIT = 32
 TIMEOUT_SECONDS = 10.0
@@ -51,12 +50,13 @@ class OperatorScript:
         with _places:
             process = self._start(request)
             try:
-                printed, complaint = process.communicate(json.dumps(script_document(request)), timeout=self.timeout_seconds)
+                printed, complaint = process.communicate(script_input(request), timeout=self.timeout_seconds)
             except subprocess.TimeoutExpired:
                 _end(process)
                 return Refusal(RefusalCode.SCRIPT_TIMEOUT, f"no price within {self.timeout_seconds:g} s")
         if process.returncode != 0:
-            reason = complaint.strip()[-_SHOWN_OF_STDERR:] or f"exit {process.returncode}"
+            said = next((line.strip() for line in complaint.splitlines() if line.strip()), "")
+            reason = said[:_SHOWN_OF_STDERR] or f"exit {process.returncode}"
             return Refusal(RefusalCode.SCRIPT_FAILED, reason)
         price = parse_go_decimal(printed.strip())
         if price is None:

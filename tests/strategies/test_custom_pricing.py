@@ -157,7 +157,7 @@ def test_a_class_with_the_engines_prices_gives_the_engines_run(folder: Path, cha
 
 
 SCRIPT = """#!/bin/sh
-cpu=$(sed 's/.*"cpu": \\([0-9]*\\).*/\\1/')
+cpu=$(sed 's/.*"cpu":\\([0-9]*\\).*/\\1/')
 [ "$cpu" -gt 1000 ] || exit 1
 printf '%d.%03d\\n' $((cpu / 1000)) $((cpu % 1000))
 """
@@ -175,7 +175,10 @@ def test_a_script_prices_as_a_class_does_and_exit_1_is_no_bid(folder: Path) -> N
     script = play(folder, "{script: ./price.sh}", orders=12)
     python = play(folder, same, orders=12)
     assert script.summary["fingerprint"] == python.summary["fingerprint"]
-    assert script.summary["bids"] == python.summary["bids"]
+    refused = script.summary["bids"]["declined"]["script_failed"]
+    assert refused > 0 and "script_failed" not in python.summary["bids"]["declined"]
+    too_high = python.summary["bids"]["declined"]["price_too_high"]
+    assert too_high == refused + script.summary["bids"]["declined"]["price_too_high"]
     leases = script.record.leases
     cpu = script.record.orders["cpu"][leases["order"]]
     assert len(cpu) > 2 and (cpu > 1000).all()

@@ -54,6 +54,8 @@ def shown(answer: int | Refusal) -> str:
         ("echo 0", "invalid_price"),
         ("echo -- -1", "invalid_price"),
         ("printf '\\377\\376'", "invalid_price"),
+        ("printf '%05000d' 7", "7"),
+        ("printf '1%05000d' 7", "invalid_price"),
         ("kill -9 $$", "script_failed"),
         ('[ "$AKASH_OWNER/$AKASH_DENOM" = tenant-1/uve ] && echo 2', "2"),
         ('[ "$VIRTENGINE_OWNER/$VIRTENGINE_DENOM" = tenant-1/uve ] && echo 2', "2"),
@@ -66,31 +68,23 @@ def test_answers(tmp_path: Path, body: str, expected: str) -> None:
 def test_a_failure_says_why(tmp_path: Path) -> None:
     answer = script(tmp_path, "echo tenant is not on the list >&2; exit 1").price(REQUEST)
     assert isinstance(answer, Refusal) and answer.reason == "tenant is not on the list"
+    answer = script(tmp_path, "printf '\\n  first line\\nsecond line\\n' >&2; exit 1").price(REQUEST)
+    assert isinstance(answer, Refusal) and answer.reason == "first line"
     answer = script(tmp_path, "exit 7").price(REQUEST)
     assert isinstance(answer, Refusal) and answer.reason == "exit 7"
 
 
 def test_the_document_on_standard_input(tmp_path: Path) -> None:
-    """The exact form that Akash's provider writes and its production script reads."""
+    """The bytes that Akash's provider writes: compact JSON in one line, the amount with eighteen decimals."""
     body = f"cat > {tmp_path}/seen; echo 1"
     assert script(tmp_path, body).price(REQUEST) == ATTO
-    import json
-
-    assert json.loads((tmp_path / "seen").read_text()) == {
-        "resources": [
-            {
-                "memory": 2147483648,
-                "cpu": 1500,
-                "gpu": {"units": 1, "attributes": {"vendor": {"nvidia": {"model": "a100", "ram": "80Gi"}}}},
-                "storage": [{"class": "ephemeral", "size": 1073741824}, {"class": "beta2", "size": 5}],
-                "count": 2,
-                "endpoint_quantity": 3,
-                "ip_lease_quantity": 1,
-            }
-        ],
-        "price": {"denom": "uve", "amount": "50.5"},
-        "price_precision": 6,
-    }
+    assert (tmp_path / "seen").read_bytes() == (
+        b'{"resources":[{"memory":2147483648,"cpu":1500,'
+        b'"gpu":{"units":1,"attributes":{"vendor":{"nvidia":{"model":"a100","ram":"80Gi"}}}},'
+        b'"storage":[{"class":"ephemeral","size":1073741824},{"class":"beta2","size":5}],'
+        b'"count":2,"endpoint_quantity":3,"ip_lease_quantity":1}],'
+        b'"price":{"denom":"uve","amount":"50.500000000000000000"},"price_precision":6}\n'
+    )
 
 
 def test_a_late_script_is_ended_with_its_children(tmp_path: Path) -> None:

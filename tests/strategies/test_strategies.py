@@ -100,7 +100,7 @@ def shown(answer: Answer) -> str:
         (FOUR_CORES, "46.491199999999999999", "price_too_high"),
         (replace(FOUR_CORES, count=2), "1000", "91.9824"),  # the endpoint counts once
         (replace(FOUR_CORES, gpu=8), "1000", "46.4912"),  # GPUs are free
-        (replace(FOUR_CORES, leased_ips=1, count=2), "1000", "211.9824"),
+        (replace(FOUR_CORES, leased_ips=1, count=2), "1000", "151.9824"),
         (ResourceUnit(volumes=(Volume(GIB, "beta2"),)), "1000", "0.3072"),
         (ResourceUnit(volumes=(Volume(GIB, "beta3"),)), "1000", "invalid_price"),
         (ResourceUnit(), "1000", "invalid_price"),
