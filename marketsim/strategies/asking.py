@@ -103,6 +103,8 @@ class CustomPricing:
         """Why a user's code did not price a group, by tenant's wallet, dseq, gseq and desk, in its own words."""
         self._rows = np.asarray([desk.row for desk in desks], np.int64)
         self._asked = asked
+        self._manifests = np.asarray([r.beyond is not None for r in asked.requirements], bool)
+        self._foreign = np.asarray([isinstance(r.beyond, ManifestOrder) and r.beyond.rate != 1 for r in asked.requirements], bool)
         self._orders = _DraftColumns()
         self._quotes = _QuoteRows(clock)
         self._told_day = -1
@@ -133,7 +135,8 @@ class CustomPricing:
         drafts = np.repeat(calls[:, Call.c], groups) + within
         rows = np.repeat(first_rows, groups) + within
         sizes, specs = self._orders.sizes[:, drafts], self._orders.specs[drafts]
-        requests = _Requests(clock, self._asked, sizes, specs, drafts, np.repeat(calls, groups, axis=0), within)
+        foreign = self._foreign[specs]
+        requests = _Requests(clock, self._asked, sizes, specs, drafts, np.repeat(calls, groups, axis=0), within, foreign)
         engine = clock.engine
         engine.quotes[rows] = NO_BID
         for at, picked in enumerate(self._may_bid(sizes, specs)):
@@ -151,7 +154,7 @@ class CustomPricing:
         if not self._quoted:
             return
         engine = self._clock.engine
-        beyond = np.asarray([r.beyond is not None for r in self._asked.requirements], bool)[specs]
+        beyond = self._manifests[specs]
         models = np.asarray([bool(r.gpus) for r in self._asked.requirements], bool)[specs] & (sizes[3] > 0)
         for number, desks in enumerate(self._quoted):
             costs = engine.desks[desks.rows, Desk.cost_ppm]
@@ -280,9 +283,9 @@ class _Asking:
     def _pairs(self, answers: list[Any], requests: _Requests, picked: Table) -> tuple[Table, Table]:
         whole: list[int] = []
         atto: list[int] = []
-        for at, answer in enumerate(answers):
+        for at, answer in enumerate(requests.in_uve(answers, picked)):
             if type(answer) is int and answer > 0:
-                units, rest = divmod(requests.in_uve(int(picked[at]), answer), ATTO)
+                units, rest = divmod(answer, ATTO)
                 whole.append(units if units < TOO_HIGH else TOO_HIGH)
                 atto.append(rest)
             elif answer is None:
@@ -384,8 +387,11 @@ def _group_of(units: Table) -> list[int]:
 class _Requests:
     """The orders of one hand-over: their columns, and a request for each that some strategy looks at."""
 
-    def __init__(self, clock: BlockClock, asked: Asked, sizes: Table, specs: Table, drafts: Table, calls: Table, within: Table) -> None:
+    def __init__(
+        self, clock: BlockClock, asked: Asked, sizes: Table, specs: Table, drafts: Table, calls: Table, within: Table, foreign: Table
+    ) -> None:
         self.sizes = sizes
+        self._foreign = np.flatnonzero(foreign).tolist()
         self._clock = clock
         self._asked = asked
         self._specs = specs
@@ -400,37 +406,41 @@ class _Requests:
         plan = int(self._calls[at, Call.a])
         return int(self._clock.engine.plans[plan].tenant), int(self._calls[at, Call.e]), int(self._within[at]) + 1
 
-    def in_uve(self, at: int, price: int) -> int:
-        """A price in 10^-18 of an order's coin as one in uve."""
-        manifest = self._manifest(at)
-        return price if manifest is None else manifest.in_uve(price)
+    def in_uve(self, answers: list[Any], picked: Table) -> list[Any]:
+        """Prices in 10^-18 of the picked orders' coins as ones in uve; any other answer as it is."""
+        for n in self._foreign_among(picked):
+            if type(answers[n]) is int and answers[n] > 0:
+                answers[n] = max(1, self._manifest(int(picked[n])).in_uve(answers[n]))
+        return answers
 
     def columns_in_uve(self, picked: Table, whole: Table, atto: Table) -> tuple[Table, Table]:
         """Columns of prices in the orders' coins as ones in uve."""
-        foreign = [
-            n for n, at in enumerate(picked.tolist()) if (m := self._manifest(at)) is not None and m.rate != 1 and whole[n] < TOO_HIGH
-        ]
+        foreign = [n for n in self._foreign_among(picked) if whole[n] < TOO_HIGH]
         if foreign:
             whole, atto = whole.copy(), atto.copy()
         for n in foreign:
-            price = self.in_uve(int(picked[n]), int(whole[n]) * ATTO + int(atto[n]))
-            whole[n], atto[n] = min(price // ATTO, TOO_HIGH), price % ATTO
+            units, rest = divmod(self._manifest(int(picked[n])).in_uve(int(whole[n]) * ATTO + int(atto[n])), ATTO)
+            whole[n], atto[n] = min(units, TOO_HIGH), rest
         return whole, atto
+
+    def _foreign_among(self, picked: Table) -> list[int]:
+        return np.flatnonzero(np.isin(picked, self._foreign)).tolist() if self._foreign else []
 
     @cached_property
     def sizes_in_coin(self) -> Table:
         """The columns with ceilings in each order's coin."""
-        foreign = [at for at in range(len(self._specs)) if (m := self._manifest(at)) is not None and m.rate != 1]
-        if not foreign:
+        if not self._foreign:
             return self.sizes
         sizes = self.sizes.copy()
-        for at in foreign:
+        for at in self._foreign:
             sizes[4, at], sizes[5, at] = divmod(self.of(at).price_ceiling, ATTO)
         return sizes
 
-    def _manifest(self, at: int) -> ManifestOrder | None:
+    def _manifest(self, at: int) -> ManifestOrder:
+        """Of an order out of a manifest."""
         found = self._asked.requirements[int(self._specs[at])].beyond
-        return found if isinstance(found, ManifestOrder) else None
+        assert isinstance(found, ManifestOrder)
+        return found
 
     def name(self, at: int) -> str:
         """Order id as people see it."""
@@ -459,7 +469,8 @@ class _Requests:
         cpu, memory, storage, gpu, whole, atto = self.sizes[:, at].tolist()
         spec = int(self._specs[at])
         requirements = self._asked.requirements[spec]
-        manifest, ceiling = self._manifest(at), whole * ATTO + atto
+        manifest = self._manifest(at) if requirements.beyond is not None else None
+        ceiling = whole * ATTO + atto
         plain = _units(chain.resources[first : first + units].tolist(), requirements) if manifest is None else manifest.units
         return OrderRequest(
             resources=plain,
