@@ -26,7 +26,11 @@ def optimize_command(
     scenario: Annotated[Path, typer.Argument(metavar="SCENARIO", help="A scenario file.")],
     factor: Annotated[
         list[str],
-        typer.Option("--factor", metavar="PATH=LOW..HIGH", help="What to search, e.g. bid_window=5..50 blocks."),
+        typer.Option(
+            "--factor",
+            metavar="PATH=LOW..HIGH",
+            help="What to search: bid_window=5..50 blocks, tenants.web.demand.arrivals=10..60/h, PATH=2..20:{x * 3}s.",
+        ),
     ],
     objective: Annotated[str, typer.Option("--objective", metavar="METRIC", help="A metric or an expression of several.")],
     budget: Annotated[int, typer.Option("--budget", metavar="RUNS", min=1, help="Runs in all.")] = 200,
@@ -50,15 +54,15 @@ def optimize_command(
     from marketsim.cli.sweep import usable_cores
     from marketsim.experiments.optimize.report import optimization_files, optimization_lines
     from marketsim.experiments.optimize.search import optimize, parse_constraint, parse_factor, parse_figure
+    from marketsim.experiments.runs.sweep_run import runner_for
     from marketsim.experiments.runs.variants import PooledRuns, RunFailedError, Variant, read_arm
-    from marketsim.experiments.runs.welfare import runner_for
     from marketsim.experiments.runs.whole_folder import refuse_unless_free, write_folder
 
     if scenario.is_dir():
         raise InputError(f"{scenario}: is a folder, give a scenario file")
     variant = read_arm(scenario, set_ or (), scenario.stem)
     assert isinstance(variant, Variant)
-    factors = [parse_factor(text) for text in factor]
+    factors = [fitted(variant, parse_factor(text)) for text in factor]
     goal = parse_figure(objective, "--objective")
     wanted = [parse_constraint(text) for text in constraint or ()]
     check_search(variant, factors, goal, wanted)
@@ -104,11 +108,24 @@ def optimize_command(
         raise typer.Exit(1)
 
 
-def check_search(variant: Variant, factors: list[SearchFactor], objective: Figure, constraints: list[Constraint]) -> None:
-    """Refuse paths, ranges and metrics that no run could answer, before the first run; raises InputError."""
+def fitted(variant: Variant, factor: SearchFactor) -> SearchFactor:
+    """The factor with the decimals that its key can hold; as it is where there is no such key, which is found later."""
     from dataclasses import replace
 
     from marketsim.experiments.runs.scenario_source import ScenarioFiles
+    from marketsim.metrics.expressions import ExpressionError
+    from marketsim.scenario import PathError
+
+    try:
+        return replace(factor, decimals=ScenarioFiles().decimals(variant.mapping, factor.path, factor.text(1.0)))
+    except (PathError, ExpressionError):
+        return factor
+
+
+def check_search(variant: Variant, factors: list[SearchFactor], objective: Figure, constraints: list[Constraint]) -> None:
+    """Refuse paths, ranges and metrics that no run could answer, before the first run; raises InputError."""
+    from marketsim.experiments.runs.scenario_source import ScenarioFiles
+    from marketsim.metrics.expressions import ExpressionError
 
     source = ScenarioFiles()
     wrong: list[str] = []
@@ -122,11 +139,12 @@ def check_search(variant: Variant, factors: list[SearchFactor], objective: Figur
             wrong.append(f"--factor: {one.path}: {problem}")
             continue
         for end in (one.low, one.high):
-            changed = replace(variant, overrides=(*variant.overrides, one.override(end)))
             try:
-                at_end = changed.effective()
+                at_end = source.effective(variant.mapping, variant.base, {one.path: one.value(end)})
+            except ExpressionError as error:
+                wrong.append(f"--factor: {one.path}: {error}")
             except InputError as error:
-                wrong += [f"--factor: {one.override(end)}: {line}" for line in error.lines]
+                wrong += [f"--factor: {one.override(end)}: {line.removeprefix('--set: ')}" for line in error.lines]
             else:
                 ignored = source.ignored(one.path, at_end, wanted)
                 if ignored is not None:

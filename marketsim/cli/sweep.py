@@ -49,17 +49,16 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="Print the content of sweep.json and nothing else.")] = False,
 ) -> None:
     """Run a design × replications, locally or on a Dask cluster, and report what each factor does."""
-    from marketsim.experiments.runs import sweep_run
     from marketsim.experiments.runs.execute import preloads, start_server
+    from marketsim.experiments.runs.sweep_run import runner_for
     from marketsim.experiments.sweep.dry_run import dry_run
     from marketsim.experiments.sweep.progress import watcher_for
-    from marketsim.experiments.sweep.rounds import recorded_metrics
     from marketsim.experiments.sweep.session import carry_out, dask_pool, default_folder, local_pool, read_plan
 
     if scheduler is None and not dry:
-        start_server(preloads(sweep_run.run_with_activity))  # it loads the simulation while this process plans
+        start_server(preloads(runner_for(())))  # it loads the simulation while this process plans
     plan = read_plan(file)
-    runner = sweep_run.sweep_runner(recorded_metrics(plan))
+    runner = runner_for(plan.sweep.recorded)
     count = workers or usable_cores()
     if dry:
         estimate = dry_run(plan, runner, count)

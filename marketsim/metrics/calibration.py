@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from marketsim.metrics.outcome import value_at
+from marketsim.metrics.paths import value_at
 
 _WHOLE = {"utilization": "utilization.cpu"}
 """Targets on something with parts mean its main part."""

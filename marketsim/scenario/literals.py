@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -232,11 +232,20 @@ def parse_size(value: object) -> int:
     return size
 
 
+_MILLICORES_HELP = "write millicores such as 4000 or 4000m, or cores such as 4 cores"
+_CORES = re.compile(r"(.*\S)\s*cores?\Z", re.DOTALL)
+
+
 def parse_millicores(value: object) -> int:
-    """Millicores of `500m`, or of a plain whole number that counts millicores already (scenario files)."""
+    """Millicores of `500m`, of `0.5 cores`, or of a plain whole number that counts millicores already (scenario files)."""
+    if isinstance(value, str) and (cores := _CORES.match(value.strip())):
+        exact = _decimal_number(cores[1], Decimal(0), Decimal(2**43), _MILLICORES_HELP) * 1000
+        if exact != exact.to_integral_value():
+            raise ValueError(f"{shown(value)} is not a whole number of millicores, {_MILLICORES_HELP}")
+        return int(exact)
     if isinstance(value, str) and value.strip().endswith("m"):
         value = value.strip()[:-1]
-    return _whole_number(value, 0, 2**53, "write millicores such as 4000 or 4000m (1000 is one core)")
+    return _whole_number(value, 0, 2**53, _MILLICORES_HELP)
 
 
 def parse_cores(value: object) -> int:
@@ -314,6 +323,8 @@ class Reading:
     parse: Callable[[Any], Any]
     schema: Mapping[str, Any]
     dump: Callable[[Any], Any] | None = None
+    decimals: Mapping[str, int] = field(default_factory=dict)
+    """By unit, how many decimals the number of a literal may have; a unit that is not here takes any."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         serialization = None if self.dump is None else core_schema.plain_serializer_function_ser_schema(self.dump)
@@ -327,7 +338,7 @@ def whole(low: int = 0, high: int = 2**53) -> Reading:
     """A whole number within [low, high]."""
     help_text = f"write a whole number of at least {low}" + ("" if high == 2**53 else f" and at most {high}")
     bounds = {"minimum": low} | ({} if high == 2**53 else {"maximum": high})
-    return Reading(lambda value: _whole_number(value, low, high, help_text), {"type": "integer", **bounds})
+    return Reading(lambda value: _whole_number(value, low, high, help_text), {"type": "integer", **bounds}, decimals={"": 0})
 
 
 def number(low: float | None = 0.0, high: float | None = None, *, above: bool = False) -> Reading:
@@ -372,7 +383,7 @@ def exact(low: str | None = "0", high: str | None = None, decimals: int = 18) ->
             raise ValueError(f"{shown(value)} has {count} decimals, {help_text}")
         return Decimal(text)
 
-    return Reading(parse, {"anyOf": [{"type": "number"}, {"type": "string"}]}, plain_decimal)
+    return Reading(parse, {"anyOf": [{"type": "number"}, {"type": "string"}]}, plain_decimal, {"": decimals})
 
 
 def _text(value: object) -> str:
@@ -420,18 +431,22 @@ _SIZE_SCHEMA = {
         },
     ]
 }
-_MILLICORES_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+m?$"}]}
+_MILLICORES_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^([0-9]+m?|[0-9.]+ ?cores?)$"}]}
 _RATE_SCHEMA = {"type": "string", "pattern": r"^[0-9.]+ ?/ ?[smhd]$", "examples": ["12/h"]}
 
-Money = Annotated[int, Reading(parse_money, _MONEY_SCHEMA, format_money)]
+_MONEY_DECIMALS = {"uve": 18, "VE": 24}
+# A day of five decimals, an hour of five and a minute of four are whole milliseconds.
+_SPAN_DECIMALS = {"ms": 0, "s": 3, "m": 4, "h": 5, "d": 5, "block": 0, "blocks": 0}
+
+Money = Annotated[int, Reading(parse_money, _MONEY_SCHEMA, format_money, _MONEY_DECIMALS)]
 """Atto-uve, exact, 0 or more."""
-Coins = Annotated[int, Reading(parse_coins, _MONEY_SCHEMA, format_money)]
+Coins = Annotated[int, Reading(parse_coins, _MONEY_SCHEMA, format_money, {"uve": 0, "VE": 6})]
 """Atto-uve, a multiple of one uve."""
-Span = Annotated[Duration, Reading(parse_duration, _DURATION_SCHEMA, str)]
-PositiveSpan = Annotated[Duration, Reading(_positive_duration, _DURATION_SCHEMA, str)]
-BlockTime = Annotated[Duration, Reading(parse_block_time, _DURATION_SCHEMA, str)]
+Span = Annotated[Duration, Reading(parse_duration, _DURATION_SCHEMA, str, _SPAN_DECIMALS)]
+PositiveSpan = Annotated[Duration, Reading(_positive_duration, _DURATION_SCHEMA, str, _SPAN_DECIMALS)]
+BlockTime = Annotated[Duration, Reading(parse_block_time, _DURATION_SCHEMA, str, _SPAN_DECIMALS)]
 Size = Annotated[int, Reading(parse_size, _SIZE_SCHEMA)]
-Millicores = Annotated[int, Reading(parse_millicores, _MILLICORES_SCHEMA)]
+Millicores = Annotated[int, Reading(parse_millicores, _MILLICORES_SCHEMA, decimals={"": 0, "m": 0, "core": 3, "cores": 3})]
 Cores = Annotated[int, Reading(parse_cores, {"anyOf": [{"type": "number"}, {"type": "string"}]}, lambda units: f"{units}m")]
 EventRate = Annotated[Rate, Reading(parse_rate, _RATE_SCHEMA, str)]
 Text = Annotated[str, Reading(_text, _TEXT_SCHEMA)]

@@ -32,26 +32,27 @@ def load_scenario(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -
 def scenario_from_mapping(
     mapping: Mapping[str, Any],
     base: str | os.PathLike[str] = ".",
-    overrides: Sequence[str] = (),
+    overrides: Sequence[str] | Mapping[str, Any] = (),
     name: str = "scenario",
 ) -> Scenario:
     """The scenario in a plain mapping such as `Scenario.effective()`; `base` is the folder of the files it
-    names.
+    names. `overrides` are `path=value` as `--set` takes them, or path → value.
 
     Raises InputError; its lines begin with `name` in place of a file.
     """
     return _build(Source(name, copy.deepcopy(dict(mapping))), Path(base), overrides)
 
 
-def _build(source: Source, base: Path, overrides: Sequence[str]) -> Scenario:
+def _build(source: Source, base: Path, overrides: Sequence[str] | Mapping[str, Any]) -> Scenario:
     failed: set[KeyPath] = set()
     option_lines: list[str] = []
-    for override in overrides:
+    for override in overrides.items() if isinstance(overrides, Mapping) else overrides:
+        path = override[0] if isinstance(override, tuple) else override.partition("=")[0].strip()
         try:
-            path, value = split_override(override)
+            value = override[1] if isinstance(override, tuple) else split_override(override)[1]
             assign(source, base, path, value, failed)
         except PathError as error:
-            option_lines.append(f"{OPTION}: {override.partition('=')[0].strip()}: {error}")
+            option_lines.append(f"{OPTION}: {path}: {error}")
         except InputError as error:
             option_lines += error.lines
     inline_files(source, base, failed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +14,11 @@ from pydantic import BaseModel
 from marketsim.errors import InputError
 from marketsim.scenario.inlined import inline_files
 from marketsim.scenario.model import Scenario
-from marketsim.scenario.problems import below, keys_of, suggestion, unwrapped
+from marketsim.scenario.problems import below, keys_of, reading_of, suggestion, unwrapped
 from marketsim.scenario.yaml_source import KeyPath, Place, Source, parse_value
 
 OPTION = Place("--set")
+_UNIT = re.compile(r"\A[-+]?[\d_.]*(?:[eE][-+]?\d+)?\s*")
 
 
 class PathError(ValueError):
@@ -40,6 +42,18 @@ def resolve(data: Any, path: str) -> KeyPath:
 
     Items of lists go by their `name` or their index. Keys that the file leaves to their default resolve too.
     """
+    return _walk(data, path)[0]
+
+
+def decimals_at(mapping: Mapping[str, Any], path: str, written: str) -> int | None:
+    """How many decimals the number in a literal such as `written` may have at `path`, None where any number may stand."""
+    reading = reading_of(_walk(mapping, path)[1])
+    unit = _UNIT.sub("", written.strip())
+    return None if reading is None else reading.decimals.get(unit)
+
+
+def _walk(data: Any, path: str) -> tuple[KeyPath, Any]:
+    """The key path, and the type of what stands there."""
     annotation: Any = Scenario
     found: list[str | int] = []
     words = path.split(".")
@@ -77,7 +91,7 @@ def resolve(data: Any, path: str) -> KeyPath:
             data = data[key]
         except (KeyError, IndexError, TypeError):
             data = None
-    return tuple(found)
+    return tuple(found), annotation
 
 
 def _is_list(annotation: Any) -> bool:
@@ -139,4 +153,4 @@ def known_path(mapping: Mapping[str, Any], path: str, base: Path | None = None) 
     return path_problem(mapping, path, base) is None
 
 
-__all__ = ["PathError", "apply_override", "assign", "known_path", "path_problem", "resolve", "split_override"]
+__all__ = ["PathError", "apply_override", "assign", "decimals_at", "known_path", "path_problem", "resolve", "split_override"]

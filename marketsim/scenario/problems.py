@@ -11,8 +11,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from marketsim.scenario.distributions import Distribution
-from marketsim.scenario.literals import printable, shown
+from marketsim.scenario.distributions import Distribution, Frozen
+from marketsim.scenario.literals import Reading, printable, shown
 from marketsim.scenario.yaml_source import KeyPath, Problem, Source
 
 _KEYS_SHOWN = 14
@@ -48,7 +48,7 @@ def below(annotation: Any, key: str | int) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         for name, field in annotation.model_fields.items():
             if key in (name, field.alias):
-                return field.annotation
+                return Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
         return None
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (list, tuple) and isinstance(key, int):
@@ -65,6 +65,30 @@ def type_at(root: Any, path: KeyPath) -> Any:
         if root is None:
             return None
     return unwrapped(root)
+
+
+def reading_of(annotation: Any) -> Reading | None:
+    """How a literal of the type is read; of a mapping with a short form, how that is. None where nothing says so."""
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            inner, *metadata = get_args(annotation)
+            found = next((one for one in metadata if isinstance(one, Reading)), None)
+            if found is not None:
+                return found
+            annotation = inner
+        elif origin in (Union, types.UnionType):
+            parts = [part for part in get_args(annotation) if part is not type(None)]
+            if len(parts) != 1:
+                return None
+            annotation = parts[0]
+        elif isinstance(annotation, type) and issubclass(annotation, Frozen):
+            short = next((form for form in annotation.short_forms if isinstance(form, str)), None)
+            if short is None:
+                return None
+            annotation = below(annotation, short)
+        else:
+            return None
 
 
 def _closest(word: object, known: list[str]) -> list[str]:

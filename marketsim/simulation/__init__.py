@@ -1,5 +1,5 @@
 """Wire one run together: scenario in, record and summary out. The only place that knows every part."""
 
-from marketsim.simulation.run import Run, run, run_summary
+from marketsim.simulation.run import Run, run
 
-__all__ = ["Run", "run", "run_summary"]
+__all__ = ["Run", "run"]

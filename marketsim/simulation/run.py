@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,6 @@ from marketsim.market.clock import BlockClock
 from marketsim.market.tables import BidRow, Call, Kind
 from marketsim.metrics.summary import summarize
 from marketsim.recording.record import Record
-from marketsim.scenario.load import scenario_from_mapping
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market, build_market, with_settlement_wallet
 from marketsim.simulation.collect import Collector
@@ -196,15 +195,6 @@ def start_providers(clock: BlockClock, scenario: Scenario, market: Market, seed:
         lasts = 0 if fault.lasts is None else fault.lasts.milliseconds(block_ms)
         at = fault.at.milliseconds(block_ms)
         clock.env.process(providers.fault(clock, slots[fault.provider], kind, at, lasts, fault.kind != "unblock"))
-
-
-def run_summary(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
-    """Run a scenario given as plain data and return its summary: the picklable entry of sweeps.
-
-    `base` is the folder against which paths in the mapping are read.
-    """
-    scenario = scenario_from_mapping(mapping, Path(base), overrides)
-    return run(scenario, seed=seed).summary
 
 
 def versions() -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -530,24 +530,3 @@ def _polynomial(unit: FloatArray, degree: int) -> tuple[FloatArray, list[str]]:
 
 def _named(term: str, names: Sequence[str]) -> str:
     return " × ".join(names[int(part[1:])] if part.startswith("x") else part for part in term.split("·"))
-
-
-def metric(summary: Mapping[str, Any], path: str) -> float:
-    """The number at a dotted path of a summary; NaN where it is null there.
-
-    Money stands as exact strings in a summary: the sibling `…_uve`, which is the number, is read instead.
-    Raises KeyError naming the part that is missing when the path does not lead to a number.
-    """
-    parts = path.split(".")
-    node: Any = summary
-    for index, part in enumerate(parts):
-        if not isinstance(node, Mapping) or (part not in node and f"{part}_uve" not in node):
-            raise KeyError(".".join(parts[: index + 1]))
-        if index == len(parts) - 1 and f"{part}_uve" in node:
-            part = f"{part}_uve"
-        node = node[part]
-    if node is None:
-        return math.nan
-    if isinstance(node, bool) or not isinstance(node, int | float):
-        raise KeyError(path)
-    return float(node)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from marketsim.experiments.runs.expressions import ExpressionError, parse_expression, parse_template
 from marketsim.experiments.sweep.design import DesignError, make_design, morris_sample, saltelli_sample
 from marketsim.experiments.sweep.file import Budget, Factor, Range, Replications, Seeds, SweepFile
+from marketsim.metrics.expressions import ExpressionError, parse_expression, parse_template
 
 MARGIN = {"name": "margin", "path": "a.margin", "levels": [5, 10, 20]}
 DEMAND = {"name": "demand", "path": "b", "levels": [20, 40], "template": "{}/h"}
@@ -61,6 +61,7 @@ def test_constraints_remove_points_of_a_grid_and_are_counted() -> None:
     [
         ({"constraints": ["margin > 10", "margin < 10"]}, ("constraints",), "no point"),
         ({"constraints": ["price > 1"]}, ("constraints", 0), "not a factor"),
+        ({"constraints": ["margin.real > 1"]}, ("constraints", 0), "`margin.real` is not a factor"),
         ({"constraints": ["margin > 'a'"]}, ("constraints", 0), "cannot evaluate"),
         (
             {"design": {"kind": "list", "points": [{"margin": 7, "demand": 20}]}},
@@ -110,6 +111,7 @@ def test_an_impossible_design_says_where(keys: dict[str, Any], location: tuple[s
         ({"name": "not", "path": "a", "levels": [1]}, "cannot be a factor's name"),
         ({"name": "seed", "path": "a", "levels": [1]}, "cannot be a factor's name"),
         ({"name": "m", "path": "a", "levels": [1], "template": "{y}"}, "not known"),
+        ({"name": "m", "path": "a", "levels": [1], "template": "{x.real}"}, "not known"),
         ({"name": "m", "path": "a", "levels": [1], "template": "fixed"}, "no field"),
     ],
 )
@@ -198,8 +200,10 @@ def test_expressions_compute_and_refuse_code() -> None:
     assert parse_expression("1 < a < 3").value({"a": 2})
     for text in (
         "__import__('os')",
-        "a.b",
-        "a[0]",
+        "a().b",
+        "a[b]",
+        "abs()",
+        "a ** 65",
         "lambda: 1",
         "open('x')",
         "[i for i in a]",

@@ -203,12 +203,12 @@ def test_margins_that_make_no_sense(text: str) -> None:
 @pytest.mark.slow
 def test_pairing_in_the_baseline(tmp_path: Path) -> None:
     """Margin 10 against 11 %: a third of the variance at most, and of the runs until decided (median of 20 deals)."""
-    from marketsim.simulation import run_summary
+    from marketsim.experiments.runs.sweep_run import Simulated
 
     baseline = Path(__file__).parents[2] / "scenarios" / "baseline.yaml"
     margin = "providers.regional.config.bid_engine.min_profit_margin"
     arms = [read_arm(baseline, [f"{margin}={percent}", "record=summary"], f"{percent} %") for percent in (10, 11)]
-    pool = PooledRuns(run_summary, tmp_path, 2)
+    pool = PooledRuns(Simulated(), tmp_path, 2)
     try:
         found = compare(*arms, pool, metrics=["revenue.total"], pairs=24)
     finally:

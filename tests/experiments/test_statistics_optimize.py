@@ -16,10 +16,9 @@ from marketsim.experiments.runs.variants import SerialRuns, Variant
 pytest.importorskip("optuna")
 
 
-def noisy_market(mapping: dict[str, Any], base: str, overrides: list[str], seed: int) -> dict[str, Any]:
-    """Revenue peaks at margin 20 with noise as large as the peak; fill falls with the margin."""
-    values = {**mapping, **dict(text.split("=") for text in overrides)}
-    margin = float(values["margin"])
+def noisy_market(scenario: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
+    """Revenue peaks at a take of 20 with noise as large as the peak; fill falls with the take."""
+    margin = float(scenario["take"])
     noise = np.random.default_rng(seed).normal(0, 30)
     own = np.random.default_rng([seed, int(margin * 1000)]).normal(0, 1)
     return {
@@ -32,9 +31,9 @@ def noisy_market(mapping: dict[str, Any], base: str, overrides: list[str], seed:
 
 def search(budget: int = 300, **options: Any) -> Optimization:
     return optimize(
-        Variant("m", {"margin": 5.0}, "."),
+        Variant("m", {"take": 5.0}, "."),
         SerialRuns(noisy_market),
-        [parse_factor("margin=0.0..40.0")],
+        [parse_factor("take=0.0..40.0")],
         parse_figure("revenue.total", "--objective"),
         budget=budget,
         **options,
@@ -56,8 +55,8 @@ def test_finds_the_peak_under_common_noise_and_reports_fresh_seeds(seed: int) ->
 def test_what_is_reported_is_not_the_lucky_draw() -> None:
     """No setting matters: the search must pick a lucky one, the confirmation must not believe it."""
 
-    def flat(mapping: dict[str, Any], base: str, overrides: list[str], seed: int) -> dict[str, Any]:
-        key = zlib.crc32(" ".join(overrides).encode()) if overrides else 0
+    def flat(scenario: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
+        key = zlib.crc32(str(scenario["take"]).encode()) if "take" in scenario else 0
         return {"fill_rate": float(np.random.default_rng([seed, key]).normal())}
 
     lucky, confirmed, held = [], [], 0
@@ -65,7 +64,7 @@ def test_what_is_reported_is_not_the_lucky_draw() -> None:
         found = optimize(
             Variant("m", {}, "."),
             SerialRuns(flat),
-            [parse_factor("margin=0.0..40.0")],
+            [parse_factor("take=0.0..40.0")],
             parse_figure("fill_rate", "--objective"),
             budget=150,
             seed=seed,
@@ -141,7 +140,7 @@ def test_factors_that_make_no_sense(text: str, reason: str) -> None:
 
 
 def test_figures_are_expressions_of_metrics() -> None:
-    summary = noisy_market({"margin": 20}, ".", [], 1)
+    summary = noisy_market({"take": 20}, ".", 1)
     figure = parse_figure("revenue.total / 1e2 + 100 * fill_rate", "--objective")
     assert figure.metrics == ("revenue.total", "fill_rate")
     assert figure.of(summary) == pytest.approx(summary["revenue"]["total_uve"] / 100 + 100 * summary["fill_rate"])

@@ -90,7 +90,7 @@ def test_results_are_tidy_and_sorted(small: tuple[Path, SweepResult]) -> None:
     assert list(frame[["point", "replication"]].itertuples(index=False, name=None)) == [(p, r) for p in range(6) for r in range(4)]
     assert set(frame["seed"]) == {1, 2, 3, 4}
     row = frame[(frame["price"] == 0.5) & (frame["demand"] == 2) & (frame["seed"] == 3)].iloc[0]
-    summary = run_queue({}, "", ["price=0.5", "demand=2"], 3)
+    summary = run_queue({"price": 0.5, "demand": 2}, "", 3)
     assert row["fill_rate"] == summary["fill_rate"]
     assert row["revenue.total"] == summary["revenue"]["total_uve"]
     pd.testing.assert_frame_equal(

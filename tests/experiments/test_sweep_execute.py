@@ -11,8 +11,8 @@ from queue_market import run_queue
 from marketsim.experiments.runs.execute import LocalPool, RunTask, package_hash, run_key, summary_bytes, write_atomically
 
 
-def task(name: str, base: Path, *overrides: str, seed: int = 1) -> RunTask:
-    return RunTask(name, 0, 0, seed, {}, str(base), overrides)
+def task(name: str, base: Path, seed: int = 1, **scenario: object) -> RunTask:
+    return RunTask(name, 0, 0, seed, scenario, str(base))
 
 
 @pytest.fixture
@@ -23,10 +23,10 @@ def runs(tmp_path: Path) -> Path:
 
 
 def test_trouble_stays_with_the_run_that_made_it(tmp_path: Path, runs: Path) -> None:
-    tasks = [task(f"good{i}", tmp_path, f"price=0.{i + 1}", seed=i) for i in range(6)]
-    tasks.insert(1, task("raises", tmp_path, "trouble=raise"))
-    tasks.insert(2, task("hangs", tmp_path, "trouble=hang"))
-    tasks.insert(3, task("dies", tmp_path, "trouble=die"))
+    tasks = [task(f"good{i}", tmp_path, seed=i, price=(i + 1) / 10) for i in range(6)]
+    tasks.insert(1, task("raises", tmp_path, trouble="raise"))
+    tasks.insert(2, task("hangs", tmp_path, trouble="hang"))
+    tasks.insert(3, task("dies", tmp_path, trouble="die"))
     with LocalPool(run_queue, runs, workers=2, timeout_seconds=1.0) as pool:
         outcomes = {done.key: outcome for done, outcome in pool.outcomes(tasks)}
     assert set(outcomes) == {t.key for t in tasks}
@@ -40,7 +40,7 @@ def test_trouble_stays_with_the_run_that_made_it(tmp_path: Path, runs: Path) -> 
 
 def test_a_lost_run_that_then_succeeds_leaves_no_trace(tmp_path: Path, runs: Path) -> None:
     with LocalPool(run_queue, runs, workers=1, timeout_seconds=5.0) as pool:
-        [(_, lost)] = list(pool.outcomes([task("lost", tmp_path, "trouble=die once")]))
+        [(_, lost)] = list(pool.outcomes([task("lost", tmp_path, trouble="die once")]))
         [(_, never)] = list(pool.outcomes([task("never", tmp_path)]))
     assert (lost.status, lost.message) == (never.status, never.message) == ("ok", "")
     assert (runs / "lost.json").read_bytes() == (runs / "never.json").read_bytes()
@@ -51,7 +51,7 @@ def test_a_process_that_dies_between_two_runs_costs_none(tmp_path: Path, runs: P
         assert [outcome.status for _, outcome in pool.outcomes([task("first", tmp_path)])] == ["ok"]
         for worker in list(pool._pool._pool_manager.worker_manager.workers):
             os.kill(worker, signal.SIGKILL)
-        tasks = [task(f"later{i}", tmp_path, "sleep=0.05", seed=i) for i in range(6)]
+        tasks = [task(f"later{i}", tmp_path, seed=i, sleep=0.05) for i in range(6)]
         outcomes = {done.key: outcome.status for done, outcome in pool.outcomes(tasks)}
     assert outcomes == {t.key: "ok" for t in tasks}
 

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from marketsim.bench.theory_markets import Planted, cohort_of, constant, market_of, provider_of
-from marketsim.experiments.runs.welfare import runner_for, summary_with_hindsight, summary_with_welfare, welfare_of
+from marketsim.experiments.runs.sweep_run import Simulated, runner_for
+from marketsim.experiments.runs.welfare import welfare_of
 from marketsim.scenario import scenario_from_mapping
-from marketsim.simulation import run, run_summary
+from marketsim.simulation import run
 
 
 def market(rooms: int, **changes: Any) -> dict[str, Any]:
@@ -59,13 +60,13 @@ def test_a_cheaper_provider_makes_more_of_the_same_price() -> None:
 
 
 def test_the_runner_adds_welfare_only_where_it_is_asked_for() -> None:
-    assert runner_for(["revenue.total"]) is run_summary
-    assert runner_for(["fill_rate", "welfare.gini"]) is summary_with_welfare
-    assert runner_for(["welfare.efficiency_low"]) is summary_with_hindsight
+    assert runner_for(["revenue.total"]) == Simulated()
+    assert runner_for(["fill_rate", "welfare.gini"]) == Simulated(welfare=True)
+    assert runner_for(["welfare.efficiency_low"]) == Simulated(welfare=True, hindsight=True)
     mapping = market(1000)
-    plain, rich = run_summary(mapping, ".", [], 3), summary_with_welfare(mapping, ".", [], 3)
+    plain, rich = Simulated()(mapping, ".", 3), Simulated(welfare=True)(mapping, ".", 3)
     gains = rich.pop("welfare")
     assert gains["tenant_surplus_uve"] > 0
     assert gains["efficiency"] is None, "the optimum is looked for only where a metric needs it"
-    assert summary_with_hindsight(mapping, ".", [], 3)["welfare"]["efficiency"] == pytest.approx(1.0)
+    assert Simulated(welfare=True, hindsight=True)(mapping, ".", 3)["welfare"]["efficiency"] == pytest.approx(1.0)
     assert rich == plain

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import pytest
 from synthetic_record import make_record
 
 from marketsim.metrics.outcome import OutcomeError, parse_condition
+from marketsim.metrics.paths import exact_at, metric_at, value_at
 from marketsim.metrics.shape import summary_shape
 from marketsim.metrics.summary import summarize
 
@@ -79,3 +83,23 @@ def test_a_name_of_another_run_is_refused_when_judged() -> None:
     condition = parse_condition("revenue.by_provider_uve['hyperscale/9'] > 0").check(SHAPE)
     with pytest.raises(OutcomeError, match="hyperscale/"):
         condition.judge(SUMMARY)
+
+
+def test_one_reader_of_paths() -> None:
+    revenue = {"total": "12.5", "total_uve": 12.5, "per_day": ["1"], "per_day_uve": [1]}
+    summary = {"revenue": revenue, "price": {"p50": None}, "conserved": True}
+    assert metric_at(summary, "revenue.total") == 12.5
+    assert exact_at(summary, "revenue.total") == Fraction(25, 2)
+    assert value_at(summary, "revenue.total") == "12.5"
+    assert exact_at(summary, "revenue.per_day.0") == metric_at(summary, "revenue.per_day.0") == 1
+    assert math.isnan(metric_at(summary, "price.p50"))
+    for path in ("revenue.nothing", "fill", "conserved", "revenue", "revenue.per_day", "revenue.per_day.1", "revenue.per_day.-2"):
+        with pytest.raises(OutcomeError):
+            metric_at(summary, path)
+
+
+def test_a_name_with_a_hyphen_is_a_name_in_a_path_and_a_minus_elsewhere() -> None:
+    summary = {"revenue": {"by_cohort": {"gpu-1": "7"}, "by_cohort_uve": {"gpu-1": 7}}, "take": "2", "take_uve": 2}
+    for text in ("revenue.by_cohort.gpu-1 - take == 5", "revenue.by_cohort['gpu-1']-take == 5", "9-take == revenue.by_cohort.gpu-1"):
+        assert parse_condition(text).judge(summary).holds
+    assert metric_at(summary, "revenue.by_cohort.gpu-1") == 7

@@ -15,7 +15,6 @@ from marketsim.statistics.estimates import (
     describe,
     effects,
     holm,
-    metric,
     mser5,
     quantile_interval,
     response_surface,
@@ -224,12 +223,3 @@ def test_cross_validation_sees_what_the_fit_does_not() -> None:
     rng = np.random.default_rng(12)
     surface = response_surface(rng.uniform(size=(9, 2)), ["a", "b"], rng.normal(size=9))
     assert surface.cross_validated > surface.residual
-
-
-def test_metric_paths() -> None:
-    summary = {"revenue": {"total": "12.5uve", "total_uve": 12.5}, "price": {"p50": None}, "conserved": True}
-    assert metric(summary, "revenue.total") == 12.5
-    assert math.isnan(metric(summary, "price.p50"))
-    for path in ("revenue.nothing", "fill", "conserved", "revenue"):
-        with pytest.raises(KeyError):
-            metric(summary, path)

@@ -1,6 +1,6 @@
 """A market of microseconds for the tests of sweeps: customers with ceilings meet one price.
 
-Overrides are `path=value`; the value of `trouble` makes a run misbehave in the named way.
+The value of `trouble` makes a run misbehave in the named way.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 
 
-def run_queue(mapping: dict[str, Any], base: str, overrides: list[str], seed: int) -> dict[str, Any]:
+def run_queue(values: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
     """A summary with revenue and fill rate of 200 customers whose ceilings are uniform on 0 … 1."""
-    values = {**mapping, **dict(text.split("=", 1) for text in overrides)}
-    values = {key: value.strip('"') if isinstance(value, str) else value for key, value in values.items()}
     price, demand = float(values.get("price", 0.5)), float(values.get("demand", 1.0))
     _misbehave(str(values.get("trouble", "")), Path(base), seed)
     time.sleep(float(values.get("sleep", 0)))
@@ -34,9 +32,9 @@ def run_queue(mapping: dict[str, Any], base: str, overrides: list[str], seed: in
     }
 
 
-def run_closed_market(mapping: dict[str, Any], base: str, overrides: list[str], seed: int) -> dict[str, Any]:
+def run_closed_market(values: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
     """A run that always fails."""
-    return run_queue({**mapping, "trouble": "raise"}, base, overrides, seed)
+    return run_queue({**values, "trouble": "raise"}, base, seed)
 
 
 def _misbehave(trouble: str, base: Path, seed: int) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,11 @@ class QueueScenarios:
     def path_problem(self, mapping: dict[str, Any], path: str) -> str | None:
         return None if path in mapping else f"unknown key '{path}'"
 
-    def effective(self, mapping: dict[str, Any], base: str, overrides: Sequence[str]) -> dict[str, Any]:
-        return {**mapping, **dict(text.split("=", 1) for text in overrides)}
+    def decimals(self, mapping: dict[str, Any], path: str, written: str) -> int | None:
+        return 2 if path == "price" else None
+
+    def effective(self, mapping: dict[str, Any], base: str, setting: Mapping[str, Any]) -> dict[str, Any]:
+        return {**mapping, **{path: float(value) if isinstance(value, Decimal) else value for path, value in setting.items()}}
 
     def ignored(self, path: str, effective: dict[str, Any], metrics: Sequence[str]) -> str | None:
         return "it only names the run" if path == "name" else None

@@ -14,59 +14,96 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
 from marketsim.errors import InputError
 from marketsim.experiments.compare.paired import MetricComparison, compare_values
-from marketsim.experiments.runs.expressions import Expression, ExpressionError, parse_expression
 from marketsim.experiments.runs.metric_names import metric_value
 from marketsim.experiments.runs.variants import Runs, Summary, Variant
+from marketsim.metrics.expressions import (
+    Expression,
+    ExpressionError,
+    Value,
+    parse_expression,
+    parse_template,
+    plain_number,
+    rounded,
+    written,
+)
+from marketsim.metrics.paths import bracketed
 from marketsim.statistics.estimates import FloatArray, Interval, finite, t_interval
 
 BATCH = 4
 SHORT_LIST = 3
-_WORDS = {"and", "or", "not", "in", "abs", "min", "max", "round"}
-_NAME = re.compile(r"(?<![\w.])[A-Za-z_][\w-]*(?:\.[\w/-]+)*")
-_FACTOR = re.compile(r"\s*([-+]?[0-9.]*[0-9](?:[eE][-+]?\d+)?)\s*([A-Za-z%][\w/ ]*)?\s*")
+_FACTOR = re.compile(r"\s*([-+]?[0-9.]*[0-9](?:[eE][-+]?\d+)?)\s*([A-Za-z%/][\w/ ]*)?\s*")
 _COMPARISON = re.compile(r"^(.*?)(>=|<=|>|<)(.*)$")
 
 
 @dataclass(frozen=True)
 class SearchFactor:
-    """A scenario path with the range searched; whole numbers at both ends search whole numbers only."""
+    """A scenario path with the range searched; whole numbers at both ends search whole numbers only.
+
+    `template` makes the scenario's value of a number, `decimals` are what the key can hold (None: any).
+    """
 
     path: str
     low: float
     high: float
     unit: str
     whole: bool
+    template: str = "{}"
+    decimals: int | None = None
 
-    def text(self, value: float) -> str:
+    def value(self, number: float) -> Value:
         """The scenario value of a number of the range."""
-        number = str(round(value)) if self.whole else f"{value:.12f}".rstrip("0").rstrip(".")
-        return f"{number} {self.unit}" if self.unit == "blocks" else f"{number}{self.unit}"
+        exact: Value = round(number) if self.whole else number
+        template = parse_template(self.template)
+        if template.copies and not self.whole:
+            exact = plain_number(number if self.decimals is None else rounded(number, self.decimals))
+            exact = Decimal(repr(exact)) if isinstance(exact, float) else exact
+        return template.fill(exact, self.decimals)
 
-    def override(self, value: float) -> str:
+    def text(self, number: float) -> str:
+        """The scenario value of a number of the range, as a file has it."""
+        return written(self.value(number))
+
+    def override(self, number: float) -> str:
         """`path=value` as `--set` takes it."""
-        return f"{self.path}={self.text(value)}"
+        return f"{self.path}={self.text(number)}"
 
 
 def parse_factor(text: str) -> SearchFactor:
-    """`PATH=LOW..HIGH`, with one unit behind the ends (`0.5uve..2uve`, `5..50 blocks`); raises InputError."""
-    path, equals, ends = text.partition("=")
+    """`PATH=LOW..HIGH`, with one unit behind the ends or a template behind a colon; raises InputError.
+
+    Units are those of the key (`0.5uve..2uve`, `5..50 blocks`, `10..60/h`); a template is that of a sweep file
+    (`2..20:{x * 3}s`).
+    """
+    path, equals, rest = text.partition("=")
+    ends, colon, template = rest.partition(":")
     low_text, dots, high_text = ends.partition("..")
     low, high = _FACTOR.fullmatch(low_text), _FACTOR.fullmatch(high_text)
     if not (equals and dots and path.strip() and low and high):
         raise InputError(
-            f"--factor: '{text}' is not a range, write PATH=LOW..HIGH such as providers.large.config.bid_engine.min_profit_margin=0..40"
+            f"--factor: '{text}' is not a range, write PATH=LOW..HIGH such as "
+            "providers.large.config.bid_engine.min_profit_margin=0..40 or tenants.web.demand.arrivals=10..60/h"
         )
     units = {(match[2] or "").strip() for match in (low, high)} - {""}
     if len(units) > 1:
         raise InputError(f"--factor: {path.strip()}: two units, {' and '.join(sorted(units))}, give one")
+    unit = next(iter(units), "")
+    if colon and unit:
+        raise InputError(f"--factor: {path.strip()}: a unit {unit} and a template, write the unit into the template: {{}}{unit}")
+    if colon:
+        try:
+            parse_template(template)
+        except ExpressionError as error:
+            raise InputError(f"--factor: {path.strip()}: {error}") from None
     whole = all(re.fullmatch(r"[-+]?\d+", match[1]) for match in (low, high))
-    factor = SearchFactor(path.strip(), float(low[1]), float(high[1]), next(iter(units), ""), whole)
+    made = template if colon else f"{{}} {unit}" if unit[:1].isalpha() and len(unit) > 3 else f"{{}}{unit}"
+    factor = SearchFactor(path.strip(), float(low[1]), float(high[1]), unit, whole, made)
     if not factor.low < factor.high:
         raise InputError(f"--factor: {factor.path}: the range {low_text}..{high_text} is empty, give LOW below HIGH")
     return factor
@@ -81,34 +118,31 @@ class Figure:
     expression: Expression
 
     def of(self, summary: Summary) -> float:
-        """The figure of a run; NaN where one of its metrics is undefined there."""
-        values = {f"m{i}": metric_value(summary, name) for i, name in enumerate(self.metrics)}
+        """The figure of a run; NaN where one of its metrics is undefined there, or it divides by 0."""
+        values = {name: metric_value(summary, name) for name in self.metrics}
         if any(math.isnan(value) for value in values.values()):
             return math.nan
-        return float(self.expression.value(values))
+        try:
+            return float(self.expression.value(values))
+        except ExpressionError:
+            return math.nan
 
 
 def parse_figure(text: str, option: str) -> Figure:
     """A metric's dotted path or an expression of several; raises InputError."""
-    metrics: list[str] = []
-
-    def named(match: re.Match[str]) -> str:
-        name = match[0]
-        if name in _WORDS:
-            return name
-        if name not in metrics:
-            metrics.append(name)
-        return f"m{metrics.index(name)}"
-
     try:
-        expression = parse_expression(_NAME.sub(named, text))
-    except ExpressionError:
-        raise InputError(
-            f"{option}: '{text}' is not an expression of metrics, write revenue.total or revenue.total / 1e6 + 100 * fill_rate"
-        ) from None
-    if not metrics:
+        expression = parse_expression(bracketed(text))
+        if expression.names:
+            # Text among numbers has no value in any run.
+            expression.value(dict.fromkeys(expression.names, 0.5))
+    except ExpressionError as error:
+        if not isinstance(error.__cause__, ArithmeticError):
+            raise InputError(
+                f"{option}: '{text}' is not an expression of metrics, write revenue.total or revenue.total / 1e6 + 100 * fill_rate"
+            ) from None
+    if not expression.names:
         raise InputError(f"{option}: '{text}' names no metric, write one such as revenue.total")
-    return Figure(text, tuple(metrics), expression)
+    return Figure(text, expression.names, expression)
 
 
 @dataclass(frozen=True)
@@ -394,8 +428,9 @@ def _rounded(value: float, factor: SearchFactor) -> float:
 
 
 def _with(variant: Variant, factors: Sequence[SearchFactor], values: Sequence[float]) -> Variant:
-    settings = tuple(factor.override(value) for factor, value in zip(factors, values, strict=True))
-    return replace(variant, label=" ".join(settings), overrides=(*variant.overrides, *settings))
+    pairs = list(zip(factors, values, strict=True))
+    label = " ".join(factor.override(value) for factor, value in pairs)
+    return variant.changed(label, {factor.path: factor.value(value) for factor, value in pairs})
 
 
 def _measure(

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
-Runner = Callable[[dict[str, Any], str, list[str], int], dict[str, Any]]
-"""`run_summary(mapping, base, overrides, seed)`: a picklable function that makes one run's summary."""
+Runner = Callable[[dict[str, Any], str, int], dict[str, Any]]
+"""`runner(scenario, base, seed)`: a picklable callable that makes one run's summary; `base` is the folder of the scenario's files."""
 
 Status = Literal["ok", "error", "timeout", "lost", "broken"]
 BREAKS_MAX = 10
@@ -45,15 +45,14 @@ _ONE_THREAD = {
 
 @dataclass(frozen=True, slots=True)
 class RunTask:
-    """One run to make: a design point's overrides on a scenario, a seed, and the key of its result."""
+    """One run to make: a design point's scenario as plain data, a seed, and the key of its result."""
 
     key: str
     point: int
     replication: int
     seed: int
-    mapping: dict[str, Any] = field(repr=False)
+    scenario: dict[str, Any] = field(repr=False)
     base: str
-    overrides: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ def attempt(runner: Runner, task: RunTask) -> Outcome:
     """Make one run here; an exception becomes an outcome, so that no pool ever sees one."""
     started = time.perf_counter()
     try:
-        summary = runner(task.mapping, task.base, list(task.overrides), task.seed)
+        summary = runner(task.scenario, task.base, task.seed)
         payload = summary_bytes(summary)
     except Exception as error:
         return Outcome("error", one_line(error), time.perf_counter() - started)

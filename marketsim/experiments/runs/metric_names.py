@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from marketsim.statistics.estimates import metric
+from marketsim.metrics.paths import OutcomeError, metric_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +109,20 @@ def fitting_name(name: str, largest: float) -> MetricName:
 
 def metric_value(summary: Mapping[str, Any], name: str) -> float:
     """A metric of one run: NaN where the run has none, 0 for a reason or code that did not occur."""
-    parent = _open_parent(name)
-    if parent is None:
-        try:
-            return metric(summary, name)
-        except KeyError:
-            return math.nan
-    key = name[len(parent) + 1 :]
-    node: Any = summary
-    for part in parent.split("."):
-        # Money by cohort or provider has its numbers in a mapping beside the exact texts.
-        node = node.get(f"{part}_uve", node.get(part, {})) if isinstance(node, Mapping) else {}
-    value = node.get(key, 0) if isinstance(node, Mapping) else 0
-    return float(value) if value is not None else math.nan
+    try:
+        return metric_at(summary, name)
+    except OutcomeError:
+        return math.nan if _open_parent(name) is None else 0.0
+
+
+def wants_welfare(metrics: Iterable[str]) -> bool:
+    """Whether one of the metrics is about welfare, which takes longer than the run's own summary."""
+    return any(name.startswith("welfare.") for name in metrics)
+
+
+def wants_hindsight(metrics: Iterable[str]) -> bool:
+    """Whether one of the metrics needs the best assignment in hindsight, which can take a minute a run."""
+    return any(name.startswith("welfare.efficiency") for name in metrics)
 
 
 def _open_parent(name: str) -> str | None:

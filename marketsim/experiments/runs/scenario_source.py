@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from marketsim.experiments.runs.ignored_keys import ignored_because
-from marketsim.experiments.runs.metric_names import unknown_metric
-from marketsim.experiments.runs.sweep_run import wants_welfare
+from marketsim.experiments.runs.metric_names import unknown_metric, wants_welfare
 from marketsim.recording.record import DECLINE_CODES, UNFILLED, Ended
-from marketsim.scenario import load_scenario, path_problem, scenario_from_mapping
+from marketsim.scenario import decimals_at, load_scenario, path_problem, scenario_from_mapping
 from marketsim.scenario.inlined import inline_files
 from marketsim.scenario.yaml_source import read_source
 
@@ -33,9 +32,13 @@ class ScenarioFiles:
         """Why a dotted path names nothing in the scenario, None when it can be set."""
         return path_problem(mapping, path)
 
-    def effective(self, mapping: dict[str, Any], base: str, overrides: Sequence[str]) -> dict[str, Any]:
-        """The scenario with defaults and overrides as plain data; raises InputError."""
-        return scenario_from_mapping(mapping, base, overrides).effective()
+    def decimals(self, mapping: dict[str, Any], path: str, written: str) -> int | None:
+        """How many decimals the number in `written` may have at a dotted path, None where any number may stand."""
+        return decimals_at(mapping, path, written)
+
+    def effective(self, mapping: dict[str, Any], base: str, setting: Mapping[str, Any]) -> dict[str, Any]:
+        """The scenario with defaults and the values of some paths as plain data; raises InputError."""
+        return scenario_from_mapping(mapping, base, setting).effective()
 
     def ignored(self, path: str, effective: dict[str, Any], metrics: Sequence[str]) -> str | None:
         """Why no metric depends on a key, None when one may."""

@@ -1,12 +1,13 @@
-"""One run of a sweep: the simulation's summary with the course of its active leases, for the warm-up."""
+"""One run of a sweep, a comparison or a search: the simulation's summary with what their reports need beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from marketsim.experiments.runs.execute import Runner
+from marketsim.experiments.runs.metric_names import wants_hindsight, wants_welfare
 
 if TYPE_CHECKING:
     from marketsim.simulation import Run
@@ -14,54 +15,46 @@ if TYPE_CHECKING:
 SAMPLES_MAX = 400
 
 
-def sweep_runner(metrics: Iterable[str]) -> Runner:
-    """The runner whose summaries have all the metrics: with `welfare` only where one begins with it."""
-    names = list(metrics)
-    if any(name.startswith("welfare.efficiency") for name in names):
-        return run_with_hindsight
-    return run_with_welfare if wants_welfare(names) else run_with_activity
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """Makes one run of a scenario given as plain data; picklable. `welfare` adds the block of that name to the summary.
 
-
-def wants_welfare(metrics: Iterable[str]) -> bool:
-    """Whether one of the metrics is about welfare, which takes longer than the run's own summary."""
-    return any(name.startswith("welfare.") for name in metrics)
-
-
-def run_with_activity(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
-    """As `marketsim.simulation.run_summary`, with `activity` in the summary.
-
-    It holds `hours` of simulated time and `active_leases` at each, at most 400 samples.
+    `hindsight` adds to it the efficiency against the best assignment in hindsight, which takes longer. Every
+    summary has `activity`: `hours` of simulated time and `active_leases` at each, at most 400 samples.
     """
-    from marketsim.scenario import scenario_from_mapping
-    from marketsim.simulation import run
 
-    return _with_activity(run(scenario_from_mapping(mapping, Path(base), overrides), seed=seed))
+    welfare: bool = False
+    hindsight: bool = False
 
+    def __call__(self, scenario: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
+        """The summary of one run; `base` is the folder of the files that the scenario names."""
+        from marketsim.scenario import scenario_from_mapping
+        from marketsim.simulation import run
 
-def run_with_welfare(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
-    """As `run_with_activity`, with the block `welfare` of `run_welfare` in the summary."""
-    return _with_welfare(mapping, base, overrides, seed, hindsight=False)
+        loaded = scenario_from_mapping(scenario, Path(base))
+        finished = run(loaded, seed=seed)
+        summary = {**finished.summary, "activity": _activity(finished)}
+        if self.welfare:
+            from marketsim.experiments.runs.welfare import welfare_of
 
+            summary["welfare"] = welfare_of(loaded, seed, finished.record, hindsight=self.hindsight)
+        return summary
 
-def run_with_hindsight(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
-    """As `run_with_welfare`, with the efficiency against the best assignment in hindsight, which takes longer."""
-    return _with_welfare(mapping, base, overrides, seed, hindsight=True)
-
-
-def _with_welfare(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int, *, hindsight: bool) -> dict[str, Any]:
-    from marketsim.experiments.runs.welfare import welfare_of
-    from marketsim.scenario import scenario_from_mapping
-    from marketsim.simulation import run
-
-    scenario = scenario_from_mapping(mapping, Path(base), overrides)
-    finished = run(scenario, seed=seed)
-    return {**_with_activity(finished), "welfare": welfare_of(scenario, seed, finished.record, hindsight=hindsight)}
+    @property
+    def extent(self) -> str:
+        """What the summaries hold: part of a run's key, so that no run stands for one that holds more."""
+        return "hindsight" if self.hindsight else "welfare" if self.welfare else "plain"
 
 
-def _with_activity(finished: Run) -> dict[str, Any]:
+def runner_for(metrics: Iterable[str]) -> Simulated:
+    """The runner whose summaries have all the metrics: no welfare, or no hindsight, where none asks for it."""
+    names = list(metrics)
+    return Simulated(welfare=wants_welfare(names), hindsight=wants_hindsight(names))
+
+
+def _activity(finished: Run) -> dict[str, Any]:
     series = finished.record.timeseries
     step = -(-len(series["height"]) // SAMPLES_MAX)
     hours = series["height"][::step] * int(finished.record.meta["block_ms"]) / 3_600_000
     active = series["active_leases"][::step]
-    activity = {"hours": [round(float(h), 4) for h in hours], "active_leases": [int(n) for n in active]}
-    return {**finished.summary, "activity": activity}
+    return {"hours": [round(float(h), 4) for h in hours], "active_leases": [int(n) for n in active]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,18 +21,26 @@ class RunFailedError(Exception):
 
 @dataclass(frozen=True)
 class Variant:
-    """A scenario as plain data with overrides; `base` is the folder of the files it names."""
+    """A scenario as plain data; `base` is the folder of the files it names."""
 
     label: str
     mapping: dict[str, Any] = field(repr=False)
     base: str
-    overrides: tuple[str, ...] = ()
 
     def effective(self) -> dict[str, Any]:
-        """The scenario with its defaults and overrides; raises InputError."""
+        """The scenario with its defaults; raises InputError."""
         from marketsim.scenario import scenario_from_mapping
 
-        return scenario_from_mapping(self.mapping, self.base, self.overrides, name=self.label).effective()
+        return scenario_from_mapping(self.mapping, self.base, name=self.label).effective()
+
+    def changed(self, label: str, setting: Mapping[str, Any]) -> Variant:
+        """The same with other values at some paths, not checked yet; raises PathError for a path that names nothing."""
+        from marketsim.scenario import apply_override
+
+        mapping = self.mapping
+        for path, value in setting.items():
+            mapping = apply_override(mapping, path, value, Path(self.base))
+        return Variant(label, mapping, self.base)
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ class SerialRuns:
     def _one(self, arm: Arm, seed: int) -> Summary:
         if isinstance(arm, Recorded):
             return arm.by_seed[seed]
-        return self._runner(arm.mapping, arm.base, list(arm.overrides), seed)
+        return self._runner(arm.mapping, arm.base, seed)
 
 
 class PooledRuns:
@@ -97,8 +105,8 @@ class PooledRuns:
         self._pool.close()
 
     def _task(self, index: int, arm: Variant, seed: int) -> RunTask:
-        content = {"mapping": arm.mapping, "base": arm.base, "overrides": list(arm.overrides), "arm": index}
-        return RunTask(run_key(content, seed, ""), index, 0, seed, arm.mapping, arm.base, arm.overrides)
+        content = {"mapping": arm.mapping, "base": arm.base, "arm": index}
+        return RunTask(run_key(content, seed, ""), index, 0, seed, arm.mapping, arm.base)
 
 
 def read_arm(path: Path, overrides: Sequence[str], label: str) -> Arm:
@@ -108,10 +116,12 @@ def read_arm(path: Path, overrides: Sequence[str], label: str) -> Arm:
             raise InputError(f"{path}: --set: finished runs cannot be changed, give the scenario file")
         return read_recorded(path, label)
     from marketsim.experiments.runs.scenario_source import ScenarioFiles
+    from marketsim.scenario import scenario_from_mapping
+    from marketsim.scenario.overrides import split_override
 
-    variant = Variant(label, ScenarioFiles().read(path), str(path.parent), tuple(overrides))
-    variant.effective()
-    return variant
+    variant = Variant(label, ScenarioFiles().read(path), str(path.parent))
+    scenario_from_mapping(variant.mapping, variant.base, overrides, name=label)  # errors in them are of the command line
+    return variant.changed(label, dict(map(split_override, overrides)))
 
 
 def read_recorded(folder: Path, label: str) -> Recorded:

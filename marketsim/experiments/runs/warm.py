@@ -35,9 +35,10 @@ TINY: dict[str, Any] = {
 
 def warm_up() -> None:
     """Run the tiny market once; a failure is left to the first real run, which reports it."""
-    from marketsim.simulation import run_summary
+    from marketsim.scenario import scenario_from_mapping
+    from marketsim.simulation import run
 
-    run_summary(TINY, ".", [], 1)
+    run(scenario_from_mapping(TINY), seed=1)
 
 
 with contextlib.suppress(Exception):

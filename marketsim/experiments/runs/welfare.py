@@ -1,4 +1,4 @@
-"""Adds welfare and market structure to a run's summary: who gained, how concentrated, how far from the best.
+"""Welfare and market structure of a recorded run: who gained, how concentrated, how far from the best.
 
 Costs are a provider's own unit prices without margin (its cost draw included) times its cohort's `cost_share`;
 providers without unit prices cost the generic targets. The lives that the hindsight optimum needs for orders that were
@@ -7,14 +7,11 @@ never served are the ones drawn for them (streams do not depend on what happened
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from marketsim.chain.columns import Draft
-from marketsim.experiments.runs.execute import Runner
-from marketsim.experiments.runs.sweep_run import wants_welfare
 from marketsim.market.tables import Call, Desk, Plan, codes_of
 from marketsim.metrics.welfare import (
     ORDERS_MAX,
@@ -29,42 +26,12 @@ from marketsim.metrics.welfare import (
     unserved_shares,
 )
 from marketsim.recording.record import UNFILLED, Record
-from marketsim.scenario import Scenario, scenario_from_mapping
-from marketsim.simulation import run, run_summary
+from marketsim.scenario import Scenario
 from marketsim.simulation.build import Market, build_market
 from marketsim.simulation.generic_cost import generic_cost
 from marketsim.statistics.estimates import FloatArray, finite
 
 _MIB = 2**20
-
-
-def runner_for(metrics: Iterable[str]) -> Runner:
-    """The runner whose summaries have all the metrics: no welfare, or no hindsight, where none asks for it."""
-    names = list(metrics)
-    if wants_hindsight(names):
-        return summary_with_hindsight
-    return summary_with_welfare if wants_welfare(names) else run_summary
-
-
-def wants_hindsight(metrics: Iterable[str]) -> bool:
-    """Whether one of the metrics needs the best assignment in hindsight, which can take a minute a run."""
-    return any(name.startswith("welfare.efficiency") for name in metrics)
-
-
-def summary_with_welfare(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
-    """As `marketsim.simulation.run_summary`, with a block `welfare` in the summary; picklable."""
-    return _summary(mapping, base, overrides, seed, hindsight=False)
-
-
-def summary_with_hindsight(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
-    """As `summary_with_welfare`, with the efficiency against the best assignment in hindsight."""
-    return _summary(mapping, base, overrides, seed, hindsight=True)
-
-
-def _summary(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int, *, hindsight: bool) -> dict[str, Any]:
-    scenario = scenario_from_mapping(mapping, base, overrides)
-    found = run(scenario, seed=seed)
-    return {**found.summary, "welfare": welfare_of(scenario, seed, found.record, hindsight=hindsight)}
 
 
 def welfare_of(scenario: Scenario, seed: int, record: Record, *, hindsight: bool = True) -> dict[str, Any]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from marketsim.experiments.runs.expressions import ExpressionError, Value, plain_number
 from marketsim.experiments.sweep.file import (
     Factor,
     GridDesign,
@@ -20,6 +19,7 @@ from marketsim.experiments.sweep.file import (
     SobolDesign,
     SweepFile,
 )
+from marketsim.metrics.expressions import ExpressionError, Value, computable, plain_number, written
 
 
 class DesignError(ValueError):
@@ -37,12 +37,12 @@ class DesignPoint:
     index: int
     levels: tuple[Level, ...]
 
-    def setting(self, factors: Sequence[Factor]) -> dict[str, Any]:
-        """Scenario path → value of all factors together, in the file's order."""
+    def setting(self, factors: Sequence[Factor], decimals: Mapping[str, int | None] | None = None) -> dict[str, Any]:
+        """Scenario path → value of all factors together, in the file's order; `decimals` are what paths can hold."""
         values = level_values(factors, self.levels)
         merged: dict[str, Any] = {}
         for factor, level in zip(factors, self.levels, strict=True):
-            merged.update(factor.setting(level, values))
+            merged.update(factor.setting(level, values, decimals))
         return merged
 
     def labels(self) -> tuple[str, ...]:
@@ -63,26 +63,33 @@ class DesignMatrix:
     unit: np.ndarray[tuple[int, int], np.dtype[np.float64]]
 
 
-def make_design(sweep: SweepFile) -> DesignMatrix:
-    """All points of a sweep in a fixed order; raises DesignError when there is none or a rule is broken."""
+def make_design(sweep: SweepFile, decimals: Mapping[str, int | None] | None = None) -> DesignMatrix:
+    """All points of a sweep in a fixed order; raises DesignError when there is none or a rule is broken.
+
+    `decimals` says of a scenario path how many its key can hold: levels of ranges that it gets as they are have no more.
+    """
     factors = sweep.factors
+    held = [_held(factor, decimals or {}) for factor in factors]
+    for i, factor in enumerate(factors):
+        if factor.range is not None and (problem := factor.range.too_coarse(held[i])):
+            raise DesignError(("factors", i, "range"), f"{problem}, and the key takes no finer ones")
     empty = np.empty((0, len(factors)))
     match sweep.design:
         case GridDesign():
-            combinations = list(_grid(factors))
+            combinations = list(_grid(factors, held))
             unit = empty
         case ListDesign(points=given):
             combinations = [_listed(factors, point, i) for i, point in enumerate(given)]
             unit = empty
         case LatinHypercubeDesign(points=count, seed=seed):
             unit = _latin_hypercube(len(factors), count, seed)
-            combinations = [_sampled(factors, row) for row in unit]
+            combinations = [_sampled(factors, row, held) for row in unit]
         case SobolDesign(samples=samples, seed=seed):
             unit = saltelli_sample(len(factors), samples, seed)
-            combinations = [_sampled(factors, row) for row in unit]
+            combinations = [_sampled(factors, row, held) for row in unit]
         case MorrisDesign() as morris:
             unit = morris_sample(len(factors), morris.trajectories, morris.grid_levels, morris.seed)
-            combinations = [_sampled(factors, row) for row in unit]
+            combinations = [_sampled(factors, row, held) for row in unit]
     kept = _kept(sweep, combinations)
     if len(unit):
         unit = unit[kept]
@@ -130,28 +137,32 @@ def morris_sample(factors: int, trajectories: int, grid_levels: int, seed: int) 
 
 def level_values(factors: Sequence[Factor], levels: Sequence[Level]) -> dict[str, Value]:
     """What expressions see: factor name → the level's value, or its label where it has none."""
-    return {factor.name: level.value if level.value is not None else level.text for factor, level in zip(factors, levels, strict=True)}
+    return {factor.name: level.seen for factor, level in zip(factors, levels, strict=True)}
 
 
 def level_number(level: Level) -> float | None:
     """The level as a number for axes and regressions, None for text."""
-    if isinstance(level.value, bool) or not isinstance(level.value, int | float):
+    if isinstance(level.value, bool) or level.value is None or isinstance(level.value, str):
         return None
     return float(level.value)
 
 
-def _grid(factors: Sequence[Factor]) -> Iterator[tuple[Level, ...]]:
+def _held(factor: Factor, decimals: Mapping[str, int | None]) -> int | None:
+    """The fewest decimals that the keys hold which get a factor's level as it is."""
+    found = [decimals.get(path) for path, template in factor.templates().items() if template.copies]
+    return min((one for one in found if one is not None), default=None)
+
+
+def _grid(factors: Sequence[Factor], held: Sequence[int | None]) -> Iterator[tuple[Level, ...]]:
     axes: list[tuple[Level, ...]] = []
     for i, factor in enumerate(factors):
         if factor.levels is not None:
             axes.append(factor.levels)
             continue
         assert factor.range is not None
-        steps = factor.range.steps
-        if steps is None:
+        if factor.range.steps is None:
             raise DesignError(("factors", i, "range"), "a grid needs `steps:` in a range, or `levels:`")
-        values = [factor.range.at(k / (steps - 1)) for k in range(steps)]
-        axes.append(tuple(Level(value=plain_number(v)) for v in dict.fromkeys(values)))
+        axes.append(tuple(Level(value=plain_number(value)) for value in factor.range.cut(held[i])))
     return itertools.product(*axes)
 
 
@@ -172,11 +183,12 @@ def _listed(factors: Sequence[Factor], point: dict[str, Any], index: int) -> tup
 def _level_of(factor: Factor, value: Any, where: tuple[str | int, ...]) -> Level:
     if factor.levels is not None:
         for level in factor.levels:
-            if level.text == str(plain_number(value)) or (level.value is not None and level.value == value):
+            if level.text == written(value) or (level.value is not None and level.value == value):
                 return level
         accepted = ", ".join(level.text for level in factor.levels)
         raise DesignError(where, f"{value} is not a level of `{factor.name}`; levels are {accepted}")
     assert factor.range is not None
+    value = computable(value)
     if isinstance(value, bool | str) or not factor.range.low <= value <= factor.range.high:
         raise DesignError(
             where,
@@ -192,14 +204,14 @@ def _latin_hypercube(factors: int, count: int, seed: int) -> np.ndarray[tuple[in
     return sample
 
 
-def _sampled(factors: Sequence[Factor], row: np.ndarray[Any, np.dtype[np.float64]]) -> tuple[Level, ...]:
+def _sampled(factors: Sequence[Factor], row: np.ndarray[Any, np.dtype[np.float64]], held: Sequence[int | None]) -> tuple[Level, ...]:
     chosen = []
-    for factor, share in zip(factors, row.tolist(), strict=True):
+    for factor, share, decimals in zip(factors, row.tolist(), held, strict=True):
         if factor.levels is not None:
             chosen.append(factor.levels[min(int(share * len(factor.levels)), len(factor.levels) - 1)])
         else:
             assert factor.range is not None
-            chosen.append(Level(value=plain_number(factor.range.at(share))))
+            chosen.append(Level(value=plain_number(factor.range.at(share, decimals))))
     return tuple(chosen)
 
 

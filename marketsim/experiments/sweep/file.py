@@ -6,18 +6,33 @@ file alone; `sweep_plan` checks it against the scenario before the first run.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, field_validator, model_validator
-from pydantic.json_schema import JsonSchemaValue
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, WithJsonSchema, field_validator, model_validator
+from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
 from pydantic_core import CoreSchema
 
-from marketsim.experiments.runs.expressions import Expression, ExpressionError, Template, parse_expression, parse_template, plain_number
+from marketsim.metrics.expressions import (
+    Expression,
+    ExpressionError,
+    Template,
+    Value,
+    computable,
+    parse_expression,
+    parse_template,
+    rounded,
+    written,
+)
 
-Scalar = bool | int | float | str
+Scalar = bool | int | Annotated[Decimal, WithJsonSchema({"type": "number"})] | SkipJsonSchema[float] | str
+ALWAYS = ("revenue.per_day_mean", "fill_rate")
+"""Metrics that every sweep records, for the report's figures."""
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = {"and", "or", "not", "in", "if", "else", "is", "lambda", "abs", "min", "max", "round"}
 _COLUMNS = {"point", "replication", "seed", "status", "message", "fingerprint"}
@@ -64,7 +79,7 @@ class Level(_Frozen):
             raise ValueError("a level needs `value:` or `set:`")
         if self.set is not None and not self.set:
             raise ValueError("`set:` is empty; write the scenario paths and their values")
-        if isinstance(self.value, float) and not math.isfinite(self.value):
+        if isinstance(self.value, float | Decimal) and not math.isfinite(self.value):
             raise ValueError("a level must be a finite number")
         return self
 
@@ -74,9 +89,14 @@ class Level(_Frozen):
         if self.label is not None:
             return self.label
         if self.value is not None:
-            return str(plain_number(self.value))
+            return written(self.value)
         assert self.set is not None
         return ", ".join(str(value) for value in self.set.values())
+
+    @property
+    def seen(self) -> Value:
+        """What expressions see: the value, or the label where there is none."""
+        return self.text if self.value is None else computable(self.value)
 
 
 class Range(_Frozen):
@@ -110,10 +130,37 @@ class Range(_Frozen):
             raise ValueError("a range with `scale: log` must begin above 0")
         if self.integer and math.ceil(self.low) > math.floor(self.high):
             raise ValueError(f"there is no integer from {self.low:g} to {self.high:g}")
+        if problem := self.too_coarse(self.decimals):
+            raise ValueError(problem)
         return self
 
-    def at(self, share: float) -> int | float:
-        """The number at `share` in [0, 1] of the range, rounded as the file asks (six digits otherwise)."""
+    def too_coarse(self, decimals: int | None) -> str | None:
+        """Why numbers of so many decimals cannot make this range's levels, None when they can."""
+        if decimals is None and not self.integer:
+            return None
+        places = 0 if self.integer else decimals or 0
+        low, high = _inner(self.low, self.high, places)
+        kind = "whole numbers" if places == 0 else f"numbers of {places} decimal{'s' * (places > 1)}"
+        if low > high:
+            return f"no {kind.replace('numbers', 'number')} lies from {written(self.low)} to {written(self.high)}"
+        if low == high:
+            return f"the only {kind.replace('numbers', 'number')} from {written(self.low)} to {written(self.high)} is {written(low)}"
+        if self.steps is not None:
+            found = len(set(self.cut(decimals)))
+            if found < self.steps:
+                return f"{self.steps} steps from {written(self.low)} to {written(self.high)} make only {found} different {kind}"
+        return None
+
+    def cut(self, decimals: int | None = None) -> list[int | float]:
+        """The levels of a grid."""
+        assert self.steps is not None
+        return [self.at(k / (self.steps - 1), decimals) for k in range(self.steps)]
+
+    def at(self, share: float, decimals: int | None = None) -> int | float:
+        """The number at `share` in [0, 1] of the range, inside it whatever the rounding.
+
+        It has the decimals that the file asks for, at most `decimals` of them (six digits where neither says so).
+        """
         if self.integer:
             low, high = math.ceil(self.low), math.floor(self.high)
             shifted = low + int(share * (high - low + 1))
@@ -123,9 +170,32 @@ class Range(_Frozen):
             exact = self.low * float((self.high / self.low) ** share)
         else:
             exact = self.low + share * (self.high - self.low)
-        if self.decimals is not None:
-            return round(exact, self.decimals)
-        return float(f"{exact:.{_SIGNIFICANT_DIGITS}g}")
+        places = min((one for one in (self.decimals, decimals) if one is not None), default=None)
+        if self.decimals is None:
+            exact = self._shortened(exact)
+        if places is None:
+            return min(max(exact, self.low), self.high)
+        low_end, high_end = _inner(self.low, self.high, places)
+        return min(max(rounded(exact, places), low_end), high_end)
+
+    def _shortened(self, number: float) -> float:
+        """Six digits of the number; of the range where it is narrow, as they would all be alike."""
+        digits = _SIGNIFICANT_DIGITS
+        size, span = abs(number), self.high - self.low
+        if size > 1e3 * span:
+            digits += math.ceil(math.log10(size / span))
+        return float(f"{number:.{digits}g}")
+
+
+def _inner(low: float, high: float, decimals: int) -> tuple[int | float, int | float]:
+    """The first and the last number of so many decimals from low to high."""
+    unit = Decimal(1).scaleb(-decimals)
+    ends = (
+        Decimal(repr(low)).quantize(unit, ROUND_CEILING),
+        Decimal(repr(high)).quantize(unit, ROUND_FLOOR),
+    )
+    first, last = (int(end) if end == end.to_integral_value() else float(end) for end in ends)
+    return first, last
 
 
 class Factor(_Frozen):
@@ -241,16 +311,20 @@ class Factor(_Frozen):
             return tuple(self.templates())
         return tuple(dict.fromkeys(path for level in self.levels or () for path in level.set or ()))
 
-    def setting(self, level: Level, values: Mapping[str, Scalar] | None = None) -> dict[str, Any]:
+    def setting(
+        self, level: Level, values: Mapping[str, Value] | None = None, decimals: Mapping[str, int | None] | None = None
+    ) -> dict[str, Any]:
         """Scenario path → value at a level; `values` are all factors' levels, for the conditions in `when`.
 
-        Raises ExpressionError when a template or a condition cannot be evaluated.
+        What a template computes is rounded to the `decimals` that its path can hold. Raises ExpressionError when a
+        template or a condition cannot be evaluated.
         """
         if level.set is not None:
             found = dict(level.set)
         else:
             assert level.value is not None
-            found = {path: template.fill(level.value) for path, template in self.templates().items()}
+            held = decimals or {}
+            found = {path: template.fill(level.value, held.get(path)) for path, template in self.templates().items()}
         return {
             path: value for path, value in found.items() if path not in self.when or parse_expression(self.when[path]).value(values or {})
         }
@@ -442,7 +516,7 @@ class SweepFile(_Frozen):
     @classmethod
     def _timeout_seconds(cls, value: Any) -> Any:
         seconds = _seconds(value) if isinstance(value, str) else value
-        if isinstance(seconds, int | float) and not seconds > 0:
+        if isinstance(seconds, int | float | Decimal) and not seconds > 0:
             raise ValueError("the time limit of a run must be above 0")
         return seconds
 
@@ -492,6 +566,18 @@ class SweepFile(_Frozen):
                 if path in self.set:
                     raise ValueError(f"`set` and factor {factor.name} contradict: both set {path}")
         return self
+
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """The metrics in the sweep's tables: those asked for, the one that stops it, and the figures' two."""
+        until = self.replications.until
+        extra = (until.metric,) if until is not None else ()
+        return tuple(dict.fromkeys((*self.metrics, *extra, *ALWAYS)))
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data of what its author wrote, numbers as numbers."""
+        data: dict[str, Any] = json.loads(json.dumps(self.model_dump(exclude_none=True), default=float))
+        return data
 
     def expressions(self) -> tuple[Expression, ...]:
         """The constraints, parsed."""

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from marketsim.errors import InputError
 from marketsim.experiments.runs.execute import RunTask, package_hash, run_key
-from marketsim.experiments.runs.expressions import ExpressionError
-from marketsim.experiments.runs.sweep_run import wants_welfare
+from marketsim.experiments.runs.sweep_run import runner_for
 from marketsim.experiments.sweep.design import DesignError, DesignMatrix, make_design
 from marketsim.experiments.sweep.file import SweepFile
+from marketsim.metrics.expressions import ExpressionError, written
 
 Location = tuple[str | int, ...]
 
@@ -30,8 +30,12 @@ class ScenarioSource(Protocol):
         """Why a dotted path names nothing in the scenario and what would, None when it can be set."""
         ...
 
-    def effective(self, mapping: dict[str, Any], base: str, overrides: Sequence[str]) -> dict[str, Any]:
-        """The scenario with defaults filled and overrides applied, as plain data; raises InputError."""
+    def decimals(self, mapping: dict[str, Any], path: str, written: str) -> int | None:
+        """How many decimals the number in a value such as `written` may have at a dotted path, None for any."""
+        ...
+
+    def effective(self, mapping: dict[str, Any], base: str, setting: Mapping[str, Any]) -> dict[str, Any]:
+        """The scenario with defaults filled and the paths of `setting` set, as plain data; raises InputError."""
         ...
 
     def ignored(self, path: str, effective: dict[str, Any], metrics: Sequence[str]) -> str | None:
@@ -59,13 +63,14 @@ class LoadedSweep:
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """Everything that is known before the first run; points and replications are counted from 0."""
+    """Everything that is known before the first run; points and replications are counted from 0.
+
+    `effective` are the points' scenarios, each as it is run: what a run's key is made of is what the run gets.
+    """
 
     loaded: LoadedSweep
     design: DesignMatrix
-    mapping: dict[str, Any] = field(repr=False)
     base: str
-    overrides: tuple[tuple[str, ...], ...] = field(repr=False)
     effective: tuple[dict[str, Any], ...] = field(repr=False)
     code: str
 
@@ -82,12 +87,12 @@ class SweepPlan:
     def task(self, point: int, replication: int) -> RunTask:
         """One run of the plan, with its resume key."""
         seed = self.sweep.seeds.seed(point, replication)
-        key = run_key(self.effective[point], seed, self.code)
-        return RunTask(key, point, replication, seed, self.mapping, self.base, self.overrides[point])
+        scenario = self.effective[point]
+        return RunTask(run_key(scenario, seed, self.code), point, replication, seed, scenario, self.base)
 
     def digest(self) -> str:
         """Hash of the sweep as it would run, 16 hex digits: equal for equal results."""
-        text = json.dumps([self.sweep.model_dump(mode="json"), self.effective], sort_keys=True, default=str)
+        text = json.dumps([self.sweep.as_json(), self.effective], sort_keys=True, default=str)
         return run_key({"sweep": text}, 0, self.code)[:16]
 
 
@@ -99,31 +104,37 @@ def plan_sweep(loaded: LoadedSweep, source: ScenarioSource) -> SweepPlan:
         raise InputError(loaded.error(("scenario",), f"there is no file {sweep.scenario} beside this one"))
     mapping = source.read(scenario_path)
     base = str(scenario_path.parent)
-    shared = override_lines(sweep.set)
     try:
-        before = source.effective(mapping, base, shared)
+        before = source.effective(mapping, base, sweep.set)
     except InputError as error:
         raise InputError([loaded.error(("set",), _plain(line)) for line in error.lines]) from error
     problems = [*_metric_problems(loaded, source, before), *_path_problems(loaded, source, mapping)]
+    decimals = {} if problems else _decimals(sweep, source, mapping)
     try:
-        design = make_design(sweep)
+        design = make_design(sweep, decimals)
     except DesignError as error:
         problems.append(loaded.error(error.location, str(error)))
         raise InputError(problems) from error
     if problems:
         raise InputError(problems)
-    overrides, effective, problems = _effective_points(loaded, design, source, mapping, base, shared)
+    effective, problems = _effective_points(loaded, design, decimals, source, mapping, base)
     problems += _ignored_problems(loaded, source, effective)
     if problems:
         raise InputError(dict.fromkeys(problems))
-    # A run made without welfare must not stand for one with it.
-    code = package_hash() + ("-welfare" if wants_welfare(sweep.metrics) else "")
-    return SweepPlan(loaded, design, mapping, base, tuple(overrides), tuple(effective), code)
+    extent = runner_for(sweep.recorded).extent
+    return SweepPlan(loaded, design, base, tuple(effective), package_hash() + ("" if extent == "plain" else f"-{extent}"))
 
 
-def override_lines(setting: Mapping[str, Any]) -> list[str]:
-    """Scenario path → value as the `path=value` lines of `--set`; values are JSON, which YAML reads alike."""
-    return [f"{path}={json.dumps(value, default=str)}" for path, value in setting.items()]
+def _decimals(sweep: SweepFile, source: ScenarioSource, mapping: dict[str, Any]) -> dict[str, int | None]:
+    """How many decimals each path that a factor writes can hold, in the unit that its template gives it."""
+    found: dict[str, int | None] = {}
+    for factor in sweep.factors:
+        for path, template in factor.templates().items():
+            try:
+                found[path] = source.decimals(mapping, path, written(template.fill(1)))
+            except ExpressionError:  # of 1 alone: what it makes of the levels is still to be seen
+                found[path] = None
+    return found
 
 
 def _plain(line: str) -> str:
@@ -169,32 +180,30 @@ def _written(path: Any, paths: Any, levels: Any, index: int) -> Iterable[tuple[L
 def _effective_points(
     loaded: LoadedSweep,
     design: DesignMatrix,
+    decimals: Mapping[str, int | None],
     source: ScenarioSource,
     mapping: dict[str, Any],
     base: str,
-    shared: list[str],
-) -> tuple[list[tuple[str, ...]], list[dict[str, Any]], list[str]]:
+) -> tuple[list[dict[str, Any]], list[str]]:
     sweep = loaded.file
-    overrides: list[tuple[str, ...]] = []
     effective: list[dict[str, Any]] = []
     problems: list[str] = []
-    known: dict[tuple[str, ...], dict[str, Any]] = {}
+    known: dict[str, dict[str, Any]] = {}
     for point in design.points:
         try:
-            setting = point.setting(sweep.factors)
+            setting = point.setting(sweep.factors, decimals)
         except ExpressionError as error:
             raise InputError(loaded.error(("factors",), str(error))) from error
-        lines = (*shared, *override_lines(setting))
-        overrides.append(lines)
-        if lines not in known:
+        content = repr(setting)
+        if content not in known:
             try:
-                known[lines] = source.effective(mapping, base, lines)
+                known[content] = source.effective(mapping, base, {**sweep.set, **setting})
             except InputError as error:
                 names = ", ".join(f"{f.name} = {text}" for f, text in zip(sweep.factors, point.labels(), strict=True))
                 problems += [loaded.error(("factors",), f"at {names}: {_plain(line)}") for line in error.lines]
-                known[lines] = {}
-        effective.append(known[lines])
-    return overrides, effective, problems
+                known[content] = {}
+        effective.append(known[content])
+    return effective, problems
 
 
 def _ignored_problems(loaded: LoadedSweep, source: ScenarioSource, effective: Sequence[dict[str, Any]]) -> Iterable[str]:
@@ -204,6 +213,6 @@ def _ignored_problems(loaded: LoadedSweep, source: ScenarioSource, effective: Se
         return
     for i, factor in enumerate(loaded.file.factors):
         for location, path in _written(factor.path, factor.paths, factor.levels, i):
-            reasons = [source.ignored(path, e, loaded.file.metrics) for e in distinct]
+            reasons = [source.ignored(path, e, loaded.file.recorded) for e in distinct]
             if all(reason is not None for reason in reasons):
                 yield loaded.error(location, f"`{path}` changes nothing: {reasons[0]}")

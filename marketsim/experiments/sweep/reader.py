@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ def load_sweep(path: Path) -> LoadedSweep:
     source = read_source(path)
     lines = [_line(source, p.path, p.message, at_key=p.at_key) for p in source.problems]
     try:
-        file = SweepFile.model_validate(_floats(source.data))
+        file = SweepFile.model_validate(source.data)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False)
         for problem in problems:
@@ -79,14 +78,3 @@ def _accepted(problem: Any) -> str:
         return f"accepted are {text[start + len('Input should be ') :]}"
     start = text.find("expected tags: ")
     return f"accepted are {text[start + len('expected tags: ') :]}" if start >= 0 else text
-
-
-def _floats(node: Any) -> Any:
-    """The data with decimals as floats: levels are for labels, figures and overrides of six digits."""
-    if isinstance(node, Decimal):
-        return float(node)
-    if isinstance(node, dict):
-        return {key: _floats(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_floats(value) for value in node]
-    return node

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from marketsim.experiments.runs.execute import write_atomically
-from marketsim.experiments.runs.expressions import plain_number
 from marketsim.experiments.runs.metric_names import MetricName
 from marketsim.experiments.sweep.design import level_number
 from marketsim.experiments.sweep.figures import FigureFile, SweepStatistics, shown_metrics, sweep_figures
 from marketsim.experiments.sweep.folder import SweepFolder
 from marketsim.experiments.sweep.rounds import SweepResult
+from marketsim.metrics.expressions import plain_number
 from marketsim.statistics.estimates import Description, Effect, Interval, ResponseSurface, describe, effects, mser5, response_surface
 from marketsim.statistics.indices import ElementaryEffect, SobolIndex, morris_effects, sobol_indices
 

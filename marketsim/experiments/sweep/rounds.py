@@ -16,9 +16,6 @@ from marketsim.experiments.sweep.folder import SweepFolder
 from marketsim.experiments.sweep.plan import SweepPlan
 from marketsim.statistics.estimates import t_interval
 
-ALWAYS = ("revenue.per_day_mean", "fill_rate")
-"""Metrics that every sweep records, for the report's figures."""
-
 
 class Watcher(Protocol):
     """Who is told how a sweep goes on."""
@@ -113,13 +110,6 @@ class SweepResult:
         return tuple(row for row in self.rows if row.status != "ok")
 
 
-def recorded_metrics(plan: SweepPlan) -> tuple[str, ...]:
-    """The metrics in a sweep's tables: those asked for, the one that stops it, and the figures' two."""
-    until = plan.sweep.replications.until
-    extra = (until.metric,) if until is not None else ()
-    return tuple(dict.fromkeys((*plan.sweep.metrics, *extra, *ALWAYS)))
-
-
 def run_sweep(plan: SweepPlan, folder: SweepFolder, pool: RunPool, watcher: Watcher | None = None) -> SweepResult:
     """Make every run that is not on disk yet, round by round, and read all of them back.
 
@@ -127,7 +117,7 @@ def run_sweep(plan: SweepPlan, folder: SweepFolder, pool: RunPool, watcher: Watc
     time is the one exception and makes `reproducible` False.
     """
     watcher = watcher or Silence()
-    metrics = recorded_metrics(plan)
+    metrics = plan.sweep.recorded
     state = _Rounds(plan, folder, metrics)
     began = time.monotonic()
     executed, seconds = 0, 0.0

@@ -94,7 +94,7 @@ def carry_out(
 
 def _identity(plan: SweepPlan) -> dict[str, Any]:
     return {
-        "sweep": plan.sweep.model_dump(mode="json", exclude_none=True),
+        "sweep": plan.sweep.as_json(),
         "digest": plan.digest(),
         "code": plan.code,
         "scenario": plan.scenario,
