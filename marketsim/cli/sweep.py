@@ -77,6 +77,10 @@ def sweep(
     except KeyboardInterrupt:
         print(f"interrupted; finished runs are kept, go on with --resume --out {folder}", file=sys.stderr)
         raise typer.Exit(130) from None
+    if result.dropped and not quiet:
+        print(f"{result.dropped} runs of an earlier state of this sweep, which it does not use any more, are removed", file=sys.stderr)
+    for reason in result.irreproducible:
+        print(f"not reproducible: {reason}", file=sys.stderr)
     if as_json:
         print(json.dumps(content, indent=1))
     elif not quiet:

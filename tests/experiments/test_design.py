@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,10 @@ def test_an_impossible_design_says_where(keys: dict[str, Any], location: tuple[s
         ({"name": "m", "path": "a", "range": [3, 3]}, "is empty"),
         ({"name": "m", "path": "a", "range": {"low": 1.2, "high": 1.8, "integer": True}}, "no integer"),
         ({"name": "m", "path": "a", "range": {"low": 0, "high": 1, "scale": "log"}}, "above 0"),
+        ({"name": "m", "path": "a", "range": {"low": 1.04, "high": 1.06, "steps": 3, "decimals": 1}}, "no number of 1 decimal lies"),
+        ({"name": "m", "path": "a", "range": {"low": 1.04, "high": 1.16, "steps": 3, "decimals": 1}}, "is 1.1"),
+        ({"name": "m", "path": "a", "range": {"low": 1, "high": 2, "steps": 3, "integer": True}}, "only 2 different whole numbers"),
+        ({"name": "m", "path": "a", "range": {"low": 1, "high": 1.2, "steps": 9, "decimals": 1}}, "only 3 different numbers of 1 decimal"),
         ({"name": "m", "path": "a"}, "either"),
         ({"name": "m", "path": "a", "levels": [1], "range": [1, 2]}, "either"),
         ({"name": "m", "levels": [1]}, "needs `set:`"),
@@ -240,3 +245,13 @@ def test_seeds_are_common_or_counted() -> None:
     common, independent = Seeds(), Seeds(pairing="independent", first=5)
     assert [common.seed(point, 2) for point in range(3)] == [3, 3, 3]
     assert len({independent.seed(p, r) for p in range(4) for r in range(4)}) == 16
+
+
+def test_levels_stay_inside_their_range_and_apart() -> None:
+    assert Range(low=1.04, high=2.06, steps=3, decimals=1).cut() == [1.1, 1.6, 2]
+    assert Range(low=1_000_000, high=1_000_001, steps=3).cut() == [1_000_000, 1_000_000.5, 1_000_001]
+    assert Range(low=0.00000123, high=0.00000125, steps=3).cut() == [0.00000123, 0.00000124, 0.00000125]
+    assert parse_template("{}uve").fill(0.00000123) == "0.00000123uve"
+    assert parse_template("{x / 3}").fill(1, 0) == 0
+    assert parse_template("{x * 2.5} blocks").fill(3, 0) == "8 blocks"
+    assert parse_template("{}uve").fill(Decimal("1.000000000000000001")) == "1.000000000000000001uve"

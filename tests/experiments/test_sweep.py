@@ -18,6 +18,7 @@ from queue_sweep import QueueScenarios
 from marketsim.errors import InputError
 from marketsim.experiments.runs.execute import LocalPool, Outcome, RunTask
 from marketsim.experiments.sweep.dry_run import dry_run, run_bounds
+from marketsim.experiments.sweep.file import POINT_COLUMNS, RUN_COLUMNS, Factor
 from marketsim.experiments.sweep.folder import open_sweep_folder
 from marketsim.experiments.sweep.plan import SweepPlan
 from marketsim.experiments.sweep.rounds import Silence, SweepResult, Watcher, run_sweep
@@ -54,7 +55,8 @@ def carried(folder: Path, text: str, out: str = "out", workers: int = 2, **optio
 def ran(folder: Path, text: str, out: str = "out", watcher: Watcher | None = None) -> SweepResult:
     """The rows of a sweep without its report, which takes longer than the runs."""
     plan = plan_of(folder, text)
-    opened = open_sweep_folder(folder / out, resume=True)
+    opened = open_sweep_folder(folder / out, plan.sweep, resume=True)
+    opened.write_manifest({"sweep": plan.sweep.as_json()})
     with LocalPool(run_queue, opened.runs, 2, plan.sweep.timeout) as pool:
         return run_sweep(plan, opened, pool, watcher)
 
@@ -179,7 +181,6 @@ def test_an_extended_sweep_keeps_its_runs_and_a_shortened_one_drops_the_rest(tmp
         return len(list((tmp_path / "out" / "runs").iterdir()))
 
     ran(tmp_path, SMALL)
-    (tmp_path / "out" / "manifest.json").write_text('{"kind": "marketsim sweep"}')
     assert (ran(tmp_path, SMALL.replace(": 4", ": 5")).executed, kept()) == (6, 30)
     assert (ran(tmp_path, SMALL.replace(": 4", ": 3")).executed, kept()) == (0, 18)
 
@@ -373,3 +374,40 @@ def test_all_errors_of_a_file_come_at_once(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         plan_of(tmp_path, text)
     assert len(caught.value.lines) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [("name: small", "name: other"), ("- {name: price,", "- {name: cost,"), ("  - {name: demand, path: demand, levels: [1, 2]}\n", "")],
+)
+def test_another_sweeps_folder_is_refused_and_left_as_it_is(tmp_path: Path, change: tuple[str, str]) -> None:
+    ran(tmp_path, SMALL)
+    (tmp_path / "out" / "runs" / "0.failed.json").write_text("{}")
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=r"holds another sweep, small of queue\.yaml with the factors price, demand"):
+        carried(tmp_path, SMALL.replace(*change), resume=True)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_every_column_of_the_tables_has_a_name_of_its_own(small: tuple[Path, SweepResult]) -> None:
+    out, result = small
+    factors = [factor.name for factor in result.plan.sweep.factors]
+    for table, own, others in (("results", RUN_COLUMNS, result.metrics), ("points", POINT_COLUMNS, ())):
+        columns = list(pd.read_parquet(out / f"{table}.parquet").columns)
+        assert sorted(columns) == sorted([*factors, *own, *others])
+    for name in (*RUN_COLUMNS, *POINT_COLUMNS, "take", "fill_rate", "blocks", "max"):
+        with pytest.raises(ValueError, match="cannot be a factor's name"):
+            Factor(name=name, path="a", levels=[1])
+
+
+def test_numbers_that_are_computed_are_rounded_to_what_the_key_holds(tmp_path: Path) -> None:
+    text = SMALL.replace("levels: [0.2, 0.5, 0.8]", "range: {low: 0.1, high: 0.9, steps: 4}")
+    plan = plan_of(tmp_path, text)  # the queue's prices have two decimals
+    assert [point.labels()[0] for point in plan.design.points[::2]] == ["0.1", "0.37", "0.63", "0.9"]
+    assert [one["price"] for one in plan.effective[::2]] == [0.1, 0.37, 0.63, 0.9]
+    computed = plan_of(tmp_path, SMALL.replace("path: price, levels: [0.2", "path: price, template: '{x / 3}', levels: [0.2"))
+    assert [one["price"] for one in computed.effective[::2]] == [0.07, 0.17, 0.27]
+    with pytest.raises(InputError, match="make only 3 different numbers of 2 decimals, and the key takes no finer ones"):
+        plan_of(tmp_path, SMALL.replace("levels: [0.2, 0.5, 0.8]", "range: {low: 0.1, high: 0.12, steps: 4}"))
+    exact = plan_of(tmp_path, SMALL.replace("levels: [0.2, 0.5, 0.8]", "levels: [0.123456789012345678]"))
+    assert exact.design.points[0].labels()[0] == "0.123456789012345678"

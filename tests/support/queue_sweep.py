@@ -34,6 +34,9 @@ class QueueScenarios:
     def effective(self, mapping: dict[str, Any], base: str, setting: Mapping[str, Any]) -> dict[str, Any]:
         return {**mapping, **{path: float(value) if isinstance(value, Decimal) else value for path, value in setting.items()}}
 
+    def contents(self, effective: dict[str, Any], base: str) -> str:
+        return ""
+
     def ignored(self, path: str, effective: dict[str, Any], metrics: Sequence[str]) -> str | None:
         return "it only names the run" if path == "name" else None
 

@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from marketsim.errors import InputError
-from marketsim.experiments.runs.execute import LOST_RETRIES, Outcome, Runner, RunTask, attempt, one_line, write_atomically
+from marketsim.experiments.runs.execute import (
+    LOST_RETRIES,
+    Outcome,
+    Runner,
+    RunTask,
+    attempt,
+    one_line,
+    scatter_generators,
+    write_atomically,
+)
 
 _CONNECT_SECONDS = 15
 
@@ -105,6 +114,7 @@ def limited_attempt(runner: Runner, task: RunTask, timeout_seconds: float) -> Ou
     box: list[Outcome] = []
 
     def work() -> None:
+        scatter_generators()
         with contextlib.suppress(_RunTimeoutError):
             box.append(attempt(runner, task))
 

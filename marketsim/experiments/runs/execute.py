@@ -102,9 +102,10 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise
 
 
-def run_key(effective: dict[str, Any], seed: int, code: str) -> str:
-    """The resume key: 32 hex digits of a hash of the effective scenario, the seed and the code."""
-    text = json.dumps([effective, seed, code], sort_keys=True, separators=(",", ":"), default=str)
+def run_key(effective: dict[str, Any], seed: int, code: str, contents: str = "") -> str:
+    """The resume key: 32 hex digits of a hash of the effective scenario, the seed, the code and the files that the run reads."""
+    parts = [effective, seed, code, *([contents] if contents else [])]
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -292,7 +293,18 @@ def _one_thread() -> Iterator[None]:
                 os.environ[name] = value
 
 
+def scatter_generators() -> None:
+    """Gives the global random generators a state that no other run has, so that a run which draws from them shows."""
+    import random
+
+    import numpy as np
+
+    random.seed()
+    np.random.seed()
+
+
 def _run_and_write(runner: Runner, task: RunTask, folder: str) -> Outcome:
+    scatter_generators()
     outcome = attempt(runner, task)
     if outcome.payload is None:
         return outcome

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from marketsim.experiments.files_read import Contents
 from marketsim.experiments.runs.ignored_keys import ignored_because
 from marketsim.experiments.runs.metric_names import unknown_metric, wants_welfare
 from marketsim.recording.record import DECLINE_CODES, UNFILLED, Ended
@@ -16,6 +17,9 @@ from marketsim.scenario.yaml_source import read_source
 
 class ScenarioFiles:
     """The scenario files of this machine (see `sweep_plan.ScenarioSource`)."""
+
+    def __init__(self) -> None:
+        self._contents: dict[str, Contents] = {}
 
     def read(self, path: Path) -> dict[str, Any]:
         """The file as written, with provider files and manifests inlined; raises InputError.
@@ -39,6 +43,10 @@ class ScenarioFiles:
     def effective(self, mapping: dict[str, Any], base: str, setting: Mapping[str, Any]) -> dict[str, Any]:
         """The scenario with defaults and the values of some paths as plain data; raises InputError."""
         return scenario_from_mapping(mapping, base, setting).effective()
+
+    def contents(self, effective: dict[str, Any], base: str) -> str:
+        """A digest of the files beside the scenario that a run reads, empty where there is none."""
+        return self._contents.setdefault(base, Contents(Path(base))).digest(effective)
 
     def ignored(self, path: str, effective: dict[str, Any], metrics: Sequence[str]) -> str | None:
         """Why no metric depends on a key, None when one may."""

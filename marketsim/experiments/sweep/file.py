@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, WithJso
 from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
 from pydantic_core import CoreSchema
 
+from marketsim.experiments.runs.metric_names import unknown_metric
 from marketsim.metrics.expressions import (
     Expression,
     ExpressionError,
@@ -35,7 +36,15 @@ ALWAYS = ("revenue.per_day_mean", "fill_rate")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = {"and", "or", "not", "in", "if", "else", "is", "lambda", "abs", "min", "max", "round"}
-_COLUMNS = {"point", "replication", "seed", "status", "message", "fingerprint"}
+RUN_COLUMNS = ("point", "replication", "seed", "status", "message", "fingerprint")
+"""What a row of `results` has beside factors and metrics."""
+
+POINT_COLUMNS = (
+    "point", "metric", "runs", "mean", "sd", "se", "t_low", "t_high", "bootstrap_low", "bootstrap_high",
+    "median", "median_low", "median_high", "q10", "q10_low", "q10_high", "q90", "q90_low", "q90_high",
+)  # fmt: skip
+"""What a row of `points` has beside factors."""
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
 _DURATION_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
@@ -219,10 +228,13 @@ class Factor(_Frozen):
     @field_validator("name")
     @classmethod
     def _identifier(cls, name: str) -> str:
-        if not _NAME.fullmatch(name) or name in _RESERVED | _COLUMNS:
+        columns = {*RUN_COLUMNS, *POINT_COLUMNS}
+        if unknown_metric(name) is None:
+            raise ValueError(f"`{name}` cannot be a factor's name, a metric has it; call it {name}_level or the like")
+        if not _NAME.fullmatch(name) or name in _RESERVED | columns:
             raise ValueError(
                 f"`{name}` cannot be a factor's name; letters, digits and _ are accepted, but no word of "
-                f"expressions and no column of the results ({', '.join(sorted(_COLUMNS))})"
+                f"expressions and no column of the tables ({', '.join(sorted(columns))})"
             )
         return name
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from marketsim.errors import InputError
 from marketsim.experiments.runs.execute import Outcome, RunTask, summary_bytes, write_atomically
+from marketsim.experiments.sweep.file import SweepFile
 
 MANIFEST = "manifest.json"
 _RUNS = "runs"
@@ -53,12 +54,17 @@ class SweepFolder:
         content = json.loads(path.read_bytes())
         return content["status"], content["message"]
 
-    def keep_only(self, keys: Iterable[str]) -> None:
-        """Remove runs that the finished sweep does not use (an edited file or other code made them)."""
+    def forget(self, key: str) -> None:
+        """Remove a finished run."""
+        (self.runs / f"{key}.json").unlink(missing_ok=True)
+
+    def keep_only(self, keys: Iterable[str]) -> int:
+        """Remove runs that the finished sweep does not use (an edited file or other code made them); how many there were."""
         kept = set(keys)
-        for path in self.runs.iterdir():
-            if path.name.split(".")[0] not in kept:
-                path.unlink(missing_ok=True)
+        others = [path for path in self.runs.iterdir() if path.name.split(".")[0] not in kept]
+        for path in others:
+            path.unlink(missing_ok=True)
+        return len(others)
 
     def write_manifest(self, manifest: dict[str, Any]) -> None:
         """Write `manifest.json`, readable and with sorted keys."""
@@ -66,9 +72,10 @@ class SweepFolder:
         write_atomically(self.root / MANIFEST, text.encode() + b"\n")
 
 
-def open_sweep_folder(out: Path, *, resume: bool) -> SweepFolder:
-    """Make or reopen a sweep's folder; raises InputError when it holds something else.
+def open_sweep_folder(out: Path, sweep: SweepFile, *, resume: bool) -> SweepFolder:
+    """Make or reopen a sweep's folder; raises InputError when it holds something else, and touches nothing then.
 
+    A sweep is the same after an edit if it has the same name, scenario and factors: levels, replications and metrics may differ.
     With `resume` a missing or empty folder starts afresh, temporary files of a killed process are swept away
     and failed runs are forgotten so that they are tried again.
     """
@@ -78,8 +85,8 @@ def open_sweep_folder(out: Path, *, resume: bool) -> SweepFolder:
     content = [path for path in out.iterdir() if not path.name.startswith(_TEMPORARY)] if out.is_dir() else []
     if content and not resume:
         raise InputError(f"--out: {out} is not empty; use --resume to go on with its sweep, or name another folder")
-    if content and not _is_sweep(out):
-        raise InputError(f"--out: {out} holds something other than a sweep; name another folder")
+    if content and (holds := _other_content(out, sweep)) is not None:
+        raise InputError(f"--out: {out} holds {holds}; name another folder")
     folder.runs.mkdir(parents=True, exist_ok=True)
     for place in (out, folder.runs, out / "figures"):
         if place.is_dir():
@@ -90,11 +97,19 @@ def open_sweep_folder(out: Path, *, resume: bool) -> SweepFolder:
     return folder
 
 
-def _is_sweep(out: Path) -> bool:
+def _other_content(out: Path, sweep: SweepFile) -> str | None:
+    """What a folder holds that is not this sweep; None where it is, or is nothing yet."""
     # Between the making of `runs` and the first manifest a kill leaves an empty `runs` and nothing else.
-    if [path.name for path in out.iterdir() if not path.name.startswith(_TEMPORARY)] == [_RUNS]:
-        return True
+    if [path.name for path in out.iterdir() if not path.name.startswith(_TEMPORARY)] == [_RUNS] and not any((out / _RUNS).iterdir()):
+        return None
     try:
-        return bool(json.loads((out / MANIFEST).read_bytes()).get("kind") == _KIND)
-    except (OSError, ValueError, AttributeError):
-        return False
+        manifest = json.loads((out / MANIFEST).read_bytes())
+        if manifest["kind"] != _KIND:
+            return "something other than a sweep"
+        before = manifest["sweep"]
+        found = (before["name"], before["scenario"], [factor["name"] for factor in before["factors"]])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "something other than a sweep"
+    if found == (sweep.name, sweep.scenario, [factor.name for factor in sweep.factors]):
+        return None
+    return f"another sweep, {found[0]} of {found[1]} with the factors {', '.join(map(str, found[2]))}"

@@ -38,6 +38,10 @@ class ScenarioSource(Protocol):
         """The scenario with defaults filled and the paths of `setting` set, as plain data; raises InputError."""
         ...
 
+    def contents(self, effective: dict[str, Any], base: str) -> str:
+        """A digest of the files beside the scenario that a run reads, empty where there is none."""
+        ...
+
     def ignored(self, path: str, effective: dict[str, Any], metrics: Sequence[str]) -> str | None:
         """Why no metric of a run of this scenario depends on `path`, None when one may."""
         ...
@@ -66,12 +70,14 @@ class SweepPlan:
     """Everything that is known before the first run; points and replications are counted from 0.
 
     `effective` are the points' scenarios, each as it is run: what a run's key is made of is what the run gets.
+    `contents` are digests of the files that the points' runs read beside it.
     """
 
     loaded: LoadedSweep
     design: DesignMatrix
     base: str
     effective: tuple[dict[str, Any], ...] = field(repr=False)
+    contents: tuple[str, ...] = field(repr=False)
     code: str
 
     @property
@@ -88,12 +94,13 @@ class SweepPlan:
         """One run of the plan, with its resume key."""
         seed = self.sweep.seeds.seed(point, replication)
         scenario = self.effective[point]
-        return RunTask(run_key(scenario, seed, self.code), point, replication, seed, scenario, self.base)
+        key = run_key(scenario, seed, self.code, self.contents[point])
+        return RunTask(key, point, replication, seed, scenario, self.base)
 
     def digest(self) -> str:
         """Hash of the sweep as it would run, 16 hex digits: equal for equal results."""
         text = json.dumps([self.sweep.as_json(), self.effective], sort_keys=True, default=str)
-        return run_key({"sweep": text}, 0, self.code)[:16]
+        return run_key({"sweep": text}, 0, self.code, "".join(self.contents))[:16]
 
 
 def plan_sweep(loaded: LoadedSweep, source: ScenarioSource) -> SweepPlan:
@@ -122,7 +129,9 @@ def plan_sweep(loaded: LoadedSweep, source: ScenarioSource) -> SweepPlan:
     if problems:
         raise InputError(dict.fromkeys(problems))
     extent = runner_for(sweep.recorded).extent
-    return SweepPlan(loaded, design, base, tuple(effective), package_hash() + ("" if extent == "plain" else f"-{extent}"))
+    by_scenario = {id(one): source.contents(one, base) for one in effective}
+    contents = tuple(by_scenario[id(one)] for one in effective)
+    return SweepPlan(loaded, design, base, tuple(effective), contents, package_hash() + ("" if extent == "plain" else f"-{extent}"))
 
 
 def _decimals(sweep: SweepFile, source: ScenarioSource, mapping: dict[str, Any]) -> dict[str, int | None]:

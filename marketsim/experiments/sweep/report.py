@@ -152,7 +152,7 @@ def sweep_content(result: SweepResult, statistics: SweepStatistics) -> dict[str,
             "left_out": result.plan.scenario.get("warm_up"),
             "mser5": [{"point": p.point, "hours": p.hours, "settled": p.settled} for p in proposed_warm_up(result)],
         },
-        "notes": list(statistics.notes),
+        "notes": [*statistics.notes, *(f"Not reproducible: {reason}." for reason in result.irreproducible)],
     }
 
 
@@ -311,7 +311,7 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
             ("Pairing", _pairing_words(result, statistics)),
             ("Intervals", f"{level}, Student's t over replications unless said otherwise"),
             ("Several comparisons", "effects: p-values corrected by Holm over all effects on one metric"),
-            ("Reproducible", "yes" if result.reproducible else "not reproducible: the budget was a time"),
+            ("Reproducible", "yes" if result.reproducible else f"not reproducible: {'; '.join(result.irreproducible)}"),
             ("Versions", ", ".join(f"{k} {v}" for k, v in result.versions.items()) or "not stated"),
             ("Code", plan.code),
         ],

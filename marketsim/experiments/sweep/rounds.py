@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from marketsim.experiments.files_read import user_code
 from marketsim.experiments.runs.execute import Outcome, RunPool, RunTask
 from marketsim.experiments.runs.metric_names import MetricName, fitting_name, metric_value
 from marketsim.experiments.sweep.folder import SweepFolder
@@ -76,10 +77,13 @@ class SweepResult:
     metrics: tuple[str, ...]
     rows: tuple[Row, ...]
     stopped: tuple[str, ...]
-    reproducible: bool
+    irreproducible: tuple[str, ...]
+    """Why the same sweep may end otherwise another time."""
     versions: dict[str, str]
     executed: int
     run_seconds: float
+    dropped: int = 0
+    """Finished runs of an earlier state of the sweep that were removed."""
     activity: tuple[Activity | None, ...] = ()
 
     def values(self, point: int, name: str) -> list[float]:
@@ -105,6 +109,11 @@ class SweepResult:
         return fitting_name(name, max(sizes, default=0.0))
 
     @property
+    def reproducible(self) -> bool:
+        """Whether the same sweep gives the same bytes again, as far as is known."""
+        return not self.irreproducible
+
+    @property
     def failures(self) -> tuple[Row, ...]:
         """Rows without a summary."""
         return tuple(row for row in self.rows if row.status != "ok")
@@ -113,8 +122,8 @@ class SweepResult:
 def run_sweep(plan: SweepPlan, folder: SweepFolder, pool: RunPool, watcher: Watcher | None = None) -> SweepResult:
     """Make every run that is not on disk yet, round by round, and read all of them back.
 
-    What is run depends only on the plan and on earlier results, never on the number of workers; a budget of
-    time is the one exception and makes `reproducible` False.
+    What is run depends only on the plan and on earlier results, never on the number of workers, but for a budget of
+    time. Where a run calls code of others, one is made twice, to see whether it comes out alike.
     """
     watcher = watcher or Silence()
     metrics = plan.sweep.recorded
@@ -135,11 +144,31 @@ def run_sweep(plan: SweepPlan, folder: SweepFolder, pool: RunPool, watcher: Watc
         finally:
             watcher.stop()
         state.read(batch)
-    folder.keep_only(row.key for row in state.rows)
+    irreproducible = []
+    if plan.sweep.replications.budget is not None and plan.sweep.replications.budget.seconds is not None:
+        irreproducible.append("the budget was a time")
+    irreproducible += _unlike(plan, folder, pool, state.rows)
+    dropped = folder.keep_only(row.key for row in state.rows)
     rows = tuple(sorted(state.rows, key=lambda row: (row.point, row.replication)))
-    reproducible = plan.sweep.replications.budget is None or plan.sweep.replications.budget.seconds is None
     activity = tuple(state.activity(p.index) for p in plan.design.points)
-    return SweepResult(plan, metrics, rows, tuple(state.reasons), reproducible, state.versions, executed, seconds, activity)
+    return SweepResult(
+        plan, metrics, rows, tuple(state.reasons), tuple(irreproducible), state.versions, executed, seconds, dropped, activity
+    )
+
+
+def _unlike(plan: SweepPlan, folder: SweepFolder, pool: RunPool, rows: Sequence[Row]) -> Iterator[str]:
+    """What a second run of one seed shows about classes and scripts that users wrote; nothing where there are none."""
+    row = next((row for row in rows if row.status == "ok" and user_code(plan.effective[row.point])), None)
+    if row is None:
+        return
+    again = replace(plan.task(row.point, row.replication), key=f"{row.key}-again")
+    codes = ", ".join(user_code(plan.effective[row.point]))
+    for _, outcome in pool.outcomes([again]):
+        if outcome.status != "ok":
+            yield f"a run with {codes} was made twice and failed the second time ({outcome.message})"
+        elif folder.summary(again.key) != folder.summary(row.key):
+            yield f"a run with {codes} was made twice with seed {row.seed} and came out differently"
+    folder.forget(again.key)
 
 
 class _Rounds:

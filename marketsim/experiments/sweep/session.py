@@ -63,7 +63,7 @@ def carry_out(
     started, clock = datetime.now(UTC), time.monotonic()
     pool = make_pool(SweepFolder(out))  # before anything is written: a cluster may not answer
     try:
-        folder = open_sweep_folder(out, resume=resume)
+        folder = open_sweep_folder(out, plan.sweep, resume=resume)
         folder.write_manifest({**_identity(plan), "state": "running", "timing": {"started": started.isoformat()}})
         result = run_sweep(plan, folder, pool, watcher)
     finally:
