@@ -62,7 +62,7 @@ def compare_command(
     from marketsim.cli.sweep import usable_cores
     from marketsim.experiments.compare.paired import DEFAULT_METRICS, compare
     from marketsim.experiments.compare.report import comparison_files, comparison_lines
-    from marketsim.experiments.runs.sweep_run import runner_for
+    from marketsim.experiments.runs.simulated import runner_for
     from marketsim.experiments.runs.variants import PooledRuns, Recorded, RunFailedError, SerialRuns, read_arm
     from marketsim.experiments.runs.whole_folder import refuse_unless_free, write_folder
 

@@ -54,7 +54,7 @@ def optimize_command(
     from marketsim.cli.sweep import usable_cores
     from marketsim.experiments.optimize.report import optimization_files, optimization_lines
     from marketsim.experiments.optimize.search import optimize, parse_constraint, parse_factor, parse_figure
-    from marketsim.experiments.runs.sweep_run import runner_for
+    from marketsim.experiments.runs.simulated import runner_for
     from marketsim.experiments.runs.variants import PooledRuns, RunFailedError, Variant, read_arm
     from marketsim.experiments.runs.whole_folder import refuse_unless_free, write_folder
 

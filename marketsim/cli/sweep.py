@@ -50,7 +50,7 @@ def sweep(
 ) -> None:
     """Run a design × replications, locally or on a Dask cluster, and report what each factor does."""
     from marketsim.experiments.runs.execute import preloads, start_server
-    from marketsim.experiments.runs.sweep_run import runner_for
+    from marketsim.experiments.runs.simulated import runner_for
     from marketsim.experiments.sweep.dry_run import dry_run
     from marketsim.experiments.sweep.progress import watcher_for
     from marketsim.experiments.sweep.session import carry_out, dask_pool, default_folder, local_pool, read_plan

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from marketsim.scenario.literals import plain_decimal
+
 Value = bool | int | float | Decimal | str
 
 _BINARY: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
@@ -165,10 +167,7 @@ def written(value: Value) -> str:
     """A value as a file would have it: numbers without exponent and trailing zeros."""
     if isinstance(value, float):
         value = Decimal(repr(plain_number(value)))
-    if not isinstance(value, Decimal):
-        return str(value)
-    text = format(value, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return plain_decimal(value) if isinstance(value, Decimal) else str(value)
 
 
 def _is_truth(node: ast.expr, truths: Sequence[str]) -> bool:

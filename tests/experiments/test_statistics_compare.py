@@ -158,7 +158,7 @@ def write_runs(folder: Path, price: float, seeds: range) -> None:
     for seed in seeds:
         run = folder / f"{seed}-abc"
         run.mkdir(parents=True)
-        (run / "summary.json").write_text(json.dumps(run_queue({"price": price}, ".", [], seed)))
+        (run / "summary.json").write_text(json.dumps(run_queue({"price": price}, ".", seed)))
 
 
 def test_folders_are_paired_by_the_seeds_they_share(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_margins_that_make_no_sense(text: str) -> None:
 @pytest.mark.slow
 def test_pairing_in_the_baseline(tmp_path: Path) -> None:
     """Margin 10 against 11 %: a third of the variance at most, and of the runs until decided (median of 20 deals)."""
-    from marketsim.experiments.runs.sweep_run import Simulated
+    from marketsim.experiments.runs.simulated import Simulated
 
     baseline = Path(__file__).parents[2] / "scenarios" / "baseline.yaml"
     margin = "providers.regional.config.bid_engine.min_profit_margin"

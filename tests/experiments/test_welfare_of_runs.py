@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from marketsim.bench.theory_markets import Planted, cohort_of, constant, market_of, provider_of
-from marketsim.experiments.runs.sweep_run import Simulated, runner_for
+from marketsim.experiments.runs.simulated import Simulated, runner_for
 from marketsim.experiments.runs.welfare import welfare_of
 from marketsim.scenario import scenario_from_mapping
 from marketsim.simulation import run

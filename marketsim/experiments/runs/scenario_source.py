@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from marketsim.experiments.files_read import Contents
+from marketsim.experiments.runs.files_read import Contents
 from marketsim.experiments.runs.ignored_keys import ignored_because
 from marketsim.experiments.runs.metric_names import unknown_metric, wants_welfare
 from marketsim.recording.record import DECLINE_CODES, UNFILLED, Ended

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from marketsim.errors import InputError
 from marketsim.experiments.runs.execute import RunTask, package_hash, run_key
-from marketsim.experiments.runs.sweep_run import runner_for
+from marketsim.experiments.runs.simulated import runner_for
 from marketsim.experiments.sweep.design import DesignError, DesignMatrix, make_design
 from marketsim.experiments.sweep.file import SweepFile
 from marketsim.metrics.expressions import ExpressionError, written

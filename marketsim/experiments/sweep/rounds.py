@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from marketsim.experiments.files_read import user_code
 from marketsim.experiments.runs.execute import Outcome, RunPool, RunTask
+from marketsim.experiments.runs.files_read import user_code
 from marketsim.experiments.runs.metric_names import MetricName, fitting_name, metric_value
 from marketsim.experiments.sweep.folder import SweepFolder
 from marketsim.experiments.sweep.plan import SweepPlan

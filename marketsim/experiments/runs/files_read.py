@@ -16,6 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import marketsim
 from marketsim.strategies.check import ENTRY_POINTS
 
 _TRACE, _SCRIPT, _CLASS = ("demand", "trace"), ("strategy", "script"), ("strategy", "python")
@@ -127,5 +128,5 @@ def _imports(file: Path, package: str) -> Iterator[str]:
 def _is_local(file: Path) -> bool:
     """Whether a module is neither Python's, nor an installed package's, nor ours: those have versions of their own."""
     installed = {Path(sysconfig.get_path(kind)).resolve() for kind in ("stdlib", "platstdlib", "purelib", "platlib")}
-    ours = Path(__file__).resolve().parent.parent
+    ours = Path(marketsim.__file__).resolve().parent
     return not any(root in file.resolve().parents for root in (*installed, ours))
