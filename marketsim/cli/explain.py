@@ -19,8 +19,8 @@ def explain(
     target: Annotated[
         str,
         typer.Argument(
-            metavar="ORDER|PROVIDER",
-            help="An order tenant/dseq/gseq/oseq or its row #12, a provider such as edge/0, or a tenant.",
+            metavar="ORDER|PROVIDER|TENANT",
+            help="An order tenant/dseq/gseq/oseq or its row 12, a provider such as edge-0, or a tenant such as web-3.",
         ),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,

@@ -60,20 +60,21 @@ class Explanation:
 def explain(record: Record, target: str) -> Explanation:
     """Return what happened to `target` in a record.
 
-    `target` is a provider's or a tenant's name, an order `tenant/dseq/gseq/oseq` (parts may be left off from
-    the end while one order fits; a lease's id with its provider at the end works too) or an order's row
-    `#12`. Raises InputError with near matches when there is no such object, or when it was not recorded.
+    `target` is a provider's or a tenant's name, also as scenarios write it (`edge/0` for `edge-0`), an order
+    `tenant/dseq/gseq/oseq` (parts may be left off from the end while one order fits; a lease's id with its provider
+    at the end works too) or an order's row, `12` or `#12`. Raises InputError with near matches when there is no such
+    object, or when it was not recorded.
     """
     wanted = target.strip().strip("/")
-    if wanted in record.providers["name"]:
-        return _Provider(record, record.providers["name"].index(wanted)).explanation()
+    if (provider := _row_of(record.providers["name"], wanted)) is not None:
+        return _Provider(record, provider).explanation()
     if record.meta["record"] == "summary":
         raise InputError(
             f"{target}: orders were not recorded (record: summary), run again with --record "
             f"orders or everything; known are providers: {', '.join(_near(wanted, record.providers['name']))}"
         )
-    if wanted in record.tenants["name"]:
-        return _tenant(record, record.tenants["name"].index(wanted))
+    if (tenant := _row_of(record.tenants["name"], wanted)) is not None:
+        return _tenant(record, tenant)
     rows = _orders_named(record, wanted)
     if len(rows) == 1:
         return _Order(record, int(rows[0])).explanation()
@@ -90,10 +91,18 @@ def order_id(record: Record, row: int) -> str:
     return f"{name}/{orders['dseq'][row]}/{orders['gseq'][row]}/{orders['oseq'][row]}"
 
 
+def _row_of(names: Sequence[str], wanted: str) -> int | None:
+    """The row of a name as results or as scenarios write it: `edge-0`, `edge/0`."""
+    for name in (wanted, "-".join(wanted.rsplit("/", 1))):
+        if name in names:
+            return names.index(name)
+    return None
+
+
 def _orders_named(record: Record, wanted: str) -> Column:
     orders = record.orders
-    if wanted.startswith("#") and wanted[1:].isdigit():
-        row = int(wanted[1:])
+    if (number := wanted.removeprefix("#")).isdecimal():
+        row = int(number)
         return np.array([row] if row < len(orders["tenant"]) else [], np.int64)
     for tenant, numbers in _readings(record, wanted):
         mask = orders["tenant"] == tenant
@@ -107,16 +116,16 @@ def _orders_named(record: Record, wanted: str) -> Column:
 
 def _readings(record: Record, wanted: str) -> list[tuple[int, list[int]]]:
     """Ways to read an id: a tenant's name, one to three numbers, and perhaps a provider's name at the end."""
-    for provider in record.providers["name"]:
-        if wanted.endswith(f"/{provider}"):
-            wanted = wanted.removesuffix(f"/{provider}")
-            break
     parts = wanted.split("/")
+    for last in (1, 2):
+        if len(parts) > last + 1 and _row_of(record.providers["name"], "/".join(parts[-last:])) is not None:
+            parts = parts[:-last]
+            break
     found = []
     for cut in (3, 2, 1):
-        name, numbers = "/".join(parts[:-cut]), parts[-cut:]
-        if name in record.tenants["name"] and all(part.isdigit() and len(part) < 19 for part in numbers):
-            found.append((record.tenants["name"].index(name), [int(part) for part in numbers]))
+        tenant, numbers = _row_of(record.tenants["name"], "/".join(parts[:-cut])), parts[-cut:]
+        if tenant is not None and all(part.isdecimal() and len(part) < 19 for part in numbers):
+            found.append((tenant, [int(part) for part in numbers]))
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from marketsim.cli.optimize import fitted
 from marketsim.errors import InputError
 from marketsim.experiments.optimize.report import optimization_files, optimization_lines
 from marketsim.experiments.optimize.search import Optimization, optimize, parse_constraint, parse_factor, parse_figure
@@ -120,6 +121,30 @@ def test_factors() -> None:
     assert not price.whole
     assert price.override(0.0000015) == "a.b=0.0000015uve"
     assert parse_factor("margin=0.5..40").override(12.25) == "margin=12.25"
+    rate = parse_factor("tenants.web.demand.arrivals=10..60/h")
+    assert rate.override(30.0) == "tenants.web.demand.arrivals=30/h"
+    assert parse_factor("arrivals=10/h..60/h").override(10.0) == "arrivals=10/h"
+    assert parse_factor("latency=2..20:{x * 3}s").override(4.0) == "latency=12s"
+    assert parse_factor("arrivals=0.5..2.5:{x}/h").override(1.25) == "arrivals=1.25/h"
+    tiny = parse_factor("a=0.0000000000000001uve..0.0000000000000009uve")
+    assert tiny.override(0.00000000000000025) == "a=0.00000000000000025uve"
+
+
+def test_factors_are_rounded_to_what_the_key_holds() -> None:
+    scenario = {"tenants": [{"name": "web"}], "providers": [{"name": "p", "config": {"bid_engine": {}}}]}
+    variant = Variant("v", scenario, ".")
+    for text, number, value in (
+        ("bid_window=2.5..50 blocks", 7.4, "7 blocks"),
+        ("take=0.0..0.5", 0.12345678, "0.123457"),
+        ("tenants.web.count=1.0..9.0", 4.4, "4"),
+        ("tenants.web.order.cpu=0.5 cores..4.5 cores", 1.23456, "1.235 cores"),
+        ("tenants.web.wallet=0.5uve..9uve", 3.7, "4uve"),
+        ("tenants.web.ceiling=0.5uve..9uve", 1 / 3, "0.333333333333uve"),
+        ("tenants.web.patience=0.5m..9m", 1.23456, "1.2346m"),
+        ("tenants.web.top_up.delay=0.5..9:{x / 7}s", 1.5, "0.214s"),
+        ("tenants.web.demand.arrivals=0.5..2.5/h", 1.23456, "1.23456/h"),
+    ):
+        assert fitted(variant, parse_factor(text)).text(number) == value
 
 
 @pytest.mark.parametrize(
@@ -132,6 +157,9 @@ def test_factors() -> None:
         ("margin=9..5", "is empty"),
         ("=1..2", "not a range"),
         ("window=5 blocks..5m", "two units"),
+        ("window=5..50 blocks:{x}", "write the unit into the template"),
+        ("window=5..50:{y}s", "not known in a template"),
+        ("window=5..50:fixed", "has no field"),
     ],
 )
 def test_factors_that_make_no_sense(text: str, reason: str) -> None:
@@ -145,8 +173,13 @@ def test_figures_are_expressions_of_metrics() -> None:
     assert figure.metrics == ("revenue.total", "fill_rate")
     assert figure.of(summary) == pytest.approx(summary["revenue"]["total_uve"] / 100 + 100 * summary["fill_rate"])
     assert math.isnan(parse_figure("price.p50", "--objective").of(summary))
+    assert parse_figure("fill_rate/20", "--objective").of({"fill_rate": 0.5}) == 0.025
+    assert parse_figure("price.mean_won/20", "--objective").of({"price": {"mean_won": "8", "mean_won_uve": 8}}) == 0.4
+    assert parse_figure("price.mean_won/take", "--objective").metrics == ("price.mean_won", "take")
+    assert parse_figure("2*revenue.by_cohort.gpu-1", "--objective").metrics == ("revenue.by_cohort.gpu-1",)
+    assert math.isnan(parse_figure("fill_rate/take", "--objective").of({"fill_rate": 0.5, "take": 0}))
     assert parse_constraint("fill_rate <= 0.9").slack.of({"fill_rate": 0.8}) == pytest.approx(0.1)
-    for text in ("", "1 + 2", "revenue.total +", "__import__('os')", "fill_rate; 1"):
+    for text in ("", "1 + 2", "revenue.total +", "__import__('os')", "fill_rate; 1", "fill_rate + 'x'"):
         with pytest.raises(InputError):
             parse_figure(text, "--objective")
     for text in ("fill_rate", "fill_rate == 1", "0.2 < fill_rate < 0.8", ">= 1"):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -138,3 +140,28 @@ def test_what_was_not_recorded_is_said() -> None:
     assert "its leases were not recorded" in str(explain(summary, "edge/1"))
     with pytest.raises(InputError, match="orders were not recorded"):
         explain(summary, f"#{row}")
+
+
+def test_names_are_taken_as_results_and_as_scenarios_write_them() -> None:
+    def hyphenated(table: dict[str, Any]) -> dict[str, Any]:
+        return {**table, "name": [name.replace("/", "-") for name in table["name"]]}
+
+    record = replace(RECORD, providers=hyphenated(RECORD.providers), tenants=hyphenated(RECORD.tenants))
+    row = _leased(record)
+    whole = order_id(record, row)
+    provider = record.providers["name"][record.leases["provider"][record.orders["lease"][row]]]
+    assert "-" in whole and "-" in provider
+    for text in (whole, whole.replace("-", "/"), f"{whole}/{provider}", f"{whole}/{provider}".replace("-", "/"), str(row), f"#{row}"):
+        assert explain(record, text).name == whole
+    assert explain(record, "edge/0").name == explain(record, "edge-0").name == "edge-0"
+    assert explain(record, "web/1").name == explain(record, "web-1").name == "web-1"
+
+
+def test_the_help_names_what_is_taken() -> None:
+    from marketsim.cli.explain import explain as command
+
+    [words] = [one.help for one in get_type_hints(command, include_extras=True)["target"].__metadata__]
+    for name in re.findall(r"such as ([a-z]+-\d+)", words):
+        assert name.partition("-")[0] in {"edge", "web"}
+        assert explain(RECORD, name.replace("-", "/")).name == name.replace("-", "/")
+    assert explain(RECORD, re.findall(r"row (\d+)", words)[0]).kind == "order"
