@@ -1,15 +1,11 @@
-"""When orders arrive: Poisson with profiles and bursts, an exact number, or a trace."""
+"""When orders arrive: Poisson with profiles and bursts, or an exact number."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from marketsim.errors import InputError
 
 Times = NDArray[np.int64]
 
@@ -68,66 +64,3 @@ def exact_times(rng: np.random.Generator, orders: int, horizon_ms: int, block_ms
     """
     blocks = max(1, horizon_ms // block_ms)
     return np.sort(rng.integers(1, blocks + 1, orders)) * block_ms
-
-
-def read_trace(path: Path) -> dict[str, NDArray[np.float64]]:
-    """Return the numeric columns of a demand trace (CSV or parquet), sorted by `at_seconds`.
-
-    Raises InputError when the file cannot be read, has no `at_seconds`, or holds something that is not a
-    number.
-    """
-    import pyarrow as pa
-
-    try:
-        table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"{path}: the trace cannot be read ({error}), expected CSV or parquet with a column at_seconds") from error
-    columns: dict[str, NDArray[np.float64]] = {}
-    for name in table.column_names:
-        try:
-            columns[name] = _numbers(table[name])
-        except (TypeError, ValueError, pa.ArrowException) as error:
-            raise InputError(f"{path}: column {name}: not numbers, expected numbers only") from error
-    if "at_seconds" not in columns:
-        raise InputError(f"{path}: no column at_seconds, found {', '.join(table.column_names) or 'none'}")
-    if np.isnan(columns["at_seconds"]).any() or (len(columns["at_seconds"]) and columns["at_seconds"].min() < 0):
-        raise InputError(f"{path}: column at_seconds: a missing or negative time, expected seconds after the start")
-    order = np.argsort(columns["at_seconds"], kind="stable")
-    return {name: column[order] for name, column in columns.items()}
-
-
-# Neither parquet.read_table nor a column's own to_numpy: each imports pandas to see whether there is one, half a second.
-
-
-def _read_parquet(path: Path) -> Any:
-    from pyarrow import parquet
-
-    return parquet.ParquetFile(path).read()
-
-
-def _read_csv(path: Path) -> Any:
-    from pyarrow import csv
-
-    return csv.read_csv(path)
-
-
-def _numbers(column: Any) -> NDArray[np.float64]:
-    """Return a column of a table as float64, NaN where a value is missing; ValueError or TypeError when it holds no numbers."""
-    import pyarrow as pa
-
-    if pa.types.is_null(column.type):  # of a file without rows, or without a value
-        return np.full(len(column), np.nan)
-    if pa.types.is_temporal(column.type):
-        raise TypeError(f"a column of type {column.type}")
-    if not pa.types.is_integer(column.type) and not pa.types.is_floating(column.type):
-        column = column.cast(pa.float64())
-    parts = []
-    for chunk in column.chunks:
-        valid, values = chunk.buffers()
-        size = chunk.offset + len(chunk)
-        part = np.frombuffer(values or b"", chunk.type.to_pandas_dtype(), size)[chunk.offset :].astype(np.float64)
-        if chunk.null_count:
-            known = np.unpackbits(np.frombuffer(valid, np.uint8), count=size, bitorder="little")[chunk.offset :]
-            part[known == 0] = np.nan
-        parts.append(part)
-    return np.concatenate(parts) if parts else np.zeros(0)

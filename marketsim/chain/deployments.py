@@ -28,18 +28,22 @@ from marketsim.chain.columns import (
 )
 from marketsim.chain.escrow.messages import account_close, account_open, can_collect, collect
 from marketsim.chain.events import emit
+from marketsim.chain.limits import (
+    CPU_MAX,
+    CPU_MIN,
+    GPU_MAX,
+    GROUP_UNITS_MAX,
+    MEMORY_MAX,
+    MEMORY_MIN,
+    UNIT_PRICE_MAX,
+    VOLUME_MAX,
+    VOLUME_MIN,
+)
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled
 from marketsim.money.pairs import add, times
 
-# Limits of protocol reference 1.5 (SDK go/node/deployment/v1beta4).
-CPU_MIN, CPU_MAX = 10, 384_000
-GPU_MAX = 24
-MEMORY_MIN, MEMORY_MAX = 1 << 20, 2 << 40
-VOLUME_MIN, VOLUME_MAX = 5 << 20, 32 << 40
-UNIT_PRICE_MAX = 10_000_000
-GROUP_UNITS_MAX = 50
 LARGEST = 1 << 62
 """Where sums that no limit bounds (the storage of a group) stop growing."""
 

@@ -3,9 +3,9 @@
 Counts cover the whole run. Rates, revenue, take, utilization and price cover the window after `warm_up`.
 Money is an exact decimal string of uve with the number beside it under `…_uve`. A rate whose denominator is
 0 is None. Runs with messages by hand also have `messages`, runs with charging ve_settlement `fee_split` (whose part of
-the take is whose). The orders' counts leave relisted orders out, which
-`relisted` counts, so created = leased +
-timed_out + cancelled + open."""
+the take is whose), runs in which draws were cut off or rows of a trace left out `cut` (by key of the scenario, how
+many). The orders' counts leave relisted orders out, which `relisted` counts, so created = leased + timed_out +
+cancelled + open."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ def summarize(record: Record) -> dict[str, Any]:
         "price": price(record),
         "audit": {"blocks": meta["audit_blocks"]},
         **({"messages": _messages(meta["receipts"])} if "receipts" in meta else {}),
+        **({"cut": dict(meta["cut"])} if "cut" in meta else {}),
         "versions": dict(meta["versions"]),
     }
 

@@ -459,4 +459,16 @@ def _warnings(record: Record, summary: Mapping[str, Any]) -> list[str]:
         notes.append("Orders and leases were not kept (record: summary): tables and figures of them are left out.")
     if record.totals["stranded"]:
         notes.append(f"Defects stranded {number(record.totals['stranded']):g} uve ({ATTO:.0e} atto each).")
+    notes += [_cut_words(key, found) for key, found in summary.get("cut", {}).items()]
     return notes
+
+
+def _cut_words(key: str, found: Mapping[str, Any]) -> str:
+    """What became of draws that no order can have, or of rows of a trace."""
+    if "left_out" in found:
+        late = f"{plural(found['left_out'], 'row')} behind the horizon left out" if found["left_out"] else ""
+        unread = f"{', '.join(found['not_read'])} not read, as the orders come from manifests" if found["not_read"] else ""
+        return f"{key}: {'; '.join(filter(None, (late, unread)))}."
+    raised = f"{found['raised']:,} raised to {found['low']}" if found["raised"] else ""
+    lowered = f"{found['lowered']:,} lowered to {found['high']}" if found["lowered"] else ""
+    return f"{key}: of {plural(found['draws'], 'draw')} {' and '.join(filter(None, (raised, lowered)))}, as no order can have them."

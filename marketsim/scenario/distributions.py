@@ -190,7 +190,7 @@ class Distribution(Frozen, Generic[T]):
 
     @model_validator(mode="after")
     def _consistent(self) -> Distribution[T]:
-        literals = [value for value in self._literals() if value is not None]
+        literals = self.literals()
         if len({value.in_blocks for value in literals if isinstance(value, Duration)}) > 1:
             raise ValueError("mixes blocks and time, give all durations of one distribution in blocks or all in time")
         if self.uniform is not None and quantity(self.uniform[0]) > quantity(self.uniform[1]):
@@ -207,17 +207,19 @@ class Distribution(Frozen, Generic[T]):
                 data[part] = {key: value for key, value in data[part].items() if key in ("values",) or value is not None}
         return data["constant"] if list(data) == ["constant"] else data
 
-    def _literals(self) -> list[Any]:
+    def literals(self, *, spread: bool = True) -> list[Any]:
+        """Every literal that the file gives; without `spread` only those that a draw can be near: no percentile and no deviation."""
         found: list[Any] = [self.constant, self.min, self.max, *(self.uniform or ())]
         if self.lognormal is not None:
-            found += [self.lognormal.median, self.lognormal.p90, self.lognormal.p95, self.lognormal.p99]
+            found.append(self.lognormal.median)
+            found += [self.lognormal.p90, self.lognormal.p95, self.lognormal.p99] if spread else []
         if self.exponential is not None:
             found.append(self.exponential.mean)
         if self.normal is not None:
-            found += [self.normal.mean, self.normal.sd]
+            found += [self.normal.mean, self.normal.sd] if spread else [self.normal.mean]
         if self.choice is not None:
             found += list(self.choice.values)
-        return found
+        return [value for value in found if value is not None]
 
     @property
     def family(self) -> str:
@@ -226,7 +228,7 @@ class Distribution(Frozen, Generic[T]):
 
     def law(self) -> Law:
         """The distribution as plain numbers, for whoever draws."""
-        literals = [value for value in self._literals() if value is not None]
+        literals = self.literals()
         durations = [value for value in literals if isinstance(value, Duration)]
         unit = "" if not durations else "blocks" if durations[0].in_blocks else "ms"
         all_whole = bool(literals) and all(isinstance(value, (int, Duration)) for value in literals)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from marketsim.scenario.model import Scenario
 from marketsim.scenario.overrides import OPTION, PathError, assign, split_override
 from marketsim.scenario.places import Places
 from marketsim.scenario.problems import located, validation_problems
+from marketsim.scenario.trace import read_trace
 from marketsim.scenario.yaml_source import KeyPath, Problem, Source, read_source
 
 
@@ -62,9 +62,10 @@ def _build(source: Source, base: Path, overrides: Sequence[str] | Mapping[str, A
         scenario = Scenario.model_validate(source.data)
     except ValidationError as error:
         problems += [p for p in validation_problems(error, Scenario, source.data) if not _follows(p, failed)]
-    problems += _file_problems(source.data, base)
-    if problems or option_lines or scenario is None:
-        raise InputError(option_lines + located(source, problems, roots_of(source)))
+    trace_lines: list[str] = []
+    problems += _file_problems(source.data, base, trace_lines)
+    if problems or option_lines or trace_lines or scenario is None:
+        raise InputError(option_lines + located(source, problems, roots_of(source)) + list(dict.fromkeys(trace_lines)))
     scenario._base = base
     scenario._places = Places(source, roots_of(source))
     return scenario
@@ -86,16 +87,16 @@ def _follows(problem: Problem, failed: set[KeyPath]) -> bool:
     )
 
 
-def _file_problems(data: Any, base: Path) -> list[Problem]:
-    """Traces and scripts that are not there or not usable."""
+def _file_problems(data: Any, base: Path, lines: list[str]) -> list[Problem]:
+    """Traces and scripts that are not there or not usable; what is wrong inside a trace goes to `lines`, with its own place."""
     found: list[Problem] = []
     if not isinstance(data, dict):
         return found
     for i, cohort in enumerate(data["tenants"] if isinstance(data.get("tenants"), list) else []):
         demand = cohort.get("demand") if isinstance(cohort, dict) else None
         trace = demand.get("trace") if isinstance(demand, dict) else None
-        if isinstance(trace, str) and (wrong := _trace_problem(base / trace)):
-            found.append(Problem(("tenants", i, "demand", "trace"), wrong))
+        if isinstance(trace, str):
+            found += [Problem(("tenants", i, "demand", "trace"), wrong) for wrong in _trace_problems(base / trace, lines)]
     for i, cohort in enumerate(data["providers"] if isinstance(data.get("providers"), list) else []):
         strategy = cohort.get("strategy") if isinstance(cohort, dict) else None
         script = strategy.get("script") if isinstance(strategy, dict) else None
@@ -118,16 +119,13 @@ def _file_problems(data: Any, base: Path) -> list[Problem]:
     return found
 
 
-def _trace_problem(file: Path) -> str | None:
+def _trace_problems(file: Path, lines: list[str]) -> list[str]:
     if not file.is_file():
-        return f"{file} does not exist, give the path of a CSV or parquet file"
-    if file.suffix == ".parquet":
-        return None
-    if file.suffix != ".csv":
-        return f"{file} is neither .csv nor .parquet, give one of the two"
+        return [f"{file} does not exist, give the path of a CSV or parquet file"]
+    if file.suffix not in (".csv", ".parquet"):
+        return [f"{file} is neither .csv nor .parquet, give one of the two"]
     try:
-        with open(file, encoding="utf-8", newline="") as stream:
-            header = next(csv.reader(stream), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return f"{file} cannot be read as CSV, give a UTF-8 text with a header line"
-    return None if "at_seconds" in header else f"{file} has no column at_seconds, add it: seconds since the start"
+        read_trace(file)
+    except InputError as error:
+        lines += error.lines
+    return []

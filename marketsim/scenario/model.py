@@ -29,6 +29,7 @@ from marketsim.scenario.literals import (
     Span,
     Text,
     exact,
+    format_money,
     parse_coins,
     parse_money,
     shown,
@@ -41,6 +42,8 @@ from marketsim.scenario.tenants import Name, TenantCohort
 Rate = Annotated[Decimal, exact("0.000000000000000001", "1000000000", 18)]
 EQUAL_COINS: Mapping[str, Decimal] = {"uakt": Decimal(1), "uve": Decimal(1)}
 """Coins that are worth as much as the market's own where the scenario says nothing else."""
+GAS_PRICE_MAX = parse_money("6uve")
+"""With its adjustment of a half still below what a column of atto-uve holds."""
 
 RuleSet = Literal["seed", "virtengine", "akash"]
 MESSAGES = (
@@ -338,6 +341,12 @@ class Scenario(Frozen):
         if value[own] != 1:
             raise ValueError(f"{own} is the market's own coin and worth 1, leave it out")
         return dict(sorted(value.items()))
+    @field_validator("gas_price")
+    @classmethod
+    def _gas_in_limits(cls, value: int) -> int:
+        if value > GAS_PRICE_MAX:
+            raise ValueError(f"{format_money(value)} is more than fees are exact for, give at most {format_money(GAS_PRICE_MAX)}")
+        return value
 
     @field_validator("charging")
     @classmethod

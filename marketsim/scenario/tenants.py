@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_serializer, model_validator
 
+from marketsim.chain.limits import CPU_MAX, CPU_MIN, GPU_MAX, MEMORY_MAX, MEMORY_MIN, UNIT_PRICE_MAX, VOLUME_MAX, VOLUME_MIN
+from marketsim.money.units import ATTO
 from marketsim.scenario.distributions import FAMILIES, Distribution, Frozen, Lognormal
 from marketsim.scenario.literals import (
     Coins,
@@ -24,6 +26,7 @@ from marketsim.scenario.literals import (
     Size,
     Span,
     Text,
+    format_money,
     number,
     parse_coins,
     shown,
@@ -89,7 +92,9 @@ class Demand(Frozen):
     short_forms = ("arrivals",)
 
     arrivals: EventRate | None = None
-    trace: Text | None = Field(default=None, description="CSV or parquet with a column at_seconds")
+    trace: Text | None = Field(
+        default=None, description="CSV or parquet, one row an order: at_seconds, cpu, memory, storage, gpu, duration_seconds"
+    )
     orders: PositiveCount | None = Field(default=None, validate_default=True, description="exactly so many, uniform")
     day_profile: tuple[Number, ...] | None = Field(default=None, description="24 multipliers, one for each hour")
     week_profile: tuple[Number, ...] | None = Field(default=None, description="7 multipliers, Monday first")
@@ -161,6 +166,21 @@ class WeightedSdl(Frozen):
     name: Text = "manifest"
 
 
+_ORDER_LIMITS = {
+    "cpu": (CPU_MIN, CPU_MAX, " millicores"),
+    "memory": (MEMORY_MIN, MEMORY_MAX, ""),
+    "storage": (VOLUME_MIN, VOLUME_MAX, ""),
+    "gpu": (0, GPU_MAX, ""),
+}
+
+
+def _size_text(value: int, unit: str) -> str:
+    for size, name in ((1 << 40, "Ti"), (1 << 20, "Mi")):
+        if value >= size and value % size == 0:
+            return f"{value // size}{name}"
+    return f"{value}{unit}"
+
+
 class OrderShape(Frozen):
     """What an order asks for: sizes drawn from distributions, or SDL manifests."""
 
@@ -182,6 +202,19 @@ class OrderShape(Frozen):
         if not isinstance(data, dict) or data.get("sdl") is None or isinstance(data["sdl"], (list, tuple)):
             return data
         return data | {"sdl": [{"sdl": data["sdl"]}]}
+
+    @field_validator("cpu", "memory", "storage", "gpu")
+    @classmethod
+    def _in_limits(cls, value: Any, info: ValidationInfo) -> Any:
+        low, high, unit = _ORDER_LIMITS[str(info.field_name)]
+        for literal in () if value is None else value.literals(spread=False):
+            if not low <= literal <= high:
+                hint = f"; {shown(literal)} cores are written {literal * 1000} or {literal} cores" if unit and 0 < literal < low else ""
+                raise ValueError(
+                    f"{shown(literal)}{unit} is {'below' if literal < low else 'above'} what an order can ask for, "
+                    f"give {_size_text(low, unit)} to {_size_text(high, unit)}{hint}"
+                )
+        return value
 
     @field_validator("cpu", "storage")
     @classmethod
@@ -228,6 +261,10 @@ class PriceRule(Frozen):
         return value
 
 
+DEPOSIT_MAX = 4 * 10**18
+"""The most whole uve that an order's deposit may be."""
+
+
 class Deposit(Frozen):
     """What a tenant deposits: an amount, or funds for so many blocks at the ceiling or at the generic
     cost.
@@ -249,6 +286,9 @@ class Deposit(Frozen):
     @field_validator("amount")
     @classmethod
     def _one(cls, value: Any, info: ValidationInfo) -> Any:
+        for amount in () if value is None else value.literals(spread=False):
+            if amount % ATTO or not 0 < amount <= DEPOSIT_MAX * ATTO:
+                raise ValueError(f"{format_money(amount)} cannot be deposited, give whole uve from 1uve to {DEPOSIT_MAX}uve")
         if {"blocks", "price_blocks"} <= info.data.keys():
             given = sum(v is not None for v in (info.data["blocks"], info.data["price_blocks"], value))
             if given != 1:
@@ -365,6 +405,17 @@ class TenantCohort(Frozen):
     restart: Restart = Restart()
     utilization: NumberLaw = NumberLaw(constant=1.0)
     react: React | None = Field(default=None, description="false, true or a mapping")
+
+    @field_validator("ceiling")
+    @classmethod
+    def _ceiling_in_limits(cls, value: PriceRule | None) -> PriceRule | None:
+        amounts = [] if value is None or value.per_block is None else value.per_block.literals(spread=False)
+        for amount in amounts:
+            if amount > UNIT_PRICE_MAX * ATTO:
+                raise ValueError(f"{format_money(amount)} is above what an order can offer, give at most {UNIT_PRICE_MAX}uve a block")
+        if value is not None and value.times_cost is not None and value.times_cost.constant == 0:
+            raise ValueError("0 times the cost is no price, give a number above 0")
+        return value
 
     @field_validator("ceiling")
     @classmethod

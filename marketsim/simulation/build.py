@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,6 +59,8 @@ class Market(NamedTuple):
     """What orders ask for, by chain spec."""
     eligibility: Eligibility
     first_tenant: int
+    cut: Mapping[str, dict[str, Any]] = MappingProxyType({})
+    """By key of the scenario: draws that were cut off, rows of traces that were left out."""
 
 
 def build_market(scenario: Scenario, seed: int) -> Market:
@@ -88,8 +91,24 @@ def build_market(scenario: Scenario, seed: int) -> Market:
     regions = sorted({kind.region for kind in asked if kind.region is not None})
     return Market(
         chain, engine, book, calls, tenant_names, tenant_cohorts, regions, asked, eligibility,
-        MODULE_WALLETS + len(book.names),
+        MODULE_WALLETS + len(book.names), cuts_of(scenario, orders),
     )  # fmt: skip
+
+
+def cuts_of(scenario: Scenario, orders: Sequence[CohortOrders]) -> dict[str, dict[str, Any]]:
+    """Return what was cut off the distributions of all cohorts, and how many rows of traces lie behind the horizon, by key."""
+    found: dict[str, dict[str, Any]] = {}
+    for number, part in enumerate(orders):
+        prefix = f"tenants.{scenario.tenants[number % len(scenario.tenants)].name}"
+        if part.late or part.unread:
+            found[f"{prefix}.demand.trace"] = {"left_out": part.late, "not_read": list(part.unread)}
+        for key, cut in part.cuts.items():
+            one = found.setdefault(f"{prefix}.{key}", {"draws": 0, "raised": 0, "lowered": 0, "low": "", "high": ""})
+            one["draws"] += len(cut.side)
+            one["raised"] += int((cut.side < 0).sum())
+            one["lowered"] += int((cut.side > 0).sum())
+            one["low"], one["high"] = cut.low or one["low"], cut.high or one["high"]
+    return found
 
 
 def set_rules(chain: State, scenario: Scenario, seed: int) -> None:
@@ -113,7 +132,7 @@ def set_rules(chain: State, scenario: Scenario, seed: int) -> None:
     g[G.usage_grace] = scenario.usage_grace.blocks(block_ms)
     g[G.block_ms] = block_ms
     g[G.network_fees] = int(scenario.network_fees)
-    g[G.gas_price_atto] = min(scenario.gas_price * 3 // 2, 9 * ATTO)
+    g[G.gas_price_atto] = scenario.gas_price * 3 // 2
     g[G.keep_bids] = int(bool(scenario.messages))
     g[G.seed] = seed
     g[G.event_mask] = EVENTS_KEPT[scenario.record]
@@ -337,6 +356,12 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
         cpu = pool.resources[pool.drafts[rows[:, Call.c], Draft.first_resource], Resource.cpu]
         count = int(np.searchsorted(np.cumsum(cpu), share))
         out.append(
-            pool._replace(calls=rows[:count], plans=plans[:count], tenants=pool.tenants[picked][:count], value=pool.value[picked][:count])
+            pool._replace(
+                calls=rows[:count],
+                plans=plans[:count],
+                tenants=pool.tenants[picked][:count],
+                value=pool.value[picked][:count],
+                cuts={key: cut._replace(side=cut.side[picked][:count]) for key, cut in pool.cuts.items()},
+            )
         )
     return out

@@ -141,7 +141,8 @@ class Collector:
                 "wall_seconds": wall_seconds,
             }
             | ({} if receipts is None else {"receipts": receipts})
-            | self._refusals(),
+            | self._refusals()
+            | ({"cut": dict(market.cut)} if market.cut else {}),
             latency_histogram=latency.copy(),
             bids=None if self._bids is None else self._bids.finish(chain),
             declines=None if self._declines is None else self._declines.finish(),

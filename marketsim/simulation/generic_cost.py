@@ -29,6 +29,8 @@ def to_pair(uve: NDArray[np.float64], decimals: int = 6) -> tuple[NDArray[np.int
     """Return prices as (whole, atto) columns, rounded to `decimals` as manifests write them, at least one
     last unit.
     """
-    units = np.maximum(np.rint(uve * 10**decimals), 1).astype(np.int64)
     scale = 10**decimals
-    return units // scale, (units % scale) * (10**18 // scale)
+    large = uve * float(scale) >= 2.0**62  # beyond what a count of last units holds: whole uve and the rest apart
+    units = np.maximum(np.rint(np.where(large, uve % 1.0, uve) * scale), np.where(large, 0, 1)).astype(np.int64)
+    whole = np.where(large, np.floor(np.minimum(uve, 9e18)), 0.0).astype(np.int64)
+    return whole + units // scale, (units % scale) * (10**18 // scale)

@@ -12,16 +12,27 @@ from numpy.typing import NDArray
 from marketsim.agents import demand
 from marketsim.agents.streams import draw, draw_index, stream, to_blocks
 from marketsim.chain.columns import Draft, Resource
+from marketsim.chain.limits import CPU_MAX, CPU_MIN, GPU_MAX, MEMORY_MAX, MEMORY_MIN, UNIT_PRICE_MAX, VOLUME_MAX, VOLUME_MIN
 from marketsim.chain.requirements import Requirements, pairs_of
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.tables import Call, Choice, Kind, Phase, Plan, TopUp
+from marketsim.money.text import format_amount
+from marketsim.money.units import ATTO
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, TenantCohort
+from marketsim.scenario.trace import SIZES, read_trace
 from marketsim.simulation.generic_cost import generic_cost, to_pair
 from marketsim.simulation.manifest_orders import manifest_order, worth
 
-ATTO = 10**18
+MIB = 1 << 20
 Ints = NDArray[np.int64]
+Columns = dict[str, NDArray[np.float64]]
+_TAILED = {
+    "duration": "duration", "terminate": "terminate_after", "deploy_delay": "deploy_delay", "utilization": "utilization",
+    "restart_delay": "restart.delay", "deposit": "deposit", "top_up_times": "top_up.times", "top_up_blocks": "top_up.blocks",
+}  # fmt: skip
+"""Keys by purpose whose normal draws are cut at 0; sizes and prices have limits of their own."""
+_LARGEST = 2.0**62
 
 
 class Asked(NamedTuple):
@@ -46,20 +57,34 @@ class CohortOrders(NamedTuple):
     asked: list[Asked]
     tenants: Ints
     value: NDArray[np.float64]
+    cuts: dict[str, Cut]
+    """By key below the cohort: draws that no order can have, and what became of them."""
+    late: int = 0
+    """Rows of the cohort's trace that lie behind the horizon."""
+    unread: tuple[str, ...] = ()
+    """Columns of the trace that say what manifests say already."""
 
 
-def cohort_times(cohort: TenantCohort, scenario: Scenario, seed: int) -> tuple[Ints, dict[str, NDArray[np.float64]]]:
-    """Return the arrival times of a cohort in milliseconds, and the trace's columns where it has one."""
+class Cut(NamedTuple):
+    """What was cut off a distribution: per order -1 where a draw was below `low`, 1 where it was above `high`."""
+
+    low: str
+    high: str
+    side: NDArray[np.int8]
+
+
+def cohort_times(cohort: TenantCohort, scenario: Scenario, seed: int) -> tuple[Ints, Columns, int]:
+    """Return the arrival times of a cohort in milliseconds, its trace's columns and how many rows of it the horizon leaves out."""
     rng = stream(seed, f"tenant/{cohort.name}/arrivals")
     horizon_ms = scenario.horizon_blocks * scenario.block_ms
     wish = cohort.demand
     if wish.trace is not None:
-        columns = demand.read_trace(scenario.base / wish.trace)
+        columns = read_trace(scenario.base / wish.trace)
         times = np.rint(columns["at_seconds"] * 1000).astype(np.int64)
         kept = times <= horizon_ms
-        return np.maximum(times[kept], 1), {name: column[kept] for name, column in columns.items()}
+        return np.maximum(times[kept], 1), {name: column[kept] for name, column in columns.items()}, int((~kept).sum())
     if wish.orders is not None and wish.day_profile is None and wish.week_profile is None:
-        return demand.exact_times(rng, wish.orders, horizon_ms, scenario.block_ms), {}
+        return demand.exact_times(rng, wish.orders, horizon_ms, scenario.block_ms), {}, 0
     begin = scenario.start.time
     start_ms = begin.weekday() * demand.DAY_MS + (begin.hour * 3600 + begin.minute * 60 + begin.second) * 1000
     bursts = np.zeros((0, 2))
@@ -71,7 +96,7 @@ def cohort_times(cohort: TenantCohort, scenario: Scenario, seed: int) -> tuple[I
         factor = wish.bursts.factor
     per_ms = wish.arrivals.per_millisecond if wish.arrivals is not None else (wish.orders or 0) / horizon_ms
     times = demand.poisson_times(rng, per_ms, horizon_ms, start_ms, wish.day_multipliers, wish.week_multipliers, bursts, factor)
-    return times, {}
+    return times, {}, 0
 
 
 class _Draws:
@@ -82,15 +107,31 @@ class _Draws:
         self._seed = seed
         self._suffix = suffix
         self.size = size
+        self.cuts: dict[str, Cut] = {}
 
     def rng(self, purpose: str) -> np.random.Generator:
         return stream(self._seed, f"{self._prefix}{purpose}{self._suffix}")
 
     def numbers(self, purpose: str, law: Any) -> NDArray[np.float64]:
-        return draw(law.law(), self.rng(purpose), self.size)
+        plain = law.law()
+        if plain.family != "normal" or law.min is not None or purpose not in _TAILED:
+            return draw(plain, self.rng(purpose), self.size)
+        whole = draw(plain._replace(low=-math.inf), self.rng(purpose), self.size)  # the only family that reaches below 0
+        self.count(_TAILED[purpose], "0", "", -(whole < 0).astype(np.int8))
+        return np.maximum(whole, 0.0)
+
+    def within(self, key: str, values: Ints, low: int, high: int, texts: tuple[str, str]) -> Ints:
+        """The values with those out of range brought to its ends, and counted."""
+        self.count(key, *texts, (values > high).astype(np.int8) - (values < low).astype(np.int8))
+        return np.clip(values, low, high)
+
+    def count(self, key: str, low: str, high: str, side: NDArray[np.int8]) -> None:
+        if side.any():
+            before = self.cuts.get(key)
+            self.cuts[key] = Cut(low, high, side) if before is None else Cut(before.low or low, before.high or high, before.side + side)
 
     def ints(self, purpose: str, law: Any) -> Ints:
-        return np.rint(self.numbers(purpose, law)).astype(np.int64)
+        return np.rint(np.minimum(self.numbers(purpose, law), _LARGEST)).astype(np.int64)
 
     def blocks(self, purpose: str, law: Any, block_ms: int) -> Ints:
         return to_blocks(self.numbers(purpose, law), law.law().unit, block_ms)
@@ -101,8 +142,9 @@ class _Draws:
 
 def draw_orders(cohort: TenantCohort, scenario: Scenario, seed: int) -> CohortOrders:
     """Return every order that a cohort makes within the horizon."""
-    times, trace = cohort_times(cohort, scenario, seed)
-    return orders_at(cohort, scenario, seed, times, trace, "")
+    times, trace, late = cohort_times(cohort, scenario, seed)
+    unread = tuple(name for name in trace if name in SIZES) if cohort.order.sdl is not None else ()
+    return orders_at(cohort, scenario, seed, times, trace, "")._replace(late=late, unread=unread)
 
 
 def orders_at(
@@ -110,7 +152,7 @@ def orders_at(
     scenario: Scenario,
     seed: int,
     times: Ints,
-    trace: dict[str, NDArray[np.float64]],
+    trace: Columns,
     suffix: str,
 ) -> CohortOrders:
     """Return the orders of a cohort at given times; `suffix` names the streams of the orders at the start
@@ -127,9 +169,9 @@ def orders_at(
     else:
         drafts, resources, asked, cost, ceiling = _sizes(cohort, draws, trace)
         per_order = np.column_stack([np.arange(size), np.ones(size, np.int64)]).astype(np.int64)
-    value = _price(cohort.value, draws, "value", cost)
+    value, plan_value = _price(cohort.value, draws, "value", cost)
     plans = _plans(cohort, scenario, draws, cost, ceiling, trace)
-    plans[:, Plan.value], plans[:, Plan.value_atto] = to_pair(value)
+    plans[:, Plan.value], plans[:, Plan.value_atto] = plan_value
     plans[:, Plan.tenant] = tenants
     deposits = np.maximum(_deposits(cohort, draws, cost, ceiling, scenario.deployment_min_deposit // ATTO), 1)
     plans[:, Plan.deposit] = deposits
@@ -143,11 +185,11 @@ def orders_at(
     calls[:, Call.c] = per_order[:, 0]
     calls[:, Call.d] = per_order[:, 1]
     calls[:, Call.f] = 0 if shape.window is None else shape.window.milliseconds(block_ms) // 1000
-    return CohortOrders(calls, plans, drafts, resources, asked, tenants, value)
+    return CohortOrders(calls, plans, drafts, resources, asked, tenants, value, draws.cuts)
 
 
 def _sizes(
-    cohort: TenantCohort, draws: _Draws, trace: dict[str, NDArray[np.float64]]
+    cohort: TenantCohort, draws: _Draws, trace: Columns
 ) -> tuple[Table, Table, list[Asked], NDArray[np.float64], NDArray[np.float64]]:
     shape, size = cohort.order, draws.size
     cpu = _traced(trace, "cpu") if "cpu" in trace else draws.ints("cpu", shape.cpu)
@@ -156,18 +198,21 @@ def _sizes(
     elif shape.memory is not None:
         memory = draws.ints("memory", shape.memory)
     else:
-        memory = np.rint(draws.numbers("memory", shape.memory_per_core) * cpu / 1000).astype(np.int64)
+        memory = np.rint(np.minimum(draws.numbers("memory", shape.memory_per_core) * cpu / 1000, _LARGEST)).astype(np.int64)
     storage = _traced(trace, "storage") if "storage" in trace else draws.ints("storage", shape.storage)
     gpu = _traced(trace, "gpu") if "gpu" in trace else draws.ints("gpu", shape.gpu)
-    cpu = np.clip(cpu, 10, 384_000)
-    memory = np.clip(-(-memory // 2**20) * 2**20, 2**20, 2**41)
-    storage = np.clip(-(-storage // 2**20) * 2**20, 5 * 2**20, 2**45)
-    gpu = np.clip(gpu, 0, 24)
+    cpu = draws.within("order.cpu", cpu, CPU_MIN, CPU_MAX, ("10 millicores", "384000 millicores"))
+    memory = draws.within("order.memory", -(-memory // MIB) * MIB, MEMORY_MIN, MEMORY_MAX, ("1Mi", "2Ti"))
+    storage = draws.within("order.storage", -(-storage // MIB) * MIB, VOLUME_MIN, VOLUME_MAX, ("5Mi", "32Ti"))
+    gpu = draws.within("order.gpu", gpu, 0, GPU_MAX, ("0", "24"))
     cost = generic_cost(cpu, memory, storage, gpu)
     assert cohort.ceiling is not None
-    ceiling = _price(cohort.ceiling, draws, "ceiling", cost)
+    ceiling, (whole, atto) = _price(cohort.ceiling, draws, "ceiling", cost)
+    too_high = (whole > UNIT_PRICE_MAX) | ((whole == UNIT_PRICE_MAX) & (atto > 0))
+    draws.count("ceiling", "", f"{UNIT_PRICE_MAX}uve", too_high.astype(np.int8))
     resources = rows_of(size, Resource)
-    resources[:, Resource.price], resources[:, Resource.price_atto] = to_pair(ceiling)
+    resources[:, Resource.price] = np.where(too_high, UNIT_PRICE_MAX, whole)
+    resources[:, Resource.price_atto] = np.where(too_high, 0, atto)
     resources[:, Resource.count] = 1
     for column, amount in (
         (Resource.cpu, cpu),
@@ -199,7 +244,7 @@ def _sizes(
     return drafts, resources, asked, cost, ceiling
 
 
-def _traced(trace: dict[str, NDArray[np.float64]], name: str) -> Ints:
+def _traced(trace: Columns, name: str) -> Ints:
     return np.rint(trace[name]).astype(np.int64)
 
 
@@ -300,11 +345,33 @@ def _manifests(cohort: TenantCohort, draws: _Draws, scenario: Scenario) -> tuple
     )
 
 
-def _price(rule: PriceRule, draws: _Draws, purpose: str, cost: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Prices in uve per block: a multiple of the generic cost, or an amount."""
+def _price(rule: PriceRule, draws: _Draws, purpose: str, cost: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[Ints, Ints]]:
+    """Prices in uve per block, as numbers and exact as whole and atto uve: a multiple of the generic cost, or an amount.
+
+    An amount that the file names is that amount; what is computed or drawn between two has six decimals, or as many
+    as the amounts of its law.
+    """
     if rule.times_cost is not None:
-        return cost * draws.numbers(purpose, rule.times_cost)
-    return draws.numbers(purpose, rule.per_block) / ATTO
+        return _rounded(cost * draws.numbers(purpose, rule.times_cost), 6, draws, purpose)
+    assert rule.per_block is not None
+    law = rule.per_block.law()
+    if law.family in ("constant", "choice"):
+        amounts = [int(value) for value in law.values or (law.a,)]
+        low, high = int(law.low), None if math.isinf(law.high) else int(law.high)
+        exact = [max(low, amount if high is None else min(amount, high)) for amount in amounts]
+        at = draw_index(law, draws.rng(purpose), draws.size) if law.family == "choice" else np.zeros(draws.size, np.int64)
+        pairs = np.asarray([divmod(amount, ATTO) for amount in exact], np.int64)[at]
+        return np.asarray([float(amount) for amount in exact])[at] / ATTO, (pairs[:, 0], pairs[:, 1])
+    uve = draws.numbers(purpose, rule.per_block) / ATTO
+    finest = max(len(format_amount(amount).partition(".")[2]) for amount in rule.per_block.literals())
+    return _rounded(uve, max(6, finest), draws, purpose)
+
+
+def _rounded(uve: NDArray[np.float64], decimals: int, draws: _Draws, key: str) -> tuple[NDArray[np.float64], tuple[Ints, Ints]]:
+    """Prices with so many decimals, at least one last unit; those below it are counted."""
+    least = format_amount(10 ** (18 - decimals), "uve")
+    draws.count(key, least, "", -(np.rint(uve * 10.0**decimals) < 1).astype(np.int8))
+    return uve, to_pair(uve, decimals)
 
 
 def _deposits(cohort: TenantCohort, draws: _Draws, cost: NDArray[np.float64], ceiling: NDArray[np.float64], least: int) -> Ints:
@@ -327,7 +394,7 @@ def _plans(
     draws: _Draws,
     cost: NDArray[np.float64],
     ceiling: NDArray[np.float64],
-    trace: dict[str, NDArray[np.float64]],
+    trace: Columns,
 ) -> Table:
     size, block_ms = draws.size, scenario.block_ms
     plans = rows_of(size, Plan)

@@ -354,7 +354,7 @@ def test_mappings_are_read_without_a_file() -> None:
             {
                 "name": "w",
                 "demand": "1/h",
-                "order": {"cpu": 1000, "memory": 1, "storage": 1},
+                "order": {"cpu": 1000, "memory": "1Mi", "storage": "5Mi"},
                 "value": "1.5uve",
             }
         ],

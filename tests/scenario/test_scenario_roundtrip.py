@@ -20,6 +20,8 @@ DATA = Path(__file__).parents[1] / "data" / "scenario"
 
 numbers = st.floats(0.001, 1000, allow_nan=False).map(lambda x: round(x, 6))
 wholes = st.integers(1, 10**6)
+millicores = st.integers(10, 384_000)
+sizes = st.integers(5 << 20, 2 << 40)
 times = st.one_of(
     st.integers(1, 10**6).map(lambda n: f"{n}ms"),
     st.integers(1, 10**4).map(lambda n: f"{n}m"),
@@ -52,11 +54,11 @@ tenants = st.fixed_dictionaries(
         ),
         "order": st.fixed_dictionaries(
             {
-                "cpu": laws(wholes),
-                "storage": laws(wholes),
+                "cpu": laws(millicores),
+                "storage": laws(sizes),
                 "region": st.sampled_from([None, "east", {"choice": [None, "a"]}]),
             }
-            | {"memory": laws(wholes)}
+            | {"memory": laws(sizes)}
         ),
         "duration": st.one_of(laws(times), laws(blocks)),
         "utilization": laws(numbers),
