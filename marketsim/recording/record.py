@@ -203,10 +203,10 @@ scenario: the effective scenario, plain and JSON-able. rules: name of the rule s
 last block. start: ISO date and time of block 0. fingerprint: hex digits. record: one of LEVELS.
 audit_blocks: blocks audited (0 without --audit). latency_total_ms: sum of all bid latencies. versions:
 package -> version. streams: names or patterns of the random streams. wall_seconds: seconds the run took.
-Runs with hand-written messages also have `receipts`: height, op, id and result of each. Where users' code set prices and gave reasons for
-not doing so, `refusals` has by `tenant/dseq/gseq` and provider what it said (record: everything). Runs in which draws were cut off or rows of
-a trace left out have `cut`: by key of the scenario `draws`, how many of them were `raised` to `low` and `lowered` to `high`, or how many rows
-were `left_out` and which columns `not_read`.
+Runs with hand-written messages also have `receipts`: height, op, id and result of each. Where users' code set prices and gave
+reasons for not doing so, `refusals` has by `tenant/dseq/gseq` and provider what it said (record: everything). Runs in which draws
+were cut off or rows of a trace left out have `cut`: by key of the scenario `draws`, how many of them were `raised` to `low` and
+`lowered` to `high`, or how many rows were `left_out` and which columns `not_read`.
 """
 
 

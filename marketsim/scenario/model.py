@@ -341,6 +341,7 @@ class Scenario(Frozen):
         if value[own] != 1:
             raise ValueError(f"{own} is the market's own coin and worth 1, leave it out")
         return dict(sorted(value.items()))
+
     @field_validator("gas_price")
     @classmethod
     def _gas_in_limits(cls, value: int) -> int:
