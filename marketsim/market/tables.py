@@ -189,7 +189,7 @@ class Desk(Row, width=104):
     random_low = column("random range")
     fixed_whole = column("added to every price (endpoints)")
     fixed_atto = column()
-    region = column("interned region, for the score choice")
+    region = column("number of its region, 0 = none: what the score choice compares with Plan.region")
     bid_times = column("entries written in the ring of bid times")
     base_submitted = column()
     base_accepted = column()
@@ -270,7 +270,7 @@ class Plan(Row):
     top_up_delay_3 = column()
     top_ups_used = column()
     status = column("how the CreateDeployment was answered")
-    region = column()
+    region = column("number of the tenant's home region, -1 = none or nobody's")
     deposit = column("whole uve")
     first_lease = column("height of the deployment's first lease, 0 before")
 

@@ -280,7 +280,7 @@ def choose(s: State, e: Engine, order: int) -> int:
         return int(best)
     if choice == Choice.SCORE:
         cheapest = best
-        top = -1.0
+        top = score_of(e, plan, best, cheapest)
         offer = track.first_offer
         while offer >= 0:
             if is_choosable(s, e, offer):

@@ -143,6 +143,11 @@ class Choice(Frozen, Generic[T]):
             raise ValueError("all weights are 0, give at least one above 0")
         return weights
 
+    def shares(self) -> tuple[tuple[Any, ...], tuple[float, ...]]:
+        """The values and their shares, which add to 1."""
+        weights = self.weights or (1.0,) * len(self.values)
+        return tuple(self.values), tuple(weight / sum(weights) for weight in weights)
+
 
 def quantity(value: Any) -> float:
     """The number behind a parsed literal: bytes, millicores, atto-uve, milliseconds or blocks."""
@@ -191,7 +196,7 @@ class Distribution(Frozen, Generic[T]):
     @model_validator(mode="after")
     def _consistent(self) -> Distribution[T]:
         literals = [value for value in self._literals() if value is not None]
-        if len({value.in_blocks for value in literals if isinstance(value, Duration)}) > 1:
+        if len({value.in_blocks for value in literals if isinstance(value, Duration) and value.amount}) > 1:
             raise ValueError("mixes blocks and time, give all durations of one distribution in blocks or all in time")
         if self.uniform is not None and quantity(self.uniform[0]) > quantity(self.uniform[1]):
             raise ValueError("the range runs backwards, give [low, high]")
@@ -228,7 +233,9 @@ class Distribution(Frozen, Generic[T]):
         """The distribution as plain numbers, for whoever draws."""
         literals = [value for value in self._literals() if value is not None]
         durations = [value for value in literals if isinstance(value, Duration)]
-        unit = "" if not durations else "blocks" if durations[0].in_blocks else "ms"
+        # nothing is no blocks as well as no time
+        telling = [value for value in durations if value.amount] or durations
+        unit = "" if not telling else "blocks" if telling[0].in_blocks else "ms"
         all_whole = bool(literals) and all(isinstance(value, (int, Duration)) for value in literals)
         low = 0.0 if self.min is None else quantity(self.min)
         high = math.inf if self.max is None else quantity(self.max)
@@ -244,27 +251,21 @@ class Distribution(Frozen, Generic[T]):
         elif self.normal is not None:
             a, b = quantity(self.normal.mean), quantity(self.normal.sd)
         elif self.choice is not None:
-            values = tuple(v.amount if isinstance(v, Duration) else v for v in self.choice.values)
-            shares = self.choice.weights or (1.0,) * len(values)
-            weights = tuple(share / sum(shares) for share in shares)
-        elif self.constant is not None and not isinstance(self.constant, str):
-            a = quantity(self.constant)
+            drawn, weights = self.choice.shares()
+            values = tuple(map(quantity, drawn))
         else:
-            values, weights = (self.constant,), (1.0,)
-        family = "choice" if self.family == "constant" and values else self.family
-        return Law(family, a, b, values, weights, low, high, unit, all_whole)
+            a = quantity(self.constant)
+        return Law(self.family, a, b, values, weights, low, high, unit, all_whole)
 
     def mean(self) -> float:
-        """The mean before clamping, in the literal's unit (0 for texts)."""
+        """The mean before clamping, in the literal's unit."""
         law = self.law()
         if law.family == "uniform":
             return (law.a + law.b) / 2
         if law.family == "lognormal":
             return law.a * math.exp(law.b**2 / 2)
         if law.family == "choice":
-            return sum(
-                float(value) * weight for value, weight in zip(law.values, law.weights, strict=True) if isinstance(value, (int, float))
-            )
+            return sum(float(value) * weight for value, weight in zip(law.values, law.weights, strict=True))
         return law.a
 
 

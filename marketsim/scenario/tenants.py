@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_serializer, model_validator
 
-from marketsim.scenario.distributions import FAMILIES, Distribution, Frozen, Lognormal
+from marketsim.scenario.distributions import FAMILIES, Choice, Distribution, Frozen, Law, Lognormal
 from marketsim.scenario.literals import (
     Coins,
     Count,
@@ -66,8 +67,33 @@ class MillicoresLaw(Distribution[Millicores]):
     """Millicores, or a distribution of millicores."""
 
 
-class TextLaw(Distribution[OptionalText]):
+class TextLaw(Frozen):
     """A text, or a choice of texts (null: none)."""
+
+    short_forms = ("constant",)
+
+    constant: OptionalText = None
+    choice: Choice[OptionalText] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data if isinstance(data, cls) else {"constant": data}
+        if len([key for key in ("constant", "choice") if data.get(key) is not None]) != 1:
+            raise ValueError("is no text, write one, or {choice: {values: [a, b], weights: [1, 2]}}")
+        return data
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: Any) -> Any:
+        if self.choice is None:
+            return self.constant
+        return {"choice": {key: part for key, part in handler(self)["choice"].items() if part is not None}}
+
+    def law(self) -> Law:
+        """The texts and their shares, for whoever draws."""
+        values, shares = ((self.constant,), (1.0,)) if self.choice is None else self.choice.shares()
+        return Law("choice", 0.0, 0.0, values, shares, 0.0, math.inf, "", False)
 
 
 def is_law(data: object) -> bool:
@@ -122,6 +148,13 @@ class Demand(Frozen):
             raise ValueError("is all zero, give at least one number above 0")
         if value is not None and info.data.get("trace") is not None:
             raise ValueError("a trace has its own times, leave the profile out")
+        return value
+
+    @field_validator("bursts")
+    @classmethod
+    def _own_times(cls, value: Bursts | None, info: ValidationInfo) -> Bursts | None:
+        if value is not None and info.data.get("trace") is not None:
+            raise ValueError("a trace has its own times, leave the bursts out")
         return value
 
     @property
@@ -272,6 +305,13 @@ class TopUp(Frozen):
     probability: Probability = 1.0
     delay: DurationLaw = DurationLaw(constant=Duration(0))
 
+    @field_validator("delay")
+    @classmethod
+    def _own_delay(cls, value: DurationLaw, info: ValidationInfo) -> DurationLaw:
+        if info.data.get("after_depletion") is not None and value != DurationLaw(constant=Duration(0)):
+            raise ValueError("stands beside after_depletion, which has a delay of its own: write after_depletion: {delay: …}")
+        return value
+
     @field_validator("when_blocks_left")
     @classmethod
     def _one_trigger(cls, value: int | None, info: ValidationInfo) -> int | None:
@@ -283,7 +323,11 @@ class TopUp(Frozen):
 
 
 class Score(Frozen):
-    """Weights of a bid's score; the highest score wins."""
+    """Weights of a bid's score; the highest score wins.
+
+    Score = `price` x cheapest price / price + `uptime` x share of time up + `audit` when signed + `region` when in
+    the tenant's home region.
+    """
 
     price: Annotated[float, number(None)] = 1.0
     uptime: Annotated[float, number(None)] = 0.0
@@ -357,7 +401,10 @@ class TenantCohort(Frozen):
     duration: DurationLaw = DurationLaw(lognormal=Lognormal[Span](median=Duration(86_400_000), sigma=1.2))
     terminate_after: DurationLaw | None = None
     patience: Span = Duration(100, in_blocks=True)
-    choice: ChoiceRule = ChoiceRule()
+    home_region: TextLaw | None = Field(
+        default=None, description="region of a tenant's own users, drawn once for each tenant; `choice.score.region` prefers it"
+    )
+    choice: ChoiceRule = Field(default=ChoiceRule(), validate_default=True)
     never_choose: Probability = 0.0
     deposit: Deposit = Deposit(blocks=CountLaw(constant=14_400))
     top_up: TopUp | None = None
@@ -372,6 +419,18 @@ class TenantCohort(Frozen):
         if value is not None or "order" not in info.data or info.data["order"].sdl is not None:
             return value
         return PriceRule(times_cost=NumberLaw(uniform=(1.5, 4.0)))
+
+    @field_validator("choice")
+    @classmethod
+    def _home_is_scored(cls, value: ChoiceRule, info: ValidationInfo) -> ChoiceRule:
+        if "home_region" not in info.data:
+            return value
+        weighs = value.score is not None and value.score.region != 0
+        if weighs and info.data["home_region"] is None:
+            raise ValueError("score.region prefers a tenant's home_region, and there is none: write home_region: us-east")
+        if info.data["home_region"] is not None and value.score is None:
+            raise ValueError("does not look at home_region, write choice: {score: {region: 0.2}} or leave home_region out")
+        return value
 
     @field_validator("react", mode="before")
     @classmethod
