@@ -309,11 +309,12 @@ def parse_rate(value: object) -> Rate:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """How one literal enters a model (`parse`), leaves it (`dump`) and looks in a JSON Schema."""
+    """How one literal enters a model (`parse`), leaves it (`dump`), looks in a JSON Schema, and is called in a sentence (`takes`)."""
 
     parse: Callable[[Any], Any]
     schema: Mapping[str, Any]
     dump: Callable[[Any], Any] | None = None
+    takes: str = "a value"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         serialization = None if self.dump is None else core_schema.plain_serializer_function_ser_schema(self.dump)
@@ -327,7 +328,8 @@ def whole(low: int = 0, high: int = 2**53) -> Reading:
     """A whole number within [low, high]."""
     help_text = f"write a whole number of at least {low}" + ("" if high == 2**53 else f" and at most {high}")
     bounds = {"minimum": low} | ({} if high == 2**53 else {"maximum": high})
-    return Reading(lambda value: _whole_number(value, low, high, help_text), {"type": "integer", **bounds})
+    takes = help_text.removeprefix("write ")
+    return Reading(lambda value: _whole_number(value, low, high, help_text), {"type": "integer", **bounds}, takes=takes)
 
 
 def number(low: float | None = 0.0, high: float | None = None, *, above: bool = False) -> Reading:
@@ -355,7 +357,7 @@ def number(low: float | None = 0.0, high: float | None = None, *, above: bool = 
         schema["exclusiveMinimum" if above else "minimum"] = low
     if high is not None:
         schema["maximum"] = high
-    return Reading(parse, schema)
+    return Reading(parse, schema, takes=help_text.removeprefix("write "))
 
 
 def exact(low: str | None = "0", high: str | None = None, decimals: int = 18) -> Reading:
@@ -372,7 +374,8 @@ def exact(low: str | None = "0", high: str | None = None, decimals: int = 18) ->
             raise ValueError(f"{shown(value)} has {count} decimals, {help_text}")
         return Decimal(text)
 
-    return Reading(parse, {"anyOf": [{"type": "number"}, {"type": "string"}]}, plain_decimal)
+    schema = {"anyOf": [{"type": "number"}, {"type": "string"}]}
+    return Reading(parse, schema, plain_decimal, help_text.removeprefix("write "))
 
 
 def _text(value: object) -> str:
@@ -423,19 +426,24 @@ _SIZE_SCHEMA = {
 _MILLICORES_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+m?$"}]}
 _RATE_SCHEMA = {"type": "string", "pattern": r"^[0-9.]+ ?/ ?[smhd]$", "examples": ["12/h"]}
 
-Money = Annotated[int, Reading(parse_money, _MONEY_SCHEMA, format_money)]
+_DURATION = (_DURATION_SCHEMA, str, "a duration such as 90s, 24h or 100 blocks")
+_AMOUNT = (_MONEY_SCHEMA, format_money, "an amount such as 0.004uve or 0.5VE")
+_CORES_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string"}]}
+_OPTIONAL_TEXT_SCHEMA = {"type": ["string", "boolean", "number", "null"]}
+
+Money = Annotated[int, Reading(parse_money, *_AMOUNT)]
 """Atto-uve, exact, 0 or more."""
-Coins = Annotated[int, Reading(parse_coins, _MONEY_SCHEMA, format_money)]
+Coins = Annotated[int, Reading(parse_coins, _MONEY_SCHEMA, format_money, "whole uve such as 500uve or 0.5VE")]
 """Atto-uve, a multiple of one uve."""
-Span = Annotated[Duration, Reading(parse_duration, _DURATION_SCHEMA, str)]
-PositiveSpan = Annotated[Duration, Reading(_positive_duration, _DURATION_SCHEMA, str)]
-BlockTime = Annotated[Duration, Reading(parse_block_time, _DURATION_SCHEMA, str)]
-Size = Annotated[int, Reading(parse_size, _SIZE_SCHEMA)]
-Millicores = Annotated[int, Reading(parse_millicores, _MILLICORES_SCHEMA)]
-Cores = Annotated[int, Reading(parse_cores, {"anyOf": [{"type": "number"}, {"type": "string"}]}, lambda units: f"{units}m")]
-EventRate = Annotated[Rate, Reading(parse_rate, _RATE_SCHEMA, str)]
-Text = Annotated[str, Reading(_text, _TEXT_SCHEMA)]
-OptionalText = Annotated[str | None, Reading(_optional_text, {"type": ["string", "boolean", "number", "null"]})]
+Span = Annotated[Duration, Reading(parse_duration, *_DURATION)]
+PositiveSpan = Annotated[Duration, Reading(_positive_duration, *_DURATION)]
+BlockTime = Annotated[Duration, Reading(parse_block_time, _DURATION_SCHEMA, str, "a duration such as 6s or 6117ms")]
+Size = Annotated[int, Reading(parse_size, _SIZE_SCHEMA, takes="bytes such as 512Mi or 10Gi")]
+Millicores = Annotated[int, Reading(parse_millicores, _MILLICORES_SCHEMA, takes="millicores such as 4000 (1000 is one core)")]
+Cores = Annotated[int, Reading(parse_cores, _CORES_SCHEMA, lambda units: f"{units}m", "cores such as 0.5, or millicores such as 500m")]
+EventRate = Annotated[Rate, Reading(parse_rate, _RATE_SCHEMA, str, "a rate such as 12/h (per s, m, h or d)")]
+Text = Annotated[str, Reading(_text, _TEXT_SCHEMA, takes="a text")]
+OptionalText = Annotated[str | None, Reading(_optional_text, _OPTIONAL_TEXT_SCHEMA, takes="a text, or null for none")]
 Count = Annotated[int, whole(0)]
 PositiveCount = Annotated[int, whole(1)]
 Number = Annotated[float, number(0.0)]

@@ -68,7 +68,7 @@ def build_market(scenario: Scenario, seed: int) -> Market:
         orders = with_initial(scenario, book, orders, seed)
     total = sum(len(part.calls) for part in orders)
     chain = make_state(1024)
-    set_rules(chain, scenario, seed)
+    set_rules(chain, scenario)
     chain, tenant_names, tenant_cohorts = add_wallets(chain, scenario, book)
     book.rows[:, Desk.wallet] = np.arange(len(book.names)) + MODULE_WALLETS
     eligibility = Eligibility()
@@ -92,7 +92,7 @@ def build_market(scenario: Scenario, seed: int) -> Market:
     )  # fmt: skip
 
 
-def set_rules(chain: State, scenario: Scenario, seed: int) -> None:
+def set_rules(chain: State, scenario: Scenario) -> None:
     """Write the rule set, its switches and the kinds of event to keep."""
     g = chain.globals
     for column, value in rule_globals(scenario.rules, scenario.quirks).items():
@@ -115,7 +115,6 @@ def set_rules(chain: State, scenario: Scenario, seed: int) -> None:
     g[G.network_fees] = int(scenario.network_fees)
     g[G.gas_price_atto] = min(scenario.gas_price * 3 // 2, 9 * ATTO)
     g[G.keep_bids] = int(bool(scenario.messages))
-    g[G.seed] = seed
     g[G.event_mask] = EVENTS_KEPT[scenario.record]
 
 
@@ -198,7 +197,6 @@ def add_orders(
         rows[:, Call.a] += first_plan
         rows[:, Call.c] += first_draft
         mine = part.plans.copy()
-        mine[:, Plan.cohort] = cohort
         mine[:, Plan.tenant] += offset
         first_plan += len(mine)
         plans.append(mine)
@@ -268,7 +266,6 @@ def set_engine(chain: State, engine: Engine, scenario: Scenario, seed: int) -> N
     x[E.block_ms] = block_ms
     x[E.manifest_blocks] = max(1, 300_000 // block_ms)
     x[E.sample_every] = max(1, sample_ms(scenario) // block_ms)
-    x[E.day_blocks] = max(1, 86_400_000 // block_ms)
     x[E.warm_up] = scenario.warm_up_blocks
     x[E.horizon] = scenario.horizon_blocks
     x[E.least_value_blocks] = 14_400

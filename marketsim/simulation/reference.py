@@ -37,7 +37,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
     book = desks_of(draws, scenario, seed)
     orders = len(draws.created_at)
     chain = make_state(1024)
-    set_rules(chain, scenario, seed)
+    set_rules(chain, scenario)
     digits = len(str(max(draws.tenants - 1, 1)))
     tenant_names = [f"tenant-{number:0{digits}d}" for number in range(draws.tenants)]
     spent = np.zeros(draws.tenants, np.int64)
