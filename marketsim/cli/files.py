@@ -84,22 +84,39 @@ def validate(
 
 def schema(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="scenario, sweep, provider or sdl")],
+    docs: Annotated[bool, typer.Option("--docs", help="Print a page of all keys, for people, in Markdown.")] = False,
 ) -> None:
-    """Prints the JSON Schema that editors take for `# yaml-language-server: $schema=...`."""
-    typer.echo(schema_of(kind), nl=False)
+    """Prints the JSON Schema that editors take for `# yaml-language-server: $schema=...`, or the keys as a page."""
+    typer.echo(docs_of(kind) if docs else schema_of(kind), nl=False)
 
 
 def schema_of(kind: str) -> str:
     """The text of one kind's JSON Schema, as committed under docs/schema; InputError for an unknown kind."""
-    from marketsim.scenario.schema import KINDS, json_schema, schema_text
+    from marketsim.scenario.schema import described_schema, json_schema, schema_text
+
+    if _known_kind(kind) == "sweep":
+        from marketsim.experiments.sweep.file import SweepFile
+
+        return schema_text(described_schema(kind, SweepFile))
+    return schema_text(json_schema(kind))
+
+
+def docs_of(kind: str) -> str:
+    """The page of one kind's keys, as committed in docs/scenario.md; InputError for an unknown kind."""
+    from marketsim.scenario.schema import docs_page
+
+    if _known_kind(kind) == "sweep":
+        from marketsim.experiments.sweep.file import SweepFile
+        from marketsim.scenario.key_page import key_page
+
+        return key_page(kind, SweepFile)
+    return docs_page(kind)
+
+
+def _known_kind(kind: str) -> str:
+    from marketsim.scenario.schema import KINDS
 
     kinds = [*KINDS, "sweep"]
     if kind not in kinds:
         raise InputError(f"schema: '{kind}' is not a kind of file, kinds are {', '.join(kinds)}")
-    if kind == "sweep":
-        from marketsim.experiments.sweep.file import SweepFile
-
-        sweep_schema = SweepFile.model_json_schema(by_alias=True)
-        head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-        return schema_text({**head, **sweep_schema, "title": "marketsim sweep file"})
-    return schema_text(json_schema(kind))
+    return kind

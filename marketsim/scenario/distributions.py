@@ -65,11 +65,11 @@ class Law(NamedTuple):
 class Lognormal(Frozen, Generic[T]):
     """Log-normal by its median and either sigma or an upper percentile."""
 
-    median: T
-    sigma: Number | None = None
-    p90: T | None = None
-    p95: T | None = None
-    p99: T | None = Field(default=None, validate_default=True)
+    median: T = Field(description="the middle: half of the draws are below")
+    sigma: Number | None = Field(default=None, description="standard deviation of the logarithm")
+    p90: T | None = Field(default=None, description="nine tenths of the draws are below, in place of sigma")
+    p95: T | None = Field(default=None, description="95 % of the draws are below, in place of sigma")
+    p99: T | None = Field(default=None, validate_default=True, description="99 % of the draws are below, in place of sigma")
 
     @field_validator("p99")
     @classmethod
@@ -104,7 +104,7 @@ class Exponential(Frozen, Generic[T]):
 
     short_forms = ("mean",)
 
-    mean: T
+    mean: T = Field(description="the mean")
 
     @model_validator(mode="before")
     @classmethod
@@ -115,8 +115,8 @@ class Exponential(Frozen, Generic[T]):
 class Normal(Frozen, Generic[T]):
     """Normal by mean and standard deviation, in the same unit; draws are clamped at min (default 0)."""
 
-    mean: T
-    sd: T
+    mean: T = Field(description="the mean before draws are cut at min and max")
+    sd: T = Field(description="the standard deviation before that")
 
 
 class Choice(Frozen, Generic[T]):
@@ -124,8 +124,10 @@ class Choice(Frozen, Generic[T]):
 
     short_forms = ("values",)
 
-    values: Annotated[tuple[T, ...], Field(min_length=1)]
-    weights: tuple[Number, ...] | None = Field(default=None, validate_default=True)
+    values: Annotated[tuple[T, ...], Field(min_length=1)] = Field(description="what is chosen among")
+    weights: tuple[Number, ...] | None = Field(
+        default=None, validate_default=True, description="how often each is chosen, relative to the others; without it all alike"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -159,14 +161,14 @@ class Distribution(Frozen, Generic[T]):
 
     short_forms = ("constant", {"type": "string", "pattern": r"\.\.", "examples": ["1..50"]})
 
-    constant: T | None = None
-    uniform: tuple[T, T] | None = None
-    lognormal: Lognormal[T] | None = None
-    exponential: Exponential[T] | None = None
-    normal: Normal[T] | None = None
-    choice: Choice[T] | None = None
-    min: T | None = None
-    max: T | None = None
+    constant: T | None = Field(default=None, description="always this; a bare value means the same")
+    uniform: tuple[T, T] | None = Field(default=None, description="[low, high], whole numbers with both ends; low..high means the same")
+    lognormal: Lognormal[T] | None = Field(default=None, description="log-normal")
+    exponential: Exponential[T] | None = Field(default=None, description="exponential; a bare value is its mean")
+    normal: Normal[T] | None = Field(default=None, description="normal")
+    choice: Choice[T] | None = Field(default=None, description="one of several values; a bare list is their values")
+    min: T | None = Field(default=None, description="draws below are raised to this; 0 unless it stands here")
+    max: T | None = Field(default=None, description="draws above are lowered to this")
 
     @model_validator(mode="before")
     @classmethod
@@ -274,8 +276,8 @@ class Window(Frozen):
 
     short_forms = ({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},)
 
-    low: Number
-    high: Number
+    low: Number = Field(description="the least number that meets the target")
+    high: Number = Field(description="the largest")
 
     @model_validator(mode="before")
     @classmethod

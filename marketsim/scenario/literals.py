@@ -194,7 +194,7 @@ def parse_block_time(value: object) -> Duration:
     """A positive duration in time, not in blocks."""
     duration = _positive_duration(value)
     if duration.in_blocks:
-        raise ValueError(f"{shown(value)} is counted in blocks, a block time is a duration such as 6s or 6117ms")
+        raise ValueError(f"{shown(value)} is counted in blocks, a block time is duration in time, not blocks")
     return duration
 
 
@@ -314,7 +314,7 @@ class Reading:
     parse: Callable[[Any], Any]
     schema: Mapping[str, Any]
     dump: Callable[[Any], Any] | None = None
-    takes: str = "a value"
+    takes: str = "value"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         serialization = None if self.dump is None else core_schema.plain_serializer_function_ser_schema(self.dump)
@@ -327,8 +327,8 @@ class Reading:
 def whole(low: int = 0, high: int = 2**53) -> Reading:
     """A whole number within [low, high]."""
     help_text = f"write a whole number of at least {low}" + ("" if high == 2**53 else f" and at most {high}")
+    takes = f"whole number ≥ {low}" if high == 2**53 else f"whole number {low} … {high}"
     bounds = {"minimum": low} | ({} if high == 2**53 else {"maximum": high})
-    takes = help_text.removeprefix("write ")
     return Reading(lambda value: _whole_number(value, low, high, help_text), {"type": "integer", **bounds}, takes=takes)
 
 
@@ -353,11 +353,13 @@ def number(low: float | None = 0.0, high: float | None = None, *, above: bool = 
         return result
 
     schema: dict[str, Any] = {"type": "number"}
+    takes = "number" if low is None else f"number {'>' if above else '≥'} {low:g}"
     if low is not None:
         schema["exclusiveMinimum" if above else "minimum"] = low
     if high is not None:
         schema["maximum"] = high
-    return Reading(parse, schema, takes=help_text.removeprefix("write "))
+        takes += f" and ≤ {high:g}"
+    return Reading(parse, schema, takes=takes)
 
 
 def exact(low: str | None = "0", high: str | None = None, decimals: int = 18) -> Reading:
@@ -375,7 +377,7 @@ def exact(low: str | None = "0", high: str | None = None, decimals: int = 18) ->
         return Decimal(text)
 
     schema = {"anyOf": [{"type": "number"}, {"type": "string"}]}
-    return Reading(parse, schema, plain_decimal, help_text.removeprefix("write "))
+    return Reading(parse, schema, plain_decimal, f"number{'' if low is None else f' ≥ {low}'}{'' if high is None else f' and ≤ {high}'}")
 
 
 def _text(value: object) -> str:
@@ -426,24 +428,24 @@ _SIZE_SCHEMA = {
 _MILLICORES_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^[0-9]+m?$"}]}
 _RATE_SCHEMA = {"type": "string", "pattern": r"^[0-9.]+ ?/ ?[smhd]$", "examples": ["12/h"]}
 
-_DURATION = (_DURATION_SCHEMA, str, "a duration such as 90s, 24h or 100 blocks")
-_AMOUNT = (_MONEY_SCHEMA, format_money, "an amount such as 0.004uve or 0.5VE")
+_DURATION = (_DURATION_SCHEMA, str, "duration")
+_AMOUNT = (_MONEY_SCHEMA, format_money, "amount")
 _CORES_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string"}]}
 _OPTIONAL_TEXT_SCHEMA = {"type": ["string", "boolean", "number", "null"]}
 
 Money = Annotated[int, Reading(parse_money, *_AMOUNT)]
 """Atto-uve, exact, 0 or more."""
-Coins = Annotated[int, Reading(parse_coins, _MONEY_SCHEMA, format_money, "whole uve such as 500uve or 0.5VE")]
+Coins = Annotated[int, Reading(parse_coins, _MONEY_SCHEMA, format_money, "amount in whole uve")]
 """Atto-uve, a multiple of one uve."""
 Span = Annotated[Duration, Reading(parse_duration, *_DURATION)]
-PositiveSpan = Annotated[Duration, Reading(_positive_duration, *_DURATION)]
-BlockTime = Annotated[Duration, Reading(parse_block_time, _DURATION_SCHEMA, str, "a duration such as 6s or 6117ms")]
-Size = Annotated[int, Reading(parse_size, _SIZE_SCHEMA, takes="bytes such as 512Mi or 10Gi")]
-Millicores = Annotated[int, Reading(parse_millicores, _MILLICORES_SCHEMA, takes="millicores such as 4000 (1000 is one core)")]
-Cores = Annotated[int, Reading(parse_cores, _CORES_SCHEMA, lambda units: f"{units}m", "cores such as 0.5, or millicores such as 500m")]
-EventRate = Annotated[Rate, Reading(parse_rate, _RATE_SCHEMA, str, "a rate such as 12/h (per s, m, h or d)")]
-Text = Annotated[str, Reading(_text, _TEXT_SCHEMA, takes="a text")]
-OptionalText = Annotated[str | None, Reading(_optional_text, _OPTIONAL_TEXT_SCHEMA, takes="a text, or null for none")]
+PositiveSpan = Annotated[Duration, Reading(_positive_duration, _DURATION_SCHEMA, str, "duration > 0")]
+BlockTime = Annotated[Duration, Reading(parse_block_time, _DURATION_SCHEMA, str, "duration in time, not blocks")]
+Size = Annotated[int, Reading(parse_size, _SIZE_SCHEMA, takes="bytes")]
+Millicores = Annotated[int, Reading(parse_millicores, _MILLICORES_SCHEMA, takes="millicores")]
+Cores = Annotated[int, Reading(parse_cores, _CORES_SCHEMA, lambda units: f"{units}m", "cores")]
+EventRate = Annotated[Rate, Reading(parse_rate, _RATE_SCHEMA, str, "rate")]
+Text = Annotated[str, Reading(_text, _TEXT_SCHEMA, takes="text")]
+OptionalText = Annotated[str | None, Reading(_optional_text, _OPTIONAL_TEXT_SCHEMA, takes="text or null")]
 Count = Annotated[int, whole(0)]
 PositiveCount = Annotated[int, whole(1)]
 Number = Annotated[float, number(0.0)]
