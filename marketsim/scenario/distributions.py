@@ -259,16 +259,17 @@ class Distribution(Frozen, Generic[T]):
             a = quantity(self.constant)
         return Law(self.family, a, b, values, weights, low, high, unit, all_whole)
 
-    def mean(self) -> float:
-        """The mean before clamping, in the literal's unit."""
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest draw, in the literal's unit; infinity where there is no largest."""
         law = self.law()
-        if law.family == "uniform":
-            return (law.a + law.b) / 2
-        if law.family == "lognormal":
-            return law.a * math.exp(law.b**2 / 2)
-        if law.family == "choice":
-            return sum(float(value) * weight for value, weight in zip(law.values, law.weights, strict=True))
-        return law.a
+        low, high = {
+            "uniform": (law.a, law.b),
+            "lognormal": (0.0 if law.b else law.a, math.inf if law.b else law.a),
+            "exponential": (0.0, math.inf),
+            "normal": (-math.inf if law.b else law.a, math.inf if law.b else law.a),
+            "choice": (min(law.values, default=0.0), max(law.values, default=0.0)),
+        }.get(law.family, (law.a, law.a))
+        return min(max(low, law.low), law.high), min(max(high, law.low), law.high)
 
 
 class Window(Frozen):

@@ -23,8 +23,8 @@ LITERALS = """\
 | pairs | `{key: value, …}` |
 """
 _FILES = {
-    "scenario": "A scenario is a YAML file. Keys that are not here are refused, with the place and what would be accepted. Only `horizon` is "
-    "needed everywhere, and something that happens: `tenants` and `providers`, `market`, or `messages`.",
+    "scenario": "A scenario is a YAML file. Keys that are not here are refused, with the place and what would be accepted. Only `horizon` "
+    "is needed everywhere, and something that happens: `tenants` and `providers`, `market`, or `messages`.",
     "provider": "A provider file is the training document's own, read as it is. A cohort of a scenario names it (`config:`).",
     "sdl": "A manifest of tenants, as the chain's tools read it. A cohort of a scenario names it (`order: {sdl: …}`).",
     "sweep": "A sweep is a YAML file beside a scenario; [sweeps.md](sweeps.md) says what its designs and rules are for.",
@@ -38,7 +38,7 @@ def key_page(kind: str, root: type[BaseModel], leave_out: tuple[type[BaseModel],
     lines = [f"# Keys of a {'manifest' if kind == 'sdl' else f'{kind} file'}", "", _FILES[kind], ""]
     lines += [f"Printed by `marketsim schema {kind} --docs`; editors read the same from `marketsim schema {kind}`.", ""]
     if DISTRIBUTION in sections:
-        lines += LITERALS.splitlines() + [""]
+        lines += [*LITERALS.splitlines(), ""]
         lines += [f"What is drawn anew each time may be a [distribution](#{_anchor(sections[DISTRIBUTION])}) in place of one value.", ""]
     for section in sections.values():
         lines += _section(section, sections)

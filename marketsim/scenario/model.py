@@ -273,7 +273,10 @@ class Market(Frozen):
     load: PositiveNumber = Field(default=0.8, description="mean demand over capacity")
     agents: Literal["batch", "per_order", "reacting", "python", "python_batch"] = Field(
         default="batch",
-        description="how orders are handed over and priced: python and python_batch let Python classes price, rounded down, the others differ in speed alone",
+        description=(
+            "how orders are handed over and priced: python and python_batch let Python classes price, rounded down, the "
+            "others differ in speed alone"
+        ),
     )
 
 
@@ -289,11 +292,17 @@ class Scenario(Frozen):
     seed: Count = Field(default=1, description="seed of every random stream: another seed is another replication of the same market")
     rules: RuleSet = Field(
         default="seed",
-        description="the rule set: seed is the training document's, virtengine and akash are those of the chains; it sets the defaults of other keys",
+        description=(
+            "the rule set: seed is the training document's, virtengine and akash are those of the chains; it sets the "
+            "defaults of other keys"
+        ),
     )
     charging: Literal["rate", "usage_capped", "usage", "ve_settlement"] = Field(
         default="usage_capped",
-        description="what a lease owes: rate its price for every block, usage_capped what was used up to the price, usage what was used, ve_settlement by usage escrows (docs/charging.md)",
+        description=(
+            "what a lease owes: rate its price for every block, usage_capped what was used up to the price, usage what was "
+            "used, ve_settlement by usage escrows (docs/charging.md)"
+        ),
     )
     escrow: Literal["exact", "sequential", "proportional"] = Field(
         default="exact", description="how an escrow account pays its leases: exact (rules: seed), sequential, or akash's older proportional"

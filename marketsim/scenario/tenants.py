@@ -221,7 +221,9 @@ class OrderShape(Frozen):
     gpu: CountLaw = Field(default=CountLaw(constant=0), description="GPUs of an order")
     gpu_model: TextLaw | None = Field(
         default=None,
-        description="model of the GPUs as vendor-model such as nvidia-a100; providers need the attribute capabilities/gpu/vendor/nvidia/model/a100",
+        description=(
+            "model of the GPUs as vendor-model such as nvidia-a100; providers need the attribute capabilities/gpu/vendor/nvidia/model/a100"
+        ),
     )
     region: TextLaw | None = Field(default=None, description="the attribute region that a provider must have; null for none")
     attributes: dict[Text, Text] = Field(default_factory=dict, description="attributes that a provider must have")
@@ -264,7 +266,10 @@ class PriceRule(Frozen):
 
     times_cost: NumberLaw | None = Field(
         default=None,
-        description="multiple of what the order costs at the generic monthly targets (1.60 USD a core, 0.80 a GiB of memory, 0.02 of storage, 100 a GPU)",
+        description=(
+            "multiple of what the order costs at the generic monthly targets (1.60 USD a core, 0.80 a GiB of memory, 0.02 "
+            "of storage, 100 a GPU)"
+        ),
     )
     per_block: MoneyLaw | None = Field(default=None, validate_default=True, description="amount per block")
 
@@ -427,7 +432,10 @@ class TenantCohort(Frozen):
     ceiling: PriceRule | None = Field(
         default=None,
         validate_default=True,
-        description="the most an order will pay per block, drawn for each order; without it 1.5 to 4 times the generic cost, with sdl the manifest's prices",
+        description=(
+            "the most an order will pay per block, drawn for each order; without it 1.5 to 4 times the generic cost, with "
+            "sdl the manifest's prices"
+        ),
     )
     value: PriceRule = Field(
         default=PriceRule(times_cost=NumberLaw(constant=1.5)),
@@ -446,7 +454,9 @@ class TenantCohort(Frozen):
     )
     home_region: TextLaw | None = Field(
         default=None,
-        description="region of the tenant's own users, drawn once for each tenant; a choice by score weighs it, nothing is required of providers",
+        description=(
+            "region of the tenant's own users, drawn once for each tenant; a choice by score weighs it, nothing is required of providers"
+        ),
     )
     choice: ChoiceRule = Field(default=ChoiceRule(), validate_default=True, description="which of the acceptable bids a tenant takes")
     never_choose: Probability = Field(default=0.0, description="share of orders for which the tenant takes no bid at all")
