@@ -56,7 +56,7 @@ def _check_scenario(path: str, imports: bool) -> Checked:
 
     scenario = load_scenario(path)
     _check_classes(scenario, imports)
-    warnings = []
+    warnings: list[str] = []
     for unserved in never_served(scenario):
         warnings += scenario.refusal(unserved.path, f"warning: {unserved.why}").lines
     for key, reason in ignored_in(read_source(Path(path)).data, scenario.effective()):

@@ -60,7 +60,7 @@ class Key(NamedTuple):
         value = self.field.get_default(call_default_factory=True)
         if isinstance(value, BaseModel):
             return _without_none(value.model_dump(mode="json", by_alias=True))
-        kept = Annotated[self.field.annotation, *self.field.metadata] if self.field.metadata else self.field.annotation
+        kept: Any = Annotated[self.field.annotation, *self.field.metadata] if self.field.metadata else self.field.annotation
         return _in_large_units(TypeAdapter(kept).dump_python(value, mode="json"))
 
 

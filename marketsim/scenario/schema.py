@@ -44,7 +44,7 @@ def described_schema(kind: str, root: type[BaseModel]) -> dict[str, Any]:
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"marketsim {kind} file"}
     if definitions := _reached(own, definitions):
         own = {"$defs": definitions, **own}
-    return head | _untitled(own)
+    return {**head, **_untitled(own)}
 
 
 def _properties(definition: dict[str, Any]) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from marketsim.agents.demand import read_trace
 from marketsim.chain.columns import Draft, Resource
 from marketsim.chain.requirements import FITS, LACKS_ATTRIBUTES, has_all, match
-from marketsim.chain.state import Table
 from marketsim.scenario.distributions import Distribution
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.provider_file import MIB
@@ -24,6 +23,7 @@ from marketsim.simulation.orders import Asked, orders_at
 
 REASONS_MAX = 4
 """Reasons that one warning tells, one a cohort of providers."""
+Table = NDArray[np.int64]
 Trace = dict[str, NDArray[np.float64]]
 _UNITS = ("millicores", "MiB of memory", "MiB of storage", "GPUs")
 _COLUMNS = (Resource.cpu, Resource.memory, Resource.storage, Resource.gpu)
@@ -166,8 +166,8 @@ def _refusal(book: DeskBook, desk: int, cohort: ProviderCohort, kind: _Smallest)
             return f"bids on at most {limit:,} {unit}"
         if kind.total(at) > most[at]:
             return f"has at most {most[at]:,} {unit}"
-    for unit, _ in kind.units:
-        if cohort.nodes is not None and not any(all(a <= b for a, b in zip(unit, node, strict=True)) for node in _nodes(cohort)):
+    for asked, _ in kind.units:
+        if cohort.nodes is not None and not any(all(a <= b for a, b in zip(asked, node, strict=True)) for node in _nodes(cohort)):
             return "has no machine on which a unit of it fits"
     return None
 
