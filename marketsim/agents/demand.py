@@ -49,30 +49,6 @@ def poisson_times(
     return arrivals
 
 
-def shaped_times(
-    rng: np.random.Generator,
-    orders: int,
-    horizon_ms: int,
-    start_ms: int,
-    day: Sequence[float],
-    week: Sequence[float],
-    bursts: NDArray[np.float64],
-    burst_factor: float,
-) -> Times:
-    """Return exactly `orders` sorted arrival times in whole milliseconds: those of `poisson_times`, given their count.
-
-    Raises ValueError where the profiles leave no hour of the horizon with a rate above 0.
-    """
-    hours = range(start_ms // HOUR_MS, -(-(start_ms + horizon_ms) // HOUR_MS))
-    if not any(day[hour % 24] * week[hour // 24 % 7] > 0 for hour in hours[: 7 * 24]):
-        raise ValueError("the profiles are 0 in every hour of the run, accepted: a number above 0 in one of them")
-    found = np.zeros(0, np.int64)
-    while len(found) < orders:  # moments of a Poisson process are alike whatever their number
-        more = poisson_times(rng, (orders + 10) / horizon_ms, horizon_ms, start_ms, day, week, bursts, burst_factor)
-        found = np.concatenate([found, more])
-    return np.sort(rng.permutation(found)[:orders])
-
-
 def burst_spans(rng: np.random.Generator, every_ms: float, lasts_ms: float, horizon_ms: int) -> NDArray[np.float64]:
     """Return bursts as (start, end) in milliseconds: exponential gaps of mean `every_ms`, each `lasts_ms`
     long.

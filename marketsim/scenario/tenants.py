@@ -120,7 +120,9 @@ class Demand(Frozen):
         description="path of a CSV or parquet file with a column at_seconds, and if need be cpu, memory, storage, gpu and duration_seconds",
     )
     orders: PositiveCount | None = Field(
-        default=None, validate_default=True, description="exactly so many orders, spread over the run evenly, or as profiles and bursts say"
+        default=None,
+        validate_default=True,
+        description="exactly so many orders, spread evenly over the run; with a profile about so many, where it says",
     )
     day_profile: tuple[Number, ...] | None = Field(
         default=None, description="24 multipliers of the rate, one for each hour of the day (UTC), scaled to a mean of 1"
@@ -157,13 +159,6 @@ class Demand(Frozen):
             raise ValueError("is all zero, give at least one number above 0")
         if value is not None and info.data.get("trace") is not None:
             raise ValueError("a trace has its own times, leave the profile out")
-        return value
-
-    @field_validator("bursts")
-    @classmethod
-    def _own_times(cls, value: Bursts | None, info: ValidationInfo) -> Bursts | None:
-        if value is not None and info.data.get("trace") is not None:
-            raise ValueError("a trace has its own times, leave the bursts out")
         return value
 
     @property

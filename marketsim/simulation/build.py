@@ -22,7 +22,7 @@ from marketsim.market.loop import EVENT_ROOM
 from marketsim.market.packing import REPLICA
 from marketsim.market.tables import Call, Desk, E, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.desks import DeskBook, repricing_periods
+from marketsim.simulation.desks import DeskBook, region_codes, repricing_periods
 from marketsim.simulation.orders import Asked, CohortOrders, draw_orders, orders_at
 
 ATTO = 10**18
@@ -78,6 +78,8 @@ def build_market(scenario: Scenario, seed: int) -> Market:
     engine = make_engine(len(book.names), 1024)
     engine = engine._replace(desks=book.rows if len(book.rows) else engine.desks, latencies=book.latencies)
     chain, engine, calls, asked = add_orders(chain, engine, scenario, book, eligibility, orders)
+    first_tenant = MODULE_WALLETS + len(book.names)
+    engine.plans[:, Plan.region] = home_regions(scenario, seed)[engine.plans[:, Plan.tenant] - first_tenant]
     engine = with_nodes(chain, engine, scenario, book)
     set_engine(chain, engine, scenario, seed)
     chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + 64))
@@ -90,6 +92,20 @@ def build_market(scenario: Scenario, seed: int) -> Market:
         chain, engine, book, calls, tenant_names, tenant_cohorts, regions, asked, eligibility,
         MODULE_WALLETS + len(book.names),
     )  # fmt: skip
+
+
+def home_regions(scenario: Scenario, seed: int) -> Table:
+    """Return the home region of each tenant, cohort by cohort, by its number in `region_codes`; -1 for one without, or where nobody is."""
+    codes = region_codes(scenario)
+    homes = [np.zeros(0, np.int64)]
+    for cohort in scenario.tenants:
+        if cohort.home_region is None:
+            homes.append(np.full(cohort.count, -1))
+            continue
+        law = cohort.home_region.law()
+        numbers = np.asarray([codes.get(name, -1) for name in law.values], np.int64)
+        homes.append(numbers[stream(seed, f"tenant/{cohort.name}/home_region").choice(len(numbers), cohort.count, p=law.weights)])
+    return np.concatenate(homes)
 
 
 def set_rules(chain: State, scenario: Scenario) -> None:

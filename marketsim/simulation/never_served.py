@@ -16,15 +16,16 @@ from marketsim.scenario.distributions import Distribution
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.provider_file import MIB
 from marketsim.scenario.providers import ProviderCohort
-from marketsim.scenario.tenants import CountLaw, MillicoresLaw, OrderShape, SizeLaw, TenantCohort, TextLaw
+from marketsim.scenario.tenants import CountLaw, Demand, MillicoresLaw, OrderShape, SizeLaw, TenantCohort, TextLaw
 from marketsim.simulation.build import requested_values
 from marketsim.simulation.desks import DeskBook
-from marketsim.simulation.orders import Asked, orders_at
+from marketsim.simulation.orders import Asked, draw_orders
 
 REASONS_MAX = 4
 """Reasons that one warning tells, one a cohort of providers."""
 Table = NDArray[np.int64]
-Trace = dict[str, NDArray[np.float64]]
+PROVIDERS_CHANGE = {"create_provider", "update_provider", "sign_attributes"}
+"""Messages by hand after which providers claim other things than the file says."""
 _UNITS = ("millicores", "MiB of memory", "MiB of storage", "GPUs")
 _COLUMNS = (Resource.cpu, Resource.memory, Resource.storage, Resource.gpu)
 
@@ -52,7 +53,8 @@ def never_served(scenario: Scenario) -> Iterator[Unserved]:
 
     Each order is taken at its smallest and each provider at its largest. Files and classes that price are not asked.
     """
-    if not scenario.tenants or not scenario.providers:
+    changes = any(message["op"] in PROVIDERS_CHANGE for message in scenario.messages)
+    if not scenario.tenants or not scenario.providers or changes:
         return
     book = DeskBook(scenario, scenario.seed)
     desks = _unlike(book, scenario)
@@ -87,12 +89,9 @@ def _unlike(book: DeskBook, scenario: Scenario) -> list[int]:
 
 
 def _kinds(cohort: TenantCohort, scenario: Scenario) -> Iterator[_Smallest]:
-    trace = _least_of_trace(cohort, scenario)
     shape = cohort.order
-    for part in [shape] if shape.sdl is not None else _smallest_shapes(shape, trace):
-        drawn = orders_at(
-            cohort.model_copy(update={"order": part}), scenario, scenario.seed, np.full(1, scenario.block_ms, np.int64), trace, ""
-        )
+    for part in [shape] if shape.sdl is not None else _smallest_shapes(shape, _least_of_trace(cohort, scenario)):
+        drawn = draw_orders(cohort.model_copy(update={"order": part, "demand": Demand(orders=1)}), scenario, scenario.seed)
         for draft in drawn.drafts:
             first, count = int(draft[Draft.first_resource]), int(draft[Draft.resources])
             rows = drawn.resources[first : first + count]
@@ -101,10 +100,10 @@ def _kinds(cohort: TenantCohort, scenario: Scenario) -> Iterator[_Smallest]:
             yield _Smallest(asked, units, _in_words(asked, units))
 
 
-def _smallest_shapes(shape: OrderShape, trace: Trace) -> Iterator[OrderShape]:
+def _smallest_shapes(shape: OrderShape, trace: dict[str, int]) -> Iterator[OrderShape]:
     """The smallest order of each region and GPU model, with a GPU where there may be one of a model."""
-    least = {name: _least(getattr(shape, name)) for name in ("cpu", "memory", "memory_per_core", "storage", "gpu")}
-    gpus = [int(trace["gpu"][0])] if "gpu" in trace else [least["gpu"] or 0]
+    least = {name: _least(getattr(shape, name)) for name in ("cpu", "memory", "memory_per_core", "storage", "gpu")} | trace
+    gpus = [least["gpu"] or 0]
     if shape.gpu_model is not None and gpus[0] == 0 and shape.gpu.bounds()[1] >= 1 and "gpu" not in trace:
         gpus.append(1)
     for region in shape.region.law().values if shape.region is not None else (None,):
@@ -113,8 +112,8 @@ def _smallest_shapes(shape: OrderShape, trace: Trace) -> Iterator[OrderShape]:
                 yield shape.model_copy(
                     update={
                         "cpu": MillicoresLaw(constant=least["cpu"]),
-                        "memory": None if shape.memory is None else SizeLaw(constant=least["memory"]),
-                        "memory_per_core": None if shape.memory_per_core is None else SizeLaw(constant=least["memory_per_core"]),
+                        "memory": None if least["memory"] is None else SizeLaw(constant=least["memory"]),
+                        "memory_per_core": None if least["memory"] is not None else SizeLaw(constant=least["memory_per_core"]),
                         "storage": SizeLaw(constant=least["storage"]),
                         "gpu": CountLaw(constant=gpu),
                         "gpu_model": None if model is None else TextLaw(constant=model),
@@ -127,12 +126,13 @@ def _least(law: Distribution[int] | None) -> int | None:
     return None if law is None else math.floor(law.bounds()[0])
 
 
-def _least_of_trace(cohort: TenantCohort, scenario: Scenario) -> Trace:
-    """One order with the least of each column of a cohort's trace."""
+def _least_of_trace(cohort: TenantCohort, scenario: Scenario) -> dict[str, int]:
+    """The least of each column of a cohort's trace that says how large orders are."""
     if cohort.demand.trace is None:
         return {}
     columns = read_trace(scenario.base / cohort.demand.trace)
-    return {name: np.array([column.min()]) for name, column in columns.items() if len(column)}
+    sizes = {name: column for name, column in columns.items() if name in ("cpu", "memory", "storage", "gpu")}
+    return {name: round(float(np.nanmin(column))) for name, column in sizes.items() if not np.isnan(column).all()}
 
 
 def _in_units(row: Table, column: int) -> int:

@@ -16,7 +16,6 @@ from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.tables import Call, Choice, Kind, Phase, Plan, TopUp
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, TenantCohort
-from marketsim.simulation.desks import region_codes
 from marketsim.simulation.generic_cost import generic_cost, to_pair
 
 ATTO = 10**18
@@ -57,7 +56,7 @@ def cohort_times(cohort: TenantCohort, scenario: Scenario, seed: int) -> tuple[I
         times = np.rint(columns["at_seconds"] * 1000).astype(np.int64)
         kept = times <= horizon_ms
         return np.maximum(times[kept], 1), {name: column[kept] for name, column in columns.items()}
-    if wish.orders is not None and wish.day_profile is None and wish.week_profile is None and wish.bursts is None:
+    if wish.orders is not None and wish.day_profile is None and wish.week_profile is None:
         return demand.exact_times(rng, wish.orders, horizon_ms, scenario.block_ms), {}
     begin = scenario.start.time
     start_ms = begin.weekday() * demand.DAY_MS + (begin.hour * 3600 + begin.minute * 60 + begin.second) * 1000
@@ -68,13 +67,9 @@ def cohort_times(cohort: TenantCohort, scenario: Scenario, seed: int) -> tuple[I
         every, lasts = wish.bursts.every.milliseconds(block_ms), wish.bursts.lasts.milliseconds(block_ms)
         bursts = demand.burst_spans(stream(seed, f"tenant/{cohort.name}/bursts"), every, lasts, horizon_ms)
         factor = wish.bursts.factor
-    shape = (horizon_ms, start_ms, wish.day_multipliers, wish.week_multipliers, bursts, factor)
-    if wish.arrivals is not None:
-        return demand.poisson_times(rng, wish.arrivals.per_millisecond, *shape), {}
-    try:
-        return demand.shaped_times(rng, wish.orders or 0, *shape), {}
-    except ValueError as error:
-        raise scenario.refusal(("tenants", cohort.name, "demand", "orders"), str(error)) from None
+    per_ms = wish.arrivals.per_millisecond if wish.arrivals is not None else (wish.orders or 0) / horizon_ms
+    times = demand.poisson_times(rng, per_ms, horizon_ms, start_ms, wish.day_multipliers, wish.week_multipliers, bursts, factor)
+    return times, {}
 
 
 class _Draws:
@@ -134,8 +129,6 @@ def orders_at(
     plans = _plans(cohort, scenario, draws, cost, ceiling, trace)
     plans[:, Plan.value], plans[:, Plan.value_atto] = to_pair(value)
     plans[:, Plan.tenant] = tenants
-    if cohort.home_region is not None:
-        plans[:, Plan.region] = home_regions(cohort, scenario, seed)[tenants]
     deposits = np.maximum(_deposits(cohort, draws, cost, ceiling, scenario.deployment_min_deposit // ATTO), 1)
     plans[:, Plan.deposit] = deposits
     calls = rows_of(size, Call)
@@ -149,14 +142,6 @@ def orders_at(
     calls[:, Call.d] = per_order[:, 1]
     calls[:, Call.f] = 0 if shape.window is None else shape.window.milliseconds(block_ms) // 1000
     return CohortOrders(calls, plans, drafts, resources, asked, tenants, value)
-
-
-def home_regions(cohort: TenantCohort, scenario: Scenario, seed: int) -> Ints:
-    """Return the home region of each tenant of a cohort by its number in `region_codes`; -1 for one without, or where nobody is."""
-    assert cohort.home_region is not None
-    law, codes = cohort.home_region.law(), region_codes(scenario)
-    numbers = np.asarray([-1 if name is None else codes.get(name, -1) for name in law.values], np.int64)
-    return numbers[draw_index(law, stream(seed, f"tenant/{cohort.name}/home_region"), cohort.count)]
 
 
 def _sizes(

@@ -549,10 +549,7 @@ FELT: dict[str, Felt | list[Felt]] = {
     "Demand.orders": Felt("tenants.0.demand.orders", 20, 60, PLAIN, CREATED, "more"),
     "Demand.day_profile": Felt("tenants.0.demand.day_profile", [1] * 12 + [0] * 12, [0] * 12 + [1] * 12, DAYS, first_order, "more"),
     "Demand.week_profile": Felt("tenants.0.demand.week_profile", [1, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0], DAYS, first_order, "more"),
-    "Demand.bursts": [
-        Felt("tenants.0.demand.bursts", None, {"every": "6h", "factor": 9, "lasts": "2h"}, DAYS, CREATED, "more"),
-        Felt("tenants.0.demand.bursts", None, {"every": "1m", "factor": 99, "lasts": "2m"}, PLAIN, trace_of, "other"),
-    ],
+    "Demand.bursts": Felt("tenants.0.demand.bursts", None, {"every": "6h", "factor": 9, "lasts": "2h"}, DAYS, CREATED, "more"),
     "Bursts.every": Felt(
         "tenants.0.demand.bursts.every", "2h", "2d", DAYS, CREATED, "less", {"tenants.0.demand.bursts": {"factor": 9, "lasts": "1h"}}
     ),
