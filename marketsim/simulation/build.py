@@ -81,7 +81,7 @@ def build_market(scenario: Scenario, seed: int) -> Market:
     first_tenant = MODULE_WALLETS + len(book.names)
     engine.plans[:, Plan.region] = home_regions(scenario, seed)[engine.plans[:, Plan.tenant] - first_tenant]
     engine = with_nodes(chain, engine, scenario, book)
-    set_engine(chain, engine, scenario, seed)
+    set_engine(engine, scenario, seed)
     chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + 64))
     if scenario.charging != "rate":
         chain = with_room(chain, usage=total + 64)
@@ -143,7 +143,6 @@ def add_wallets(chain: State, scenario: Scenario, book: DeskBook) -> tuple[State
         names += [f"{cohort.name}-{index}" for index in range(cohort.count)]
         cohorts += [number] * cohort.count
         coins += [int(cohort.wallet) // ATTO] * cohort.count
-    book.names + names
     return set_wallets(chain, book.names + names, coins, len(book.names)), names, cohorts
 
 
@@ -269,7 +268,7 @@ def number_deployments(calls: list[Table], plans: list[Table]) -> None:
         at += len(rows)
 
 
-def set_engine(chain: State, engine: Engine, scenario: Scenario, seed: int) -> None:
+def set_engine(engine: Engine, scenario: Scenario, seed: int) -> None:
     """Write the engine's switches."""
     x = engine.globals
     block_ms = scenario.block_ms

@@ -57,7 +57,7 @@ def never_served(scenario: Scenario) -> Iterator[Unserved]:
     if not scenario.tenants or not scenario.providers or changes:
         return
     book = DeskBook(scenario, scenario.seed)
-    desks = _unlike(book, scenario)
+    desks = _unlike(book)
     for cohort in scenario.tenants:
         kinds = list(_kinds(cohort, scenario))
         told = [why for kind in kinds if (why := _refused_by_all(book, desks, scenario, kind)) is not None]
@@ -77,7 +77,7 @@ def _refused_by_all(book: DeskBook, desks: Sequence[int], scenario: Scenario, ki
     return f"no provider can ever serve an order of {kind.words}: {'; '.join(told)}"
 
 
-def _unlike(book: DeskBook, scenario: Scenario) -> list[int]:
+def _unlike(book: DeskBook) -> list[int]:
     """One desk of each cohort and region."""
     seen: dict[tuple[int, str | None], int] = {}
     for desk, cohort in enumerate(book.cohorts):

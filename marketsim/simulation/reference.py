@@ -83,7 +83,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
     calls[:, Call.d] = 1
     number_deployments([calls], [plans])
     engine = make_engine(len(book.names), 1024)._replace(desks=book.rows, latencies=book.latencies, plans=plans, fits=fits)
-    set_engine(chain, engine, scenario, seed)
+    set_engine(engine, scenario, seed)
     engine.globals.least_value_blocks = 1
     engine.globals.queue_limit = 0
     engine.globals.funds_monitor = 0  # providers withdraw every 100 blocks and look at nothing in between
