@@ -224,7 +224,7 @@ class Strategy(IntEnum):
     CUSTOM = 3  # a Python class or an operator's script; prices come in through the quotes table
 
 
-class Plan(Row, width=34):
+class Plan(Row):
     """A tenant's standing instructions for one deployment."""
 
     tenant = column("wallet")
