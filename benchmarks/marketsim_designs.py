@@ -27,7 +27,7 @@ from marketsim.export.results import new_results
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import Desk, Ended, Plan, Track
 from marketsim.metrics.summary import summarize
-from marketsim.money.pairs import subtract_columns
+from marketsim.money.units import ATTO
 from marketsim.scenario.load import scenario_from_mapping
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.collect import Collector
@@ -116,12 +116,10 @@ def outcome_of(clock: BlockClock, collector: Collector, orders: int) -> Outcome:
     if chain.globals.escrow == EscrowRule.SEQUENTIAL:  # moves whole uve, and keeps no sum of what was owed
         moved_whole, moved_atto = leases[:, Lease.withdrawn], np.zeros(len(leases), np.int64)
     else:
-        moved_whole, moved_atto = subtract_columns(
-            leases[:, Lease.charged],
-            leases[:, Lease.charged_atto],
-            leases[:, Lease.shortfall],
-            leases[:, Lease.shortfall_atto],
-        )
+        moved_atto = leases[:, Lease.charged_atto] - leases[:, Lease.shortfall_atto]
+        borrowed = moved_atto < 0
+        moved_whole = leases[:, Lease.charged] - leases[:, Lease.shortfall] - borrowed
+        moved_atto = moved_atto + ATTO * borrowed
     return Outcome(
         fate=fate.astype(np.int64),
         winner=np.where(leased, leases[:, Lease.slot], -1),

@@ -256,7 +256,7 @@ def test_test_data_is_small() -> None:
 
 def slug(heading: str) -> str:
     """Return the anchor that a heading gets on the pages that render Markdown."""
-    text = re.sub(r"[`*_]|\[([^\]]*)\]\([^)]*\)", r"\1", heading.strip().lower())
+    text = re.sub(r"[`*]|(?<!\w)_|_(?!\w)|\[([^\]]*)\]\([^)]*\)", r"\1", heading.strip().lower())
     return re.sub(r"[^\w\- ]", "", text).replace(" ", "-")
 
 

@@ -90,21 +90,9 @@ def uniform_minimum_above(share: float, count: int) -> float:
     return (1 - share) ** count
 
 
-def lognormal_mean(median: float, sigma: float) -> float:
-    """Mean of a log-normal by its median and the standard deviation of its logarithm."""
-    return median * math.exp(sigma**2 / 2)
-
-
 def first_of_two(mean: float, other: float) -> tuple[float, float]:
     """Probability that the second of two exponential times comes first, and the mean of the earlier one."""
     return mean / (mean + other), mean * other / (mean + other)
-
-
-def depletion_blocks(funds: int, price: int) -> int:
-    """Blocks after settling at which an escrow of whole uve can first not pay a whole price: floor(funds ÷
-    price) + 1.
-    """
-    return funds // price + 1
 
 
 def survival(mean: float, blocks: float) -> float:

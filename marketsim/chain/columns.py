@@ -83,7 +83,6 @@ class G(Row):
     fingerprint_a = column()
     fingerprint_b = column()
     events_total = column()
-    seed = column("of stateless hashes")
     bits = column("next unused row of bid_bits")
     free_bits = column("first free row of bid_bits + 1, 0 = none")
     auditing = column("1 = keep the list of accounts touched since the last audit")

@@ -54,7 +54,7 @@ def price(
         for number, (order, quote) in enumerate(zip(orders, quotes, strict=True)):
             if number:
                 typer.echo("")
-            typer.echo("\n".join(_lines(provider, order[1], rules, quote)))
+            typer.echo("\n".join(_lines(provider, order[1], quote)))
     if refused:
         raise typer.Exit(1)
 
@@ -224,7 +224,7 @@ def _cut(amount: str) -> str:
     return f"{whole}.{decimals[:6].ljust(6, '0')}"
 
 
-def _lines(provider: str, request: Request, rules: EngineRules, quote: dict[str, Any]) -> list[str]:
+def _lines(provider: str, request: Request, quote: dict[str, Any]) -> list[str]:
     """The quote as a terminal shows it."""
     asked = f"{request.cpu}m CPU, {request.memory_mib} MB memory, {request.storage_mib} MB storage"
     asked += f", {request.gpu} GPU" if request.gpu else ""

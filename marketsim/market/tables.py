@@ -44,33 +44,22 @@ class E(Row):
     bid_window = column()
     queue_limit = column()
     block_ms = column()
-    bid_timeout_scan = column("1: bid timeouts are in use")
     manifest_blocks = column()
     sample_every = column("blocks")
-    day_blocks = column()
     warm_up = column()
     horizon = column()
     samples = column()
     alive = column("accounts in the alive list")
     fold_cursor = column()
-    leases_active = column()
-    leases_short = column()
     orders_open = column()
     orders_created = column()
     orders_leased = column()
     bids_submitted = column()
     providers = column()
-    deploy_fees = column()
     funds_monitor = column("blocks between looks of the funds watcher (0 = none)")
     last_block = column("last height at which something happened")
-    blocks_executed = column("blocks in which something happened")
     audit = column()
-    need_quote_order = column()
-    relisted = column()
     least_value_blocks = column("expected lifetime behind min_order_value")
-    any_custom = column("1 when a provider is priced by Python")
-    bid_fee = column()
-    react = column()
     bids_rows = column("rows in the bids record")
     keep_bid_rows = column()
     audited = column("blocks audited")
@@ -189,10 +178,9 @@ class Desk(Row, width=104):
     uptime_ppm = column()
     audited = column()
     decimals = column("price rounded to this many decimals, 18 = no further rounding")
-    random_low = column("random range")
     fixed_whole = column("added to every price (endpoints)")
     fixed_atto = column()
-    region = column("interned region, for the score choice")
+    region = column("number of its region, 0 = none: what the score choice compares with Plan.region")
     bid_times = column("entries written in the ring of bid times")
     base_submitted = column()
     base_accepted = column()
@@ -243,7 +231,6 @@ class Strategy(IntEnum):
 class Plan(Row):
     """A tenant's standing instructions for one deployment."""
 
-    cohort = column()
     tenant = column("wallet")
     duration = column("blocks from the first lease to the planned end")
     terminate = column("blocks to an early end, -1 = none")
@@ -273,8 +260,7 @@ class Plan(Row):
     top_up_delay_2 = column()
     top_up_delay_3 = column()
     top_ups_used = column()
-    status = column("how the CreateDeployment was answered")
-    region = column()
+    region = column("number of the tenant's home region, -1 = none or nobody's")
     deposit = column("whole uve")
     first_lease = column("height of the deployment's first lease, 0 before")
 
@@ -374,7 +360,7 @@ class Offer(Row):
     bid = column("bid row once placed, -1 before")
 
 
-class Call(Row):
+class Call(Row, width=12):
     """One message of the inbox."""
 
     key = column("height x 16 + phase")
@@ -387,8 +373,6 @@ class Call(Row):
     d = column()
     e = column()
     f = column()
-    g = column()
-    h = column()
 
 
 class Entry(Row, width=4):
@@ -419,7 +403,6 @@ class Phase(IntEnum):
     """Canonical phases of a block (rules of this project; a bid of a block is after its acceptances)."""
 
     GOVERN = 0
-    USAGE = 1
     SETTLE = 2
     REPRICE = 3
     ACTIVATE = 4

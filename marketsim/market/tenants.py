@@ -56,8 +56,6 @@ def open_track(s: State, e: Engine, height: int, order: int) -> None:
     g.orders_open += 1
     if s.orders[order].oseq == 1:
         g.orders_created += 1
-    else:
-        g.relisted += 1
     if plan >= 0:
         push(e, height + g.bid_window, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
         limit = s.globals.order_timeout
@@ -280,7 +278,7 @@ def choose(s: State, e: Engine, order: int) -> int:
         return int(best)
     if choice == Choice.SCORE:
         cheapest = best
-        top = -1.0
+        top = score_of(e, plan, best, cheapest)
         offer = track.first_offer
         while offer >= 0:
             if is_choosable(s, e, offer):

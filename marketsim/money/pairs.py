@@ -1,18 +1,15 @@
 """Money as pairs of integers: whole uve and atto (10^-18 uve), exact in every operation.
 
 A pair `(whole, atto)` has `0 <= atto < 10**18` and stands for `whole + atto / 10**18`; a negative amount has
-a negative whole part. Two forms of the same arithmetic: compiled functions on scalars for the chain (`add`,
-`times`, ...) and functions on whole columns for reports and checks (`add_columns`, ...). Python integers
+a negative whole part. The arithmetic is compiled functions on scalars (`add`, `times`, ...). Python integers
 counted in atto, for the edge, are in `text`.
 
 Range: amounts up to `WHOLE_MAX` uve (the supply), rates up to `RATE_MAX` uve per block, spans up to
 `BLOCKS_MAX` blocks, so that rate x blocks stays inside as well. The chain refuses what would leave it
-(`Status.AmountTooLarge`), the edge and the columns raise `MoneyRangeError`; nothing wraps.
+(`Status.AmountTooLarge`), the edge raises `MoneyRangeError`; nothing wraps.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +26,6 @@ RATE_MAX = 10_000_000_000
 """Largest sum of rates of one account, whole uve per block."""
 BLOCKS_MAX = 500_000_000
 """Largest height: 95 years of blocks of six seconds."""
-
-_INT64_MAX = (1 << 63) - 1
 
 
 class MoneyRangeError(OverflowError):
@@ -155,117 +150,7 @@ def blocks_covered(funds: int, funds_atto: int, rate: int, rate_atto: int, limit
     return min(blocks, limit)
 
 
-# --- columns ------------------------------------------------------------------------------------------------
-
-
-def _refuse(outside: NDArray[np.bool_], operation: str) -> None:
-    if bool(np.any(outside)):
-        row = int(np.argmax(outside))
-        raise MoneyRangeError(f"{operation}: row {row} leaves the range of {WHOLE_MAX} uve; nothing was computed")
-
-
-def _in_range(whole: Column, operation: str) -> None:
-    _refuse((whole > WHOLE_MAX) | (whole < -WHOLE_MAX), operation)
-
-
-def _checked(whole: Column, atto: Column, wrapped: NDArray[np.bool_], operation: str) -> tuple[Column, Column]:
-    outside = (whole > WHOLE_MAX) | ((whole == WHOLE_MAX) & (atto > 0)) | (whole < -WHOLE_MAX)
-    _refuse(wrapped | outside, operation)
-    return whole, atto
-
-
-def add_columns(a_whole: Column, a_atto: Column, b_whole: Column, b_atto: Column) -> tuple[Column, Column]:
-    """Return a + b row by row; int64 columns of one shape. Raises MoneyRangeError instead of wrapping."""
-    atto = a_atto + b_atto
-    carry = atto >= ATTO
-    whole = a_whole + b_whole
-    # A sum that wrapped has another sign than both its parts.
-    wrapped = ((a_whole ^ whole) & (b_whole ^ whole)) < 0
-    return _checked(whole + carry, atto - ATTO * carry, wrapped, "add")
-
-
-def negate_columns(whole: Column, atto: Column) -> tuple[Column, Column]:
-    """Return the amounts with the other sign."""
-    _in_range(whole, "negate")
-    fraction = atto > 0
-    return -whole - fraction, np.where(fraction, ATTO - atto, 0)
-
-
-def subtract_columns(a_whole: Column, a_atto: Column, b_whole: Column, b_atto: Column) -> tuple[Column, Column]:
-    """Return a - b row by row. Raises MoneyRangeError instead of wrapping."""
-    atto = a_atto - b_atto
-    borrow = atto < 0
-    whole = a_whole - b_whole
-    wrapped = ((a_whole ^ b_whole) & (a_whole ^ whole)) < 0
-    return _checked(whole - borrow, atto + ATTO * borrow, wrapped, "subtract")
-
-
-def multiply_columns(whole: Column, atto: Column, count: Column) -> tuple[Column, Column]:
-    """Return amount x count row by row; counts are int64 from 0 to 10^9. Raises MoneyRangeError instead of
-    wrapping.
-    """
-    _in_range(whole, "multiply")
-    if bool(np.any((count < 0) | (count > LIMB))):
-        raise MoneyRangeError(f"multiply: a count is outside 0..{LIMB}; nothing was computed")
-    limit = WHOLE_MAX // np.maximum(count, 1)
-    _refuse((count > 0) & ((whole >= limit) | (whole < -limit)), "multiply")
-    low = (atto % LIMB) * count
-    high = (atto // LIMB) * count + low // LIMB
-    return whole * count + high // LIMB, (high % LIMB) * LIMB + low % LIMB
-
-
-def compare_columns(a_whole: Column, a_atto: Column, b_whole: Column, b_atto: Column) -> Column:
-    """Return -1, 0 or 1 row by row as a is less than, equal to or greater than b."""
-    whole = (a_whole > b_whole).astype(np.int64) - (a_whole < b_whole)
-    atto = (a_atto > b_atto).astype(np.int64) - (a_atto < b_atto)
-    return np.where(whole != 0, whole, atto)
-
-
-def truncate_columns(whole: Column, atto: Column) -> Column:
-    """Return whole uve row by row, fractions dropped towards zero."""
-    return whole + ((whole < 0) & (atto > 0))
-
-
-def total_columns(whole: Column, atto: Column) -> int:
-    """Return the exact sum in atto as a Python integer, of any size; shape (n,)."""
-    upper, lower = int(np.sum(whole // LIMB)), int(np.sum(whole % LIMB))
-    fine = int(np.sum(atto // LIMB)) * LIMB + int(np.sum(atto % LIMB))
-    return (upper * LIMB + lower) * ATTO + fine
-
-
-def sum_columns(whole: Column, atto: Column) -> tuple[int, int]:
-    """Return the exact sum as a pair of Python integers. Raises MoneyRangeError when the sum leaves the
-    range.
-    """
-    return to_pair(total_columns(whole, atto))
-
-
-def sum_columns_by(index: Column, size: int, whole: Column, atto: Column) -> tuple[Column, Column]:
-    """Return the exact sums of the rows by `index` (0 <= index < size) as two columns of shape (size,).
-
-    Raises MoneyRangeError when one sum leaves the range.
-    """
-    limbs = (whole // LIMB, whole % LIMB, atto // LIMB, atto % LIMB)
-    sums = np.zeros((4, size), np.int64)
-    for row, limb in zip(sums, limbs, strict=True):
-        np.add.at(row, index, limb)
-    nano = sums[2] + sums[3] // LIMB
-    lower = sums[1] + nano // LIMB
-    upper = sums[0] + lower // LIMB
-    _refuse((upper >= WHOLE_MAX // LIMB) | (upper < -(WHOLE_MAX // LIMB)), "sum")
-    return upper * LIMB + lower % LIMB, (nano % LIMB) * LIMB + sums[3] % LIMB
-
-
-def to_columns(amounts: Iterable[int]) -> tuple[Column, Column]:
-    """Return the columns (whole, atto) of amounts counted in atto. Raises MoneyRangeError."""
-    pairs = [to_pair(amount) for amount in amounts]
-    table = np.array(pairs, np.int64).reshape(len(pairs), 2)
-    return table[:, 0].copy(), table[:, 1].copy()
-
-
-def from_columns(whole: Column, atto: Column) -> list[int]:
-    """Return the amounts counted in atto as Python integers."""
-    return [w * ATTO + a for w, a in zip(whole.tolist(), atto.tolist(), strict=True)]
+# --- at the edge ---------------------------------------------------------------------------------------------
 
 
 def to_pair(atto: int) -> tuple[int, int]:

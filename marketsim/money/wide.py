@@ -217,34 +217,6 @@ def compare_limbs(scratch: Table, a: int, a_limbs: int, b: int, b_limbs: int) ->
 
 
 @compiled
-def mul_half_even(scratch: Table, a_whole: int, a_atto: int, b_whole: int, b_atto: int) -> tuple[int, int]:
-    """Return a x b rounded half to even at the 18th decimal, of pairs >= 0; (-1, 0) when it leaves int64."""
-    return mul_div_half_even(scratch, a_whole, a_atto, b_whole, b_atto, 1, 0)
-
-
-@compiled
-def mul_floor(scratch: Table, a_whole: int, a_atto: int, b_whole: int, b_atto: int) -> tuple[int, int]:
-    """Return a x b cut to 18 decimals, of pairs >= 0; (-1, 0) when it leaves int64."""
-    return mul_div_floor(scratch, a_whole, a_atto, b_whole, b_atto, 1, 0)
-
-
-@compiled
-def floor_ratio(scratch: Table, a_whole: int, a_atto: int, b_whole: int, b_atto: int) -> int:
-    """Return floor(a / b) of pairs a >= 0 and b > 0, exact; -1 when it leaves int64."""
-    put_pair(scratch, 20, a_whole, a_atto)
-    put_pair(scratch, 60, b_whole, b_atto)
-    limbs = length_of(scratch, 20, PAIR_LIMBS)
-    divisor = length_of(scratch, 60, PAIR_LIMBS)
-    limbs = divide_limbs_floor(scratch, 20, limbs, 60, divisor, 40)
-    if limbs > 3 or (limbs == 3 and scratch[42] > 8):
-        return -1
-    ratio = 0
-    for i in range(limbs - 1, -1, -1):
-        ratio = ratio * BASE + scratch[40 + i]
-    return ratio
-
-
-@compiled
 def mul_int_div_floor(scratch: Table, a: int, b: int, c: int, divisor: int) -> tuple[int, int]:
     """Return floor(a x b x c / divisor) of int64 >= 0, divisor from 1 to 10^9, as (high, low) with value =
     high x 10^18 + low.

@@ -65,11 +65,11 @@ class Law(NamedTuple):
 class Lognormal(Frozen, Generic[T]):
     """Log-normal by its median and either sigma or an upper percentile."""
 
-    median: T
-    sigma: Number | None = None
-    p90: T | None = None
-    p95: T | None = None
-    p99: T | None = Field(default=None, validate_default=True)
+    median: T = Field(description="the middle: half of the draws are below")
+    sigma: Number | None = Field(default=None, description="standard deviation of the logarithm")
+    p90: T | None = Field(default=None, description="nine tenths of the draws are below, in place of sigma")
+    p95: T | None = Field(default=None, description="95 % of the draws are below, in place of sigma")
+    p99: T | None = Field(default=None, validate_default=True, description="99 % of the draws are below, in place of sigma")
 
     @field_validator("p99")
     @classmethod
@@ -104,7 +104,7 @@ class Exponential(Frozen, Generic[T]):
 
     short_forms = ("mean",)
 
-    mean: T
+    mean: T = Field(description="the mean")
 
     @model_validator(mode="before")
     @classmethod
@@ -115,8 +115,8 @@ class Exponential(Frozen, Generic[T]):
 class Normal(Frozen, Generic[T]):
     """Normal by mean and standard deviation, in the same unit; draws are clamped at min (default 0)."""
 
-    mean: T
-    sd: T
+    mean: T = Field(description="the mean before draws are cut at min and max")
+    sd: T = Field(description="the standard deviation before that")
 
 
 class Choice(Frozen, Generic[T]):
@@ -124,8 +124,10 @@ class Choice(Frozen, Generic[T]):
 
     short_forms = ("values",)
 
-    values: Annotated[tuple[T, ...], Field(min_length=1)]
-    weights: tuple[Number, ...] | None = Field(default=None, validate_default=True)
+    values: Annotated[tuple[T, ...], Field(min_length=1)] = Field(description="what is chosen among")
+    weights: tuple[Number, ...] | None = Field(
+        default=None, validate_default=True, description="how often each is chosen, relative to the others; without it all alike"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -143,6 +145,11 @@ class Choice(Frozen, Generic[T]):
             raise ValueError("all weights are 0, give at least one above 0")
         return weights
 
+    def shares(self) -> tuple[tuple[Any, ...], tuple[float, ...]]:
+        """The values and their shares, which add to 1."""
+        weights = self.weights or (1.0,) * len(self.values)
+        return tuple(self.values), tuple(weight / sum(weights) for weight in weights)
+
 
 def quantity(value: Any) -> float:
     """The number behind a parsed literal: bytes, millicores, atto-uve, milliseconds or blocks."""
@@ -154,14 +161,14 @@ class Distribution(Frozen, Generic[T]):
 
     short_forms = ("constant", {"type": "string", "pattern": r"\.\.", "examples": ["1..50"]})
 
-    constant: T | None = None
-    uniform: tuple[T, T] | None = None
-    lognormal: Lognormal[T] | None = None
-    exponential: Exponential[T] | None = None
-    normal: Normal[T] | None = None
-    choice: Choice[T] | None = None
-    min: T | None = None
-    max: T | None = None
+    constant: T | None = Field(default=None, description="always this; a bare value means the same")
+    uniform: tuple[T, T] | None = Field(default=None, description="[low, high], whole numbers with both ends; low..high means the same")
+    lognormal: Lognormal[T] | None = Field(default=None, description="log-normal")
+    exponential: Exponential[T] | None = Field(default=None, description="exponential; a bare value is its mean")
+    normal: Normal[T] | None = Field(default=None, description="normal")
+    choice: Choice[T] | None = Field(default=None, description="one of several values; a bare list is their values")
+    min: T | None = Field(default=None, description="draws below are raised to this; 0 unless it stands here")
+    max: T | None = Field(default=None, description="draws above are lowered to this")
 
     @model_validator(mode="before")
     @classmethod
@@ -191,7 +198,7 @@ class Distribution(Frozen, Generic[T]):
     @model_validator(mode="after")
     def _consistent(self) -> Distribution[T]:
         literals = self.literals()
-        if len({value.in_blocks for value in literals if isinstance(value, Duration)}) > 1:
+        if len({value.in_blocks for value in literals if isinstance(value, Duration) and value.amount}) > 1:
             raise ValueError("mixes blocks and time, give all durations of one distribution in blocks or all in time")
         if self.uniform is not None and quantity(self.uniform[0]) > quantity(self.uniform[1]):
             raise ValueError("the range runs backwards, give [low, high]")
@@ -230,7 +237,9 @@ class Distribution(Frozen, Generic[T]):
         """The distribution as plain numbers, for whoever draws."""
         literals = self.literals()
         durations = [value for value in literals if isinstance(value, Duration)]
-        unit = "" if not durations else "blocks" if durations[0].in_blocks else "ms"
+        # nothing is no blocks as well as no time
+        telling = [value for value in durations if value.amount] or durations
+        unit = "" if not telling else "blocks" if telling[0].in_blocks else "ms"
         all_whole = bool(literals) and all(isinstance(value, (int, Duration)) for value in literals)
         low = 0.0 if self.min is None else quantity(self.min)
         high = math.inf if self.max is None else quantity(self.max)
@@ -246,28 +255,23 @@ class Distribution(Frozen, Generic[T]):
         elif self.normal is not None:
             a, b = quantity(self.normal.mean), quantity(self.normal.sd)
         elif self.choice is not None:
-            values = tuple(v.amount if isinstance(v, Duration) else v for v in self.choice.values)
-            shares = self.choice.weights or (1.0,) * len(values)
-            weights = tuple(share / sum(shares) for share in shares)
-        elif self.constant is not None and not isinstance(self.constant, str):
-            a = quantity(self.constant)
+            drawn, weights = self.choice.shares()
+            values = tuple(map(quantity, drawn))
         else:
-            values, weights = (self.constant,), (1.0,)
-        family = "choice" if self.family == "constant" and values else self.family
-        return Law(family, a, b, values, weights, low, high, unit, all_whole)
+            a = quantity(self.constant)
+        return Law(self.family, a, b, values, weights, low, high, unit, all_whole)
 
-    def mean(self) -> float:
-        """The mean before clamping, in the literal's unit (0 for texts)."""
+    def bounds(self) -> tuple[float, float]:
+        """The least and the largest draw, in the literal's unit; infinity where there is no largest."""
         law = self.law()
-        if law.family == "uniform":
-            return (law.a + law.b) / 2
-        if law.family == "lognormal":
-            return law.a * math.exp(law.b**2 / 2)
-        if law.family == "choice":
-            return sum(
-                float(value) * weight for value, weight in zip(law.values, law.weights, strict=True) if isinstance(value, (int, float))
-            )
-        return law.a
+        low, high = {
+            "uniform": (law.a, law.b),
+            "lognormal": (0.0 if law.b else law.a, math.inf if law.b else law.a),
+            "exponential": (0.0, math.inf),
+            "normal": (-math.inf if law.b else law.a, math.inf if law.b else law.a),
+            "choice": (min(law.values, default=0.0), max(law.values, default=0.0)),
+        }.get(law.family, (law.a, law.a))
+        return min(max(low, law.low), law.high), min(max(high, law.low), law.high)
 
 
 class Window(Frozen):
@@ -275,8 +279,8 @@ class Window(Frozen):
 
     short_forms = ({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},)
 
-    low: Number
-    high: Number
+    low: Number = Field(description="the least number that meets the target")
+    high: Number = Field(description="the largest")
 
     @model_validator(mode="before")
     @classmethod

@@ -194,7 +194,7 @@ def parse_block_time(value: object) -> Duration:
     """A positive duration in time, not in blocks."""
     duration = _positive_duration(value)
     if duration.in_blocks:
-        raise ValueError(f"{shown(value)} is counted in blocks, a block time is a duration such as 6s or 6117ms")
+        raise ValueError(f"{shown(value)} is counted in blocks, a block time is duration in time, not blocks")
     return duration
 
 
@@ -318,13 +318,15 @@ def parse_rate(value: object) -> Rate:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """How one literal enters a model (`parse`), leaves it (`dump`) and looks in a JSON Schema."""
+    """How one literal enters a model (`parse`), leaves it (`dump`), looks in a JSON Schema, and is called in a sentence (`takes`)."""
 
     parse: Callable[[Any], Any]
     schema: Mapping[str, Any]
     dump: Callable[[Any], Any] | None = None
     decimals: Mapping[str, int] = field(default_factory=dict)
     """By unit, how many decimals the number of a literal may have; a unit that is not here takes any."""
+    takes: str = "value"
+    """What the page of keys says that it takes."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         serialization = None if self.dump is None else core_schema.plain_serializer_function_ser_schema(self.dump)
@@ -337,8 +339,10 @@ class Reading:
 def whole(low: int = 0, high: int = 2**53) -> Reading:
     """A whole number within [low, high]."""
     help_text = f"write a whole number of at least {low}" + ("" if high == 2**53 else f" and at most {high}")
+    takes = f"whole number ≥ {low}" if high == 2**53 else f"whole number {low} … {high}"
     bounds = {"minimum": low} | ({} if high == 2**53 else {"maximum": high})
-    return Reading(lambda value: _whole_number(value, low, high, help_text), {"type": "integer", **bounds}, decimals={"": 0})
+    schema: dict[str, Any] = {"type": "integer", **bounds}
+    return Reading(lambda value: _whole_number(value, low, high, help_text), schema, decimals={"": 0}, takes=takes)
 
 
 def number(low: float | None = 0.0, high: float | None = None, *, above: bool = False) -> Reading:
@@ -362,11 +366,13 @@ def number(low: float | None = 0.0, high: float | None = None, *, above: bool = 
         return result
 
     schema: dict[str, Any] = {"type": "number"}
+    takes = "number" if low is None else f"number {'>' if above else '≥'} {low:g}"
     if low is not None:
         schema["exclusiveMinimum" if above else "minimum"] = low
     if high is not None:
         schema["maximum"] = high
-    return Reading(parse, schema)
+        takes += f" and ≤ {high:g}"
+    return Reading(parse, schema, takes=takes)
 
 
 def exact(low: str | None = "0", high: str | None = None, decimals: int = 18) -> Reading:
@@ -383,7 +389,9 @@ def exact(low: str | None = "0", high: str | None = None, decimals: int = 18) ->
             raise ValueError(f"{shown(value)} has {count} decimals, {help_text}")
         return Decimal(text)
 
-    return Reading(parse, {"anyOf": [{"type": "number"}, {"type": "string"}]}, plain_decimal, {"": decimals})
+    schema = {"anyOf": [{"type": "number"}, {"type": "string"}]}
+    takes = f"number{'' if low is None else f' ≥ {low}'}{'' if high is None else f' and ≤ {high}'}"
+    return Reading(parse, schema, plain_decimal, {"": decimals}, takes)
 
 
 def _text(value: object) -> str:
@@ -434,23 +442,26 @@ _SIZE_SCHEMA = {
 _MILLICORES_SCHEMA = {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^([0-9]+m?|[0-9.]+ ?cores?)$"}]}
 _RATE_SCHEMA = {"type": "string", "pattern": r"^[0-9.]+ ?/ ?[smhd]$", "examples": ["12/h"]}
 
+_CORES_SCHEMA = {"anyOf": [{"type": "number"}, {"type": "string"}]}
+_OPTIONAL_TEXT_SCHEMA = {"type": ["string", "boolean", "number", "null"]}
 _MONEY_DECIMALS = {"uve": 18, "VE": 24}
 # A day of five decimals, an hour of five and a minute of four are whole milliseconds.
 _SPAN_DECIMALS = {"ms": 0, "s": 3, "m": 4, "h": 5, "d": 5, "block": 0, "blocks": 0}
+_CORES_DECIMALS = {"": 0, "m": 0, "core": 3, "cores": 3}
 
-Money = Annotated[int, Reading(parse_money, _MONEY_SCHEMA, format_money, _MONEY_DECIMALS)]
+Money = Annotated[int, Reading(parse_money, _MONEY_SCHEMA, format_money, _MONEY_DECIMALS, "amount")]
 """Atto-uve, exact, 0 or more."""
-Coins = Annotated[int, Reading(parse_coins, _MONEY_SCHEMA, format_money, {"uve": 0, "VE": 6})]
+Coins = Annotated[int, Reading(parse_coins, _MONEY_SCHEMA, format_money, {"uve": 0, "VE": 6}, "amount in whole uve")]
 """Atto-uve, a multiple of one uve."""
-Span = Annotated[Duration, Reading(parse_duration, _DURATION_SCHEMA, str, _SPAN_DECIMALS)]
-PositiveSpan = Annotated[Duration, Reading(_positive_duration, _DURATION_SCHEMA, str, _SPAN_DECIMALS)]
-BlockTime = Annotated[Duration, Reading(parse_block_time, _DURATION_SCHEMA, str, _SPAN_DECIMALS)]
-Size = Annotated[int, Reading(parse_size, _SIZE_SCHEMA)]
-Millicores = Annotated[int, Reading(parse_millicores, _MILLICORES_SCHEMA, decimals={"": 0, "m": 0, "core": 3, "cores": 3})]
-Cores = Annotated[int, Reading(parse_cores, {"anyOf": [{"type": "number"}, {"type": "string"}]}, lambda units: f"{units}m")]
-EventRate = Annotated[Rate, Reading(parse_rate, _RATE_SCHEMA, str)]
-Text = Annotated[str, Reading(_text, _TEXT_SCHEMA)]
-OptionalText = Annotated[str | None, Reading(_optional_text, {"type": ["string", "boolean", "number", "null"]})]
+Span = Annotated[Duration, Reading(parse_duration, _DURATION_SCHEMA, str, _SPAN_DECIMALS, "duration")]
+PositiveSpan = Annotated[Duration, Reading(_positive_duration, _DURATION_SCHEMA, str, _SPAN_DECIMALS, "duration > 0")]
+BlockTime = Annotated[Duration, Reading(parse_block_time, _DURATION_SCHEMA, str, _SPAN_DECIMALS, "duration in time, not blocks")]
+Size = Annotated[int, Reading(parse_size, _SIZE_SCHEMA, takes="bytes")]
+Millicores = Annotated[int, Reading(parse_millicores, _MILLICORES_SCHEMA, decimals=_CORES_DECIMALS, takes="millicores")]
+Cores = Annotated[int, Reading(parse_cores, _CORES_SCHEMA, lambda units: f"{units}m", takes="cores")]
+EventRate = Annotated[Rate, Reading(parse_rate, _RATE_SCHEMA, str, takes="rate")]
+Text = Annotated[str, Reading(_text, _TEXT_SCHEMA, takes="text")]
+OptionalText = Annotated[str | None, Reading(_optional_text, _OPTIONAL_TEXT_SCHEMA, takes="text or null")]
 Count = Annotated[int, whole(0)]
 PositiveCount = Annotated[int, whole(1)]
 Number = Annotated[float, number(0.0)]

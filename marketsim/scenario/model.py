@@ -100,7 +100,12 @@ def _print_moment(value: datetime) -> str:
     return value.isoformat(timespec="minutes" if not (value.second or value.microsecond) else "auto").replace("+00:00", "Z")
 
 
-Moment = Annotated[datetime, Reading(_moment, {"type": "string", "examples": ["2026-01-05T00:00Z"]}, _print_moment)]
+Moment = Annotated[
+    datetime,
+    Reading(
+        _moment, {"type": "string", "examples": ["2026-01-05T00:00Z"]}, _print_moment, "date and time in UTC such as 2026-01-05T00:00Z"
+    ),
+]
 
 
 def _plain(value: object) -> Any:
@@ -121,7 +126,7 @@ def _mapping(value: object) -> dict[str, Any]:
     return plain
 
 
-Free = Annotated[dict[str, Any], Reading(_mapping, {"type": "object"})]
+Free = Annotated[dict[str, Any], Reading(_mapping, {"type": "object"}, takes="pairs")]
 
 
 def _wallet(value: object) -> int:
@@ -131,14 +136,14 @@ def _wallet(value: object) -> int:
     return parse_coins(value)
 
 
-Wallet = Annotated[int, Reading(_wallet, {"type": ["string", "integer"]}, lambda atto: f"{atto // 10**18}uve")]
+Wallet = Annotated[int, Reading(_wallet, {"type": ["string", "integer"]}, lambda atto: f"{atto // 10**18}uve", "amount in whole uve")]
 
 
 class RegisteredProvider(Frozen):
     """A provider that exists from the start of a hand-written case."""
 
-    attributes: dict[Text, Text] = Field(default_factory=dict)
-    signed: dict[Text, dict[Text, Text]] = Field(default_factory=dict)
+    attributes: dict[Text, Text] = Field(default_factory=dict, description="what the provider claims of itself")
+    signed: dict[Text, dict[Text, Text]] = Field(default_factory=dict, description="what auditors signed for it: attributes by auditor")
 
 
 class Start(Frozen):
@@ -146,10 +151,15 @@ class Start(Frozen):
 
     short_forms = ("time",)
 
-    time: Moment = datetime(2026, 1, 5, tzinfo=UTC)
-    params: Free = Field(default_factory=dict)
-    wallets: dict[Text, Wallet] = Field(default_factory=dict)
-    providers: dict[Text, RegisteredProvider] = Field(default_factory=dict)
+    time: Moment = Field(
+        default=datetime(2026, 1, 5, tzinfo=UTC),
+        description="date and time of height 0: profiles of demand follow the day and the week from here",
+    )
+    params: Free = Field(default_factory=dict, description="parameters of the chain by name, as in messages set_params (docs/messages.md)")
+    wallets: dict[Text, Wallet] = Field(default_factory=dict, description="what actors of messages by hand own")
+    providers: dict[Text, RegisteredProvider] = Field(
+        default_factory=dict, description="providers that are registered for messages by hand"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -160,10 +170,14 @@ class Start(Frozen):
 class Fault(Frozen):
     """An outage or a block of one provider at a moment of the run."""
 
-    at: Span
-    provider: Text = Field(description="cohort/index such as hyperscale/0")
-    kind: Literal["outage", "block", "unblock"]
-    lasts: PositiveSpan | None = Field(default=None, validate_default=True)
+    at: Span = Field(description="time from the start of the run")
+    provider: Text = Field(description="which one: cohort/index such as hyperscale/0")
+    kind: Literal["outage", "block", "unblock"] = Field(
+        description="outage: it neither bids nor serves and its leases close; block: governance keeps it from bidding; unblock ends that"
+    )
+    lasts: PositiveSpan | None = Field(
+        default=None, validate_default=True, description="length; an outage needs one, a block without one lasts to the end"
+    )
 
     @field_validator("lasts")
     @classmethod
@@ -179,11 +193,13 @@ class Fault(Frozen):
 class Governance(Frozen):
     """A governance action at a height."""
 
-    height: PositiveCount
-    op: Literal["set_params", "block", "unblock", "settle"]
-    params: Free | None = None
-    provider: Text | None = None
-    id: Text | None = Field(default=None, validate_default=True, description="owner/dseq of the account to settle")
+    height: PositiveCount = Field(description="block of the action, before its messages' effects fall due")
+    op: Literal["set_params", "block", "unblock", "settle"] = Field(
+        description="set_params changes parameters, block and unblock a provider's bidding, settle settles an account at once"
+    )
+    params: Free | None = Field(default=None, description="the parameters of set_params by name (docs/messages.md)")
+    provider: Text | None = Field(default=None, description="whom block and unblock mean: cohort/index, or a name of messages by hand")
+    id: Text | None = Field(default=None, validate_default=True, description="owner/dseq of the account that settle settles")
 
     @field_validator("id")
     @classmethod
@@ -223,6 +239,7 @@ Message = Annotated[
             "required": ["height", "op"],
             "properties": {"height": {"type": "integer", "minimum": 1}, "op": {"enum": list(MESSAGES)}},
         },
+        takes="message",
     ),
 ]
 
@@ -230,39 +247,45 @@ Message = Annotated[
 class CloseReasons(Frozen):
     """Target shares of lease close reasons."""
 
-    tenant_terminated: Probability | None = None
-    lease_completed: Probability | None = None
-    insufficient_funds: Probability | None = None
-    provider_closed: Probability | None = None
+    tenant_terminated: Probability | None = Field(default=None, description="share of closed leases that the tenant ended before its time")
+    lease_completed: Probability | None = Field(default=None, description="share that ran to its planned end")
+    insufficient_funds: Probability | None = Field(default=None, description="share that ended for lack of funds")
+    provider_closed: Probability | None = Field(default=None, description="share that the provider ended")
 
 
 class Calibration(Frozen):
     """Targets that the report shows beside the outcome."""
 
-    fill_rate: Window | None = None
-    acceptance_rate: Window | None = None
-    win_rate: Window | None = None
-    utilization: Window | None = None
-    close_reasons: CloseReasons | None = None
-    within: Probability = 0.10
+    fill_rate: Window | None = Field(default=None, description="range of the share of orders that are leased")
+    acceptance_rate: Window | None = Field(default=None, description="range of the share of submitted bids that the chain takes")
+    win_rate: Window | None = Field(default=None, description="range of the share of decided bids that win")
+    utilization: Window | None = Field(default=None, description="range of the share of CPU that is leased, over time")
+    close_reasons: CloseReasons | None = Field(default=None, description="target shares of the reasons for which leases close")
+    within: Probability = Field(default=0.10, description="how far a share of close_reasons may be from its target")
 
 
 class Report(Frozen):
     """What the report shows."""
 
-    figures: StrictBool = True
-    monthly_blocks: PositiveCount = 429_909
+    figures: StrictBool = Field(default=True, description="whether figures are drawn")
+    monthly_blocks: PositiveCount = Field(default=429_909, description="blocks of a month, for prices a month")
 
 
 class Market(Frozen):
     """A generated market in place of cohorts; `rm1` is the reference market of rules.md §10."""
 
-    generator: Literal["rm1"]
-    orders: PositiveCount = 50_000
-    providers: PositiveCount = 100
-    tenants: PositiveCount = 1_000
-    load: PositiveNumber = 0.8
-    agents: Literal["batch", "per_order", "reacting", "python", "python_batch"] = "batch"
+    generator: Literal["rm1"] = Field(description="which market: rm1, the reference market (docs/reference-market.md)")
+    orders: PositiveCount = Field(default=50_000, description="number of orders")
+    providers: PositiveCount = Field(default=100, description="number of providers")
+    tenants: PositiveCount = Field(default=1_000, description="number of tenants")
+    load: PositiveNumber = Field(default=0.8, description="mean demand over capacity")
+    agents: Literal["batch", "per_order", "reacting", "python", "python_batch"] = Field(
+        default="batch",
+        description=(
+            "how orders are handed over and priced: python and python_batch let Python classes price, rounded down, the "
+            "others differ in speed alone"
+        ),
+    )
 
 
 class Scenario(Frozen):
@@ -272,49 +295,109 @@ class Scenario(Frozen):
     as plain JSON-able data.
     """
 
-    name: Name = "scenario"
-    description: Text = ""
-    seed: Count = 1
-    rules: RuleSet = "seed"
-    charging: Literal["rate", "usage_capped", "usage", "ve_settlement"] = "usage_capped"
-    escrow: Literal["exact", "sequential", "proportional"] = "exact"
-    settle_every: PositiveSpan | None = Duration(600, in_blocks=True)
-    usage_every: PositiveSpan = Duration(600, in_blocks=True)
-    usage_grace: Span = Duration(86_400_000)
-    grace: Span | None = Duration(86_400_000)
-    order_timeout: PositiveSpan | None = Duration(100, in_blocks=True)
-    bid_window: PositiveSpan = Duration(10, in_blocks=True)
-    take: Annotated[Decimal, exact("0", "1", 6)] = Decimal("0.02")
-    bid_min_deposit: Coins = parse_coins("0.5VE")
-    deployment_min_deposit: Coins = parse_coins("0.5VE")
-    order_max_bids: PositiveCount = 20
-    quirks: tuple[Text, ...] = ()
-    reserve: Literal["at_bid", "at_acceptance"] = "at_bid"
-    tie: Literal["hash", "provider_index"] = "hash"
-    price_rounding: Literal["half_even", "floor"] = "half_even"
-    network_fees: StrictBool = False
-    gas_price: Money = parse_money("0.025uve")
+    name: Name = Field(default="scenario", description="names the run: in reports and in the folder of its results")
+    description: Text = Field(default="", description="what the scenario is for; the report begins with it")
+    seed: Count = Field(default=1, description="seed of every random stream: another seed is another replication of the same market")
+    rules: RuleSet = Field(
+        default="seed",
+        description=(
+            "the rule set: seed is the training document's, virtengine and akash are those of the chains; it sets the "
+            "defaults of other keys"
+        ),
+    )
+    charging: Literal["rate", "usage_capped", "usage", "ve_settlement"] = Field(
+        default="usage_capped",
+        description=(
+            "what a lease owes: rate its price for every block, usage_capped what was used up to the price, usage what was "
+            "used, ve_settlement by usage escrows (docs/charging.md)"
+        ),
+    )
+    escrow: Literal["exact", "sequential", "proportional"] = Field(
+        default="exact", description="how an escrow account pays its leases: exact (rules: seed), sequential, or akash's older proportional"
+    )
+    settle_every: PositiveSpan | None = Field(
+        default=Duration(600, in_blocks=True),
+        description="how long a lease runs between two settlements (escrow: exact); the other rules settle when they are touched",
+    )
+    usage_every: PositiveSpan = Field(
+        default=Duration(600, in_blocks=True), description="time between two usage reports of a lease (charging: ve_settlement)"
+    )
+    usage_grace: Span = Field(
+        default=Duration(86_400_000),
+        description="how late a usage report may come, counted from the end of what it covers; later ones are refused and lost",
+    )
+    grace: Span | None = Field(
+        default=Duration(86_400_000), description="how long a lease out of funds waits for a top-up before it is closed (escrow: exact)"
+    )
+    order_timeout: PositiveSpan | None = Field(
+        default=Duration(100, in_blocks=True),
+        description="after how long an order without a lease ends; none: it stays open for as long as its tenant has patience",
+    )
+    bid_window: PositiveSpan = Field(
+        default=Duration(10, in_blocks=True),
+        description="how long a tenant collects bids before it chooses; after that it takes the first acceptable one",
+    )
+    take: Annotated[Decimal, exact("0", "1", 6)] = Field(
+        default=Decimal("0.02"), description="the network's share of what a lease pays, from 0 to 1"
+    )
+    bid_min_deposit: Coins = Field(
+        default=parse_coins("0.5VE"), description="what a provider deposits with a bid and gets back at its end; who has less does not bid"
+    )
+    deployment_min_deposit: Coins = Field(
+        default=parse_coins("0.5VE"), description="the least deposit of a deployment; tenants that count in blocks pay at least this"
+    )
+    order_max_bids: PositiveCount = Field(default=20, description="most bids that the chain takes for one order")
+    quirks: tuple[Text, ...] = Field(
+        default=(), description="named defects of the upstream chains that are left in, or all (docs/quirks.md)"
+    )
+    reserve: Literal["at_bid", "at_acceptance"] = Field(
+        default="at_bid", description="when a provider sets capacity aside: at_bid, or at_acceptance, when bids may exceed what is free"
+    )
+    tie: Literal["hash", "provider_index"] = Field(
+        default="hash", description="which of equal bids comes first: by a hash that favours nobody, or by the number of the provider"
+    )
+    price_rounding: Literal["half_even", "floor"] = Field(
+        default="half_even", description="how prices of the linear strategies are rounded at 18 decimals of a uve"
+    )
+    network_fees: StrictBool = Field(default=False, description="whether senders pay gas for their messages, out of their wallets")
+    gas_price: Money = Field(
+        default=parse_money("0.025uve"),
+        description="price of a unit of gas; senders offer one and a half times as much (network_fees: true)",
+    )
     rates: dict[Text, Rate] = Field(
         default=EQUAL_COINS,
         validate_default=True,
         description="what one of a coin in which manifests pay is worth in the market's own (uakt under akash, else uve); "
         "uakt and uve are worth 1 unless said otherwise",
     )
-    withdraw_every: PositiveSpan = Duration(3_600_000)
-    block_time: BlockTime = Duration(6_000)
-    horizon: PositiveSpan
-    warm_up: Span = Duration(0)
-    start: Start = Start()
-    initial: Probability = 0.0
-    record: Literal["summary", "orders", "everything"] = "orders"
-    market: Market | None = None
-    tenants: tuple[TenantCohort, ...] = ()
-    providers: tuple[ProviderCohort, ...] = ()
-    messages: tuple[Message, ...] = Field(default=(), validate_default=True)
-    faults: tuple[Fault, ...] = ()
-    governance: tuple[Governance, ...] = ()
-    calibration: Calibration | None = None
-    report: Report = Report()
+    withdraw_every: PositiveSpan = Field(
+        default=Duration(3_600_000), description="how often a provider withdraws what a lease owes it (escrow: sequential or proportional)"
+    )
+    block_time: BlockTime = Field(default=Duration(6_000), description="time from one block to the next")
+    horizon: PositiveSpan = Field(description="length of the run; the block at its end is the last")
+    warm_up: Span = Field(
+        default=Duration(0), description="beginning that is left out of rates, revenue, utilization and prices; counts hold the whole run"
+    )
+    start: Start = Field(default=Start(), description="the moment of height 0 and, for messages by hand, what is there then")
+    initial: Probability = Field(
+        default=0.0,
+        description="share of all CPU that is leased in the first blocks, by leases with remaining lives as in a market in balance",
+    )
+    record: Literal["summary", "orders", "everything"] = Field(
+        default="orders", description="what is kept beside the summary: orders adds settlements, everything adds bids, declines and events"
+    )
+    market: Market | None = Field(default=None, description="a generated market in place of tenants and providers")
+    tenants: tuple[TenantCohort, ...] = Field(default=(), description="cohorts of tenants")
+    providers: tuple[ProviderCohort, ...] = Field(default=(), description="cohorts of providers")
+    messages: tuple[Message, ...] = Field(
+        default=(), validate_default=True, description="messages by hand, in the order of their heights (docs/messages.md)"
+    )
+    faults: tuple[Fault, ...] = Field(default=(), description="outages and blocks of single providers at given moments")
+    governance: tuple[Governance, ...] = Field(default=(), description="governance actions at given heights")
+    calibration: Calibration | None = Field(
+        default=None, description="targets that the report lays beside the outcome; nothing else depends on them"
+    )
+    report: Report = Field(default=Report(), description="how the report is made")
 
     _base: Path = PrivateAttr(default=Path())
     _places: Places | None = PrivateAttr(default=None)

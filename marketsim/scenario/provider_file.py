@@ -21,27 +21,31 @@ def _attribute_pair(value: object) -> str:
     return f"{key.strip()}={wanted.strip()}"
 
 
-AttributePair = Annotated[str, Reading(_attribute_pair, {"type": "string", "pattern": "^.+=.+$"})]
+AttributePair = Annotated[str, Reading(_attribute_pair, {"type": "string", "pattern": "^.+=.+$"}, takes="key=value")]
 
 
 class UnitPrices(Frozen):
-    """Prices per unit and block, in atto-uve; what is left out has the training document's price."""
+    """Prices per unit and block; what is left out has the training document's price."""
 
-    cpu_millicores: Money = Field(default=parse_money("0.000001uve"), description="price of one millicore")
-    memory_mb: Money = Field(default=parse_money("0.0000001uve"), description="price of one MiB of memory")
-    storage_mb: Money = Field(default=parse_money("0.00000001uve"), description="price of one MiB of storage")
-    gpu: Money = Field(default=parse_money("0.001uve"), description="price of one GPU")
+    cpu_millicores: Money = Field(default=parse_money("0.000001uve"), description="price of one millicore per block")
+    memory_mb: Money = Field(default=parse_money("0.0000001uve"), description="price of one MiB of memory per block")
+    storage_mb: Money = Field(default=parse_money("0.00000001uve"), description="price of one MiB of storage per block")
+    gpu: Money = Field(default=parse_money("0.001uve"), description="price of one GPU per block")
 
 
 class Filters(Frozen):
     """Which orders the engine bids on; a filter that is left out lets everything pass."""
 
-    min_order_value: Money | None = Field(default=None, description="least price ceiling × expected lifetime")
-    max_cpu: Count | None = Field(default=None, description="most millicores an order may ask for")
+    min_order_value: Money | None = Field(default=None, description="least price ceiling × 14,400 blocks that an order must have")
+    max_cpu: Count | None = Field(default=None, description="most millicores that an order may ask for")
     max_memory: Count | None = Field(default=None, description="most MiB of memory")
     max_storage: Count | None = Field(default=None, description="most MiB of storage")
-    allowed_regions: tuple[Text, ...] | None = None
-    excluded_attributes: tuple[AttributePair, ...] = ()
+    allowed_regions: tuple[Text, ...] | None = Field(
+        default=None, description="regions of orders that are bid on; orders that name none pass"
+    )
+    excluded_attributes: tuple[AttributePair, ...] = Field(
+        default=(), description="attributes, key=value, of orders that are not bid on, gpu-type=vendor-model among them"
+    )
 
     @field_validator("allowed_regions")
     @classmethod
@@ -59,13 +63,17 @@ class Filters(Frozen):
 class BidEngine(Frozen):
     """The `bid_engine` block; `filters` may be nested in it or stand beside it."""
 
-    enabled: StrictBool = True
+    enabled: StrictBool = Field(default=True, description="whether it bids at all")
     min_profit_margin: Annotated[Decimal, exact("0", "1000000", 4)] = Field(
         default=Decimal(0), description="percent on top of the base cost"
     )
-    max_concurrent_bids: PositiveCount = 50
-    bid_timeout: PositiveSpan = parse_duration("5m")
-    pricing: UnitPrices = UnitPrices()
+    max_concurrent_bids: PositiveCount = Field(
+        default=50, description="most bids whose outcome is not known yet; a hundred more orders wait in a queue"
+    )
+    bid_timeout: PositiveSpan = Field(
+        default=parse_duration("5m"), description="after how long an unanswered bid is closed and its capacity freed"
+    )
+    pricing: UnitPrices = Field(default=UnitPrices(), description="unit prices")
 
     @property
     def margin_ppm(self) -> int:
@@ -76,8 +84,8 @@ class BidEngine(Frozen):
 class ProviderFile(Frozen):
     """One provider's configuration, with `filters` at the top level (a nested block is lifted there)."""
 
-    bid_engine: BidEngine
-    filters: Filters = Filters()
+    bid_engine: BidEngine = Field(description="what the engine bids and how much")
+    filters: Filters = Field(default=Filters(), description="which orders it bids on")
 
     @model_validator(mode="before")
     @classmethod

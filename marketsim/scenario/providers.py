@@ -47,38 +47,38 @@ _STRATEGY_HELP = "strategies are " + ", ".join(STRATEGIES)
 class Capacity(Frozen):
     """What one provider has: millicores, bytes, bytes, GPUs."""
 
-    cpu: MillicoresLaw
-    memory: SizeLaw
-    storage: SizeLaw
-    gpu: CountLaw = CountLaw(constant=0)
+    cpu: MillicoresLaw = Field(description="CPU of a provider")
+    memory: SizeLaw = Field(description="memory of a provider")
+    storage: SizeLaw = Field(description="storage of a provider")
+    gpu: CountLaw = Field(default=CountLaw(constant=0), description="GPUs of a provider")
 
 
 class Node(Frozen):
     """`count` machines alike; an order must fit on them unit by unit."""
 
-    count: PositiveCount = 1
-    cpu: Millicores
-    memory: Size
-    storage: Size
-    gpu: Count = 0
+    count: PositiveCount = Field(default=1, description="machines of this kind")
+    cpu: Millicores = Field(description="CPU of a machine")
+    memory: Size = Field(description="memory of a machine")
+    storage: Size = Field(description="storage of a machine")
+    gpu: Count = Field(default=0, description="GPUs of a machine")
 
 
 class Overcommit(Frozen):
     """How much of a resource is promised per unit that exists; GPUs are never over-committed."""
 
-    cpu: PositiveNumber = 1.0
-    memory: PositiveNumber = 1.0
-    storage: PositiveNumber = 1.0
+    cpu: PositiveNumber = Field(default=1.0, description="millicores promised for each that exists")
+    memory: PositiveNumber = Field(default=1.0, description="bytes of memory promised for each that exists")
+    storage: PositiveNumber = Field(default=1.0, description="bytes of storage promised for each that exists")
 
 
 class ScalePrices(Frozen):
     """Akash scale pricing: uve per millicore, MiB, MiB, endpoint and leased address (protocol.md §4.2)."""
 
-    cpu: Money = parse_money("0.004uve")
-    memory: Money = parse_money("0.0016uve")
-    storage: Money = parse_money("0.00016uve")
-    endpoint: Money = parse_money("1uve")
-    ip: Money = parse_money("60uve")
+    cpu: Money = Field(default=parse_money("0.004uve"), description="price of a millicore per block")
+    memory: Money = Field(default=parse_money("0.0016uve"), description="price of a MiB of memory per block")
+    storage: Money = Field(default=parse_money("0.00016uve"), description="price of a MiB of storage per block")
+    endpoint: Money = Field(default=parse_money("1uve"), description="price of an endpoint per block")
+    ip: Money = Field(default=parse_money("60uve"), description="price of a leased address per block")
 
 
 Usd = Annotated[Decimal, exact("0", "1000000000", 18)]
@@ -87,32 +87,35 @@ Usd = Annotated[Decimal, exact("0", "1000000000", 18)]
 class MonthlyTargets(Frozen):
     """The generic script's targets in USD a month (protocol.md §4.2); 1 VE is 1 USD."""
 
-    cpu: Usd = Decimal("1.60")
-    memory: Usd = Decimal("0.80")
-    hd_ephemeral: Usd = Decimal("0.02")
-    hd_pers_hdd: Usd = Decimal("0.01")
-    hd_pers_ssd: Usd = Decimal("0.03")
-    hd_pers_nvme: Usd = Decimal("0.04")
-    endpoint: Usd = Decimal("0.05")
-    ip: Usd = Decimal("5")
+    cpu: Usd = Field(default=Decimal("1.60"), description="USD a month for 1000 millicores")
+    memory: Usd = Field(default=Decimal("0.80"), description="USD a month for a GiB of memory")
+    hd_ephemeral: Usd = Field(default=Decimal("0.02"), description="USD a month for a GiB of storage that is not kept")
+    hd_pers_hdd: Usd = Field(default=Decimal("0.01"), description="USD a month for a GiB of class beta1 that is kept")
+    hd_pers_ssd: Usd = Field(default=Decimal("0.03"), description="USD a month for a GiB of class beta2 that is kept")
+    hd_pers_nvme: Usd = Field(default=Decimal("0.04"), description="USD a month for a GiB of class beta3 that is kept")
+    endpoint: Usd = Field(default=Decimal("0.05"), description="USD a month for an endpoint")
+    ip: Usd = Field(default=Decimal("5"), description="USD a month for a leased address")
     gpu: Usd = Field(
-        default=Decimal("100"), description="the least for a model that gpu_mappings does not list; it costs the dearest of those listed"
+        default=Decimal("100"),
+        description="USD a month for a GPU of a model that gpu_mappings does not list, where none of those listed is dearer",
     )
-    gpu_mappings: dict[Text, Usd] = Field(default={}, description="by model, model.ram or model.ram.interface")
+    gpu_mappings: dict[Text, Usd] = Field(default={}, description="USD a month for a GPU by model, model.ram or model.ram.interface")
 
 
 class UtilizationPricing(Frozen):
     """Base cost × a multiplier from `low` (empty) to `high` (full), in steps of `step`."""
 
-    low: Number = 0.8
-    high: Number = 1.5
-    step: PositiveNumber = 0.05
+    low: Number = Field(default=0.8, description="multiplier of an empty provider")
+    high: Number = Field(default=1.5, description="multiplier of a full one")
+    step: PositiveNumber = Field(
+        default=0.05, description="the multiplier is rounded down to whole steps of this size above low; looked at every hour"
+    )
 
 
 class Undercut(Frozen):
     """The last winning price less this share, never below the base cost."""
 
-    by: Annotated[float, number(0.0, 1.0)] = 0.01
+    by: Annotated[float, number(0.0, 1.0)] = Field(default=0.01, description="share taken off the last winning price per millicore")
 
 
 class Strategy(Frozen):
@@ -120,13 +123,21 @@ class Strategy(Frozen):
 
     short_forms = ({"enum": ["cost_plus", "random_range", "scale", "monthly_targets", "utilization", "undercut"]},)
 
-    kind: Literal["cost_plus", "scale", "monthly_targets", "random_range", "utilization", "undercut", "script", "python"] = "cost_plus"
-    scale: ScalePrices | None = None
-    monthly_targets: MonthlyTargets | None = None
-    utilization: UtilizationPricing | None = None
-    undercut: Undercut | None = None
-    script: Text | None = Field(default=None, description="an executable: request as JSON on stdin, price on stdout")
-    python: Text | None = Field(default=None, description="module:Class, or the name of an entry point")
+    kind: Literal["cost_plus", "scale", "monthly_targets", "random_range", "utilization", "undercut", "script", "python"] = Field(
+        default="cost_plus", description="the strategy by name; it need not stand where a key below does"
+    )
+    scale: ScalePrices | None = Field(default=None, description="a price for each unit of resource (Akash's scale pricing)")
+    monthly_targets: MonthlyTargets | None = Field(default=None, description="the targets of Akash's generic script")
+    utilization: UtilizationPricing | None = Field(
+        default=None, description="config's prices times a multiplier that follows the provider's own use"
+    )
+    undercut: Undercut | None = Field(
+        default=None, description="a little less than the last price that won, never below config's price with its margin"
+    )
+    script: Text | None = Field(
+        default=None, description="path of an executable: it gets the request as JSON on standard input and prints a price"
+    )
+    python: Text | None = Field(default=None, description="module:Class of your own, or the name of an entry point (docs/strategies.md)")
 
     @model_validator(mode="before")
     @classmethod
@@ -168,13 +179,13 @@ class Repricing(Frozen):
     [min, max].
     """
 
-    every: PositiveSpan = Duration(86_400_000)
-    high: Probability = 0.8
-    low: Probability = 0.3
-    up: PositiveNumber = 1.05
-    down: PositiveNumber = 0.95
-    min: PositiveNumber = 0.5
-    max: Annotated[float, number(0.0, above=True)] = Field(default=2.0, validate_default=True)
+    every: PositiveSpan = Field(default=Duration(86_400_000), description="how often the multiplier moves")
+    high: Probability = Field(default=0.8, description="share of leased CPU above which it rises")
+    low: Probability = Field(default=0.3, description="share of leased CPU below which it falls")
+    up: PositiveNumber = Field(default=1.05, description="what it is multiplied by to rise")
+    down: PositiveNumber = Field(default=0.95, description="what it is multiplied by to fall")
+    min: PositiveNumber = Field(default=0.5, description="the least multiplier")
+    max: Annotated[float, number(0.0, above=True)] = Field(default=2.0, validate_default=True, description="the largest multiplier")
 
     @field_validator("max")
     @classmethod
@@ -187,8 +198,8 @@ class Repricing(Frozen):
 class RateLimit(Frozen):
     """The most bids in any minute and any hour."""
 
-    per_minute: PositiveCount | None = 10
-    per_hour: PositiveCount | None = 100
+    per_minute: PositiveCount | None = Field(default=10, description="most bids in any minute, at most 128; null: no limit")
+    per_hour: PositiveCount | None = Field(default=100, description="most bids in any hour, at most 128; null: no limit")
 
 
 class Outages(Frozen):
@@ -196,43 +207,58 @@ class Outages(Frozen):
     one.
     """
 
-    every: PositiveSpan
-    lasts: PositiveSpan
-    closes: Probability = 0.0
+    every: PositiveSpan = Field(description="mean time from the end of an outage to the next, exponential")
+    lasts: PositiveSpan = Field(description="mean length of an outage, exponential")
+    closes: Probability = Field(default=0.0, description="share of a provider's leases that an outage ends")
 
 
 class Leave(Frozen):
     """The hazard, for each lease, that the provider closes it."""
 
-    mean: PositiveSpan
+    mean: PositiveSpan = Field(description="mean time until a provider ends a lease, exponential, drawn for each lease")
 
 
 class ProviderCohort(Frozen):
     """Providers of one kind."""
 
-    name: Name
-    count: PositiveCount = 1
+    name: Name = Field(description="names the cohort: its providers are edge-0, edge-1, …, its random streams begin with it")
+    count: PositiveCount = Field(default=1, description="number of providers")
     config: Annotated[ProviderFile | None, WithJsonSchema({"type": ["string", "object", "null"]})] = Field(
-        default=None, description="path of a provider file; inlined when loaded"
+        default=None, description="path of a provider file: unit prices, margin, limits and filters of the bid engine; inlined when loaded"
     )
-    nodes: tuple[Node, ...] | None = None
-    capacity: Capacity | None = Field(default=None, validate_default=True, description="per provider")
-    lease_capacity: PositiveCount | None = None
-    overcommit: Overcommit = Overcommit()
-    attributes: dict[Text, Text] = Field(default_factory=dict)
-    regions: tuple[Text, ...] = ()
-    signed_by: dict[Text, dict[Text, Text]] = Field(default={}, description="per auditor the attributes it signed")
-    wallet: Coins = parse_coins("200VE")
-    spread: Number = 0.0
-    strategy: Strategy = Field(default=Strategy(kind="cost_plus"), validate_default=True)
-    repricing: Repricing | None = None
-    latency: DurationLaw = DurationLaw(lognormal=Lognormal[Span](median=Duration(1_500), p95=Duration(5_000)))
-    rate_limit: RateLimit | None = None
-    outages: Outages | None = None
-    leave: Leave | None = None
-    withdraw_every: PositiveSpan | None = Field(default=None, description="default: the scenario's")
-    cost_share: Number = 1.0
-    window: Span | None = Field(default=None, description="reclamation window offered (rules: akash)")
+    nodes: tuple[Node, ...] | None = Field(
+        default=None, description="the machines of each provider: every unit of an order must fit on one; in place of capacity"
+    )
+    capacity: Capacity | None = Field(default=None, validate_default=True, description="what each provider has, drawn once")
+    lease_capacity: PositiveCount | None = Field(default=None, description="most leases that a provider holds at a time; none: no limit")
+    overcommit: Overcommit = Field(default=Overcommit(), description="how much is promised of what there is")
+    attributes: dict[Text, Text] = Field(default_factory=dict, description="what providers claim: orders ask for it")
+    regions: tuple[Text, ...] = Field(default=(), description="values of the attribute region, given to the providers in turn")
+    signed_by: dict[Text, dict[Text, Text]] = Field(default={}, description="what auditors signed for them: attributes by auditor")
+    wallet: Coins = Field(default=parse_coins("200VE"), description="what each owns at the start, for deposits of bids and fees")
+    spread: Number = Field(
+        default=0.0, description="standard deviation of the logarithm of a factor on each provider's unit prices, drawn once"
+    )
+    strategy: Strategy = Field(
+        default=Strategy(kind="cost_plus"),
+        validate_default=True,
+        description="how orders are priced; cost_plus with config, else monthly_targets",
+    )
+    repricing: Repricing | None = Field(default=None, description="prices that follow the provider's own use")
+    latency: DurationLaw = Field(
+        default=DurationLaw(lognormal=Lognormal[Span](median=Duration(1_500), p95=Duration(5_000))),
+        description="time from an order to the engine's bid, drawn for each bid; cut to 4094 blocks",
+    )
+    rate_limit: RateLimit | None = Field(default=None, description="most bids in a time; none: no limit")
+    outages: Outages | None = Field(default=None, description="random times at which a provider neither bids nor serves; none: always up")
+    leave: Leave | None = Field(default=None, description="providers that end leases early; none: never")
+    withdraw_every: PositiveSpan | None = Field(
+        default=None, description="how often these providers withdraw, in place of the scenario's withdraw_every"
+    )
+    cost_share: Number = Field(
+        default=1.0, description="cost of serving as a share of the unit prices without margin: only welfare metrics look at it"
+    )
+    window: Span | None = Field(default=None, description="notice that providers offer before they take a lease back (rules: akash)")
 
     @model_validator(mode="before")
     @classmethod

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_serializer, model_validator
 
 from marketsim.chain.limits import CPU_MAX, CPU_MIN, GPU_MAX, MEMORY_MAX, MEMORY_MIN, UNIT_PRICE_MAX, VOLUME_MAX, VOLUME_MIN
 from marketsim.money.units import ATTO
-from marketsim.scenario.distributions import FAMILIES, Distribution, Frozen, Lognormal
+from marketsim.scenario.distributions import FAMILIES, Choice, Distribution, Frozen, Law, Lognormal
 from marketsim.scenario.literals import (
     Coins,
     Count,
@@ -42,7 +43,7 @@ def _name(value: object) -> str:
     return value
 
 
-Name = Annotated[str, Reading(_name, {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"})]
+Name = Annotated[str, Reading(_name, {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}, takes="name (letters, digits, - and _)")]
 
 
 class DurationLaw(Distribution[Span]):
@@ -69,8 +70,33 @@ class MillicoresLaw(Distribution[Millicores]):
     """Millicores, or a distribution of millicores."""
 
 
-class TextLaw(Distribution[OptionalText]):
+class TextLaw(Frozen):
     """A text, or a choice of texts (null: none)."""
+
+    short_forms = ("constant",)
+
+    constant: OptionalText = Field(default=None, description="always this; a bare text means the same")
+    choice: Choice[OptionalText] | None = Field(default=None, description="one of several texts, null for none")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data if isinstance(data, cls) else {"constant": data}
+        if len([key for key in ("constant", "choice") if data.get(key) is not None]) != 1:
+            raise ValueError("is no text, write one, or {choice: {values: [a, b], weights: [1, 2]}}")
+        return data
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: Any) -> Any:
+        if self.choice is None:
+            return self.constant
+        return {"choice": {key: part for key, part in handler(self)["choice"].items() if part is not None}}
+
+    def law(self) -> Law:
+        """The texts and their shares, for whoever draws."""
+        values, shares = ((self.constant,), (1.0,)) if self.choice is None else self.choice.shares()
+        return Law("choice", 0.0, 0.0, values, shares, 0.0, math.inf, "", False)
 
 
 def is_law(data: object) -> bool:
@@ -81,9 +107,9 @@ def is_law(data: object) -> bool:
 class Bursts(Frozen):
     """Times of multiplied demand: exponential gaps of mean `every`, each lasting `lasts`."""
 
-    every: PositiveSpan
-    factor: PositiveNumber
-    lasts: PositiveSpan
+    every: PositiveSpan = Field(description="mean time from the end of a burst to the next, exponential")
+    factor: PositiveNumber = Field(description="what the rate is multiplied by")
+    lasts: PositiveSpan = Field(description="length of a burst")
 
 
 class Demand(Frozen):
@@ -91,14 +117,23 @@ class Demand(Frozen):
 
     short_forms = ("arrivals",)
 
-    arrivals: EventRate | None = None
+    arrivals: EventRate | None = Field(default=None, description="mean rate of the cohort's orders, a Poisson process")
     trace: Text | None = Field(
-        default=None, description="CSV or parquet, one row an order: at_seconds, cpu, memory, storage, gpu, duration_seconds"
+        default=None,
+        description="path of a CSV or parquet file with a column at_seconds, and if need be cpu, memory, storage, gpu and duration_seconds",
     )
-    orders: PositiveCount | None = Field(default=None, validate_default=True, description="exactly so many, uniform")
-    day_profile: tuple[Number, ...] | None = Field(default=None, description="24 multipliers, one for each hour")
-    week_profile: tuple[Number, ...] | None = Field(default=None, description="7 multipliers, Monday first")
-    bursts: Bursts | None = None
+    orders: PositiveCount | None = Field(
+        default=None,
+        validate_default=True,
+        description="exactly so many orders, spread evenly over the run; with a profile about so many, where it says",
+    )
+    day_profile: tuple[Number, ...] | None = Field(
+        default=None, description="24 multipliers of the rate, one for each hour of the day (UTC), scaled to a mean of 1"
+    )
+    week_profile: tuple[Number, ...] | None = Field(
+        default=None, description="7 multipliers of the rate, Monday first, scaled to a mean of 1"
+    )
+    bursts: Bursts | None = Field(default=None, description="times at which orders come faster")
 
     @model_validator(mode="before")
     @classmethod
@@ -148,8 +183,8 @@ def _normalised(values: tuple[float, ...]) -> tuple[float, ...]:
 class Signers(Frozen):
     """Auditors whose signatures an order asks for."""
 
-    all_of: tuple[Text, ...] = ()
-    any_of: tuple[Text, ...] = ()
+    all_of: tuple[Text, ...] = Field(default=(), description="auditors that must all have signed")
+    any_of: tuple[Text, ...] = Field(default=(), description="auditors of whom one must have signed")
 
 
 _SDL_SCHEMA = {
@@ -161,9 +196,12 @@ _SDL_SCHEMA = {
 class WeightedSdl(Frozen):
     """A manifest (inlined) and how often it is chosen."""
 
-    sdl: Sdl
-    weight: PositiveNumber = 1.0
-    name: Text = "manifest"
+    sdl: Sdl = Field(description="path of a manifest")
+    weight: PositiveNumber = Field(default=1.0, description="how often it is chosen, relative to the others")
+    name: Text = Field(
+        default="manifest",
+        description="what paths such as tenants.web.order.sdl.NAME.weight call it; the name of the file without its ending",
+    )
 
 
 _ORDER_LIMITS = {
@@ -184,17 +222,26 @@ def _size_text(value: int, unit: str) -> str:
 class OrderShape(Frozen):
     """What an order asks for: sizes drawn from distributions, or SDL manifests."""
 
-    sdl: Annotated[tuple[WeightedSdl, ...] | None, WithJsonSchema(_SDL_SCHEMA)] = None
-    cpu: MillicoresLaw | None = Field(default=None, validate_default=True, description="millicores")
-    memory: SizeLaw | None = None
-    memory_per_core: SizeLaw | None = Field(default=None, validate_default=True, description="bytes per 1000 millicores")
-    storage: SizeLaw | None = Field(default=None, validate_default=True, description="bytes")
-    gpu: CountLaw = CountLaw(constant=0)
-    gpu_model: TextLaw | None = Field(default=None, description="vendor-model such as nvidia-a100")
-    region: TextLaw | None = None
-    attributes: dict[Text, Text] = Field(default_factory=dict)
-    signed_by: Signers = Signers()
-    window: Span | None = Field(default=None, description="reclamation window asked for (rules: akash)")
+    sdl: Annotated[tuple[WeightedSdl, ...] | None, WithJsonSchema(_SDL_SCHEMA)] = Field(
+        default=None, description="path of a manifest, or a list of {sdl: path, weight: number}, in place of cpu, memory and storage"
+    )
+    cpu: MillicoresLaw | None = Field(default=None, validate_default=True, description="CPU of an order")
+    memory: SizeLaw | None = Field(default=None, description="memory of an order")
+    memory_per_core: SizeLaw | None = Field(
+        default=None, validate_default=True, description="memory for each 1000 millicores, in place of memory"
+    )
+    storage: SizeLaw | None = Field(default=None, validate_default=True, description="storage of an order, one volume")
+    gpu: CountLaw = Field(default=CountLaw(constant=0), description="GPUs of an order")
+    gpu_model: TextLaw | None = Field(
+        default=None,
+        description=(
+            "model of the GPUs as vendor-model such as nvidia-a100; providers need the attribute capabilities/gpu/vendor/nvidia/model/a100"
+        ),
+    )
+    region: TextLaw | None = Field(default=None, description="the attribute region that a provider must have; null for none")
+    attributes: dict[Text, Text] = Field(default_factory=dict, description="attributes that a provider must have")
+    signed_by: Signers = Field(default=Signers(), description="auditors that must have signed the attributes")
+    window: Span | None = Field(default=None, description="notice that a provider must give before it takes a lease back (rules: akash)")
 
     @model_validator(mode="before")
     @classmethod
@@ -243,8 +290,14 @@ class PriceRule(Frozen):
 
     short_forms = ("per_block",)
 
-    times_cost: NumberLaw | None = None
-    per_block: MoneyLaw | None = Field(default=None, validate_default=True)
+    times_cost: NumberLaw | None = Field(
+        default=None,
+        description=(
+            "multiple of what the order costs at the generic monthly targets (1.60 USD a core, 0.80 a GiB of memory, 0.02 "
+            "of storage, 100 a GPU)"
+        ),
+    )
+    per_block: MoneyLaw | None = Field(default=None, validate_default=True, description="amount per block")
 
     @model_validator(mode="before")
     @classmethod
@@ -272,9 +325,9 @@ class Deposit(Frozen):
 
     short_forms = ("amount",)
 
-    blocks: CountLaw | None = None
-    price_blocks: CountLaw | None = None
-    amount: MoneyLaw | None = Field(default=None, validate_default=True)
+    blocks: CountLaw | None = Field(default=None, description="so many blocks at the order's ceiling")
+    price_blocks: CountLaw | None = Field(default=None, description="so many blocks at the generic cost")
+    amount: MoneyLaw | None = Field(default=None, validate_default=True, description="an amount, sent as it is")
 
     @model_validator(mode="before")
     @classmethod
@@ -299,18 +352,29 @@ class Deposit(Frozen):
 class AfterDepletion(Frozen):
     """Top up only once the account has run dry, `delay` later."""
 
-    delay: DurationLaw = DurationLaw(constant=Duration(1, in_blocks=True))
+    delay: DurationLaw = Field(
+        default=DurationLaw(constant=Duration(1, in_blocks=True)), description="time from running dry to the top-up, drawn each time"
+    )
 
 
 class TopUp(Frozen):
     """When and how a tenant adds funds: while few blocks are left, or after depletion."""
 
-    after_depletion: AfterDepletion | None = None
-    when_blocks_left: PositiveCount | None = Field(default=None, validate_default=True)
-    blocks: CountLaw = CountLaw(constant=14_400)
-    times: CountLaw = CountLaw(constant=3)
-    probability: Probability = 1.0
-    delay: DurationLaw = DurationLaw(constant=Duration(0))
+    after_depletion: AfterDepletion | None = Field(default=None, description="top up once the account has run dry, rather than before")
+    when_blocks_left: PositiveCount | None = Field(
+        default=None, validate_default=True, description="top up when funds are left for so many blocks; 1200 unless after_depletion stands"
+    )
+    blocks: CountLaw = Field(default=CountLaw(constant=14_400), description="how much: so many blocks at the order's ceiling")
+    times: CountLaw = Field(default=CountLaw(constant=3), description="how many times at most, for each order")
+    probability: Probability = Field(default=1.0, description="share of orders whose tenant tops up at all")
+    delay: DurationLaw = Field(default=DurationLaw(constant=Duration(0)), description="how much later than when_blocks_left says")
+
+    @field_validator("delay")
+    @classmethod
+    def _own_delay(cls, value: DurationLaw, info: ValidationInfo) -> DurationLaw:
+        if info.data.get("after_depletion") is not None and value != DurationLaw(constant=Duration(0)):
+            raise ValueError("stands beside after_depletion, which has a delay of its own: write after_depletion: {delay: …}")
+        return value
 
     @field_validator("when_blocks_left")
     @classmethod
@@ -323,12 +387,18 @@ class TopUp(Frozen):
 
 
 class Score(Frozen):
-    """Weights of a bid's score; the highest score wins."""
+    """Weights of a bid's score; the highest score wins.
 
-    price: Annotated[float, number(None)] = 1.0
-    uptime: Annotated[float, number(None)] = 0.0
-    audit: Annotated[float, number(None)] = 0.0
-    region: Annotated[float, number(None)] = 0.0
+    Score = `price` x cheapest price / price + `uptime` x share of time up + `audit` when signed + `region` when in
+    the tenant's home region.
+    """
+
+    price: Annotated[float, number(None)] = Field(default=1.0, description="weight of cheapness: the cheapest price over the bid's")
+    uptime: Annotated[float, number(None)] = Field(
+        default=0.0, description="weight of the share of time that the provider is up, by its outages"
+    )
+    audit: Annotated[float, number(None)] = Field(default=0.0, description="weight of having been signed by an auditor")
+    region: Annotated[float, number(None)] = Field(default=0.0, description="weight of being in the tenant's home_region")
 
 
 class ChoiceRule(Frozen):
@@ -336,9 +406,11 @@ class ChoiceRule(Frozen):
 
     short_forms = ({"enum": ["lowest_price", "score"]},)
 
-    kind: Literal["lowest_price", "score", "random_among_cheapest"] = "lowest_price"
-    score: Score | None = None
-    random_among_cheapest: PositiveCount | None = None
+    kind: Literal["lowest_price", "score", "random_among_cheapest"] = Field(
+        default="lowest_price", description="the rule by name; it need not stand where score or random_among_cheapest does"
+    )
+    score: Score | None = Field(default=None, description="take the bid of the highest score, by these weights")
+    random_among_cheapest: PositiveCount | None = Field(default=None, description="take one of so many cheapest bids at random")
 
     @model_validator(mode="before")
     @classmethod
@@ -367,8 +439,8 @@ class ChoiceRule(Frozen):
 class Restart(Frozen):
     """Whether a tenant starts its group again after a provider left."""
 
-    probability: Probability = 0.9
-    delay: DurationLaw = DurationLaw(constant=Duration(1, in_blocks=True))
+    probability: Probability = Field(default=0.9, description="chance, each time, that it does")
+    delay: DurationLaw = Field(default=DurationLaw(constant=Duration(1, in_blocks=True)), description="how long that takes")
 
 
 class React(Frozen):
@@ -376,35 +448,67 @@ class React(Frozen):
 
     short_forms = ({"type": "boolean"},)
 
-    retry: Count = 2
-    raise_ceiling: PositiveNumber = 1.2
+    retry: Count = Field(default=2, description="how many times at most an order is made again")
+    raise_ceiling: PositiveNumber = Field(default=1.2, description="what the ceiling is multiplied by each time")
 
 
 class TenantCohort(Frozen):
     """Tenants of one kind."""
 
-    name: Name
-    count: PositiveCount = 1
-    wallet: Coins = parse_coins("5000VE")
-    demand: Demand
-    order: OrderShape
+    name: Name = Field(description="names the cohort: its tenants are web-0, web-1, …, its random streams begin with it")
+    count: PositiveCount = Field(default=1, description="number of tenants; the cohort's orders are spread over them evenly at random")
+    wallet: Coins = Field(
+        default=parse_coins("5000VE"), description="what each owns at the start; who cannot pay a deposit or fee is refused"
+    )
+    demand: Demand = Field(description="when the cohort's orders arrive: a rate for the whole cohort, or a mapping")
+    order: OrderShape = Field(description="what an order asks for")
     ceiling: PriceRule | None = Field(
         default=None,
         validate_default=True,
-        description="default: 1.5 to 4 times the generic cost; with sdl: its prices",
+        description=(
+            "the most an order will pay per block, drawn for each order; without it 1.5 to 4 times the generic cost, with "
+            "sdl the manifest's prices"
+        ),
     )
-    value: PriceRule = PriceRule(times_cost=NumberLaw(constant=1.5))
-    duration: DurationLaw = DurationLaw(lognormal=Lognormal[Span](median=Duration(86_400_000), sigma=1.2))
-    terminate_after: DurationLaw | None = None
-    patience: Span = Duration(100, in_blocks=True)
-    choice: ChoiceRule = ChoiceRule()
-    never_choose: Probability = 0.0
-    deposit: Deposit = Deposit(blocks=CountLaw(constant=14_400))
-    top_up: TopUp | None = None
-    deploy_delay: DurationLaw = DurationLaw(constant=Duration(10, in_blocks=True))
-    restart: Restart = Restart()
-    utilization: NumberLaw = NumberLaw(constant=1.0)
-    react: React | None = Field(default=None, description="false, true or a mapping")
+    value: PriceRule = Field(
+        default=PriceRule(times_cost=NumberLaw(constant=1.5)),
+        description="what a block of service is worth to the tenant: only welfare metrics look at it",
+    )
+    duration: DurationLaw = Field(
+        default=DurationLaw(lognormal=Lognormal[Span](median=Duration(86_400_000), sigma=1.2)),
+        description="how long a workload runs from its first lease to its planned end",
+    )
+    terminate_after: DurationLaw | None = Field(
+        default=None, description="when the tenant ends a workload early, counted from its first lease; none, or later than duration: never"
+    )
+    patience: Span = Field(
+        default=Duration(100, in_blocks=True),
+        description="how long a tenant leaves an order open that found no lease, where there is no order_timeout",
+    )
+    home_region: TextLaw | None = Field(
+        default=None,
+        description=(
+            "region of the tenant's own users, drawn once for each tenant; a choice by score weighs it, nothing is required of providers"
+        ),
+    )
+    choice: ChoiceRule = Field(default=ChoiceRule(), validate_default=True, description="which of the acceptable bids a tenant takes")
+    never_choose: Probability = Field(default=0.0, description="share of orders for which the tenant takes no bid at all")
+    deposit: Deposit = Field(
+        default=Deposit(blocks=CountLaw(constant=14_400)), description="what an order's escrow account gets at the start"
+    )
+    top_up: TopUp | None = Field(default=None, description="when and how a tenant adds funds; without it never")
+    deploy_delay: DurationLaw = Field(
+        default=DurationLaw(constant=Duration(10, in_blocks=True)),
+        description="time from a lease to its activation; above 5 minutes the lease is closed for want of a manifest (rules: seed)",
+    )
+    restart: Restart = Field(default=Restart(), description="whether a tenant whose provider left lists its order again")
+    utilization: NumberLaw = Field(
+        default=NumberLaw(constant=1.0),
+        description="share of what it leases that a workload uses, drawn for each order (charging by usage)",
+    )
+    react: React | None = Field(
+        default=None, description="tenants that watch their orders and order again with a higher ceiling; true stands for its defaults"
+    )
 
     @field_validator("ceiling")
     @classmethod
@@ -423,6 +527,18 @@ class TenantCohort(Frozen):
         if value is not None or "order" not in info.data or info.data["order"].sdl is not None:
             return value
         return PriceRule(times_cost=NumberLaw(uniform=(1.5, 4.0)))
+
+    @field_validator("choice")
+    @classmethod
+    def _home_is_scored(cls, value: ChoiceRule, info: ValidationInfo) -> ChoiceRule:
+        if "home_region" not in info.data:
+            return value
+        weighs = value.score is not None and value.score.region != 0
+        if weighs and info.data["home_region"] is None:
+            raise ValueError("score.region prefers a tenant's home_region, and there is none: write home_region: us-east")
+        if info.data["home_region"] is not None and value.score is None:
+            raise ValueError("does not look at home_region, write choice: {score: {region: 0.2}} or leave home_region out")
+        return value
 
     @field_validator("react", mode="before")
     @classmethod

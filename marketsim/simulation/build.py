@@ -23,7 +23,7 @@ from marketsim.market.loop import EVENT_ROOM
 from marketsim.market.packing import REPLICA
 from marketsim.market.tables import Call, Desk, E, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.desks import DeskBook, repricing_periods
+from marketsim.simulation.desks import DeskBook, region_codes, repricing_periods
 from marketsim.simulation.orders import Asked, CohortOrders, draw_orders, orders_at
 
 ATTO = 10**18
@@ -71,7 +71,7 @@ def build_market(scenario: Scenario, seed: int) -> Market:
         orders = with_initial(scenario, book, orders, seed)
     total = sum(len(part.calls) for part in orders)
     chain = make_state(1024)
-    set_rules(chain, scenario, seed)
+    set_rules(chain, scenario)
     chain, tenant_names, tenant_cohorts = add_wallets(chain, scenario, book)
     book.rows[:, Desk.wallet] = np.arange(len(book.names)) + MODULE_WALLETS
     eligibility = Eligibility()
@@ -81,8 +81,10 @@ def build_market(scenario: Scenario, seed: int) -> Market:
     engine = make_engine(len(book.names), 1024)
     engine = engine._replace(desks=book.rows if len(book.rows) else engine.desks, latencies=book.latencies)
     chain, engine, calls, asked = add_orders(chain, engine, scenario, book, eligibility, orders)
+    first_tenant = MODULE_WALLETS + len(book.names)
+    engine.plans[:, Plan.region] = home_regions(scenario, seed)[engine.plans[:, Plan.tenant] - first_tenant]
     engine = with_nodes(chain, engine, scenario, book)
-    set_engine(chain, engine, scenario, seed)
+    set_engine(engine, scenario, seed)
     chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + 64))
     if scenario.charging != "rate":
         chain = with_room(chain, usage=total + 64)
@@ -111,7 +113,21 @@ def cuts_of(scenario: Scenario, orders: Sequence[CohortOrders]) -> dict[str, dic
     return found
 
 
-def set_rules(chain: State, scenario: Scenario, seed: int) -> None:
+def home_regions(scenario: Scenario, seed: int) -> Table:
+    """Return the home region of each tenant, cohort by cohort, by its number in `region_codes`; -1 for one without, or where nobody is."""
+    codes = region_codes(scenario)
+    homes = [np.zeros(0, np.int64)]
+    for cohort in scenario.tenants:
+        if cohort.home_region is None:
+            homes.append(np.full(cohort.count, -1))
+            continue
+        law = cohort.home_region.law()
+        numbers = np.asarray([codes.get(name, -1) for name in law.values], np.int64)
+        homes.append(numbers[stream(seed, f"tenant/{cohort.name}/home_region").choice(len(numbers), cohort.count, p=law.weights)])
+    return np.concatenate(homes)
+
+
+def set_rules(chain: State, scenario: Scenario) -> None:
     """Write the rule set, its switches and the kinds of event to keep."""
     g = chain.globals
     for column, value in rule_globals(scenario.rules, scenario.quirks).items():
@@ -134,7 +150,6 @@ def set_rules(chain: State, scenario: Scenario, seed: int) -> None:
     g[G.network_fees] = int(scenario.network_fees)
     g[G.gas_price_atto] = scenario.gas_price * 3 // 2
     g[G.keep_bids] = int(bool(scenario.messages))
-    g[G.seed] = seed
     g[G.event_mask] = EVENTS_KEPT[scenario.record]
 
 
@@ -147,7 +162,6 @@ def add_wallets(chain: State, scenario: Scenario, book: DeskBook) -> tuple[State
         names += [f"{cohort.name}-{index}" for index in range(cohort.count)]
         cohorts += [number] * cohort.count
         coins += [int(cohort.wallet) // ATTO] * cohort.count
-    book.names + names
     return set_wallets(chain, book.names + names, coins, len(book.names)), names, cohorts
 
 
@@ -217,7 +231,6 @@ def add_orders(
         rows[:, Call.a] += first_plan
         rows[:, Call.c] += first_draft
         mine = part.plans.copy()
-        mine[:, Plan.cohort] = cohort
         mine[:, Plan.tenant] += offset
         first_plan += len(mine)
         plans.append(mine)
@@ -274,7 +287,7 @@ def number_deployments(calls: list[Table], plans: list[Table]) -> None:
         at += len(rows)
 
 
-def set_engine(chain: State, engine: Engine, scenario: Scenario, seed: int) -> None:
+def set_engine(engine: Engine, scenario: Scenario, seed: int) -> None:
     """Write the engine's switches."""
     x = engine.globals
     block_ms = scenario.block_ms
@@ -287,7 +300,6 @@ def set_engine(chain: State, engine: Engine, scenario: Scenario, seed: int) -> N
     x[E.block_ms] = block_ms
     x[E.manifest_blocks] = max(1, 300_000 // block_ms)
     x[E.sample_every] = max(1, sample_ms(scenario) // block_ms)
-    x[E.day_blocks] = max(1, 86_400_000 // block_ms)
     x[E.warm_up] = scenario.warm_up_blocks
     x[E.horizon] = scenario.horizon_blocks
     x[E.least_value_blocks] = 14_400

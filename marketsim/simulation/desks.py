@@ -47,10 +47,12 @@ class DeskBook:
         self._files: list[Any] = []
         rows: list[Table] = []
         profiles: list[Table] = []
+        regions = region_codes(scenario)
         for number, cohort in enumerate(scenario.providers):
             profiles.append(latency_profile(cohort.latency.law(), scenario.block_ms))
             cohort_rows = desk_rows(cohort, scenario, seed)
             cohort_rows[:, Desk.latency_profile] = number
+            cohort_rows[:, Desk.region] = [regions.get(attributes_of(cohort, index).get("region", ""), 0) for index in range(cohort.count)]
             for index in range(cohort.count):
                 self.names.append(f"{cohort.name}-{index}")
                 self.cohorts.append(number)
@@ -90,6 +92,12 @@ def attributes_of(cohort: ProviderCohort, index: int) -> dict[str, str]:
     if cohort.regions:
         claims["region"] = cohort.regions[index % len(cohort.regions)]
     return claims
+
+
+def region_codes(scenario: Scenario) -> dict[str, int]:
+    """Return a number above 0 for each region that a provider of a cohort claims, by name."""
+    claimed = (attributes_of(cohort, index).get("region") for cohort in scenario.providers for index in range(len(cohort.regions) or 1))
+    return {region: code for code, region in enumerate(dict.fromkeys(filter(None, claimed)), 1)}
 
 
 def latency_profile(law: Any, block_ms: int) -> Table:

@@ -37,7 +37,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
     book = desks_of(draws, scenario, seed)
     orders = len(draws.created_at)
     chain = make_state(1024)
-    set_rules(chain, scenario, seed)
+    set_rules(chain, scenario)
     digits = len(str(max(draws.tenants - 1, 1)))
     tenant_names = [f"tenant-{number:0{digits}d}" for number in range(draws.tenants)]
     spent = np.zeros(draws.tenants, np.int64)
@@ -83,7 +83,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
     calls[:, Call.d] = 1
     number_deployments([calls], [plans])
     engine = make_engine(len(book.names), 1024)._replace(desks=book.rows, latencies=book.latencies, plans=plans, fits=fits)
-    set_engine(chain, engine, scenario, seed)
+    set_engine(engine, scenario, seed)
     engine.globals.least_value_blocks = 1
     engine.globals.queue_limit = 0
     engine.globals.funds_monitor = 0  # providers withdraw every 100 blocks and look at nothing in between

@@ -108,7 +108,6 @@ class CustomPricing:
         self._orders = _DraftColumns()
         self._quotes = _QuoteRows(clock)
         self._told_day = -1
-        clock.engine.globals.any_custom = 1
 
     def days(self) -> Generator[Any, Any, None]:
         """SimPy process: tell the strategies how their desks stand, at the start and at every day's end."""

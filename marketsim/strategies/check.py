@@ -27,11 +27,9 @@ import numpy as np
 from marketsim.errors import InputError
 from marketsim.money.text import format_amount
 from marketsim.money.units import ATTO
+from marketsim.strategies.find import ENTRY_POINTS
 from marketsim.strategies.requests import Prices, RequestBatch
 from marketsim.strategies.rules import GIB, Answer, GpuModel, PriceRequest, Refusal, ResourceUnit, Strategy, Volume
-
-ENTRY_POINTS = "marketsim.strategies"
-"""The entry-point group in which an installed package offers strategies by name."""
 
 _SPEC = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)")
 

@@ -102,13 +102,11 @@ def test_small_formulas_by_hand() -> None:
     assert formulas.uniform_minimum(400, 496, 5) == 416
     assert formulas.uniform_minimum_above(0.5, 3) == 0.125
     assert formulas.first_of_two(3.0, 1.0) == (0.75, 0.75)
-    assert formulas.depletion_blocks(100, 7) == 15
     assert formulas.unpaid_blocks(60) == np.mean(np.arange(1, 61))
     assert formulas.floor_loss(2, 100) == pytest.approx(np.mean([k * 2 % 100 / 100 for k in range(50)]))
     assert formulas.capped_uniform(0.5, 1.5) == pytest.approx(0.875)
     assert formulas.down_share(19.0, 1.0) == 0.05
     assert formulas.poisson_thinned(10.0, 0.25) == 7.5
-    assert formulas.lognormal_mean(2.0, 1.0) == pytest.approx(2 * math.exp(0.5))
     assert formulas.erlang_c(3, 3.5) == 1.0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -17,6 +18,10 @@ from marketsim import cli
 from marketsim.cli import main
 from marketsim.cli.files import schema_of
 from marketsim.errors import InputError, InvariantError
+from marketsim.scenario import Scenario, scenario_from_mapping
+from marketsim.scenario.key_list import keys_in
+from marketsim.scenario.providers import ProviderCohort
+from marketsim.scenario.tenants import TenantCohort
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "scenario"
@@ -156,12 +161,12 @@ def test_validate_says_ok_or_every_error(capsys: Shell) -> None:
     good = [str(DATA / "full.yaml"), str(TRAINING), str(ROOT / "scenarios/sdl/web.yaml")]
     assert main(["validate", *good]) == 0
     out, err = capsys.readouterr()
-    assert err == "" and [line.split(": ")[0] for line in out.splitlines()] == good
+    assert all(": warning: " in line for line in err.splitlines()) and [line.split(": ")[0] for line in out.splitlines()] == good
     assert [line.split("(")[1].split(":")[0] for line in out.splitlines()] == ["scenario", "provider", "sdl"]
     bad = str(DATA / "bad" / "many.yaml")
     assert main(["validate", good[0], bad, "nowhere.yaml"]) == 2
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 1 and len(err.splitlines()) == 23
+    assert len(out.splitlines()) == 1 and len([line for line in err.splitlines() if ": warning: " not in line]) == 23
     assert f"{bad}:2:10: horizon: " in err and "nowhere.yaml: does not exist" in err
     assert main(["validate", "--quiet", *good]) == 0
     assert capsys.readouterr() == ("", "")
@@ -172,6 +177,106 @@ def test_validate_as_json(capsys: Shell) -> None:
     results = json.loads(capsys.readouterr().out)
     assert [(result["ok"], result["kind"]) for result in results] == [(True, "provider"), (False, None)]
     assert results[1]["errors"] == ["nowhere.yaml: does not exist, give the path of a YAML file"]
+
+
+MARKET = """\
+horizon: 1d
+tenants:
+  - name: web
+    demand: 1/h
+    order: {cpu: CPU, memory: 1Gi, storage: 1Gi, gpu: GPU}
+    terminate_after: 1h
+providers:
+  - {name: north, count: 2, capacity: {cpu: {uniform: [1000, 4000]}, memory: 8Gi, storage: 1Ti, gpu: 2}, regions: [east, west]}
+  - {name: south, nodes: [{count: 2, cpu: 2000, memory: 8Gi, storage: 1Ti}], attributes: {tier: gold}}
+"""
+NORTH, SOUTH = "north has at most 4,000 millicores", "south has at most 4,000 millicores"
+
+
+def warned(capsys: Shell, tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "market.yaml"
+    path.write_text(text)
+    assert main(["validate", str(path)]) == 0
+    return [line.removeprefix(f"{path}:") for line in capsys.readouterr().err.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "gpu", "more", "told"),
+    [
+        ("4000", "0", "", None),
+        ("{exponential: 9000}", "0", "", None),
+        ("{exponential: 9000, min: 5000}", "0", "", f"5,000 millicores, 1,024 MiB of memory, 1,024 MiB of storage: {NORTH}; {SOUTH}"),
+        ("3000", "0", "region: mars", "region=mars: north has no region=mars; south has no region=mars"),
+        ("3000", "0", "region: west", None),
+        ("3000", "0", "region: {choice: [west, mars]}", "region=mars: north has no region=mars; south has no region=mars"),
+        ("3000", "0", "attributes: {tier: gold}", "tier=gold: north has no tier=gold; south has no machine on which a unit of it fits"),
+        ("1000", "0", "signed_by: {all_of: [eve]}", "signed by eve: north has not been signed by its auditors; south has not been"),
+        ("1000", "3", "", "3 GPUs: north has at most 2 GPUs; south has at most 0 GPUs"),
+        ("1000", "{choice: [0, 3]}", "", None),
+        ("1000", "{choice: [0, 1]}", "gpu_model: nvidia-a100", "vendor/nvidia/model/a100=true: north has no capabilities/gpu/vendor"),
+        ("1000", "0", "gpu_model: nvidia-a100", None),
+    ],
+)
+def test_validate_says_which_orders_nobody_can_ever_serve(
+    capsys: Shell, tmp_path: Path, cpu: str, gpu: str, more: str, told: str | None
+) -> None:
+    text = MARKET.replace("CPU", cpu).replace("GPU}", f"{gpu}, {more}}}" if more else f"{gpu}}}")
+    lines = [line for line in warned(capsys, tmp_path, text) if "serve" in line]
+    if told is None:
+        assert lines == []
+    else:
+        assert len(lines) == 1 and lines[0].startswith("5:12: tenants.web.order: warning: no provider can ever serve an order of ")
+        assert told in lines[0]
+
+
+def test_validate_says_which_keys_no_run_looks_at(capsys: Shell, tmp_path: Path) -> None:
+    text = MARKET.replace("CPU", "1000").replace("GPU", "0").replace("terminate_after: 1h", "patience: 5m") + "gas_price: 1uve\n"
+    assert warned(capsys, tmp_path, text) == [
+        "6:15: tenants.web.patience: warning: no run looks at it, orders end by `order_timeout`; patience is for rule sets without one",
+        "10:12: gas_price: warning: no run looks at it, `network_fees: false` charges no gas",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("mine:Mine", None),
+        ("mine:made", None),
+        ("mine:Other", "module mine has no Other, it has Mine"),
+        ("package.inner:Deep", None),
+        ("package.inner:Deeper", "module package.inner has no Deeper, it has Deep"),
+        ("package.outer:Deep", "there is no module package.outer in "),
+        ("nobody:Mine", "there is no module nobody in "),
+        ("starred:Whatever", None),
+        ("broken:Mine", "give a module that Python can read"),
+        ("json:JSONDecoder", None),
+        ("json:Nothing", "module json has no Nothing, it has JSONDecoder, "),
+        ("unheard_of", "'unheard_of' names no strategy, write module:Class"),
+    ],
+)
+def test_validate_finds_classes_and_runs_nothing_of_them(capsys: Shell, tmp_path: Path, spec: str, told: str | None) -> None:
+    stop = "raise SystemExit('this was imported')\n"
+    (tmp_path / "mine.py").write_text(stop + "class Mine:\n    pass\nmade = Mine()\n")
+    (tmp_path / "starred.py").write_text(stop + "from mine import *\n")
+    (tmp_path / "broken.py").write_text("class Mine\n")
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text(stop)
+    (tmp_path / "package" / "inner.py").write_text(stop + "class Deep:\n    pass\n")
+    path = tmp_path / "market.yaml"
+    path.write_text(MARKET.replace("CPU", "1").replace("GPU", "0").replace("name: north,", f'name: north, strategy: {{python: "{spec}"}},'))
+    assert main(["validate", str(path)]) == (0 if told is None else 2)
+    err = capsys.readouterr().err
+    assert "this was imported" not in err and (told is None or (told in err and "8:" in err and "providers.north.strategy.python: " in err))
+
+
+def test_validate_imports_classes_when_it_is_told_to(capsys: Shell, tmp_path: Path) -> None:
+    (tmp_path / "unpriced.py").write_text("class Mine:\n    pass\n")
+    path = tmp_path / "market.yaml"
+    text = MARKET.replace("CPU", "1").replace("GPU", "0").replace("name: north,", 'name: north, strategy: {python: "unpriced:Mine"},')
+    path.write_text(text)
+    assert main(["validate", str(path)]) == 0
+    assert main(["validate", "--import", str(path)]) == 2
+    assert "providers.north.strategy.python: unpriced:Mine has no method price(request)" in capsys.readouterr().err
 
 
 def test_files_of_no_known_kind(capsys: Shell, tmp_path: Path) -> None:
@@ -196,6 +301,41 @@ def test_schemas_name_every_key_and_refuse_others() -> None:
     assert schema["additionalProperties"] is False and schema["required"] == ["horizon"]
     assert {"tenants", "providers", "quirks", "horizon", "block_time"} <= schema["properties"].keys()
     assert schema["$defs"]["CountLaw"]["anyOf"][0]["anyOf"][0]["type"] == "integer"
+
+
+@pytest.mark.parametrize("kind", ["scenario", "provider", "sweep"])
+def test_every_key_is_described_and_its_default_is_one_that_it_takes(kind: str) -> None:
+    schema = json.loads(schema_of(kind))
+    for where in (schema, *schema["$defs"].values()):
+        for form in (where, *where.get("anyOf", ())):
+            for name, key in form.get("properties", {}).items():
+                assert key.get("description"), name
+                assert not isinstance(key.get("default"), dict) or "in_blocks" not in key["default"], name
+
+
+def test_the_page_of_keys_is_the_printed_one(capsys: Shell) -> None:
+    assert main(["schema", "scenario", "--docs"]) == 0
+    page = capsys.readouterr().out
+    assert page == (ROOT / "docs" / "scenario.md").read_text(encoding="utf-8"), "run: marketsim schema scenario --docs > docs/scenario.md"
+    anchors = {re.sub(r"[^\w -]", "", line[3:]).lower().replace(" ", "-") for line in page.splitlines() if line.startswith("## ")}
+    assert set(re.findall(r"\]\(#([^)]*)\)", page)) <= anchors
+    assert "| `wallet` | amount in whole uve | `5000VE` | what each owns at the start" in page
+    assert main(["schema", "sweep", "--docs"]) == main(["schema", "provider", "--docs"]) == main(["schema", "sdl", "--docs"]) == 0
+
+
+def test_a_default_is_what_the_key_takes() -> None:
+    """What the page calls a default, written into a file, is what is there without it."""
+    base: dict[str, Any] = {
+        "horizon": "1d",
+        "tenants": [{"name": "a", "demand": "1/h", "order": {"cpu": 1, "memory": 1, "storage": 1}}],
+        "providers": [{"name": "b", "capacity": {"cpu": 1, "memory": 1, "storage": 1}}],
+    }
+    left_out = scenario_from_mapping(base).effective()
+    for model, holder in ((Scenario, base), (TenantCohort, base["tenants"][0]), (ProviderCohort, base["providers"][0])):
+        for key in keys_in(model):
+            if not key.field.is_required() and key.name not in {*holder, "strategy", "ceiling"}:
+                holder[key.name] = key.written_default()
+    assert scenario_from_mapping(base).effective() == left_out
 
 
 def test_an_unknown_kind_of_schema(capsys: Shell) -> None:

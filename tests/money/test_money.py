@@ -6,14 +6,13 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from marketsim.money import pairs as money
 from marketsim.money import text
-from marketsim.money.pairs import BLOCKS_MAX, LIMB, MoneyRangeError, from_columns, from_pair, to_columns, to_pair
+from marketsim.money.pairs import BLOCKS_MAX, LIMB, MoneyRangeError, from_pair, to_pair
 from marketsim.money.text import AmountError, format_amount, parse_amount
 from marketsim.money.units import ATTO, WHOLE_MAX
 
@@ -88,85 +87,6 @@ def test_blocks_covered_of_round_prices_is_not_off_by_one(deposit: int, mills: i
 
 large = st.one_of(amounts, near(LIMIT - 3))
 columns = st.lists(st.tuples(large, large), min_size=1, max_size=20)
-
-
-@given(columns)
-def test_columns_add_subtract_compare_and_truncate_as_integers(rows: list[tuple[int, int]]) -> None:
-    a, b = zip(*rows, strict=True)
-    ca, cb = to_columns(a), to_columns(b)
-    assert from_columns(*ca) == list(a)
-    sums, differences = [x + y for x, y in rows], [x - y for x, y in rows]
-    for operation, exact in ((money.add_columns, sums), (money.subtract_columns, differences)):
-        if max(map(abs, exact)) <= LIMIT:
-            assert from_columns(*operation(*ca, *cb)) == exact
-        else:
-            with pytest.raises(MoneyRangeError):
-                operation(*ca, *cb)
-    assert money.compare_columns(*ca, *cb).tolist() == [(x > y) - (x < y) for x, y in rows]
-    assert money.truncate_columns(*ca).tolist() == [int(Fraction(x, ATTO)) for x in a]
-    assert from_columns(*money.negate_columns(*ca)) == [-x for x in a]
-
-
-@given(st.lists(st.tuples(amounts, st.integers(0, LIMB)), min_size=1, max_size=20))
-def test_columns_multiply_exactly_or_refuse(rows: list[tuple[int, int]]) -> None:
-    whole, atto = to_columns(a for a, _ in rows)
-    counts = np.array([n for _, n in rows], np.int64)
-    exact = [a * n for a, n in rows]
-    try:
-        found = from_columns(*money.multiply_columns(whole, atto, counts))
-    except MoneyRangeError:
-        assert max(abs(a) * n + n * ATTO for a, n in rows) > LIMIT - 10**9 * ATTO
-    else:
-        assert found == exact
-
-
-@given(st.lists(st.tuples(st.integers(0, 4), amounts), min_size=1, max_size=30))
-def test_sums_of_columns_are_exact(rows: list[tuple[int, int]]) -> None:
-    whole, atto = to_columns(a for _, a in rows)
-    total = sum(a for _, a in rows)
-    assert money.total_columns(whole, atto) == total
-    if abs(total) <= LIMIT:
-        assert money.sum_columns(whole, atto) == divmod(total, ATTO)
-    else:
-        with pytest.raises(MoneyRangeError):
-            money.sum_columns(whole, atto)
-    index = np.array([k for k, _ in rows], np.int64)
-    by = [sum(a for k, a in rows if k == i) for i in range(5)]
-    if max(map(abs, by)) < LIMIT - 10**9 * ATTO:
-        assert from_columns(*money.sum_columns_by(index, 5, whole, atto)) == by
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_columns_refuse_instead_of_wrapping(sign: int) -> None:
-    big = to_columns([0, sign * (LIMIT - 1)])
-    unit = to_columns([0, sign * ATTO])
-    minus = money.negate_columns(*unit)
-    for operation, other in (
-        (money.add_columns, unit),
-        (money.subtract_columns, minus),
-        (money.add_columns, big),
-    ):
-        with pytest.raises(MoneyRangeError, match="row 1"):
-            operation(*big, *other)
-    with pytest.raises(MoneyRangeError, match="row 1"):
-        money.multiply_columns(*big, np.array([2, 2], np.int64))
-    with pytest.raises(MoneyRangeError):
-        money.multiply_columns(*unit, np.array([1, LIMB + 1], np.int64))
-    with pytest.raises(MoneyRangeError):
-        money.multiply_columns(*unit, np.array([1, -1], np.int64))
-    with pytest.raises(MoneyRangeError):
-        money.sum_columns_by(np.zeros(2, np.int64), 1, np.full(2, sign * WHOLE_MAX), np.zeros(2, np.int64))
-    outside = np.array([sign * (WHOLE_MAX + 1)]), np.array([0])
-    with pytest.raises(MoneyRangeError):
-        money.negate_columns(*outside)
-    with pytest.raises(MoneyRangeError):
-        money.add_columns(*outside, *to_columns([0]))
-
-
-def test_columns_reach_the_limit_itself() -> None:
-    top, one = to_columns([LIMIT - 1, 1 - LIMIT]), to_columns([1, -1])
-    assert from_columns(*money.add_columns(*top, *one)) == [LIMIT, -LIMIT]
-    assert from_columns(*money.subtract_columns(*top, *money.negate_columns(*one))) == [LIMIT, -LIMIT]
 
 
 def test_pairs_refuse_what_int64_cannot_carry() -> None:

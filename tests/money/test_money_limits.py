@@ -4,27 +4,13 @@ refusal reads.
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from marketsim.money import pairs as money
 from marketsim.money import text
-from marketsim.money.pairs import BLOCKS_MAX, LIMB, RATE_MAX, MoneyRangeError
+from marketsim.money.pairs import BLOCKS_MAX, LIMB, RATE_MAX
 from marketsim.money.text import AmountError
 from marketsim.money.units import ATTO, WHOLE_MAX
-
-Column = money.Column
-
-
-def column(*values: int) -> Column:
-    return np.array(values, np.int64)
-
-
-def pairs(columns: tuple[Column, Column]) -> list[tuple[int, int]]:
-    """The rows as they stand, so that an amount in another form than `0 <= atto < 10^18` shows."""
-    assert columns[0].dtype == columns[1].dtype == np.int64
-    return list(zip(columns[0].tolist(), columns[1].tolist(), strict=True))
-
 
 # --- scalars ------------------------------------------------------------------------------------------------
 
@@ -35,7 +21,6 @@ def pairs(columns: tuple[Column, Column]) -> list[tuple[int, int]]:
 )
 def test_truncation_drops_towards_zero(amount: tuple[int, int], truncated: int) -> None:
     assert money.truncate(*amount) == truncated
-    assert money.truncate_columns(column(amount[0]), column(amount[1])).tolist() == [truncated]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 10, 1_000_003, LIMB, LIMB + 1, 3 * LIMB, 10**18])
@@ -60,8 +45,6 @@ def test_no_times_anything_fits() -> None:
 def test_pairs_compare_by_whole_and_then_by_atto(a: tuple[int, int], b: tuple[int, int], order: int) -> None:
     assert money.compare(*a, *b) == order
     assert bool(money.is_less(*a, *b)) == (order < 0)
-    found = money.compare_columns(column(a[0]), column(a[1]), column(b[0]), column(b[1]))
-    assert (found.dtype, found.tolist()) == (np.int64, [order])
 
 
 @pytest.mark.parametrize(
@@ -103,90 +86,6 @@ def test_a_share_is_cut(amount: int, ppm: int, share: int) -> None:
 
 
 # --- columns ------------------------------------------------------------------------------------------------
-
-
-def test_columns_keep_the_form_of_a_pair() -> None:
-    a, b = (column(1, -1, -3, 2), column(0, 0, 5, ATTO - 1)), (column(0, 2, 1, 0), column(0, 0, ATTO - 5, 1))
-    assert pairs(money.add_columns(*a, *b)) == [(1, 0), (1, 0), (-1, 0), (3, 0)]
-    assert pairs(money.subtract_columns(*a, *b)) == [(1, 0), (-3, 0), (-5, 10), (2, ATTO - 2)]
-    assert pairs(money.negate_columns(*a)) == [(-1, 0), (1, 0), (2, ATTO - 5), (-3, 1)]
-    assert pairs(money.multiply_columns(*a, column(3, 0, 2, 2))) == [(3, 0), (0, 0), (-6, 10), (5, ATTO - 2)]
-
-
-def test_columns_go_to_the_limit_and_no_atto_beyond() -> None:
-    top, bottom, nothing, atto = column(WHOLE_MAX), column(-WHOLE_MAX), column(0), column(1)
-    assert pairs(money.add_columns(top, nothing, nothing, nothing)) == [(WHOLE_MAX, 0)]
-    assert pairs(money.add_columns(bottom, nothing, nothing, atto)) == [(-WHOLE_MAX, 1)]
-    assert pairs(money.subtract_columns(bottom, nothing, nothing, nothing)) == [(-WHOLE_MAX, 0)]
-    assert pairs(money.negate_columns(top, nothing)) == [(-WHOLE_MAX, 0)]
-    assert pairs(money.negate_columns(bottom, nothing)) == [(WHOLE_MAX, 0)]
-    with pytest.raises(MoneyRangeError, match=r"^add: row 0 leaves the range of 9000000000000000000 uve; nothing was computed$"):
-        money.add_columns(top, nothing, nothing, atto)
-    with pytest.raises(MoneyRangeError, match=r"^subtract: row 0 "):
-        money.subtract_columns(bottom, nothing, nothing, atto)
-    with pytest.raises(MoneyRangeError, match=r"^negate: row 1 "):
-        money.negate_columns(column(0, -WHOLE_MAX - 1), column(0, 0))
-    with pytest.raises(MoneyRangeError, match=r"^negate: row 0 "):
-        money.negate_columns(column(WHOLE_MAX + 1), nothing)
-
-
-def test_a_sum_that_wraps_is_refused_though_it_looks_small() -> None:
-    most = column((1 << 63) - 1)
-    with pytest.raises(MoneyRangeError, match=r"^add: row 0"):
-        money.add_columns(most, column(0), most, column(0))
-    with pytest.raises(MoneyRangeError, match=r"^add: row 0"):
-        money.add_columns(-most, column(0), -most, column(0))
-    with pytest.raises(MoneyRangeError, match=r"^subtract: row 0"):
-        money.subtract_columns(most, column(0), -most, column(0))
-    with pytest.raises(MoneyRangeError, match=r"^subtract: row 0"):
-        money.subtract_columns(-most, column(0), most, column(0))
-
-
-def test_products_are_refused_where_a_fraction_could_pass_the_limit() -> None:
-    nothing = column(0)
-    for count in (1, 2, 3, 7, LIMB):
-        limit = WHOLE_MAX // count
-        for whole in (limit - 1, -limit):
-            found = money.multiply_columns(column(whole), column(ATTO - 1), column(count))
-            assert money.from_columns(*found) == [(whole * ATTO + ATTO - 1) * count]
-        for whole in (limit, -limit - 1):
-            if whole >= -WHOLE_MAX:
-                with pytest.raises(MoneyRangeError, match=r"^multiply: row 0 "):
-                    money.multiply_columns(column(whole), nothing, column(count))
-    for whole in (WHOLE_MAX, -WHOLE_MAX):
-        assert pairs(money.multiply_columns(column(whole), nothing, column(0))) == [(0, 0)]
-    with pytest.raises(MoneyRangeError, match=r"^multiply: row 0 "):
-        money.multiply_columns(column(WHOLE_MAX + 1), nothing, column(0))
-    for count in (-1, LIMB + 1):
-        with pytest.raises(MoneyRangeError, match=r"^multiply: a count is outside 0\.\.1000000000; nothing was computed$"):
-            money.multiply_columns(column(1), nothing, column(count))
-
-
-def test_sums_by_index_go_to_the_limit() -> None:
-    found = money.sum_columns_by(column(0, 1, 0, 1), 3, column(WHOLE_MAX - 3, -WHOLE_MAX, 1, 0), column(1, 0, ATTO - 1, 5))
-    assert pairs(found) == [(WHOLE_MAX - 1, 0), (-WHOLE_MAX, 5), (0, 0)]
-    with pytest.raises(MoneyRangeError, match=r"^sum: row 2 "):
-        money.sum_columns_by(column(2, 2), 3, column(WHOLE_MAX - 1, 1), column(0, 0))
-    with pytest.raises(MoneyRangeError, match=r"^sum: row 0 "):
-        money.sum_columns_by(column(0, 0), 1, column(-WHOLE_MAX, -1), column(0, 0))
-
-
-def test_an_empty_list_makes_columns_of_integers() -> None:
-    assert pairs(money.to_columns([])) == []
-    assert money.total_columns(*money.to_columns([])) == 0
-    assert pairs(money.to_columns([-1, ATTO])) == [(-1, ATTO - 1), (1, 0)]
-
-
-def test_columns_of_different_length_are_refused() -> None:
-    with pytest.raises(ValueError, match="zip"):
-        money.from_columns(column(1, 2), column(0))
-
-
-def test_a_sum_is_a_pair_of_python_integers() -> None:
-    found = money.sum_columns(column(WHOLE_MAX, -1), column(0, ATTO - 1))
-    assert (found, type(found[0])) == ((WHOLE_MAX - 1, ATTO - 1), int)
-    with pytest.raises(MoneyRangeError, match=r"^9000000000000000001 uve is outside the range of 9000000000000000000 uve$"):
-        money.sum_columns(column(WHOLE_MAX, 1), column(0, 0))
 
 
 # --- Python integers ----------------------------------------------------------------------------------------

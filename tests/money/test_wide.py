@@ -51,21 +51,6 @@ def test_half_even_ties_go_to_the_even_neighbour(a: int, c: int) -> None:
     assert found == expected(round(Fraction(a, 2)))
 
 
-@given(numbers, numbers)
-def test_mul_rounds_as_its_name_says(a: int, b: int) -> None:
-    assert wide.mul_floor(scratch, *pair(a), *pair(b)) == expected(a * b // ATTO)
-    assert wide.mul_half_even(scratch, *pair(a), *pair(b)) == expected(round(Fraction(a * b, ATTO)))
-
-
-@given(numbers, numbers)
-@example(LIMIT - 1, 0)
-@example(9 * 10**18 * ATTO - 1, ATTO - 1)
-def test_floor_ratio_is_exact_or_says_that_it_does_not_fit(a: int, b: int) -> None:
-    b = min(b + 1, LIMIT - 1)
-    ratio = a // b
-    assert wide.floor_ratio(scratch, *pair(a), *pair(b)) == (ratio if ratio < 9 * 10**18 else -1)
-
-
 whole = st.one_of(st.integers(0, 2**63 - 1), st.integers(0, 10**9), st.integers(10**18 - 2, 10**18 + 2))
 
 

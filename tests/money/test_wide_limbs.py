@@ -133,22 +133,6 @@ def test_a_remainder_of_five_limbs_rounds() -> None:
         assert tuple(map(int, found)) == (0, rounded), whole
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "ratio"),
-    [
-        ((LARGEST, 0), (1, 0), LARGEST),
-        ((9, 0), (0, 1), -1),  # 9 x 10^18
-        ((8, ATTO - 1), (0, 1), 9 * 10**18 - 1),
-        ((10**9, 0), (0, 1), -1),  # 10^27: a fourth limb
-        ((10**18, 0), (0, 1), -1),  # 10^36: a fifth
-        ((5, 0), (7, 0), 0),
-        ((7, 0), (3, 5 * 10**17), 2),
-    ],
-)
-def test_a_ratio_is_whole_or_does_not_fit(a: tuple[int, int], b: tuple[int, int], ratio: int) -> None:
-    assert wide.floor_ratio(table(), *a, *b) == ratio
-
-
 def test_a_sum_carries_through_its_upper_limbs_and_no_further() -> None:
     scratch = table(at_10=[TOP, TOP, TOP, 4, STALE], at_30=[1])
     wide.add_limbs(scratch, 10, 4, 30, 1)

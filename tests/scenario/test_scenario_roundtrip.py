@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
+from marketsim.agents.streams import draw, stream
 from marketsim.scenario import load_scenario, scenario_from_mapping
 from marketsim.scenario.distributions import Distribution
 from marketsim.scenario.literals import Money, Span
@@ -162,6 +165,33 @@ def test_scenarios_are_frozen() -> None:
         scenario.tenants[0].count = 5  # type: ignore[misc]
 
 
+@pytest.mark.parametrize(
+    ("written", "bounds"),
+    [
+        (3, (3, 3)),
+        ({"uniform": [1, 4]}, (1, 4)),
+        ({"choice": [4, 2]}, (2, 4)),
+        ({"exponential": 2, "max": 9}, (0, 9)),
+        ({"exponential": 2, "min": 1}, (1, math.inf)),
+        ({"normal": {"mean": 2, "sd": 1}}, (0, math.inf)),
+        ({"normal": {"mean": 2, "sd": 0}}, (2, 2)),
+        ({"lognormal": {"median": 2, "sigma": 1}, "min": 3, "max": 5}, (3, 5)),
+        ({"lognormal": {"median": 2, "sigma": 0}}, (2, 2)),
+    ],
+)
+def test_no_draw_is_outside_the_bounds(written: Any, bounds: tuple[float, float]) -> None:
+    law = NumberLaw.model_validate(written)
+    assert law.bounds() == bounds
+    drawn = draw(law.law(), stream(1, "bounds"), 500)
+    assert bounds[0] <= drawn.min() and drawn.max() <= bounds[1]
+
+
+def test_a_text_is_not_drawn_from_numbers() -> None:
+    for written in ({"uniform": ["a", "b"]}, {"lognormal": {"median": "a", "p90": "b"}}, {"constant": "a", "min": "b"}, {}):
+        with pytest.raises(ValidationError):
+            TextLaw.model_validate(written)
+
+
 def test_laws_are_plain_numbers() -> None:
     law = MillicoresLaw.model_validate({"lognormal": {"median": 4000, "p90": 32000}, "min": 10}).law()
     assert (law.family, law.a, law.low, law.unit, law.whole) == ("lognormal", 4000, 10, "", True)
@@ -171,8 +201,8 @@ def test_laws_are_plain_numbers() -> None:
     assert DurationLaw.model_validate("1..5s") == DurationLaw.model_validate({"uniform": ["1s", "5s"]})
     assert DurationLaw.model_validate("1h").law().unit == "ms"
     assert CountLaw.model_validate({"choice": [0, 2]}).law().weights == (0.5, 0.5)
-    assert CountLaw.model_validate({"choice": [0, 2]}).mean() == 1
-    assert NumberLaw.model_validate({"normal": {"mean": 2, "sd": 1}}).mean() == 2
+    assert DurationLaw.model_validate({"normal": {"mean": "60 blocks", "sd": 0}}).law().unit == "blocks"
+    assert DurationLaw.model_validate({"uniform": [0, "60 blocks"]}).law().unit == "blocks"
     assert TextLaw.model_validate({"choice": {"values": [None, "a"], "weights": [1, 3]}}).law().values == (
         None,
         "a",

@@ -147,14 +147,6 @@ def usage_cost(units: int, unit_price: int) -> int:
     return truncate(units * unit_price, ATTO)
 
 
-def usage_reward(cost: int, bps: Sequence[int]) -> int:
-    """The claimable reward on a record: `cost` times each multiplier in basis points, truncated once."""
-    scale = 10_000 ** len(bps)
-    for multiplier in bps:
-        cost *= multiplier
-    return truncate(cost, scale)
-
-
 class UsageSettlementChain:
     """The escrows of all orders, the usage records, and the coins behind them."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import marketsim
-from marketsim.strategies.check import ENTRY_POINTS
+from marketsim.strategies.find import ENTRY_POINTS
 
 _TRACE, _SCRIPT, _CLASS = ("demand", "trace"), ("strategy", "script"), ("strategy", "python")
 

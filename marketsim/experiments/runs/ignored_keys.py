@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 Effective = Mapping[str, Any]
@@ -28,7 +28,7 @@ def ignored_because(path: str, effective: Effective, *, welfare: bool = False) -
     if words[0] in _SAID_ONLY:
         return _SAID_ONLY[words[0]]
     if words[0] == "market" and words[1:] == ["agents"]:
-        return "it decides how a run is computed; outcomes are the same"
+        return "it decides how a run is computed; outcomes are the same but for rounding"
     if words[0] in _SWITCHES and (reason := _SWITCHES[words[0]](effective)) is not None:
         return reason
     if words[0] in {"tenants", "providers"} and len(words) > 2:
@@ -41,9 +41,35 @@ def ignored_because(path: str, effective: Effective, *, welfare: bool = False) -
     return None
 
 
+def ignored_in(written: Any, effective: Effective) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield the path of each key of a scenario as a person wrote it that no run looks at, with the reason.
+
+    What only names, describes or measures a run is looked at by those who read it.
+    """
+
+    def below(node: Any, path: tuple[str | int, ...], words: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        inner = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+        for key, value in inner:
+            here, word = (*path, key), f"{words}.{key}".removeprefix(".")
+            if here[0] in _SAID_ONLY or here[0] == "market":
+                continue
+            if (reason := ignored_because(word, effective, welfare=True)) is not None:
+                yield here, reason
+            else:
+                yield from below(value, here, word)
+
+    yield from below(written, (), "")
+
+
 def _no_usage(effective: Effective) -> str | None:
     if effective.get("charging") == "rate":
         return "`charging: rate` owes the price for every block and reads no usage"
+    return None
+
+
+def _no_reports(effective: Effective) -> str | None:
+    if effective.get("charging") != "ve_settlement":
+        return "only `charging: ve_settlement` has usage reports of that kind"
     return None
 
 
@@ -64,7 +90,7 @@ def _gas(effective: Effective) -> str | None:
 
 
 _SWITCHES: dict[str, Callable[[Effective], str | None]] = {
-    "usage_every": _no_usage,
+    "usage_every": _no_reports,
     "usage_grace": _no_usage,
     "withdraw_every": _withdraw,
     "gas_price": _gas,

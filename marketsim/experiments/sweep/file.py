@@ -73,9 +73,9 @@ class Level(_Frozen):
 
     short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"type": ["boolean", "number", "string"]},)
 
-    label: str | None = None
-    value: Scalar | None = None
-    set: dict[str, Any] | None = None
+    label: str | None = Field(default=None, description="what tables call the level")
+    value: Scalar | None = Field(default=None, description="what templates and constraints see")
+    set: dict[str, Any] | None = Field(default=None, description="values of the scenario by path, in place of value")
 
     @model_validator(mode="before")
     @classmethod
@@ -113,12 +113,14 @@ class Range(_Frozen):
 
     short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},)
 
-    low: float
-    high: float
-    steps: Annotated[int, Field(ge=2, le=1000)] | None = None
-    scale: Literal["linear", "log"] = "linear"
-    integer: bool = False
-    decimals: Annotated[int, Field(ge=0, le=12)] | None = None
+    low: float = Field(description="the lower end")
+    high: float = Field(description="the upper end")
+    steps: Annotated[int, Field(ge=2, le=1000)] | None = Field(default=None, description="number of levels in a grid")
+    scale: Literal["linear", "log"] = Field(default="linear", description="how levels are spaced")
+    integer: bool = Field(default=False, description="whole numbers only")
+    decimals: Annotated[int, Field(ge=0, le=12)] | None = Field(
+        default=None, description="decimals that levels are rounded to; six significant digits unless given"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -215,15 +217,19 @@ class Factor(_Frozen):
     where a condition on the factors holds, for keys that only some rule sets have.
     """
 
-    name: str
-    path: str | None = None
-    paths: tuple[str, ...] | dict[str, str] | None = None
-    template: str = "{}"
-    when: dict[str, str] = Field(default_factory=dict)
-    unit: str = ""
-    title: str = ""
-    levels: Annotated[tuple[Level, ...], Field(min_length=1)] | None = None
-    range: Range | None = None
+    name: str = Field(description="names it in constraints, in points and in tables")
+    path: str | None = Field(default=None, description="the path of the scenario that it sets")
+    paths: tuple[str, ...] | dict[str, str] | None = Field(
+        default=None, description="several paths: a list that all get the level, or a mapping of each to its template"
+    )
+    template: str = Field(default="{}", description="what is written for a level, {} or {x * 2} standing for it")
+    when: dict[str, str] = Field(default_factory=dict, description="conditions under which a path is written at all, by path")
+    unit: str = Field(default="", description="unit, for axes and tables")
+    title: str = Field(default="", description="what figures call it; its name unless given")
+    levels: Annotated[tuple[Level, ...], Field(min_length=1)] | None = Field(
+        default=None, description="its values: numbers, texts, or mappings"
+    )
+    range: Range | None = Field(default=None, description="an interval in place of levels: [low, high] or a mapping")
 
     @field_validator("name")
     @classmethod
@@ -345,30 +351,34 @@ class Factor(_Frozen):
 class GridDesign(_Frozen):
     """Every combination of every factor's levels; a range needs `steps`."""
 
-    kind: Literal["grid"]
+    kind: Literal["grid"] = Field(description="every combination of every factor's levels")
 
 
 class ListDesign(_Frozen):
     """Exactly the given points: factor name → value or label of a level."""
 
-    kind: Literal["list"]
-    points: Annotated[tuple[dict[str, Scalar], ...], Field(min_length=1)]
+    kind: Literal["list"] = Field(description="exactly the points given")
+    points: Annotated[tuple[dict[str, Scalar], ...], Field(min_length=1)] = Field(
+        description="the points: a level of each factor by value or label"
+    )
 
 
 class LatinHypercubeDesign(_Frozen):
     """`points` points, each factor cut into as many strata, one point in each."""
 
-    kind: Literal["latin_hypercube"]
-    points: Annotated[int, Field(ge=2, le=100_000)]
-    seed: Annotated[int, Field(ge=0)] = 1
+    kind: Literal["latin_hypercube"] = Field(description="points spread over the ranges, one in each stratum of each factor")
+    points: Annotated[int, Field(ge=2, le=100_000)] = Field(description="number of points")
+    seed: Annotated[int, Field(ge=0)] = Field(default=1, description="seed of the design, not of the runs")
 
 
 class SobolDesign(_Frozen):
     """Saltelli's design over a scrambled Sobol sequence: `samples` × (factors + 2) points."""
 
-    kind: Literal["sobol"]
-    samples: Annotated[int, Field(ge=4, le=65_536)]
-    seed: Annotated[int, Field(ge=0)] = 1
+    kind: Literal["sobol"] = Field(description="Saltelli's design, for Sobol's indices")
+    samples: Annotated[int, Field(ge=4, le=65_536)] = Field(
+        description="base samples, a power of two; times factors + 2 is the number of points"
+    )
+    seed: Annotated[int, Field(ge=0)] = Field(default=1, description="seed of the design, not of the runs")
 
     @field_validator("samples")
     @classmethod
@@ -381,10 +391,10 @@ class SobolDesign(_Frozen):
 class MorrisDesign(_Frozen):
     """Elementary effects: `trajectories` × (factors + 1) points on a grid of `grid_levels` levels."""
 
-    kind: Literal["morris"]
-    trajectories: Annotated[int, Field(ge=2, le=10_000)]
-    grid_levels: Annotated[int, Field(ge=2, le=64)] = 4
-    seed: Annotated[int, Field(ge=0)] = 1
+    kind: Literal["morris"] = Field(description="trajectories of single steps, for Morris' elementary effects")
+    trajectories: Annotated[int, Field(ge=2, le=10_000)] = Field(description="number of trajectories of factors + 1 points")
+    grid_levels: Annotated[int, Field(ge=2, le=64)] = Field(default=4, description="levels of the grid that they walk on, an even number")
+    seed: Annotated[int, Field(ge=0)] = Field(default=1, description="seed of the design, not of the runs")
 
     @field_validator("grid_levels")
     @classmethod
@@ -409,9 +419,13 @@ Design = Annotated[
 class Until(_Frozen):
     """Stop a point when the interval of `metric` is narrow enough."""
 
-    metric: str
-    half_width: Annotated[float, Field(gt=0)] | None = None
-    relative_half_width: Annotated[float | None, Field(gt=0, json_schema_extra={"anyOf": [{"type": ["number", "string", "null"]}]})] = None
+    metric: str = Field(description="whose interval")
+    half_width: Annotated[float, Field(gt=0)] | None = Field(
+        default=None, description="half of the width that is narrow enough, in the metric's unit"
+    )
+    relative_half_width: Annotated[float | None, Field(gt=0, json_schema_extra={"anyOf": [{"type": ["number", "string", "null"]}]})] = (
+        Field(default=None, description="the same as a share of the mean, such as 0.05 or 5%")
+    )
 
     @field_validator("relative_half_width", mode="before")
     @classmethod
@@ -432,8 +446,8 @@ class Budget(_Frozen):
 
     short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"type": ["integer", "string"]},)
 
-    runs: Annotated[int, Field(ge=1)] | None = None
-    seconds: Annotated[float, Field(gt=0)] | None = None
+    runs: Annotated[int, Field(ge=1)] | None = Field(default=None, description="runs in all")
+    seconds: Annotated[float, Field(gt=0)] | None = Field(default=None, description="seconds in all; the report is then not reproducible")
 
     @model_validator(mode="before")
     @classmethod
@@ -458,11 +472,11 @@ class Replications(_Frozen):
 
     short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "integer", "minimum": 1},)
 
-    fixed: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    until: Until | None = None
-    budget: Budget | None = None
-    round: Annotated[int, Field(ge=1)] = 5
-    at_most: Annotated[int, Field(ge=2, le=1_000_000)] = 1000
+    fixed: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(default=None, description="exactly so many")
+    until: Until | None = Field(default=None, description="until an interval is narrow enough")
+    budget: Budget | None = Field(default=None, description="until so much is spent")
+    round: Annotated[int, Field(ge=1)] = Field(default=5, description="replications of each point between two looks")
+    at_most: Annotated[int, Field(ge=2, le=1_000_000)] = Field(default=1000, description="the most of a point")
 
     @model_validator(mode="before")
     @classmethod
@@ -488,8 +502,11 @@ class Seeds(_Frozen):
 
     short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"enum": ["common", "independent"]},)
 
-    pairing: Literal["common", "independent"] = "common"
-    first: Annotated[int, Field(ge=0, le=2**31)] = 1
+    pairing: Literal["common", "independent"] = Field(
+        default="common",
+        description="common: the same seeds at every point, so that points are compared on the same market; independent: others at each",
+    )
+    first: Annotated[int, Field(ge=0, le=2**31)] = Field(default=1, description="the seed of the first replication")
 
     @model_validator(mode="before")
     @classmethod
@@ -506,18 +523,24 @@ class Seeds(_Frozen):
 class SweepFile(_Frozen):
     """A sweep as written by its author."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    description: str = ""
-    scenario: str
-    set: dict[str, Any] = Field(default_factory=dict)
-    factors: Annotated[tuple[Factor, ...], Field(min_length=1)]
-    constraints: tuple[str, ...] = ()
-    design: Design = GridDesign(kind="grid")
-    replications: Replications = Replications(fixed=5)
-    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = ("revenue.total", "fill_rate")
-    seeds: Seeds = Seeds()
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
-    timeout: Annotated[float, Field(json_schema_extra={"type": ["number", "string"]})] = 600.0
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] = Field(description="names the sweep and its folder")
+    description: str = Field(default="", description="what the sweep asks; the report begins with it")
+    scenario: str = Field(description="path of the scenario, from the folder of the sweep's file")
+    set: dict[str, Any] = Field(default_factory=dict, description="values of the scenario that hold at every point, by path")
+    factors: Annotated[tuple[Factor, ...], Field(min_length=1)] = Field(description="what is varied")
+    constraints: tuple[str, ...] = Field(
+        default=(), description="conditions on the factors, such as `price < 2 * cost`; points that do not meet them are left out"
+    )
+    design: Design = Field(default=GridDesign(kind="grid"), description="which combinations of levels are run")
+    replications: Replications = Field(default=Replications(fixed=5), description="how often each point is run")
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        default=("revenue.total", "fill_rate"), description="numbers of the summary that tables and report show, by path"
+    )
+    seeds: Seeds = Field(default=Seeds(), description="seeds of the replications")
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = Field(default=0.95, description="confidence of the intervals")
+    timeout: Annotated[float, Field(json_schema_extra={"type": ["number", "string"]})] = Field(
+        default=600.0, description="the most seconds that a run may take, or a duration such as 10m; a longer one is given up"
+    )
 
     @field_validator("design", mode="before")
     @classmethod

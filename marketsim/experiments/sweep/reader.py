@@ -36,11 +36,6 @@ def load_sweep(path: Path) -> LoadedSweep:
     return LoadedSweep(file, path, lambda location: str(source.place(location)))
 
 
-def read_sweep(path: str | Path) -> SweepFile:
-    """The checked content of the sweep file at `path`; raises InputError with located lines."""
-    return load_sweep(Path(path)).file
-
-
 def _line(source: Source, location: Location, message: str, *, at_key: bool) -> str:
     key = ".".join(str(part) for part in location) or "file"
     return f"{source.place(location, at_key=at_key)}: {key}: {message}"

@@ -22,7 +22,6 @@ from marketsim.chain.escrow.usage_settlement import (
     UsageSettlementChain,
     UsageStatus,
     usage_cost,
-    usage_reward,
 )
 from marketsim.conformance.report import replay_file
 from marketsim.conformance.settlement import replay
@@ -286,12 +285,10 @@ def test_expiry_gives_back_all_whatever_usage_is_unsettled() -> None:
     assert disputed.escrows["o"].state == D
 
 
-def test_cost_and_reward_truncate() -> None:
+def test_costs_truncate() -> None:
     assert usage_cost(599, parse_atto("0.5")) == 299
     assert usage_cost(25, parse_atto("0.00143792")) == 0
     assert usage_cost(3, parse_atto("0.333333333333333333")) == 0
-    assert usage_reward(1_000, (500, 10_000, 9_900)) == 49
-    assert usage_reward(1_000, ()) == 1_000
 
 
 def test_broken_books_stop_the_run() -> None:

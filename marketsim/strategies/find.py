@@ -1,0 +1,87 @@
+"""Finds the file and the name of a user's class without running any of its code."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+
+ENTRY_POINTS = "marketsim.strategies"
+"""The entry-point group in which an installed package offers strategies by name."""
+
+
+def problem_of(spec: str, folders: Sequence[Path] = ()) -> str | None:
+    """Say why nothing of the name `spec` can be found and what would be, None where it is there or only a run can tell.
+
+    `spec` is `module:Class` or the name of an entry point of `ENTRY_POINTS`. Modules are looked for in `folders` first, as a run does.
+    Names that a module makes while it is imported (a star import, `globals()`) cannot be seen and are let pass.
+    """
+    if ":" not in spec:
+        installed = entry_points(group=ENTRY_POINTS)
+        if spec not in installed.names:
+            known = f" or one of {', '.join(sorted(installed.names))}" if installed.names else ""
+            return f"'{spec}' names no strategy, write module:Class{known}"
+        spec = installed[spec].value.partition("[")[0].strip()
+    module, _, name = spec.partition(":")
+    loaded = sys.modules.get(module)
+    if loaded is not None:
+        return None if hasattr(loaded, name.partition(".")[0]) else _no_class(module, name, _classes(loaded))
+    found = _spec_of(module, folders)
+    if found is None:
+        looked = f" in {folders[0]} or on the import path" if folders else " on the import path"
+        return f"there is no module {module}{looked}, give the name of a Python file without .py"
+    return _missing_in(found, module, name)
+
+
+def _spec_of(module: str, folders: Sequence[Path]) -> ModuleSpec | None:
+    """Where a module stands. Packages above it are not imported, as `importlib.util.find_spec` would."""
+    top, *below = module.split(".")
+    spec = PathFinder.find_spec(top, [str(folder) for folder in folders]) if folders else None
+    if spec is None:
+        try:
+            spec = importlib.util.find_spec(top)
+        except ValueError:  # a module without a spec, such as __main__
+            return None
+    for number in range(1, len(below) + 1):
+        if spec is None or spec.submodule_search_locations is None:
+            return None
+        spec = PathFinder.find_spec(".".join([top, *below[:number]]), list(spec.submodule_search_locations))
+    return spec
+
+
+def _missing_in(spec: ModuleSpec, module: str, name: str) -> str | None:
+    if spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    try:
+        tree = ast.parse(Path(spec.origin).read_bytes(), spec.origin)
+    except SyntaxError as error:
+        return f"{spec.origin}:{error.lineno}: {error.msg}, give a module that Python can read"
+    except (OSError, ValueError):
+        return f"{spec.origin} cannot be read, give a module that Python can read"
+    names: dict[str, bool] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
+            return None
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            names[node.name] = isinstance(node, ast.ClassDef)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {(alias.asname or alias.name).partition(".")[0]: False for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names[node.id] = False
+    if name.partition(".")[0] in names or "__getattr__" in names:
+        return None
+    return _no_class(module, name, [found for found, is_class in names.items() if is_class])
+
+
+def _classes(module: ModuleType) -> list[str]:
+    return [name for name, value in vars(module).items() if isinstance(value, type)]
+
+
+def _no_class(module: str, name: str, classes: Sequence[str]) -> str:
+    public = [found for found in classes if not found.startswith("_")]
+    return f"module {module} has no {name}, " + (f"it has {', '.join(public[:8])}" if public else "write a class in it")
