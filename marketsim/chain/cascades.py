@@ -215,7 +215,7 @@ def lose_bids(s: State, h: int, order: int, winner: int) -> None:
         after = s.bids[bid].next
         if bid != winner:
             if s.bids[bid].state == BidState.OPEN:
-                mark_ended(s, h, order, bid, BidState.LOST + 0, EventKind.BID_LOST + 0)
+                mark_ended(s, h, order, bid, BidState.LOST, EventKind.BID_LOST)
                 lost += 1
             if keep == 0:
                 free_bid(s, bid)

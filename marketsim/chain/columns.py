@@ -7,8 +7,7 @@ Coins (wallets, pay-outs, fees) are whole uve in one column. Heights are block n
 
 from __future__ import annotations
 
-from enum import IntEnum
-
+from marketsim.kernel.codes import Code
 from marketsim.kernel.rows import Row, column
 
 
@@ -92,7 +91,7 @@ class G(Row):
     recount_at = column("audited blocks at which the next full recount is due")
 
 
-class Rules(IntEnum):
+class Rules(Code):
     """Rule sets."""
 
     SEED = 0
@@ -100,7 +99,7 @@ class Rules(IntEnum):
     AKASH = 2
 
 
-class EscrowRule(IntEnum):
+class EscrowRule(Code):
     """How an account shares out what it holds."""
 
     EXACT = 0  # rule set seed: fractions carried, eager shortfall
@@ -109,7 +108,7 @@ class EscrowRule(IntEnum):
     USAGE = 3  # a usage escrow an order (charging ve_settlement); accounts hold deposits and pay nothing by block
 
 
-class Charging(IntEnum):
+class Charging(Code):
     """What a lease owes."""
 
     RATE = 0
@@ -118,7 +117,7 @@ class Charging(IntEnum):
     VE_SETTLEMENT = 3
 
 
-class Quirk(IntEnum):
+class Quirk(Code):
     """Bits of G.quirks: upstream defects, off by default."""
 
     SETTLE_SAME_HEIGHT = 1
@@ -342,7 +341,7 @@ class UsageEscrow(Row, width=12):
     reported_at = column("height of the last report")
 
 
-class UsageEscrowState(IntEnum):
+class UsageEscrowState(Code):
     """Where a usage escrow stands; the last three are final."""
 
     NONE = 0
@@ -416,14 +415,14 @@ class Event(Row, width=8):
     extra = column()
 
 
-class DeploymentState(IntEnum):
+class DeploymentState(Code):
     """States of a deployment."""
 
     ACTIVE = 1
     CLOSED = 2
 
 
-class GroupState(IntEnum):
+class GroupState(Code):
     """States of a group."""
 
     OPEN = 1
@@ -432,7 +431,7 @@ class GroupState(IntEnum):
     CLOSED = 4
 
 
-class OrderState(IntEnum):
+class OrderState(Code):
     """States of an order; `MATCHED` exists in rule set seed only."""
 
     OPEN = 1
@@ -441,7 +440,7 @@ class OrderState(IntEnum):
     MATCHED = 4
 
 
-class BidState(IntEnum):
+class BidState(Code):
     """States of a bid."""
 
     OPEN = 1
@@ -450,7 +449,7 @@ class BidState(IntEnum):
     CLOSED = 4
 
 
-class LeaseState(IntEnum):
+class LeaseState(Code):
     """States of a lease."""
 
     ACTIVE = 1
@@ -459,7 +458,7 @@ class LeaseState(IntEnum):
     RECLAIMING = 4
 
 
-class AccountState(IntEnum):
+class AccountState(Code):
     """States of an escrow account."""
 
     OPEN = 1
@@ -467,7 +466,7 @@ class AccountState(IntEnum):
     OVERDRAWN = 3
 
 
-class PaymentState(IntEnum):
+class PaymentState(Code):
     """States of an escrow payment; under the exact rule OVERDRAWN reads insufficient_funds."""
 
     OPEN = 1
@@ -475,21 +474,21 @@ class PaymentState(IntEnum):
     OVERDRAWN = 3
 
 
-class Scope(IntEnum):
+class Scope(Code):
     """What an escrow account belongs to; also the bits of a grant's scopes."""
 
     DEPLOYMENT = 1
     BID = 2
 
 
-class Source(IntEnum):
+class Source(Code):
     """Where a deposit came from."""
 
     BALANCE = 0
     GRANT = 1
 
 
-class Reason(IntEnum):
+class Reason(Code):
     """Why a lease ended (protocol reference 1.7)."""
 
     NONE = 0
@@ -501,7 +500,7 @@ class Reason(IntEnum):
     INSUFFICIENT_FUNDS = 20000
 
 
-class OrderEnd(IntEnum):
+class OrderEnd(Code):
     """Why an order ended."""
 
     NONE = 0
@@ -511,7 +510,7 @@ class OrderEnd(IntEnum):
     INSUFFICIENT_FUNDS = 4
 
 
-class EventKind(IntEnum):
+class EventKind(Code):
     """Kinds of event; the bit `1 << kind` of G.event_mask says whether rows of it are kept."""
 
     DEPLOYMENT_CREATED = 1  # subject deployment, other account

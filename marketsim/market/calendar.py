@@ -100,7 +100,7 @@ def open_chunk(e: Engine) -> None:
         later[Later.NEXT] = x.free_later
         x.free_later = at
         at = following
-        used = Later.ENTRIES + 0
+        used = Later.ENTRIES
 
 
 @compiled

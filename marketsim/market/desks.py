@@ -58,13 +58,13 @@ def tie_of(e: Engine, kind: int, row: int) -> int:
     """Return what breaks ties of submission time: a stateless hash, or nothing where ties go to the lower row."""
     if e.globals.tie_by_index == 1:
         return 0
-    return hash64(e.globals.seed, SALT_TIE, kind + 0, row)
+    return hash64(e.globals.seed, SALT_TIE, kind, row)
 
 
 @compiled_inline
 def decline(s: State, e: Engine, order: int, desk_row: int, code: int, stage: int) -> None:
     """Count one order that a desk did not bid on, and how far the order got."""
-    number = code + 0
+    number = code
     e.declined[number, desk_row] += 1
     if e.tracks[order].stage < stage:
         e.tracks[order].stage = stage
@@ -189,9 +189,9 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
             code = e.screen[desk_row // LANES, Screen.FOUND * LANES + desk_row % LANES] - 1
             others ^= count_declined(e, first, code, others)
             if code == Decline.INSUFFICIENT_RESOURCES or code == Decline.ENGINE_DISABLED:
-                stage = max(stage, Stage.LIMITS + 0)
+                stage = max(stage, Stage.LIMITS)
             elif code == Decline.PRICE_TOO_HIGH:
-                stage = max(stage, Stage.OVER_CEILING + 0)
+                stage = max(stage, Stage.OVER_CEILING)
     track.stage = stage
     if rarely(g.keep_bid_rows == 1):
         for desk_row in range(g.providers):
@@ -241,11 +241,11 @@ def refuse_price(s: State, e: Engine, order: int, desk_row: int) -> int:
     """
     screen = e.screen[desk_row // LANES]
     column = Screen.FOUND * LANES + desk_row % LANES
-    code, stage = Decline.PRICE_TOO_HIGH + 0, Stage.OVER_CEILING + 0
+    code, stage = Decline.PRICE_TOO_HIGH, Stage.OVER_CEILING
     if screen[column] == LOW_VALUE:
-        code, stage = Decline.BELOW_MIN_ORDER_VALUE + 0, Stage.BELOW_MIN_VALUE + 0
+        code, stage = Decline.BELOW_MIN_ORDER_VALUE, Stage.BELOW_MIN_VALUE
     if not has_room(e.desks[desk_row], e.tracks[order]) or (rarely(has_nodes(e, desk_row)) and lacks_nodes(s, e, desk_row, order)):
-        code, stage = Decline.INSUFFICIENT_RESOURCES + 0, Stage.NO_CAPACITY + 0
+        code, stage = Decline.INSUFFICIENT_RESOURCES, Stage.NO_CAPACITY
     screen[column] = 1 + code
     e.declined[code, desk_row] += 1
     return stage
@@ -450,12 +450,12 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     track = e.tracks[order]
     g = e.globals
     code = -1
-    stage = Stage.LIMITS + 0
+    stage = Stage.LIMITS
     shut = desk.shut
     if rarely(shut == 1 + Decline.ENGINE_DISABLED):
-        code = Decline.ENGINE_DISABLED + 0
+        code = Decline.ENGINE_DISABLED
     elif rarely(s.orders[order].state != OrderState.OPEN):
-        code = Decline.ORDER_NOT_OPEN + 0
+        code = Decline.ORDER_NOT_OPEN
     elif rarely(shut != 0):
         code = shut - 1
     elif rarely(desk.slots_left <= 0):
@@ -468,15 +468,15 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
             desk.queue_tail = offer
             desk.queued += 1
             return False
-        code = Decline.QUEUE_FULL + 0
+        code = Decline.QUEUE_FULL
     elif rarely(desk.rated == 1 and rate_limited(e, desk_row, row.time)):
-        code = Decline.RATE_LIMITED + 0
+        code = Decline.RATE_LIMITED
     elif not has_room(desk, track) or (rarely(has_nodes(e, desk_row)) and lacks_nodes(s, e, desk_row, order)):
-        code = Decline.INSUFFICIENT_RESOURCES + 0
-        stage = Stage.NO_CAPACITY + 0
+        code = Decline.INSUFFICIENT_RESOURCES
+        stage = Stage.NO_CAPACITY
     elif lacks_deposit(s, desk.wallet):
-        code = Decline.INSUFFICIENT_DEPOSIT + 0
-        stage = Stage.NO_DEPOSIT + 0
+        code = Decline.INSUFFICIENT_DEPOSIT
+        stage = Stage.NO_DEPOSIT
     if code >= 0:
         decline(s, e, order, desk_row, code, stage)
         free_offer(e, offer)
@@ -514,9 +514,9 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         record.price = row.price
         record.price_atto = row.price_atto
         record.latency = latency
-        record.status = status + 0
+        record.status = status
     if rarely(status != Status.Ok):
-        e.rejected[desk_row, status + 0] += 1
+        e.rejected[desk_row, status] += 1
         free_offer(e, offer)
         return False
     desk.accepted += 1

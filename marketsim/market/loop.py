@@ -356,17 +356,17 @@ def arrive(s: State, e: Engine, height: int, at: int) -> None:
     plan = call.a
     owner = e.plans[plan].tenant
     if not can_afford(s, owner, Kind.ARRIVE, 0, call.b):
-        e.plans[plan].status = Status.InsufficientFunds + 0
+        e.plans[plan].status = Status.InsufficientFunds
         e.plans[plan].deployment = -1
-        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE + 0, Status.InsufficientFunds + 0, 0, 0, plan)
+        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE, Status.InsufficientFunds, 0, 0, plan)
         return
     deployment = s.globals.deployments
     status = create_deployment(s, height, owner, call.e, -1, call.b, 1, 0, call.f, call.c, call.d)
     charge(s, owner, Kind.ARRIVE, status != Status.Ok, 0)
-    e.plans[plan].status = status + 0
+    e.plans[plan].status = status
     if rarely(status != Status.Ok):
         e.plans[plan].deployment = -1
-        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE + 0, status + 0, 0, 0, plan)
+        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE, status, 0, 0, plan)
         return
     e.plan_of[deployment] = plan
     e.plans[plan].deployment = deployment

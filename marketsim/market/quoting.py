@@ -29,13 +29,13 @@ def linear_price(desk: Desk, cpu: int, memory: int, storage: int, gpu: int, floo
     24 decimals, so that the sum is exact and is rounded once to 18: down when `floor` is 1, else half to even (training document, Pricing
     Strategy). Bounds are checked when a desk is made: whole unit prices x quantities stay below 2^63.
     """
-    whole = sum_of(desk, Desk.cpu_whole + 0, 3, cpu, memory, storage, gpu)
+    whole = sum_of(desk, Desk.cpu_whole, 3, cpu, memory, storage, gpu)
     if cpu + memory + storage + gpu <= QUANTITY_MAX:
-        high = sum_of(desk, Desk.cpu_high + 0, 3, cpu, memory, storage, gpu)
-        low = sum_of(desk, Desk.cpu_low + 0, 3, cpu, memory, storage, gpu)
+        high = sum_of(desk, Desk.cpu_high, 3, cpu, memory, storage, gpu)
+        low = sum_of(desk, Desk.cpu_low, 3, cpu, memory, storage, gpu)
     else:
-        carry, low = sum_limb(desk, Desk.cpu_low + 0, cpu, memory, storage, gpu)
-        more, high = sum_limb(desk, Desk.cpu_high + 0, cpu, memory, storage, gpu)
+        carry, low = sum_limb(desk, Desk.cpu_low, cpu, memory, storage, gpu)
+        more, high = sum_limb(desk, Desk.cpu_high, cpu, memory, storage, gpu)
         high += carry
         whole += more
     whole, atto = join_limbs(whole, high, low, floor)

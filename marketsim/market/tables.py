@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import IntEnum
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from marketsim.kernel.codes import Code
 from marketsim.kernel.rows import Row, Rows, column, row_of
 from marketsim.kernel.table_set import TableSet, register, rows_of
 
@@ -205,7 +205,7 @@ LANES = 8
 """Desks side by side in a row of `Engine.screen`: what the processor computes at once."""
 
 
-class Screen(IntEnum):
+class Screen(Code):
     """What is computed of each desk for every order, eight desks a row: field f of a row's desk k is column f x LANES + k.
 
     Made of columns of Desk, kept up by `screen_desk`; the last four are what `screen_desks` finds.
@@ -227,7 +227,7 @@ class Screen(IntEnum):
     SIZE = 24
 
 
-class Strategy(IntEnum):
+class Strategy(Code):
     """How a desk makes its price."""
 
     LINEAR = 0  # unit prices x quantities x (1 + margin): cost plus, scale, monthly targets
@@ -275,7 +275,7 @@ class Plan(Row):
     first_lease = column("height of the deployment's first lease, 0 before")
 
 
-class Choice(IntEnum):
+class Choice(Code):
     """How a tenant picks a bid."""
 
     LOWEST_PRICE = 0
@@ -283,7 +283,7 @@ class Choice(IntEnum):
     RANDOM_AMONG_CHEAPEST = 2
 
 
-class TopUp(IntEnum):
+class TopUp(Code):
     """When a tenant adds funds."""
 
     NEVER = 0
@@ -311,7 +311,7 @@ class Track(Row, width=16):
     best = column("cheapest placed offer; -1 when none or unknown")
 
 
-class Ended(IntEnum):
+class Ended(Code):
     """Why a lease ended, in the training document's terms."""
 
     RUNNING = 0
@@ -321,7 +321,7 @@ class Ended(IntEnum):
     PROVIDER_CLOSED = 4
 
 
-class Stage(IntEnum):
+class Stage(Code):
     """How far an order got, for the reasons of unserved demand."""
 
     NO_ELIGIBLE = 0
@@ -333,7 +333,7 @@ class Stage(IntEnum):
     BID = 6  # at least one bid stood
 
 
-class Decline(IntEnum):
+class Decline(Code):
     """Why an engine did not bid."""
 
     ENGINE_DISABLED = 0
@@ -392,7 +392,7 @@ class Entry(Row, width=4):
     what = column("row x 64 + Kind")
 
 
-class Later(IntEnum):
+class Later(Code):
     """Ten calendar entries of the same chunk of blocks, three columns each: key, tie, what."""
 
     NEXT = 0  # next row of the chunk, or next free row; -1 = none
@@ -408,7 +408,7 @@ class Chunk(Row):
     used = column("entries in that row")
 
 
-class Phase(IntEnum):
+class Phase(Code):
     """Canonical phases of a block (rules of this project; a bid of a block is after its acceptances)."""
 
     GOVERN = 0
@@ -428,7 +428,7 @@ class Phase(IntEnum):
     LAST = 15
 
 
-class Kind(IntEnum):
+class Kind(Code):
     """Kinds of calendar entry and of inbox message."""
 
     ARRIVE = 1  # A plan, B deposit, C first draft, D drafts, E dseq, F window

@@ -96,14 +96,14 @@ def ended_by(s: State, lease: int, tag: int) -> int:
     """Return the Ended that a closed lease's reason means; `tag` tells a planned end from a termination."""
     reason = s.leases[lease].reason
     if reason == Reason.INSUFFICIENT_FUNDS:
-        return Ended.INSUFFICIENT_FUNDS + 0
+        return Ended.INSUFFICIENT_FUNDS
     if reason >= Reason.UNSTABLE and reason < Reason.INSUFFICIENT_FUNDS:
-        return Ended.PROVIDER_CLOSED + 0
+        return Ended.PROVIDER_CLOSED
     # virtengine closes overdrawn leases as the owner's: the account tells
     if s.accounts[s.leases[lease].account].state == AccountState.OVERDRAWN:
-        return Ended.INSUFFICIENT_FUNDS + 0
+        return Ended.INSUFFICIENT_FUNDS
     if tag == 0:
-        return Ended.TENANT_TERMINATED + 0
+        return Ended.TENANT_TERMINATED
     return tag
 
 
@@ -456,10 +456,10 @@ def schedule_end(s: State, e: Engine, height: int, lease: int, plan: int, desk_r
     if row.first_lease == 0:
         row.first_lease = height
     since = height - row.first_lease
-    kind = Kind.PLANNED_END + 0
+    kind = Kind.PLANNED_END
     blocks = row.duration - since
     if row.terminate >= 0 and row.terminate < row.duration:
-        kind = Kind.TERMINATE + 0
+        kind = Kind.TERMINATE
         blocks = row.terminate - since
     leave = row.leave_blocks
     if leave < 0 and e.desks[desk_row].leave_blocks > 0:
@@ -469,7 +469,7 @@ def schedule_end(s: State, e: Engine, height: int, lease: int, plan: int, desk_r
             ppm = exponential_ppm(hash64(e.globals.seed, SALT_LEAVE, order, desk_row))
         leave = 1 + ppm * e.desks[desk_row].leave_blocks // 1_000_000
     if leave >= 0 and leave < blocks:
-        kind = Kind.LEAVE + 0
+        kind = Kind.LEAVE
         blocks = leave
     at = height + max(1, blocks)
     if at <= e.globals.horizon:
@@ -494,10 +494,10 @@ def finish(s: State, e: Engine, height: int, lease: int, tag: int) -> None:
     deployment = s.orders[order].deployment
     if s.deployments[deployment].state != DeploymentState.ACTIVE:
         return
-    reached = tag + 0
+    reached = tag
     if e.globals.dry_ends_count == 1 and s.leases[lease].state == LeaseState.INSUFFICIENT_FUNDS:
         if e.accounts[s.leases[lease].account].top_up < height:
-            reached = Ended.INSUFFICIENT_FUNDS + 0
+            reached = Ended.INSUFFICIENT_FUNDS
     e.tracks[order].end_tag = reached
     end_deployment_by_tenant(s, e, height, deployment)
 

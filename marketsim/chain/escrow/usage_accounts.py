@@ -162,9 +162,9 @@ def _record(s: State, h: int, lease: int) -> None:
 @compiled
 def _forgive(s: State, h: int, lease: int, missing: int) -> None:
     if missing > 0:
-        add_to(s.leases[lease], Lease.shortfall + 0, missing, 0)
-        add_to(s.accounts[s.leases[lease].account], Account.shortfall + 0, missing, 0)
-        add_to(s.globals, G.shortfall + 0, missing, 0)
+        add_to(s.leases[lease], Lease.shortfall, missing, 0)
+        add_to(s.accounts[s.leases[lease].account], Account.shortfall, missing, 0)
+        add_to(s.globals, G.shortfall, missing, 0)
         emit(s, EventKind.SHORTFALL, lease, h, missing, 0, 0)
 
 
@@ -291,7 +291,7 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
     row.reported_at = h
     touch(s, account)
     link_payment(s, account, lease)
-    subtract_from(a, Account.rates + 0, x.rate, x.rate_atto)  # nothing is owed by the block
+    subtract_from(a, Account.rates, x.rate, x.rate_atto)  # nothing is owed by the block
     x.usage = at
     schedule(s, h, account)
     emit(s, EventKind.USAGE_ESCROW_OPENED, lease, account, amount, 0, row.expires_at)
