@@ -58,11 +58,12 @@ def deposit_coins(s: State, wallet: int, whole: int) -> None:
 def pay_coins(s: State, wallet: int, gross: int, fee: int) -> None:
     """Escrow to a provider, the take fee to the community pool."""
     move(s, ESCROW_WALLET, wallet, gross - fee)
-    s.globals.paid += gross - fee
-    s.globals.held -= gross
+    g = s.globals
+    g.paid += gross - fee
+    g.held -= gross
     if fee > 0:
         move(s, ESCROW_WALLET, COMMUNITY_WALLET, fee)
-        s.globals.fees += fee
+        g.fees += fee
 
 
 @compiled
@@ -70,12 +71,13 @@ def pay_split(s: State, wallet: int, provider: int, platform: int, validators: i
     """Escrow to a provider, the two fees of a usage escrow's settlement to the settlement module, where they stay."""
     fees = platform + validators
     move(s, ESCROW_WALLET, wallet, provider)
-    move(s, ESCROW_WALLET, s.globals.settlement_wallet, fees)
-    s.globals.paid += provider
-    s.globals.fees += fees
-    s.globals.platform_fees += platform
-    s.globals.validator_fees += validators
-    s.globals.held -= provider + fees
+    g = s.globals
+    move(s, ESCROW_WALLET, g.settlement_wallet, fees)
+    g.paid += provider
+    g.fees += fees
+    g.platform_fees += platform
+    g.validator_fees += validators
+    g.held -= provider + fees
 
 
 @compiled

@@ -77,9 +77,10 @@ def keep_decline(s: State, e: Engine, order: int, desk_row: int, number: int) ->
     """Keep one order that a desk did not bid on, for the reason `number` (Decline)."""
     x = e.globals
     at = x.decline_rows
-    if x.declined_at != s.globals.height:
-        x.declined_at = s.globals.height
-        e.decline_rows[at] = ~s.globals.height
+    g = s.globals
+    if x.declined_at != g.height:
+        x.declined_at = g.height
+        e.decline_rows[at] = ~g.height
         at += 1
     e.decline_rows[at] = order << ORDER_SHIFT | desk_row << DESK_SHIFT | number
     x.decline_rows = at + 1
@@ -90,10 +91,11 @@ def append_offer(e: Engine, height: int, offer: int) -> None:
     """Date an offer for block `height`: last in that block's list, the block in the calendar once."""
     slot = height & (RING - 1)
     e.offers[offer].next = -1
-    e.globals.dated += 1
+    x = e.globals
+    x.dated += 1
     if e.ring[slot, 0] < 0:
         e.ring[slot, 0] = offer
-        e.globals.next_bids = min(e.globals.next_bids, height)
+        x.next_bids = min(x.next_bids, height)
     else:
         e.offers[e.ring[slot, 1]].next = offer
     e.ring[slot, 1] = offer
@@ -110,12 +112,13 @@ def free_offer(e: Engine, offer: int) -> None:
 @compiled_inline
 def new_offer(e: Engine) -> int:
     """Return a free row of offers; room is guaranteed by the block loop."""
-    offer = e.globals.free_offer
+    x = e.globals
+    offer = x.free_offer
     if offer >= 0:
-        e.globals.free_offer = e.offers[offer].next
+        x.free_offer = e.offers[offer].next
         return offer
-    offer = e.globals.offers
-    e.globals.offers = offer + 1
+    offer = x.offers
+    x.offers = offer + 1
     return offer
 
 
@@ -150,9 +153,10 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
     concurrency, rate limit and wallet are looked at in the bid's block (`place_offer`).
     """
     g = e.globals
-    group = s.orders[order].group
-    ceiling = s.orders[order].price
-    ceiling_atto = s.orders[order].price_atto
+    o = s.orders[order]
+    group = o.group
+    ceiling = o.price
+    ceiling_atto = o.price_atto
     value, value_atto = times(ceiling, ceiling_atto, g.least_value_blocks)
     track = e.tracks[order]
     know_blockings(s, e)
@@ -321,11 +325,12 @@ def ask(s: State, e: Engine, order: int, desk_row: int) -> tuple[int, int]:
         row += s.groups[s.orders[order].group].gseq - 1  # a row a group, side by side
         return e.quotes[row, 2 * desk_row], e.quotes[row, 2 * desk_row + 1]
     cpu = track.cpu
-    price, atto = linear_price(desk, cpu, track.memory, track.storage, track.gpu, e.globals.price_floor)
-    if strategy == Strategy.UNDERCUT and e.globals.last_won >= 0:
+    x = e.globals
+    price, atto = linear_price(desk, cpu, track.memory, track.storage, track.gpu, x.price_floor)
+    if strategy == Strategy.UNDERCUT and x.last_won >= 0:
         return undercut(e, desk_row, cpu, price, atto)
     if strategy == Strategy.RANDOM_RANGE:
-        draw = hash64(e.globals.seed, SALT_PRICE, order, desk_row)
+        draw = hash64(x.seed, SALT_PRICE, order, desk_row)
         return random_range(track.memory, s.orders[order].price, draw)
     return price, atto
 
@@ -452,9 +457,10 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     code = -1
     stage = Stage.LIMITS
     shut = desk.shut
+    o = s.orders[order]
     if rarely(shut == 1 + Decline.ENGINE_DISABLED):
         code = Decline.ENGINE_DISABLED
-    elif rarely(s.orders[order].state != OrderState.OPEN):
+    elif rarely(o.state != OrderState.OPEN):
         code = Decline.ORDER_NOT_OPEN
     elif rarely(shut != 0):
         code = shut - 1
@@ -485,7 +491,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         note_bid_time(e, desk_row, row.time)
     desk.submitted += 1
     g.bids_submitted += 1
-    latency = row.time - s.orders[order].created_at * g.block_ms
+    latency = row.time - o.created_at * g.block_ms
     e.latency[min(latency, 60_000)] += 1
     window = 0
     if rarely(s.globals.rules == Rules.AKASH):
@@ -520,7 +526,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         free_offer(e, offer)
         return False
     desk.accepted += 1
-    row.bid = s.orders[order].last_bid
+    row.bid = o.last_bid
     # where a bid went away the best of those left is unknown, until the next list begins
     if track.first_offer < 0 or (track.best >= 0 and not is_before(e, track.best, offer)):
         track.best = offer

@@ -123,11 +123,12 @@ def next_due(s: State, e: Engine, limit: int) -> tuple[int, int]:
 @compiled_inline
 def lease_touched(s: State, e: Engine, at: int) -> int:
     """Return the lease that entry `at` of the heap will end or find without funds, -1 for an entry of another kind."""
-    row = e.calendar[at].what // KINDS
-    kind = e.calendar[at].what % KINDS
+    entry = e.calendar[at]
+    row = entry.what // KINDS
+    kind = entry.what % KINDS
     if kind == Kind.PLANNED_END or kind == Kind.TERMINATE or kind == Kind.LEAVE:
         return int(row)
-    if kind == Kind.DUE and e.accounts[row].due == e.calendar[at].key // 16:
+    if kind == Kind.DUE and e.accounts[row].due == entry.key // 16:
         return int(s.accounts[row].first_lease)
     return -1
 
@@ -140,9 +141,10 @@ def bring_near(s: State, e: Engine) -> None:
     """
     last = FIRST + e.globals.calendar
     for at in range(FIRST, last):
-        if e.calendar[at].what % KINDS == Kind.DUE:
-            prefetch(e.accounts, e.calendar[at].what // KINDS)
-            prefetch(s.accounts, e.calendar[at].what // KINDS)
+        entry = e.calendar[at]
+        if entry.what % KINDS == Kind.DUE:
+            prefetch(e.accounts, entry.what // KINDS)
+            prefetch(s.accounts, entry.what // KINDS)
     for at in range(FIRST, last):
         lease = lease_touched(s, e, at)
         if lease >= 0:
@@ -227,19 +229,20 @@ def comes_first(e: Engine, call: int) -> bool:
 def has_bid_room(s: State, e: Engine, count: int) -> bool:
     """Return whether `count` bids fit in one block: rows, deposits, index, events and the record."""
     g = s.globals
+    x = e.globals
     return bool(
         count <= e.batch.shape[0]
-        and e.globals.calendar + e.globals.waiting + ENTRY_ROOM + count < e.calendar.shape[0]
-        and e.globals.later + ENTRY_ROOM + count < e.later.shape[0]
+        and x.calendar + x.waiting + ENTRY_ROOM + count < e.calendar.shape[0]
+        and x.later + ENTRY_ROOM + count < e.later.shape[0]
         and g.bids + count <= s.bids.shape[0]
         and g.accounts + count <= s.accounts.shape[0]
         and g.accounts + count <= e.accounts.shape[0]
         and g.deposits + count <= s.deposits.shape[0]
         and (g.bids_live + count) * 2 <= s.bid_index.shape[0]
         and g.bits + count <= s.bid_bits.shape[0]
-        and g.events + 4 * count + e.globals.event_room <= s.events.shape[0]
-        and e.globals.bids_rows + count <= e.bid_rows.shape[0]
-        and e.globals.decline_rows + e.globals.keep_bid_rows * (count + 1) <= e.decline_rows.shape[0]
+        and g.events + 4 * count + x.event_room <= s.events.shape[0]
+        and x.bids_rows + count <= e.bid_rows.shape[0]
+        and x.decline_rows + x.keep_bid_rows * (count + 1) <= e.decline_rows.shape[0]
     )
 
 
@@ -354,22 +357,23 @@ def arrive(s: State, e: Engine, height: int, at: int) -> None:
     call = e.inbox[at]
     bring_next(s, e, at)
     plan = call.a
-    owner = e.plans[plan].tenant
+    planned = e.plans[plan]
+    owner = planned.tenant
     if not can_afford(s, owner, Kind.ARRIVE, 0, call.b):
-        e.plans[plan].status = Status.InsufficientFunds
-        e.plans[plan].deployment = -1
+        planned.status = Status.InsufficientFunds
+        planned.deployment = -1
         emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE, Status.InsufficientFunds, 0, 0, plan)
         return
     deployment = s.globals.deployments
     status = create_deployment(s, height, owner, call.e, -1, call.b, 1, 0, call.f, call.c, call.d)
     charge(s, owner, Kind.ARRIVE, status != Status.Ok, 0)
-    e.plans[plan].status = status
+    planned.status = status
     if rarely(status != Status.Ok):
-        e.plans[plan].deployment = -1
+        planned.deployment = -1
         emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE, status, 0, 0, plan)
         return
     e.plan_of[deployment] = plan
-    e.plans[plan].deployment = deployment
+    planned.deployment = deployment
     account = s.deployments[deployment].account
     for column in range(e.accounts.shape[1]):
         e.accounts[account, column] = -1
@@ -441,32 +445,34 @@ def force_settlement(s: State, e: Engine, height: int, account: int) -> None:
 @compiled
 def withdraw(s: State, e: Engine, height: int, lease: int, again: bool) -> None:
     """Withdraw what a lease has earned, on chains that settle when touched, and date the next withdrawal."""
-    if s.leases[lease].payment != PaymentState.OPEN:
+    p = s.leases[lease]
+    if p.payment != PaymentState.OPEN:
         return
-    wallet = s.leases[lease].provider
-    deployment = s.orders[s.leases[lease].order].deployment
+    wallet = p.provider
+    deployment = s.orders[p.order].deployment
     status = Status.InsufficientFunds
     if can_afford(s, wallet, Kind.WITHDRAW, 0, 0):
         status = market.withdraw(s, height, lease)
         charge(s, wallet, Kind.WITHDRAW, status != Status.Ok, 0)
     sync_deployment(s, e, height, deployment)
-    leave_unpaid(s, e, height, s.leases[lease].account)
-    if again and s.leases[lease].payment == PaymentState.OPEN:
-        at = height + e.desks[s.leases[lease].slot].withdraw_every
+    leave_unpaid(s, e, height, p.account)
+    if again and p.payment == PaymentState.OPEN:
+        at = height + e.desks[p.slot].withdraw_every
         push(e, at, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)
 
 
 @compiled
 def watch_funds(s: State, e: Engine, height: int, lease: int) -> None:
     """Look at the funds behind a lease as the provider daemon does, and withdraw when none are left (protocol reference 4.1)."""
-    if s.leases[lease].payment != PaymentState.OPEN:
+    p = s.leases[lease]
+    if p.payment != PaymentState.OPEN:
         return
-    account = s.leases[lease].account
+    account = p.account
     left = s.accounts[account].settled_at + covered(s, account) - height
     if left <= 0:
         withdraw(s, e, height, lease, False)
         left = e.globals.funds_monitor
-    if s.leases[lease].payment == PaymentState.OPEN:
+    if p.payment == PaymentState.OPEN:
         at = height + max(1, min(left, e.globals.funds_monitor))
         push(e, at, Phase.SETTLE, tie_of(e, Kind.WATCH, lease), Kind.WATCH, lease)
 
@@ -474,9 +480,10 @@ def watch_funds(s: State, e: Engine, height: int, lease: int) -> None:
 @compiled
 def close_left_bid(s: State, height: int, bid: int) -> None:
     """Close a losing bid that the chain left open."""
-    if s.bids[bid].state != BidState.OPEN or s.orders[s.bids[bid].order].state == OrderState.OPEN:
+    b = s.bids[bid]
+    if b.state != BidState.OPEN or s.orders[b.order].state == OrderState.OPEN:
         return
-    wallet = s.bids[bid].provider
+    wallet = b.provider
     if not can_afford(s, wallet, Kind.LEAVE, 0, 0):
         return
     status = market.close_bid(s, height, bid, Reason.UNSPECIFIED)
@@ -511,14 +518,16 @@ def set_outage(s: State, e: Engine, height: int, desk_row: int, down: int, share
     emit(s, EventKind.OUTAGE, desk_row, down, share_ppm, 0, 0)
     if down == 0 or share_ppm == 0:
         return
-    for at in range(e.globals.alive - 1, -1, -1):
-        if at >= e.globals.alive:
+    x = e.globals
+    for at in range(x.alive - 1, -1, -1):
+        if at >= x.alive:
             continue
         lease = s.accounts[e.alive[at]].first_lease
         while lease >= 0:
-            after = s.leases[lease].next
-            if s.leases[lease].slot == desk_row and s.leases[lease].state == LeaseState.ACTIVE:
-                if hash64(e.globals.seed, SALT_OUTAGE, lease, height) % PPM < share_ppm:
+            p = s.leases[lease]
+            after = p.next
+            if p.slot == desk_row and p.state == LeaseState.ACTIVE:
+                if hash64(x.seed, SALT_OUTAGE, lease, height) % PPM < share_ppm:
                     push(e, height, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
             lease = after
 

@@ -100,9 +100,10 @@ def _append_deposit(s: State, h: int, account: int, wallet: int, source: int, wh
 
 @compiled
 def _free_deposit(s: State, row: int) -> None:
-    s.deposits[row].amount = 0
-    s.deposits[row].amount_atto = 0
-    s.deposits[row].next = s.globals.free_deposit
+    d = s.deposits[row]
+    d.amount = 0
+    d.amount_atto = 0
+    d.next = s.globals.free_deposit
     s.globals.free_deposit = row
 
 
@@ -174,10 +175,11 @@ def collect_checked(s: State, h: int, account: int, signer: int, scope: int, amo
         elif source == FROM_GRANT:
             row = _next_grant(s, signer, scope, -1)
             while row >= 0 and missing > 0:
-                granter = s.grants[row].granter
-                part = min(s.grants[row].limit, missing)
+                granted = s.grants[row]
+                granter = granted.granter
+                part = min(granted.limit, missing)
                 if part > 0:
-                    s.grants[row].limit -= part
+                    granted.limit -= part
                     _append_deposit(s, h, account, granter, Source.GRANT, part)
                     missing -= part
                 row = _next_grant(s, signer, scope, s.wallets[granter].rank)
@@ -236,8 +238,9 @@ def consume_from(s: State, account: int, source: int, whole: int, atto: int) -> 
 @compiled
 def _raise_grant(s: State, granter: int, grantee: int, whole: int) -> None:
     for row in range(s.globals.grants):
-        if s.grants[row].granter == granter and s.grants[row].grantee == grantee:
-            s.grants[row].limit += whole
+        granted = s.grants[row]
+        if granted.granter == granter and granted.grantee == grantee:
+            granted.limit += whole
 
 
 @compiled

@@ -478,12 +478,13 @@ def fold(s: State, h: int, account: int) -> bool:
     a = s.accounts[account]
     if a.open == 0:
         return False
-    height = s.globals.height  # the record names the blocks in which the settlements fall
+    g = s.globals
+    height = g.height  # the record names the blocks in which the settlements fall
     last = last_cadence(s, h, account)
     if last <= a.settled_at:
         return False
     if is_short(s, last, account):
-        every = s.globals.settle_every
+        every = g.settle_every
         first = last_cadence(s, a.settled_at, account) + every
         low, high = 0, (last - first) // every
         while low < high:
@@ -494,11 +495,11 @@ def fold(s: State, h: int, account: int) -> bool:
                 low = middle + 1
         last = first + low * every
         if low > 0:
-            s.globals.height = last - every
+            g.height = last - every
             settle(s, last - every, account, False)
-    s.globals.height = last
+    g.height = last
     short = settle(s, last, account, False)
-    s.globals.height = height
+    g.height = height
     return short
 
 

@@ -221,8 +221,9 @@ def _begin(s: State, h: int, account: int) -> None:
 
 @compiled
 def _end_lease(s: State, h: int, lease: int) -> None:
+    p = s.leases[lease]
     # Close a lease's payment: last report, settlement, and a refund of the rest.
-    row = s.usage_escrows[s.leases[lease].usage]
+    row = s.usage_escrows[p.usage]
     _record(s, h, lease)
     _settle_lease(s, h, lease)
     answer, balance = _refund(row)
@@ -230,8 +231,8 @@ def _end_lease(s: State, h: int, lease: int) -> None:
         _give_back(s, lease, balance)
     _forgive(s, h, lease, row.unsettled)
     row.unsettled = 0
-    s.leases[lease].payment = PaymentState.CLOSED
-    s.accounts[s.leases[lease].account].open -= 1
+    p.payment = PaymentState.CLOSED
+    s.accounts[p.account].open -= 1
 
 
 @compiled
