@@ -51,26 +51,26 @@ def open_order(s: State, h: int, group: int) -> None:
     """Make the group's next order, open. Adds one row to orders."""
     order = s.globals.orders
     s.globals.orders = order + 1
-    orders = s.orders
-    orders[order].group = group
+    o = s.orders[order]
+    o.group = group
     asked = s.groups[group]
-    orders[order].oseq = 1 + asked.closed_orders
-    orders[order].state = OrderState.OPEN
-    orders[order].created_at = h
-    orders[order].closed_at = 0
-    orders[order].price = asked.price
-    orders[order].price_atto = asked.price_atto
-    orders[order].previous = asked.last_order
-    orders[order].first_bid = -1
-    orders[order].last_bid = -1
-    orders[order].bids_open = 0
-    orders[order].bids_active = 0
-    orders[order].bids_closed = 0
-    orders[order].bids_lost = 0
-    orders[order].lease = -1
-    orders[order].bits = 0
-    orders[order].reason = OrderEnd.NONE
-    orders[order].deployment = asked.deployment
+    o.oseq = 1 + asked.closed_orders
+    o.state = OrderState.OPEN
+    o.created_at = h
+    o.closed_at = 0
+    o.price = asked.price
+    o.price_atto = asked.price_atto
+    o.previous = asked.last_order
+    o.first_bid = -1
+    o.last_bid = -1
+    o.bids_open = 0
+    o.bids_active = 0
+    o.bids_closed = 0
+    o.bids_lost = 0
+    o.lease = -1
+    o.bits = 0
+    o.reason = OrderEnd.NONE
+    o.deployment = asked.deployment
     asked.orders += 1
     asked.last_order = order
     emit(
@@ -78,8 +78,8 @@ def open_order(s: State, h: int, group: int) -> None:
         EventKind.ORDER_CREATED,
         order,
         group,
-        orders[order].price,
-        orders[order].price_atto,
+        o.price,
+        o.price_atto,
         0,
     )
 
@@ -219,9 +219,10 @@ def lose_bids(s: State, h: int, order: int, winner: int) -> None:
     lost = 0
     bid = o.first_bid
     while bid >= 0:
-        after = s.bids[bid].next
+        b = s.bids[bid]
+        after = b.next
         if bid != winner:
-            if s.bids[bid].state == BidState.OPEN:
+            if b.state == BidState.OPEN:
                 mark_ended(s, h, order, bid, BidState.LOST, EventKind.BID_LOST)
                 lost += 1
             if keep == 0:
@@ -322,15 +323,16 @@ def follow_payments(s: State, account: int) -> None:
     back."""
     lease = s.accounts[account].first_lease
     while lease >= 0:
-        payment = s.leases[lease].payment
-        state = s.leases[lease].state
+        p = s.leases[lease]
+        payment = p.payment
+        state = p.state
         if payment == PaymentState.OVERDRAWN and state == LeaseState.ACTIVE:
-            s.leases[lease].state = LeaseState.INSUFFICIENT_FUNDS
+            p.state = LeaseState.INSUFFICIENT_FUNDS
             emit(s, EventKind.LEASE_INSUFFICIENT_FUNDS, lease, Reason.INSUFFICIENT_FUNDS, 0, 0, 0)
         elif payment == PaymentState.OPEN and state == LeaseState.INSUFFICIENT_FUNDS:
-            s.leases[lease].state = LeaseState.ACTIVE
+            p.state = LeaseState.ACTIVE
             emit(s, EventKind.LEASE_REACTIVATED, lease, 0, 0, 0, 0)
-        lease = s.leases[lease].next
+        lease = p.next
 
 
 @compiled

@@ -151,23 +151,23 @@ def open_group(s: State, h: int, deployment: int, gseq: int, draft: int) -> None
             storage = LARGEST
         else:
             storage += count * volume
-    groups = s.groups
-    groups[group].deployment = deployment
-    groups[group].gseq = gseq
-    groups[group].state = GroupState.OPEN
-    groups[group].created_at = h
-    groups[group].price = price
-    groups[group].price_atto = price_atto
-    groups[group].spec = drafted.spec
-    groups[group].first_resource = first
-    groups[group].resources = units
-    groups[group].cpu = cpu
-    groups[group].memory = memory
-    groups[group].storage = storage
-    groups[group].gpu = gpu
-    groups[group].orders = 0
-    groups[group].closed_orders = 0
-    groups[group].last_order = -1
+    asked = s.groups[group]
+    asked.deployment = deployment
+    asked.gseq = gseq
+    asked.state = GroupState.OPEN
+    asked.created_at = h
+    asked.price = price
+    asked.price_atto = price_atto
+    asked.spec = drafted.spec
+    asked.first_resource = first
+    asked.resources = units
+    asked.cpu = cpu
+    asked.memory = memory
+    asked.storage = storage
+    asked.gpu = gpu
+    asked.orders = 0
+    asked.closed_orders = 0
+    asked.last_order = -1
     emit(s, EventKind.GROUP_OPENED, group, deployment, 0, 0, 0)
     open_order(s, h, group)
 
@@ -211,17 +211,17 @@ def create_deployment(
     deployment = g.deployments
     g.deployments = deployment + 1
     account = account_open(s, h, Scope.DEPLOYMENT, deployment, owner)
-    rows = s.deployments
-    rows[deployment].owner = owner
-    rows[deployment].dseq = dseq
-    rows[deployment].state = DeploymentState.ACTIVE
-    rows[deployment].created_at = h
-    rows[deployment].closed_at = 0
-    rows[deployment].account = account
-    rows[deployment].first_group = g.groups
-    rows[deployment].groups = drafts
-    rows[deployment].hash = hash_id
-    rows[deployment].window = window
+    deployed = s.deployments[deployment]
+    deployed.owner = owner
+    deployed.dseq = dseq
+    deployed.state = DeploymentState.ACTIVE
+    deployed.created_at = h
+    deployed.closed_at = 0
+    deployed.account = account
+    deployed.first_group = g.groups
+    deployed.groups = drafts
+    deployed.hash = hash_id
+    deployed.window = window
     emit(s, EventKind.DEPLOYMENT_CREATED, deployment, account, 0, 0, 0)
     collect(s, h, account, owner, Scope.DEPLOYMENT, deposit, sources)
     for at in range(drafts):

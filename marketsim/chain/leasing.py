@@ -132,16 +132,17 @@ def create_bid(
         return Status.InvalidBid
     if order < 0:
         return Status.OrderNotFound
-    if s.orders[order].state == OrderState.CLOSED:
+    o = s.orders[order]
+    if o.state == OrderState.CLOSED:
         return Status.OrderClosed
-    if s.orders[order].state != OrderState.OPEN:
+    if o.state != OrderState.OPEN:
         return Status.OrderActive
     if price < 0:
         return Status.BidInvalidPrice
-    ceiling = s.orders[order].price
-    if price > ceiling or (price == ceiling and price_atto > s.orders[order].price_atto):
+    ceiling = o.price
+    if price > ceiling or (price == ceiling and price_atto > o.price_atto):
         return Status.BidInvalidPrice if g.rules == Rules.AKASH else Status.BidOverOrder
-    group = s.orders[order].group
+    group = o.group
     if offers > 0 and not does_offer_fit(s, group, first_offer, offers):
         return Status.CapabilitiesMismatch
     if wallet < 0:
@@ -162,7 +163,7 @@ def create_bid(
     if g.rules != Rules.AKASH:
         window = 0
     else:
-        asked = s.deployments[s.orders[order].deployment].window
+        asked = s.deployments[o.deployment].window
         if asked != 0 and window == 0:
             return Status.ReclamationRequired
         if window < asked:
@@ -179,31 +180,31 @@ def create_bid(
     else:
         bid = g.bids
         g.bids = bid + 1
-    row = s.bids[bid]
-    row.order = order
-    row.provider = wallet
-    row.state = BidState.OPEN
-    row.created_at = h
-    row.closed_at = 0
-    row.price = price
-    row.price_atto = price_atto
-    row.account = -1
-    row.lease = -1
-    row.next = -1
-    row.window = window
-    row.slot = slot
-    last = s.orders[order].last_bid
+    b = s.bids[bid]
+    b.order = order
+    b.provider = wallet
+    b.state = BidState.OPEN
+    b.created_at = h
+    b.closed_at = 0
+    b.price = price
+    b.price_atto = price_atto
+    b.account = -1
+    b.lease = -1
+    b.next = -1
+    b.window = window
+    b.slot = slot
+    last = o.last_bid
     if last >= 0:
         s.bids[last].next = bid
     else:
-        s.orders[order].first_bid = bid
-    s.orders[order].last_bid = bid
-    s.orders[order].bids_open += 1
+        o.first_bid = bid
+    o.last_bid = bid
+    o.bids_open += 1
     enter_bid(s, order, wallet, slot, bid)
     emit(s, EventKind.BID_CREATED, order, slot, price, price_atto, bid)
     if deposit > 0:
         open_bid_account(s, h, bid)
-        deposit_into(s, h, s.bids[bid].account, wallet, deposit, sources)
+        deposit_into(s, h, b.account, wallet, deposit, sources)
     return Status.Ok
 
 

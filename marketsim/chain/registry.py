@@ -27,12 +27,13 @@ def create_provider(s: State, h: int, wallet: int) -> Status:
     g = s.globals
     while slot < g.providers and s.providers[slot].wallet != wallet:
         slot += 1
+    registered = s.providers[slot]
     if slot == g.providers:
         g.providers = slot + 1
-        s.providers[slot].wallet = wallet
-        s.providers[slot].blocked = 0
-        s.providers[slot].active_leases = 0
-    s.providers[slot].registered = 1
+        registered.wallet = wallet
+        registered.blocked = 0
+        registered.active_leases = 0
+    registered.registered = 1
     s.wallets[wallet].provider = slot
     return Status.Ok
 
@@ -102,12 +103,13 @@ def grant(s: State, h: int, granter: int, grantee: int, limit: int, scopes: int)
     g = s.globals
     while row < g.grants and not (s.grants[row].granter == granter and s.grants[row].grantee == grantee):
         row += 1
+    granted = s.grants[row]
     if row == g.grants:
         g.grants = row + 1
-        s.grants[row].granter = granter
-        s.grants[row].grantee = grantee
-    s.grants[row].limit = limit
-    s.grants[row].scopes = scopes
+        granted.granter = granter
+        granted.grantee = grantee
+    granted.limit = limit
+    granted.scopes = scopes
     return Status.Ok
 
 

@@ -152,12 +152,12 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
     The checks go in the order of the protocol reference 4.5. Price, minimum value and ceiling are known when the order is seen; capacity,
     concurrency, rate limit and wallet are looked at in the bid's block (`place_offer`).
     """
-    g = e.globals
+    x = e.globals
     o = s.orders[order]
     group = o.group
     ceiling = o.price
     ceiling_atto = o.price_atto
-    value, value_atto = times(ceiling, ceiling_atto, g.least_value_blocks)
+    value, value_atto = times(ceiling, ceiling_atto, x.least_value_blocks)
     track = e.tracks[order]
     know_blockings(s, e)
     screen_desks(
@@ -174,8 +174,8 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
         value_atto,
     )
     stage = track.stage
-    for first in range(0, g.providers, LANES * BLOCKS_A_WORD):
-        every = (1 << min(LANES * BLOCKS_A_WORD, g.providers - first)) - 1
+    for first in range(0, x.providers, LANES * BLOCKS_A_WORD):
+        every = (1 << min(LANES * BLOCKS_A_WORD, x.providers - first)) - 1
         bidding, priced = divide_desks(s, e, order, first, value, value_atto)
         others = every & ~(bidding | priced)
         bidding &= every
@@ -197,8 +197,8 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
             elif code == Decline.PRICE_TOO_HIGH:
                 stage = max(stage, Stage.OVER_CEILING)
     track.stage = stage
-    if rarely(g.keep_bid_rows == 1):
-        for desk_row in range(g.providers):
+    if rarely(x.keep_bid_rows == 1):
+        for desk_row in range(x.providers):
             found = e.screen[desk_row // LANES, Screen.FOUND * LANES + desk_row % LANES]
             if found != 0:
                 keep_decline(s, e, order, desk_row, found - 1)
@@ -282,19 +282,19 @@ def ask_alone(s: State, e: Engine, order: int, block: int, value: int, value_att
 @compiled_inline
 def date_bid(e: Engine, height: int, order: int, desk_row: int) -> None:
     """Date a desk's bid, at the price found for it, for the block that its latency leads to."""
-    g = e.globals
+    x = e.globals
     screen = e.screen[desk_row // LANES]
     lane = desk_row % LANES
     delay = screen[Screen.DELAY * LANES + lane]
     at = height + 1 + delay
-    time = at * g.block_ms
+    time = at * x.block_ms
     tie = 0
     if delay < 0:
-        time = height * g.block_ms + e.latencies[e.desks[desk_row].latency_profile, ~delay]
-        at = max(height + 1, -(-time // g.block_ms))
+        time = height * x.block_ms + e.latencies[e.desks[desk_row].latency_profile, ~delay]
+        at = max(height + 1, -(-time // x.block_ms))
         if at - height > RING - 2:
             at = height + RING - 2
-        tie = hash64(g.seed, SALT_TIE, order, desk_row)
+        tie = hash64(x.seed, SALT_TIE, order, desk_row)
     offer = new_offer(e)
     row_of = e.offers[offer]
     row_of.order = order
@@ -425,15 +425,15 @@ def find_next_bids(e: Engine, height: int) -> None:
 @compiled_inline
 def is_before(e: Engine, a: int, b: int) -> bool:
     """Return whether offer `a` is the cheaper one; equal prices go by the tie rule."""
-    x = e.offers[a]
-    y = e.offers[b]
-    if is_less(x.price, x.price_atto, y.price, y.price_atto):
+    one = e.offers[a]
+    other = e.offers[b]
+    if is_less(one.price, one.price_atto, other.price, other.price_atto):
         return True
-    if is_less(y.price, y.price_atto, x.price, x.price_atto):
+    if is_less(other.price, other.price_atto, one.price, one.price_atto):
         return False
     if e.globals.tie_by_index == 1:
-        return bool(x.desk < y.desk)
-    return bool(x.tie < y.tie)
+        return bool(one.desk < other.desk)
+    return bool(one.tie < other.tie)
 
 
 @compiled_inline
@@ -453,7 +453,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     desk_row = row.desk
     desk = e.desks[desk_row]
     track = e.tracks[order]
-    g = e.globals
+    x = e.globals
     code = -1
     stage = Stage.LIMITS
     shut = desk.shut
@@ -465,7 +465,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     elif rarely(shut != 0):
         code = shut - 1
     elif rarely(desk.slots_left <= 0):
-        if desk.queued < g.queue_limit:
+        if desk.queued < x.queue_limit:
             row.next = -1
             if desk.queued == 0:
                 desk.queue_head = offer
@@ -490,8 +490,8 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     if rarely(desk.rated == 1):
         note_bid_time(e, desk_row, row.time)
     desk.submitted += 1
-    g.bids_submitted += 1
-    latency = row.time - o.created_at * g.block_ms
+    x.bids_submitted += 1
+    latency = row.time - o.created_at * x.block_ms
     e.latency[min(latency, 60_000)] += 1
     window = 0
     if rarely(s.globals.rules == Rules.AKASH):
@@ -511,9 +511,9 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         window,
     )
     charge(s, desk.wallet, Kind.BIDS, status != Status.Ok, 0)
-    if rarely(g.keep_bid_rows == 1):
-        record = e.bid_rows[g.bids_rows]
-        g.bids_rows += 1
+    if rarely(x.keep_bid_rows == 1):
+        record = e.bid_rows[x.bids_rows]
+        x.bids_rows += 1
         record.height = height
         record.order = order
         record.desk = desk_row
@@ -536,12 +536,12 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     track.bids += 1
     track.stage = Stage.BID
     desk.slots_left -= 1
-    if g.reserve_at_bid == 1:
+    if x.reserve_at_bid == 1:
         hold(desk, track, Desk.reserved_cpu, 1)
         desk.leases_left -= 1
         if has_nodes(e, desk_row):
             pack(s, e, desk_row, order, e.offer_nodes[offer])
-    if desk.bid_timeout > 0 and (track.choosing != 0 or desk.bid_timeout <= g.bid_window):
+    if desk.bid_timeout > 0 and (track.choosing != 0 or desk.bid_timeout <= x.bid_window):
         push(e, height + desk.bid_timeout, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
     return True
 

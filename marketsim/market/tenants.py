@@ -40,7 +40,7 @@ FOREVER = 1 << 60
 @compiled
 def open_track(s: State, e: Engine, height: int, order: int) -> None:
     """Start to follow a new order: its size in the engines' units, its decision in the calendar, the desks' quotes."""
-    g = e.globals
+    x = e.globals
     o = s.orders[order]
     group = o.group
     plan = e.plan_of[o.deployment]
@@ -55,15 +55,15 @@ def open_track(s: State, e: Engine, height: int, order: int) -> None:
     track.storage = -(-asked.storage // 1_048_576)
     track.gpu = asked.gpu
     track.decided_at = -1
-    g.orders_open += 1
+    x.orders_open += 1
     if o.oseq == 1:
-        g.orders_created += 1
+        x.orders_created += 1
     else:
-        g.relisted += 1
+        x.relisted += 1
     if plan >= 0:
-        push(e, height + g.bid_window, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
+        push(e, height + x.bid_window, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
         limit = s.globals.order_timeout
-        if limit > 0 and limit <= g.bid_window:
+        if limit > 0 and limit <= x.bid_window:
             push(e, height + limit, Phase.TIMEOUT, tie_of(e, Kind.ORDER_TIMEOUT, order), Kind.ORDER_TIMEOUT, order)
     quote_order(s, e, height, order)
 
@@ -183,12 +183,13 @@ def plan_top_up(s: State, e: Engine, height: int, account: int) -> None:
     """Date the next look of a tenant who adds funds while some blocks are left."""
     a = s.accounts[account]
     plan = e.plan_of[a.target]
-    if plan < 0 or e.plans[plan].top_up != TopUp.BEFORE or e.plans[plan].top_up_left <= 0:
+    if plan < 0:
         return
-    if a.open == 0:
+    planned = e.plans[plan]
+    if planned.top_up != TopUp.BEFORE or planned.top_up_left <= 0 or a.open == 0:
         return
     left = a.settled_at + covered(s, account) - height
-    at = height + max(1, left - e.plans[plan].top_up_at + delay_of(e, plan))
+    at = height + max(1, left - planned.top_up_at + delay_of(e, plan))
     if at > e.globals.horizon:
         return
     e.accounts[account].top_up = at
@@ -321,11 +322,12 @@ def watch_bid_timeouts(s: State, e: Engine, height: int, order: int) -> None:
     """Date the timeouts of an order's placed offers, once its window has passed without a lease."""
     offer = e.tracks[order].first_offer
     while offer >= 0:
-        timeout = e.desks[e.offers[offer].desk].bid_timeout
+        offered = e.offers[offer]
+        timeout = e.desks[offered.desk].bid_timeout
         if timeout > e.globals.bid_window:
-            at = max(height + 1, s.bids[e.offers[offer].bid].created_at + timeout)
+            at = max(height + 1, s.bids[offered.bid].created_at + timeout)
             push(e, at, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
-        offer = e.offers[offer].next
+        offer = offered.next
 
 
 @compiled
@@ -367,7 +369,8 @@ def decide(s: State, e: Engine, height: int, order: int) -> None:
 @compiled
 def accept(s: State, e: Engine, height: int, order: int, offer: int) -> bool:
     """Send CreateLease for an offer and, when the chain takes it, set everything that follows from it in motion."""
-    g = e.globals
+    x = e.globals
+    g = s.globals
     track = e.tracks[order]
     offered = e.offers[offer]
     desk_row = offered.desk
@@ -382,7 +385,7 @@ def accept(s: State, e: Engine, height: int, order: int, offer: int) -> bool:
     price = offered.price
     price_atto = offered.price_atto
     lease = s.orders[order].lease
-    if s.globals.quirks != 0:
+    if g.quirks != 0:
         chase_bids(s, e, height, order, offer)
     desk = e.desks[desk_row]
     desk.won += 1
@@ -393,27 +396,27 @@ def accept(s: State, e: Engine, height: int, order: int, offer: int) -> bool:
     occupy(e, height, desk_row, order)
     track.choosing = 2
     track.decided_at = height
-    g.orders_open -= 1
+    x.orders_open -= 1
     if s.orders[order].oseq == 1:
-        g.orders_leased += 1
+        x.orders_leased += 1
     nano = (price * NANO + price_atto // NANO) // track.cpu
-    g.last_won = nano // NANO
-    g.last_won_nano = nano % NANO
+    x.last_won = nano // NANO
+    x.last_won_nano = nano % NANO
     start_meter(s, e, lease, plan, desk_row, order)
     delay = e.plans[plan].deploy_delay
-    if s.globals.rules == Rules.SEED:
+    if g.rules == Rules.SEED:
         if delay <= 0:
             market.activate_lease(s, height, lease)
-        elif delay > g.manifest_blocks:
-            push(e, height + g.manifest_blocks, Phase.CLOSE, tie_of(e, Kind.MANIFEST, lease), Kind.MANIFEST, lease)
+        elif delay > x.manifest_blocks:
+            push(e, height + x.manifest_blocks, Phase.CLOSE, tie_of(e, Kind.MANIFEST, lease), Kind.MANIFEST, lease)
         else:
             push(e, height + delay, Phase.ACTIVATE, tie_of(e, Kind.ACTIVATE, lease), Kind.ACTIVATE, lease)
     schedule_end(s, e, height, lease, plan, desk_row)
     every = desk.withdraw_every
-    if s.globals.rules != Rules.SEED:
+    if g.rules != Rules.SEED:
         if every > 0:
             push(e, height + every, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)
-        if g.funds_monitor > 0:
+        if x.funds_monitor > 0:
             push(e, height + 1, Phase.SETTLE, tie_of(e, Kind.WATCH, lease), Kind.WATCH, lease)
     account = s.leases[lease].account
     sync_account(s, e, account)

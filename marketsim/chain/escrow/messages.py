@@ -214,10 +214,11 @@ def live_funds(s: State, h: int, account: int) -> tuple[int, int]:
         whole, atto = 0, 0
         lease = a.first_lease
         while lease >= 0:
-            if s.leases[lease].payment == PaymentState.OPEN:
-                part = times(s.leases[lease].rate, s.leases[lease].rate_atto, blocks)
+            p = s.leases[lease]
+            if p.payment == PaymentState.OPEN:
+                part = times(p.rate, p.rate_atto, blocks)
                 whole, atto = add(whole, atto, part[0], part[1])
-            lease = s.leases[lease].next
+            lease = p.next
     return subtract(a.funds, a.funds_atto, whole, atto)
 
 
