@@ -403,8 +403,8 @@ def totals(state: State) -> dict[str, int]:
     pairs = {"held": G.held, "dust": G.dust, "stranded": G.stranded, "shortfall": G.shortfall, "debt": G.debt}
     found = {name: int(g[column]) * ATTO for name, column in whole.items()}
     found.update({name: from_pair(g[column], g[column + 1]) for name, column in pairs.items()})
-    if g[G.settlement_wallet] > 0:
-        found |= {"platform_fees": int(g[G.platform_fees]) * ATTO, "validator_fees": int(g[G.validator_fees]) * ATTO}
+    if g.settlement_wallet > 0:
+        found |= {"platform_fees": int(g.platform_fees) * ATTO, "validator_fees": int(g.validator_fees) * ATTO}
     return found
 
 

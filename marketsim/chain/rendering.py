@@ -329,7 +329,7 @@ def _orders(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
 def _bids(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
     for row in rows:
         yield f"bid {chain.bid_names[row]}", bid_value(chain, row)
-        if chain.state.bids[row, Bid.account] < 0:
+        if chain.state.bids[row].account < 0:
             yield f"account {chain.bid_names[row]}", bid_account_value(chain, row)
 
 

@@ -422,7 +422,7 @@ def _account_state(chain: Chain, name: str) -> str:
     row = chain.row_of("bid" if of_bid else "deployment", name)
     if row < 0:
         return NONE
-    account = int(chain.state.bids[row, Bid.account] if of_bid else chain.state.deployments[row, Deployment.account])
+    account = int(chain.state.bids[row].account if of_bid else chain.state.deployments[row].account)
     if account < 0:
-        return "open" if chain.state.bids[row, Bid.state] in {BidState.OPEN, BidState.ACTIVE} else "closed"
+        return "open" if chain.state.bids[row].state in {BidState.OPEN, BidState.ACTIVE} else "closed"
     return ACCOUNT_STATES[int(chain.state.accounts[account].state)]

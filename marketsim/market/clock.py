@@ -86,10 +86,10 @@ class BlockClock:
         """Submit one message now, or dated `at_ms`; arguments fill the columns A, B, C… of its row."""
         time = int(self.env.now) if at_ms is None else at_ms
         row = rows_of(1, Call)
-        row[0, Call.key] = self.height_of(time) * 16 + phase
-        row[0, Call.time] = time
-        row[0, Call.tie] = tie
-        row[0, Call.kind] = kind
+        row[0].key = self.height_of(time) * 16 + phase
+        row[0].time = time
+        row[0].tie = tie
+        row[0].kind = kind
         row[0, Call.a : Call.a + len(arguments)] = arguments
         self._pending.append(row)
 
@@ -155,9 +155,9 @@ class BlockClock:
         """Execute every block before `height` and begin that one: what the caller then does to the tables comes before its phases."""
         self.advance(height - 1)
         x = self.engine.globals
-        if height > x[E.last_block]:
-            x[E.last_block] = height
-            x[E.blocks_executed] += 1
+        if height > x.last_block:
+            x.last_block = height
+            x.blocks_executed += 1
         self.chain.globals.height = height
 
     def finish(self) -> None:
@@ -259,18 +259,18 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
     wanted = {
         "tracks": (len(chain.orders), Track.width, 0),
         "accounts": (len(chain.accounts), Watch.width, -1),
-        "offers": (int(x[E.offers]) + int(x[E.providers]) * rows, Offer.width, 0),
-        "calendar": (int(x[E.calendar] + x[E.waiting]) + ENTRY_ROOM + dated + 64, Entry.width, 0),
-        "later": (int(x[E.later]) + ENTRY_ROOM + dated + 64, Later.SIZE, 0),
-        "samples": (int(x[E.samples]) + 64, Sample.width, 0),
+        "offers": (int(x.offers) + int(x.providers) * rows, Offer.width, 0),
+        "calendar": (int(x.calendar + x.waiting) + ENTRY_ROOM + dated + 64, Entry.width, 0),
+        "later": (int(x.later) + ENTRY_ROOM + dated + 64, Later.SIZE, 0),
+        "samples": (int(x.samples) + 64, Sample.width, 0),
         "audit_values": (len(chain.accounts), 2, 0),
-        "bid_rows": (int(x[E.bids_rows]) + dated + rows, BidRow.width, 0),
+        "bid_rows": (int(x.bids_rows) + dated + rows, BidRow.width, 0),
     }
     if engine.desks.ctypes.data % LINE:
         changes["desks"] = rows_of(*engine.desks.shape)
         changes["desks"][:] = engine.desks
     if len(engine.chunks) == 1:
-        changes["chunks"] = np.full(((int(x[E.horizon]) >> CHUNK_BITS) + 2, Chunk.width), -1, np.int64)
+        changes["chunks"] = np.full(((int(x.horizon) >> CHUNK_BITS) + 2, Chunk.width), -1, np.int64)
     for name, (needed, width, fill) in wanted.items():
         table: Table = getattr(engine, name)
         if len(table) < needed:
@@ -285,7 +285,7 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
             if len(places) < wanted_rows:
                 changes[name] = np.zeros((wanted_rows, places.shape[1]), np.int64)
                 changes[name][: len(places)] = places
-    declines = int(x[E.keep_bid_rows] * (x[E.decline_rows] + max((x[E.providers] + 1) * rows, dated + 1)))
+    declines = int(x.keep_bid_rows * (x.decline_rows + max((x.providers + 1) * rows, dated + 1)))
     lines = {"plan_of": len(chain.deployments), "alive": len(chain.accounts), "batch": dated + rows, "decline_rows": declines}
     for name, needed in lines.items():
         line: Table = getattr(engine, name)

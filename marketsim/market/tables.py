@@ -610,15 +610,15 @@ def codes_of(fits: Table) -> Codes:
 def make_engine(desks: int, rows: int = 64) -> Engine:
     """Return empty engine tables for `desks` providers with room for `rows` rows in each growing table."""
     values = row_of(E)
-    values[E.free_offer] = -1
-    values[E.providers] = desks
-    values[E.event_room] = 16_384
-    values[E.executed] = -1
-    values[E.last_block] = -1
-    values[E.declined_at] = -1
-    values[E.last_won] = -1
-    values[E.next_bids] = FAR
-    values[E.free_later] = -1
+    values.free_offer = -1
+    values.providers = desks
+    values.event_room = 16_384
+    values.executed = -1
+    values.last_block = -1
+    values.declined_at = -1
+    values.last_won = -1
+    values.next_bids = FAR
+    values.free_later = -1
     watch = np.full((rows, Watch.width), -1, np.int64)
     tables: Mapping[str, Any] = {
         "globals": values,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from marketsim.agents.streams import stream
-from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, G, Provider, Resource, Wallet
+from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, Provider, Resource, Wallet
 from marketsim.chain.requirements import Eligibility, with_eligible
 from marketsim.chain.room import with_room
 from marketsim.chain.rule_sets import rule_globals
@@ -20,7 +20,7 @@ from marketsim.market.calendar import push
 from marketsim.market.clock import make_room
 from marketsim.market.loop import EVENT_ROOM
 from marketsim.market.packing import REPLICA
-from marketsim.market.tables import Call, Desk, E, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
+from marketsim.market.tables import Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.desks import DeskBook, repricing_periods
 from marketsim.simulation.orders import Asked, CohortOrders, draw_orders, orders_at
@@ -98,25 +98,25 @@ def set_rules(chain: State, scenario: Scenario, seed: int) -> None:
     for column, value in rule_globals(scenario.rules, scenario.quirks).items():
         g[column] = value
     block_ms = scenario.block_ms
-    g[G.escrow] = ESCROW[scenario.escrow]
-    g[G.charging] = CHARGING[scenario.charging]
+    g.escrow = ESCROW[scenario.escrow]
+    g.charging = CHARGING[scenario.charging]
     if scenario.charging == "ve_settlement":
-        g[G.escrow] = EscrowRule.USAGE
-        g[G.usage_every] = scenario.usage_every.blocks(block_ms)
-    g[G.take_ppm] = scenario.take_ppm
-    g[G.order_max_bids] = scenario.order_max_bids
-    g[G.bid_min_deposit] = scenario.bid_min_deposit // ATTO
-    g[G.deployment_min_deposit] = scenario.deployment_min_deposit // ATTO
-    g[G.settle_every] = 0 if scenario.settle_every is None else scenario.settle_every.blocks(block_ms)
-    g[G.grace] = 0 if scenario.grace is None else scenario.grace.blocks(block_ms)
-    g[G.order_timeout] = 0 if scenario.order_timeout is None else scenario.order_timeout.blocks(block_ms)
-    g[G.usage_grace] = scenario.usage_grace.blocks(block_ms)
-    g[G.block_ms] = block_ms
-    g[G.network_fees] = int(scenario.network_fees)
-    g[G.gas_price_atto] = min(scenario.gas_price * 3 // 2, 9 * ATTO)
-    g[G.keep_bids] = int(bool(scenario.messages))
-    g[G.seed] = seed
-    g[G.event_mask] = EVENTS_KEPT[scenario.record]
+        g.escrow = EscrowRule.USAGE
+        g.usage_every = scenario.usage_every.blocks(block_ms)
+    g.take_ppm = scenario.take_ppm
+    g.order_max_bids = scenario.order_max_bids
+    g.bid_min_deposit = scenario.bid_min_deposit // ATTO
+    g.deployment_min_deposit = scenario.deployment_min_deposit // ATTO
+    g.settle_every = 0 if scenario.settle_every is None else scenario.settle_every.blocks(block_ms)
+    g.grace = 0 if scenario.grace is None else scenario.grace.blocks(block_ms)
+    g.order_timeout = 0 if scenario.order_timeout is None else scenario.order_timeout.blocks(block_ms)
+    g.usage_grace = scenario.usage_grace.blocks(block_ms)
+    g.block_ms = block_ms
+    g.network_fees = int(scenario.network_fees)
+    g.gas_price_atto = min(scenario.gas_price * 3 // 2, 9 * ATTO)
+    g.keep_bids = int(bool(scenario.messages))
+    g.seed = seed
+    g.event_mask = EVENTS_KEPT[scenario.record]
 
 
 def add_wallets(chain: State, scenario: Scenario, book: DeskBook) -> tuple[State, list[str], list[int]]:
@@ -259,25 +259,25 @@ def set_engine(chain: State, engine: Engine, scenario: Scenario, seed: int) -> N
     """Write the engine's switches."""
     x = engine.globals
     block_ms = scenario.block_ms
-    x[E.tie_by_index] = int(scenario.tie == "provider_index")
-    x[E.reserve_at_bid] = int(scenario.reserve == "at_bid")
-    x[E.price_floor] = int(scenario.price_rounding == "floor")
-    x[E.seed] = seed
-    x[E.bid_window] = scenario.bid_window.blocks(block_ms)
-    x[E.queue_limit] = 100
-    x[E.block_ms] = block_ms
-    x[E.manifest_blocks] = max(1, 300_000 // block_ms)
-    x[E.sample_every] = max(1, sample_ms(scenario) // block_ms)
-    x[E.day_blocks] = max(1, 86_400_000 // block_ms)
-    x[E.warm_up] = scenario.warm_up_blocks
-    x[E.horizon] = scenario.horizon_blocks
-    x[E.least_value_blocks] = 14_400
+    x.tie_by_index = int(scenario.tie == "provider_index")
+    x.reserve_at_bid = int(scenario.reserve == "at_bid")
+    x.price_floor = int(scenario.price_rounding == "floor")
+    x.seed = seed
+    x.bid_window = scenario.bid_window.blocks(block_ms)
+    x.queue_limit = 100
+    x.block_ms = block_ms
+    x.manifest_blocks = max(1, 300_000 // block_ms)
+    x.sample_every = max(1, sample_ms(scenario) // block_ms)
+    x.day_blocks = max(1, 86_400_000 // block_ms)
+    x.warm_up = scenario.warm_up_blocks
+    x.horizon = scenario.horizon_blocks
+    x.least_value_blocks = 14_400
     # a deployment of 20 groups may end with all its bids, each refunded
-    x[E.event_room] = EVENT_ROOM + 80 * (scenario.order_max_bids + 1)
+    x.event_room = EVENT_ROOM + 80 * (scenario.order_max_bids + 1)
     streams = scenario.rules != "seed" and scenario.charging != "ve_settlement"
-    x[E.funds_monitor] = max(1, 600_000 // block_ms) if streams else 0
-    x[E.dry_ends_count] = 1
-    x[E.keep_bid_rows] = int(scenario.record == "everything")
+    x.funds_monitor = max(1, 600_000 // block_ms) if streams else 0
+    x.dry_ends_count = 1
+    x.keep_bid_rows = int(scenario.record == "everything")
 
 
 def sample_ms(scenario: Scenario) -> int:
@@ -289,8 +289,8 @@ def sample_ms(scenario: Scenario) -> int:
 def set_calendar(engine: Engine, scenario: Scenario) -> None:
     """Enter what comes round by itself: samples, the end of the warm-up, repricing."""
     x = engine.globals
-    push(engine, int(x[E.sample_every]), int(Phase.LAST), 0, int(Kind.SAMPLE), 0)
-    push(engine, int(x[E.horizon]), int(Phase.LAST), 2, int(Kind.SAMPLE), 1)
+    push(engine, int(x.sample_every), int(Phase.LAST), 0, int(Kind.SAMPLE), 0)
+    push(engine, int(x.horizon), int(Phase.LAST), 2, int(Kind.SAMPLE), 1)
     if scenario.warm_up_blocks > 0:
         push(engine, scenario.warm_up_blocks, int(Phase.LAST), 1, int(Kind.WARM_UP), 0)
     for every in repricing_periods(engine.desks):
