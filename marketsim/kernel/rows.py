@@ -70,7 +70,7 @@ class Schema(type):
     def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any], width: int = 0) -> Schema:
         """Make a row class."""
         schema = super().__new__(cls, name, bases, body)
-        columns = list(getattr(schema, "columns", ()))
+        columns = [each for base in bases for each in getattr(base, "columns", ())]
         for key, value in body.items():
             if isinstance(value, Column):
                 if any(hasattr(base, key) for base in bases):
@@ -78,7 +78,7 @@ class Schema(type):
                 value.name, value.number = key, len(columns)
                 columns.append(value)
         schema.columns = tuple(columns)
-        schema.width = width or max(len(columns), getattr(schema, "width", 0))
+        schema.width = width or max([len(columns), *(getattr(base, "width", 0) for base in bases)])
         if schema.width < len(columns):
             raise TypeError(f"{name}: {len(columns)} columns in a width of {schema.width}")
         return schema
