@@ -214,7 +214,7 @@ class Draft(Row):
     resources = column()
 
 
-class Offer(Row):
+class OfferedUnit(Row):
     """An entry of a bid's resource offer; it stands in a row of `drafts` while its message runs."""
 
     resource = column("1-based position of a resource unit in the group")
@@ -387,7 +387,7 @@ class Deposit(Row):
     """One deposit record of an account, first in first out."""
 
     depositor = column("wallet")
-    source = column("Source")
+    source = column("DepositSource")
     amount = column("what is left of it (pair)")
     amount_atto = column()
     next = column()
@@ -481,7 +481,7 @@ class Scope(Code):
     BID = 2
 
 
-class Source(Code):
+class DepositSource(Code):
     """Where a deposit came from."""
 
     BALANCE = 0

@@ -23,7 +23,7 @@ from marketsim.chain.columns import (
     Draft,
     EscrowRule,
     G,
-    Offer,
+    OfferedUnit,
     Order,
     OrderState,
     Resource,
@@ -539,8 +539,8 @@ class Chain:
         first = int(self.state.globals.drafts)
         offer: Sequence[Sequence[int]] = message.get("offer") or ()
         for at, (unit, count) in enumerate(offer):
-            self.state.drafts[first + at, Offer.resource] = parse_number(unit, "offer")
-            self.state.drafts[first + at, Offer.count] = parse_number(count, "offer")
+            self.state.drafts[first + at, OfferedUnit.resource] = parse_number(unit, "offer")
+            self.state.drafts[first + at, OfferedUnit.count] = parse_number(count, "offer")
         return Status(
             market.create_bid(
                 self.state,

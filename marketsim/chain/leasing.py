@@ -36,7 +36,7 @@ from marketsim.chain.columns import (
     EventKind,
     GroupState,
     LeaseState,
-    Offer,
+    OfferedUnit,
     OrderEnd,
     OrderState,
     PaymentState,
@@ -88,13 +88,13 @@ def does_offer_fit(s: State, group: int, first_offer: int, offers: int) -> bool:
     sizes are not compared."""
     first = s.groups[group].first_resource
     for entry in range(first_offer, first_offer + offers):
-        unit = s.drafts[entry, Offer.resource]
+        unit = s.drafts[entry, OfferedUnit.resource]
         if unit < 1 or unit > s.groups[group].resources:
             return False
-        if s.drafts[entry, Offer.count] != s.resources[first + unit - 1].count:
+        if s.drafts[entry, OfferedUnit.count] != s.resources[first + unit - 1].count:
             return False
         for other in range(first_offer, entry):
-            if s.drafts[other, Offer.resource] == unit:
+            if s.drafts[other, OfferedUnit.resource] == unit:
                 return False
     return True
 

@@ -39,7 +39,7 @@ class Transition(NamedTuple):
     cause: str
 
 
-class Outcome(NamedTuple):
+class TableAnswer(NamedTuple):
     """One answer: to which message, in which state of the object that it addresses."""
 
     message: str
@@ -363,10 +363,10 @@ def transitions(rules: Rules, quirks: int = 0) -> frozenset[Transition]:
     )
 
 
-def outcomes(rules: Rules, quirks: int = 0) -> frozenset[Outcome]:
+def outcomes(rules: Rules, quirks: int = 0) -> frozenset[TableAnswer]:
     """Return the answers that a rule set has with these quirks (bits of Quirk)."""
     return frozenset(
-        Outcome(row.message, state, status)
+        TableAnswer(row.message, state, status)
         for row in OUTCOMES
         if rules in row.rules and _holds(row.needs, 0, quirks)
         for state in row.states

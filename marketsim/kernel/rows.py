@@ -91,10 +91,10 @@ class Row(np.ndarray[tuple[int, ...], np.dtype[np.int64]], metaclass=Schema):
     """A row of a table, int64 (width,), or a table of such rows, (rows, width). Subclasses say which columns there are."""
 
 
-if TYPE_CHECKING:
+class Rows(np.ndarray[tuple[int, ...], np.dtype[np.int64]], Generic[R]):
+    """A table of rows, int64 (rows, width), in annotations: the tables themselves are of their row class."""
 
-    class Rows(np.ndarray[tuple[int, ...], np.dtype[np.int64]], Generic[R]):
-        """A table of rows, int64 (rows, width): as type checkers see it."""
+    if TYPE_CHECKING:
 
         @overload  # type: ignore[override]
         def __getitem__(self, index: int | np.integer[Any]) -> R: ...
@@ -104,15 +104,6 @@ if TYPE_CHECKING:
         def __getitem__(self, index: Any) -> Any: ...
         def __getitem__(self, index: Any) -> Any:
             """Return a row, some of them, or numbers."""
-
-else:
-
-    class Rows:
-        """A table of rows, int64 (rows, width): for annotations."""
-
-        def __class_getitem__(cls, schema: Any) -> Any:
-            """Return what a row is: tables are of the same class."""
-            return schema
 
 
 def as_rows(schema: type[R], table: NDArray[np.int64]) -> Rows[R]:

@@ -19,7 +19,7 @@ from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market import inbox
 from marketsim.market.calendar import CHUNK_BITS
 from marketsim.market.loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance
-from marketsim.market.tables import BidRow, Call, Chunk, E, Engine, Entry, Kind, Later, Offer, Phase, Sample, Track, Watch
+from marketsim.market.tables import BidRow, Call, Chunk, Engine, Entry, Kind, Later, Offer, Phase, Sample, Track, Watch
 
 
 class BlockClock:
@@ -147,7 +147,7 @@ class BlockClock:
                 self._recount()
             elif code == AUDIT_BROKEN:
                 height = int(self.engine.globals.last_block)
-                raise InvariantError(f"block {height}: {AUDIT_PROBLEMS[int(self.engine.globals[E.audit_problem])]}")
+                raise InvariantError(f"block {height}: {AUDIT_PROBLEMS[int(self.engine.globals.audit_problem)]}")
             else:
                 self.make_room()
 

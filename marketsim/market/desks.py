@@ -39,9 +39,9 @@ from marketsim.market.tables import (
     Engine,
     Kind,
     Phase,
+    Pricing,
     Screen,
     Stage,
-    Strategy,
 )
 from marketsim.money.pairs import is_less, times
 
@@ -315,7 +315,7 @@ def ask(s: State, e: Engine, order: int, desk_row: int) -> tuple[int, int]:
     desk = e.desks[desk_row]
     track = e.tracks[order]
     strategy = desk.strategy
-    if strategy == Strategy.CUSTOM:
+    if strategy == Pricing.CUSTOM:
         plan = track.plan
         row = -1
         if plan >= 0:
@@ -327,9 +327,9 @@ def ask(s: State, e: Engine, order: int, desk_row: int) -> tuple[int, int]:
     cpu = track.cpu
     x = e.globals
     price, atto = linear_price(desk, cpu, track.memory, track.storage, track.gpu, x.price_floor)
-    if strategy == Strategy.UNDERCUT and x.last_won >= 0:
+    if strategy == Pricing.UNDERCUT and x.last_won >= 0:
         return undercut(e, desk_row, cpu, price, atto)
-    if strategy == Strategy.RANDOM_RANGE:
+    if strategy == Pricing.RANDOM_RANGE:
         draw = hash64(x.seed, SALT_PRICE, order, desk_row)
         return random_range(track.memory, s.orders[order].price, draw)
     return price, atto

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marketsim.chain.events import hash64
 from marketsim.kernel.compiled import compiled, compiled_inline
-from marketsim.market.tables import LANES, QUANTILES, Decline, Desk, Engine, Screen, Strategy, Table, Track
+from marketsim.market.tables import LANES, QUANTILES, Decline, Desk, Engine, Pricing, Screen, Table, Track
 
 NANO = 1_000_000_000
 PPM = 1_000_000
@@ -281,7 +281,7 @@ def screen_desk(e: Engine, desk_row: int) -> None:
     row[Screen.MIN_VALUE * LANES + k] = desk.min_value
     row[Screen.MIN_VALUE_ATTO * LANES + k] = desk.min_value_atto
     row[Screen.SHUT * LANES + k] = desk.shut
-    if desk.shut == 0 and (desk.strategy != Strategy.LINEAR or desk.plain == 0):
+    if desk.shut == 0 and (desk.strategy != Pricing.LINEAR or desk.plain == 0):
         row[Screen.SHUT * LANES + k] = ALONE
     row[Screen.LATENCY * LANES + k] = desk.latency_blocks + (((1 << 32) % max(desk.latency_blocks, 1)) << 32)
     for at in range(12):

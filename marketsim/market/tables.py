@@ -130,7 +130,7 @@ class Desk(Row, width=104):
     min_value_atto = column()
     latency_blocks = column("n > 0: 1 + hash % n whole blocks (reference market)")
     latency_profile = column("row in latencies")
-    strategy = column("Strategy")
+    strategy = column("Pricing")
     plain = column("1: the price is the linear one, without a fixed part and without further rounding")
     window = column("akash: notice offered with bids, seconds")
     queue_head = column()
@@ -227,7 +227,7 @@ class Screen(Code):
     SIZE = 24
 
 
-class Strategy(Code):
+class Pricing(Code):
     """How a desk makes its price."""
 
     LINEAR = 0  # unit prices x quantities x (1 + margin): cost plus, scale, monthly targets
@@ -246,11 +246,11 @@ class Plan(Row):
     leave_ppm = column("unit exponential x 10^6, scaled by the provider's mean")
     leave_blocks = column("blocks until the provider leaves, drawn with the order (reference market); -1 = none")
     deploy_delay = column()
-    choice = column("Choice")
+    choice = column("BidChoice")
     choice_k = column()
     never = column("1: never chooses")
     patience = column("blocks, 0 = none")
-    top_up = column("TopUp")
+    top_up = column("TopUpTime")
     top_up_amount = column("whole uve")
     top_up_left = column("times left")
     top_up_delay = column("blocks (after depletion)")
@@ -275,7 +275,7 @@ class Plan(Row):
     first_lease = column("height of the deployment's first lease, 0 before")
 
 
-class Choice(Code):
+class BidChoice(Code):
     """How a tenant picks a bid."""
 
     LOWEST_PRICE = 0
@@ -283,7 +283,7 @@ class Choice(Code):
     RANDOM_AMONG_CHEAPEST = 2
 
 
-class TopUp(Code):
+class TopUpTime(Code):
     """When a tenant adds funds."""
 
     NEVER = 0

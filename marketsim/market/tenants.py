@@ -28,7 +28,7 @@ from marketsim.market.desks import is_before, let_all_go, let_go, occupy, quote_
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.packing import has_nodes, lacks_nodes, lease_nodes
 from marketsim.market.quoting import NANO, has_room
-from marketsim.market.tables import Choice, Desk, Ended, Engine, Kind, Phase, TopUp
+from marketsim.market.tables import BidChoice, Desk, Ended, Engine, Kind, Phase, TopUpTime
 from marketsim.money.pairs import blocks_covered
 
 SALT_CHOICE = 21
@@ -171,7 +171,7 @@ def delay_of(e: Engine, plan: int) -> int:
 def plan_rescue(s: State, e: Engine, account: int) -> None:
     """Date the top-up of a tenant whose leases have just run out of funds, if the plan holds one."""
     plan = e.plan_of[s.accounts[account].target]
-    if plan < 0 or e.plans[plan].top_up != TopUp.AFTER_DEPLETION or e.plans[plan].top_up_left <= 0:
+    if plan < 0 or e.plans[plan].top_up != TopUpTime.AFTER_DEPLETION or e.plans[plan].top_up_left <= 0:
         return
     at = s.globals.height + max(1, delay_of(e, plan))
     e.accounts[account].top_up = at
@@ -186,7 +186,7 @@ def plan_top_up(s: State, e: Engine, height: int, account: int) -> None:
     if plan < 0:
         return
     planned = e.plans[plan]
-    if planned.top_up != TopUp.BEFORE or planned.top_up_left <= 0 or a.open == 0:
+    if planned.top_up != TopUpTime.BEFORE or planned.top_up_left <= 0 or a.open == 0:
         return
     left = a.settled_at + covered(s, account) - height
     at = height + max(1, left - planned.top_up_at + delay_of(e, plan))
@@ -217,7 +217,7 @@ def top_up(s: State, e: Engine, height: int, account: int) -> None:
         return
     e.accounts[account].top_up = -1
     planned = e.plans[plan]
-    if planned.top_up == TopUp.BEFORE:
+    if planned.top_up == TopUpTime.BEFORE:
         settle_cadence(s, height, account)
         left = a.settled_at + covered(s, account) - height
         if a.open + a.short == 0:
@@ -278,7 +278,7 @@ def choose(s: State, e: Engine, order: int) -> int:
     plan = track.plan
     choice = e.plans[plan].choice
     best = track.best
-    if choice == Choice.LOWEST_PRICE and best >= 0 and is_choosable(s, e, best):
+    if choice == BidChoice.LOWEST_PRICE and best >= 0 and is_choosable(s, e, best):
         return int(best)
     best = -1
     offer = track.first_offer
@@ -286,9 +286,9 @@ def choose(s: State, e: Engine, order: int) -> int:
         if (best < 0 or is_before(e, offer, best)) and is_choosable(s, e, offer):
             best = offer
         offer = e.offers[offer].next
-    if best < 0 or choice == Choice.LOWEST_PRICE:
+    if best < 0 or choice == BidChoice.LOWEST_PRICE:
         return int(best)
-    if choice == Choice.SCORE:
+    if choice == BidChoice.SCORE:
         cheapest = best
         top = -1.0
         offer = track.first_offer

@@ -55,7 +55,7 @@ class OutcomeError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ConditionResult:
     """How a condition came out: whether it holds, the values it read and why it could not be evaluated, if
     so."""
 
@@ -89,17 +89,17 @@ class Condition:
                 _resolve(shape, path, self.text)
         return self
 
-    def judge(self, summary: Mapping[str, Any]) -> Verdict:
+    def judge(self, summary: Mapping[str, Any]) -> ConditionResult:
         """Evaluate on a summary. An undefined value (None) or a division by zero fails the condition."""
         values = {".".join(path): _resolve(summary, path, self.text) for path in self.paths}
         undefined = [path for path, value in values.items() if value is None]
         if undefined:
-            return Verdict(self.text, False, values, f"{undefined[0]} is undefined in this run")
+            return ConditionResult(self.text, False, values, f"{undefined[0]} is undefined in this run")
         numbers = {".".join(path): _number(summary, path, values[".".join(path)]) for path in self.paths}
         try:
-            return Verdict(self.text, bool(_evaluate(self._tree, numbers)), values)
+            return ConditionResult(self.text, bool(_evaluate(self._tree, numbers)), values)
         except (ArithmeticError, TypeError) as error:
-            return Verdict(self.text, False, values, str(error))
+            return ConditionResult(self.text, False, values, str(error))
 
 
 def parse_condition(text: str) -> Condition:

@@ -246,7 +246,7 @@ class Report(Frozen):
     monthly_blocks: PositiveCount = 429_909
 
 
-class Market(Frozen):
+class MarketGenerator(Frozen):
     """A generated market in place of cohorts; `rm1` is the reference market of rules.md §10."""
 
     generator: Literal["rm1"]
@@ -293,7 +293,7 @@ class Scenario(Frozen):
     start: Start = Start()
     initial: Probability = 0.0
     record: Literal["summary", "orders", "everything"] = "orders"
-    market: Market | None = None
+    market: MarketGenerator | None = None
     tenants: tuple[TenantCohort, ...] = ()
     providers: tuple[ProviderCohort, ...] = ()
     messages: tuple[Message, ...] = Field(default=(), validate_default=True)
@@ -324,7 +324,7 @@ class Scenario(Frozen):
 
     @field_validator("market")
     @classmethod
-    def _market_is_charged_by_block(cls, value: Market | None, info: ValidationInfo) -> Market | None:
+    def _market_is_charged_by_block(cls, value: MarketGenerator | None, info: ValidationInfo) -> MarketGenerator | None:
         if value is not None and info.data.get("charging") == "ve_settlement":
             raise ValueError(
                 "the tenants of a generated market top up, a usage escrow (charging: ve_settlement) takes no top-up; "
@@ -478,4 +478,4 @@ class Scenario(Frozen):
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-__all__ = ["ARGUMENTS", "MESSAGES", "Calibration", "Fault", "Governance", "Market", "Report", "Scenario", "Start"]
+__all__ = ["ARGUMENTS", "MESSAGES", "Calibration", "Fault", "Governance", "MarketGenerator", "Report", "Scenario", "Start"]

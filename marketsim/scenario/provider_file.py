@@ -24,7 +24,7 @@ def _attribute_pair(value: object) -> str:
 AttributePair = Annotated[str, Reading(_attribute_pair, {"type": "string", "pattern": "^.+=.+$"})]
 
 
-class UnitPrices(Frozen):
+class ListPrices(Frozen):
     """Prices per unit and block, in atto-uve; what is left out has the training document's price."""
 
     cpu_millicores: Money = Field(default=parse_money("0.000001uve"), description="price of one millicore")
@@ -65,7 +65,7 @@ class BidEngine(Frozen):
     )
     max_concurrent_bids: PositiveCount = 50
     bid_timeout: PositiveSpan = parse_duration("5m")
-    pricing: UnitPrices = UnitPrices()
+    pricing: ListPrices = ListPrices()
 
     @property
     def margin_ppm(self) -> int:
@@ -101,4 +101,4 @@ def lift_filters(data: dict[str, Any]) -> dict[str, Any]:
     } | {key: value for key, value in data.items() if key not in ("bid_engine", "filters")}
 
 
-__all__ = ["MIB", "BidEngine", "Filters", "ProviderFile", "UnitPrices", "lift_filters"]
+__all__ = ["MIB", "BidEngine", "Filters", "ListPrices", "ProviderFile", "lift_filters"]

@@ -53,7 +53,7 @@ class Capacity(Frozen):
     gpu: CountLaw = CountLaw(constant=0)
 
 
-class Node(Frozen):
+class Machines(Frozen):
     """`count` machines alike; an order must fit on them unit by unit."""
 
     count: PositiveCount = 1
@@ -84,7 +84,7 @@ class ScalePrices(Frozen):
 Usd = Annotated[Decimal, exact("0", "1000000000", 18)]
 
 
-class MonthlyTargets(Frozen):
+class MonthlyTargetPrices(Frozen):
     """The generic script's targets in USD a month (protocol.md §4.2); 1 VE is 1 USD."""
 
     cpu: Usd = Decimal("1.60")
@@ -99,7 +99,7 @@ class MonthlyTargets(Frozen):
     gpu_mappings: dict[Text, Usd] = Field(default={}, description="by model, model.ram or model.ram.interface")
 
 
-class UtilizationPricing(Frozen):
+class UtilizationSteps(Frozen):
     """Base cost × a multiplier from `low` (empty) to `high` (full), in steps of `step`."""
 
     low: Number = 0.8
@@ -113,15 +113,15 @@ class Undercut(Frozen):
     by: Annotated[float, number(0.0, 1.0)] = 0.01
 
 
-class Strategy(Frozen):
+class StrategyChoice(Frozen):
     """How a provider prices an order."""
 
     short_forms = ({"enum": ["cost_plus", "random_range", "scale", "monthly_targets", "utilization", "undercut"]},)
 
     kind: Literal["cost_plus", "scale", "monthly_targets", "random_range", "utilization", "undercut", "script", "python"] = "cost_plus"
     scale: ScalePrices | None = None
-    monthly_targets: MonthlyTargets | None = None
-    utilization: UtilizationPricing | None = None
+    monthly_targets: MonthlyTargetPrices | None = None
+    utilization: UtilizationSteps | None = None
     undercut: Undercut | None = None
     script: Text | None = Field(default=None, description="an executable: request as JSON on stdin, price on stdout")
     python: Text | None = Field(default=None, description="module:Class, or the name of an entry point")
@@ -182,7 +182,7 @@ class Repricing(Frozen):
         return value
 
 
-class RateLimit(Frozen):
+class BidRates(Frozen):
     """The most bids in any minute and any hour."""
 
     per_minute: PositiveCount | None = 10
@@ -213,7 +213,7 @@ class ProviderCohort(Frozen):
     config: Annotated[ProviderFile | None, WithJsonSchema({"type": ["string", "object", "null"]})] = Field(
         default=None, description="path of a provider file; inlined when loaded"
     )
-    nodes: tuple[Node, ...] | None = None
+    nodes: tuple[Machines, ...] | None = None
     capacity: Capacity | None = Field(default=None, validate_default=True, description="per provider")
     lease_capacity: PositiveCount | None = None
     overcommit: Overcommit = Overcommit()
@@ -222,10 +222,10 @@ class ProviderCohort(Frozen):
     signed_by: dict[Text, dict[Text, Text]] = Field(default={}, description="per auditor the attributes it signed")
     wallet: Coins = parse_coins("200VE")
     spread: Number = 0.0
-    strategy: Strategy = Field(default=Strategy(kind="cost_plus"), validate_default=True)
+    strategy: StrategyChoice = Field(default=StrategyChoice(kind="cost_plus"), validate_default=True)
     repricing: Repricing | None = None
     latency: DurationLaw = DurationLaw(lognormal=Lognormal[Span](median=Duration(1_500), p95=Duration(5_000)))
-    rate_limit: RateLimit | None = None
+    rate_limit: BidRates | None = None
     outages: Outages | None = None
     leave: Leave | None = None
     withdraw_every: PositiveSpan | None = Field(default=None, description="default: the scenario's")
@@ -250,7 +250,7 @@ class ProviderCohort(Frozen):
 
     @field_validator("strategy")
     @classmethod
-    def _has_prices(cls, value: Strategy, info: ValidationInfo) -> Strategy:
+    def _has_prices(cls, value: StrategyChoice, info: ValidationInfo) -> StrategyChoice:
         if value.kind in ("cost_plus", "utilization", "undercut") and info.data.get("config", "") is None:
             raise ValueError(f"'{value.kind}' needs unit prices, give config: with a provider file, or strategy: monthly_targets")
         return value

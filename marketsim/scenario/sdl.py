@@ -79,7 +79,7 @@ class VolumeAttributes(Frozen):
         return value
 
 
-class Volume(Frozen):
+class SdlVolume(Frozen):
     """One storage volume; `name` is empty for the root volume."""
 
     name: Text = ""
@@ -116,7 +116,7 @@ class _OneOrMany:
         return {"anyOf": [schema["items"], schema]}
 
 
-class GpuModel(Frozen):
+class SdlGpuModel(Frozen):
     """One acceptable GPU of a vendor."""
 
     model: Text
@@ -132,7 +132,7 @@ class GpuModel(Frozen):
 class GpuAttributes(Frozen):
     """The GPUs that would do, by vendor; a vendor without models takes any of them."""
 
-    vendor: dict[Text, tuple[GpuModel, ...] | None] = Field(min_length=1)
+    vendor: dict[Text, tuple[SdlGpuModel, ...] | None] = Field(min_length=1)
 
 
 class CpuRequest(Frozen):
@@ -171,12 +171,12 @@ class Resources(Frozen):
     id: Count | None = None
     cpu: CpuRequest
     memory: MemoryRequest
-    storage: Annotated[tuple[Volume, ...], BeforeValidator(_one_or_many), _OneOrMany()]
+    storage: Annotated[tuple[SdlVolume, ...], BeforeValidator(_one_or_many), _OneOrMany()]
     gpu: GpuRequest | None = None
 
     @field_validator("storage")
     @classmethod
-    def _one_root(cls, value: tuple[Volume, ...]) -> tuple[Volume, ...]:
+    def _one_root(cls, value: tuple[SdlVolume, ...]) -> tuple[SdlVolume, ...]:
         if sum(1 for volume in value if volume.kind == "ephemeral") > 1:
             raise ValueError("has several root volumes, at most one volume is neither persistent nor ram")
         names = [volume.name for volume in value]
@@ -309,7 +309,7 @@ class Endpoints(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ResourceUnit:
+class SdlUnit:
     """One line of a group: `count` replicas of the same resources.
 
     `price` atto-uve per block and replica; `cpu` millicores; `memory` bytes; `volumes` as in the SDL;
@@ -322,7 +322,7 @@ class ResourceUnit:
     count: int
     cpu: int
     memory: int
-    volumes: tuple[Volume, ...]
+    volumes: tuple[SdlVolume, ...]
     gpu: int
     gpu_attributes: dict[str, str]
     gpu_types: tuple[str, ...]
@@ -335,11 +335,11 @@ class ResourceUnit:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class SdlGroup:
     """One placement: what becomes one order."""
 
     name: str
-    resources: tuple[ResourceUnit, ...]
+    resources: tuple[SdlUnit, ...]
     attributes: dict[str, str]
     all_of: tuple[str, ...]
     any_of: tuple[str, ...]
@@ -421,7 +421,7 @@ class Sdl(Frozen):
             raise ValueError("; ".join(wrong))
         return value
 
-    def groups(self) -> tuple[Group, ...]:
+    def groups(self) -> tuple[SdlGroup, ...]:
         """The groups of the deployment, placements in the order of their names."""
         found = []
         for name in sorted({placement for placements in self.deployment.values() for placement in placements}):
@@ -443,7 +443,7 @@ class Sdl(Frozen):
                 for profile, (count, ends) in merged.items()
             )
             signed = placement.signed_by
-            found.append(Group(name, units, dict(placement.attributes), signed.all_of, signed.any_of))
+            found.append(SdlGroup(name, units, dict(placement.attributes), signed.all_of, signed.any_of))
         return tuple(found)
 
 
@@ -463,7 +463,7 @@ def _endpoints(service: Service | None) -> Endpoints:
     return Endpoints(shared, random_port, leased)
 
 
-def _unit(profile: str, resources: Resources, price: int, count: int, endpoints: Endpoints) -> ResourceUnit:
+def _unit(profile: str, resources: Resources, price: int, count: int, endpoints: Endpoints) -> SdlUnit:
     attributes: dict[str, str] = {}
     types: list[str] = []
     gpu = resources.gpu or GpuRequest()
@@ -473,7 +473,7 @@ def _unit(profile: str, resources: Resources, price: int, count: int, endpoints:
             types.append(f"{vendor}-{model.model}")
         if not models:
             attributes[f"vendor/{vendor}/model/*"] = "true"
-    return ResourceUnit(
+    return SdlUnit(
         profile,
         price,
         count,

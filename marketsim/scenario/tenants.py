@@ -228,7 +228,7 @@ class PriceRule(Frozen):
         return value
 
 
-class Deposit(Frozen):
+class DepositRule(Frozen):
     """What a tenant deposits: an amount, or funds for so many blocks at the ceiling or at the generic
     cost.
     """
@@ -359,7 +359,7 @@ class TenantCohort(Frozen):
     patience: Span = Duration(100, in_blocks=True)
     choice: ChoiceRule = ChoiceRule()
     never_choose: Probability = 0.0
-    deposit: Deposit = Deposit(blocks=CountLaw(constant=14_400))
+    deposit: DepositRule = DepositRule(blocks=CountLaw(constant=14_400))
     top_up: TopUp | None = None
     deploy_delay: DurationLaw = DurationLaw(constant=Duration(10, in_blocks=True))
     restart: Restart = Restart()

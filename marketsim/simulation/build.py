@@ -23,7 +23,7 @@ from marketsim.market.packing import REPLICA
 from marketsim.market.tables import Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.desks import DeskBook, repricing_periods
-from marketsim.simulation.orders import Asked, CohortOrders, draw_orders, orders_at
+from marketsim.simulation.orders import CohortOrders, OrderKind, draw_orders, orders_at
 
 ATTO = 10**18
 REPLICAS_MAX = 200
@@ -44,7 +44,7 @@ CHARGING = {
 ESCROW = {"exact": EscrowRule.EXACT, "sequential": EscrowRule.SEQUENTIAL, "proportional": EscrowRule.PROPORTIONAL}
 
 
-class Market(NamedTuple):
+class MarketSetup(NamedTuple):
     """What a run starts from. `calls` by cohort are rows of the inbox with their final plan and draft rows."""
 
     chain: State
@@ -54,13 +54,13 @@ class Market(NamedTuple):
     tenant_names: list[str]
     tenant_cohorts: list[int]
     regions: list[str]
-    asked: list[Asked]
+    asked: list[OrderKind]
     """What orders ask for, by chain spec."""
     eligibility: Eligibility
     first_tenant: int
 
 
-def build_market(scenario: Scenario, seed: int) -> Market:
+def build_market(scenario: Scenario, seed: int) -> MarketSetup:
     """Return chain, engine and orders for one seed."""
     book = DeskBook(scenario, seed)
     orders = [draw_orders(cohort, scenario, seed) for cohort in scenario.tenants]
@@ -86,7 +86,7 @@ def build_market(scenario: Scenario, seed: int) -> Market:
     chain, engine = make_room(chain, engine)
     set_calendar(engine, scenario)
     regions = sorted({kind.region for kind in asked if kind.region is not None})
-    return Market(
+    return MarketSetup(
         chain, engine, book, calls, tenant_names, tenant_cohorts, regions, asked, eligibility,
         MODULE_WALLETS + len(book.names),
     )  # fmt: skip
@@ -132,7 +132,7 @@ def add_wallets(chain: State, scenario: Scenario, book: DeskBook) -> tuple[State
     return set_wallets(chain, book.names + names, coins, len(book.names)), names, cohorts
 
 
-def with_settlement_wallet(market: Market, scenario: Scenario) -> Market:
+def with_settlement_wallet(market: MarketSetup, scenario: Scenario) -> MarketSetup:
     """Return the market with the wallet of VirtEngine's settlement module as its last one, where charging is by usage escrows."""
     if scenario.charging != "ve_settlement":
         return market
@@ -169,11 +169,11 @@ def set_wallets(chain: State, everybody: list[str], coins: list[int], providers:
 
 def add_orders(
     chain: State, engine: Engine, scenario: Scenario, book: DeskBook, eligibility: Eligibility, orders: Iterable[CohortOrders]
-) -> tuple[State, Engine, list[Table], list[Asked]]:
+) -> tuple[State, Engine, list[Table], list[OrderKind]]:
     """Append every cohort's plans, drafts and resources, intern what they ask for, and number their deployments by tenant."""
     calls: list[Table] = []
     plans: list[Table] = []
-    kinds: list[Asked] = []
+    kinds: list[OrderKind] = []
     first_plan = 0
     first_tenant = MODULE_WALLETS + len(book.names)
     for number, part in enumerate(orders):
@@ -229,7 +229,7 @@ def with_nodes(chain: State, engine: Engine, scenario: Scenario, book: DeskBook)
     )
 
 
-def requested_values(asked: Asked) -> dict[str, set[str]]:
+def requested_values(asked: OrderKind) -> dict[str, set[str]]:
     """Return what an excluded attribute may name, values by key."""
     requested: dict[str, set[str]] = {}
     for key, value in asked.requested:

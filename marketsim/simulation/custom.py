@@ -5,10 +5,10 @@ from __future__ import annotations
 from marketsim.agents.tenants import OnLook
 from marketsim.market.clock import BlockClock
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.build import Market
+from marketsim.simulation.build import MarketSetup
 
 
-def start_pricing(clock: BlockClock, scenario: Scenario, market: Market) -> OnLook | None:
+def start_pricing(clock: BlockClock, scenario: Scenario, market: MarketSetup) -> OnLook | None:
     """Build the strategies of all custom desks, one object a desk, and start telling them; return what prices orders.
 
     None where no desk is custom. Raises InputError for a class or script that cannot be loaded.

@@ -41,9 +41,9 @@ from marketsim.market.packing import has_nodes, lease_nodes
 from marketsim.market.tables import LANES, BidRow, Desk, Kind, Phase, Stage, codes_of, rows_of_lanes
 from marketsim.market.tenants import schedule_end, start_meter, sync_account, sync_deployment
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.build import ATTO, MODULE_WALLETS, Market, requested_values
+from marketsim.simulation.build import ATTO, MODULE_WALLETS, MarketSetup, requested_values
 from marketsim.simulation.collect import BY_HAND
-from marketsim.simulation.orders import Asked
+from marketsim.simulation.orders import OrderKind
 
 Observe = Callable[[Message, str, Status], None]
 """Told of each executed message: the message, the state of what it addressed before, the answer."""
@@ -101,7 +101,7 @@ def _parts(message: Message) -> list[str]:
     return name.split("/") if isinstance(name, str) else []
 
 
-def with_actors(market: Market, scenario: Scenario) -> Market:
+def with_actors(market: MarketSetup, scenario: Scenario) -> MarketSetup:
     """Return the market with the wallets, providers and parameters of `start:` and of the messages.
 
     Each name in a provider's place gets a row among the desks that never quotes, so that its bids and its
@@ -198,7 +198,7 @@ class ByHand:
         self,
         clock: BlockClock,
         scenario: Scenario,
-        market: Market,
+        market: MarketSetup,
         receipts: list[dict[str, Any]] | None = None,
         observe: Observe | None = None,
     ) -> None:
@@ -372,7 +372,7 @@ class ByHand:
                 continue
             wanted = tuple((str(key), str(value)) for key, value in (group.get("attributes") or {}).items())
             region = dict(wanted).get("region")
-            market.asked.append(Asked(specs[number], region, wanted))
+            market.asked.append(OrderKind(specs[number], region, wanted))
             if region is not None and region not in market.regions:
                 market.regions.append(region)
         fits = clock.engine.fits
@@ -520,7 +520,7 @@ class _Before:
         return False
 
 
-def _all_names(clock: BlockClock, market: Market, scenario: Scenario) -> Sequence[str]:
+def _all_names(clock: BlockClock, market: MarketSetup, scenario: Scenario) -> Sequence[str]:
     """Return the names of all wallets by row: modules, desks, tenants, then who takes part by hand."""
     names = [""] * int(clock.chain.globals.wallets)
     names[:MODULE_WALLETS] = ["escrow", "community", "collector"]

@@ -13,7 +13,7 @@ from marketsim.agents.streams import draw, draw_index, stream, to_blocks
 from marketsim.chain.columns import Draft, Resource
 from marketsim.chain.requirements import Requirements, pairs_of
 from marketsim.kernel.table_set import Table, rows_of
-from marketsim.market.tables import Call, Choice, Kind, Phase, Plan, TopUp
+from marketsim.market.tables import BidChoice, Call, Kind, Phase, Plan, TopUpTime
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, TenantCohort
 from marketsim.simulation.generic_cost import generic_cost, to_pair
@@ -22,7 +22,7 @@ ATTO = 10**18
 Ints = NDArray[np.int64]
 
 
-class Asked(NamedTuple):
+class OrderKind(NamedTuple):
     """What kind of place an order asks for; one chain spec and one line of engine filters each."""
 
     requirements: Requirements
@@ -41,7 +41,7 @@ class CohortOrders(NamedTuple):
     plans: Table
     drafts: Table
     resources: Table
-    asked: list[Asked]
+    asked: list[OrderKind]
     tenants: Ints
     value: NDArray[np.float64]
 
@@ -146,7 +146,7 @@ def orders_at(
 
 def _sizes(
     cohort: TenantCohort, draws: _Draws, trace: dict[str, NDArray[np.float64]]
-) -> tuple[Table, Table, list[Asked], NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Table, Table, list[OrderKind], NDArray[np.float64], NDArray[np.float64]]:
     shape, size = cohort.order, draws.size
     cpu = _traced(trace, "cpu") if "cpu" in trace else draws.ints("cpu", shape.cpu)
     if "memory" in trace:
@@ -208,7 +208,7 @@ def _texts(law: Any, draws: _Draws, purpose: str) -> tuple[list[str | None], Int
     return list(plain.values) or [None], draw_index(plain, draws.rng(purpose), draws.size)
 
 
-def _asked(cohort: TenantCohort, region: str | None, model: str | None) -> Asked:
+def _asked(cohort: TenantCohort, region: str | None, model: str | None) -> OrderKind:
     attributes = dict(cohort.order.attributes)
     if region is not None:
         attributes["region"] = region
@@ -219,21 +219,21 @@ def _asked(cohort: TenantCohort, region: str | None, model: str | None) -> Asked
         gpus = (((f"vendor/{vendor}/model/{name}", "true"),),)
         requested += [("gpu-type", model), (f"vendor/{vendor}/model/{name}", "true")]
     signers = cohort.order.signed_by
-    return Asked(
+    return OrderKind(
         Requirements(pairs_of(attributes), signers.all_of, signers.any_of, (), gpus),
         attributes.get("region"),
         tuple(requested),
     )
 
 
-def _manifests(cohort: TenantCohort, draws: _Draws) -> tuple[Table, Table, list[Asked], Ints, NDArray[np.float64]]:
+def _manifests(cohort: TenantCohort, draws: _Draws) -> tuple[Table, Table, list[OrderKind], Ints, NDArray[np.float64]]:
     """Rows of the manifests of a cohort, shared by its orders: drafts, resources, specs; per order first
     draft, drafts, ceiling x 10^6.
     """
     manifests = cohort.order.sdl or ()
     drafts: list[list[int]] = []
     resources: list[list[int]] = []
-    asked: list[Asked] = []
+    asked: list[OrderKind] = []
     heads: list[tuple[int, int, int]] = []
     costs: list[float] = []
     for manifest in manifests:
@@ -248,7 +248,7 @@ def _manifests(cohort: TenantCohort, draws: _Draws) -> tuple[Table, Table, list[
                 tuple(pairs_of(v.attributes) for unit in group.resources for v in unit.volumes if v.attributes),
                 tuple(pairs_of(unit.gpu_attributes) for unit in group.resources if unit.gpu_attributes and unit.gpu),
             )
-            asked.append(Asked(requirements, attributes.get("region"), requested))
+            asked.append(OrderKind(requirements, attributes.get("region"), requested))
             drafts.append([name, len(asked) - 1, len(resources), len(group.resources)])
             for unit in group.resources:
                 whole, atto = divmod(unit.price, ATTO)
@@ -340,11 +340,11 @@ def _plans(
     choice = cohort.choice
     if choice.kind == "score":
         assert choice.score is not None
-        plans[:, Plan.choice] = Choice.SCORE
+        plans[:, Plan.choice] = BidChoice.SCORE
         weights = (choice.score.price, choice.score.uptime, choice.score.audit, choice.score.region)
         plans[:, Plan.weight_price : Plan.weight_region + 1] = [round(w * 1e6) for w in weights]
     elif choice.kind == "random_among_cheapest":
-        plans[:, Plan.choice] = Choice.RANDOM_AMONG_CHEAPEST
+        plans[:, Plan.choice] = BidChoice.RANDOM_AMONG_CHEAPEST
         plans[:, Plan.choice_k] = choice.random_among_cheapest or 1
     if cohort.top_up is not None:
         _top_ups(cohort, draws, plans, ceiling, block_ms)
@@ -368,7 +368,7 @@ def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray
     assert rule is not None
     will = draws.chance("top_up", rule.probability)
     after = rule.after_depletion
-    plans[:, Plan.top_up] = np.where(will, TopUp.AFTER_DEPLETION if after is not None else TopUp.BEFORE, TopUp.NEVER)
+    plans[:, Plan.top_up] = np.where(will, TopUpTime.AFTER_DEPLETION if after is not None else TopUpTime.BEFORE, TopUpTime.NEVER)
     plans[:, Plan.top_up_left] = draws.ints("top_up_times", rule.times)
     plans[:, Plan.top_up_at] = rule.when_blocks_left or 0
     amount = np.ceil(draws.numbers("top_up_blocks", rule.blocks) * ceiling)
@@ -378,4 +378,4 @@ def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray
         plans[:, column] = draws.blocks(f"top_up_delay/{number}", law, block_ms)
 
 
-__all__ = ["Asked", "CohortOrders", "draw_orders", "orders_at"]
+__all__ = ["CohortOrders", "OrderKind", "draw_orders", "orders_at"]

@@ -9,7 +9,7 @@ import pytest
 from marketsim.errors import InputError
 from marketsim.money.units import ATTO
 from marketsim.scenario.files import load_sdl
-from marketsim.scenario.sdl import Endpoints, Group, Sdl
+from marketsim.scenario.sdl import Endpoints, Sdl, SdlGroup
 
 SDL = Path(__file__).parents[2] / "scenarios" / "sdl"
 
@@ -50,7 +50,7 @@ def read(tmp_path: Path, text: str) -> Sdl:
     return load_sdl(path)
 
 
-def groups(name: str) -> tuple[Group, ...]:
+def groups(name: str) -> tuple[SdlGroup, ...]:
     return load_sdl(SDL / f"{name}.yaml").groups()
 
 

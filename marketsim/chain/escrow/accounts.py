@@ -7,7 +7,7 @@ messages reach all of them through `escrow`.
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Account, AccountState, Deposit, EventKind, Lease, PaymentState, Source
+from marketsim.chain.columns import Account, AccountState, Deposit, DepositSource, EventKind, Lease, PaymentState
 from marketsim.chain.events import book_income, emit
 from marketsim.chain.ledger import deposit_coins, drop_to_dust, pay_coins, refund_coins, touch
 from marketsim.chain.state import State
@@ -170,7 +170,7 @@ def collect_checked(s: State, h: int, account: int, signer: int, scope: int, amo
         if source == FROM_BALANCE:
             part = min(s.wallets[signer].balance, missing)
             if part > 0:
-                _append_deposit(s, h, account, signer, Source.BALANCE, part)
+                _append_deposit(s, h, account, signer, DepositSource.BALANCE, part)
                 missing -= part
         elif source == FROM_GRANT:
             row = _next_grant(s, signer, scope, -1)
@@ -180,7 +180,7 @@ def collect_checked(s: State, h: int, account: int, signer: int, scope: int, amo
                 part = min(granted.limit, missing)
                 if part > 0:
                     granted.limit -= part
-                    _append_deposit(s, h, account, granter, Source.GRANT, part)
+                    _append_deposit(s, h, account, granter, DepositSource.GRANT, part)
                     missing -= part
                 row = _next_grant(s, signer, scope, s.wallets[granter].rank)
 
@@ -259,7 +259,7 @@ def refund_deposits(s: State, account: int) -> None:
         depositor = d.depositor
         if whole > 0:
             refund_coins(s, depositor, whole)
-            if d.source == Source.GRANT:
+            if d.source == DepositSource.GRANT:
                 _raise_grant(s, depositor, a.owner, whole)
             emit(s, EventKind.REFUNDED, account, depositor, whole, 0, d.source)
         if d.amount_atto > 0:

@@ -7,7 +7,7 @@ final (protocol reference 3.9).
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Account, AccountState, EventKind, Lease, PaymentState, Source
+from marketsim.chain.columns import Account, AccountState, DepositSource, EventKind, Lease, PaymentState
 from marketsim.chain.escrow.accounts import consume_from, drop_fraction, is_key_used, leave_open, link_payment, pay, refund_deposits
 from marketsim.chain.events import emit
 from marketsim.chain.ledger import touch
@@ -35,8 +35,8 @@ def _credit(s: State, h: int, account: int, lease: int, whole: int, atto: int) -
     p = s.leases[lease]
     if whole == 0 and atto == 0:
         return
-    missing, missing_atto = consume_from(s, account, Source.GRANT, whole, atto)
-    consume_from(s, account, Source.BALANCE, missing, missing_atto)
+    missing, missing_atto = consume_from(s, account, DepositSource.GRANT, whole, atto)
+    consume_from(s, account, DepositSource.BALANCE, missing, missing_atto)
     a.funds, a.funds_atto = subtract(a.funds, a.funds_atto, whole, atto)
     add_to(a, Account.transferred, whole, atto)
     add_to(p, Lease.balance, whole, atto)

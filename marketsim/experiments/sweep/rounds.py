@@ -50,7 +50,7 @@ class Silence:
 
 
 @dataclass(frozen=True)
-class Row:
+class Replication:
     """One replication of one point: a summary's metrics, or why there is none."""
 
     point: int
@@ -77,7 +77,7 @@ class SweepResult:
 
     plan: SweepPlan
     metrics: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[Replication, ...]
     stopped: tuple[str, ...]
     reproducible: bool
     versions: dict[str, str]
@@ -108,7 +108,7 @@ class SweepResult:
         return fitting_name(name, max(sizes, default=0.0))
 
     @property
-    def failures(self) -> tuple[Row, ...]:
+    def failures(self) -> tuple[Replication, ...]:
         """Rows without a summary."""
         return tuple(row for row in self.rows if row.status != "ok")
 
@@ -156,7 +156,7 @@ class _Rounds:
     """Which runs come next, decided at fixed round sizes from results alone."""
 
     def __init__(self, plan: SweepPlan, folder: SweepFolder, metrics: tuple[str, ...]) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[Replication] = []
         self.versions: dict[str, str] = {}
         self._plan = plan
         self._folder = folder
@@ -248,18 +248,18 @@ class _Rounds:
         assert until.relative_half_width is not None
         return half <= until.relative_half_width * abs(float(np.mean(finite)))
 
-    def _row(self, task: RunTask) -> Row:
+    def _row(self, task: RunTask) -> Replication:
         summary = self._folder.summary(task.key)
         if summary is None:
             status, message = self._folder.failure(task.key) or ("lost", "the run left no result")
             values: tuple[float, ...] = (math.nan,) * len(self._metrics)
-            return Row(task.point, task.replication, task.seed, task.key, status, message, "", values)
+            return Replication(task.point, task.replication, task.seed, task.key, status, message, "", values)
         if not self.versions:
             self.versions = {str(k): str(v) for k, v in _flat(summary.get("versions", {}))}
         self._take_activity(task.point, summary.get("activity"))
         values = tuple(metric_value(summary, name) for name in self._metrics)
         fingerprint = str(summary.get("fingerprint", ""))
-        return Row(task.point, task.replication, task.seed, task.key, "ok", "", fingerprint, values)
+        return Replication(task.point, task.replication, task.seed, task.key, "ok", "", fingerprint, values)
 
 
 def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
