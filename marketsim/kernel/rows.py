@@ -24,12 +24,13 @@ R = TypeVar("R", bound="Row")
 class Column:
     """One column of a table: of the class its number, of a row the number that stands in it, of a table all of them."""
 
-    __slots__ = ("about", "default", "name", "number", "unit")
+    __slots__ = ("about", "default", "name", "number", "place", "unit")
 
-    def __init__(self, about: str, unit: str, default: int) -> None:
+    def __init__(self, about: str, unit: str, default: int, place: Column | None = None) -> None:
         self.about = about
         self.unit = unit
         self.default = default
+        self.place = place
         self.name = ""
         self.number = -1
 
@@ -57,6 +58,11 @@ def column(about: str = "", unit: str = "", default: int = 0) -> Column:
     return Column(about, unit, default)
 
 
+def same_place(as_column: Any, about: str = "", unit: str = "") -> Column:
+    """Return another name of a column, for rows of another kind in the same table."""
+    return Column(about, unit, 0, as_column)
+
+
 class Schema(type):
     """The class of row classes: numbers their columns. The compiler tells by it what has columns.
 
@@ -75,8 +81,12 @@ class Schema(type):
             if isinstance(value, Column):
                 if any(hasattr(base, key) for base in bases):
                     raise TypeError(f"{name}.{key}: rows have something else of this name")
-                value.name, value.number = key, len(columns)
-                columns.append(value)
+                value.name = key
+                if value.place is not None:
+                    value.number = value.place.number
+                else:
+                    value.number = len(columns)
+                    columns.append(value)
         schema.columns = tuple(columns)
         schema.width = width or max([len(columns), *(getattr(base, "width", 0) for base in bases)])
         if schema.width < len(columns):

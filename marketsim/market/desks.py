@@ -34,6 +34,7 @@ from marketsim.market.tables import (
     LANES,
     ORDER_SHIFT,
     RING,
+    Choosing,
     Decline,
     Desk,
     Engine,
@@ -541,7 +542,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         desk.leases_left -= 1
         if has_nodes(e, desk_row):
             pack(s, e, desk_row, order, e.offer_nodes[offer])
-    if desk.bid_timeout > 0 and (track.choosing != 0 or desk.bid_timeout <= x.bid_window):
+    if desk.bid_timeout > 0 and (track.choosing != Choosing.WINDOW or desk.bid_timeout <= x.bid_window):
         push(e, height + desk.bid_timeout, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
     return True
 

@@ -26,7 +26,7 @@ from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open
 from marketsim.market.desks import find_next_bids, know_blockings, place_offer, set_shut, take_offers, tie_of
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.quoting import PPM, account_use, prepare_desks, reprice, screen_desk
-from marketsim.market.tables import Desk, Ended, Engine, Kind, Phase, Sample
+from marketsim.market.tables import Choosing, Desk, Ended, Engine, Kind, Phase, Sample
 from marketsim.market.tenants import (
     covered,
     decide,
@@ -306,21 +306,21 @@ def execute_call(s: State, e: Engine, height: int, at: int) -> None:
     if kind == Kind.ARRIVE:
         arrive(s, e, height, at)
     elif kind == Kind.OUTAGE:
-        set_outage(s, e, height, call.a, call.b, call.c)
+        set_outage(s, e, height, call.desk, call.begins, call.share_ppm)
     elif kind == Kind.BLOCK:
-        set_blocked(s, height, call.a, call.b)
+        set_blocked(s, height, call.desk, call.begins)
     elif kind == Kind.SETTLE:
-        force_settlement(s, e, height, call.a)
+        force_settlement(s, e, height, call.account)
     elif kind == Kind.SET_PARAM:
-        s.globals[call.a] = call.b
-        emit(s, EventKind.PARAMS_CHANGED, call.a, 0, call.b, 0, 0)
+        s.globals[call.param] = call.value
+        emit(s, EventKind.PARAMS_CHANGED, call.param, 0, call.value, 0, 0)
     elif kind == Kind.DEPOSIT:
-        account = call.a
-        market.account_deposit(s, height, Scope.DEPLOYMENT, s.accounts[account].target, call.b, call.c, 1)
+        account = call.account
+        market.account_deposit(s, height, Scope.DEPLOYMENT, s.accounts[account].target, call.wallet, call.amount, 1)
         sync_deployment(s, e, height, s.accounts[account].target)
     elif kind == Kind.CLOSE_DEPLOYMENT:
-        if s.deployments[call.a].state == DeploymentState.ACTIVE:
-            end_deployment_by_tenant(s, e, height, call.a)
+        if s.deployments[call.deployment].state == DeploymentState.ACTIVE:
+            end_deployment_by_tenant(s, e, height, call.deployment)
 
 
 @compiled
@@ -336,10 +336,10 @@ def set_blocked(s: State, height: int, slot: int, blocked: int) -> None:
 def bring_next(s: State, e: Engine, at: int) -> None:
     """Have the rows brought near that the order after next will read and fill; `at` is the message of this one."""
     call = e.inbox[at]
-    prefetch(s.drafts, call.c + AHEAD)
-    prefetch(s.resources, s.drafts[call.c].first_resource + AHEAD)
+    prefetch(s.drafts, call.first_draft + AHEAD)
+    prefetch(s.resources, s.drafts[call.first_draft].first_resource + AHEAD)
     if at + AHEAD < e.globals.inbox_end:
-        prefetch(e.plans, e.inbox[at + AHEAD].a)
+        prefetch(e.plans, e.inbox[at + AHEAD].plan)
     g = s.globals
     prefetch(s.deployments, g.deployments + AHEAD)
     prefetch(s.groups, g.groups + AHEAD)
@@ -356,16 +356,16 @@ def arrive(s: State, e: Engine, height: int, at: int) -> None:
     """Send a tenant's CreateDeployment and follow its orders."""
     call = e.inbox[at]
     bring_next(s, e, at)
-    plan = call.a
+    plan = call.plan
     planned = e.plans[plan]
     owner = planned.tenant
-    if not can_afford(s, owner, Kind.ARRIVE, 0, call.b):
+    if not can_afford(s, owner, Kind.ARRIVE, 0, call.deposit):
         planned.status = Status.InsufficientFunds
         planned.deployment = -1
         emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE, Status.InsufficientFunds, 0, 0, plan)
         return
     deployment = s.globals.deployments
-    status = create_deployment(s, height, owner, call.e, -1, call.b, 1, 0, call.f, call.c, call.d)
+    status = create_deployment(s, height, owner, call.dseq, -1, call.deposit, 1, 0, call.window, call.first_draft, call.drafts)
     charge(s, owner, Kind.ARRIVE, status != Status.Ok, 0)
     planned.status = status
     if rarely(status != Status.Ok):
@@ -391,7 +391,7 @@ def place_bids(s: State, e: Engine, height: int) -> None:
         following = e.offers[offer].next
         if following >= 0:
             prefetch_line(e.desks, e.offers[following].desk)
-        if place_offer(s, e, height, offer) and rarely(e.tracks[order].choosing == 1):
+        if place_offer(s, e, height, offer) and rarely(e.tracks[order].choosing == Choosing.FIRST_BID):
             push(e, height + 1, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
         offer = following
     find_next_bids(e, height)
@@ -418,9 +418,10 @@ def time_out_order(s: State, e: Engine, height: int, order: int) -> None:
 @compiled
 def settle_due(s: State, e: Engine, height: int, account: int) -> None:
     """Settle an account at the first block that it may be unable to pay, unless that has moved."""
-    if e.accounts[account, 0] != height:
+    watch = e.accounts[account]
+    if watch.due != height:
         return
-    e.accounts[account, 0] = -1
+    watch.due = -1
     due_work.settle_due(s, height, account)
     sync_deployment(s, e, height, s.accounts[account].target)
     leave_unpaid(s, e, height, account)

@@ -22,13 +22,13 @@ from marketsim.chain.due_work import settle_cadence
 from marketsim.chain.events import hash64
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
-from marketsim.kernel.compiled import compiled
+from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.market.calendar import push
 from marketsim.market.desks import is_before, let_all_go, let_go, occupy, quote_order, tie_of, vacate
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.packing import has_nodes, lacks_nodes, lease_nodes
 from marketsim.market.quoting import NANO, has_room
-from marketsim.market.tables import BidChoice, Desk, Ended, Engine, Kind, Phase, TopUpTime
+from marketsim.market.tables import BidChoice, Choosing, Desk, Ended, Engine, Kind, Phase, TopUpTime, Track
 from marketsim.money.pairs import blocks_covered
 
 SALT_CHOICE = 21
@@ -68,18 +68,24 @@ def open_track(s: State, e: Engine, height: int, order: int) -> None:
     quote_order(s, e, height, order)
 
 
+@compiled_inline
+def is_followed(track: Track) -> bool:
+    """Return whether `open_track` has begun to follow an order; no order is without cpu."""
+    return bool(track.cpu > 0)
+
+
 @compiled
 def sync_order(s: State, e: Engine, height: int, order: int) -> None:
     """Bring the agents' view of one order up to what the chain says."""
     track = e.tracks[order]
     state = s.orders[order].state
-    if track.cpu == 0:
+    if not is_followed(track):
         if state == OrderState.OPEN:
             open_track(s, e, height, order)
         return
-    if state != OrderState.CLOSED or track.choosing == 3:
+    if state != OrderState.CLOSED or track.choosing == Choosing.CLOSED:
         return
-    track.choosing = 3
+    track.choosing = Choosing.CLOSED
     if track.decided_at < 0:
         track.decided_at = height
     lease = s.orders[order].lease
@@ -334,10 +340,10 @@ def watch_bid_timeouts(s: State, e: Engine, height: int, order: int) -> None:
 def decide(s: State, e: Engine, height: int, order: int) -> None:
     """Make the tenant's choice at the end of the bid window, or let it take the first acceptable bid from now on."""
     track = e.tracks[order]
-    if s.orders[order].state != OrderState.OPEN or track.choosing == 3:
+    if s.orders[order].state != OrderState.OPEN or track.choosing == Choosing.CLOSED:
         return
     plan = track.plan
-    if track.choosing == 0:
+    if track.choosing == Choosing.WINDOW:
         limit = s.globals.order_timeout
         created = s.orders[order].created_at
         planned = e.plans[plan]
@@ -357,10 +363,10 @@ def decide(s: State, e: Engine, height: int, order: int) -> None:
         elif planned.patience > 0:
             at = max(height + 1, created + planned.patience)
             push(e, at, Phase.TIMEOUT, tie_of(e, Kind.PATIENCE, order), Kind.PATIENCE, order)
-        track.choosing = 1 + planned.never
+        track.choosing = Choosing.FIRST_BID if planned.never == 0 else Choosing.DECIDED
         watch_bid_timeouts(s, e, height, order)
         return
-    if track.choosing == 1:
+    if track.choosing == Choosing.FIRST_BID:
         offer = choose(s, e, order)
         if offer >= 0:
             accept(s, e, height, order, offer)
@@ -394,7 +400,7 @@ def accept(s: State, e: Engine, height: int, order: int, offer: int) -> bool:
         lease_nodes(s, e, desk_row, order, offer)
     let_all_go(e, height, order, 1)
     occupy(e, height, desk_row, order)
-    track.choosing = 2
+    track.choosing = Choosing.DECIDED
     track.decided_at = height
     x.orders_open -= 1
     if s.orders[order].oseq == 1:

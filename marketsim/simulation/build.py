@@ -195,8 +195,8 @@ def add_orders(
         chain.globals.resources += len(resources)
         chain.globals.drafts += len(drafts)
         rows = part.calls.copy()
-        rows[:, Call.a] += first_plan
-        rows[:, Call.c] += first_draft
+        rows[:, Call.plan] += first_plan
+        rows[:, Call.first_draft] += first_draft
         mine = part.plans.copy()
         mine[:, Plan.cohort] = cohort
         mine[:, Plan.tenant] += offset
@@ -251,7 +251,7 @@ def number_deployments(calls: list[Table], plans: list[Table]) -> None:
     dseq[order] = position - first + 1
     at = 0
     for rows in calls:
-        rows[:, Call.e] = dseq[at : at + len(rows)]
+        rows[:, Call.dseq] = dseq[at : at + len(rows)]
         at += len(rows)
 
 
@@ -309,7 +309,7 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
         life = np.minimum(part.plans[:, Plan.duration], np.where(early >= 0, early, 1 << 60))
         cpu = np.zeros(0)
         if len(part.calls):
-            cpu = part.resources[part.drafts[part.calls[:, Call.c], Draft.first_resource], Resource.cpu]
+            cpu = part.resources[part.drafts[part.calls[:, Call.first_draft], Draft.first_resource], Resource.cpu]
         loads.append(float((life * cpu).sum()))
     everything = sum(loads) or 1.0
     out = list(orders)
@@ -328,13 +328,13 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
         picked = rng.choice(guess, guess, p=life / life.sum())
         rest = np.maximum(np.rint(life[picked] * rng.random(guess)), 1).astype(np.int64)
         rows = pool.calls[picked]
-        rows[:, Call.a] = np.arange(guess)
+        rows[:, Call.plan] = np.arange(guess)
         rows[:, Call.tie] = pool.calls[:, Call.tie]
         plans = pool.plans[picked]
         completed = (plans[:, Plan.terminate] < 0) | (plans[:, Plan.terminate] >= plans[:, Plan.duration])
         plans[:, Plan.duration] = np.where(completed, rest, rest + 1)
         plans[:, Plan.terminate] = np.where(completed, -1, rest)
-        cpu = pool.resources[pool.drafts[rows[:, Call.c], Draft.first_resource], Resource.cpu]
+        cpu = pool.resources[pool.drafts[rows[:, Call.first_draft], Draft.first_resource], Resource.cpu]
         count = int(np.searchsorted(np.cumsum(cpu), share))
         out.append(
             pool._replace(calls=rows[:count], plans=plans[:count], tenants=pool.tenants[picked][:count], value=pool.value[picked][:count])

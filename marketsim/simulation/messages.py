@@ -38,7 +38,7 @@ from marketsim.market.clock import BlockClock
 from marketsim.market.desks import let_all_go, let_go, occupy, tie_of
 from marketsim.market.fees import GAS_REFUSED, fee_of
 from marketsim.market.packing import has_nodes, lease_nodes
-from marketsim.market.tables import LANES, BidRow, Desk, Kind, Phase, Stage, codes_of, rows_of_lanes
+from marketsim.market.tables import LANES, BidRow, Choosing, Desk, Kind, Phase, Stage, codes_of, rows_of_lanes
 from marketsim.market.tenants import schedule_end, start_meter, sync_account, sync_deployment
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import ATTO, MODULE_WALLETS, MarketSetup, requested_values
@@ -452,7 +452,7 @@ class ByHand:
             lease_nodes(chain, engine, slot, order, offered.get(before.bid, -1))
         let_all_go(engine, height, order, 1)
         track = engine.tracks[order]
-        track.choosing = 2
+        track.choosing = Choosing.DECIDED
         track.decided_at = height
         engine.globals.orders_open -= 1
         engine.globals.orders_leased += int(chain.orders[order].oseq == 1)

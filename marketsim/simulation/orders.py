@@ -136,11 +136,11 @@ def orders_at(
     calls[:, Call.key] = np.maximum(-(-times // block_ms), 1) * 16 + Phase.ARRIVE
     calls[:, Call.tie] = draws.rng("ties").integers(0, 1 << 62, size)
     calls[:, Call.kind] = Kind.ARRIVE
-    calls[:, Call.a] = np.arange(size)
-    calls[:, Call.b] = deposits
-    calls[:, Call.c] = per_order[:, 0]
-    calls[:, Call.d] = per_order[:, 1]
-    calls[:, Call.f] = 0 if shape.window is None else shape.window.milliseconds(block_ms) // 1000
+    calls[:, Call.plan] = np.arange(size)
+    calls[:, Call.deposit] = deposits
+    calls[:, Call.first_draft] = per_order[:, 0]
+    calls[:, Call.drafts] = per_order[:, 1]
+    calls[:, Call.window] = 0 if shape.window is None else shape.window.milliseconds(block_ms) // 1000
     return CohortOrders(calls, plans, drafts, resources, asked, tenants, value)
 
 

@@ -77,10 +77,10 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> MarketSe
     calls[:, Call.key] = draws.created_at * 16 + Phase.ARRIVE
     calls[:, Call.tie] = np.arange(orders)
     calls[:, Call.kind] = Kind.ARRIVE
-    calls[:, Call.a] = np.arange(orders)
-    calls[:, Call.b] = draws.deposit
-    calls[:, Call.c] = np.arange(orders)
-    calls[:, Call.d] = 1
+    calls[:, Call.plan] = np.arange(orders)
+    calls[:, Call.deposit] = draws.deposit
+    calls[:, Call.first_draft] = np.arange(orders)
+    calls[:, Call.drafts] = 1
     number_deployments([calls], [plans])
     engine = make_engine(len(book.names), 1024)._replace(desks=book.rows, latencies=book.latencies, plans=plans, fits=fits)
     set_engine(chain, engine, scenario, seed)

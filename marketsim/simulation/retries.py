@@ -24,7 +24,7 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     deployment = int(engine.plans[plan].deployment)
     if deployment < 0:
         return None
-    clock.submit(Kind.CLOSE_DEPLOYMENT, Phase.CLOSE, deployment)
+    clock.submit(Kind.CLOSE_DEPLOYMENT, Phase.CLOSE, deployment=deployment)
     group = int(chain.deployments[deployment].first_group)
     first, units = int(chain.groups[group].first_resource), int(chain.groups[group].resources)
     chain = with_room(chain, resources=units, drafts=1)
@@ -50,11 +50,11 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     message[0].time = now
     message[0].tie = new_plan
     message[0].kind = Kind.ARRIVE
-    message[0].a = new_plan
-    message[0].b = max(deposit, int(engine.plans[plan].deposit))
-    message[0].c = draft
-    message[0].d = 1
-    message[0].e = REPEATED + new_plan
+    message[0].plan = new_plan
+    message[0].deposit = max(deposit, int(engine.plans[plan].deposit))
+    message[0].first_draft = draft
+    message[0].drafts = 1
+    message[0].dseq = REPEATED + new_plan
     return message
 
 

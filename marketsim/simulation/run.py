@@ -243,5 +243,5 @@ class Retry:
         message = repeat_order(self._clock, plan, self._factor_ppm)
         if message is None:
             return None
-        self._tries[int(message[0, Call.a])] = tries + 1
+        self._tries[int(message[0, Call.plan])] = tries + 1
         return message

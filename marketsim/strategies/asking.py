@@ -99,11 +99,11 @@ class CustomPricing:
             return
         clock = self._clock
         self._orders.read(clock)
-        groups = calls[:, Call.d]
+        groups = calls[:, Call.drafts]
         first_rows = self._quotes.take(calls)
-        clock.engine.plans[calls[:, Call.a], Plan.quote] = first_rows
+        clock.engine.plans[calls[:, Call.plan], Plan.quote] = first_rows
         within = np.arange(int(groups.sum())) - np.repeat(np.cumsum(groups) - groups, groups)
-        drafts = np.repeat(calls[:, Call.c], groups) + within
+        drafts = np.repeat(calls[:, Call.first_draft], groups) + within
         rows = np.repeat(first_rows, groups) + within
         sizes, specs = self._orders.sizes[:, drafts], self._orders.specs[drafts]
         requests = _Requests(clock, self._asked, sizes, specs, drafts, np.repeat(calls, groups, axis=0), within)
@@ -328,7 +328,7 @@ class _Requests:
 
     def name(self, at: int) -> str:
         """Order id as people see it."""
-        return f"{self._owner(at)}/{int(self._calls[at, Call.e])}/{int(self._within[at]) + 1}/1"
+        return f"{self._owner(at)}/{int(self._calls[at, Call.dseq])}/{int(self._within[at]) + 1}/1"
 
     def of(self, at: int) -> OrderRequest:
         """The request of one order, made when it is first looked at."""
@@ -338,7 +338,7 @@ class _Requests:
         return request
 
     def _owner(self, at: int) -> str:
-        plan = int(self._calls[at, Call.a])
+        plan = int(self._calls[at, Call.plan])
         return self._asked.tenants[int(self._clock.engine.plans[plan].tenant) - self._asked.first_tenant]
 
     def _make(self, at: int) -> OrderRequest:
@@ -413,7 +413,7 @@ class _QuoteRows:
     def take(self, calls: Table) -> Table:
         """Return the first of the rows that each message's groups get, one a group and side by side."""
         self._return_done()
-        sizes = calls[:, Call.d]
+        sizes = calls[:, Call.drafts]
         starts = np.empty(len(calls), np.int64)
         for size in np.unique(sizes).tolist():
             mine = np.flatnonzero(sizes == size)
@@ -430,7 +430,7 @@ class _QuoteRows:
             grown = np.full((max(self._used, 3 * len(engine.quotes) // 2), engine.quotes.shape[1]), NO_BID, np.int64)
             grown[: len(engine.quotes)] = engine.quotes
             self._clock.engine = engine._replace(quotes=grown)
-        plans = calls[:, Call.a]
+        plans = calls[:, Call.plan]
         relists = engine.plans[plans, Plan.restart_left] > 0
         self._taken.append(_Taken(int(calls[:, Call.key].max()) // 16, starts, sizes, plans, relists))
         return starts

@@ -155,12 +155,12 @@ def _hindsight(
 def _drawn(market: MarketSetup) -> dict[tuple[int, int], tuple[int, int]]:
     """Life in blocks and kind of place asked for, by (tenant, deployment number)."""
     calls = np.concatenate(market.calls)
-    plan = market.engine.plans[calls[:, Call.a]]
+    plan = market.engine.plans[calls[:, Call.plan]]
     early = plan[:, Plan.terminate]
     life = np.maximum(np.where(early >= 0, np.minimum(early, plan[:, Plan.duration]), plan[:, Plan.duration]), 1)
-    spec = market.chain.drafts[calls[:, Call.c], Draft.spec]
+    spec = market.chain.drafts[calls[:, Call.first_draft], Draft.spec]
     tenant = plan[:, Plan.tenant] - market.first_tenant
-    keys = zip(tenant.tolist(), calls[:, Call.e].tolist(), strict=True)
+    keys = zip(tenant.tolist(), calls[:, Call.dseq].tolist(), strict=True)
     return dict(zip(keys, zip(life.tolist(), spec.tolist(), strict=True), strict=True))
 
 
