@@ -22,9 +22,9 @@ def outages(
     """
     while True:
         yield clock.env.timeout(max(1, round(rng.exponential(every_ms))))
-        clock.submit(Kind.OUTAGE, Phase.GOVERN, desk, 1, closes_ppm, tie=desk)
+        clock.submit(Kind.OUTAGE, Phase.GOVERN, desk=desk, begins=1, share_ppm=closes_ppm, tie=desk)
         yield clock.env.timeout(max(clock.block_ms, round(rng.exponential(lasts_ms))))
-        clock.submit(Kind.OUTAGE, Phase.GOVERN, desk, 0, 0, tie=desk)
+        clock.submit(Kind.OUTAGE, Phase.GOVERN, desk=desk, begins=0, tie=desk)
 
 
 def fault(clock: BlockClock, desk: int, kind: Kind, at_ms: int, lasts_ms: int, begins: bool) -> Generator[Any, Any, None]:
@@ -32,7 +32,7 @@ def fault(clock: BlockClock, desk: int, kind: Kind, at_ms: int, lasts_ms: int, b
     never).
     """
     yield clock.env.timeout(at_ms)
-    clock.submit(kind, Phase.GOVERN, desk, int(begins), 1_000_000 if kind == Kind.OUTAGE else 0, tie=desk)
+    clock.submit(kind, Phase.GOVERN, desk=desk, begins=int(begins), share_ppm=1_000_000 if kind == Kind.OUTAGE else 0, tie=desk)
     if lasts_ms > 0:
         yield clock.env.timeout(lasts_ms)
-        clock.submit(kind, Phase.GOVERN, desk, 0, 0, tie=desk)
+        clock.submit(kind, Phase.GOVERN, desk=desk, begins=0, tie=desk)

@@ -64,7 +64,7 @@ def reacting(
     env = clock.env
     timeout = env.timeout
     send, look, has_lease = clock.sender(calls), clock.look, clock.has_lease
-    plans = calls[:, Call.a].tolist()
+    plans = calls[:, Call.plan].tolist()
     times = iter(calls[:, Call.time].tolist())
     looks: deque[tuple[int, int]] = deque()
     row = 0
@@ -94,7 +94,7 @@ def reacting(
                     if before is not None:
                         before(message)
                     clock.submit_rows(message)
-                    looks.append((now + wait_ms, int(message[0, Call.a])))
+                    looks.append((now + wait_ms, int(message[0, Call.plan])))
         look_at = looks[0][0] if looks else NEVER
 
 

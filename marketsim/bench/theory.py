@@ -44,7 +44,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Checked:
     """A check with what the replications gave."""
 
     check: Check
@@ -95,7 +95,7 @@ class TheoryBench:
 
     seed: int
     replications: int
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[Checked, ...]
     seconds: float
 
     @property
@@ -399,7 +399,7 @@ def parse_planted(texts: Sequence[str]) -> Planted:
     return Planted(**factors)
 
 
-def judge(check: Check, values: FloatArray, threshold: float) -> Outcome:
+def judge(check: Check, values: FloatArray, threshold: float) -> Checked:
     """The check's z-score from the replications' own standard error; without spread, equal is 0 and unequal
     infinite.
     """
@@ -410,7 +410,7 @@ def judge(check: Check, values: FloatArray, threshold: float) -> Outcome:
         z = distance / error
     else:
         z = 0.0 if abs(distance) <= 1e-9 * max(abs(check.expected), 1.0) else math.copysign(math.inf, distance)
-    return Outcome(check, mean, error, z, threshold)
+    return Checked(check, mean, error, z, threshold)
 
 
 def _threshold(count: int, replications: int) -> float:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marketsim.recording.record import UNFILLED, Ended, Record
+from marketsim.market.tables import Ended
+from marketsim.recording.record import UNFILLED, Record
 
 Ints = npt.NDArray[np.int64]
 BLOCKS_PER_HOUR, BLOCK_MS = 600, 6000

@@ -75,7 +75,7 @@ def _tenant(
         call[0, Call.time] = env.now
         call[0, Call.key] = height * 16 + Phase.ARRIVE
         clock.submit_rows(call)
-        plan = int(call[0, Call.a])
+        plan = int(call[0, Call.plan])
         # The chain shows a block's outcome once it has been executed: a moment after the block's time.
         wait = (height + WINDOW + int(clock.engine.plans[plan].duration)) * BLOCK_MS + 1 - env.now
         while wait > 0:

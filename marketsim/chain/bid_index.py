@@ -27,18 +27,19 @@ def has_bid(s: State, order: int, wallet: int, slot: int) -> bool:
 @compiled_inline
 def enter_bid(s: State, order: int, wallet: int, slot: int, bid: int) -> None:
     """Remember a new bid, whose row already names its order and provider."""
-    if rarely(s.globals.keep_bids == 1):
+    g = s.globals
+    if rarely(g.keep_bids == 1):
         bid_insert(s, bid_slot(s, order, wallet), bid)
         return
     row = s.orders[order].bits
     if rarely(row == 0):
-        row = s.globals.free_bits
+        row = g.free_bits
         if row > 0:
-            s.globals.free_bits = s.bid_bits[row - 1, 0]
+            g.free_bits = s.bid_bits[row - 1, 0]
             s.bid_bits[row - 1, 0] = 0
         else:
-            row = s.globals.bits + 1
-            s.globals.bits = row
+            row = g.bits + 1
+            g.bits = row
         s.orders[order].bits = row
     s.bid_bits[row - 1, slot // BITS_A_WORD] |= 1 << (slot % BITS_A_WORD)
 

@@ -51,34 +51,35 @@ def open_order(s: State, h: int, group: int) -> None:
     """Make the group's next order, open. Adds one row to orders."""
     order = s.globals.orders
     s.globals.orders = order + 1
-    orders = s.orders
-    orders[order].group = group
-    orders[order].oseq = 1 + s.groups[group].closed_orders
-    orders[order].state = OrderState.OPEN
-    orders[order].created_at = h
-    orders[order].closed_at = 0
-    orders[order].price = s.groups[group].price
-    orders[order].price_atto = s.groups[group].price_atto
-    orders[order].previous = s.groups[group].last_order
-    orders[order].first_bid = -1
-    orders[order].last_bid = -1
-    orders[order].bids_open = 0
-    orders[order].bids_active = 0
-    orders[order].bids_closed = 0
-    orders[order].bids_lost = 0
-    orders[order].lease = -1
-    orders[order].bits = 0
-    orders[order].reason = OrderEnd.NONE
-    orders[order].deployment = s.groups[group].deployment
-    s.groups[group].orders += 1
-    s.groups[group].last_order = order
+    o = s.orders[order]
+    o.group = group
+    asked = s.groups[group]
+    o.oseq = 1 + asked.closed_orders
+    o.state = OrderState.OPEN
+    o.created_at = h
+    o.closed_at = 0
+    o.price = asked.price
+    o.price_atto = asked.price_atto
+    o.previous = asked.last_order
+    o.first_bid = -1
+    o.last_bid = -1
+    o.bids_open = 0
+    o.bids_active = 0
+    o.bids_closed = 0
+    o.bids_lost = 0
+    o.lease = -1
+    o.bits = 0
+    o.reason = OrderEnd.NONE
+    o.deployment = asked.deployment
+    asked.orders += 1
+    asked.last_order = order
     emit(
         s,
         EventKind.ORDER_CREATED,
         order,
         group,
-        orders[order].price,
-        orders[order].price_atto,
+        o.price,
+        o.price_atto,
         0,
     )
 
@@ -86,11 +87,12 @@ def open_order(s: State, h: int, group: int) -> None:
 @compiled
 def close_order(s: State, h: int, order: int, end: int) -> None:
     """Close an order for the reason `end` (OrderEnd); its bids and its lease are the caller's."""
-    s.orders[order].state = OrderState.CLOSED
-    s.orders[order].closed_at = h
-    s.orders[order].reason = end
+    o = s.orders[order]
+    o.state = OrderState.CLOSED
+    o.closed_at = h
+    o.reason = end
     forget_bids(s, order)
-    s.groups[s.orders[order].group].closed_orders += 1
+    s.groups[o.group].closed_orders += 1
     emit(s, EventKind.ORDER_CLOSED, order, end, 0, 0, 0)
 
 
@@ -98,13 +100,14 @@ def close_order(s: State, h: int, order: int, end: int) -> None:
 def free_bid(s: State, bid: int) -> None:
     """Give back the rows of an ended bid that is no longer in its order's list: index entry, account,
     deposits, its own."""
-    account = s.bids[bid].account
+    b = s.bids[bid]
+    account = b.account
     if account >= 0:
         release_account(s, account)
-    lease = s.bids[bid].lease
+    lease = b.lease
     if rarely(lease >= 0):
         s.leases[lease].bid = -1
-    s.bids[bid].next = s.globals.free_bid
+    b.next = s.globals.free_bid
     s.globals.free_bid = bid
 
 
@@ -123,16 +126,17 @@ def mark_ended(s: State, h: int, order: int, bid: int, state: int, kind: int) ->
 def end_bid(s: State, h: int, bid: int, state: int) -> None:
     """End an open or active bid as lost or closed and refund its deposit; it stays in its order's list."""
     order = s.bids[bid].order
+    o = s.orders[order]
     if s.bids[bid].state == BidState.OPEN:
-        s.orders[order].bids_open -= 1
+        o.bids_open -= 1
     else:
-        s.orders[order].bids_active -= 1
+        o.bids_active -= 1
     kind = EventKind.BID_CLOSED
     if state == BidState.LOST:
-        s.orders[order].bids_lost += 1
+        o.bids_lost += 1
         kind = EventKind.BID_LOST
     else:
-        s.orders[order].bids_closed += 1
+        o.bids_closed += 1
     mark_ended(s, h, order, bid, state, kind)
 
 
@@ -141,17 +145,18 @@ def unlink_bid(s: State, bid: int) -> None:
     """Take one bid out of its order's list and give back its rows. Walks the list from the start."""
     order = s.bids[bid].order
     before = -1
-    at = s.orders[order].first_bid
+    o = s.orders[order]
+    at = o.first_bid
     while at != bid:
         before = at
         at = s.bids[at].next
     after = s.bids[bid].next
     if before < 0:
-        s.orders[order].first_bid = after
+        o.first_bid = after
     else:
         s.bids[before].next = after
     if after < 0:
-        s.orders[order].last_bid = before
+        o.last_bid = before
     free_bid(s, bid)
 
 
@@ -167,7 +172,8 @@ def close_bid_alone(s: State, h: int, bid: int) -> None:
 def close_bids(s: State, h: int, order: int) -> None:
     """Close every open and active bid of an order, oldest first, and refund them."""
     keep = s.globals.keep_bids
-    bid = s.orders[order].first_bid
+    o = s.orders[order]
+    bid = o.first_bid
     while bid >= 0:
         after = s.bids[bid].next
         state = s.bids[bid].state
@@ -177,8 +183,8 @@ def close_bids(s: State, h: int, order: int) -> None:
             free_bid(s, bid)
         bid = after
     if keep == 0:
-        s.orders[order].first_bid = -1
-        s.orders[order].last_bid = -1
+        o.first_bid = -1
+        o.last_bid = -1
 
 
 @compiled
@@ -195,9 +201,10 @@ def lose_bids(s: State, h: int, order: int, winner: int) -> None:
     deposits locked (support#441).
     """
     forget_bids(s, order)
+    o = s.orders[order]
     if rarely(has_quirk(s, Quirk.LOSING_BIDS_STAY)):
         first = -1
-        bid = s.orders[order].first_bid
+        bid = o.first_bid
         while bid >= 0:
             if bid != winner and s.bids[bid].state == BidState.OPEN:
                 if first < 0 or rank_of(s, bid) < rank_of(s, first):
@@ -210,31 +217,33 @@ def lose_bids(s: State, h: int, order: int, winner: int) -> None:
         return
     keep = s.globals.keep_bids
     lost = 0
-    bid = s.orders[order].first_bid
+    bid = o.first_bid
     while bid >= 0:
-        after = s.bids[bid].next
+        b = s.bids[bid]
+        after = b.next
         if bid != winner:
-            if s.bids[bid].state == BidState.OPEN:
-                mark_ended(s, h, order, bid, BidState.LOST + 0, EventKind.BID_LOST + 0)
+            if b.state == BidState.OPEN:
+                mark_ended(s, h, order, bid, BidState.LOST, EventKind.BID_LOST)
                 lost += 1
             if keep == 0:
                 free_bid(s, bid)
         bid = after
-    s.orders[order].bids_open -= lost
-    s.orders[order].bids_lost += lost
+    o.bids_open -= lost
+    o.bids_lost += lost
     if keep == 0:
-        s.orders[order].first_bid = winner
-        s.orders[order].last_bid = winner
+        o.first_bid = winner
+        o.last_bid = winner
         s.bids[winner].next = -1
 
 
 @compiled
 def end_lease(s: State, h: int, lease: int, state: int, reason: int) -> None:
     """End a lease for good, as closed or (akash) insufficient_funds; its payment is the caller's."""
-    s.leases[lease].state = state
-    s.leases[lease].reason = reason
-    s.leases[lease].closed_at = h
-    s.providers[s.leases[lease].slot].active_leases -= 1
+    p = s.leases[lease]
+    p.state = state
+    p.reason = reason
+    p.closed_at = h
+    s.providers[p.slot].active_leases -= 1
     kind = EventKind.LEASE_CLOSED
     if state == LeaseState.INSUFFICIENT_FUNDS:
         kind = EventKind.LEASE_INSUFFICIENT_FUNDS
@@ -286,9 +295,10 @@ def cascade_group(s: State, h: int, group: int, end: int, state: int, reason: in
 def end_deployment(s: State, h: int, deployment: int, short: bool) -> None:
     """Close a deployment whose account has ended, and every group that is not closed; `short`: for lack
     of funds."""
-    s.deployments[deployment].state = DeploymentState.CLOSED
-    s.deployments[deployment].closed_at = h
-    emit(s, EventKind.DEPLOYMENT_CLOSED, deployment, s.deployments[deployment].account, 0, 0, 0)
+    deployed = s.deployments[deployment]
+    deployed.state = DeploymentState.CLOSED
+    deployed.closed_at = h
+    emit(s, EventKind.DEPLOYMENT_CLOSED, deployment, deployed.account, 0, 0, 0)
     group_state = GroupState.CLOSED
     end = OrderEnd.CANCELLED
     lease_state = LeaseState.CLOSED
@@ -300,8 +310,8 @@ def end_deployment(s: State, h: int, deployment: int, short: bool) -> None:
         if s.globals.rules == Rules.AKASH:
             lease_state = LeaseState.INSUFFICIENT_FUNDS
     keep_open = has_quirk(s, Quirk.OPEN_ORDERS_STAY)
-    first = s.deployments[deployment].first_group
-    for group in range(first, first + s.deployments[deployment].groups):
+    first = deployed.first_group
+    for group in range(first, first + deployed.groups):
         if s.groups[group].state != GroupState.CLOSED:
             set_group(s, group, group_state)
             cascade_group(s, h, group, end, lease_state, reason, keep_open)
@@ -313,25 +323,27 @@ def follow_payments(s: State, account: int) -> None:
     back."""
     lease = s.accounts[account].first_lease
     while lease >= 0:
-        payment = s.leases[lease].payment
-        state = s.leases[lease].state
+        p = s.leases[lease]
+        payment = p.payment
+        state = p.state
         if payment == PaymentState.OVERDRAWN and state == LeaseState.ACTIVE:
-            s.leases[lease].state = LeaseState.INSUFFICIENT_FUNDS
+            p.state = LeaseState.INSUFFICIENT_FUNDS
             emit(s, EventKind.LEASE_INSUFFICIENT_FUNDS, lease, Reason.INSUFFICIENT_FUNDS, 0, 0, 0)
         elif payment == PaymentState.OPEN and state == LeaseState.INSUFFICIENT_FUNDS:
-            s.leases[lease].state = LeaseState.ACTIVE
+            p.state = LeaseState.ACTIVE
             emit(s, EventKind.LEASE_REACTIVATED, lease, 0, 0, 0, 0)
-        lease = s.leases[lease].next
+        lease = p.next
 
 
 @compiled
 def follow(s: State, h: int, account: int, short_before: int) -> None:
     """Draw the consequences of an escrow operation on a deployment's account, which had `short_before`
     payments out of funds."""
-    state = s.accounts[account].state
+    a = s.accounts[account]
+    state = a.state
     if state != AccountState.OPEN:
-        deployment = s.accounts[account].target
+        deployment = a.target
         if s.deployments[deployment].state == DeploymentState.ACTIVE:
             end_deployment(s, h, deployment, state == AccountState.OVERDRAWN)
-    elif s.accounts[account].short != short_before:
+    elif a.short != short_before:
         follow_payments(s, account)

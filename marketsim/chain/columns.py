@@ -7,8 +7,7 @@ Coins (wallets, pay-outs, fees) are whole uve in one column. Heights are block n
 
 from __future__ import annotations
 
-from enum import IntEnum
-
+from marketsim.kernel.codes import Code
 from marketsim.kernel.rows import Row, column
 
 
@@ -19,28 +18,28 @@ class G(Row):
     escrow = column("EscrowRule")
     charging = column("Charging")
     quirks = column("bit mask of Quirk")
-    take_ppm = column("take fee, parts per million of a pay-out")
+    take_ppm = column("take fee, of a pay-out", "ppm")
     order_max_bids = column()
-    bid_min_deposit = column("whole uve")
-    deployment_min_deposit = column("whole uve")
-    settle_every = column("blocks (seed)")
-    grace = column("blocks (seed)")
-    order_timeout = column("blocks; 0 = none")
-    usage_grace = column("blocks")
-    block_ms = column("milliseconds a block")
+    bid_min_deposit = column(unit="uve")
+    deployment_min_deposit = column(unit="uve")
+    settle_every = column("seed", "blocks")
+    grace = column("seed", "blocks")
+    order_timeout = column("0 = none", "blocks")
+    usage_grace = column(unit="blocks")
+    block_ms = column("length of a block", "milliseconds", default=6000)
     window_min_seconds = column("akash reclamation bounds")
     window_max_seconds = column()
     network_fees = column("1 = charge gas")
-    gas_price_atto = column("atto-uve a gas unit x 1.5 (gas price x adjustment)")
+    gas_price_atto = column("of a gas unit x 1.5 (gas price x adjustment)", "atto-uve")
     keep_bids = column("1 = keep the rows of ended bids (messages by hand may name them)")
-    height = column("height of the block being executed")
-    usage_every = column("blocks between two usage records of a lease (usage escrow)")
+    height = column("of the block being executed", "height")
+    usage_every = column("between two usage records of a lease (usage escrow)", "blocks")
     settlement_wallet = column("row of the settlement module's wallet (usage escrow); 0 = none")
     blockings = column("times that a provider was blocked or unblocked")
-    day_blocks = column("blocks a column of `income`; 0 = nobody keeps it")
+    day_blocks = column("a column of `income`; 0 = nobody keeps it", "blocks")
     income_from = column("height after which the last two columns of `income` count")
     # table fills: the next free row
-    wallets = column()
+    wallets = column(default=3)
     providers = column()
     deployments = column()
     groups = column()
@@ -55,25 +54,25 @@ class G(Row):
     grants = column()
     events = column()
     specs = column()
-    free_bid = column("first of the free bid rows (linked by Bid.next), -1")
-    free_account = column("first of the free account rows (linked by Account.next), -1")
-    free_deposit = column("first of the free deposit rows (linked by Deposit.next), -1")
+    free_bid = column("first of the free bid rows (linked by Bid.next)", default=-1)
+    free_account = column("first of the free account rows (linked by Account.next)", default=-1)
+    free_deposit = column("first of the free deposit rows (linked by Deposit.next)", default=-1)
     bids_live = column("entries in the bid index")
     # ledger totals over all escrow (whole uve; pairs where fractions occur)
     deposited = column("wallet -> escrow")
     paid = column("escrow -> providers, net of take")
-    fees = column("escrow -> community pool (take)")
+    fees = column("escrow -> community pool (take)", "uve")
     refunded = column("escrow -> depositors")
     held = column("deposits and unpaid payment balances still in escrow (pair)")
-    held_atto = column()
-    dust = column("fractions left at closing (pair); never paid out")
-    dust_atto = column()
+    held_atto = column(unit="atto-uve")
+    dust = column("fractions left at closing (pair); never paid out", "uve")
+    dust_atto = column(unit="atto-uve")
     stranded = column("coins that a defect lost inside the module (pair)")
-    stranded_atto = column()
-    shortfall = column("owed and forgiven (pair)")
-    shortfall_atto = column()
+    stranded_atto = column(unit="atto-uve")
+    shortfall = column("owed and forgiven (pair)", "uve")
+    shortfall_atto = column(unit="atto-uve")
     debt = column("recorded debt, sequential rule (pair)")
-    debt_atto = column()
+    debt_atto = column(unit="atto-uve")
     supply = column("all coins ever created at the edge")
     network_fees_paid = column("wallets -> fee collector")
     platform_fees = column("usage escrow -> settlement module; FEES holds this and the next")
@@ -91,7 +90,7 @@ class G(Row):
     recount_at = column("audited blocks at which the next full recount is due")
 
 
-class Rules(IntEnum):
+class Rules(Code):
     """Rule sets."""
 
     SEED = 0
@@ -99,7 +98,7 @@ class Rules(IntEnum):
     AKASH = 2
 
 
-class EscrowRule(IntEnum):
+class EscrowRule(Code):
     """How an account shares out what it holds."""
 
     EXACT = 0  # rule set seed: fractions carried, eager shortfall
@@ -108,7 +107,7 @@ class EscrowRule(IntEnum):
     USAGE = 3  # a usage escrow an order (charging ve_settlement); accounts hold deposits and pay nothing by block
 
 
-class Charging(IntEnum):
+class Charging(Code):
     """What a lease owes."""
 
     RATE = 0
@@ -117,7 +116,7 @@ class Charging(IntEnum):
     VE_SETTLEMENT = 3
 
 
-class Quirk(IntEnum):
+class Quirk(Code):
     """Bits of G.quirks: upstream defects, off by default."""
 
     SETTLE_SAME_HEIGHT = 1
@@ -131,7 +130,7 @@ class Quirk(IntEnum):
 class Wallet(Row):
     """Participants and module wallets."""
 
-    balance = column("whole uve")
+    balance = column(unit="uve")
     rank = column("position of the name among all names in string order")
     provider = column("row in providers while registered, else -1")
     fees = column("network fees paid, whole uve")
@@ -160,8 +159,8 @@ class Deployment(Row, width=12):
     owner = column("wallet")
     dseq = column()
     state = column()
-    created_at = column()
-    closed_at = column()
+    created_at = column(unit="height")
+    closed_at = column(unit="height")
     account = column()
     first_group = column("its groups are consecutive rows")
     groups = column()
@@ -175,16 +174,16 @@ class Group(Row):
     deployment = column()
     gseq = column()
     state = column()
-    created_at = column()
-    price = column("ceiling per block")
-    price_atto = column()
+    created_at = column(unit="height")
+    price = column("ceiling per block", "uve")
+    price_atto = column(unit="atto-uve")
     spec = column("interned requirements (attributes, auditors, capabilities)")
     first_resource = column()
     resources = column()
-    cpu = column("millicores, all units x counts")
-    memory = column("bytes")
-    storage = column("bytes")
-    gpu = column("units")
+    cpu = column("all units x counts", "millicores")
+    memory = column("all units x counts", "bytes")
+    storage = column("all units x counts", "bytes")
+    gpu = column("all units x counts")
     orders = column("orders ever made")
     closed_orders = column()
     last_order = column("newest order, linked by Order.previous")
@@ -193,16 +192,16 @@ class Group(Row):
 class Resource(Row):
     """One resource unit of a group; its id is its 1-based position."""
 
-    price = column("per unit and block")
-    price_atto = column()
+    price = column("per unit and block", "uve")
+    price_atto = column(unit="atto-uve")
     count = column()
-    cpu = column("millicores a unit")
-    memory = column("bytes a unit")
-    storage = column("bytes a unit, all volumes")
+    cpu = column("of a unit", "millicores")
+    memory = column("of a unit", "bytes")
+    storage = column("of a unit, all volumes", "bytes")
     gpu = column()
     gpu_attributes = column("1 when it lists GPU attributes")
-    smallest_volume = column("bytes")
-    largest_volume = column("bytes")
+    smallest_volume = column(unit="bytes")
+    largest_volume = column(unit="bytes")
 
 
 class Draft(Row):
@@ -214,7 +213,7 @@ class Draft(Row):
     resources = column()
 
 
-class Offer(Row):
+class OfferedUnit(Row):
     """An entry of a bid's resource offer; it stands in a row of `drafts` while its message runs."""
 
     resource = column("1-based position of a resource unit in the group")
@@ -227,10 +226,10 @@ class Order(Row, width=20):
     group = column()
     oseq = column()
     state = column()
-    created_at = column()
-    closed_at = column()
-    price = column("ceiling per block")
-    price_atto = column()
+    created_at = column(unit="height")
+    closed_at = column(unit="height")
+    price = column("ceiling per block", "uve")
+    price_atto = column(unit="atto-uve")
     previous = column("older order of the group")
     first_bid = column("linked by Bid.next, oldest first")
     last_bid = column()
@@ -250,10 +249,10 @@ class Bid(Row):
     order = column()
     provider = column("wallet")
     state = column()
-    created_at = column()
-    closed_at = column()
-    price = column()
-    price_atto = column()
+    created_at = column(unit="height")
+    closed_at = column(unit="height")
+    price = column(unit="uve")
+    price_atto = column(unit="atto-uve")
     account = column("its deposit's escrow account")
     lease = column()
     next = column()
@@ -268,9 +267,9 @@ class Lease(Row):
     order = column()
     provider = column("wallet")
     state = column("LeaseState")
-    created_at = column()
-    active_at = column("workload running since; -1 = not yet (seed's matched)")
-    closed_at = column()
+    created_at = column(unit="height")
+    active_at = column("workload running since; -1 = not yet (seed's matched)", "height")
+    closed_at = column(unit="height")
     reason = column()
     window = column("akash: notice, seconds; 0 = none")
     deadline = column("akash: reclaiming until, seconds of block time")
@@ -279,20 +278,20 @@ class Lease(Row):
     gseq = column()
     oseq = column()
     payment = column("PaymentState")
-    rate = column()
-    rate_atto = column()
-    balance = column("earned, not yet paid")
-    balance_atto = column()
-    unsettled = column("debt owed to it (sequential)")
-    unsettled_atto = column()
+    rate = column(unit="uve")
+    rate_atto = column(unit="atto-uve")
+    balance = column("earned, not yet paid", "uve")
+    balance_atto = column(unit="atto-uve")
+    unsettled = column("debt owed to it (sequential)", "uve")
+    unsettled_atto = column(unit="atto-uve")
     withdrawn = column("gross, whole uve")
     fees = column("take paid so far, whole uve")
     blocks = column("accrued blocks (exact rule)")
-    charged = column("cumulative amount moved or forgiven (exact rule)")
-    charged_atto = column()
+    charged = column("cumulative amount moved or forgiven (exact rule)", "uve")
+    charged_atto = column(unit="atto-uve")
     usage = column("row in usage, -1 = not metered")
-    shortfall = column("forgiven")
-    shortfall_atto = column()
+    shortfall = column("forgiven", "uve")
+    shortfall_atto = column(unit="atto-uve")
     slot = column("row in providers")
 
 
@@ -300,28 +299,28 @@ class Usage(Row):
     """Metering of one lease: what is reserved, what a unit costs, what was used since it began."""
 
     lease = column()
-    reserved_cpu = column("millicores")
-    reserved_memory = column("bytes")
-    reserved_storage = column("bytes")
+    reserved_cpu = column(unit="millicores")
+    reserved_memory = column("under the built-in meter MiB, of which the unit prices are then", "bytes")
+    reserved_storage = column("likewise", "bytes")
     reserved_gpu = column()
-    unit_cpu = column("price of a unit (pair), only the ratios matter")
-    unit_cpu_atto = column()
+    unit_cpu = column("price of a unit (pair): what is used weighs as it does in what is reserved, so only ratios matter")
+    unit_cpu_atto = column(unit="atto-uve")
     unit_memory = column()
-    unit_memory_atto = column()
+    unit_memory_atto = column(unit="atto-uve")
     unit_storage = column()
-    unit_storage_atto = column()
+    unit_storage_atto = column(unit="atto-uve")
     unit_gpu = column()
-    unit_gpu_atto = column()
+    unit_gpu_atto = column(unit="atto-uve")
     used_cpu = column("cpu milliseconds: high part (x 10^18) and low part")
     used_cpu_low = column()
-    used_memory = column("byte-seconds")
+    used_memory = column(unit="byte-seconds")
     used_memory_low = column()
     used_storage = column()
     used_storage_low = column()
-    used_gpu = column("gpu seconds")
+    used_gpu = column(unit="gpu seconds")
     used_gpu_low = column()
     until = column("height up to which use is recorded")
-    utilization_ppm = column("built-in meter: share of the reservation that runs; -1 = reported by messages")
+    utilization_ppm = column("built-in meter: share of the reservation that runs; -1 = reported by messages", "ppm")
     metered = column("built-in meter: blocks metered so far")
 
 
@@ -331,17 +330,17 @@ class UsageEscrow(Row, width=12):
     state = column("UsageEscrowState")
     customer = column("wallet")
     recipient = column("wallet of the provider; -1 = none yet")
-    balance = column("set aside from the account's funds, not yet paid or given back")
+    balance = column("set aside from the account's funds, not yet paid or given back", "uve")
     expires_at = column()
     settled_at = column()
     settlements = column("records written")
-    unsettled = column("cost of the usage records that no settlement has taken")
+    unsettled = column("cost of the usage records that no settlement has taken", "uve")
     priced = column("priced use up to the last record (pair)")
-    priced_atto = column()
+    priced_atto = column(unit="atto-uve")
     reported_at = column("height of the last report")
 
 
-class UsageEscrowState(IntEnum):
+class UsageEscrowState(Code):
     """Where a usage escrow stands; the last three are final."""
 
     NONE = 0
@@ -360,25 +359,25 @@ class Account(Row):
     scope = column("Scope")
     target = column("deployment row or bid row")
     state = column()
-    created_at = column()
-    settled_at = column()
-    funds = column("sum of deposits; negative = debt (sequential)")
-    funds_atto = column()
-    transferred = column("cumulative outflow to payments")
-    transferred_atto = column()
+    created_at = column(unit="height")
+    settled_at = column(unit="height")
+    funds = column("sum of deposits; negative = debt (sequential)", "uve")
+    funds_atto = column(unit="atto-uve")
+    transferred = column("cumulative outflow to payments", "uve")
+    transferred_atto = column(unit="atto-uve")
     first_deposit = column()
     last_deposit = column()
     first_lease = column("payments in key order, linked by Lease.next")
-    rates = column("sum of the prices of open payments")
-    rates_atto = column()
+    rates = column("sum of the prices of open payments", "uve")
+    rates_atto = column(unit="atto-uve")
     open = column("number of open payments")
     short = column("number of insufficient_funds payments (exact rule)")
-    due_at = column("exact rule: first block that it may be unable to pay; -1 = none")
-    grace_at = column("exact rule: end of grace; -1 = none")
-    shortfall = column()
-    shortfall_atto = column()
-    dust = column()
-    dust_atto = column()
+    due_at = column("exact rule: first block that it may be unable to pay; -1 = none", "height")
+    grace_at = column("exact rule: end of grace; -1 = none", "height")
+    shortfall = column(unit="uve")
+    shortfall_atto = column(unit="atto-uve")
+    dust = column(unit="uve")
+    dust_atto = column(unit="atto-uve")
     next = column("free list")
     touched = column("audit: next touched account, row + 1; -1 = last of the list; 0 = not in it")
 
@@ -387,11 +386,11 @@ class Deposit(Row):
     """One deposit record of an account, first in first out."""
 
     depositor = column("wallet")
-    source = column("Source")
-    amount = column("what is left of it (pair)")
-    amount_atto = column()
+    source = column("DepositSource")
+    amount = column("what is left of it (pair)", "uve")
+    amount_atto = column(unit="atto-uve")
     next = column()
-    height = column()
+    height = column(unit="height")
 
 
 class Grant(Row):
@@ -399,14 +398,14 @@ class Grant(Row):
 
     granter = column()
     grantee = column()
-    limit = column("whole uve left")
+    limit = column("what is left of it", "uve")
     scopes = column("bit 1 deployment, bit 2 bid")
 
 
 class Event(Row, width=8):
     """One fact on the chain's record."""
 
-    height = column()
+    height = column(unit="height")
     kind = column("EventKind")
     subject = column("row of the object the event is about")
     other = column("a second row or number, by kind")
@@ -415,14 +414,14 @@ class Event(Row, width=8):
     extra = column()
 
 
-class DeploymentState(IntEnum):
+class DeploymentState(Code):
     """States of a deployment."""
 
     ACTIVE = 1
     CLOSED = 2
 
 
-class GroupState(IntEnum):
+class GroupState(Code):
     """States of a group."""
 
     OPEN = 1
@@ -431,7 +430,7 @@ class GroupState(IntEnum):
     CLOSED = 4
 
 
-class OrderState(IntEnum):
+class OrderState(Code):
     """States of an order; `MATCHED` exists in rule set seed only."""
 
     OPEN = 1
@@ -440,7 +439,7 @@ class OrderState(IntEnum):
     MATCHED = 4
 
 
-class BidState(IntEnum):
+class BidState(Code):
     """States of a bid."""
 
     OPEN = 1
@@ -449,7 +448,7 @@ class BidState(IntEnum):
     CLOSED = 4
 
 
-class LeaseState(IntEnum):
+class LeaseState(Code):
     """States of a lease."""
 
     ACTIVE = 1
@@ -458,7 +457,7 @@ class LeaseState(IntEnum):
     RECLAIMING = 4
 
 
-class AccountState(IntEnum):
+class AccountState(Code):
     """States of an escrow account."""
 
     OPEN = 1
@@ -466,7 +465,7 @@ class AccountState(IntEnum):
     OVERDRAWN = 3
 
 
-class PaymentState(IntEnum):
+class PaymentState(Code):
     """States of an escrow payment; under the exact rule OVERDRAWN reads insufficient_funds."""
 
     OPEN = 1
@@ -474,21 +473,21 @@ class PaymentState(IntEnum):
     OVERDRAWN = 3
 
 
-class Scope(IntEnum):
+class Scope(Code):
     """What an escrow account belongs to; also the bits of a grant's scopes."""
 
     DEPLOYMENT = 1
     BID = 2
 
 
-class Source(IntEnum):
+class DepositSource(Code):
     """Where a deposit came from."""
 
     BALANCE = 0
     GRANT = 1
 
 
-class Reason(IntEnum):
+class Reason(Code):
     """Why a lease ended (protocol reference 1.7)."""
 
     NONE = 0
@@ -500,7 +499,7 @@ class Reason(IntEnum):
     INSUFFICIENT_FUNDS = 20000
 
 
-class OrderEnd(IntEnum):
+class OrderEnd(Code):
     """Why an order ended."""
 
     NONE = 0
@@ -510,7 +509,7 @@ class OrderEnd(IntEnum):
     INSUFFICIENT_FUNDS = 4
 
 
-class EventKind(IntEnum):
+class EventKind(Code):
     """Kinds of event; the bit `1 << kind` of G.event_mask says whether rows of it are kept."""
 
     DEPLOYMENT_CREATED = 1  # subject deployment, other account

@@ -51,24 +51,25 @@ LARGEST = 1 << 62
 @compiled
 def is_unit_valid(s: State, resource: int) -> bool:
     """Return whether one resource unit keeps the limits a unit has."""
-    cpu = s.resources[resource].cpu
-    memory = s.resources[resource].memory
-    gpu = s.resources[resource].gpu
-    price = s.resources[resource].price
-    price_atto = s.resources[resource].price_atto
+    unit = s.resources[resource]
+    cpu = unit.cpu
+    memory = unit.memory
+    gpu = unit.gpu
+    price = unit.price
+    price_atto = unit.price_atto
     if cpu < CPU_MIN or cpu > CPU_MAX:
         return False
     if gpu < 0 or gpu > GPU_MAX:
         return False
-    if gpu == 0 and s.resources[resource].gpu_attributes != 0:
+    if gpu == 0 and unit.gpu_attributes != 0:
         return False
     if memory < MEMORY_MIN or memory > MEMORY_MAX:
         return False
-    if s.resources[resource].smallest_volume < VOLUME_MIN:
+    if unit.smallest_volume < VOLUME_MIN:
         return False
-    if s.resources[resource].largest_volume > VOLUME_MAX:
+    if unit.largest_volume > VOLUME_MAX:
         return False
-    if s.resources[resource].count < 0:
+    if unit.count < 0:
         return False
     return bool(price >= 0 and (price < UNIT_PRICE_MAX or (price == UNIT_PRICE_MAX and price_atto == 0)))
 
@@ -81,23 +82,25 @@ def is_draft_valid(s: State, draft: int) -> bool:
     The count of a unit is not looked at by itself: 0 passes when another unit makes the totals
     positive.
     """
-    if s.drafts[draft].name < 0:
+    drafted = s.drafts[draft]
+    if drafted.name < 0:
         return False
     cpu = 0
     memory = 0
     gpu = 0
-    first = s.drafts[draft].first_resource
-    for resource in range(first, first + s.drafts[draft].resources):
+    first = drafted.first_resource
+    for resource in range(first, first + drafted.resources):
         if not is_unit_valid(s, resource):
             return False
-        count = s.resources[resource].count
+        unit = s.resources[resource]
+        count = unit.count
         # The smallest unit of cpu is 10 millicores: a count beyond this is over the total, and below it
         # nothing can wrap.
         if count > GROUP_UNITS_MAX * CPU_MAX // CPU_MIN:
             return False
-        cpu += count * s.resources[resource].cpu
-        memory += count * s.resources[resource].memory
-        gpu += count * s.resources[resource].gpu
+        cpu += count * unit.cpu
+        memory += count * unit.memory
+        gpu += count * unit.gpu
         if cpu > GROUP_UNITS_MAX * CPU_MAX or memory > GROUP_UNITS_MAX * MEMORY_MAX or gpu > GROUP_UNITS_MAX * GPU_MAX:
             return False
     return cpu > 0 and memory > 0
@@ -134,39 +137,41 @@ def open_group(s: State, h: int, deployment: int, gseq: int, draft: int) -> None
     group's."""
     group = s.globals.groups
     s.globals.groups = group + 1
-    first = s.drafts[draft].first_resource
-    units = s.drafts[draft].resources
+    drafted = s.drafts[draft]
+    first = drafted.first_resource
+    units = drafted.resources
     price, price_atto = 0, 0
     cpu, memory, storage, gpu = 0, 0, 0, 0
     for resource in range(first, first + units):
-        count = s.resources[resource].count
-        more, more_atto = times(s.resources[resource].price, s.resources[resource].price_atto, count)
+        unit = s.resources[resource]
+        count = unit.count
+        more, more_atto = times(unit.price, unit.price_atto, count)
         price, price_atto = add(price, price_atto, more, more_atto)
-        cpu += count * s.resources[resource].cpu
-        memory += count * s.resources[resource].memory
-        gpu += count * s.resources[resource].gpu
-        volume = s.resources[resource].storage
+        cpu += count * unit.cpu
+        memory += count * unit.memory
+        gpu += count * unit.gpu
+        volume = unit.storage
         if count > 0 and volume > (LARGEST - storage) // count:
             storage = LARGEST
         else:
             storage += count * volume
-    groups = s.groups
-    groups[group].deployment = deployment
-    groups[group].gseq = gseq
-    groups[group].state = GroupState.OPEN
-    groups[group].created_at = h
-    groups[group].price = price
-    groups[group].price_atto = price_atto
-    groups[group].spec = s.drafts[draft].spec
-    groups[group].first_resource = first
-    groups[group].resources = units
-    groups[group].cpu = cpu
-    groups[group].memory = memory
-    groups[group].storage = storage
-    groups[group].gpu = gpu
-    groups[group].orders = 0
-    groups[group].closed_orders = 0
-    groups[group].last_order = -1
+    asked = s.groups[group]
+    asked.deployment = deployment
+    asked.gseq = gseq
+    asked.state = GroupState.OPEN
+    asked.created_at = h
+    asked.price = price
+    asked.price_atto = price_atto
+    asked.spec = drafted.spec
+    asked.first_resource = first
+    asked.resources = units
+    asked.cpu = cpu
+    asked.memory = memory
+    asked.storage = storage
+    asked.gpu = gpu
+    asked.orders = 0
+    asked.closed_orders = 0
+    asked.last_order = -1
     emit(s, EventKind.GROUP_OPENED, group, deployment, 0, 0, 0)
     open_order(s, h, group)
 
@@ -197,29 +202,30 @@ def create_deployment(
         return Status.Invalid
     if existing >= 0:
         return Status.DeploymentExists
-    if deposit < s.globals.deployment_min_deposit:
+    g = s.globals
+    if deposit < g.deployment_min_deposit:
         return Status.InvalidDeposit
-    if s.globals.rules == Rules.AKASH and window != 0 and is_window_outside(s, window):
+    if g.rules == Rules.AKASH and window != 0 and is_window_outside(s, window):
         return Status.InvalidReclamation
     if not are_names_unique(s, first_draft, drafts):
         return Status.InvalidGroups
     status = can_collect(s, owner, Scope.DEPLOYMENT, deposit, sources)
     if status != Status.Ok:
         return status
-    deployment = s.globals.deployments
-    s.globals.deployments = deployment + 1
+    deployment = g.deployments
+    g.deployments = deployment + 1
     account = account_open(s, h, Scope.DEPLOYMENT, deployment, owner)
-    rows = s.deployments
-    rows[deployment].owner = owner
-    rows[deployment].dseq = dseq
-    rows[deployment].state = DeploymentState.ACTIVE
-    rows[deployment].created_at = h
-    rows[deployment].closed_at = 0
-    rows[deployment].account = account
-    rows[deployment].first_group = s.globals.groups
-    rows[deployment].groups = drafts
-    rows[deployment].hash = hash_id
-    rows[deployment].window = window
+    deployed = s.deployments[deployment]
+    deployed.owner = owner
+    deployed.dseq = dseq
+    deployed.state = DeploymentState.ACTIVE
+    deployed.created_at = h
+    deployed.closed_at = 0
+    deployed.account = account
+    deployed.first_group = g.groups
+    deployed.groups = drafts
+    deployed.hash = hash_id
+    deployed.window = window
     emit(s, EventKind.DEPLOYMENT_CREATED, deployment, account, 0, 0, 0)
     collect(s, h, account, owner, Scope.DEPLOYMENT, deposit, sources)
     for at in range(drafts):
@@ -232,11 +238,12 @@ def update_deployment(s: State, h: int, deployment: int, hash_id: int) -> Status
     """Tenant: replace the manifest hash; nothing else of a deployment ever changes."""
     if deployment < 0:
         return Status.DeploymentNotFound
-    if s.deployments[deployment].state != DeploymentState.ACTIVE:
+    deployed = s.deployments[deployment]
+    if deployed.state != DeploymentState.ACTIVE:
         return Status.DeploymentClosed
-    if s.deployments[deployment].hash == hash_id:
+    if deployed.hash == hash_id:
         return Status.InvalidHash
-    s.deployments[deployment].hash = hash_id
+    deployed.hash = hash_id
     return Status.Ok
 
 
@@ -294,11 +301,12 @@ def start_group(s: State, h: int, group: int) -> Status:
     state is not looked at."""
     if group < 0:
         return Status.GroupNotFound
-    if s.groups[group].state == GroupState.CLOSED:
+    asked = s.groups[group]
+    if asked.state == GroupState.CLOSED:
         return Status.GroupClosed
-    if s.groups[group].state == GroupState.OPEN:
+    if asked.state == GroupState.OPEN:
         return Status.GroupOpen
-    if s.orders[s.groups[group].last_order].state != OrderState.CLOSED:
+    if s.orders[asked.last_order].state != OrderState.CLOSED:
         return Status.OrderActive
     set_group(s, group, GroupState.OPEN)
     open_order(s, h, group)

@@ -18,8 +18,6 @@ from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled
 
-_usage_due = usage_accounts.due
-
 
 @compiled
 def settle_cadence(s: State, h: int, account: int) -> None:
@@ -39,7 +37,7 @@ def settle_due(s: State, h: int, account: int) -> None:
     """Settle an account at the height at which it may be unable to pay (Account.due_at); its leases may
     run out of funds. For usage escrows: the height of the next report, settlement or expiry."""
     if s.globals.escrow == EscrowRule.USAGE:
-        _usage_due(s, h, account)
+        usage_accounts.due(s, h, account)
         return
     short = s.accounts[account].short
     due(s, h, account)

@@ -23,7 +23,7 @@ from marketsim.chain.columns import (
     Draft,
     EscrowRule,
     G,
-    Offer,
+    OfferedUnit,
     Order,
     OrderState,
     Resource,
@@ -223,7 +223,7 @@ class Chain:
         self._intern_wallets([*wallets, *providers])
         for name, coins in wallets.items():
             balance = parse_coins(coins, f"start.wallets.{name}")
-            self.state.wallets[self._wallets[name], Wallet.balance] = balance
+            self.state.wallets[self._wallets[name]].balance = balance
             self.state.globals.supply += balance
         for name, provider in providers.items():
             registry.create_provider(self.state, 0, self._wallets[name])
@@ -237,7 +237,7 @@ class Chain:
             row = int(self.state.globals.wallets)
             self.state.globals.wallets = row + 1
             self.state.wallets[row] = 0
-            self.state.wallets[row, Wallet.provider] = -1
+            self.state.wallets[row].provider = -1
             self._wallets[name] = row
             self.wallet_names.append(name)
         # The order of names stands for the order of addresses, in which the chain serves payments,
@@ -352,8 +352,8 @@ class Chain:
         groups = message.get("groups", ())
         units = sum(len(group.get("resources", ())) for group in groups)
         ended = 0
-        if g[G.event_mask]:
-            ended = 64 + int(4 * (g[G.groups] + g[G.orders] + g[G.bids]) + 8 * (g[G.leases] + g[G.deposits]))
+        if g.event_mask:
+            ended = 64 + int(4 * (g.groups + g.orders + g.bids) + 8 * (g.leases + g.deposits))
         self.state = with_room(
             self.state,
             deployments=1,
@@ -365,7 +365,7 @@ class Chain:
             leases=1,
             usage=1,
             accounts=1,
-            deposits=1 + int(g[G.grants]),
+            deposits=1 + int(g.grants),
             grants=1,
             providers=1,
             events=ended + 4 * len(groups),
@@ -539,8 +539,8 @@ class Chain:
         first = int(self.state.globals.drafts)
         offer: Sequence[Sequence[int]] = message.get("offer") or ()
         for at, (unit, count) in enumerate(offer):
-            self.state.drafts[first + at, Offer.resource] = parse_number(unit, "offer")
-            self.state.drafts[first + at, Offer.count] = parse_number(count, "offer")
+            self.state.drafts[first + at, OfferedUnit.resource] = parse_number(unit, "offer")
+            self.state.drafts[first + at, OfferedUnit.count] = parse_number(count, "offer")
         return Status(
             market.create_bid(
                 self.state,

@@ -113,17 +113,16 @@ def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
     The caller guarantees a free row in `events` for every event that a message can cause.
     """
     g = s.globals
-    number = kind + 0  # a member of an enum or its number
-    lane_a, lane_b = mix_event(g.fingerprint_a, g.fingerprint_b, g.height, number, subject, other, whole, atto, extra)
+    lane_a, lane_b = mix_event(g.fingerprint_a, g.fingerprint_b, g.height, kind, subject, other, whole, atto, extra)
     g.fingerprint_a = lane_a
     g.fingerprint_b = lane_b
     g.events_total += 1
-    if rarely((g.event_mask >> number) & 1 == 1):
+    if rarely((g.event_mask >> kind) & 1 == 1):
         row = g.events
         g.events = row + 1
         event = s.events[row]
         event.height = g.height
-        event.kind = number
+        event.kind = kind
         event.subject = subject
         event.other = other
         event.whole = whole
@@ -135,13 +134,12 @@ def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
 def note(s: State, kind: int, subject: int, other: int, whole: int, atto: int, extra: int) -> None:
     """Keep a row of a kind that follows from other events (a bid lost to a lease), and fingerprint nothing."""
     g = s.globals
-    number = kind + 0
-    if rarely((g.event_mask >> number) & 1 == 1):
+    if rarely((g.event_mask >> kind) & 1 == 1):
         row = g.events
         g.events = row + 1
         event = s.events[row]
         event.height = g.height
-        event.kind = number
+        event.kind = kind
         event.subject = subject
         event.other = other
         event.whole = whole

@@ -36,7 +36,7 @@ from marketsim.chain.columns import (
     EventKind,
     GroupState,
     LeaseState,
-    Offer,
+    OfferedUnit,
     OrderEnd,
     OrderState,
     PaymentState,
@@ -74,7 +74,8 @@ def is_order_full(s: State, order: int) -> bool:
 
     Quirk max_bids_off_by_one: one more is admitted.
     """
-    bids = s.orders[order].bids_open + s.orders[order].bids_active + s.orders[order].bids_closed
+    o = s.orders[order]
+    bids = o.bids_open + o.bids_active + o.bids_closed
     limit = s.globals.order_max_bids
     if has_quirk(s, Quirk.MAX_BIDS_OFF_BY_ONE):
         return bool(bids > limit)
@@ -87,13 +88,13 @@ def does_offer_fit(s: State, group: int, first_offer: int, offers: int) -> bool:
     sizes are not compared."""
     first = s.groups[group].first_resource
     for entry in range(first_offer, first_offer + offers):
-        unit = s.drafts[entry, Offer.resource]
+        unit = s.drafts[entry, OfferedUnit.resource]
         if unit < 1 or unit > s.groups[group].resources:
             return False
-        if s.drafts[entry, Offer.count] != s.resources[first + unit - 1].count:
+        if s.drafts[entry, OfferedUnit.count] != s.resources[first + unit - 1].count:
             return False
         for other in range(first_offer, entry):
-            if s.drafts[other, Offer.resource] == unit:
+            if s.drafts[other, OfferedUnit.resource] == unit:
                 return False
     return True
 
@@ -124,29 +125,31 @@ def create_bid(
         return Status.Conflict
     if price == 0 and price_atto == 0:
         return Status.BidZeroPrice
-    if deposit < s.globals.bid_min_deposit:
+    g = s.globals
+    if deposit < g.bid_min_deposit:
         return Status.InvalidDeposit
     if order >= 0 and is_order_full(s, order):
         return Status.InvalidBid
     if order < 0:
         return Status.OrderNotFound
-    if s.orders[order].state == OrderState.CLOSED:
+    o = s.orders[order]
+    if o.state == OrderState.CLOSED:
         return Status.OrderClosed
-    if s.orders[order].state != OrderState.OPEN:
+    if o.state != OrderState.OPEN:
         return Status.OrderActive
     if price < 0:
         return Status.BidInvalidPrice
-    ceiling = s.orders[order].price
-    if price > ceiling or (price == ceiling and price_atto > s.orders[order].price_atto):
-        return Status.BidInvalidPrice if s.globals.rules == Rules.AKASH else Status.BidOverOrder
-    group = s.orders[order].group
+    ceiling = o.price
+    if price > ceiling or (price == ceiling and price_atto > o.price_atto):
+        return Status.BidInvalidPrice if g.rules == Rules.AKASH else Status.BidOverOrder
+    group = o.group
     if offers > 0 and not does_offer_fit(s, group, first_offer, offers):
         return Status.CapabilitiesMismatch
     if wallet < 0:
         return Status.EmptyProvider
     if slot < 0:
         return Status.UnknownProvider
-    if s.globals.blockings > 0 and s.providers[slot].blocked != 0:
+    if g.blockings > 0 and s.providers[slot].blocked != 0:
         return Status.ProviderBlocked
     fit = s.eligible[s.groups[group].spec, slot]
     if fit == LACKS_ATTRIBUTES:
@@ -157,10 +160,10 @@ def create_bid(
         status = can_collect(s, wallet, Scope.BID, deposit, sources)
         if status != Status.Ok:
             return status
-    if s.globals.rules != Rules.AKASH:
+    if g.rules != Rules.AKASH:
         window = 0
     else:
-        asked = s.deployments[s.orders[order].deployment].window
+        asked = s.deployments[o.deployment].window
         if asked != 0 and window == 0:
             return Status.ReclamationRequired
         if window < asked:
@@ -169,49 +172,50 @@ def create_bid(
             return Status.ReclamationWindowInvalid
     if has_bid(s, order, wallet, slot):
         return Status.BidExists
-    bid = s.globals.free_bid
+    bid = g.free_bid
     if bid >= 0:
         following = s.bids[bid].next
-        s.globals.free_bid = following
+        g.free_bid = following
         prefetch(s.bids, following)
     else:
-        bid = s.globals.bids
-        s.globals.bids = bid + 1
-    row = s.bids[bid]
-    row.order = order
-    row.provider = wallet
-    row.state = BidState.OPEN
-    row.created_at = h
-    row.closed_at = 0
-    row.price = price
-    row.price_atto = price_atto
-    row.account = -1
-    row.lease = -1
-    row.next = -1
-    row.window = window
-    row.slot = slot
-    last = s.orders[order].last_bid
+        bid = g.bids
+        g.bids = bid + 1
+    b = s.bids[bid]
+    b.order = order
+    b.provider = wallet
+    b.state = BidState.OPEN
+    b.created_at = h
+    b.closed_at = 0
+    b.price = price
+    b.price_atto = price_atto
+    b.account = -1
+    b.lease = -1
+    b.next = -1
+    b.window = window
+    b.slot = slot
+    last = o.last_bid
     if last >= 0:
         s.bids[last].next = bid
     else:
-        s.orders[order].first_bid = bid
-    s.orders[order].last_bid = bid
-    s.orders[order].bids_open += 1
+        o.first_bid = bid
+    o.last_bid = bid
+    o.bids_open += 1
     enter_bid(s, order, wallet, slot, bid)
     emit(s, EventKind.BID_CREATED, order, slot, price, price_atto, bid)
     if deposit > 0:
         open_bid_account(s, h, bid)
-        deposit_into(s, h, s.bids[bid].account, wallet, deposit, sources)
+        deposit_into(s, h, b.account, wallet, deposit, sources)
     return Status.Ok
 
 
 @compiled
 def open_bid_account(s: State, h: int, bid: int) -> None:
     """Open the escrow account of a bid, as of the bid's own height."""
-    account = account_open(s, h, Scope.BID, bid, s.bids[bid].provider)
-    s.accounts[account].created_at = s.bids[bid].created_at
-    s.accounts[account].settled_at = s.bids[bid].created_at
-    s.bids[bid].account = account
+    b = s.bids[bid]
+    account = account_open(s, h, Scope.BID, bid, b.provider)
+    s.accounts[account].created_at = b.created_at
+    s.accounts[account].settled_at = b.created_at
+    b.account = account
 
 
 @compiled
@@ -228,15 +232,16 @@ def close_bid(s: State, h: int, bid: int, reason: int) -> Status:
     lease = s.bids[bid].lease
     if lease < 0:
         return Status.UnknownLeaseForBid
-    state = s.leases[lease].state
-    if state == LeaseState.ACTIVE and s.leases[lease].window != 0:
+    p = s.leases[lease]
+    state = p.state
+    if state == LeaseState.ACTIVE and p.window != 0:
         return Status.ReclamationNotStarted
-    if state == LeaseState.RECLAIMING and block_seconds(s, h) < s.leases[lease].deadline:
+    if state == LeaseState.RECLAIMING and block_seconds(s, h) < p.deadline:
         return Status.ReclamationWindowNotElapsed
     if not is_live(s, lease):
         return Status.LeaseNotActive
-    order = s.leases[lease].order
-    account = s.leases[lease].account
+    order = p.order
+    account = p.account
     short = s.accounts[account].short
     set_group(s, s.orders[order].group, GroupState.PAUSED)
     end_lease(s, h, lease, LeaseState.CLOSED, reason)
@@ -253,16 +258,19 @@ def create_lease(s: State, h: int, bid: int) -> Status:
     other bids lose."""
     if bid < 0:
         return Status.BidNotFound
-    if s.bids[bid].state != BidState.OPEN:
+    b = s.bids[bid]
+    if b.state != BidState.OPEN:
         return Status.BidNotOpen
-    order = s.bids[bid].order
-    if s.orders[order].state != OrderState.OPEN:
+    order = b.order
+    o = s.orders[order]
+    if o.state != OrderState.OPEN:
         return Status.OrderNotOpen
-    group = s.orders[order].group
+    group = o.group
     if s.groups[group].state != GroupState.OPEN:
         return Status.GroupNotOpen
-    account = s.deployments[s.orders[order].deployment].account
-    lease = s.globals.leases
+    account = s.deployments[o.deployment].account
+    g = s.globals
+    lease = g.leases
     write_lease(s, h, lease, bid, account)
     short = s.accounts[account].short
     status = payment_open(s, h, account, lease)
@@ -271,23 +279,23 @@ def create_lease(s: State, h: int, bid: int) -> Status:
     follow(s, h, account, short)
     if status != Status.Ok:
         return status
-    s.globals.leases = lease + 1
-    s.providers[s.bids[bid].slot].active_leases += 1
-    s.orders[order].lease = lease
-    s.orders[order].bids_open -= 1
-    s.orders[order].bids_active += 1
-    s.bids[bid].state = BidState.ACTIVE
-    s.bids[bid].lease = lease
-    if s.globals.rules == Rules.SEED:
-        s.orders[order].state = OrderState.MATCHED
+    g.leases = lease + 1
+    s.providers[b.slot].active_leases += 1
+    o.lease = lease
+    o.bids_open -= 1
+    o.bids_active += 1
+    b.state = BidState.ACTIVE
+    b.lease = lease
+    if g.rules == Rules.SEED:
+        o.state = OrderState.MATCHED
         s.leases[lease].active_at = -1
     else:
-        s.orders[order].state = OrderState.ACTIVE
+        o.state = OrderState.ACTIVE
         s.leases[lease].active_at = h
-    if s.globals.charging != Charging.RATE:
+    if g.charging != Charging.RATE:
         open_usage(s, h, lease, group)
-    slot = s.bids[bid].slot
-    price, price_atto = s.bids[bid].price, s.bids[bid].price_atto
+    slot = b.slot
+    price, price_atto = b.price, b.price_atto
     emit(s, EventKind.BID_WON, order, slot, price, price_atto, bid)
     emit(s, EventKind.LEASE_CREATED, lease, order, price, price_atto, slot)
     lose_bids(s, h, order, bid)
@@ -297,25 +305,26 @@ def create_lease(s: State, h: int, bid: int) -> Status:
 @compiled
 def write_lease(s: State, h: int, lease: int, bid: int, account: int) -> None:
     """Fill a lease's row from its bid; the row counts once its payment is open."""
-    order = s.bids[bid].order
+    b = s.bids[bid]
+    order = b.order
     row = s.leases[lease]
     row[:] = 0
     row.bid = bid
     row.order = order
-    row.provider = s.bids[bid].provider
+    row.provider = b.provider
     row.state = LeaseState.ACTIVE
     row.created_at = h
     row.active_at = h
-    row.window = s.bids[bid].window
+    row.window = b.window
     row.account = account
     row.next = -1
     row.gseq = s.groups[s.orders[order].group].gseq
     row.oseq = s.orders[order].oseq
     row.payment = PaymentState.OPEN
-    row.rate = s.bids[bid].price
-    row.rate_atto = s.bids[bid].price_atto
+    row.rate = b.price
+    row.rate_atto = b.price_atto
     row.usage = -1
-    row.slot = s.bids[bid].slot
+    row.slot = b.slot
 
 
 @compiled
@@ -332,10 +341,11 @@ def open_usage(s: State, h: int, lease: int, group: int) -> None:
     row = s.usage[usage]
     row[:] = 0
     row.lease = lease
-    row.reserved_cpu = s.groups[group].cpu
-    row.reserved_memory = s.groups[group].memory
-    row.reserved_storage = s.groups[group].storage
-    row.reserved_gpu = s.groups[group].gpu
+    asked = s.groups[group]
+    row.reserved_cpu = asked.cpu
+    row.reserved_memory = asked.memory
+    row.reserved_storage = asked.storage
+    row.reserved_gpu = asked.gpu
     row.unit_cpu = 1_717_986
     row.unit_cpu_atto = 918_400_000_000_000_000
     row.unit_memory_atto = 800_000_000_000_000_000
@@ -392,13 +402,14 @@ def start_reclaim(s: State, h: int, lease: int, reason: int) -> Status:
         return Status.InvalidLeaseClosedReason
     if lease < 0:
         return Status.UnknownLease
-    if s.leases[lease].state != LeaseState.ACTIVE:
+    p = s.leases[lease]
+    if p.state != LeaseState.ACTIVE:
         return Status.LeaseNotActive
-    if s.leases[lease].window == 0:
+    if p.window == 0:
         return Status.LeaseNotReclamable
-    s.leases[lease].state = LeaseState.RECLAIMING
-    s.leases[lease].deadline = block_seconds(s, h) + s.leases[lease].window
-    emit(s, EventKind.LEASE_RECLAIMING, lease, reason, s.leases[lease].deadline, 0, 0)
+    p.state = LeaseState.RECLAIMING
+    p.deadline = block_seconds(s, h) + p.window
+    emit(s, EventKind.LEASE_RECLAIMING, lease, reason, p.deadline, 0, 0)
     return Status.Ok
 
 
@@ -426,12 +437,13 @@ def account_deposit(s: State, h: int, scope: int, target: int, signer: int, amou
 @compiled
 def deposit_on_bid(s: State, h: int, bid: int, signer: int, amount: int, sources: int) -> Status:
     """Add to a bid's account, which is opened now if the bid was made without a deposit."""
-    state = s.bids[bid].state
+    b = s.bids[bid]
+    state = b.state
     if state not in (BidState.OPEN, BidState.ACTIVE):
         return Status.AccountClosed
-    if s.bids[bid].account < 0:
+    if b.account < 0:
         open_bid_account(s, h, bid)
-    deposit_into(s, h, s.bids[bid].account, signer, amount, sources)
+    deposit_into(s, h, b.account, signer, amount, sources)
     return Status.Ok
 
 
@@ -441,9 +453,10 @@ def activate_lease(s: State, h: int, lease: int) -> Status:
     if lease < 0:
         return Status.UnknownLease
     order = s.leases[lease].order
-    if s.orders[order].state != OrderState.MATCHED:
-        return Status.OrderActive if s.orders[order].state == OrderState.ACTIVE else Status.OrderClosed
-    s.orders[order].state = OrderState.ACTIVE
+    o = s.orders[order]
+    if o.state != OrderState.MATCHED:
+        return Status.OrderActive if o.state == OrderState.ACTIVE else Status.OrderClosed
+    o.state = OrderState.ACTIVE
     s.leases[lease].active_at = h
     emit(s, EventKind.ORDER_ACTIVATED, order, lease, 0, 0, 0)
     return Status.Ok
@@ -458,15 +471,16 @@ def timeout_order(s: State, h: int, order: int) -> Status:
     """
     if order < 0:
         return Status.OrderNotFound
-    if s.orders[order].state != OrderState.OPEN:
+    o = s.orders[order]
+    if o.state != OrderState.OPEN:
         return Status.OrderNotOpen
-    if s.globals.order_timeout == 0 or h < s.orders[order].created_at + s.globals.order_timeout:
+    if s.globals.order_timeout == 0 or h < o.created_at + s.globals.order_timeout:
         return Status.OrderTooEarly
-    group = s.orders[order].group
+    group = o.group
     if s.groups[group].state != GroupState.CLOSED:
         set_group(s, group, GroupState.CLOSED)
     end_order(s, h, order, OrderEnd.TIMEOUT, LeaseState.CLOSED, Reason.NONE)
-    deployment = s.orders[order].deployment
+    deployment = o.deployment
     if s.deployments[deployment].state == DeploymentState.ACTIVE and not has_group(s, deployment):
         account = s.deployments[deployment].account
         account_close(s, h, account)

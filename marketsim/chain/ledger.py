@@ -58,11 +58,12 @@ def deposit_coins(s: State, wallet: int, whole: int) -> None:
 def pay_coins(s: State, wallet: int, gross: int, fee: int) -> None:
     """Escrow to a provider, the take fee to the community pool."""
     move(s, ESCROW_WALLET, wallet, gross - fee)
-    s.globals.paid += gross - fee
-    s.globals.held -= gross
+    g = s.globals
+    g.paid += gross - fee
+    g.held -= gross
     if fee > 0:
         move(s, ESCROW_WALLET, COMMUNITY_WALLET, fee)
-        s.globals.fees += fee
+        g.fees += fee
 
 
 @compiled
@@ -70,12 +71,13 @@ def pay_split(s: State, wallet: int, provider: int, platform: int, validators: i
     """Escrow to a provider, the two fees of a usage escrow's settlement to the settlement module, where they stay."""
     fees = platform + validators
     move(s, ESCROW_WALLET, wallet, provider)
-    move(s, ESCROW_WALLET, s.globals.settlement_wallet, fees)
-    s.globals.paid += provider
-    s.globals.fees += fees
-    s.globals.platform_fees += platform
-    s.globals.validator_fees += validators
-    s.globals.held -= provider + fees
+    g = s.globals
+    move(s, ESCROW_WALLET, g.settlement_wallet, fees)
+    g.paid += provider
+    g.fees += fees
+    g.platform_fees += platform
+    g.validator_fees += validators
+    g.held -= provider + fees
 
 
 @compiled
@@ -197,21 +199,21 @@ def inspect_account(s: State, account: int) -> tuple[int, int, int]:
     by_block = s.globals.escrow != EscrowRule.USAGE
     lease = a.first_lease
     while lease >= 0:
-        x = s.leases[lease]
-        if problem == AUDIT_FINE and (x.balance < 0 or not 0 <= x.balance_atto < ATTO):
+        p = s.leases[lease]
+        if problem == AUDIT_FINE and (p.balance < 0 or not 0 <= p.balance_atto < ATTO):
             problem = AUDIT_RANGE
         if not closed:
-            whole, atto = add(whole, atto, x.balance, x.balance_atto)
-        if x.payment == PaymentState.OPEN:
+            whole, atto = add(whole, atto, p.balance, p.balance_atto)
+        if p.payment == PaymentState.OPEN:
             open_payments += 1
             if by_block:
-                rates, rates_atto = add(rates, rates_atto, x.rate, x.rate_atto)
+                rates, rates_atto = add(rates, rates_atto, p.rate, p.rate_atto)
             else:
-                aside += s.usage_escrows[x.usage].balance
-        elif x.payment == PaymentState.OVERDRAWN:
+                aside += s.usage_escrows[p.usage].balance
+        elif p.payment == PaymentState.OVERDRAWN:
             short_payments += 1
-            debt, debt_atto = add(debt, debt_atto, x.unsettled, x.unsettled_atto)
-        lease = x.next
+            debt, debt_atto = add(debt, debt_atto, p.unsettled, p.unsettled_atto)
+        lease = p.next
     if problem == AUDIT_FINE:
         rates_agree = rates == a.rates and rates_atto == a.rates_atto
         if not rates_agree or open_payments != a.open or short_payments != a.short:
@@ -352,14 +354,14 @@ def sum_tables(s: State, sums: Table) -> None:
         d = s.deposits[row]
         add_parts(sums, SUM_HELD, d.amount, d.amount_atto)
     for row in range(g.leases):
-        x = s.leases[row]
-        if x.payment == 0:
+        p = s.leases[row]
+        if p.payment == 0:
             continue
-        if s.accounts[x.account].state != AccountState.CLOSED:
-            add_parts(sums, SUM_HELD, x.balance, x.balance_atto)
-        add_parts(sums, SUM_PAID, x.withdrawn - x.fees, 0)
-        add_parts(sums, SUM_FEES, x.fees, 0)
-        add_parts(sums, SUM_DEBT, x.unsettled, x.unsettled_atto)
+        if s.accounts[p.account].state != AccountState.CLOSED:
+            add_parts(sums, SUM_HELD, p.balance, p.balance_atto)
+        add_parts(sums, SUM_PAID, p.withdrawn - p.fees, 0)
+        add_parts(sums, SUM_FEES, p.fees, 0)
+        add_parts(sums, SUM_DEBT, p.unsettled, p.unsettled_atto)
 
 
 def recount(state: State) -> dict[str, int]:
@@ -401,8 +403,8 @@ def totals(state: State) -> dict[str, int]:
     pairs = {"held": G.held, "dust": G.dust, "stranded": G.stranded, "shortfall": G.shortfall, "debt": G.debt}
     found = {name: int(g[column]) * ATTO for name, column in whole.items()}
     found.update({name: from_pair(g[column], g[column + 1]) for name, column in pairs.items()})
-    if g[G.settlement_wallet] > 0:
-        found |= {"platform_fees": int(g[G.platform_fees]) * ATTO, "validator_fees": int(g[G.validator_fees]) * ATTO}
+    if g.settlement_wallet > 0:
+        found |= {"platform_fees": int(g.platform_fees) * ATTO, "validator_fees": int(g.validator_fees) * ATTO}
     return found
 
 

@@ -71,18 +71,19 @@ def submit_usage(
     """
     if lease < 0:
         return Status.UnknownLease
-    if signer != s.leases[lease].provider:
+    p = s.leases[lease]
+    if signer != p.provider:
         return Status.Unauthorized
-    usage = s.leases[lease].usage
+    usage = p.usage
     if usage < 0 or fraud_score(s, h, lease, since, until, cpu, memory, storage, gpu) >= SUSPICIOUS:
         return Status.UsageInvalid
-    if s.leases[lease].payment != PaymentState.OPEN:
+    if p.payment != PaymentState.OPEN:
         return Status.LeaseNotActive
     if since < s.usage[usage].until:
         return Status.UsageOverlap
     if h > until + s.globals.usage_grace:
         return Status.UsageTooLate
-    account = s.leases[lease].account
+    account = p.account
     short = s.accounts[account].short
     status = record_usage(s, h, lease, cpu, memory, storage, gpu)
     follow(s, h, account, short)

@@ -24,14 +24,16 @@ def create_provider(s: State, h: int, wallet: int) -> Status:
     if s.wallets[wallet].provider >= 0:
         return Status.ProviderExists
     slot = 0
-    while slot < s.globals.providers and s.providers[slot].wallet != wallet:
+    g = s.globals
+    while slot < g.providers and s.providers[slot].wallet != wallet:
         slot += 1
-    if slot == s.globals.providers:
-        s.globals.providers = slot + 1
-        s.providers[slot].wallet = wallet
-        s.providers[slot].blocked = 0
-        s.providers[slot].active_leases = 0
-    s.providers[slot].registered = 1
+    registered = s.providers[slot]
+    if slot == g.providers:
+        g.providers = slot + 1
+        registered.wallet = wallet
+        registered.blocked = 0
+        registered.active_leases = 0
+    registered.registered = 1
     s.wallets[wallet].provider = slot
     return Status.Ok
 
@@ -98,14 +100,16 @@ def grant(s: State, h: int, granter: int, grantee: int, limit: int, scopes: int)
     if scopes < Scope.DEPLOYMENT or scopes > Scope.DEPLOYMENT + Scope.BID:
         return Status.InvalidAuthzScope
     row = 0
-    while row < s.globals.grants and not (s.grants[row].granter == granter and s.grants[row].grantee == grantee):
+    g = s.globals
+    while row < g.grants and not (s.grants[row].granter == granter and s.grants[row].grantee == grantee):
         row += 1
-    if row == s.globals.grants:
-        s.globals.grants = row + 1
-        s.grants[row].granter = granter
-        s.grants[row].grantee = grantee
-    s.grants[row].limit = limit
-    s.grants[row].scopes = scopes
+    granted = s.grants[row]
+    if row == g.grants:
+        g.grants = row + 1
+        granted.granter = granter
+        granted.grantee = grantee
+    granted.limit = limit
+    granted.scopes = scopes
     return Status.Ok
 
 

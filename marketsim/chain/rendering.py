@@ -17,6 +17,7 @@ from marketsim.chain.columns import (
     Deployment,
     DeploymentState,
     Deposit,
+    DepositSource,
     EventKind,
     Grant,
     Group,
@@ -28,7 +29,6 @@ from marketsim.chain.columns import (
     PaymentState,
     Rules,
     Scope,
-    Source,
 )
 from marketsim.chain.state import TABLES, State
 from marketsim.kernel.table_set import Table
@@ -36,7 +36,7 @@ from marketsim.money.text import format_amount
 from marketsim.money.units import ATTO
 
 
-class Chain(Protocol):
+class RenderedChain(Protocol):
     """What rendering needs to know of a chain: its tables, its rule set and its names by row
     (`edge.Chain` has them)."""
 
@@ -70,7 +70,7 @@ BID_STATES = _words(BidState)
 LEASE_STATES = _words(LeaseState)
 ACCOUNT_STATES = _words(AccountState)
 PAYMENT_STATES = _words(PaymentState)
-SOURCES = _words(Source)
+SOURCES = _words(DepositSource)
 
 
 def amount(whole: int, atto: int) -> str:
@@ -81,19 +81,19 @@ def amount(whole: int, atto: int) -> str:
 # --- one object ------------------------------------------------------------
 
 
-def deployment_value(chain: Chain, row: int) -> Value:
+def deployment_value(chain: RenderedChain, row: int) -> Value:
     """Render a deployment."""
     values = chain.state.deployments[row].tolist()
     return {"created_at": values[Deployment.created_at], "state": DEPLOYMENT_STATES[values[Deployment.state]]}
 
 
-def group_value(chain: Chain, row: int) -> Value:
+def group_value(chain: RenderedChain, row: int) -> Value:
     """Render a group."""
     values = chain.state.groups[row].tolist()
     return {"created_at": values[Group.created_at], "state": GROUP_STATES[values[Group.state]]}
 
 
-def order_value(chain: Chain, row: int) -> Value:
+def order_value(chain: RenderedChain, row: int) -> Value:
     """Render an order."""
     values = chain.state.orders[row].tolist()
     return {
@@ -103,7 +103,7 @@ def order_value(chain: Chain, row: int) -> Value:
     }
 
 
-def bid_value(chain: Chain, row: int) -> Value:
+def bid_value(chain: RenderedChain, row: int) -> Value:
     """Render a bid; its window only where it offers one."""
     values = chain.state.bids[row].tolist()
     value = {
@@ -116,7 +116,7 @@ def bid_value(chain: Chain, row: int) -> Value:
     return value
 
 
-def lease_value(chain: Chain, row: int) -> Value:
+def lease_value(chain: RenderedChain, row: int) -> Value:
     """Render a lease; virtengine stores no reason, and a deadline shows once reclaiming has begun."""
     values = chain.state.leases[row].tolist()
     value = {
@@ -132,7 +132,7 @@ def lease_value(chain: Chain, row: int) -> Value:
     return value
 
 
-def payment_value(chain: Chain, row: int) -> Value:
+def payment_value(chain: RenderedChain, row: int) -> Value:
     """Render the escrow payment of a lease."""
     values = chain.state.leases[row].tolist()
     return {
@@ -144,7 +144,7 @@ def payment_value(chain: Chain, row: int) -> Value:
     }
 
 
-def account_value(chain: Chain, row: int) -> Value:
+def account_value(chain: RenderedChain, row: int) -> Value:
     """Render an escrow account with its deposits, first in first out: [depositor, source, what is left]."""
     values = chain.state.accounts[row].tolist()
     return {
@@ -163,7 +163,7 @@ def account_value(chain: Chain, row: int) -> Value:
     }
 
 
-def deposits_of(chain: Chain, first: int) -> Iterator[tuple[int, list[int]]]:
+def deposits_of(chain: RenderedChain, first: int) -> Iterator[tuple[int, list[int]]]:
     """Yield (row, values) of the deposit records from `first` on."""
     row = first
     while row >= 0:
@@ -172,7 +172,7 @@ def deposits_of(chain: Chain, first: int) -> Iterator[tuple[int, list[int]]]:
         row = values[Deposit.next]
 
 
-def bid_account_value(chain: Chain, bid: int) -> Value:
+def bid_account_value(chain: RenderedChain, bid: int) -> Value:
     """Render the account of a bid made without a deposit, for which no row exists: empty, and ended
     with the bid."""
     values = chain.state.bids[bid].tolist()
@@ -215,7 +215,7 @@ _SUBJECTS: dict[str, tuple[EventKind, ...]] = {
 _SUBJECT_OF = {int(kind): subject for subject, kinds in _SUBJECTS.items() for kind in kinds}
 
 
-def event_value(chain: Chain, values: list[int]) -> dict[str, Any]:
+def event_value(chain: RenderedChain, values: list[int]) -> dict[str, Any]:
     """Render one row of the record: its height, its name in the past tense, what it is about, and its
     figures."""
     height, kind, subject, other, whole, atto, extra = values[:7]
@@ -239,7 +239,7 @@ def event_value(chain: Chain, values: list[int]) -> dict[str, Any]:
 class Changes:
     """Everything that the state renders to, kept up to date by looking only at rows whose bytes changed."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: RenderedChain) -> None:
         self._chain = chain
         self._bytes: dict[str, bytes] = dict.fromkeys(_WATCHED, b"")
         self._deposit_owner: dict[int, int] = {}
@@ -291,7 +291,7 @@ class Changes:
         return rows + list(range(kept, len(now)))
 
 
-def _account_name(chain: Chain, row: int) -> str | None:
+def _account_name(chain: RenderedChain, row: int) -> str | None:
     scope, target = (
         int(chain.state.accounts[row].scope),
         int(chain.state.accounts[row].target),
@@ -301,7 +301,7 @@ def _account_name(chain: Chain, row: int) -> str | None:
     return f"account {chain.bid_names[target]}" if scope == Scope.BID else None
 
 
-def _wallets(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
+def _wallets(chain: RenderedChain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
     for row in rows:
         balance = int(chain.state.wallets[row].balance)
         name = f"wallet {chain.wallet_names[row]}"
@@ -311,41 +311,41 @@ def _wallets(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
             yield name, str(balance)
 
 
-def _deployments(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
+def _deployments(chain: RenderedChain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
     for row in rows:
         yield f"deployment {chain.deployment_names[row]}", deployment_value(chain, row)
 
 
-def _groups(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
+def _groups(chain: RenderedChain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
     for row in rows:
         yield f"group {chain.group_names[row]}", group_value(chain, row)
 
 
-def _orders(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
+def _orders(chain: RenderedChain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
     for row in rows:
         yield f"order {chain.order_names[row]}", order_value(chain, row)
 
 
-def _bids(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
+def _bids(chain: RenderedChain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
     for row in rows:
         yield f"bid {chain.bid_names[row]}", bid_value(chain, row)
-        if chain.state.bids[row, Bid.account] < 0:
+        if chain.state.bids[row].account < 0:
             yield f"account {chain.bid_names[row]}", bid_account_value(chain, row)
 
 
-def _leases(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
+def _leases(chain: RenderedChain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
     for row in rows:
         yield f"lease {chain.lease_names[row]}", lease_value(chain, row)
         yield f"payment {chain.lease_names[row]}", payment_value(chain, row)
 
 
-def _grants(chain: Chain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
+def _grants(chain: RenderedChain, rows: Iterable[int]) -> Iterator[tuple[str, Value]]:
     for row in rows:
         granter, grantee, limit, _ = chain.state.grants[row].tolist()[: Grant.width]
         yield f"grant {chain.wallet_names[granter]} to {chain.wallet_names[grantee]}", str(limit)
 
 
-Renderer = Callable[[Chain, Iterable[int]], Iterator[tuple[str, Value]]]
+Renderer = Callable[[RenderedChain, Iterable[int]], Iterator[tuple[str, Value]]]
 _WATCHED: dict[str, Renderer | None] = {
     "deployments": _deployments,
     "groups": _groups,

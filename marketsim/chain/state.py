@@ -116,13 +116,9 @@ TABLES: Mapping[str, tuple[int, type[Row]]] = {
 def make_state(rows: int = 64) -> State:
     """Return empty tables with room for `rows` rows each and the three module wallets in place."""
     tables: dict[str, Any] = {name: rows_of(rows, schema) for name, (_, schema) in TABLES.items()}
-    totals = row_of(G)
-    totals[G.wallets] = 3
-    totals[[G.free_bid, G.free_account, G.free_deposit]] = -1
-    totals[G.block_ms] = 6000
     tables["wallets"][:3, Wallet.provider] = -1
     return State(
-        globals=totals,
+        globals=row_of(G),
         **tables,
         eligible=np.zeros((rows, rows), np.int8),
         bid_bits=np.zeros((rows, 1), np.int64),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import IntEnum
+from marketsim.kernel.codes import Code
 
 
-class Status(IntEnum):
+class Status(Code):
     """The answer to a message. `Ok` is 0; every other name is a refusal that changed nothing (protocol reference 1.10)."""
 
     Ok = 0

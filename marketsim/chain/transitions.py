@@ -39,7 +39,7 @@ class Transition(NamedTuple):
     cause: str
 
 
-class Outcome(NamedTuple):
+class TableAnswer(NamedTuple):
     """One answer: to which message, in which state of the object that it addresses."""
 
     message: str
@@ -363,10 +363,10 @@ def transitions(rules: Rules, quirks: int = 0) -> frozenset[Transition]:
     )
 
 
-def outcomes(rules: Rules, quirks: int = 0) -> frozenset[Outcome]:
+def outcomes(rules: Rules, quirks: int = 0) -> frozenset[TableAnswer]:
     """Return the answers that a rule set has with these quirks (bits of Quirk)."""
     return frozenset(
-        Outcome(row.message, state, status)
+        TableAnswer(row.message, state, status)
         for row in OUTCOMES
         if rules in row.rules and _holds(row.needs, 0, quirks)
         for state in row.states
@@ -422,7 +422,7 @@ def _account_state(chain: Chain, name: str) -> str:
     row = chain.row_of("bid" if of_bid else "deployment", name)
     if row < 0:
         return NONE
-    account = int(chain.state.bids[row, Bid.account] if of_bid else chain.state.deployments[row, Deployment.account])
+    account = int(chain.state.bids[row].account if of_bid else chain.state.deployments[row].account)
     if account < 0:
-        return "open" if chain.state.bids[row, Bid.state] in {BidState.OPEN, BidState.ACTIVE} else "closed"
+        return "open" if chain.state.bids[row].state in {BidState.OPEN, BidState.ACTIVE} else "closed"
     return ACCOUNT_STATES[int(chain.state.accounts[account].state)]

@@ -11,7 +11,7 @@ from marketsim.chain.columns import Rules
 from marketsim.chain.edge import Message, result_of
 from marketsim.chain.rule_sets import QUIRKS_OF, RULES
 from marketsim.chain.status import Status
-from marketsim.chain.transitions import ADDRESSED, Outcome, outcomes
+from marketsim.chain.transitions import ADDRESSED, TableAnswer, outcomes
 from marketsim.errors import InputError
 from marketsim.scenario import load_scenario
 from marketsim.scenario.files import kind_of
@@ -19,7 +19,7 @@ from marketsim.scenario.model import Scenario
 from marketsim.scenario.yaml_source import read_source
 
 
-class Row(NamedTuple):
+class AllowedAnswer(NamedTuple):
     """One answer that the protocol table allows: to which message, about which kind of object in which
     state."""
 
@@ -35,7 +35,7 @@ class Row(NamedTuple):
         return f"{self.message} about {article} {self.object} that is {self.state}: {self.outcome}"
 
 
-Found = dict[str, dict[Row, list[str]]]
+Found = dict[str, dict[AllowedAnswer, list[str]]]
 """By rule set: each row with the scenarios that reach it."""
 
 
@@ -44,12 +44,12 @@ class Coverage:
     """What the scenarios reach. `allowed` are the rows of the table by rule set; `outside` what happened
     although the table does not have it."""
 
-    allowed: Mapping[str, frozenset[Row]]
+    allowed: Mapping[str, frozenset[AllowedAnswer]]
     reached: Found
     outside: Found
     scenarios: list[str] = field(default_factory=list)
 
-    def missing(self, rules: str) -> list[Row]:
+    def missing(self, rules: str) -> list[AllowedAnswer]:
         """Return the rows of a rule set that no scenario reaches, by message."""
         left = self.allowed[rules] - self.reached[rules].keys()
         return sorted(left, key=lambda row: (row.message, row.state, row.outcome))
@@ -106,12 +106,12 @@ class Coverage:
         return counts
 
 
-def row_of(outcome: Outcome) -> Row:
+def row_of(outcome: TableAnswer) -> AllowedAnswer:
     """Return an answer of the protocol table as a row of the certificate."""
-    return Row(ADDRESSED.get(outcome.message, "-"), outcome.state, outcome.message, result_of(outcome.status))
+    return AllowedAnswer(ADDRESSED.get(outcome.message, "-"), outcome.state, outcome.message, result_of(outcome.status))
 
 
-def allowed_rows(rules: Rules) -> frozenset[Row]:
+def allowed_rows(rules: Rules) -> frozenset[AllowedAnswer]:
     """Return every answer that a rule set can give, with its quirks off or on."""
     mask = 0
     for quirk in QUIRKS_OF[rules]:
@@ -163,7 +163,7 @@ def _run(scenario: Scenario, name: str, coverage: Coverage) -> None:
     outside = coverage.outside[scenario.rules]
 
     def observe(message: Message, state: str, status: Status) -> None:
-        row = row_of(Outcome(message["op"], state, status))
+        row = row_of(TableAnswer(message["op"], state, status))
         names = (reached if row in allowed else outside).setdefault(row, [])
         if name not in names:
             names.append(name)
@@ -171,4 +171,4 @@ def _run(scenario: Scenario, name: str, coverage: Coverage) -> None:
     play(scenario, prepare(scenario, scenario.seed), scenario.seed, observe=observe)
 
 
-__all__ = ["Coverage", "Row", "allowed_rows", "cover", "row_of"]
+__all__ = ["AllowedAnswer", "Coverage", "allowed_rows", "cover", "row_of"]

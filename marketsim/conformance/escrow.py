@@ -143,20 +143,20 @@ class _Sequence:
         line, g = self.line, self.state.globals
         if not 0 <= line["take_percent"] <= 100:
             raise MalformedVectorError("take_percent", f"{line['take_percent']}, expected 0 to 100")
-        g[G.escrow] = _RULES[line["rule"]]
-        g[G.rules] = Rules.SEED if self.seed else Rules.VIRTENGINE
-        g[G.take_ppm] = line["take_percent"] * 10_000
-        g[G.block_ms] = 6000
+        g.escrow = _RULES[line["rule"]]
+        g.rules = Rules.SEED if self.seed else Rules.VIRTENGINE
+        g.take_ppm = line["take_percent"] * 10_000
+        g.block_ms = 6000
         if not self.seed:
             if line["quirks"]:
-                g[G.quirks] = Quirk.SETTLE_SAME_HEIGHT | Quirk.PAYMENT_CREATE_LOSES
+                g.quirks = Quirk.SETTLE_SAME_HEIGHT | Quirk.PAYMENT_CREATE_LOSES
             return
         if line["charging"] not in _CHARGING:
             raise MalformedVectorError("charging", f"{line['charging']!r}, expected {', '.join(_CHARGING)}")
-        g[G.charging] = _CHARGING[line["charging"]]
-        g[G.settle_every] = line["settle_every"]
-        g[G.grace] = line["grace"]
-        g[G.block_ms] = line["block_seconds"] * 1000
+        g.charging = _CHARGING[line["charging"]]
+        g.settle_every = line["settle_every"]
+        g.grace = line["grace"]
+        g.block_ms = line["block_seconds"] * 1000
 
     def _wallets(self) -> None:
         # Each owner begins with exactly what the line lets him deposit; providers with nothing. Ranks order
@@ -240,7 +240,7 @@ class _Sequence:
 
     def _open(self, op: Vector, index: int) -> int:
         s, g = self.state, self.state.globals
-        lease = int(g[G.leases])
+        lease = int(g.leases)
         row = s.leases[lease]
         row[:] = 0
         gseq, oseq, provider = _key(op["payment"], index)
@@ -253,8 +253,8 @@ class _Sequence:
         row[Lease.usage] = self._meter(op, index) if self.seed else -1
         status = escrow.payment_open(s, op["height"], self.account, lease)
         if status == Status.Ok:
-            g[G.leases] += 1
-            g[G.usage] += self.seed
+            g.leases += 1
+            g.usage += self.seed
             self.payments[op["payment"]] = lease
             self.order = sorted(self.payments.items())
         return status

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.chain.columns import BidState, EventKind, LeaseState, OrderEnd, OrderState
-from marketsim.recording.record import DECLINE_CODES, UNFILLED, Ended
+from marketsim.market.tables import Ended
+from marketsim.recording.record import DECLINE_CODES, UNFILLED
 
 
 class Words:

@@ -28,6 +28,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from marketsim.kernel.codes import CodeType
 from marketsim.kernel.rows import Row
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,7 +39,8 @@ COMPILING: bool = os.environ.get("MARKETSIM_COMPILE", "1") not in {"0", "no", "o
 _PACKAGE = Path(__file__).resolve().parent.parent
 _SOURCES = ("kernel", "money", "chain", "market")
 _MAKERS = tuple(
-    _PACKAGE / "kernel" / f"{name}.py" for name in ("compiled", "compiler", "intrinsics", "machine_code", "rows", "table_set_numba")
+    _PACKAGE / "kernel" / f"{name}.py"
+    for name in ("codes", "compiled", "compiler", "intrinsics", "machine_code", "rows", "table_set_numba")
 )
 _IMPORT = re.compile(rb"^from marketsim\.([\w.]+) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 
@@ -249,10 +251,11 @@ def _make(function: Compiled, kinds: tuple[str, ...], arguments: tuple[Any, ...]
         _TEACHERS.pop(0)()
     symbol = f"{function.__module__}.{function.__name__}"
     types = tuple(type_of(kind, value, schema) for kind, value, schema in zip(kinds, arguments, function.schemas, strict=True))
-    code, enum = emit(function.dispatcher, types, symbol)
+    code = emit(function.dispatcher, types, symbol)
+    enum = function.py_func.__globals__.get(function.py_func.__annotations__.get("return", ""))
     about = {
         "symbol": symbol,
-        "enum": enum and [enum.__module__, enum.__qualname__],
+        "enum": [enum.__module__, enum.__qualname__] if isinstance(enum, CodeType) else None,
         "sha256": hashlib.sha256(code).hexdigest(),
     }
     kept = json.dumps(about).encode() + b"\n" + code

@@ -117,10 +117,11 @@ class Inner(CPUDispatcher):  # type: ignore[misc]
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """Return the template of a call; of arguments only the plain type counts.
 
-        numba compiles a function anew for each literal that some other compiled function passes to it (0, 60, True, Source.GRANT),
-        which doubled the compile time of the chain and gained nothing.
+        numba compiles a function anew for each literal that some other compiled function passes to it (0, 60, True), which doubled the
+        compile time of the chain and gained nothing.
         """
-        return super().get_call_template(tuple(_plain(kind) for kind in args), {name: _plain(kind) for name, kind in kws.items()})
+        plain = types.unliteral
+        return super().get_call_template(tuple(plain(kind) for kind in args), {name: plain(kind) for name, kind in kws.items()})
 
     def _compile_to_lend(self, args: Any, return_type: Any) -> Any:
         target = self._compiler.targetdescr
@@ -176,13 +177,6 @@ def _plain_tables() -> Iterator[None]:
         arrayobj.fix_integer_index, arrayobj.load_item, arrayobj.store_item = usual
 
 
-def _plain(kind: Any) -> Any:
-    """Return int64 for a literal integer or a member of an enum, bool for a literal bool, any other type as it is."""
-    if isinstance(kind, types.IntEnumMember):
-        return types.int64
-    return types.unliteral(kind)
-
-
 def type_of(kind: str, value: Any, schema: type[Row] | None = None) -> Any:
     """Return the compiler's type of an argument of a kind (see `marketsim.kernel.compiled`), a row of this class where there is one."""
     from numba import typeof
@@ -199,9 +193,8 @@ def type_of(kind: str, value: Any, schema: type[Row] | None = None) -> Any:
 
 
 @global_compiler_lock  # type: ignore[untyped-decorator]
-def emit(dispatcher: Inner, argument_types: tuple[Any, ...], symbol: str) -> tuple[bytes, Any]:
-    """Compile a function for these argument types; return object code whose entry has the given name, and the class of the enum that the
-    function returns, if it does.
+def emit(dispatcher: Inner, argument_types: tuple[Any, ...], symbol: str) -> bytes:
+    """Compile a function for these argument types; return object code whose entry has the given name.
 
     The entry is a builtin of Python: a table set is its address, an array its address and shape, anything else an integer or a truth.
     Raises TypeError for a function that returns what is no number, truth, pair of numbers or nothing.
@@ -213,8 +206,7 @@ def emit(dispatcher: Inner, argument_types: tuple[Any, ...], symbol: str) -> tup
     library.add_linking_library(result._asdict()["library"])
     library.add_ir_module(_entry(context, result, symbol))
     library.finalize()
-    returned = result.signature.return_type
-    return library.code, returned.instance_class if isinstance(returned, types.IntEnumMember) else None
+    return library.code
 
 
 def _entry(context: Any, result: Any, symbol: str) -> ir.Module:
@@ -286,7 +278,7 @@ def _returned(builder: Any, call: _Calls, kind: Any, value: Any) -> Any:
     """Make the Python object of what the function returned."""
     if kind == types.boolean:
         return call("PyBool_FromLong", OBJECT, [builder.zext(value, INT64)])
-    if kind == types.int64 or isinstance(kind, types.IntEnumMember):
+    if kind == types.int64:
         return call("PyLong_FromLongLong", OBJECT, [value])
     if kind == types.float64:
         return call("PyFloat_FromDouble", OBJECT, [value])

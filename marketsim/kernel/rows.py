@@ -24,12 +24,13 @@ R = TypeVar("R", bound="Row")
 class Column:
     """One column of a table: of the class its number, of a row the number that stands in it, of a table all of them."""
 
-    __slots__ = ("about", "default", "name", "number", "unit")
+    __slots__ = ("about", "default", "name", "number", "place", "unit")
 
-    def __init__(self, about: str, unit: str, default: int) -> None:
+    def __init__(self, about: str, unit: str, default: int, place: Column | None = None) -> None:
         self.about = about
         self.unit = unit
         self.default = default
+        self.place = place
         self.name = ""
         self.number = -1
 
@@ -57,6 +58,11 @@ def column(about: str = "", unit: str = "", default: int = 0) -> Column:
     return Column(about, unit, default)
 
 
+def same_place(as_column: Any, about: str = "", unit: str = "") -> Column:
+    """Return another name of a column, for rows of another kind in the same table."""
+    return Column(about, unit, 0, as_column)
+
+
 class Schema(type):
     """The class of row classes: numbers their columns. The compiler tells by it what has columns.
 
@@ -70,15 +76,19 @@ class Schema(type):
     def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any], width: int = 0) -> Schema:
         """Make a row class."""
         schema = super().__new__(cls, name, bases, body)
-        columns = list(getattr(schema, "columns", ()))
+        columns = [each for base in bases for each in getattr(base, "columns", ())]
         for key, value in body.items():
             if isinstance(value, Column):
                 if any(hasattr(base, key) for base in bases):
                     raise TypeError(f"{name}.{key}: rows have something else of this name")
-                value.name, value.number = key, len(columns)
-                columns.append(value)
+                value.name = key
+                if value.place is not None:
+                    value.number = value.place.number
+                else:
+                    value.number = len(columns)
+                    columns.append(value)
         schema.columns = tuple(columns)
-        schema.width = width or max(len(columns), getattr(schema, "width", 0))
+        schema.width = width or max([len(columns), *(getattr(base, "width", 0) for base in bases)])
         if schema.width < len(columns):
             raise TypeError(f"{name}: {len(columns)} columns in a width of {schema.width}")
         return schema
@@ -91,10 +101,10 @@ class Row(np.ndarray[tuple[int, ...], np.dtype[np.int64]], metaclass=Schema):
     """A row of a table, int64 (width,), or a table of such rows, (rows, width). Subclasses say which columns there are."""
 
 
-if TYPE_CHECKING:
+class Rows(np.ndarray[tuple[int, ...], np.dtype[np.int64]], Generic[R]):
+    """A table of rows, int64 (rows, width), in annotations: the tables themselves are of their row class."""
 
-    class Rows(np.ndarray[tuple[int, ...], np.dtype[np.int64]], Generic[R]):
-        """A table of rows, int64 (rows, width): as type checkers see it."""
+    if TYPE_CHECKING:
 
         @overload  # type: ignore[override]
         def __getitem__(self, index: int | np.integer[Any]) -> R: ...
@@ -104,15 +114,6 @@ if TYPE_CHECKING:
         def __getitem__(self, index: Any) -> Any: ...
         def __getitem__(self, index: Any) -> Any:
             """Return a row, some of them, or numbers."""
-
-else:
-
-    class Rows:
-        """A table of rows, int64 (rows, width): for annotations."""
-
-        def __class_getitem__(cls, schema: Any) -> Any:
-            """Return what a row is: tables are of the same class."""
-            return schema
 
 
 def as_rows(schema: type[R], table: NDArray[np.int64]) -> Rows[R]:

@@ -23,6 +23,7 @@ from numba.extending import (
 )
 from numba.np.arrayobj import populate_array
 
+from marketsim.kernel.codes import CodeType
 from marketsim.kernel.intrinsics import LINE, WORDS, add_eight, equal_eight, lowest_bit, prefetch, prefetch_line, rarely
 from marketsim.kernel.rows import Column, Row, Schema
 
@@ -75,9 +76,9 @@ class TableType(types.Array):  # type: ignore[misc]
         return None if self.schema is None or self.ndim != 1 else number_of(self.schema, name)
 
 
-def number_of(schema: type[Row], name: str) -> int | None:
+def number_of(schema: type, name: str) -> int | None:
     """Return the number of a column of a row class, or its width; None where it has no such name."""
-    found = schema.width if name == "width" else schema.__dict__.get(name)
+    found = getattr(schema, "width", None) if name == "width" else schema.__dict__.get(name)
     return found.number if isinstance(found, Column) else found if isinstance(found, int) else None
 
 
@@ -130,38 +131,43 @@ def lower_set_column(context: Any, builder: Any, signature: Any, arguments: Any,
     mark_disjoint(builder.store(arguments[1], _place(context, builder, kind, arguments[0], attribute)), kind)
 
 
-class SchemaType(types.Dummy):  # type: ignore[misc]
-    """The type of a row class: its columns are their numbers."""
+class NumbersType(types.Dummy):  # type: ignore[misc]
+    """The type of a class of names for numbers: of a row class, whose columns are their numbers, or of codes."""
 
-    def __init__(self, schema: type[Row]) -> None:
-        self.schema = schema
-        super().__init__(name=f"Schema({schema.__module__}.{schema.__name__})")
+    def __init__(self, names: type) -> None:
+        self.names = names
+        super().__init__(name=f"Numbers({names.__module__}.{names.__name__})")
+
+    def number(self, name: str) -> int | None:
+        """Return the number of a name, None where there is no such name."""
+        return number_of(self.names, name) if isinstance(self.names, Schema) else getattr(self.names, "__members__", {}).get(name)
 
 
-register_default(SchemaType)(models.OpaqueModel)
+register_default(NumbersType)(models.OpaqueModel)
 
 
+@typeof_impl.register(CodeType)  # type: ignore[untyped-decorator]
 @typeof_impl.register(Schema)  # type: ignore[untyped-decorator]
-def typeof_schema(schema: Any, _context: Any) -> Any:
-    """Return the type of a row class."""
-    return SchemaType(schema)
+def typeof_numbers(names: Any, _context: Any) -> Any:
+    """Return the type of a row class or of codes."""
+    return NumbersType(names)
 
 
 @infer_getattr
 class NumberAttribute(AttributeTemplate):  # type: ignore[misc]
-    """`Order.price` is a number."""
+    """`Order.price` and `OrderState.OPEN` are numbers."""
 
-    key = SchemaType
+    key = NumbersType
 
     def generic_resolve(self, kind: Any, attribute: str) -> Any:
-        """Return the type of a column's number."""
-        return None if number_of(kind.schema, attribute) is None else types.int64
+        """Return the type of a number."""
+        return None if kind.number(attribute) is None else types.int64
 
 
-@lower_getattr_generic(SchemaType)  # type: ignore[untyped-decorator]
+@lower_getattr_generic(NumbersType)  # type: ignore[untyped-decorator]
 def lower_number(_context: Any, _builder: Any, kind: Any, _value: Any, attribute: str) -> Any:
-    """Write a column's number as a constant."""
-    return INT64(number_of(kind.schema, attribute))
+    """Write a number as a constant."""
+    return INT64(int(kind.number(attribute)))
 
 
 class TablesType(types.Type):  # type: ignore[misc]

@@ -100,7 +100,7 @@ def open_chunk(e: Engine) -> None:
         later[Later.NEXT] = x.free_later
         x.free_later = at
         at = following
-        used = Later.ENTRIES + 0
+        used = Later.ENTRIES
 
 
 @compiled
@@ -109,7 +109,8 @@ def drop_first(e: Engine) -> None:
     x = e.globals
     last = x.calendar
     x.calendar = last - 1
-    key, tie, what = e.calendar[last].key, e.calendar[last].tie, e.calendar[last].what
+    entry = e.calendar[last]
+    key, tie, what = entry.key, entry.tie, entry.what
     at = FIRST
     child = 2 * FIRST
     while child < last:

@@ -15,11 +15,12 @@ from marketsim.chain.state import State
 from marketsim.errors import InvariantError
 from marketsim.kernel.compiled import bound
 from marketsim.kernel.intrinsics import LINE
+from marketsim.kernel.rows import row_of
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market import inbox
 from marketsim.market.calendar import CHUNK_BITS
 from marketsim.market.loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance
-from marketsim.market.tables import BidRow, Call, Chunk, E, Engine, Entry, Kind, Later, Offer, Phase, Sample, Track, Watch
+from marketsim.market.tables import BidRow, Call, Chunk, Desk, Engine, Entry, Kind, Later, Offer, Phase, Sample, Track, Watch
 
 
 class BlockClock:
@@ -82,16 +83,11 @@ class BlockClock:
         """Return the block that takes a message submitted at `time_ms`."""
         return max(1, -(-time_ms // self.block_ms))
 
-    def submit(self, kind: Kind, phase: Phase, *arguments: int, tie: int = 0, at_ms: int | None = None) -> None:
-        """Submit one message now, or dated `at_ms`; arguments fill the columns A, B, C… of its row."""
+    def submit(self, kind: Kind, phase: Phase, at_ms: int | None = None, **arguments: int) -> None:
+        """Submit one message now, or dated `at_ms`; arguments go by the names of columns of `Call`."""
         time = int(self.env.now) if at_ms is None else at_ms
-        row = rows_of(1, Call)
-        row[0, Call.key] = self.height_of(time) * 16 + phase
-        row[0, Call.time] = time
-        row[0, Call.tie] = tie
-        row[0, Call.kind] = kind
-        row[0, Call.a : Call.a + len(arguments)] = arguments
-        self._pending.append(row)
+        row = row_of(Call, key=self.height_of(time) * 16 + phase, time=time, kind=kind, **arguments)
+        self._pending.append(row.reshape(1, -1))
 
     def submit_rows(self, rows: Table) -> None:
         """Submit dated messages at once: int64 rows of `Call`, shape (messages, Call.width), sorted or not."""
@@ -147,7 +143,7 @@ class BlockClock:
                 self._recount()
             elif code == AUDIT_BROKEN:
                 height = int(self.engine.globals.last_block)
-                raise InvariantError(f"block {height}: {AUDIT_PROBLEMS[int(self.engine.globals[E.audit_problem])]}")
+                raise InvariantError(f"block {height}: {AUDIT_PROBLEMS[int(self.engine.globals.audit_problem)]}")
             else:
                 self.make_room()
 
@@ -155,8 +151,8 @@ class BlockClock:
         """Execute every block before `height` and begin that one: what the caller then does to the tables comes before its phases."""
         self.advance(height - 1)
         x = self.engine.globals
-        if height > x[E.last_block]:
-            x[E.last_block] = height
+        if height > x.last_block:
+            x.last_block = height
         self.chain.globals.height = height
 
     def finish(self) -> None:
@@ -255,28 +251,26 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
     chain = with_bid_bits(chain, dated + rows)
     x = engine.globals
     changes: dict[str, Any] = {}
-    wanted = {
-        "tracks": (len(chain.orders), Track.width, 0),
-        "accounts": (len(chain.accounts), Watch.width, -1),
-        "offers": (int(x[E.offers]) + int(x[E.providers]) * rows, Offer.width, 0),
-        "calendar": (int(x[E.calendar] + x[E.waiting]) + ENTRY_ROOM + dated + 64, Entry.width, 0),
-        "later": (int(x[E.later]) + ENTRY_ROOM + dated + 64, Later.SIZE, 0),
-        "samples": (int(x[E.samples]) + 64, Sample.width, 0),
-        "audit_values": (len(chain.accounts), 2, 0),
-        "bid_rows": (int(x[E.bids_rows]) + dated + rows, BidRow.width, 0),
+    wanted: dict[str, tuple[int, Any]] = {  # by table, the rows that it needs and what they are of
+        "tracks": (len(chain.orders), Track),
+        "accounts": (len(chain.accounts), Watch),
+        "offers": (int(x.offers) + int(x.providers) * rows, Offer),
+        "calendar": (int(x.calendar + x.waiting) + ENTRY_ROOM + dated + 64, Entry),
+        "later": (int(x.later) + ENTRY_ROOM + dated + 64, Later.SIZE),
+        "samples": (int(x.samples) + 64, Sample),
+        "audit_values": (len(chain.accounts), 2),
+        "bid_rows": (int(x.bids_rows) + dated + rows, BidRow),
     }
     if engine.desks.ctypes.data % LINE:
-        changes["desks"] = rows_of(*engine.desks.shape)
+        changes["desks"] = rows_of(len(engine.desks), Desk)
         changes["desks"][:] = engine.desks
     if len(engine.chunks) == 1:
-        changes["chunks"] = np.full(((int(x[E.horizon]) >> CHUNK_BITS) + 2, Chunk.width), -1, np.int64)
-    for name, (needed, width, fill) in wanted.items():
+        changes["chunks"] = rows_of((int(x.horizon) >> CHUNK_BITS) + 2, Chunk)
+    for name, (needed, kind) in wanted.items():
         table: Table = getattr(engine, name)
         if len(table) < needed:
-            grown = rows_of(max(needed, 2 * len(table)), width)
+            grown = rows_of(max(needed, 2 * len(table)), kind)
             grown[: len(table)] = table
-            if fill:
-                grown[len(table) :] = fill
             changes[name] = grown
     if len(engine.nodes):  # where replicas stand, row for row beside offers and orders
         for name, beside in (("offer_nodes", "offers"), ("order_nodes", "tracks")):
@@ -284,7 +278,7 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
             if len(places) < wanted_rows:
                 changes[name] = np.zeros((wanted_rows, places.shape[1]), np.int64)
                 changes[name][: len(places)] = places
-    declines = int(x[E.keep_bid_rows] * (x[E.decline_rows] + max((x[E.providers] + 1) * rows, dated + 1)))
+    declines = int(x.keep_bid_rows * (x.decline_rows + max((x.providers + 1) * rows, dated + 1)))
     lines = {"plan_of": len(chain.deployments), "alive": len(chain.accounts), "batch": dated + rows, "decline_rows": declines}
     for name, needed in lines.items():
         line: Table = getattr(engine, name)

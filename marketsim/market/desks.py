@@ -36,14 +36,15 @@ from marketsim.market.tables import (
     ORDER_SHIFT,
     REFUSED,
     RING,
+    Choosing,
     Decline,
     Desk,
     Engine,
     Kind,
     Phase,
+    Pricing,
     Screen,
     Stage,
-    Strategy,
 )
 from marketsim.money.pairs import is_less, times
 
@@ -60,13 +61,13 @@ def tie_of(e: Engine, kind: int, row: int) -> int:
     """Return what breaks ties of submission time: a stateless hash, or nothing where ties go to the lower row."""
     if e.globals.tie_by_index == 1:
         return 0
-    return hash64(e.globals.seed, SALT_TIE, kind + 0, row)
+    return hash64(e.globals.seed, SALT_TIE, kind, row)
 
 
 @compiled_inline
 def decline(s: State, e: Engine, order: int, desk_row: int, code: int, stage: int) -> None:
     """Count one order that a desk did not bid on, and how far the order got."""
-    number = code + 0
+    number = code
     e.declined[number, desk_row] += 1
     if e.tracks[order].stage < stage:
         e.tracks[order].stage = stage
@@ -79,9 +80,10 @@ def keep_decline(s: State, e: Engine, order: int, desk_row: int, number: int) ->
     """Keep one order that a desk did not bid on, for the reason `number` (Decline)."""
     x = e.globals
     at = x.decline_rows
-    if x.declined_at != s.globals.height:
-        x.declined_at = s.globals.height
-        e.decline_rows[at] = ~s.globals.height
+    g = s.globals
+    if x.declined_at != g.height:
+        x.declined_at = g.height
+        e.decline_rows[at] = ~g.height
         at += 1
     e.decline_rows[at] = order << ORDER_SHIFT | desk_row << DESK_SHIFT | number
     x.decline_rows = at + 1
@@ -92,10 +94,11 @@ def append_offer(e: Engine, height: int, offer: int) -> None:
     """Date an offer for block `height`: last in that block's list, the block in the calendar once."""
     slot = height & (RING - 1)
     e.offers[offer].next = -1
-    e.globals.dated += 1
+    x = e.globals
+    x.dated += 1
     if e.ring[slot, 0] < 0:
         e.ring[slot, 0] = offer
-        e.globals.next_bids = min(e.globals.next_bids, height)
+        x.next_bids = min(x.next_bids, height)
     else:
         e.offers[e.ring[slot, 1]].next = offer
     e.ring[slot, 1] = offer
@@ -112,12 +115,13 @@ def free_offer(e: Engine, offer: int) -> None:
 @compiled_inline
 def new_offer(e: Engine) -> int:
     """Return a free row of offers; room is guaranteed by the block loop."""
-    offer = e.globals.free_offer
+    x = e.globals
+    offer = x.free_offer
     if offer >= 0:
-        e.globals.free_offer = e.offers[offer].next
+        x.free_offer = e.offers[offer].next
         return offer
-    offer = e.globals.offers
-    e.globals.offers = offer + 1
+    offer = x.offers
+    x.offers = offer + 1
     return offer
 
 
@@ -151,11 +155,12 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
     The checks go in the order of the protocol reference 4.5. Price, minimum value and ceiling are known when the order is seen; capacity,
     concurrency, rate limit and wallet are looked at in the bid's block (`place_offer`).
     """
-    g = e.globals
-    group = s.orders[order].group
-    ceiling = s.orders[order].price
-    ceiling_atto = s.orders[order].price_atto
-    value, value_atto = times(ceiling, ceiling_atto, g.least_value_blocks)
+    x = e.globals
+    o = s.orders[order]
+    group = o.group
+    ceiling = o.price
+    ceiling_atto = o.price_atto
+    value, value_atto = times(ceiling, ceiling_atto, x.least_value_blocks)
     track = e.tracks[order]
     know_blockings(s, e)
     screen_desks(
@@ -172,8 +177,8 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
         value_atto,
     )
     stage = track.stage
-    for first in range(0, g.providers, LANES * BLOCKS_A_WORD):
-        every = (1 << min(LANES * BLOCKS_A_WORD, g.providers - first)) - 1
+    for first in range(0, x.providers, LANES * BLOCKS_A_WORD):
+        every = (1 << min(LANES * BLOCKS_A_WORD, x.providers - first)) - 1
         bidding, priced = divide_desks(s, e, order, first, value, value_atto)
         others = every & ~(bidding | priced)
         bidding &= every
@@ -191,12 +196,12 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
             code = e.screen[desk_row // LANES, Screen.FOUND * LANES + desk_row % LANES] - 1
             others ^= count_declined(e, first, code, others)
             if code == Decline.INSUFFICIENT_RESOURCES or code == Decline.ENGINE_DISABLED or code >= Decline.SCRIPT_FAILED:
-                stage = max(stage, Stage.LIMITS + 0)
+                stage = max(stage, Stage.LIMITS)
             elif code == Decline.PRICE_TOO_HIGH:
-                stage = max(stage, Stage.OVER_CEILING + 0)
+                stage = max(stage, Stage.OVER_CEILING)
     track.stage = stage
-    if rarely(g.keep_bid_rows == 1):
-        for desk_row in range(g.providers):
+    if rarely(x.keep_bid_rows == 1):
+        for desk_row in range(x.providers):
             found = e.screen[desk_row // LANES, Screen.FOUND * LANES + desk_row % LANES]
             if found != 0:
                 keep_decline(s, e, order, desk_row, found - 1)
@@ -243,11 +248,11 @@ def refuse_price(s: State, e: Engine, order: int, desk_row: int) -> int:
     """
     screen = e.screen[desk_row // LANES]
     column = Screen.FOUND * LANES + desk_row % LANES
-    code, stage = Decline.PRICE_TOO_HIGH + 0, Stage.OVER_CEILING + 0
+    code, stage = Decline.PRICE_TOO_HIGH, Stage.OVER_CEILING
     if screen[column] == LOW_VALUE:
-        code, stage = Decline.BELOW_MIN_ORDER_VALUE + 0, Stage.BELOW_MIN_VALUE + 0
+        code, stage = Decline.BELOW_MIN_ORDER_VALUE, Stage.BELOW_MIN_VALUE
     if not has_room(e.desks[desk_row], e.tracks[order]) or (rarely(has_nodes(e, desk_row)) and lacks_nodes(s, e, desk_row, order)):
-        code, stage = Decline.INSUFFICIENT_RESOURCES + 0, Stage.NO_CAPACITY + 0
+        code, stage = Decline.INSUFFICIENT_RESOURCES, Stage.NO_CAPACITY
     screen[column] = 1 + code
     e.declined[code, desk_row] += 1
     return stage
@@ -282,19 +287,19 @@ def ask_alone(s: State, e: Engine, order: int, block: int, value: int, value_att
 @compiled_inline
 def date_bid(e: Engine, height: int, order: int, desk_row: int) -> None:
     """Date a desk's bid, at the price found for it, for the block that its latency leads to."""
-    g = e.globals
+    x = e.globals
     screen = e.screen[desk_row // LANES]
     lane = desk_row % LANES
     delay = screen[Screen.DELAY * LANES + lane]
     at = height + 1 + delay
-    time = at * g.block_ms
+    time = at * x.block_ms
     tie = 0
     if delay < 0:
-        time = height * g.block_ms + e.latencies[e.desks[desk_row].latency_profile, ~delay]
-        at = max(height + 1, -(-time // g.block_ms))
+        time = height * x.block_ms + e.latencies[e.desks[desk_row].latency_profile, ~delay]
+        at = max(height + 1, -(-time // x.block_ms))
         if at - height > RING - 2:
             at = height + RING - 2
-        tie = hash64(g.seed, SALT_TIE, order, desk_row)
+        tie = hash64(x.seed, SALT_TIE, order, desk_row)
     offer = new_offer(e)
     row_of = e.offers[offer]
     row_of.order = order
@@ -315,7 +320,7 @@ def ask(s: State, e: Engine, order: int, desk_row: int) -> tuple[int, int]:
     desk = e.desks[desk_row]
     track = e.tracks[order]
     strategy = desk.strategy
-    if strategy == Strategy.CUSTOM:
+    if strategy == Pricing.CUSTOM:
         plan = track.plan
         row = -1
         if plan >= 0:
@@ -331,11 +336,12 @@ def ask(s: State, e: Engine, order: int, desk_row: int) -> tuple[int, int]:
             if e.quotes[row, 2 * desk_row] >= 0:
                 return quoted_price(desk, e.quotes[row, 2 * desk_row], e.quotes[row, 2 * desk_row + 1])
     cpu = track.cpu
-    price, atto = linear_price(desk, cpu, track.memory, track.storage, track.gpu, e.globals.price_floor)
-    if strategy == Strategy.UNDERCUT and e.globals.last_won >= 0:
+    x = e.globals
+    price, atto = linear_price(desk, cpu, track.memory, track.storage, track.gpu, x.price_floor)
+    if strategy == Pricing.UNDERCUT and x.last_won >= 0:
         return undercut(e, desk_row, cpu, price, atto)
-    if strategy == Strategy.RANDOM_RANGE:
-        draw = hash64(e.globals.seed, SALT_PRICE, order, desk_row)
+    if strategy == Pricing.RANDOM_RANGE:
+        draw = hash64(x.seed, SALT_PRICE, order, desk_row)
         return random_range(track.memory, s.orders[order].price, draw)
     return price, atto
 
@@ -430,15 +436,15 @@ def find_next_bids(e: Engine, height: int) -> None:
 @compiled_inline
 def is_before(e: Engine, a: int, b: int) -> bool:
     """Return whether offer `a` is the cheaper one; equal prices go by the tie rule."""
-    x = e.offers[a]
-    y = e.offers[b]
-    if is_less(x.price, x.price_atto, y.price, y.price_atto):
+    one = e.offers[a]
+    other = e.offers[b]
+    if is_less(one.price, one.price_atto, other.price, other.price_atto):
         return True
-    if is_less(y.price, y.price_atto, x.price, x.price_atto):
+    if is_less(other.price, other.price_atto, one.price, one.price_atto):
         return False
     if e.globals.tie_by_index == 1:
-        return bool(x.desk < y.desk)
-    return bool(x.tie < y.tie)
+        return bool(one.desk < other.desk)
+    return bool(one.tie < other.tie)
 
 
 @compiled_inline
@@ -458,18 +464,19 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     desk_row = row.desk
     desk = e.desks[desk_row]
     track = e.tracks[order]
-    g = e.globals
+    x = e.globals
     code = -1
-    stage = Stage.LIMITS + 0
+    stage = Stage.LIMITS
     shut = desk.shut
+    o = s.orders[order]
     if rarely(shut == 1 + Decline.ENGINE_DISABLED):
-        code = Decline.ENGINE_DISABLED + 0
-    elif rarely(s.orders[order].state != OrderState.OPEN):
-        code = Decline.ORDER_NOT_OPEN + 0
+        code = Decline.ENGINE_DISABLED
+    elif rarely(o.state != OrderState.OPEN):
+        code = Decline.ORDER_NOT_OPEN
     elif rarely(shut != 0):
         code = shut - 1
     elif rarely(desk.slots_left <= 0):
-        if desk.queued < g.queue_limit:
+        if desk.queued < x.queue_limit:
             row.next = -1
             if desk.queued == 0:
                 desk.queue_head = offer
@@ -478,15 +485,15 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
             desk.queue_tail = offer
             desk.queued += 1
             return False
-        code = Decline.QUEUE_FULL + 0
+        code = Decline.QUEUE_FULL
     elif rarely(desk.rated == 1 and rate_limited(e, desk_row, row.time)):
-        code = Decline.RATE_LIMITED + 0
+        code = Decline.RATE_LIMITED
     elif not has_room(desk, track) or (rarely(has_nodes(e, desk_row)) and lacks_nodes(s, e, desk_row, order)):
-        code = Decline.INSUFFICIENT_RESOURCES + 0
-        stage = Stage.NO_CAPACITY + 0
+        code = Decline.INSUFFICIENT_RESOURCES
+        stage = Stage.NO_CAPACITY
     elif lacks_deposit(s, desk.wallet):
-        code = Decline.INSUFFICIENT_DEPOSIT + 0
-        stage = Stage.NO_DEPOSIT + 0
+        code = Decline.INSUFFICIENT_DEPOSIT
+        stage = Stage.NO_DEPOSIT
     if code >= 0:
         decline(s, e, order, desk_row, code, stage)
         free_offer(e, offer)
@@ -494,8 +501,8 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     if rarely(desk.rated == 1):
         note_bid_time(e, desk_row, row.time)
     desk.submitted += 1
-    g.bids_submitted += 1
-    latency = row.time - s.orders[order].created_at * g.block_ms
+    x.bids_submitted += 1
+    latency = row.time - o.created_at * x.block_ms
     e.latency[min(latency, 60_000)] += 1
     window = 0
     if rarely(s.globals.rules == Rules.AKASH):
@@ -515,22 +522,22 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         window,
     )
     charge(s, desk.wallet, Kind.BIDS, status != Status.Ok, 0)
-    if rarely(g.keep_bid_rows == 1):
-        record = e.bid_rows[g.bids_rows]
-        g.bids_rows += 1
+    if rarely(x.keep_bid_rows == 1):
+        record = e.bid_rows[x.bids_rows]
+        x.bids_rows += 1
         record.height = height
         record.order = order
         record.desk = desk_row
         record.price = row.price
         record.price_atto = row.price_atto
         record.latency = latency
-        record.status = status + 0
+        record.status = status
     if rarely(status != Status.Ok):
-        e.rejected[desk_row, status + 0] += 1
+        e.rejected[desk_row, status] += 1
         free_offer(e, offer)
         return False
     desk.accepted += 1
-    row.bid = s.orders[order].last_bid
+    row.bid = o.last_bid
     # where a bid went away the best of those left is unknown, until the next list begins
     if track.first_offer < 0 or (track.best >= 0 and not is_before(e, track.best, offer)):
         track.best = offer
@@ -540,12 +547,12 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     track.bids += 1
     track.stage = Stage.BID
     desk.slots_left -= 1
-    if g.reserve_at_bid == 1:
+    if x.reserve_at_bid == 1:
         hold(desk, track, Desk.reserved_cpu, 1)
         desk.leases_left -= 1
         if has_nodes(e, desk_row):
             pack(s, e, desk_row, order, e.offer_nodes[offer])
-    if desk.bid_timeout > 0 and (track.choosing != 0 or desk.bid_timeout <= g.bid_window):
+    if desk.bid_timeout > 0 and (track.choosing != Choosing.WINDOW or desk.bid_timeout <= x.bid_window):
         push(e, height + desk.bid_timeout, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
     return True
 

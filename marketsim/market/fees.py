@@ -66,4 +66,4 @@ def charge(s: State, wallet: int, kind: int, refused: bool, detail: int) -> None
     move(s, wallet, COLLECTOR_WALLET, fee)
     s.globals.network_fees_paid += fee
     s.wallets[wallet].fees += fee
-    emit(s, EventKind.NETWORK_FEE, wallet, kind + 0, fee, 0, 0)
+    emit(s, EventKind.NETWORK_FEE, wallet, kind, fee, 0, 0)

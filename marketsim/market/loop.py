@@ -26,7 +26,7 @@ from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open
 from marketsim.market.desks import find_next_bids, know_blockings, place_offer, set_shut, take_offers, tie_of
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.quoting import PPM, account_use, prepare_desks, reprice, screen_desk
-from marketsim.market.tables import Desk, Ended, Engine, Kind, Phase, Sample
+from marketsim.market.tables import Choosing, Desk, Ended, Engine, Kind, Phase, Sample
 from marketsim.market.tenants import (
     covered,
     decide,
@@ -123,11 +123,12 @@ def next_due(s: State, e: Engine, limit: int) -> tuple[int, int]:
 @compiled_inline
 def lease_touched(s: State, e: Engine, at: int) -> int:
     """Return the lease that entry `at` of the heap will end or find without funds, -1 for an entry of another kind."""
-    row = e.calendar[at].what // KINDS
-    kind = e.calendar[at].what % KINDS
+    entry = e.calendar[at]
+    row = entry.what // KINDS
+    kind = entry.what % KINDS
     if kind == Kind.PLANNED_END or kind == Kind.TERMINATE or kind == Kind.LEAVE:
         return int(row)
-    if kind == Kind.DUE and e.accounts[row].due == e.calendar[at].key // 16:
+    if kind == Kind.DUE and e.accounts[row].due == entry.key // 16:
         return int(s.accounts[row].first_lease)
     return -1
 
@@ -140,9 +141,10 @@ def bring_near(s: State, e: Engine) -> None:
     """
     last = FIRST + e.globals.calendar
     for at in range(FIRST, last):
-        if e.calendar[at].what % KINDS == Kind.DUE:
-            prefetch(e.accounts, e.calendar[at].what // KINDS)
-            prefetch(s.accounts, e.calendar[at].what // KINDS)
+        entry = e.calendar[at]
+        if entry.what % KINDS == Kind.DUE:
+            prefetch(e.accounts, entry.what // KINDS)
+            prefetch(s.accounts, entry.what // KINDS)
     for at in range(FIRST, last):
         lease = lease_touched(s, e, at)
         if lease >= 0:
@@ -226,19 +228,20 @@ def comes_first(e: Engine, call: int) -> bool:
 def has_bid_room(s: State, e: Engine, count: int) -> bool:
     """Return whether `count` bids fit in one block: rows, deposits, index, events and the record."""
     g = s.globals
+    x = e.globals
     return bool(
         count <= e.batch.shape[0]
-        and e.globals.calendar + e.globals.waiting + ENTRY_ROOM + count < e.calendar.shape[0]
-        and e.globals.later + ENTRY_ROOM + count < e.later.shape[0]
+        and x.calendar + x.waiting + ENTRY_ROOM + count < e.calendar.shape[0]
+        and x.later + ENTRY_ROOM + count < e.later.shape[0]
         and g.bids + count <= s.bids.shape[0]
         and g.accounts + count <= s.accounts.shape[0]
         and g.accounts + count <= e.accounts.shape[0]
         and g.deposits + count <= s.deposits.shape[0]
         and (g.bids_live + count) * 2 <= s.bid_index.shape[0]
         and g.bits + count <= s.bid_bits.shape[0]
-        and g.events + 4 * count + e.globals.event_room <= s.events.shape[0]
-        and e.globals.bids_rows + count <= e.bid_rows.shape[0]
-        and e.globals.decline_rows + e.globals.keep_bid_rows * (count + 1) <= e.decline_rows.shape[0]
+        and g.events + 4 * count + x.event_room <= s.events.shape[0]
+        and x.bids_rows + count <= e.bid_rows.shape[0]
+        and x.decline_rows + x.keep_bid_rows * (count + 1) <= e.decline_rows.shape[0]
     )
 
 
@@ -302,21 +305,21 @@ def execute_call(s: State, e: Engine, height: int, at: int) -> None:
     if kind == Kind.ARRIVE:
         arrive(s, e, height, at)
     elif kind == Kind.OUTAGE:
-        set_outage(s, e, height, call.a, call.b, call.c)
+        set_outage(s, e, height, call.desk, call.begins, call.share_ppm)
     elif kind == Kind.BLOCK:
-        set_blocked(s, height, call.a, call.b)
+        set_blocked(s, height, call.desk, call.begins)
     elif kind == Kind.SETTLE:
-        force_settlement(s, e, height, call.a)
+        force_settlement(s, e, height, call.account)
     elif kind == Kind.SET_PARAM:
-        s.globals[call.a] = call.b
-        emit(s, EventKind.PARAMS_CHANGED, call.a, 0, call.b, 0, 0)
+        s.globals[call.param] = call.value
+        emit(s, EventKind.PARAMS_CHANGED, call.param, 0, call.value, 0, 0)
     elif kind == Kind.DEPOSIT:
-        account = call.a
-        market.account_deposit(s, height, Scope.DEPLOYMENT, s.accounts[account].target, call.b, call.c, 1)
+        account = call.account
+        market.account_deposit(s, height, Scope.DEPLOYMENT, s.accounts[account].target, call.wallet, call.amount, 1)
         sync_deployment(s, e, height, s.accounts[account].target)
     elif kind == Kind.CLOSE_DEPLOYMENT:
-        if s.deployments[call.a].state == DeploymentState.ACTIVE:
-            end_deployment_by_tenant(s, e, height, call.a)
+        if s.deployments[call.deployment].state == DeploymentState.ACTIVE:
+            end_deployment_by_tenant(s, e, height, call.deployment)
 
 
 @compiled
@@ -332,10 +335,10 @@ def set_blocked(s: State, height: int, slot: int, blocked: int) -> None:
 def bring_next(s: State, e: Engine, at: int) -> None:
     """Have the rows brought near that the order after next will read and fill; `at` is the message of this one."""
     call = e.inbox[at]
-    prefetch(s.drafts, call.c + AHEAD)
-    prefetch(s.resources, s.drafts[call.c].first_resource + AHEAD)
+    prefetch(s.drafts, call.first_draft + AHEAD)
+    prefetch(s.resources, s.drafts[call.first_draft].first_resource + AHEAD)
     if at + AHEAD < e.globals.inbox_end:
-        prefetch(e.plans, e.inbox[at + AHEAD].a)
+        prefetch(e.plans, e.inbox[at + AHEAD].plan)
     g = s.globals
     prefetch(s.deployments, g.deployments + AHEAD)
     prefetch(s.groups, g.groups + AHEAD)
@@ -352,21 +355,22 @@ def arrive(s: State, e: Engine, height: int, at: int) -> None:
     """Send a tenant's CreateDeployment and follow its orders."""
     call = e.inbox[at]
     bring_next(s, e, at)
-    plan = call.a
-    owner = e.plans[plan].tenant
-    if not can_afford(s, owner, Kind.ARRIVE, 0, call.b):
-        e.plans[plan].deployment = -1
-        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE + 0, Status.InsufficientFunds + 0, 0, 0, plan)
+    plan = call.plan
+    planned = e.plans[plan]
+    owner = planned.tenant
+    if not can_afford(s, owner, Kind.ARRIVE, 0, call.deposit):
+        planned.deployment = -1
+        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE, Status.InsufficientFunds, 0, 0, plan)
         return
     deployment = s.globals.deployments
-    status = create_deployment(s, height, owner, call.e, -1, call.b, 1, 0, call.f, call.c, call.d)
+    status = create_deployment(s, height, owner, call.dseq, -1, call.deposit, 1, 0, call.window, call.first_draft, call.drafts)
     charge(s, owner, Kind.ARRIVE, status != Status.Ok, 0)
     if rarely(status != Status.Ok):
-        e.plans[plan].deployment = -1
-        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE + 0, status + 0, 0, 0, plan)
+        planned.deployment = -1
+        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE, status, 0, 0, plan)
         return
     e.plan_of[deployment] = plan
-    e.plans[plan].deployment = deployment
+    planned.deployment = deployment
     account = s.deployments[deployment].account
     for column in range(e.accounts.shape[1]):
         e.accounts[account, column] = -1
@@ -384,7 +388,7 @@ def place_bids(s: State, e: Engine, height: int) -> None:
         following = e.offers[offer].next
         if following >= 0:
             prefetch_line(e.desks, e.offers[following].desk)
-        if place_offer(s, e, height, offer) and rarely(e.tracks[order].choosing == 1):
+        if place_offer(s, e, height, offer) and rarely(e.tracks[order].choosing == Choosing.FIRST_BID):
             push(e, height + 1, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
         offer = following
     find_next_bids(e, height)
@@ -411,9 +415,10 @@ def time_out_order(s: State, e: Engine, height: int, order: int) -> None:
 @compiled
 def settle_due(s: State, e: Engine, height: int, account: int) -> None:
     """Settle an account at the first block that it may be unable to pay, unless that has moved."""
-    if e.accounts[account, 0] != height:
+    watch = e.accounts[account]
+    if watch.due != height:
         return
-    e.accounts[account, 0] = -1
+    watch.due = -1
     due_work.settle_due(s, height, account)
     sync_deployment(s, e, height, s.accounts[account].target)
     leave_unpaid(s, e, height, account)
@@ -438,32 +443,34 @@ def force_settlement(s: State, e: Engine, height: int, account: int) -> None:
 @compiled
 def withdraw(s: State, e: Engine, height: int, lease: int, again: bool) -> None:
     """Withdraw what a lease has earned, on chains that settle when touched, and date the next withdrawal."""
-    if s.leases[lease].payment != PaymentState.OPEN:
+    p = s.leases[lease]
+    if p.payment != PaymentState.OPEN:
         return
-    wallet = s.leases[lease].provider
-    deployment = s.orders[s.leases[lease].order].deployment
+    wallet = p.provider
+    deployment = s.orders[p.order].deployment
     status = Status.InsufficientFunds
     if can_afford(s, wallet, Kind.WITHDRAW, 0, 0):
         status = market.withdraw(s, height, lease)
         charge(s, wallet, Kind.WITHDRAW, status != Status.Ok, 0)
     sync_deployment(s, e, height, deployment)
-    leave_unpaid(s, e, height, s.leases[lease].account)
-    if again and s.leases[lease].payment == PaymentState.OPEN:
-        at = height + e.desks[s.leases[lease].slot].withdraw_every
+    leave_unpaid(s, e, height, p.account)
+    if again and p.payment == PaymentState.OPEN:
+        at = height + e.desks[p.slot].withdraw_every
         push(e, at, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)
 
 
 @compiled
 def watch_funds(s: State, e: Engine, height: int, lease: int) -> None:
     """Look at the funds behind a lease as the provider daemon does, and withdraw when none are left (protocol reference 4.1)."""
-    if s.leases[lease].payment != PaymentState.OPEN:
+    p = s.leases[lease]
+    if p.payment != PaymentState.OPEN:
         return
-    account = s.leases[lease].account
+    account = p.account
     left = s.accounts[account].settled_at + covered(s, account) - height
     if left <= 0:
         withdraw(s, e, height, lease, False)
         left = e.globals.funds_monitor
-    if s.leases[lease].payment == PaymentState.OPEN:
+    if p.payment == PaymentState.OPEN:
         at = height + max(1, min(left, e.globals.funds_monitor))
         push(e, at, Phase.SETTLE, tie_of(e, Kind.WATCH, lease), Kind.WATCH, lease)
 
@@ -471,9 +478,10 @@ def watch_funds(s: State, e: Engine, height: int, lease: int) -> None:
 @compiled
 def close_left_bid(s: State, height: int, bid: int) -> None:
     """Close a losing bid that the chain left open."""
-    if s.bids[bid].state != BidState.OPEN or s.orders[s.bids[bid].order].state == OrderState.OPEN:
+    b = s.bids[bid]
+    if b.state != BidState.OPEN or s.orders[b.order].state == OrderState.OPEN:
         return
-    wallet = s.bids[bid].provider
+    wallet = b.provider
     if not can_afford(s, wallet, Kind.LEAVE, 0, 0):
         return
     status = market.close_bid(s, height, bid, Reason.UNSPECIFIED)
@@ -508,14 +516,16 @@ def set_outage(s: State, e: Engine, height: int, desk_row: int, down: int, share
     emit(s, EventKind.OUTAGE, desk_row, down, share_ppm, 0, 0)
     if down == 0 or share_ppm == 0:
         return
-    for at in range(e.globals.alive - 1, -1, -1):
-        if at >= e.globals.alive:
+    x = e.globals
+    for at in range(x.alive - 1, -1, -1):
+        if at >= x.alive:
             continue
         lease = s.accounts[e.alive[at]].first_lease
         while lease >= 0:
-            after = s.leases[lease].next
-            if s.leases[lease].slot == desk_row and s.leases[lease].state == LeaseState.ACTIVE:
-                if hash64(e.globals.seed, SALT_OUTAGE, lease, height) % PPM < share_ppm:
+            p = s.leases[lease]
+            after = p.next
+            if p.slot == desk_row and p.state == LeaseState.ACTIVE:
+                if hash64(x.seed, SALT_OUTAGE, lease, height) % PPM < share_ppm:
                     push(e, height, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
             lease = after
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marketsim.chain.events import hash64
 from marketsim.kernel.compiled import compiled, compiled_inline
-from marketsim.market.tables import LANES, QUANTILES, Decline, Desk, Engine, Screen, Strategy, Table, Track
+from marketsim.market.tables import LANES, QUANTILES, Decline, Desk, Engine, Pricing, Screen, Table, Track
 
 NANO = 1_000_000_000
 PPM = 1_000_000
@@ -31,13 +31,13 @@ def linear_price(desk: Desk, cpu: int, memory: int, storage: int, gpu: int, floo
     24 decimals, so that the sum is exact and is rounded once to 18: down when `floor` is 1, else half to even (training document, Pricing
     Strategy). Bounds are checked when a desk is made: whole unit prices x quantities stay below 2^63.
     """
-    whole = sum_of(desk, Desk.cpu_whole + 0, 3, cpu, memory, storage, gpu)
+    whole = sum_of(desk, Desk.cpu_whole, 3, cpu, memory, storage, gpu)
     if cpu + memory + storage + gpu <= QUANTITY_MAX:
-        high = sum_of(desk, Desk.cpu_high + 0, 3, cpu, memory, storage, gpu)
-        low = sum_of(desk, Desk.cpu_low + 0, 3, cpu, memory, storage, gpu)
+        high = sum_of(desk, Desk.cpu_high, 3, cpu, memory, storage, gpu)
+        low = sum_of(desk, Desk.cpu_low, 3, cpu, memory, storage, gpu)
     else:
-        carry, low = sum_limb(desk, Desk.cpu_low + 0, cpu, memory, storage, gpu)
-        more, high = sum_limb(desk, Desk.cpu_high + 0, cpu, memory, storage, gpu)
+        carry, low = sum_limb(desk, Desk.cpu_low, cpu, memory, storage, gpu)
+        more, high = sum_limb(desk, Desk.cpu_high, cpu, memory, storage, gpu)
         high += carry
         whole += more
     whole, atto = join_limbs(whole, high, low, floor)
@@ -306,7 +306,7 @@ def screen_desk(e: Engine, desk_row: int) -> None:
     row[Screen.MIN_VALUE * LANES + k] = desk.min_value
     row[Screen.MIN_VALUE_ATTO * LANES + k] = desk.min_value_atto
     row[Screen.SHUT * LANES + k] = desk.shut
-    if desk.shut == 0 and (desk.strategy != Strategy.LINEAR or desk.plain == 0):
+    if desk.shut == 0 and (desk.strategy != Pricing.LINEAR or desk.plain == 0):
         row[Screen.SHUT * LANES + k] = ALONE
     row[Screen.LATENCY * LANES + k] = desk.latency_blocks + (((1 << 32) % max(desk.latency_blocks, 1)) << 32)
     for at in range(12):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import IntEnum
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from marketsim.kernel.rows import Row, Rows, column, row_of
+from marketsim.kernel.codes import Code
+from marketsim.kernel.rows import Row, Rows, column, row_of, same_place
 from marketsim.kernel.table_set import TableSet, register, rows_of
 
 Table = NDArray[np.int64]
@@ -33,19 +33,19 @@ class E(Row):
 
     calendar = column("entries in the calendar")
     offers = column("next unused row of offers")
-    free_offer = column("first free row of offers, -1")
+    free_offer = column("first free row of offers", default=-1)
     inbox = column("next message to execute")
     inbox_end = column()
-    executed = column("last block that is certainly done")
+    executed = column("last block that is certainly done", default=-1)
     tie_by_index = column("1: ties go to the lower row (reference market); 0: to a stateless hash")
     reserve_at_bid = column()
     price_floor = column("1: prices round down at 18 decimals; 0: half to even")
     seed = column()
     bid_window = column()
     queue_limit = column()
-    block_ms = column()
+    block_ms = column(unit="milliseconds")
     manifest_blocks = column()
-    sample_every = column("blocks")
+    sample_every = column(unit="blocks")
     warm_up = column()
     horizon = column()
     samples = column()
@@ -56,8 +56,8 @@ class E(Row):
     orders_leased = column()
     bids_submitted = column()
     providers = column()
-    funds_monitor = column("blocks between looks of the funds watcher (0 = none)")
-    last_block = column("last height at which something happened")
+    funds_monitor = column("between looks of the funds watcher (0 = none)", "blocks")
+    last_block = column("last height at which something happened", default=-1)
     audit = column()
     least_value_blocks = column("expected lifetime behind min_order_value")
     bids_rows = column("rows in the bids record")
@@ -65,20 +65,20 @@ class E(Row):
     audited = column("blocks audited")
     audit_problem = column()
     last_audit = column("last height audited")
-    last_won = column("last winning price per millicore: whole uve and nano-uve; -1 = none yet")
+    last_won = column("last winning price per millicore: whole uve and nano-uve; -1 = none yet", default=-1)
     last_won_nano = column()
     sampled = column("height of the last sample")
     dry_ends_count = column("1: a lease out of funds that its tenant closes, with no top-up on its way, counts as insufficient funds")
-    event_room = column("free rows of events that one entry may need")
+    event_room = column("free rows of events that one entry may need", default=16_384)
     prepared = column("1: the desks' derived columns and `screen` are written")
     blockings = column("G.blockings that they know of")
     dated = column("offers dated for a block to come")
-    next_bids = column("first block with dated offers, FAR when there is none")
+    next_bids = column("first block with dated offers, FAR when there is none", default=FAR)
     chunk = column("last chunk of blocks whose entries are in the calendar's heap")
     later = column("next unused row of later")
-    free_later = column("first free row of later, -1")
+    free_later = column("first free row of later", default=-1)
     decline_rows = column("numbers in decline_rows")
-    declined_at = column("the height that the last of them belong to, -1")
+    declined_at = column("the height that the last of them belong to", default=-1)
     waiting = column("entries in later")
 
 
@@ -94,9 +94,9 @@ class Desk(Row, width=104):
     slots_left = column("derived: MAX_CONCURRENT less the bids whose outcome is unknown")
     queued = column()
     leases_left = column("derived: leases that it may still take")
-    free_cpu = column("derived: capacity less what is leased and reserved")
-    free_memory = column()
-    free_storage = column()
+    free_cpu = column("derived: capacity less what is leased and reserved", "millicores")
+    free_memory = column(unit="MiB")
+    free_storage = column(unit="MiB")
     free_gpu = column()
     wallet = column()
     rated = column("derived: 1 when bids a minute or an hour are limited")
@@ -105,7 +105,7 @@ class Desk(Row, width=104):
     won = column()
     lost = column()
     closed = column()
-    bid_timeout = column("blocks, 0 = none")
+    bid_timeout = column("0 = none", "blocks")
     cpu_whole = column()
     cpu_high = column()
     cpu_low = column()
@@ -118,35 +118,35 @@ class Desk(Row, width=104):
     gpu_whole = column()
     gpu_high = column()
     gpu_low = column()
-    min_value = column("whole uve")
-    min_value_atto = column()
+    min_value = column(unit="uve")
+    min_value_atto = column(unit="atto-uve")
     latency_blocks = column("n > 0: 1 + hash % n whole blocks (reference market)")
     latency_profile = column("row in latencies")
-    strategy = column("Strategy")
+    strategy = column("Pricing")
     plain = column("1: the price is the linear one, without a fixed part and without further rounding")
     window = column("akash: notice offered with bids, seconds")
     queue_head = column()
     queue_tail = column()
     since = column("height of the last change of what is leased")
-    leased_cpu = column()
-    leased_memory = column()
-    leased_storage = column()
+    leased_cpu = column(unit="millicores")
+    leased_memory = column(unit="MiB")
+    leased_storage = column(unit="MiB")
     leased_gpu = column()
     sum_cpu = column("leased x blocks since warm-up")
     sum_memory = column()
     sum_storage = column()
     sum_gpu = column()
-    reserved_cpu = column()
-    reserved_memory = column()
-    reserved_storage = column()
+    reserved_cpu = column(unit="millicores")
+    reserved_memory = column(unit="MiB")
+    reserved_storage = column(unit="MiB")
     reserved_gpu = column()
-    cap_cpu = column("millicores, over-commit included")
-    cap_memory = column("MiB")
-    cap_storage = column("MiB")
+    cap_cpu = column("over-commit included", "millicores")
+    cap_memory = column(unit="MiB")
+    cap_storage = column(unit="MiB")
     cap_gpu = column()
-    max_cpu = column()
-    max_memory = column()
-    max_storage = column()
+    max_cpu = column(unit="millicores")
+    max_memory = column(unit="MiB")
+    max_storage = column(unit="MiB")
     max_gpu = column()
     up = column("0 during an outage")
     enabled = column()
@@ -154,32 +154,32 @@ class Desk(Row, width=104):
     lease_capacity = column("most leases at a time, -1 = no limit")
     per_minute = column("bids, 0 = no limit")
     per_hour = column()
-    list_cpu = column("whole, then atto")
-    list_cpu_atto = column()
+    list_cpu = column(unit="uve")
+    list_cpu_atto = column(unit="atto-uve")
     list_memory = column()
-    list_memory_atto = column()
+    list_memory_atto = column(unit="atto-uve")
     list_storage = column()
-    list_storage_atto = column()
+    list_storage_atto = column(unit="atto-uve")
     list_gpu = column()
-    list_gpu_atto = column()
-    margin_ppm = column()
-    multiplier_ppm = column()
-    reprice_every = column("blocks, 0 = never")
-    reprice_high_ppm = column()
-    reprice_low_ppm = column()
-    reprice_up_ppm = column()
-    reprice_down_ppm = column()
-    reprice_min_ppm = column()
-    reprice_max_ppm = column()
+    list_gpu_atto = column(unit="atto-uve")
+    margin_ppm = column(unit="ppm")
+    multiplier_ppm = column(unit="ppm")
+    reprice_every = column("0 = never", "blocks")
+    reprice_high_ppm = column(unit="ppm")
+    reprice_low_ppm = column(unit="ppm")
+    reprice_up_ppm = column(unit="ppm")
+    reprice_down_ppm = column(unit="ppm")
+    reprice_min_ppm = column(unit="ppm")
+    reprice_max_ppm = column(unit="ppm")
     nodes = column("> 1: capacity is packed node by node, on so many rows of nodes")
     leave_blocks = column("mean blocks until this provider ends a lease; 0 = never")
-    withdraw_every = column("blocks between withdrawals of a lease (chains that settle when touched)")
-    undercut_ppm = column()
-    uptime_ppm = column()
+    withdraw_every = column("between withdrawals of a lease (chains that settle when touched)", "blocks")
+    undercut_ppm = column(unit="ppm")
+    uptime_ppm = column(unit="ppm")
     audited = column()
     decimals = column("price rounded to this many decimals, 18 = no further rounding")
     fixed_whole = column("added to every price (endpoints)")
-    fixed_atto = column()
+    fixed_atto = column(unit="atto-uve")
     region = column("number of its region, 0 = none: what the score choice compares with Plan.region")
     bid_times = column("entries written in the ring of bid times")
     base_submitted = column()
@@ -187,8 +187,8 @@ class Desk(Row, width=104):
     base_won = column()
     base_lost = column()
     base_closed = column()
-    reprice_step_ppm = column("> 0: the multiplier follows use from MIN to MAX in such steps")
-    cost_ppm = column("this provider's relative cost draw")
+    reprice_step_ppm = column("> 0: the multiplier follows use from MIN to MAX in such steps", "ppm")
+    cost_ppm = column("this provider's relative cost draw", "ppm")
     first_node = column()
     quoted = column("1: an order's price may stand in quotes, before spread and repricing; else it is the linear one")
 
@@ -197,7 +197,7 @@ LANES = 8
 """Desks side by side in a row of `Engine.screen`: what the processor computes at once."""
 
 
-class Screen(IntEnum):
+class Screen(Code):
     """What is computed of each desk for every order, eight desks a row: field f of a row's desk k is column f x LANES + k.
 
     Made of columns of Desk, kept up by `screen_desk`; the last four are what `screen_desks` finds.
@@ -219,7 +219,7 @@ class Screen(IntEnum):
     SIZE = 24
 
 
-class Strategy(IntEnum):
+class Pricing(Code):
     """How a desk makes its price."""
 
     LINEAR = 0  # unit prices x quantities x (1 + margin): cost plus, scale, monthly targets
@@ -232,25 +232,25 @@ class Plan(Row):
     """A tenant's standing instructions for one deployment."""
 
     tenant = column("wallet")
-    duration = column("blocks from the first lease to the planned end")
-    terminate = column("blocks to an early end, -1 = none")
-    leave_ppm = column("unit exponential x 10^6, scaled by the provider's mean")
-    leave_blocks = column("blocks until the provider leaves, drawn with the order (reference market); -1 = none")
+    duration = column("from the first lease to the planned end", "blocks")
+    terminate = column("to an early end, -1 = none", "blocks")
+    leave_ppm = column("unit exponential x 10^6, scaled by the provider's mean", "ppm")
+    leave_blocks = column("until the provider leaves, drawn with the order (reference market); -1 = none", "blocks")
     deploy_delay = column()
-    choice = column("Choice")
+    choice = column("BidChoice")
     choice_k = column()
     never = column("1: never chooses")
-    patience = column("blocks, 0 = none")
-    top_up = column("TopUp")
-    top_up_amount = column("whole uve")
+    patience = column("0 = none", "blocks")
+    top_up = column("TopUpTime")
+    top_up_amount = column(unit="uve")
     top_up_left = column("times left")
-    top_up_delay = column("blocks (after depletion)")
-    top_up_at = column("blocks left that trigger it")
+    top_up_delay = column("after depletion", "blocks")
+    top_up_at = column("what is left when it is due", "blocks")
     restart_left = column("restarts the tenant will still make")
     restart_delay = column()
-    utilization_ppm = column()
-    value = column("per block (pair)")
-    value_atto = column()
+    utilization_ppm = column(unit="ppm")
+    value = column("per block (pair)", "uve")
+    value_atto = column(unit="atto-uve")
     deployment = column()
     quote = column("row of the first group's prices in quotes, -1")
     weight_price = column("score choice, ppm")
@@ -261,11 +261,20 @@ class Plan(Row):
     top_up_delay_3 = column()
     top_ups_used = column()
     region = column("number of the tenant's home region, -1 = none or nobody's")
-    deposit = column("whole uve")
+    deposit = column(unit="uve")
     first_lease = column("height of the deployment's first lease, 0 before")
 
 
-class Choice(IntEnum):
+class Choosing(Code):
+    """How far a tenant is with the choice for an order."""
+
+    WINDOW = 0  # bids are awaited
+    FIRST_BID = 1  # the window has passed without an acceptable bid: the first one is taken
+    DECIDED = 2  # a bid was taken, or the tenant never chooses
+    CLOSED = 3  # the order is closed, and whatever it held is let go of
+
+
+class BidChoice(Code):
     """How a tenant picks a bid."""
 
     LOWEST_PRICE = 0
@@ -273,7 +282,7 @@ class Choice(IntEnum):
     RANDOM_AMONG_CHEAPEST = 2
 
 
-class TopUp(IntEnum):
+class TopUpTime(Code):
     """When a tenant adds funds."""
 
     NEVER = 0
@@ -287,21 +296,21 @@ class Track(Row, width=16):
     plan = column("-1: nobody's plan (a message by hand)")
     first_offer = column()
     offers = column()
-    choosing = column("0 window open, 1 takes the first acceptable bid, 2 decided")
+    choosing = column("Choosing")
     held_by = column("desk that holds capacity for its lease, -1")
     ended = column("Ended")
     stage = column("furthest check that any desk reached (Stage)")
     bids = column("bids accepted by the chain")
-    cpu = column()
-    memory = column("MiB, rounded up")
-    storage = column("MiB, rounded up")
+    cpu = column(unit="millicores")
+    memory = column("rounded up", "MiB")
+    storage = column("rounded up", "MiB")
     gpu = column()
     end_tag = column("Ended that its next closing means")
     decided_at = column()
     best = column("cheapest placed offer; -1 when none or unknown")
 
 
-class Ended(IntEnum):
+class Ended(Code):
     """Why a lease ended, in the training document's terms."""
 
     RUNNING = 0
@@ -311,7 +320,7 @@ class Ended(IntEnum):
     PROVIDER_CLOSED = 4
 
 
-class Stage(IntEnum):
+class Stage(Code):
     """How far an order got, for the reasons of unserved demand."""
 
     NO_ELIGIBLE = 0
@@ -323,7 +332,7 @@ class Stage(IntEnum):
     BID = 6  # at least one bid stood
 
 
-class Decline(IntEnum):
+class Decline(Code):
     """Why an engine did not bid."""
 
     ENGINE_DISABLED = 0
@@ -352,9 +361,9 @@ class Offer(Row):
 
     order = column("-1 in a free row")
     desk = column()
-    price = column()
-    price_atto = column()
-    time = column("milliseconds of submission")
+    price = column(unit="uve")
+    price_atto = column(unit="atto-uve")
+    time = column("of submission", "milliseconds")
     tie = column()
     next = column()
     bid = column("bid row once placed, -1 before")
@@ -364,15 +373,25 @@ class Call(Row, width=12):
     """One message of the inbox."""
 
     key = column("height x 16 + phase")
-    time = column("milliseconds of submission")
+    time = column("of submission", "milliseconds")
     tie = column()
     kind = column("Kind")
-    a = column()
-    b = column()
-    c = column()
-    d = column()
-    e = column()
-    f = column()
+    plan = column("ARRIVE: plan of the tenant's deployment")
+    deposit = column("ARRIVE", "uve")
+    first_draft = column("ARRIVE: row in drafts of the first group")
+    drafts = column("ARRIVE: groups")
+    dseq = column("ARRIVE")
+    window = column("ARRIVE: akash, notice asked for; 0 = none", "seconds")
+    # messages of other kinds, in the same places
+    desk = same_place(plan, "OUTAGE, BLOCK")
+    begins = same_place(deposit, "OUTAGE, BLOCK: 1 it goes down or is blocked, 0 the end of that")
+    share_ppm = same_place(first_draft, "OUTAGE: share of its leases that end", "ppm")
+    account = same_place(plan, "SETTLE, DEPOSIT")
+    wallet = same_place(deposit, "DEPOSIT: who pays")
+    amount = same_place(first_draft, "DEPOSIT", "uve")
+    deployment = same_place(plan, "CLOSE_DEPLOYMENT")
+    param = same_place(plan, "SET_PARAM: column of the chain's globals")
+    value = same_place(deposit, "SET_PARAM")
 
 
 class Entry(Row, width=4):
@@ -383,7 +402,7 @@ class Entry(Row, width=4):
     what = column("row x 64 + Kind")
 
 
-class Later(IntEnum):
+class Later(Code):
     """Ten calendar entries of the same chunk of blocks, three columns each: key, tie, what."""
 
     NEXT = 0  # next row of the chunk, or next free row; -1 = none
@@ -395,11 +414,11 @@ class Later(IntEnum):
 class Chunk(Row):
     """The calendar entries of a chunk of blocks that has not come yet."""
 
-    last = column("row of later that takes the next entry, -1 = none yet; those before it are full")
-    used = column("entries in that row")
+    last = column("row of later that takes the next entry, -1 = none yet; those before it are full", default=-1)
+    used = column("entries in that row", default=-1)
 
 
-class Phase(IntEnum):
+class Phase(Code):
     """Canonical phases of a block (rules of this project; a bid of a block is after its acceptances)."""
 
     GOVERN = 0
@@ -418,10 +437,10 @@ class Phase(IntEnum):
     LAST = 15
 
 
-class Kind(IntEnum):
-    """Kinds of calendar entry and of inbox message."""
+class Kind(Code):
+    """Kinds of calendar entry, with what its row is of, and of inbox message, whose arguments stand in `Call`."""
 
-    ARRIVE = 1  # A plan, B deposit, C first draft, D drafts, E dseq, F window
+    ARRIVE = 1  # message
     DECIDE = 2  # order
     BIDS = 3  # a bid: network fees
     ACTIVATE = 4  # lease
@@ -441,43 +460,43 @@ class Kind(IntEnum):
     WITHDRAW = 18  # lease
     WATCH = 19  # lease: the funds watcher looks
     START_GROUP = 20  # group
-    OUTAGE = 21  # A desk, B 1 down 0 up, C share of leases closed (ppm)
-    BLOCK = 22  # A desk, B 1 block 0 unblock
-    SETTLE = 23  # A account
-    DEPOSIT = 24  # A account, B wallet, C amount
-    CLOSE_DEPLOYMENT = 25  # A deployment
-    SET_PARAM = 26  # A column of globals, B value
-    CLOSE_BID = 27  # A bid, B reason
+    OUTAGE = 21  # message
+    BLOCK = 22  # message
+    SETTLE = 23  # message
+    DEPOSIT = 24  # message
+    CLOSE_DEPLOYMENT = 25  # message; deployment
+    SET_PARAM = 26  # message
+    CLOSE_BID = 27  # bid
 
 
 class Node(Row):
     """Columns of Engine.nodes: what is free, over-commit included."""
 
-    free_cpu = column("millicores")
-    free_memory = column("MiB")
-    free_storage = column("MiB")
+    free_cpu = column(unit="millicores")
+    free_memory = column(unit="MiB")
+    free_storage = column(unit="MiB")
     free_gpu = column()
 
 
 class Watch(Row):
     """Columns of Engine.accounts."""
 
-    due = column("due height that stands in the calendar")
-    grace = column()
-    top_up = column("height of the next planned top-up, -1")
-    alive = column("position in the alive list, -1")
+    due = column("due height that stands in the calendar", default=-1)
+    grace = column(default=-1)
+    top_up = column("height of the next planned top-up", default=-1)
+    alive = column("position in the alive list", default=-1)
 
 
 class Sample(Row):
     """Columns of the time series."""
 
-    height = column()
+    height = column(unit="height")
     active = column()
     short = column()
     open_orders = column()
-    cpu = column()
-    memory = column()
-    storage = column()
+    cpu = column(unit="millicores")
+    memory = column(unit="MiB")
+    storage = column(unit="MiB")
     gpu = column()
     paid = column()
     created = column()
@@ -490,11 +509,11 @@ class Sample(Row):
 class BidRow(Row, width=8):
     """Columns of the bids record."""
 
-    height = column()
+    height = column(unit="height")
     order = column()
     desk = column()
-    price = column()
-    price_atto = column()
+    price = column(unit="uve")
+    price_atto = column(unit="atto-uve")
     latency = column()
     status = column()
 
@@ -599,31 +618,20 @@ def codes_of(fits: Table) -> Codes:
 
 def make_engine(desks: int, rows: int = 64) -> Engine:
     """Return empty engine tables for `desks` providers with room for `rows` rows in each growing table."""
-    values = row_of(E)
-    values[E.free_offer] = -1
-    values[E.providers] = desks
-    values[E.event_room] = 16_384
-    values[E.executed] = -1
-    values[E.last_block] = -1
-    values[E.declined_at] = -1
-    values[E.last_won] = -1
-    values[E.next_bids] = FAR
-    values[E.free_later] = -1
-    watch = np.full((rows, Watch.width), -1, np.int64)
     tables: Mapping[str, Any] = {
-        "globals": values,
-        "desks": rows_of(max(desks, 1), Desk.width),
+        "globals": row_of(E, providers=desks),
+        "desks": rows_of(max(desks, 1), Desk),
         "screen": rows_of(rows_of_lanes(desks), Screen.SIZE * LANES),
         "plans": rows_of(rows, Plan),
-        "tracks": rows_of(rows, Track.width),
+        "tracks": rows_of(rows, Track),
         "plan_of": np.full(rows, -1, np.int64),
-        "accounts": watch,
-        "offers": rows_of(rows, Offer.width),
+        "accounts": rows_of(rows, Watch),
+        "offers": rows_of(rows, Offer),
         "ring": np.full((RING, 2), -1, np.int64),
         "batch": np.zeros(rows, np.int64),
-        "calendar": rows_of(rows, Entry.width),
+        "calendar": rows_of(rows, Entry),
         "later": rows_of(rows, Later.SIZE),
-        "chunks": np.full((1, Chunk.width), -1, np.int64),
+        "chunks": rows_of(1, Chunk),
         "inbox": rows_of(0, Call),
         "alive": np.zeros(rows, np.int64),
         "fits": no_fits(1, desks),

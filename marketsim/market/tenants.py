@@ -22,13 +22,13 @@ from marketsim.chain.due_work import settle_cadence
 from marketsim.chain.events import hash64
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
-from marketsim.kernel.compiled import compiled
+from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.market.calendar import push
 from marketsim.market.desks import is_before, let_all_go, let_go, occupy, quote_order, tie_of, vacate
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.packing import has_nodes, lacks_nodes, lease_nodes
 from marketsim.market.quoting import NANO, has_room
-from marketsim.market.tables import Choice, Desk, Ended, Engine, Kind, Phase, TopUp
+from marketsim.market.tables import BidChoice, Choosing, Desk, Ended, Engine, Kind, Phase, TopUpTime, Track
 from marketsim.money.pairs import blocks_covered
 
 SALT_CHOICE = 21
@@ -40,28 +40,36 @@ FOREVER = 1 << 60
 @compiled
 def open_track(s: State, e: Engine, height: int, order: int) -> None:
     """Start to follow a new order: its size in the engines' units, its decision in the calendar, the desks' quotes."""
-    g = e.globals
-    group = s.orders[order].group
-    plan = e.plan_of[s.orders[order].deployment]
+    x = e.globals
+    o = s.orders[order]
+    group = o.group
+    plan = e.plan_of[o.deployment]
     track = e.tracks[order]
     track.plan = plan
     track.first_offer = -1
     track.best = -1
     track.held_by = -1
-    track.cpu = s.groups[group].cpu
-    track.memory = -(-s.groups[group].memory // 1_048_576)
-    track.storage = -(-s.groups[group].storage // 1_048_576)
-    track.gpu = s.groups[group].gpu
+    asked = s.groups[group]
+    track.cpu = asked.cpu
+    track.memory = -(-asked.memory // 1_048_576)
+    track.storage = -(-asked.storage // 1_048_576)
+    track.gpu = asked.gpu
     track.decided_at = -1
-    g.orders_open += 1
-    if s.orders[order].oseq == 1:
-        g.orders_created += 1
+    x.orders_open += 1
+    if o.oseq == 1:
+        x.orders_created += 1
     if plan >= 0:
-        push(e, height + g.bid_window, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
+        push(e, height + x.bid_window, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
         limit = s.globals.order_timeout
-        if limit > 0 and limit <= g.bid_window:
+        if limit > 0 and limit <= x.bid_window:
             push(e, height + limit, Phase.TIMEOUT, tie_of(e, Kind.ORDER_TIMEOUT, order), Kind.ORDER_TIMEOUT, order)
     quote_order(s, e, height, order)
+
+
+@compiled_inline
+def is_followed(track: Track) -> bool:
+    """Return whether `open_track` has begun to follow an order; no order is without cpu."""
+    return bool(track.cpu > 0)
 
 
 @compiled
@@ -69,13 +77,13 @@ def sync_order(s: State, e: Engine, height: int, order: int) -> None:
     """Bring the agents' view of one order up to what the chain says."""
     track = e.tracks[order]
     state = s.orders[order].state
-    if track.cpu == 0:
+    if not is_followed(track):
         if state == OrderState.OPEN:
             open_track(s, e, height, order)
         return
-    if state != OrderState.CLOSED or track.choosing == 3:
+    if state != OrderState.CLOSED or track.choosing == Choosing.CLOSED:
         return
-    track.choosing = 3
+    track.choosing = Choosing.CLOSED
     if track.decided_at < 0:
         track.decided_at = height
     lease = s.orders[order].lease
@@ -94,14 +102,14 @@ def ended_by(s: State, lease: int, tag: int) -> int:
     """Return the Ended that a closed lease's reason means; `tag` tells a planned end from a termination."""
     reason = s.leases[lease].reason
     if reason == Reason.INSUFFICIENT_FUNDS:
-        return Ended.INSUFFICIENT_FUNDS + 0
+        return Ended.INSUFFICIENT_FUNDS
     if reason >= Reason.UNSTABLE and reason < Reason.INSUFFICIENT_FUNDS:
-        return Ended.PROVIDER_CLOSED + 0
+        return Ended.PROVIDER_CLOSED
     # virtengine closes overdrawn leases as the owner's: the account tells
     if s.accounts[s.leases[lease].account].state == AccountState.OVERDRAWN:
-        return Ended.INSUFFICIENT_FUNDS + 0
+        return Ended.INSUFFICIENT_FUNDS
     if tag == 0:
-        return Ended.TENANT_TERMINATED + 0
+        return Ended.TENANT_TERMINATED
     return tag
 
 
@@ -109,26 +117,28 @@ def ended_by(s: State, lease: int, tag: int) -> int:
 def sync_account(s: State, e: Engine, account: int) -> None:
     """Keep an account's due height, its end of grace and its place among the living in step with the chain."""
     watch = e.accounts[account]
-    due = s.accounts[account].due_at
+    a = s.accounts[account]
+    due = a.due_at
+    x = e.globals
     if due != watch.due:
         watch.due = due
-        if due >= 0 and due <= e.globals.horizon:
+        if due >= 0 and due <= x.horizon:
             push(e, due, Phase.DEPLETE, tie_of(e, Kind.DUE, account), Kind.DUE, account)
-    grace = s.accounts[account].grace_at
+    grace = a.grace_at
     if grace != watch.grace:
         watch.grace = grace
         if grace >= 0:
             push(e, grace, Phase.GRACE, tie_of(e, Kind.GRACE, account), Kind.GRACE, account)
             plan_rescue(s, e, account)
-    living = s.accounts[account].open + s.accounts[account].short > 0
+    living = a.open + a.short > 0
     at = watch.alive
     if living and at < 0:
-        watch.alive = e.globals.alive
-        e.alive[e.globals.alive] = account
-        e.globals.alive += 1
+        watch.alive = x.alive
+        e.alive[x.alive] = account
+        x.alive += 1
     elif not living and at >= 0:
-        last = e.globals.alive - 1
-        e.globals.alive = last
+        last = x.alive - 1
+        x.alive = last
         other = e.alive[last]
         e.alive[at] = other
         e.accounts[other].alive = at
@@ -138,32 +148,34 @@ def sync_account(s: State, e: Engine, account: int) -> None:
 @compiled
 def sync_deployment(s: State, e: Engine, height: int, deployment: int) -> None:
     """Bring the agents' view of a deployment, its orders and its account up to what the chain says."""
-    first = s.deployments[deployment].first_group
-    for group in range(first, first + s.deployments[deployment].groups):
+    deployed = s.deployments[deployment]
+    first = deployed.first_group
+    for group in range(first, first + deployed.groups):
         order = s.groups[group].last_order
         previous = s.orders[order].previous
         if previous >= 0:
             sync_order(s, e, height, previous)
         sync_order(s, e, height, order)
-    sync_account(s, e, s.deployments[deployment].account)
+    sync_account(s, e, deployed.account)
 
 
 @compiled
 def delay_of(e: Engine, plan: int) -> int:
     """Return the delay of a plan's next top-up in blocks; the third draw serves every later one."""
-    used = e.plans[plan].top_ups_used
+    planned = e.plans[plan]
+    used = planned.top_ups_used
     if used == 0:
-        return e.plans[plan].top_up_delay
+        return planned.top_up_delay
     if used == 1:
-        return e.plans[plan].top_up_delay_2
-    return e.plans[plan].top_up_delay_3
+        return planned.top_up_delay_2
+    return planned.top_up_delay_3
 
 
 @compiled
 def plan_rescue(s: State, e: Engine, account: int) -> None:
     """Date the top-up of a tenant whose leases have just run out of funds, if the plan holds one."""
     plan = e.plan_of[s.accounts[account].target]
-    if plan < 0 or e.plans[plan].top_up != TopUp.AFTER_DEPLETION or e.plans[plan].top_up_left <= 0:
+    if plan < 0 or e.plans[plan].top_up != TopUpTime.AFTER_DEPLETION or e.plans[plan].top_up_left <= 0:
         return
     at = s.globals.height + max(1, delay_of(e, plan))
     e.accounts[account].top_up = at
@@ -173,13 +185,15 @@ def plan_rescue(s: State, e: Engine, account: int) -> None:
 @compiled
 def plan_top_up(s: State, e: Engine, height: int, account: int) -> None:
     """Date the next look of a tenant who adds funds while some blocks are left."""
-    plan = e.plan_of[s.accounts[account].target]
-    if plan < 0 or e.plans[plan].top_up != TopUp.BEFORE or e.plans[plan].top_up_left <= 0:
+    a = s.accounts[account]
+    plan = e.plan_of[a.target]
+    if plan < 0:
         return
-    if s.accounts[account].open == 0:
+    planned = e.plans[plan]
+    if planned.top_up != TopUpTime.BEFORE or planned.top_up_left <= 0 or a.open == 0:
         return
-    left = s.accounts[account].settled_at + covered(s, account) - height
-    at = height + max(1, left - e.plans[plan].top_up_at + delay_of(e, plan))
+    left = a.settled_at + covered(s, account) - height
+    at = height + max(1, left - planned.top_up_at + delay_of(e, plan))
     if at > e.globals.horizon:
         return
     e.accounts[account].top_up = at
@@ -200,32 +214,34 @@ def covered(s: State, account: int) -> int:
 @compiled
 def top_up(s: State, e: Engine, height: int, account: int) -> None:
     """Add funds as the plan says, when they are still needed."""
-    deployment = s.accounts[account].target
+    a = s.accounts[account]
+    deployment = a.target
     plan = e.plan_of[deployment]
-    if e.accounts[account].top_up != height or s.accounts[account].state == AccountState.CLOSED:
+    if e.accounts[account].top_up != height or a.state == AccountState.CLOSED:
         return
     e.accounts[account].top_up = -1
-    if e.plans[plan].top_up == TopUp.BEFORE:
+    planned = e.plans[plan]
+    if planned.top_up == TopUpTime.BEFORE:
         settle_cadence(s, height, account)
-        left = s.accounts[account].settled_at + covered(s, account) - height
-        if s.accounts[account].open + s.accounts[account].short == 0:
+        left = a.settled_at + covered(s, account) - height
+        if a.open + a.short == 0:
             return
-        if s.accounts[account].short == 0 and left > e.plans[plan].top_up_at - delay_of(e, plan):
+        if a.short == 0 and left > planned.top_up_at - delay_of(e, plan):
             sync_account(s, e, account)
             plan_top_up(s, e, height, account)
             return
-    elif s.accounts[account].short == 0:
+    elif a.short == 0:
         return
-    e.plans[plan].top_up_left -= 1
-    e.plans[plan].top_ups_used += 1
-    owner = e.plans[plan].tenant
-    if not can_afford(s, owner, Kind.TOP_UP, 0, e.plans[plan].top_up_amount):
+    planned.top_up_left -= 1
+    planned.top_ups_used += 1
+    owner = planned.tenant
+    if not can_afford(s, owner, Kind.TOP_UP, 0, planned.top_up_amount):
         return
-    status = market.account_deposit(s, height, Scope.DEPLOYMENT, deployment, owner, e.plans[plan].top_up_amount, 1)
+    status = market.account_deposit(s, height, Scope.DEPLOYMENT, deployment, owner, planned.top_up_amount, 1)
     charge(s, owner, Kind.TOP_UP, status != Status.Ok, 0)
     sync_deployment(s, e, height, deployment)
     if status == Status.Ok:
-        if s.accounts[account].short > 0:
+        if a.short > 0:
             plan_rescue(s, e, account)
         else:
             plan_top_up(s, e, height, account)
@@ -266,7 +282,7 @@ def choose(s: State, e: Engine, order: int) -> int:
     plan = track.plan
     choice = e.plans[plan].choice
     best = track.best
-    if choice == Choice.LOWEST_PRICE and best >= 0 and is_choosable(s, e, best):
+    if choice == BidChoice.LOWEST_PRICE and best >= 0 and is_choosable(s, e, best):
         return int(best)
     best = -1
     offer = track.first_offer
@@ -274,9 +290,9 @@ def choose(s: State, e: Engine, order: int) -> int:
         if (best < 0 or is_before(e, offer, best)) and is_choosable(s, e, offer):
             best = offer
         offer = e.offers[offer].next
-    if best < 0 or choice == Choice.LOWEST_PRICE:
+    if best < 0 or choice == BidChoice.LOWEST_PRICE:
         return int(best)
-    if choice == Choice.SCORE:
+    if choice == BidChoice.SCORE:
         cheapest = best
         top = score_of(e, plan, best, cheapest)
         offer = track.first_offer
@@ -310,24 +326,26 @@ def watch_bid_timeouts(s: State, e: Engine, height: int, order: int) -> None:
     """Date the timeouts of an order's placed offers, once its window has passed without a lease."""
     offer = e.tracks[order].first_offer
     while offer >= 0:
-        timeout = e.desks[e.offers[offer].desk].bid_timeout
+        offered = e.offers[offer]
+        timeout = e.desks[offered.desk].bid_timeout
         if timeout > e.globals.bid_window:
-            at = max(height + 1, s.bids[e.offers[offer].bid].created_at + timeout)
+            at = max(height + 1, s.bids[offered.bid].created_at + timeout)
             push(e, at, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
-        offer = e.offers[offer].next
+        offer = offered.next
 
 
 @compiled
 def decide(s: State, e: Engine, height: int, order: int) -> None:
     """Make the tenant's choice at the end of the bid window, or let it take the first acceptable bid from now on."""
     track = e.tracks[order]
-    if s.orders[order].state != OrderState.OPEN or track.choosing == 3:
+    if s.orders[order].state != OrderState.OPEN or track.choosing == Choosing.CLOSED:
         return
     plan = track.plan
-    if track.choosing == 0:
+    if track.choosing == Choosing.WINDOW:
         limit = s.globals.order_timeout
         created = s.orders[order].created_at
-        if e.plans[plan].never == 0:
+        planned = e.plans[plan]
+        if planned.never == 0:
             offer = choose(s, e, order)
             if offer >= 0 and accept(s, e, height, order, offer):
                 return
@@ -340,13 +358,13 @@ def decide(s: State, e: Engine, height: int, order: int) -> None:
                 Kind.ORDER_TIMEOUT,
                 order,
             )
-        elif e.plans[plan].patience > 0:
-            at = max(height + 1, created + e.plans[plan].patience)
+        elif planned.patience > 0:
+            at = max(height + 1, created + planned.patience)
             push(e, at, Phase.TIMEOUT, tie_of(e, Kind.PATIENCE, order), Kind.PATIENCE, order)
-        track.choosing = 1 + e.plans[plan].never
+        track.choosing = Choosing.FIRST_BID if planned.never == 0 else Choosing.DECIDED
         watch_bid_timeouts(s, e, height, order)
         return
-    if track.choosing == 1:
+    if track.choosing == Choosing.FIRST_BID:
         offer = choose(s, e, order)
         if offer >= 0:
             accept(s, e, height, order, offer)
@@ -355,51 +373,54 @@ def decide(s: State, e: Engine, height: int, order: int) -> None:
 @compiled
 def accept(s: State, e: Engine, height: int, order: int, offer: int) -> bool:
     """Send CreateLease for an offer and, when the chain takes it, set everything that follows from it in motion."""
-    g = e.globals
+    x = e.globals
+    g = s.globals
     track = e.tracks[order]
-    desk_row = e.offers[offer].desk
+    offered = e.offers[offer]
+    desk_row = offered.desk
     plan = track.plan
     tenant = e.plans[plan].tenant
     if not can_afford(s, tenant, Kind.DECIDE, track.offers - 1, 0):
         return False
-    status = market.create_lease(s, height, e.offers[offer].bid)
+    status = market.create_lease(s, height, offered.bid)
     charge(s, tenant, Kind.DECIDE, status != Status.Ok, track.offers - 1)
     if status != Status.Ok:
         return False
-    price = e.offers[offer].price
-    price_atto = e.offers[offer].price_atto
+    price = offered.price
+    price_atto = offered.price_atto
     lease = s.orders[order].lease
-    if s.globals.quirks != 0:
+    if g.quirks != 0:
         chase_bids(s, e, height, order, offer)
-    e.desks[desk_row].won += 1
-    e.desks[desk_row].lost -= 1
+    desk = e.desks[desk_row]
+    desk.won += 1
+    desk.lost -= 1
     if has_nodes(e, desk_row):
         lease_nodes(s, e, desk_row, order, offer)
     let_all_go(e, height, order, 1)
     occupy(e, height, desk_row, order)
-    track.choosing = 2
+    track.choosing = Choosing.DECIDED
     track.decided_at = height
-    g.orders_open -= 1
+    x.orders_open -= 1
     if s.orders[order].oseq == 1:
-        g.orders_leased += 1
+        x.orders_leased += 1
     nano = (price * NANO + price_atto // NANO) // track.cpu
-    g.last_won = nano // NANO
-    g.last_won_nano = nano % NANO
+    x.last_won = nano // NANO
+    x.last_won_nano = nano % NANO
     start_meter(s, e, lease, plan, desk_row, order)
     delay = e.plans[plan].deploy_delay
-    if s.globals.rules == Rules.SEED:
+    if g.rules == Rules.SEED:
         if delay <= 0:
             market.activate_lease(s, height, lease)
-        elif delay > g.manifest_blocks:
-            push(e, height + g.manifest_blocks, Phase.CLOSE, tie_of(e, Kind.MANIFEST, lease), Kind.MANIFEST, lease)
+        elif delay > x.manifest_blocks:
+            push(e, height + x.manifest_blocks, Phase.CLOSE, tie_of(e, Kind.MANIFEST, lease), Kind.MANIFEST, lease)
         else:
             push(e, height + delay, Phase.ACTIVATE, tie_of(e, Kind.ACTIVATE, lease), Kind.ACTIVATE, lease)
     schedule_end(s, e, height, lease, plan, desk_row)
-    every = e.desks[desk_row].withdraw_every
-    if s.globals.rules != Rules.SEED:
+    every = desk.withdraw_every
+    if g.rules != Rules.SEED:
         if every > 0:
             push(e, height + every, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)
-        if g.funds_monitor > 0:
+        if x.funds_monitor > 0:
             push(e, height + 1, Phase.SETTLE, tie_of(e, Kind.WATCH, lease), Kind.WATCH, lease)
     account = s.leases[lease].account
     sync_account(s, e, account)
@@ -454,10 +475,10 @@ def schedule_end(s: State, e: Engine, height: int, lease: int, plan: int, desk_r
     if row.first_lease == 0:
         row.first_lease = height
     since = height - row.first_lease
-    kind = Kind.PLANNED_END + 0
+    kind = Kind.PLANNED_END
     blocks = row.duration - since
     if row.terminate >= 0 and row.terminate < row.duration:
-        kind = Kind.TERMINATE + 0
+        kind = Kind.TERMINATE
         blocks = row.terminate - since
     leave = row.leave_blocks
     if leave < 0 and e.desks[desk_row].leave_blocks > 0:
@@ -467,7 +488,7 @@ def schedule_end(s: State, e: Engine, height: int, lease: int, plan: int, desk_r
             ppm = exponential_ppm(hash64(e.globals.seed, SALT_LEAVE, order, desk_row))
         leave = 1 + ppm * e.desks[desk_row].leave_blocks // 1_000_000
     if leave >= 0 and leave < blocks:
-        kind = Kind.LEAVE + 0
+        kind = Kind.LEAVE
         blocks = leave
     at = height + max(1, blocks)
     if at <= e.globals.horizon:
@@ -486,16 +507,17 @@ def finish(s: State, e: Engine, height: int, lease: int, tag: int) -> None:
 
     What a tenant clears away that ran out of funds, with no more on the way, did not complete: it counts as insufficient funds.
     """
-    if s.leases[lease].state == LeaseState.CLOSED:
+    p = s.leases[lease]
+    if p.state == LeaseState.CLOSED:
         return
-    order = s.leases[lease].order
+    order = p.order
     deployment = s.orders[order].deployment
     if s.deployments[deployment].state != DeploymentState.ACTIVE:
         return
-    reached = tag + 0
-    if e.globals.dry_ends_count == 1 and s.leases[lease].state == LeaseState.INSUFFICIENT_FUNDS:
-        if e.accounts[s.leases[lease].account].top_up < height:
-            reached = Ended.INSUFFICIENT_FUNDS + 0
+    reached = tag
+    if e.globals.dry_ends_count == 1 and p.state == LeaseState.INSUFFICIENT_FUNDS:
+        if e.accounts[p.account].top_up < height:
+            reached = Ended.INSUFFICIENT_FUNDS
     e.tracks[order].end_tag = reached
     end_deployment_by_tenant(s, e, height, deployment)
 
@@ -520,33 +542,36 @@ def leave(s: State, e: Engine, height: int, lease: int, reason: int) -> None:
 
     A lease with a reclamation window gets its notice first and ends at the deadline (akash).
     """
-    state = s.leases[lease].state
-    order = s.leases[lease].order
-    deployment = s.orders[order].deployment
-    if s.orders[order].state == OrderState.CLOSED or state == LeaseState.CLOSED or s.leases[lease].bid < 0:
+    p = s.leases[lease]
+    state = p.state
+    order = p.order
+    o = s.orders[order]
+    deployment = o.deployment
+    if o.state == OrderState.CLOSED or state == LeaseState.CLOSED or p.bid < 0:
         return
-    if not can_afford(s, s.leases[lease].provider, Kind.LEAVE, 1, 0):
+    if not can_afford(s, p.provider, Kind.LEAVE, 1, 0):
         return
-    window = s.leases[lease].window
+    window = p.window
     if window > 0 and state == LeaseState.ACTIVE:
         status = market.start_reclaim(s, height, lease, reason)
-        charge(s, s.leases[lease].provider, Kind.START_GROUP, status != Status.Ok, 0)
+        charge(s, p.provider, Kind.START_GROUP, status != Status.Ok, 0)
         at = height - (-(window * 1000) // e.globals.block_ms)
         if status == Status.Ok and at <= e.globals.horizon:
             push(e, at, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
         return
-    status = market.close_bid(s, height, s.leases[lease].bid, reason)
-    charge(s, s.leases[lease].provider, Kind.LEAVE, status != Status.Ok, 1)
+    status = market.close_bid(s, height, p.bid, reason)
+    charge(s, p.provider, Kind.LEAVE, status != Status.Ok, 1)
     if status != Status.Ok:
         return
     sync_deployment(s, e, height, deployment)
     plan = e.plan_of[deployment]
     if plan < 0 or s.deployments[deployment].state != DeploymentState.ACTIVE:
         return
-    group = s.orders[order].group
-    if e.plans[plan].restart_left > 0:
-        e.plans[plan].restart_left -= 1
-        at = height + max(1, e.plans[plan].restart_delay)
+    group = o.group
+    planned = e.plans[plan]
+    if planned.restart_left > 0:
+        planned.restart_left -= 1
+        at = height + max(1, planned.restart_delay)
         push(e, at, Phase.ARRIVE, tie_of(e, Kind.START_GROUP, group), Kind.START_GROUP, group)
     else:
         push(
@@ -565,12 +590,13 @@ def restart(s: State, e: Engine, height: int, group: int) -> None:
     deployment = s.groups[group].deployment
     if s.groups[group].state != GroupState.PAUSED:
         return
-    if s.deployments[deployment].state != DeploymentState.ACTIVE:
+    deployed = s.deployments[deployment]
+    if deployed.state != DeploymentState.ACTIVE:
         return
-    if not can_afford(s, s.deployments[deployment].owner, Kind.START_GROUP, 0, 0):
+    if not can_afford(s, deployed.owner, Kind.START_GROUP, 0, 0):
         return
     status = start_group(s, height, group)
-    charge(s, s.deployments[deployment].owner, Kind.START_GROUP, status != Status.Ok, 0)
+    charge(s, deployed.owner, Kind.START_GROUP, status != Status.Ok, 0)
     if status == Status.Ok:
         sync_deployment(s, e, height, deployment)
 

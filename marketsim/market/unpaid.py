@@ -21,7 +21,8 @@ def leave_unpaid(s: State, e: Engine, height: int, account: int) -> None:
         return
     lease = s.accounts[account].first_lease
     while lease >= 0:
-        if s.leases[lease].payment == PaymentState.OPEN and is_spent(s, lease):
-            if e.desks[s.leases[lease].slot].enabled == 1:
+        p = s.leases[lease]
+        if p.payment == PaymentState.OPEN and is_spent(s, lease):
+            if e.desks[p.slot].enabled == 1:
                 push(e, height + 1, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
-        lease = s.leases[lease].next
+        lease = p.next

@@ -18,7 +18,7 @@ _EXAMPLE = "expected a condition such as fill_rate>=0.8"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ConditionResult:
     """How a condition came out: whether it holds, the values it read and why it could not be evaluated, if
     so."""
 
@@ -51,18 +51,18 @@ class Condition:
                 value_at(shape, path)
         return self
 
-    def judge(self, summary: Mapping[str, Any]) -> Verdict:
+    def judge(self, summary: Mapping[str, Any]) -> ConditionResult:
         """Evaluate on a summary. An undefined value (None) or a division by zero fails the condition."""
         paths = dict(zip(self.expression.names, self.expression.paths, strict=True))
         values = {name: value_at(summary, path) for name, path in paths.items()}
         undefined = [name for name, value in values.items() if value is None]
         if undefined:
-            return Verdict(self.text, False, values, f"{undefined[0]} is undefined in this run")
+            return ConditionResult(self.text, False, values, f"{undefined[0]} is undefined in this run")
         try:
             holds = self.expression.value({name: exact_at(summary, path) for name, path in paths.items()})
         except ExpressionError as error:
-            return Verdict(self.text, False, values, str(error.__cause__ or error))
-        return Verdict(self.text, bool(holds), values)
+            return ConditionResult(self.text, False, values, str(error.__cause__ or error))
+        return ConditionResult(self.text, bool(holds), values)
 
 
 def parse_condition(text: str) -> Condition:
@@ -78,4 +78,4 @@ def parse_condition(text: str) -> Condition:
     return Condition(text, expression)
 
 
-__all__ = ["Condition", "OutcomeError", "Verdict", "parse_condition"]
+__all__ = ["Condition", "ConditionResult", "OutcomeError", "parse_condition"]

@@ -17,10 +17,11 @@ import numpy as np
 from marketsim.chain.columns import LeaseState, OrderEnd
 from marketsim.chain.status import SEED_CODES, Status
 from marketsim.errors import InvariantError
+from marketsim.market.tables import Ended
 from marketsim.metrics.amounts import number
 from marketsim.money.text import format_amount, half_even
 from marketsim.money.units import ATTO
-from marketsim.recording.record import RESOURCES, UNFILLED, Column, Ended, Record, decline_codes, exact, exact_sum
+from marketsim.recording.record import RESOURCES, UNFILLED, Column, Record, decline_codes, exact, exact_sum
 
 SCHEMA: Final = "marketsim-summary/1"
 LEDGER: Final = ("held", "paid", "fees", "refunded", "dust", "stranded")

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.errors import InvariantError
+from marketsim.market.tables import Ended
 from marketsim.money.units import ATTO
 
 Column = NDArray[Any]
@@ -85,16 +85,6 @@ LATENCY_BINS: Final = 60_001
 
 LEVELS: Final = ("summary", "orders", "everything")
 """Values of the scenario's `record:`."""
-
-
-class Ended(IntEnum):
-    """How a lease ended, as the training document's dashboard groups it."""
-
-    RUNNING = 0
-    TENANT_TERMINATED = 1
-    LEASE_COMPLETED = 2
-    INSUFFICIENT_FUNDS = 3
-    PROVIDER_CLOSED = 4
 
 
 RESOURCES: Final = ("cpu", "memory", "storage", "gpu")

@@ -12,11 +12,12 @@ import numpy as np
 
 from marketsim.chain.columns import BidState, EventKind, OrderEnd, Reason
 from marketsim.errors import InputError
+from marketsim.market.tables import Ended
 from marketsim.metrics.amounts import pair
 from marketsim.metrics.summary import rejections
 from marketsim.metrics.tables import provider_rows
 from marketsim.money.units import ATTO
-from marketsim.recording.record import DECLINE_CODES, UNFILLED, Column, Ended, LongTable, Record, exact, exact_sum
+from marketsim.recording.record import DECLINE_CODES, UNFILLED, Column, LongTable, Record, exact, exact_sum
 from marketsim.report import phrases
 from marketsim.report.content import MONTHLY_BLOCKS
 from marketsim.report.phrases import count, exact_uve, moment, money, percent, plural, span

@@ -271,7 +271,7 @@ class Report(Frozen):
     monthly_blocks: PositiveCount = Field(default=429_909, description="blocks of a month, for prices a month")
 
 
-class Market(Frozen):
+class MarketGenerator(Frozen):
     """A generated market in place of cohorts; `rm1` is the reference market of rules.md §10."""
 
     generator: Literal["rm1"] = Field(description="which market: rm1, the reference market (docs/reference-market.md)")
@@ -386,7 +386,7 @@ class Scenario(Frozen):
     record: Literal["summary", "orders", "everything"] = Field(
         default="orders", description="what is kept beside the summary: orders adds settlements, everything adds bids, declines and events"
     )
-    market: Market | None = Field(default=None, description="a generated market in place of tenants and providers")
+    market: MarketGenerator | None = Field(default=None, description="a generated market in place of tenants and providers")
     tenants: tuple[TenantCohort, ...] = Field(default=(), description="cohorts of tenants")
     providers: tuple[ProviderCohort, ...] = Field(default=(), description="cohorts of providers")
     messages: tuple[Message, ...] = Field(
@@ -444,7 +444,7 @@ class Scenario(Frozen):
 
     @field_validator("market")
     @classmethod
-    def _market_is_charged_by_block(cls, value: Market | None, info: ValidationInfo) -> Market | None:
+    def _market_is_charged_by_block(cls, value: MarketGenerator | None, info: ValidationInfo) -> MarketGenerator | None:
         if value is not None and info.data.get("charging") == "ve_settlement":
             raise ValueError(
                 "the tenants of a generated market top up, a usage escrow (charging: ve_settlement) takes no top-up; "
@@ -608,4 +608,4 @@ class Scenario(Frozen):
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-__all__ = ["ARGUMENTS", "MESSAGES", "Calibration", "Fault", "Governance", "Market", "Report", "Scenario", "Start"]
+__all__ = ["ARGUMENTS", "MESSAGES", "Calibration", "Fault", "Governance", "MarketGenerator", "Report", "Scenario", "Start"]

@@ -24,7 +24,7 @@ def _attribute_pair(value: object) -> str:
 AttributePair = Annotated[str, Reading(_attribute_pair, {"type": "string", "pattern": "^.+=.+$"}, takes="key=value")]
 
 
-class UnitPrices(Frozen):
+class ListPrices(Frozen):
     """Prices per unit and block; what is left out has the training document's price."""
 
     cpu_millicores: Money = Field(default=parse_money("0.000001uve"), description="price of one millicore per block")
@@ -73,7 +73,7 @@ class BidEngine(Frozen):
     bid_timeout: PositiveSpan = Field(
         default=parse_duration("5m"), description="after how long an unanswered bid is closed and its capacity freed"
     )
-    pricing: UnitPrices = Field(default=UnitPrices(), description="unit prices")
+    pricing: ListPrices = Field(default=ListPrices(), description="unit prices")
 
     @property
     def margin_ppm(self) -> int:
@@ -109,4 +109,4 @@ def lift_filters(data: dict[str, Any]) -> dict[str, Any]:
     } | {key: value for key, value in data.items() if key not in ("bid_engine", "filters")}
 
 
-__all__ = ["MIB", "BidEngine", "Filters", "ProviderFile", "UnitPrices", "lift_filters"]
+__all__ = ["MIB", "BidEngine", "Filters", "ListPrices", "ProviderFile", "lift_filters"]

@@ -53,7 +53,7 @@ class Capacity(Frozen):
     gpu: CountLaw = Field(default=CountLaw(constant=0), description="GPUs of a provider")
 
 
-class Node(Frozen):
+class Machines(Frozen):
     """`count` machines alike; an order must fit on them unit by unit."""
 
     count: PositiveCount = Field(default=1, description="machines of this kind")
@@ -84,7 +84,7 @@ class ScalePrices(Frozen):
 Usd = Annotated[Decimal, exact("0", "1000000000", 18)]
 
 
-class MonthlyTargets(Frozen):
+class MonthlyTargetPrices(Frozen):
     """The generic script's targets in USD a month (protocol.md §4.2); 1 VE is 1 USD."""
 
     cpu: Usd = Field(default=Decimal("1.60"), description="USD a month for 1000 millicores")
@@ -102,7 +102,7 @@ class MonthlyTargets(Frozen):
     gpu_mappings: dict[Text, Usd] = Field(default={}, description="USD a month for a GPU by model, model.ram or model.ram.interface")
 
 
-class UtilizationPricing(Frozen):
+class UtilizationSteps(Frozen):
     """Base cost × a multiplier from `low` (empty) to `high` (full), in steps of `step`."""
 
     low: Number = Field(default=0.8, description="multiplier of an empty provider")
@@ -118,7 +118,7 @@ class Undercut(Frozen):
     by: Annotated[float, number(0.0, 1.0)] = Field(default=0.01, description="share taken off the last winning price per millicore")
 
 
-class Strategy(Frozen):
+class StrategyChoice(Frozen):
     """How a provider prices an order."""
 
     short_forms = ({"enum": ["cost_plus", "random_range", "scale", "monthly_targets", "utilization", "undercut"]},)
@@ -127,8 +127,8 @@ class Strategy(Frozen):
         default="cost_plus", description="the strategy by name; it need not stand where a key below does"
     )
     scale: ScalePrices | None = Field(default=None, description="a price for each unit of resource (Akash's scale pricing)")
-    monthly_targets: MonthlyTargets | None = Field(default=None, description="the targets of Akash's generic script")
-    utilization: UtilizationPricing | None = Field(
+    monthly_targets: MonthlyTargetPrices | None = Field(default=None, description="the targets of Akash's generic script")
+    utilization: UtilizationSteps | None = Field(
         default=None, description="config's prices times a multiplier that follows the provider's own use"
     )
     undercut: Undercut | None = Field(
@@ -195,7 +195,7 @@ class Repricing(Frozen):
         return value
 
 
-class RateLimit(Frozen):
+class BidRates(Frozen):
     """The most bids in any minute and any hour."""
 
     per_minute: PositiveCount | None = Field(default=10, description="most bids in any minute, at most 128; null: no limit")
@@ -226,7 +226,7 @@ class ProviderCohort(Frozen):
     config: Annotated[ProviderFile | None, WithJsonSchema({"type": ["string", "object", "null"]})] = Field(
         default=None, description="path of a provider file: unit prices, margin, limits and filters of the bid engine; inlined when loaded"
     )
-    nodes: tuple[Node, ...] | None = Field(
+    nodes: tuple[Machines, ...] | None = Field(
         default=None, description="the machines of each provider: every unit of an order must fit on one; in place of capacity"
     )
     capacity: Capacity | None = Field(default=None, validate_default=True, description="what each provider has, drawn once")
@@ -239,8 +239,8 @@ class ProviderCohort(Frozen):
     spread: Number = Field(
         default=0.0, description="standard deviation of the logarithm of a factor on each provider's unit prices, drawn once"
     )
-    strategy: Strategy = Field(
-        default=Strategy(kind="cost_plus"),
+    strategy: StrategyChoice = Field(
+        default=StrategyChoice(kind="cost_plus"),
         validate_default=True,
         description="how orders are priced; cost_plus with config, else monthly_targets",
     )
@@ -249,7 +249,7 @@ class ProviderCohort(Frozen):
         default=DurationLaw(lognormal=Lognormal[Span](median=Duration(1_500), p95=Duration(5_000))),
         description="time from an order to the engine's bid, drawn for each bid; cut to 4094 blocks",
     )
-    rate_limit: RateLimit | None = Field(default=None, description="most bids in a time; none: no limit")
+    rate_limit: BidRates | None = Field(default=None, description="most bids in a time; none: no limit")
     outages: Outages | None = Field(default=None, description="random times at which a provider neither bids nor serves; none: always up")
     leave: Leave | None = Field(default=None, description="providers that end leases early; none: never")
     withdraw_every: PositiveSpan | None = Field(
@@ -278,7 +278,7 @@ class ProviderCohort(Frozen):
 
     @field_validator("strategy")
     @classmethod
-    def _has_prices(cls, value: Strategy, info: ValidationInfo) -> Strategy:
+    def _has_prices(cls, value: StrategyChoice, info: ValidationInfo) -> StrategyChoice:
         if value.kind in ("cost_plus", "utilization", "undercut") and info.data.get("config", "") is None:
             raise ValueError(f"'{value.kind}' needs unit prices, give config: with a provider file, or strategy: monthly_targets")
         return value

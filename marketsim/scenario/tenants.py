@@ -318,7 +318,7 @@ DEPOSIT_MAX = 4 * 10**18
 """The most whole uve that an order's deposit may be."""
 
 
-class Deposit(Frozen):
+class DepositRule(Frozen):
     """What a tenant deposits: an amount, or funds for so many blocks at the ceiling or at the generic
     cost.
     """
@@ -493,8 +493,8 @@ class TenantCohort(Frozen):
     )
     choice: ChoiceRule = Field(default=ChoiceRule(), validate_default=True, description="which of the acceptable bids a tenant takes")
     never_choose: Probability = Field(default=0.0, description="share of orders for which the tenant takes no bid at all")
-    deposit: Deposit = Field(
-        default=Deposit(blocks=CountLaw(constant=14_400)), description="what an order's escrow account gets at the start"
+    deposit: DepositRule = Field(
+        default=DepositRule(blocks=CountLaw(constant=14_400)), description="what an order's escrow account gets at the start"
     )
     top_up: TopUp | None = Field(default=None, description="when and how a tenant adds funds; without it never")
     deploy_delay: DurationLaw = Field(

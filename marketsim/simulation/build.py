@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from marketsim.agents.streams import stream
-from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, G, Provider, Resource, Wallet
+from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, Provider, Resource, Wallet
 from marketsim.chain.requirements import Eligibility, with_eligible
 from marketsim.chain.room import with_room
 from marketsim.chain.rule_sets import rule_globals
@@ -21,10 +21,10 @@ from marketsim.market.calendar import push
 from marketsim.market.clock import make_room
 from marketsim.market.loop import EVENT_ROOM
 from marketsim.market.packing import REPLICA
-from marketsim.market.tables import Call, Desk, E, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
+from marketsim.market.tables import Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.desks import DeskBook, region_codes, repricing_periods
-from marketsim.simulation.orders import Asked, CohortOrders, draw_orders, orders_at
+from marketsim.simulation.orders import CohortOrders, OrderKind, draw_orders, orders_at
 
 ATTO = 10**18
 REPLICAS_MAX = 200
@@ -45,7 +45,7 @@ CHARGING = {
 ESCROW = {"exact": EscrowRule.EXACT, "sequential": EscrowRule.SEQUENTIAL, "proportional": EscrowRule.PROPORTIONAL}
 
 
-class Market(NamedTuple):
+class MarketSetup(NamedTuple):
     """What a run starts from. `calls` by cohort are rows of the inbox with their final plan and draft rows."""
 
     chain: State
@@ -55,7 +55,7 @@ class Market(NamedTuple):
     tenant_names: list[str]
     tenant_cohorts: list[int]
     regions: list[str]
-    asked: list[Asked]
+    asked: list[OrderKind]
     """What orders ask for, by chain spec."""
     eligibility: Eligibility
     first_tenant: int
@@ -63,7 +63,7 @@ class Market(NamedTuple):
     """By key of the scenario: draws that were cut off, rows of traces that were left out."""
 
 
-def build_market(scenario: Scenario, seed: int) -> Market:
+def build_market(scenario: Scenario, seed: int) -> MarketSetup:
     """Return chain, engine and orders for one seed."""
     book = DeskBook(scenario, seed)
     orders = [draw_orders(cohort, scenario, seed) for cohort in scenario.tenants]
@@ -91,7 +91,7 @@ def build_market(scenario: Scenario, seed: int) -> Market:
     chain, engine = make_room(chain, engine)
     set_calendar(engine, scenario)
     regions = sorted({kind.region for kind in asked if kind.region is not None})
-    return Market(
+    return MarketSetup(
         chain, engine, book, calls, tenant_names, tenant_cohorts, regions, asked, eligibility,
         MODULE_WALLETS + len(book.names), cuts_of(scenario, orders),
     )  # fmt: skip
@@ -133,24 +133,24 @@ def set_rules(chain: State, scenario: Scenario) -> None:
     for column, value in rule_globals(scenario.rules, scenario.quirks).items():
         g[column] = value
     block_ms = scenario.block_ms
-    g[G.escrow] = ESCROW[scenario.escrow]
-    g[G.charging] = CHARGING[scenario.charging]
+    g.escrow = ESCROW[scenario.escrow]
+    g.charging = CHARGING[scenario.charging]
     if scenario.charging == "ve_settlement":
-        g[G.escrow] = EscrowRule.USAGE
-        g[G.usage_every] = scenario.usage_every.blocks(block_ms)
-    g[G.take_ppm] = scenario.take_ppm
-    g[G.order_max_bids] = scenario.order_max_bids
-    g[G.bid_min_deposit] = scenario.bid_min_deposit // ATTO
-    g[G.deployment_min_deposit] = scenario.deployment_min_deposit // ATTO
-    g[G.settle_every] = 0 if scenario.settle_every is None else scenario.settle_every.blocks(block_ms)
-    g[G.grace] = 0 if scenario.grace is None else scenario.grace.blocks(block_ms)
-    g[G.order_timeout] = 0 if scenario.order_timeout is None else scenario.order_timeout.blocks(block_ms)
-    g[G.usage_grace] = scenario.usage_grace.blocks(block_ms)
-    g[G.block_ms] = block_ms
-    g[G.network_fees] = int(scenario.network_fees)
-    g[G.gas_price_atto] = scenario.gas_price * 3 // 2
-    g[G.keep_bids] = int(bool(scenario.messages))
-    g[G.event_mask] = EVENTS_KEPT[scenario.record]
+        g.escrow = EscrowRule.USAGE
+        g.usage_every = scenario.usage_every.blocks(block_ms)
+    g.take_ppm = scenario.take_ppm
+    g.order_max_bids = scenario.order_max_bids
+    g.bid_min_deposit = scenario.bid_min_deposit // ATTO
+    g.deployment_min_deposit = scenario.deployment_min_deposit // ATTO
+    g.settle_every = 0 if scenario.settle_every is None else scenario.settle_every.blocks(block_ms)
+    g.grace = 0 if scenario.grace is None else scenario.grace.blocks(block_ms)
+    g.order_timeout = 0 if scenario.order_timeout is None else scenario.order_timeout.blocks(block_ms)
+    g.usage_grace = scenario.usage_grace.blocks(block_ms)
+    g.block_ms = block_ms
+    g.network_fees = int(scenario.network_fees)
+    g.gas_price_atto = scenario.gas_price * 3 // 2
+    g.keep_bids = int(bool(scenario.messages))
+    g.event_mask = EVENTS_KEPT[scenario.record]
 
 
 def add_wallets(chain: State, scenario: Scenario, book: DeskBook) -> tuple[State, list[str], list[int]]:
@@ -165,7 +165,7 @@ def add_wallets(chain: State, scenario: Scenario, book: DeskBook) -> tuple[State
     return set_wallets(chain, book.names + names, coins, len(book.names)), names, cohorts
 
 
-def with_settlement_wallet(market: Market, scenario: Scenario) -> Market:
+def with_settlement_wallet(market: MarketSetup, scenario: Scenario) -> MarketSetup:
     """Return the market with the wallet of VirtEngine's settlement module as its last one, where charging is by usage escrows."""
     if scenario.charging != "ve_settlement":
         return market
@@ -202,11 +202,11 @@ def set_wallets(chain: State, everybody: list[str], coins: list[int], providers:
 
 def add_orders(
     chain: State, engine: Engine, scenario: Scenario, book: DeskBook, eligibility: Eligibility, orders: Iterable[CohortOrders]
-) -> tuple[State, Engine, list[Table], list[Asked]]:
+) -> tuple[State, Engine, list[Table], list[OrderKind]]:
     """Append every cohort's plans, drafts and resources, intern what they ask for, and number their deployments by tenant."""
     calls: list[Table] = []
     plans: list[Table] = []
-    kinds: list[Asked] = []
+    kinds: list[OrderKind] = []
     first_plan = 0
     first_tenant = MODULE_WALLETS + len(book.names)
     for number, part in enumerate(orders):
@@ -228,8 +228,8 @@ def add_orders(
         chain.globals.resources += len(resources)
         chain.globals.drafts += len(drafts)
         rows = part.calls.copy()
-        rows[:, Call.a] += first_plan
-        rows[:, Call.c] += first_draft
+        rows[:, Call.plan] += first_plan
+        rows[:, Call.first_draft] += first_draft
         mine = part.plans.copy()
         mine[:, Plan.tenant] += offset
         first_plan += len(mine)
@@ -261,7 +261,7 @@ def with_nodes(chain: State, engine: Engine, scenario: Scenario, book: DeskBook)
     )
 
 
-def requested_values(asked: Asked) -> dict[str, set[str]]:
+def requested_values(asked: OrderKind) -> dict[str, set[str]]:
     """Return what an excluded attribute may name, values by key."""
     requested: dict[str, set[str]] = {}
     for key, value in asked.requested:
@@ -283,7 +283,7 @@ def number_deployments(calls: list[Table], plans: list[Table]) -> None:
     dseq[order] = position - first + 1
     at = 0
     for rows in calls:
-        rows[:, Call.e] = dseq[at : at + len(rows)]
+        rows[:, Call.dseq] = dseq[at : at + len(rows)]
         at += len(rows)
 
 
@@ -291,24 +291,24 @@ def set_engine(engine: Engine, scenario: Scenario, seed: int) -> None:
     """Write the engine's switches."""
     x = engine.globals
     block_ms = scenario.block_ms
-    x[E.tie_by_index] = int(scenario.tie == "provider_index")
-    x[E.reserve_at_bid] = int(scenario.reserve == "at_bid")
-    x[E.price_floor] = int(scenario.price_rounding == "floor")
-    x[E.seed] = seed
-    x[E.bid_window] = scenario.bid_window.blocks(block_ms)
-    x[E.queue_limit] = 100
-    x[E.block_ms] = block_ms
-    x[E.manifest_blocks] = max(1, 300_000 // block_ms)
-    x[E.sample_every] = max(1, sample_ms(scenario) // block_ms)
-    x[E.warm_up] = scenario.warm_up_blocks
-    x[E.horizon] = scenario.horizon_blocks
-    x[E.least_value_blocks] = 14_400
+    x.tie_by_index = int(scenario.tie == "provider_index")
+    x.reserve_at_bid = int(scenario.reserve == "at_bid")
+    x.price_floor = int(scenario.price_rounding == "floor")
+    x.seed = seed
+    x.bid_window = scenario.bid_window.blocks(block_ms)
+    x.queue_limit = 100
+    x.block_ms = block_ms
+    x.manifest_blocks = max(1, 300_000 // block_ms)
+    x.sample_every = max(1, sample_ms(scenario) // block_ms)
+    x.warm_up = scenario.warm_up_blocks
+    x.horizon = scenario.horizon_blocks
+    x.least_value_blocks = 14_400
     # a deployment of 20 groups may end with all its bids, each refunded
-    x[E.event_room] = EVENT_ROOM + 80 * (scenario.order_max_bids + 1)
+    x.event_room = EVENT_ROOM + 80 * (scenario.order_max_bids + 1)
     streams = scenario.rules != "seed" and scenario.charging != "ve_settlement"
-    x[E.funds_monitor] = max(1, 600_000 // block_ms) if streams else 0
-    x[E.dry_ends_count] = 1
-    x[E.keep_bid_rows] = int(scenario.record == "everything")
+    x.funds_monitor = max(1, 600_000 // block_ms) if streams else 0
+    x.dry_ends_count = 1
+    x.keep_bid_rows = int(scenario.record == "everything")
 
 
 def sample_ms(scenario: Scenario) -> int:
@@ -320,8 +320,8 @@ def sample_ms(scenario: Scenario) -> int:
 def set_calendar(engine: Engine, scenario: Scenario) -> None:
     """Enter what comes round by itself: samples, the end of the warm-up, repricing."""
     x = engine.globals
-    push(engine, int(x[E.sample_every]), int(Phase.LAST), 0, int(Kind.SAMPLE), 0)
-    push(engine, int(x[E.horizon]), int(Phase.LAST), 2, int(Kind.SAMPLE), 1)
+    push(engine, int(x.sample_every), int(Phase.LAST), 0, int(Kind.SAMPLE), 0)
+    push(engine, int(x.horizon), int(Phase.LAST), 2, int(Kind.SAMPLE), 1)
     if scenario.warm_up_blocks > 0:
         push(engine, scenario.warm_up_blocks, int(Phase.LAST), 1, int(Kind.WARM_UP), 0)
     for every in repricing_periods(engine.desks):
@@ -340,7 +340,7 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
         life = np.minimum(part.plans[:, Plan.duration], np.where(early >= 0, early, 1 << 60))
         cpu = np.zeros(0)
         if len(part.calls):
-            cpu = part.resources[part.drafts[part.calls[:, Call.c], Draft.first_resource], Resource.cpu]
+            cpu = part.resources[part.drafts[part.calls[:, Call.first_draft], Draft.first_resource], Resource.cpu]
         loads.append(float((life * cpu).sum()))
     everything = sum(loads) or 1.0
     out = list(orders)
@@ -359,13 +359,13 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
         picked = rng.choice(guess, guess, p=life / life.sum())
         rest = np.maximum(np.rint(life[picked] * rng.random(guess)), 1).astype(np.int64)
         rows = pool.calls[picked]
-        rows[:, Call.a] = np.arange(guess)
+        rows[:, Call.plan] = np.arange(guess)
         rows[:, Call.tie] = pool.calls[:, Call.tie]
         plans = pool.plans[picked]
         completed = (plans[:, Plan.terminate] < 0) | (plans[:, Plan.terminate] >= plans[:, Plan.duration])
         plans[:, Plan.duration] = np.where(completed, rest, rest + 1)
         plans[:, Plan.terminate] = np.where(completed, -1, rest)
-        cpu = pool.resources[pool.drafts[rows[:, Call.c], Draft.first_resource], Resource.cpu]
+        cpu = pool.resources[pool.drafts[rows[:, Call.first_draft], Draft.first_resource], Resource.cpu]
         count = int(np.searchsorted(np.cumsum(cpu), share))
         out.append(
             pool._replace(

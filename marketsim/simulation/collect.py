@@ -24,7 +24,7 @@ from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, 
 from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column, Record, day_blocks, day_count
 from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.build import Market
+from marketsim.simulation.build import MarketSetup
 
 MIB = 2**20
 SETTLING = 1 << EventKind.PAID | 1 << EventKind.SETTLED
@@ -51,7 +51,7 @@ class Collector:
     Long tables do not wait for the end: see `marketsim.export.long_tables`. `out` is the folder into which the results are written.
     """
 
-    def __init__(self, scenario: Scenario, seed: int, market: Market, out: Path | None = None) -> None:
+    def __init__(self, scenario: Scenario, seed: int, market: MarketSetup, out: Path | None = None) -> None:
         self._scenario = scenario
         self._seed = seed
         self._market = market

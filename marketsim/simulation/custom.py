@@ -8,13 +8,13 @@ from marketsim.market.clock import BlockClock
 from marketsim.market.quoting import refresh_units
 from marketsim.market.tables import Desk
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.build import Market
+from marketsim.simulation.build import MarketSetup
 from marketsim.simulation.target_prices import built_in_strategy
 from marketsim.strategies.asking import Asked, CustomPricing, QuotedDesks, custom_desks, load_desk_strategy, own_gpus
 from marketsim.strategies.rules import Strategy
 
 
-def start_pricing(clock: BlockClock, scenario: Scenario, market: Market) -> CustomPricing | None:
+def start_pricing(clock: BlockClock, scenario: Scenario, market: MarketSetup) -> CustomPricing | None:
     """Build the strategies of all custom desks, one object a desk, and start telling them; return what prices orders.
 
     None where no order needs it. Raises InputError for a class or script that cannot be loaded.
@@ -38,7 +38,7 @@ def start_pricing(clock: BlockClock, scenario: Scenario, market: Market) -> Cust
     return pricing
 
 
-def _quoted_desks(clock: BlockClock, scenario: Scenario, market: Market) -> list[QuotedDesks]:
+def _quoted_desks(clock: BlockClock, scenario: Scenario, market: MarketSetup) -> list[QuotedDesks]:
     """The desks of built-in strategies that price volumes, addresses and models of GPUs, in a market where orders have any."""
     book, specs = market.book, market.eligibility.specs
     manifests = any(requirements.beyond is not None for requirements in specs)

@@ -13,7 +13,7 @@ from marketsim.chain.requirements import FITS, Requirements
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.quoting import FACTOR_MAX, PPM, refresh_units
-from marketsim.market.tables import QUANTILES, Decline, Desk, Node, Strategy
+from marketsim.market.tables import QUANTILES, Decline, Desk, Node, Pricing
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.providers import ProviderCohort
 from marketsim.simulation.generic_cost import MONTH_BLOCKS
@@ -117,7 +117,7 @@ def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
     if kind == "scale":
         scale = cohort.strategy.scale
         assert scale is not None
-        return [scale.cpu, scale.memory, scale.storage, 0], 0, scale.endpoint, 18, Strategy.LINEAR
+        return [scale.cpu, scale.memory, scale.storage, 0], 0, scale.endpoint, 18, Pricing.LINEAR
     if kind == "monthly_targets":
         targets = cohort.strategy.monthly_targets
         assert targets is not None
@@ -128,19 +128,19 @@ def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
             0,
             int(targets.endpoint * micro * ATTO),
             6,
-            Strategy.LINEAR,
+            Pricing.LINEAR,
         )
     if cohort.config is None:
-        return [0, 0, 0, 0], 0, 0, 18, Strategy.RANDOM_RANGE if kind == "random_range" else Strategy.CUSTOM
+        return [0, 0, 0, 0], 0, 0, 18, Pricing.RANDOM_RANGE if kind == "random_range" else Pricing.CUSTOM
     engine = cohort.config.bid_engine
     prices = engine.pricing
     units = [prices.cpu_millicores, prices.memory_mb, prices.storage_mb, prices.gpu]
     strategy = {
-        "undercut": Strategy.UNDERCUT,
-        "random_range": Strategy.RANDOM_RANGE,
-        "python": Strategy.CUSTOM,
-        "script": Strategy.CUSTOM,
-    }.get(kind, Strategy.LINEAR)
+        "undercut": Pricing.UNDERCUT,
+        "random_range": Pricing.RANDOM_RANGE,
+        "python": Pricing.CUSTOM,
+        "script": Pricing.CUSTOM,
+    }.get(kind, Pricing.LINEAR)
     return units, engine.margin_ppm, 0, 18, strategy
 
 

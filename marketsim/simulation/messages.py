@@ -15,13 +15,10 @@ import numpy as np
 
 from marketsim.chain.columns import (
     COLLECTOR_WALLET,
-    Bid,
     BidState,
     Deployment,
     EventKind,
-    Lease,
     LeaseState,
-    Order,
     OrderState,
     Provider,
     Rules,
@@ -41,12 +38,12 @@ from marketsim.market.clock import BlockClock
 from marketsim.market.desks import let_all_go, let_go, occupy, tie_of
 from marketsim.market.fees import GAS_REFUSED, fee_of
 from marketsim.market.packing import has_nodes, lease_nodes
-from marketsim.market.tables import LANES, BidRow, Desk, Kind, Offer, Phase, Stage, Track, codes_of, rows_of_lanes
+from marketsim.market.tables import LANES, BidRow, Choosing, Desk, Kind, Phase, Stage, codes_of, rows_of_lanes
 from marketsim.market.tenants import schedule_end, start_meter, sync_account, sync_deployment
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.build import ATTO, MODULE_WALLETS, Market, requested_values
+from marketsim.simulation.build import ATTO, MODULE_WALLETS, MarketSetup, requested_values
 from marketsim.simulation.collect import BY_HAND
-from marketsim.simulation.orders import Asked
+from marketsim.simulation.orders import OrderKind
 
 Observe = Callable[[Message, str, Status], None]
 """Told of each executed message: the message, the state of what it addressed before, the answer."""
@@ -104,7 +101,7 @@ def _parts(message: Message) -> list[str]:
     return name.split("/") if isinstance(name, str) else []
 
 
-def with_actors(market: Market, scenario: Scenario) -> Market:
+def with_actors(market: MarketSetup, scenario: Scenario) -> MarketSetup:
     """Return the market with the wallets, providers and parameters of `start:` and of the messages.
 
     Each name in a provider's place gets a row among the desks that never quotes, so that its bids and its
@@ -149,13 +146,13 @@ def with_actors(market: Market, scenario: Scenario) -> Market:
     for slot, name in enumerate(slots, count):
         wallet = known[name]
         chain.providers[slot] = 0
-        chain.providers[slot, Provider.wallet] = wallet
-        desks[slot - count, Desk.wallet] = wallet
+        chain.providers[slot].wallet = wallet
+        desks[slot - count].wallet = wallet
         chain.globals.providers = slot + 1
         registered = start.providers.get(name)
         if registered is not None:
-            chain.wallets[wallet, Wallet.provider] = slot
-            chain.providers[slot, Provider.registered] = 1
+            chain.wallets[wallet].provider = slot
+            chain.providers[slot].registered = 1
             chain = market.eligibility.set_provider(chain, slot, registered.attributes, registered.signed)
         book.names.append(name)
         book.attributes.append({} if registered is None else dict(registered.attributes))
@@ -201,7 +198,7 @@ class ByHand:
         self,
         clock: BlockClock,
         scenario: Scenario,
-        market: Market,
+        market: MarketSetup,
         receipts: list[dict[str, Any]] | None = None,
         observe: Observe | None = None,
     ) -> None:
@@ -252,7 +249,7 @@ class ByHand:
             self._check_known(message)
             signer = self._signer(message)
             fee = self._fee(message, before) if signer >= 0 else 0
-            if signer >= 0 and fee > clock.chain.wallets[signer, Wallet.balance]:
+            if signer >= 0 and fee > clock.chain.wallets[signer].balance:
                 status = Status.InsufficientFunds  # no block takes it: the wallet cannot pay for its gas
             else:
                 # The fee goes first, as on the chain: a deposit finds what it leaves.
@@ -313,7 +310,7 @@ class ByHand:
             move(chain, COLLECTOR_WALLET, signer, fee - refused)
             fee = refused
         chain.globals.network_fees_paid += fee
-        chain.wallets[signer, Wallet.fees] += fee
+        chain.wallets[signer].fees += fee
         emit(chain, EventKind.NETWORK_FEE, signer, 0, fee, 0, 0)
 
     # --- what the agents know ----------------------------------------------------------------------------
@@ -331,7 +328,7 @@ class ByHand:
             row = self._names.row_of("deployment", message["id"])
             engine = self._clock.engine
             engine.plan_of[row] = -1
-            engine.accounts[chain.deployments[row, Deployment.account]] = -1
+            engine.accounts[chain.deployments[row].account] = -1
             before.deployment = row
         elif operation == "close_bid" and status == Status.Ok and before.bid_state == BidState.OPEN:
             self._withdraw_offer(height, before)
@@ -358,7 +355,7 @@ class ByHand:
             first, count = chain.deployments[deployment, [Deployment.first_group, Deployment.groups]].tolist()
             for group in range(first, first + count):
                 order = int(chain.groups[group].last_order)
-                if chain.orders[order, Order.state] != OrderState.OPEN or order in self._dated:
+                if chain.orders[order].state != OrderState.OPEN or order in self._dated:
                     continue
                 self._dated.add(order)
                 at = max(height, int(chain.orders[order].created_at) + limit)
@@ -375,7 +372,7 @@ class ByHand:
                 continue
             wanted = tuple((str(key), str(value)) for key, value in (group.get("attributes") or {}).items())
             region = dict(wanted).get("region")
-            market.asked.append(Asked(specs[number], region, wanted))
+            market.asked.append(OrderKind(specs[number], region, wanted))
             if region is not None and region not in market.regions:
                 market.regions.append(region)
         fits = clock.engine.fits
@@ -406,7 +403,7 @@ class ByHand:
         if wallet < 0 or not len(slots):
             return
         slot = int(slots[0])
-        engine.desks[slot, Desk.submitted] += 1
+        engine.desks[slot].submitted += 1
         engine.globals.bids_submitted += 1
         order = self._names.row_of("order", order_name)
         if engine.globals.keep_bid_rows and order >= 0:
@@ -417,26 +414,26 @@ class ByHand:
         if status != Status.Ok:
             engine.rejected[slot, int(status)] += 1
             return
-        engine.desks[slot, Desk.accepted] += 1
-        engine.tracks[order, Track.bids] += 1
-        engine.tracks[order, Track.stage] = int(Stage.BID)
+        engine.desks[slot].accepted += 1
+        engine.tracks[order].bids += 1
+        engine.tracks[order].stage = int(Stage.BID)
 
     def _withdraw_offer(self, height: int, before: _Before) -> None:
         """Let a desk forget the open bid that a message has just closed for it."""
         engine = self._clock.engine
-        engine.desks[before.slot, Desk.closed] += 1
-        engine.tracks[before.order, Track.best] = -1
+        engine.desks[before.slot].closed += 1
+        engine.tracks[before.order].best = -1
         previous, offer = -1, int(engine.tracks[before.order].first_offer)
-        while offer >= 0 and engine.offers[offer, Offer.bid] != before.bid:
+        while offer >= 0 and engine.offers[offer].bid != before.bid:
             previous, offer = offer, int(engine.offers[offer].next)
         if offer < 0:
             return
         following = int(engine.offers[offer].next)
         if previous < 0:
-            engine.tracks[before.order, Track.first_offer] = following
+            engine.tracks[before.order].first_offer = following
         else:
-            engine.offers[previous, Offer.next] = following
-        engine.tracks[before.order, Track.offers] -= 1
+            engine.offers[previous].next = following
+        engine.tracks[before.order].offers -= 1
         let_go(engine, height, offer)
 
     def _take_lease(self, height: int, before: _Before) -> None:
@@ -447,22 +444,22 @@ class ByHand:
         offered = self._offered(order)
         for bid in before.open_bids:
             if bid not in offered and bid != before.bid:
-                engine.desks[chain.bids[bid, Bid.slot], Desk.lost] += 1
-        engine.desks[slot, Desk.won] += 1
+                engine.desks[chain.bids[bid].slot].lost += 1
+        engine.desks[slot].won += 1
         if before.bid in offered:
-            engine.desks[slot, Desk.lost] -= 1  # let_all_go counts each of them as lost
+            engine.desks[slot].lost -= 1  # let_all_go counts each of them as lost
         if slot < engine.globals.providers and has_nodes(engine, slot):
             lease_nodes(chain, engine, slot, order, offered.get(before.bid, -1))
         let_all_go(engine, height, order, 1)
         track = engine.tracks[order]
-        track[Track.choosing] = 2
-        track[Track.decided_at] = height
+        track.choosing = Choosing.DECIDED
+        track.decided_at = height
         engine.globals.orders_open -= 1
-        engine.globals.orders_leased += int(chain.orders[order, Order.oseq] == 1)
+        engine.globals.orders_leased += int(chain.orders[order].oseq == 1)
         if slot >= engine.globals.providers:
             return
         occupy(engine, height, slot, order)
-        plan = int(track[Track.plan])
+        plan = int(track.plan)
         if plan >= 0:
             start_meter(chain, engine, lease, plan, slot, order)
             schedule_end(chain, engine, height, lease, plan, slot)
@@ -497,15 +494,15 @@ class _Before:
         self.order = names.row_of("order", "/".join(parts[:4])) if len(parts) > 3 else -1
         self.bid = names.row_of("bid", "/".join(parts)) if len(parts) == 5 else -1
         bids = names.state.bids
-        self.bid_state = int(bids[self.bid, Bid.state]) if self.bid >= 0 else 0
-        self.slot = int(bids[self.bid, Bid.slot]) if self.bid >= 0 else -1
+        self.bid_state = int(bids[self.bid].state) if self.bid >= 0 else 0
+        self.slot = int(bids[self.bid].slot) if self.bid >= 0 else -1
         self.open_bids: list[int] = []
         if self.order >= 0:
             bid = int(names.state.orders[self.order].first_bid)
             while bid >= 0:
-                if bids[bid, Bid.state] == BidState.OPEN:
+                if bids[bid].state == BidState.OPEN:
                     self.open_bids.append(bid)
-                bid = int(bids[bid, Bid.next])
+                bid = int(bids[bid].next)
         self.leases = self._has_lease(names)
 
     def _has_lease(self, names: Chain) -> bool:
@@ -517,13 +514,13 @@ class _Before:
         account = int(names.state.deployments[self.deployment].account)
         lease = int(names.state.accounts[account].first_lease)
         while lease >= 0:
-            if names.state.leases[lease, Lease.state] != LeaseState.CLOSED:
+            if names.state.leases[lease].state != LeaseState.CLOSED:
                 return True
             lease = int(names.state.leases[lease].next)
         return False
 
 
-def _all_names(clock: BlockClock, market: Market, scenario: Scenario) -> Sequence[str]:
+def _all_names(clock: BlockClock, market: MarketSetup, scenario: Scenario) -> Sequence[str]:
     """Return the names of all wallets by row: modules, desks, tenants, then who takes part by hand."""
     names = [""] * int(clock.chain.globals.wallets)
     names[:MODULE_WALLETS] = ["escrow", "community", "collector"]

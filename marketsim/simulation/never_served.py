@@ -19,7 +19,7 @@ from marketsim.scenario.tenants import CountLaw, Demand, MillicoresLaw, OrderSha
 from marketsim.scenario.trace import read_trace
 from marketsim.simulation.build import requested_values
 from marketsim.simulation.desks import DeskBook
-from marketsim.simulation.orders import Asked, draw_orders
+from marketsim.simulation.orders import OrderKind, draw_orders
 
 REASONS_MAX = 4
 """Reasons that one warning tells, one a cohort of providers."""
@@ -40,7 +40,7 @@ class Unserved(NamedTuple):
 class _Smallest(NamedTuple):
     """The least that orders of one kind ask for: each unit's millicores, MiB, MiB and GPUs, and their count."""
 
-    asked: Asked
+    asked: OrderKind
     units: list[tuple[tuple[int, ...], int]]
     words: str
 
@@ -139,7 +139,7 @@ def _in_units(row: Table, column: int) -> int:
     return -(-int(row[column]) // MIB) if column in (Resource.memory, Resource.storage) else int(row[column])
 
 
-def _in_words(asked: Asked, units: list[tuple[tuple[int, ...], int]]) -> str:
+def _in_words(asked: OrderKind, units: list[tuple[tuple[int, ...], int]]) -> str:
     sizes = [sum(unit[at] * count for unit, count in units) for at in range(4)]
     words = [f"{size:,} {unit}" for size, unit in zip(sizes, _UNITS, strict=True) if size]
     wanted = [f"{key}={value}" for key, value in asked.requested if key != "gpu-type"]
@@ -172,7 +172,7 @@ def _refusal(book: DeskBook, desk: int, cohort: ProviderCohort, kind: _Smallest)
     return None
 
 
-def _lack(book: DeskBook, desk: int, cohort: ProviderCohort, asked: Asked, fit: int) -> str:
+def _lack(book: DeskBook, desk: int, cohort: ProviderCohort, asked: OrderKind, fit: int) -> str:
     """What of attributes, auditors, capabilities and filters is in the way."""
     allowed = None if cohort.config is None else cohort.config.filters.allowed_regions
     if allowed is not None and asked.region is not None and asked.region not in allowed:

@@ -15,7 +15,7 @@ from marketsim.chain.columns import Draft, Resource
 from marketsim.chain.limits import CPU_MAX, CPU_MIN, GPU_MAX, MEMORY_MAX, MEMORY_MIN, UNIT_PRICE_MAX, VOLUME_MAX, VOLUME_MIN
 from marketsim.chain.requirements import Requirements, pairs_of
 from marketsim.kernel.table_set import Table, rows_of
-from marketsim.market.tables import Call, Choice, Kind, Phase, Plan, TopUp
+from marketsim.market.tables import BidChoice, Call, Kind, Phase, Plan, TopUpTime
 from marketsim.money.text import format_amount
 from marketsim.money.units import ATTO
 from marketsim.scenario.model import Scenario
@@ -35,7 +35,7 @@ _TAILED = {
 _LARGEST = 2.0**62
 
 
-class Asked(NamedTuple):
+class OrderKind(NamedTuple):
     """What kind of place an order asks for; one chain spec and one line of engine filters each."""
 
     requirements: Requirements
@@ -54,7 +54,7 @@ class CohortOrders(NamedTuple):
     plans: Table
     drafts: Table
     resources: Table
-    asked: list[Asked]
+    asked: list[OrderKind]
     tenants: Ints
     value: NDArray[np.float64]
     cuts: dict[str, Cut]
@@ -180,17 +180,17 @@ def orders_at(
     calls[:, Call.key] = np.maximum(-(-times // block_ms), 1) * 16 + Phase.ARRIVE
     calls[:, Call.tie] = draws.rng("ties").integers(0, 1 << 62, size)
     calls[:, Call.kind] = Kind.ARRIVE
-    calls[:, Call.a] = np.arange(size)
-    calls[:, Call.b] = deposits
-    calls[:, Call.c] = per_order[:, 0]
-    calls[:, Call.d] = per_order[:, 1]
-    calls[:, Call.f] = 0 if shape.window is None else shape.window.milliseconds(block_ms) // 1000
+    calls[:, Call.plan] = np.arange(size)
+    calls[:, Call.deposit] = deposits
+    calls[:, Call.first_draft] = per_order[:, 0]
+    calls[:, Call.drafts] = per_order[:, 1]
+    calls[:, Call.window] = 0 if shape.window is None else shape.window.milliseconds(block_ms) // 1000
     return CohortOrders(calls, plans, drafts, resources, asked, tenants, value, draws.cuts)
 
 
 def _sizes(
     cohort: TenantCohort, draws: _Draws, trace: Columns
-) -> tuple[Table, Table, list[Asked], NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Table, Table, list[OrderKind], NDArray[np.float64], NDArray[np.float64]]:
     shape, size = cohort.order, draws.size
     cpu = _traced(trace, "cpu") if "cpu" in trace else draws.ints("cpu", shape.cpu)
     if "memory" in trace:
@@ -255,7 +255,7 @@ def _texts(law: Any, draws: _Draws, purpose: str) -> tuple[list[str | None], Int
     return list(plain.values) or [None], draw_index(plain, draws.rng(purpose), draws.size)
 
 
-def _asked(cohort: TenantCohort, region: str | None, model: str | None) -> Asked:
+def _asked(cohort: TenantCohort, region: str | None, model: str | None) -> OrderKind:
     attributes = dict(cohort.order.attributes)
     if region is not None:
         attributes["region"] = region
@@ -266,21 +266,21 @@ def _asked(cohort: TenantCohort, region: str | None, model: str | None) -> Asked
         gpus = (((f"vendor/{vendor}/model/{name}", "true"),),)
         requested += [("gpu-type", model), (f"vendor/{vendor}/model/{name}", "true")]
     signers = cohort.order.signed_by
-    return Asked(
+    return OrderKind(
         Requirements(pairs_of(attributes), signers.all_of, signers.any_of, (), gpus),
         attributes.get("region"),
         tuple(requested),
     )
 
 
-def _manifests(cohort: TenantCohort, draws: _Draws, scenario: Scenario) -> tuple[Table, Table, list[Asked], Ints, NDArray[np.float64]]:
+def _manifests(cohort: TenantCohort, draws: _Draws, scenario: Scenario) -> tuple[Table, Table, list[OrderKind], Ints, NDArray[np.float64]]:
     """Rows of the manifests of a cohort, shared by its orders: drafts, resources, specs; per order first
     draft, drafts, ceiling x 10^6.
     """
     manifests = cohort.order.sdl or ()
     drafts: list[list[int]] = []
     resources: list[list[int]] = []
-    asked: list[Asked] = []
+    asked: list[OrderKind] = []
     heads: list[tuple[int, int, int]] = []
     costs: list[float] = []
     for manifest in manifests:
@@ -303,7 +303,7 @@ def _manifests(cohort: TenantCohort, draws: _Draws, scenario: Scenario) -> tuple
                 tuple(pairs_of(unit.gpu_attributes) for unit in group.resources if unit.gpu_attributes and unit.gpu),
                 beyond=(known := manifest_order(group, Fraction(rate))),
             )
-            asked.append(Asked(requirements, attributes.get("region"), requested))
+            asked.append(OrderKind(requirements, attributes.get("region"), requested))
             drafts.append([name, len(asked) - 1, len(resources), len(group.resources)])
             for unit in group.resources:
                 whole, atto = divmod(worth(unit.price, Fraction(rate)), ATTO)
@@ -417,11 +417,11 @@ def _plans(
     choice = cohort.choice
     if choice.kind == "score":
         assert choice.score is not None
-        plans[:, Plan.choice] = Choice.SCORE
+        plans[:, Plan.choice] = BidChoice.SCORE
         weights = (choice.score.price, choice.score.uptime, choice.score.audit, choice.score.region)
         plans[:, Plan.weight_price : Plan.weight_region + 1] = [round(w * 1e6) for w in weights]
     elif choice.kind == "random_among_cheapest":
-        plans[:, Plan.choice] = Choice.RANDOM_AMONG_CHEAPEST
+        plans[:, Plan.choice] = BidChoice.RANDOM_AMONG_CHEAPEST
         plans[:, Plan.choice_k] = choice.random_among_cheapest or 1
     if cohort.top_up is not None:
         _top_ups(cohort, draws, plans, ceiling, block_ms)
@@ -445,7 +445,7 @@ def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray
     assert rule is not None
     will = draws.chance("top_up", rule.probability)
     after = rule.after_depletion
-    plans[:, Plan.top_up] = np.where(will, TopUp.AFTER_DEPLETION if after is not None else TopUp.BEFORE, TopUp.NEVER)
+    plans[:, Plan.top_up] = np.where(will, TopUpTime.AFTER_DEPLETION if after is not None else TopUpTime.BEFORE, TopUpTime.NEVER)
     plans[:, Plan.top_up_left] = draws.ints("top_up_times", rule.times)
     plans[:, Plan.top_up_at] = rule.when_blocks_left or 0
     amount = np.ceil(draws.numbers("top_up_blocks", rule.blocks) * ceiling)
@@ -455,4 +455,4 @@ def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray
         plans[:, column] = draws.blocks(f"top_up_delay/{number}", law, block_ms)
 
 
-__all__ = ["Asked", "CohortOrders", "draw_orders", "orders_at"]
+__all__ = ["CohortOrders", "OrderKind", "draw_orders", "orders_at"]

@@ -13,9 +13,9 @@ from marketsim.kernel.rows import Rows
 from marketsim.kernel.table_set import rows_of
 from marketsim.market.clock import make_room
 from marketsim.market.quoting import refresh_units
-from marketsim.market.tables import Call, Decline, Desk, Kind, Phase, Plan, Strategy, TopUp, codes_of, make_engine, no_fits
+from marketsim.market.tables import Call, Decline, Desk, Kind, Phase, Plan, Pricing, TopUpTime, codes_of, make_engine, no_fits
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.build import Market, number_deployments, set_calendar, set_engine, set_rules, set_wallets
+from marketsim.simulation.build import MarketSetup, number_deployments, set_calendar, set_engine, set_rules, set_wallets
 from marketsim.simulation.desks import DeskBook
 
 MIB = 2**20
@@ -24,7 +24,7 @@ ORDER_LIFE = 12
 """Blocks from an order's creation to its timeout, both included."""
 
 
-def build_reference(scenario: Scenario, seed: int) -> Market:
+def build_reference(scenario: Scenario, seed: int) -> MarketSetup:
     """Return the reference market of a scenario's `market:` block for one seed."""
     wish = scenario.market
     assert wish is not None
@@ -32,7 +32,7 @@ def build_reference(scenario: Scenario, seed: int) -> Market:
     return market_of(draws, scenario, seed)
 
 
-def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
+def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> MarketSetup:
     """Return chain, desks and orders that play out `draws` under the scenario's switches."""
     book = desks_of(draws, scenario, seed)
     orders = len(draws.created_at)
@@ -77,10 +77,10 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
     calls[:, Call.key] = draws.created_at * 16 + Phase.ARRIVE
     calls[:, Call.tie] = np.arange(orders)
     calls[:, Call.kind] = Kind.ARRIVE
-    calls[:, Call.a] = np.arange(orders)
-    calls[:, Call.b] = draws.deposit
-    calls[:, Call.c] = np.arange(orders)
-    calls[:, Call.d] = 1
+    calls[:, Call.plan] = np.arange(orders)
+    calls[:, Call.deposit] = draws.deposit
+    calls[:, Call.first_draft] = np.arange(orders)
+    calls[:, Call.drafts] = 1
     number_deployments([calls], [plans])
     engine = make_engine(len(book.names), 1024)._replace(desks=book.rows, latencies=book.latencies, plans=plans, fits=fits)
     set_engine(engine, scenario, seed)
@@ -95,7 +95,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
     chain = with_room(chain, deposits=2 * orders + 64)
     chain, engine = make_room(chain, engine)
     set_calendar(engine, scenario)
-    return Market(
+    return MarketSetup(
         chain, engine, book, [calls], tenant_names, [0] * draws.tenants, [], [], eligibility,
         3 + len(book.names),
     )  # fmt: skip
@@ -149,7 +149,7 @@ def price_by_python(book: DeskBook, many: bool) -> None:
     from marketsim.strategies.repriced_cost import RepricedCostPlus, RepricedCostPlusColumns
 
     strategy = RepricedCostPlusColumns if many else RepricedCostPlus
-    book.rows[:, Desk.strategy] = Strategy.CUSTOM
+    book.rows[:, Desk.strategy] = Pricing.CUSTOM
     book.rows[:, Desk.reprice_every] = 0
     book.custom = {row: strategy() for row in range(len(book.names))}
 
@@ -165,7 +165,7 @@ def plans_of(draws: ReferenceMarket, first_tenant: int) -> Rows[Plan]:
     plans[:, Plan.terminate] = draws.terminates_after
     plans[:, Plan.leave_blocks] = draws.provider_closes_after
     plans[:, Plan.patience] = 11
-    plans[:, Plan.top_up] = TopUp.AFTER_DEPLETION
+    plans[:, Plan.top_up] = TopUpTime.AFTER_DEPLETION
     plans[:, Plan.top_up_amount] = draws.top_up
     plans[:, Plan.top_up_left] = draws.top_ups
     plans[:, Plan.top_up_delay] = draws.top_up_delay[:, 0]

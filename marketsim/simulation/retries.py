@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from marketsim.chain.columns import Group, Resource
+from marketsim.chain.columns import Resource
 from marketsim.chain.room import with_room
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
@@ -24,7 +24,7 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     deployment = int(engine.plans[plan].deployment)
     if deployment < 0:
         return None
-    clock.submit(Kind.CLOSE_DEPLOYMENT, Phase.CLOSE, deployment)
+    clock.submit(Kind.CLOSE_DEPLOYMENT, Phase.CLOSE, deployment=deployment)
     group = int(chain.deployments[deployment].first_group)
     first, units = int(chain.groups[group].first_resource), int(chain.groups[group].resources)
     chain = with_room(chain, resources=units, drafts=1)
@@ -34,7 +34,7 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     for row in rows:
         price = from_pair(int(row[Resource.price]), int(row[Resource.price_atto])) * factor_ppm // 1_000_000
         row[Resource.price], row[Resource.price_atto] = to_pair(price)
-    chain.drafts[draft] = (0, chain.groups[group, Group.spec], at, units)
+    chain.drafts[draft] = (0, chain.groups[group].spec, at, units)
     chain.globals.resources += units
     chain.globals.drafts += 1
     new_plan = len(engine.plans)
@@ -46,15 +46,15 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     deposit = int(chain.globals.deployment_min_deposit)
     message = rows_of(1, Call)
     now = int(clock.env.now)
-    message[0, Call.key] = clock.height_of(now) * 16 + Phase.ARRIVE
-    message[0, Call.time] = now
-    message[0, Call.tie] = new_plan
-    message[0, Call.kind] = Kind.ARRIVE
-    message[0, Call.a] = new_plan
-    message[0, Call.b] = max(deposit, int(engine.plans[plan].deposit))
-    message[0, Call.c] = draft
-    message[0, Call.d] = 1
-    message[0, Call.e] = REPEATED + new_plan
+    message[0].key = clock.height_of(now) * 16 + Phase.ARRIVE
+    message[0].time = now
+    message[0].tie = new_plan
+    message[0].kind = Kind.ARRIVE
+    message[0].plan = new_plan
+    message[0].deposit = max(deposit, int(engine.plans[plan].deposit))
+    message[0].first_draft = draft
+    message[0].drafts = 1
+    message[0].dseq = REPEATED + new_plan
     return message
 
 

@@ -21,7 +21,7 @@ from marketsim.market.tables import BidRow, Call, Kind
 from marketsim.metrics.summary import summarize
 from marketsim.recording.record import Record
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.build import Market, build_market, with_settlement_wallet
+from marketsim.simulation.build import MarketSetup, build_market, with_settlement_wallet
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
 from marketsim.simulation.messages import ByHand, Observe, with_actors
@@ -69,7 +69,7 @@ def run(
     return Run(summarize(record), record)
 
 
-def prepare(scenario: Scenario, seed: int) -> Market:
+def prepare(scenario: Scenario, seed: int) -> MarketSetup:
     """Return what a run of the scenario starts from. Raises InputError for a scenario that cannot be run."""
     if scenario.market is not None:
         for key in ("messages", "governance"):
@@ -81,7 +81,7 @@ def prepare(scenario: Scenario, seed: int) -> Market:
 
 def play(
     scenario: Scenario,
-    market: Market,
+    market: MarketSetup,
     seed: int,
     *,
     audit: bool = False,
@@ -135,7 +135,7 @@ def play(
     return clock, collector
 
 
-def start_reference(clock: BlockClock, agents: str, market: Market, before: tenants.OnLook | None = None) -> None:
+def start_reference(clock: BlockClock, agents: str, market: MarketSetup, before: tenants.OnLook | None = None) -> None:
     """Start the tenants of the reference market: how they hand over their orders changes no outcome, only the cost of a run."""
     calls = market.calls[0]
     if agents == "per_order":
@@ -150,7 +150,7 @@ def _silent(_: int) -> None:
     return
 
 
-def start_tenants(clock: BlockClock, scenario: Scenario, market: Market, before: tenants.OnLook | None = None) -> None:
+def start_tenants(clock: BlockClock, scenario: Scenario, market: MarketSetup, before: tenants.OnLook | None = None) -> None:
     """Start a process for each cohort, and hand over what stands in the first block; `before` sees every order before it goes."""
     for number, calls in enumerate(market.calls):
         cohort = scenario.tenants[number % len(scenario.tenants)] if scenario.tenants else None
@@ -169,7 +169,7 @@ def start_tenants(clock: BlockClock, scenario: Scenario, market: Market, before:
             clock.env.process(tenants.batches(clock, rows, DAY_MS, before))
 
 
-def start_providers(clock: BlockClock, scenario: Scenario, market: Market, seed: int) -> None:
+def start_providers(clock: BlockClock, scenario: Scenario, market: MarketSetup, seed: int) -> None:
     """Start a process for each provider that has outages, each fault and each governance action."""
     block_ms = scenario.block_ms
     slot = 0
@@ -236,5 +236,5 @@ class Retry:
         message = repeat_order(self._clock, plan, self._factor_ppm)
         if message is None:
             return None
-        self._tries[int(message[0, Call.a])] = tries + 1
+        self._tries[int(message[0, Call.plan])] = tries + 1
         return message

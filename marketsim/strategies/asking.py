@@ -127,11 +127,11 @@ class CustomPricing:
             return
         clock = self._clock
         self._orders.read(clock)
-        groups = calls[:, Call.d]
+        groups = calls[:, Call.drafts]
         first_rows = self._quotes.take(calls)
-        clock.engine.plans[calls[:, Call.a], Plan.quote] = first_rows
+        clock.engine.plans[calls[:, Call.plan], Plan.quote] = first_rows
         within = np.arange(int(groups.sum())) - np.repeat(np.cumsum(groups) - groups, groups)
-        drafts = np.repeat(calls[:, Call.c], groups) + within
+        drafts = np.repeat(calls[:, Call.first_draft], groups) + within
         rows = np.repeat(first_rows, groups) + within
         sizes, specs = self._orders.sizes[:, drafts], self._orders.specs[drafts]
         foreign = self._foreign[specs]
@@ -402,8 +402,8 @@ class _Requests:
 
     def key(self, at: int) -> tuple[int, int, int]:
         """Tenant's wallet, dseq and gseq."""
-        plan = int(self._calls[at, Call.a])
-        return int(self._clock.engine.plans[plan].tenant), int(self._calls[at, Call.e]), int(self._within[at]) + 1
+        plan = int(self._calls[at, Call.plan])
+        return int(self._clock.engine.plans[plan].tenant), int(self._calls[at, Call.dseq]), int(self._within[at]) + 1
 
     def in_uve(self, answers: list[Any], picked: Table) -> list[Any]:
         """Prices in 10^-18 of the picked orders' coins as ones in uve; any other answer as it is."""
@@ -443,7 +443,7 @@ class _Requests:
 
     def name(self, at: int) -> str:
         """Order id as people see it."""
-        return f"{self._owner(at)}/{int(self._calls[at, Call.e])}/{int(self._within[at]) + 1}/1"
+        return f"{self._owner(at)}/{int(self._calls[at, Call.dseq])}/{int(self._within[at]) + 1}/1"
 
     def of(self, at: int, gpus: tuple[GpuModel, ...] | None = None) -> OrderRequest:
         """The request of one order, made when it is first looked at; with `gpus` as a provider with these models is asked."""
@@ -459,7 +459,7 @@ class _Requests:
         return given
 
     def _owner(self, at: int) -> str:
-        plan = int(self._calls[at, Call.a])
+        plan = int(self._calls[at, Call.plan])
         return self._asked.tenants[int(self._clock.engine.plans[plan].tenant) - self._asked.first_tenant]
 
     def _make(self, at: int) -> OrderRequest:
@@ -537,7 +537,7 @@ class _QuoteRows:
     def take(self, calls: Table) -> Table:
         """Return the first of the rows that each message's groups get, one a group and side by side."""
         self._return_done()
-        sizes = calls[:, Call.d]
+        sizes = calls[:, Call.drafts]
         starts = np.empty(len(calls), np.int64)
         for size in np.unique(sizes).tolist():
             mine = np.flatnonzero(sizes == size)
@@ -554,7 +554,7 @@ class _QuoteRows:
             grown = np.full((max(self._used, 3 * len(engine.quotes) // 2), engine.quotes.shape[1]), NO_BID, np.int64)
             grown[: len(engine.quotes)] = engine.quotes
             self._clock.engine = engine._replace(quotes=grown)
-        plans = calls[:, Call.a]
+        plans = calls[:, Call.plan]
         relists = engine.plans[plans, Plan.restart_left] > 0
         self._taken.append(_Taken(int(calls[:, Call.key].max()) // 16, starts, sizes, plans, relists))
         return starts

@@ -118,7 +118,7 @@ def test_every_market_has_a_check_and_every_check_its_figure() -> None:
     assert {check.market for check in found} == names
 
 
-def outcome(values: list[float], expected: float, bias: float = 0.0) -> theory.Outcome:
+def outcome(values: list[float], expected: float, bias: float = 0.0) -> theory.Checked:
     check = theory.Check("title", "market", "figure", expected, bias, "nothing")
     return theory.judge(check, np.array(values), 4.0)
 

@@ -25,7 +25,7 @@ from marketsim.chain.transitions import (
     OUTCOMES,
     RULES_OF_MESSAGE,
     TRANSITIONS,
-    Outcome,
+    TableAnswer,
     Transition,
     outcomes,
     statuses,
@@ -38,10 +38,10 @@ CONFIGURATIONS = [
 
 
 @cache
-def played(rules: str, quirks: str) -> tuple[frozenset[Outcome], frozenset[Transition], int]:
+def played(rules: str, quirks: str) -> tuple[frozenset[TableAnswer], frozenset[Transition], int]:
     """Play every story; the witness fails by itself on what the tables do not allow."""
     chosen: Any = {"none": (), "all": True}.get(quirks, (quirks,))
-    answers: set[Outcome] = set()
+    answers: set[TableAnswer] = set()
     changes: set[Transition] = set()
     mask = Witness(rules, chosen).quirks
 
@@ -72,7 +72,7 @@ def test_where_a_message_has_no_edge_it_is_refused(rules: str) -> None:
     answers, _, mask = played(rules, "none")
     allowed = outcomes(RULES[rules], mask)
     for message, state in {(row.message, row.state) for row in allowed}:
-        if Outcome(message, state, Status.Ok) not in allowed:
+        if TableAnswer(message, state, Status.Ok) not in allowed:
             tried = {row.status for row in answers if row.message == message and row.state == state}
             assert tried, (message, state)
             assert Status.Ok not in tried

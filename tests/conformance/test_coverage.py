@@ -14,9 +14,9 @@ import pytest
 from marketsim.chain.columns import Rules
 from marketsim.chain.edge import OPERATIONS, Chain, result_of
 from marketsim.chain.rule_sets import QUIRKS_OF, RULES
-from marketsim.chain.transitions import ADDRESSED, Outcome, addressed_state, outcomes
+from marketsim.chain.transitions import ADDRESSED, TableAnswer, addressed_state, outcomes
 from marketsim.cli import main
-from marketsim.conformance.coverage import Coverage, Row, allowed_rows, cover, row_of
+from marketsim.conformance.coverage import AllowedAnswer, Coverage, allowed_rows, cover, row_of
 from marketsim.conformance.report import read_vectors
 from marketsim.errors import InputError
 from marketsim.scenario.model import ARGUMENTS, MESSAGES
@@ -91,7 +91,7 @@ def test_a_folder_without_scenarios_is_bad_input(tmp_path: Path) -> None:
 def test_the_rows_are_those_of_the_tables_with_any_quirks(rules: str) -> None:
     """The tables themselves are held to the ladders in test_transitions."""
     quirks = sorted(QUIRKS_OF[RULES[rules]])
-    found: set[Row] = set()
+    found: set[AllowedAnswer] = set()
     for size in range(len(quirks) + 1):
         for chosen in combinations(quirks, size):
             found |= set(map(row_of, outcomes(RULES[rules], sum(map(int, chosen)))))
@@ -106,15 +106,15 @@ def test_every_message_can_be_written_by_hand() -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_what_the_real_chains_answered_is_a_row(name: str) -> None:
     allowed = {rules: allowed_rows(number) for rules, number in RULES.items()}
-    seen: set[Row] = set()
+    seen: set[AllowedAnswer] = set()
     for _, line in read_vectors(VECTORS / name):
         chain = Chain(line["rules"], line["quirks"], start=line["start"], events=False)
         for message in line["messages"]:
             state = addressed_state(chain, message)
             status = chain.execute(message, message["height"])
             assert result_of(status) == message["result"]
-            row = Row(ADDRESSED.get(message["op"], "-"), state, message["op"], message["result"])
-            assert row == row_of(Outcome(message["op"], state, status))
+            row = AllowedAnswer(ADDRESSED.get(message["op"], "-"), state, message["op"], message["result"])
+            assert row == row_of(TableAnswer(message["op"], state, status))
             assert row in allowed[line["rules"]], (line["id"], message)
             seen.add(row)
     assert len(seen) > 40

@@ -20,7 +20,7 @@ SORTED_BY = [Call.key, Call.time, Call.tie]
 def rows_by(keys: list[tuple[int, int, int]], first_mark: int) -> Table:
     rows = rows_of(len(keys), Call)
     rows[:, SORTED_BY] = np.array(keys, np.int64).reshape(-1, 3)
-    rows[:, Call.a] = first_mark + np.arange(len(keys))
+    rows[:, Call.plan] = first_mark + np.arange(len(keys))
     return rows
 
 
@@ -86,10 +86,10 @@ class Watched(BlockClock):
     leased: frozenset[int]
 
     def sender(self, rows: Table) -> Any:
-        return lambda row: self.log.append(("order", int(self.env.now), int(rows[row, Call.a])))
+        return lambda row: self.log.append(("order", int(self.env.now), int(rows[row, Call.plan])))
 
     def submit_rows(self, rows: Table) -> None:
-        self.log.append(("order", int(self.env.now), int(rows[0, Call.a])))
+        self.log.append(("order", int(self.env.now), int(rows[0, Call.plan])))
 
     def look(self) -> None:
         return
@@ -106,12 +106,12 @@ def test_tenants_look_after_their_wait_and_order_again() -> None:
     clock.log, clock.leased = [], frozenset({1, 12})
     calls = rows_of(3, Call)
     calls[:, Call.time] = 5, 5, 20
-    calls[:, Call.a] = 0, 1, 2
+    calls[:, Call.plan] = 0, 1, 2
     calls[:, Call.kind] = Kind.ARRIVE
 
     def again(plan: int) -> Table | None:
         message = rows_of(1, Call)
-        message[0, Call.a] = plan + 10
+        message[0, Call.plan] = plan + 10
         return message if plan in {0, 2} else None
 
     clock.env.process(tenants.reacting(clock, calls, 15, again))

@@ -16,6 +16,6 @@ FEW = st.integers(0, 2)
 def test_in_order_is_by_key_then_time_then_tie(messages: list[tuple[int, int, int, int]], is_sorted: bool) -> None:
     rows = rows_of(len(messages), Call)
     for row, values in zip(rows, sorted(messages) if is_sorted else messages, strict=True):
-        row[[Call.key, Call.time, Call.tie, Call.a]] = values
+        row[[Call.key, Call.time, Call.tie, Call.plan]] = values
     keys = [tuple(row[[Call.key, Call.time, Call.tie]].tolist()) for row in rows]
     assert is_in_order(rows) == (keys == sorted(keys))

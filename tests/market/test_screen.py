@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from marketsim.chain.events import hash64
 from marketsim.market.quoting import ALONE, LOW_VALUE, OVER_CEILING, PPM, SALT_LATENCY, prepare_desks, refresh_units, screen_desks
-from marketsim.market.tables import LANES, QUANTILES, Decline, Desk, E, Engine, Screen, Strategy, codes_of, make_engine
+from marketsim.market.tables import LANES, QUANTILES, Decline, Desk, E, Engine, Pricing, Screen, codes_of, make_engine
 from marketsim.money.units import ATTO
 
 UNIT_PRICE = st.one_of(st.integers(0, 10**6), st.integers(0, 20 * ATTO), st.just(20 * ATTO - 1))
@@ -25,7 +25,7 @@ DESK = st.fixed_dictionaries(
         "blocks": st.sampled_from([0, 1, 2, 5, 4_094]),
         "code": st.sampled_from([0, 0, 0, 1 + Decline.INVALID_ATTRIBUTES]),
         "shut": st.sampled_from([0, 0, 0, 1 + Decline.PROVIDER_BLOCKED]),
-        "strategy": st.sampled_from([Strategy.LINEAR, Strategy.LINEAR, Strategy.UNDERCUT]),
+        "strategy": st.sampled_from([Pricing.LINEAR, Pricing.LINEAR, Pricing.UNDERCUT]),
     }
 )
 
@@ -88,7 +88,7 @@ def test_eight_desks_at_a_time(
             expected = made["code"]
         elif any(q > most for q, most in zip(quantities, made["most"], strict=True)):
             expected = 1 + Decline.INSUFFICIENT_RESOURCES
-        elif made["strategy"] != Strategy.LINEAR:
+        elif made["strategy"] != Pricing.LINEAR:
             expected = ALONE
         elif value < made["least"]:
             expected = LOW_VALUE

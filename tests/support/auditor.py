@@ -16,13 +16,13 @@ from marketsim.chain.columns import (
     Account,
     Charging,
     Deposit,
+    DepositSource,
     EscrowRule,
     Event,
     EventKind,
     G,
     Lease,
     Rules,
-    Source,
     UsageEscrow,
     UsageEscrowState,
     Wallet,
@@ -192,7 +192,7 @@ class Auditor:
         deposits = self.accounts[account]
         order = list(deposits)
         if self.escrow == EscrowRule.PROPORTIONAL:
-            order.sort(key=lambda deposit: deposit.source != Source.GRANT)
+            order.sort(key=lambda deposit: deposit.source != DepositSource.GRANT)
         for deposit in order:
             part = min(deposit.amount, amount)
             deposit.amount -= part

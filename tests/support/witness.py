@@ -9,7 +9,7 @@ from typing import Any
 from marketsim.chain.columns import Quirk
 from marketsim.chain.edge import Chain, result_of
 from marketsim.chain.rendering import Changes
-from marketsim.chain.transitions import NONE, Outcome, Transition, addressed_state, outcomes, transitions
+from marketsim.chain.transitions import NONE, TableAnswer, Transition, addressed_state, outcomes, transitions
 
 WALLETS = {name: "50000000" for name in ("friend", "p1", "p2", "p3", "p4", "p5", "t1", "t2", "t3")}
 PROVIDERS: dict[str, Any] = {
@@ -45,7 +45,7 @@ class Witness:
         self.chain = Chain(rules, quirks, start=start, charging=charging, params=params)
         self.changes = Changes(self.chain)
         self.height = 100
-        self.outcomes: set[Outcome] = set()
+        self.outcomes: set[TableAnswer] = set()
         self.transitions: set[Transition] = set()
         self.changed: dict[str, Any] = {}
         mask = int(self.chain.state.globals.quirks)
@@ -64,7 +64,7 @@ class Witness:
         message = {"op": op, **arguments} if id is None else {"op": op, "id": id, **arguments}
         state = addressed_state(self.chain, message)
         status = self.chain.execute(message, self.height)
-        outcome = Outcome(op, state, status)
+        outcome = TableAnswer(op, state, status)
         self.outcomes.add(outcome)
         if self.allowed_outcomes is not None:
             assert outcome in self.allowed_outcomes, (outcome, message)

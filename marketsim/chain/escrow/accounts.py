@@ -7,7 +7,7 @@ messages reach all of them through `escrow`.
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Account, AccountState, Deposit, EventKind, Lease, PaymentState, Source
+from marketsim.chain.columns import Account, AccountState, Deposit, DepositSource, EventKind, Lease, PaymentState
 from marketsim.chain.events import book_income, emit
 from marketsim.chain.ledger import deposit_coins, drop_to_dust, pay_coins, refund_coins, touch
 from marketsim.chain.state import State
@@ -100,9 +100,10 @@ def _append_deposit(s: State, h: int, account: int, wallet: int, source: int, wh
 
 @compiled
 def _free_deposit(s: State, row: int) -> None:
-    s.deposits[row].amount = 0
-    s.deposits[row].amount_atto = 0
-    s.deposits[row].next = s.globals.free_deposit
+    d = s.deposits[row]
+    d.amount = 0
+    d.amount_atto = 0
+    d.next = s.globals.free_deposit
     s.globals.free_deposit = row
 
 
@@ -169,16 +170,17 @@ def collect_checked(s: State, h: int, account: int, signer: int, scope: int, amo
         if source == FROM_BALANCE:
             part = min(s.wallets[signer].balance, missing)
             if part > 0:
-                _append_deposit(s, h, account, signer, Source.BALANCE, part)
+                _append_deposit(s, h, account, signer, DepositSource.BALANCE, part)
                 missing -= part
         elif source == FROM_GRANT:
             row = _next_grant(s, signer, scope, -1)
             while row >= 0 and missing > 0:
-                granter = s.grants[row].granter
-                part = min(s.grants[row].limit, missing)
+                granted = s.grants[row]
+                granter = granted.granter
+                part = min(granted.limit, missing)
                 if part > 0:
-                    s.grants[row].limit -= part
-                    _append_deposit(s, h, account, granter, Source.GRANT, part)
+                    granted.limit -= part
+                    _append_deposit(s, h, account, granter, DepositSource.GRANT, part)
                     missing -= part
                 row = _next_grant(s, signer, scope, s.wallets[granter].rank)
 
@@ -236,8 +238,9 @@ def consume_from(s: State, account: int, source: int, whole: int, atto: int) -> 
 @compiled
 def _raise_grant(s: State, granter: int, grantee: int, whole: int) -> None:
     for row in range(s.globals.grants):
-        if s.grants[row].granter == granter and s.grants[row].grantee == grantee:
-            s.grants[row].limit += whole
+        granted = s.grants[row]
+        if granted.granter == granter and granted.grantee == grantee:
+            granted.limit += whole
 
 
 @compiled
@@ -256,7 +259,7 @@ def refund_deposits(s: State, account: int) -> None:
         depositor = d.depositor
         if whole > 0:
             refund_coins(s, depositor, whole)
-            if d.source == Source.GRANT:
+            if d.source == DepositSource.GRANT:
                 _raise_grant(s, depositor, a.owner, whole)
             emit(s, EventKind.REFUNDED, account, depositor, whole, 0, d.source)
         if d.amount_atto > 0:
@@ -328,26 +331,26 @@ def link_payment(s: State, account: int, lease: int) -> None:
     """Open the payment of `lease` in the account: zero balances, its place in key order, its rate in the sum
     of rates.
     """
-    x = s.leases[lease]
-    x.account = account
-    x.payment = PaymentState.OPEN
+    p = s.leases[lease]
+    p.account = account
+    p.payment = PaymentState.OPEN
     for column in range(Lease.balance, Lease.charged_atto + 1):
-        x[column] = 0
-    x.shortfall = 0
-    x.shortfall_atto = 0
+        p[column] = 0
+    p.shortfall = 0
+    p.shortfall_atto = 0
     a = s.accounts[account]
     previous = -1
     row = a.first_lease
     while row >= 0 and compare_keys(s, row, lease) < 0:
         previous = row
         row = s.leases[row].next
-    x.next = row
+    p.next = row
     if previous >= 0:
         s.leases[previous].next = lease
     else:
         a.first_lease = lease
     a.open += 1
-    add_to(a, Account.rates, x.rate, x.rate_atto)
+    add_to(a, Account.rates, p.rate, p.rate_atto)
 
 
 @compiled
@@ -355,11 +358,11 @@ def leave_open(s: State, lease: int, state: int) -> None:
     """Take an open payment to another state, its rate out of the account's sum of rates and the counts in
     step.
     """
-    x = s.leases[lease]
-    a = s.accounts[x.account]
+    p = s.leases[lease]
+    a = s.accounts[p.account]
     a.open -= 1
-    subtract_from(a, Account.rates, x.rate, x.rate_atto)
-    x.payment = state
+    subtract_from(a, Account.rates, p.rate, p.rate_atto)
+    p.payment = state
     if state == PaymentState.OVERDRAWN:
         a.short += 1
 
@@ -369,13 +372,13 @@ def leave_overdrawn(s: State, lease: int, state: int) -> None:
     """Take an overdrawn (under the exact rule: insufficient_funds) payment to another state, the counts in
     step.
     """
-    x = s.leases[lease]
-    a = s.accounts[x.account]
+    p = s.leases[lease]
+    a = s.accounts[p.account]
     a.short -= 1
-    x.payment = state
+    p.payment = state
     if state == PaymentState.OPEN:
         a.open += 1
-        add_to(a, Account.rates, x.rate, x.rate_atto)
+        add_to(a, Account.rates, p.rate, p.rate_atto)
 
 
 @compiled
@@ -386,8 +389,8 @@ def pay(s: State, lease: int, cumulative: bool) -> None:
     The take fee is truncated on this pay-out, or, `cumulative`, once on all that was ever paid out (rules.md
     1).
     """
-    x = s.leases[lease]
-    gross = x.balance
+    p = s.leases[lease]
+    gross = p.balance
     if gross <= 0:
         return
     take = s.globals.take_ppm
@@ -395,21 +398,21 @@ def pay(s: State, lease: int, cumulative: bool) -> None:
     if take > 0:
         if cumulative:
             # A take that governance has lowered gives nothing back.
-            fee = max(0, share_ppm(x.withdrawn + gross, take) - x.fees)
+            fee = max(0, share_ppm(p.withdrawn + gross, take) - p.fees)
         else:
             fee = share_ppm(gross, take)
-    x.balance = 0
-    x.withdrawn += gross
-    x.fees += fee
-    pay_coins(s, x.provider, gross, fee)
-    emit(s, EventKind.PAID, lease, x.provider, gross - fee, 0, fee)
-    book_income(s, x.slot, gross - fee, fee)
+    p.balance = 0
+    p.withdrawn += gross
+    p.fees += fee
+    pay_coins(s, p.provider, gross, fee)
+    emit(s, EventKind.PAID, lease, p.provider, gross - fee, 0, fee)
+    book_income(s, p.slot, gross - fee, fee)
 
 
 @compiled
 def drop_fraction(s: State, lease: int) -> None:
     """Leave the fraction of an ended payment's balance as dust."""
-    x = s.leases[lease]
-    if x.balance_atto > 0:
-        drop_to_dust(s, x.account, 0, x.balance_atto)
-        x.balance_atto = 0
+    p = s.leases[lease]
+    if p.balance_atto > 0:
+        drop_to_dust(s, p.account, 0, p.balance_atto)
+        p.balance_atto = 0

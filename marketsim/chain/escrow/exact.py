@@ -66,12 +66,12 @@ def metered_until(s: State, h: int, lease: int) -> int:
     """Return the blocks that the built-in meter has seen when it is read at h: from the height at which the
     workload runs.
     """
-    x = s.leases[lease]
-    u = s.usage[x.usage]
+    p = s.leases[lease]
+    u = s.usage[p.usage]
     metered: int = u.metered
-    if x.active_at < 0 or x.payment != PaymentState.OPEN:
+    if p.active_at < 0 or p.payment != PaymentState.OPEN:
         return metered
-    start: int = max(u.until, x.active_at)
+    start: int = max(u.until, p.active_at)
     return metered + max(0, h - start)
 
 
@@ -100,11 +100,11 @@ def priced_use(s: State, h: int, lease: int) -> tuple[int, int]:
     U = price x sum of unit x used / (block seconds x sum of unit x reserved), over the resources that are
     reserved; (-1, 0) when no reserved resource has a unit price, or beyond int64.
     """
-    x = s.leases[lease]
-    u = s.usage[x.usage]
+    p = s.leases[lease]
+    u = s.usage[p.usage]
     if u.utilization_ppm == FULL_PPM and s.globals.block_ms % 1000 == 0:
         # Full use of whole seconds has no fraction to lose: U is the price of the metered blocks.
-        return times(x.rate, x.rate_atto, metered_until(s, h, lease))
+        return times(p.rate, p.rate_atto, metered_until(s, h, lease))
     k = s.scratch
     for i in range(100, 140):
         k[i] = 0
@@ -122,7 +122,7 @@ def priced_use(s: State, h: int, lease: int) -> tuple[int, int]:
             limbs = multiply_limbs(k, 0, PAIR_LIMBS, 10, 3, 20)
             add_limbs(k, 120, 12, 20, limbs)
     # dividend: price x sum x 1000 ms; divisor: sum of reserved x block ms
-    put_pair(k, 0, x.rate, x.rate_atto)
+    put_pair(k, 0, p.rate, p.rate_atto)
     put_whole(k, 10, 1000)
     limbs = multiply_limbs(k, 0, PAIR_LIMBS, 10, 1, 20)
     limbs = multiply_limbs(k, 20, limbs, 100, length_of(k, 100, 12), 140)
@@ -138,9 +138,12 @@ def priced_use(s: State, h: int, lease: int) -> tuple[int, int]:
 def read_meter(s: State, h: int, lease: int) -> None:
     """Bring a built-in meter up to h."""
     row = s.leases[lease].usage
-    if row >= 0 and s.usage[row].utilization_ppm >= 0:
-        s.usage[row].metered = metered_until(s, h, lease)
-        s.usage[row].until = max(h, s.usage[row].until)
+    if row < 0:
+        return
+    u = s.usage[row]
+    if u.utilization_ppm >= 0:
+        u.metered = metered_until(s, h, lease)
+        u.until = max(h, u.until)
 
 
 @compiled
@@ -161,19 +164,19 @@ def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: i
     cadence below h come first; DUE_AT may move. Overlap, lateness and who may report are the message
     handler's to check. Emits UsageRecorded.
     """
-    x = s.leases[lease]
-    row = x.usage
-    if x.payment != PaymentState.OPEN:
+    p = s.leases[lease]
+    row = p.usage
+    if p.payment != PaymentState.OPEN:
         return Status.LeaseNotActive
     if row < 0 or s.usage[row].utilization_ppm >= 0 or cpu < 0 or memory < 0 or storage < 0 or gpu < 0:
         return Status.UsageInvalid
-    fold(s, h - 1, x.account)
-    if x.payment != PaymentState.OPEN:
+    fold(s, h - 1, p.account)
+    if p.payment != PaymentState.OPEN:
         return Status.LeaseNotActive
     status = add_use(s, h, lease, cpu, memory, storage, gpu)
     if status != Status.Ok:
         return status
-    schedule(s, x.account)
+    schedule(s, p.account)
     emit(s, EventKind.USAGE_RECORDED, lease, h, 0, 0, 0)
     return Status.Ok
 
@@ -236,11 +239,11 @@ def charge(s: State, h: int, lease: int) -> tuple[int, int]:
     """Return C(h), what an open payment owes since it began, by G.charging (rules.md 1); a pair, nothing is
     changed.
     """
-    x = s.leases[lease]
-    delta = h - s.accounts[x.account].settled_at
-    accrued = times(x.rate, x.rate_atto, x.blocks + delta)
+    p = s.leases[lease]
+    delta = h - s.accounts[p.account].settled_at
+    accrued = times(p.rate, p.rate_atto, p.blocks + delta)
     charging = s.globals.charging
-    if charging == Charging.RATE or x.usage < 0:
+    if charging == Charging.RATE or p.usage < 0:
         return accrued
     use = priced_use(s, h, lease)
     if use[0] < 0:
@@ -255,11 +258,11 @@ def owed(s: State, h: int, lease: int) -> tuple[int, int]:
     """Return what a settlement at h would move to an open payment: C(h) less what it was charged before; a
     pair.
     """
-    x = s.leases[lease]
+    p = s.leases[lease]
     if s.globals.charging == Charging.RATE:
-        return times(x.rate, x.rate_atto, h - s.accounts[x.account].settled_at)
+        return times(p.rate, p.rate_atto, h - s.accounts[p.account].settled_at)
     whole, atto = charge(s, h, lease)
-    return subtract(whole, atto, x.charged, x.charged_atto)
+    return subtract(whole, atto, p.charged, p.charged_atto)
 
 
 @compiled
@@ -295,11 +298,11 @@ def is_short(s: State, h: int, account: int) -> bool:
 def _credit(s: State, h: int, lease: int, delta: int, whole: int, atto: int) -> None:
     # Move an amount that the account has to a payment and pay its whole uve; the caller takes it from the
     # deposits.
-    x = s.leases[lease]
-    x.blocks += delta
+    p = s.leases[lease]
+    p.blocks += delta
     if whole != 0 or atto != 0:
-        add_to(x, Lease.balance, whole, atto)
-        add_to(s.accounts[x.account], Account.transferred, whole, atto)
+        add_to(p, Lease.balance, whole, atto)
+        add_to(s.accounts[p.account], Account.transferred, whole, atto)
         emit(s, EventKind.SETTLED, lease, h, whole, atto, delta)
         pay(s, lease, True)
 
@@ -325,12 +328,12 @@ def _may_have_new_use(s: State, account: int) -> bool:
     a = s.accounts[account]
     lease = a.first_lease
     while lease >= 0:
-        x = s.leases[lease]
-        row = x.usage
-        if x.payment == PaymentState.OPEN and row >= 0 and s.usage[row].utilization_ppm < 0:
+        p = s.leases[lease]
+        row = p.usage
+        if p.payment == PaymentState.OPEN and row >= 0 and s.usage[row].utilization_ppm < 0:
             if s.usage[row].until >= a.settled_at:
                 return True
-        lease = x.next
+        lease = p.next
     return False
 
 
@@ -378,8 +381,8 @@ def _settle_short(s: State, h: int, account: int, total: int, total_atto: int) -
     remaining = a.open
     lease = a.first_lease
     while lease >= 0:
-        x = s.leases[lease]
-        if x.payment == PaymentState.OPEN:
+        p = s.leases[lease]
+        if p.payment == PaymentState.OPEN:
             remaining -= 1
             due_whole, due_atto = owed(s, h, lease)
             if remaining == 0:
@@ -388,16 +391,16 @@ def _settle_short(s: State, h: int, account: int, total: int, total_atto: int) -
                 share, share_atto = mul_div_floor(s.scratch, funds, funds_atto, due_whole, due_atto, total, total_atto)
                 left, left_atto = subtract(left, left_atto, share, share_atto)
             read_meter(s, h, lease)
-            add_to(x, Lease.charged, due_whole, due_atto)
+            add_to(p, Lease.charged, due_whole, due_atto)
             missing, missing_atto = subtract(due_whole, due_atto, share, share_atto)
             if missing != 0 or missing_atto != 0:
-                add_to(x, Lease.shortfall, missing, missing_atto)
+                add_to(p, Lease.shortfall, missing, missing_atto)
                 add_to(a, Account.shortfall, missing, missing_atto)
                 add_to(s.globals, G.shortfall, missing, missing_atto)
             _credit(s, h, lease, delta, share, share_atto)
             if missing != 0 or missing_atto != 0:
                 emit(s, EventKind.SHORTFALL, lease, h, missing, missing_atto, 0)
-        lease = x.next
+        lease = p.next
     a.settled_at = h
     _suspend(s, h, account)
 
@@ -425,13 +428,13 @@ def settle(s: State, h: int, account: int, is_due: bool) -> bool:
         a.funds, a.funds_atto = subtract(a.funds, a.funds_atto, total, total_atto)
     lease = a.first_lease
     while lease >= 0:
-        x = s.leases[lease]
-        if x.payment == PaymentState.OPEN:
+        p = s.leases[lease]
+        if p.payment == PaymentState.OPEN:
             whole, atto = owed(s, h, lease)
             read_meter(s, h, lease)
-            add_to(x, Lease.charged, whole, atto)
+            add_to(p, Lease.charged, whole, atto)
             _credit(s, h, lease, delta, whole, atto)
-        lease = x.next
+        lease = p.next
     a.settled_at = h
     if is_due and is_less(a.funds, a.funds_atto, a.rates, a.rates_atto):
         _suspend(s, h, account)
@@ -478,12 +481,13 @@ def fold(s: State, h: int, account: int) -> bool:
     a = s.accounts[account]
     if a.open == 0:
         return False
-    height = s.globals.height  # the record names the blocks in which the settlements fall
+    g = s.globals
+    height = g.height  # the record names the blocks in which the settlements fall
     last = last_cadence(s, h, account)
     if last <= a.settled_at:
         return False
     if is_short(s, last, account):
-        every = s.globals.settle_every
+        every = g.settle_every
         first = last_cadence(s, a.settled_at, account) + every
         low, high = 0, (last - first) // every
         while low < high:
@@ -494,11 +498,11 @@ def fold(s: State, h: int, account: int) -> bool:
                 low = middle + 1
         last = first + low * every
         if low > 0:
-            s.globals.height = last - every
+            g.height = last - every
             settle(s, last - every, account, False)
-    s.globals.height = last
+    g.height = last
     short = settle(s, last, account, False)
-    s.globals.height = height
+    g.height = height
     return short
 
 
@@ -528,10 +532,11 @@ def end_payments(s: State, account: int) -> None:
     a = s.accounts[account]
     lease = a.first_lease
     while lease >= 0:
-        if s.leases[lease].payment != PaymentState.CLOSED:
+        p = s.leases[lease]
+        if p.payment != PaymentState.CLOSED:
             drop_fraction(s, lease)
-            s.leases[lease].payment = PaymentState.CLOSED
-        lease = s.leases[lease].next
+            p.payment = PaymentState.CLOSED
+        lease = p.next
     a.open = 0
     a.short = 0
     a.rates = 0
@@ -601,10 +606,10 @@ def deposited(s: State, h: int, account: int) -> None:
     whole, atto = 0, 0
     lease = a.first_lease
     while lease >= 0:
-        x = s.leases[lease]
-        if x.payment == PaymentState.OVERDRAWN:
-            whole, atto = add(whole, atto, x.rate, x.rate_atto)
-        lease = x.next
+        p = s.leases[lease]
+        if p.payment == PaymentState.OVERDRAWN:
+            whole, atto = add(whole, atto, p.rate, p.rate_atto)
+        lease = p.next
     if is_less(a.funds, a.funds_atto, whole, atto):
         return
     lease = a.first_lease
@@ -624,16 +629,16 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
     the payment of `lease`.
     """
     a = s.accounts[account]
-    x = s.leases[lease]
+    p = s.leases[lease]
     if a.state == AccountState.CLOSED:
         return Status.AccountClosed
     if _is_stepwise(s):
         fold(s, h, account)
     if a.short > 0 or is_short(s, h, account):
         return Status.AccountOverdrawn
-    if x.rate == 0 and x.rate_atto == 0:
+    if p.rate == 0 and p.rate_atto == 0:
         return Status.PaymentRateZero
-    if a.rates + x.rate >= RATE_MAX:
+    if a.rates + p.rate >= RATE_MAX:
         return Status.AmountTooLarge
     if is_key_used(s, account, lease):
         return Status.PaymentExists
@@ -662,17 +667,17 @@ def payment_close(s: State, h: int, lease: int) -> Status:
     """PaymentClosed; else settle, close the payment, its fraction to dust. The others may have become
     insufficient_funds.
     """
-    x = s.leases[lease]
-    account = x.account
+    p = s.leases[lease]
+    account = p.account
     a = s.accounts[account]
-    if x.payment == PaymentState.CLOSED:
+    if p.payment == PaymentState.CLOSED:
         return Status.PaymentClosed
     if _is_stepwise(s):
         fold(s, h, account)
     touch(s, account)
     settle(s, h, account, False)
     drop_fraction(s, lease)
-    if x.payment == PaymentState.OPEN:
+    if p.payment == PaymentState.OPEN:
         leave_open(s, lease, PaymentState.CLOSED)
     else:
         leave_overdrawn(s, lease, PaymentState.CLOSED)

@@ -43,45 +43,13 @@ __all__ = [
     "settle_forced",
 ]
 
-_exact_payment_open = exact.payment_open
-_exact_payment_withdraw = exact.payment_withdraw
-_exact_payment_close = exact.payment_close
-_exact_account_close = exact.account_close
-_exact_settle_forced = exact.settle_forced
-_exact_deposited = exact.deposited
-_exact_owed_by = exact.owed_by
-_exact_fold = exact.fold
-_exact_dry_at = exact.dry_at
-_sequential_payment_open = sequential.payment_open
-_sequential_payment_withdraw = sequential.payment_withdraw
-_sequential_payment_close = sequential.payment_close
-_sequential_account_close = sequential.account_close
-_sequential_settle_forced = sequential.settle_forced
-_sequential_deposited = sequential.deposited
-_sequential_accrued_by = sequential.accrued_by
-_sequential_dry_at = sequential.dry_at
-_proportional_payment_open = proportional.payment_open
-_proportional_payment_withdraw = proportional.payment_withdraw
-_proportional_payment_close = proportional.payment_close
-_proportional_account_close = proportional.account_close
-_proportional_settle_forced = proportional.settle_forced
-_proportional_blocks_paid = proportional.blocks_paid
-_usage_payment_open = usage_accounts.payment_open
-_usage_payment_withdraw = usage_accounts.payment_withdraw
-_usage_payment_close = usage_accounts.payment_close
-_usage_account_close = usage_accounts.account_close
-_usage_settle_forced = usage_accounts.settle_forced
-_usage_record_usage = usage_accounts.record_usage
-_exact_record_usage = exact.record_usage
-_open_account = accounts.open_account
-
 
 @compiled
 def account_open(s: State, h: int, scope: int, target: int, owner: int) -> int:
     """Return the row of a new escrow account for a deployment or bid (Scope, row), open, empty, settled at
     h.
     """
-    return _open_account(s, h, scope, target, owner)
+    return accounts.open_account(s, h, scope, target, owner)
 
 
 @compiled
@@ -122,15 +90,15 @@ def account_deposit(s: State, h: int, account: int, signer: int, amount: int, so
     if rule == EscrowRule.PROPORTIONAL and a.state != AccountState.OPEN:
         return Status.AccountClosed
     if rule == EscrowRule.EXACT:
-        _exact_fold(s, h, account)
+        exact.fold(s, h, account)
     elif a.funds < 0:
         # The debt stands in the payments' unsettled amounts from here on.
         a.funds = 0
     collect_checked(s, h, account, signer, scope, amount, sources)
     if rule == EscrowRule.EXACT:
-        _exact_deposited(s, h, account)
+        exact.deposited(s, h, account)
     elif rule == EscrowRule.SEQUENTIAL:
-        _sequential_deposited(s, h, account)
+        sequential.deposited(s, h, account)
     return Status.Ok
 
 
@@ -144,12 +112,12 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
     """
     rule = s.globals.escrow
     if rule == EscrowRule.EXACT:
-        return _exact_payment_open(s, h, account, lease)
+        return exact.payment_open(s, h, account, lease)
     if rule == EscrowRule.SEQUENTIAL:
-        return _sequential_payment_open(s, h, account, lease)
+        return sequential.payment_open(s, h, account, lease)
     if rule == EscrowRule.PROPORTIONAL:
-        return _proportional_payment_open(s, h, account, lease)
-    return _usage_payment_open(s, h, account, lease)
+        return proportional.payment_open(s, h, account, lease)
+    return usage_accounts.payment_open(s, h, account, lease)
 
 
 @compiled
@@ -161,12 +129,12 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
     """
     rule = s.globals.escrow
     if rule == EscrowRule.EXACT:
-        return _exact_payment_withdraw(s, h, lease)
+        return exact.payment_withdraw(s, h, lease)
     if rule == EscrowRule.SEQUENTIAL:
-        return _sequential_payment_withdraw(s, h, lease)
+        return sequential.payment_withdraw(s, h, lease)
     if rule == EscrowRule.PROPORTIONAL:
-        return _proportional_payment_withdraw(s, h, lease)
-    return _usage_payment_withdraw(s, h, lease)
+        return proportional.payment_withdraw(s, h, lease)
+    return usage_accounts.payment_withdraw(s, h, lease)
 
 
 @compiled
@@ -179,12 +147,12 @@ def payment_close(s: State, h: int, lease: int) -> Status:
     """
     rule = s.globals.escrow
     if rule == EscrowRule.EXACT:
-        return _exact_payment_close(s, h, lease)
+        return exact.payment_close(s, h, lease)
     if rule == EscrowRule.SEQUENTIAL:
-        return _sequential_payment_close(s, h, lease)
+        return sequential.payment_close(s, h, lease)
     if rule == EscrowRule.PROPORTIONAL:
-        return _proportional_payment_close(s, h, lease)
-    return _usage_payment_close(s, h, lease)
+        return proportional.payment_close(s, h, lease)
+    return usage_accounts.payment_close(s, h, lease)
 
 
 @compiled
@@ -194,12 +162,12 @@ def account_close(s: State, h: int, account: int) -> Status:
     """
     rule = s.globals.escrow
     if rule == EscrowRule.EXACT:
-        return _exact_account_close(s, h, account)
+        return exact.account_close(s, h, account)
     if rule == EscrowRule.SEQUENTIAL:
-        return _sequential_account_close(s, h, account)
+        return sequential.account_close(s, h, account)
     if rule == EscrowRule.PROPORTIONAL:
-        return _proportional_account_close(s, h, account)
-    return _usage_account_close(s, h, account)
+        return proportional.account_close(s, h, account)
+    return usage_accounts.account_close(s, h, account)
 
 
 @compiled
@@ -207,20 +175,20 @@ def settle_forced(s: State, h: int, account: int) -> Status:
     """Settle and pay every payment, by governance: AccountClosed. The account may be overdrawn afterwards."""
     rule = s.globals.escrow
     if rule == EscrowRule.EXACT:
-        return _exact_settle_forced(s, h, account)
+        return exact.settle_forced(s, h, account)
     if rule == EscrowRule.SEQUENTIAL:
-        return _sequential_settle_forced(s, h, account)
+        return sequential.settle_forced(s, h, account)
     if rule == EscrowRule.PROPORTIONAL:
-        return _proportional_settle_forced(s, h, account)
-    return _usage_settle_forced(s, h, account)
+        return proportional.settle_forced(s, h, account)
+    return usage_accounts.settle_forced(s, h, account)
 
 
 @compiled
 def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: int, gpu: int) -> Status:
     """Record what the lease used since its last record, up to h: LeaseNotActive, UsageInvalid, AmountTooLarge (see `exact`)."""
     if s.globals.escrow == EscrowRule.USAGE:
-        return _usage_record_usage(s, h, lease, cpu, memory, storage, gpu)
-    return _exact_record_usage(s, h, lease, cpu, memory, storage, gpu)
+        return usage_accounts.record_usage(s, h, lease, cpu, memory, storage, gpu)
+    return exact.record_usage(s, h, lease, cpu, memory, storage, gpu)
 
 
 @compiled
@@ -236,20 +204,21 @@ def live_funds(s: State, h: int, account: int) -> tuple[int, int]:
     if a.state != AccountState.OPEN:
         return a.funds, a.funds_atto
     if rule == EscrowRule.EXACT:
-        whole, atto = _exact_owed_by(s, h, account)
+        whole, atto = exact.owed_by(s, h, account)
     elif rule == EscrowRule.SEQUENTIAL:
-        whole, atto = _sequential_accrued_by(s, h, account), 0
+        whole, atto = sequential.accrued_by(s, h, account), 0
     elif rule == EscrowRule.USAGE:
         whole, atto = 0, 0
     else:
-        blocks = _proportional_blocks_paid(s, account, h - a.settled_at)
+        blocks = proportional.blocks_paid(s, account, h - a.settled_at)
         whole, atto = 0, 0
         lease = a.first_lease
         while lease >= 0:
-            if s.leases[lease].payment == PaymentState.OPEN:
-                part = times(s.leases[lease].rate, s.leases[lease].rate_atto, blocks)
+            p = s.leases[lease]
+            if p.payment == PaymentState.OPEN:
+                part = times(p.rate, p.rate_atto, blocks)
                 whole, atto = add(whole, atto, part[0], part[1])
-            lease = s.leases[lease].next
+            lease = p.next
     return subtract(a.funds, a.funds_atto, whole, atto)
 
 
@@ -278,10 +247,10 @@ def dry_at(s: State, account: int) -> int:
     if a.state != AccountState.OPEN or a.open == 0:
         return -1
     if rule == EscrowRule.EXACT:
-        return _exact_dry_at(s, account)
+        return exact.dry_at(s, account)
     if rule == EscrowRule.SEQUENTIAL:
-        return _sequential_dry_at(s, account)
+        return sequential.dry_at(s, account)
     if rule == EscrowRule.USAGE:
         return -1
     settled: int = a.settled_at
-    return settled + _proportional_blocks_paid(s, account, BLOCKS_MAX) + 1
+    return settled + proportional.blocks_paid(s, account, BLOCKS_MAX) + 1

@@ -7,7 +7,7 @@ final (protocol reference 3.9).
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Account, AccountState, EventKind, Lease, PaymentState, Source
+from marketsim.chain.columns import Account, AccountState, DepositSource, EventKind, Lease, PaymentState
 from marketsim.chain.escrow.accounts import consume_from, drop_fraction, is_key_used, leave_open, link_payment, pay, refund_deposits
 from marketsim.chain.events import emit
 from marketsim.chain.ledger import touch
@@ -32,15 +32,15 @@ def blocks_paid(s: State, account: int, limit: int) -> int:
 @compiled
 def _credit(s: State, h: int, account: int, lease: int, whole: int, atto: int) -> None:
     a = s.accounts[account]
-    x = s.leases[lease]
+    p = s.leases[lease]
     if whole == 0 and atto == 0:
         return
-    missing, missing_atto = consume_from(s, account, Source.GRANT, whole, atto)
-    consume_from(s, account, Source.BALANCE, missing, missing_atto)
+    missing, missing_atto = consume_from(s, account, DepositSource.GRANT, whole, atto)
+    consume_from(s, account, DepositSource.BALANCE, missing, missing_atto)
     a.funds, a.funds_atto = subtract(a.funds, a.funds_atto, whole, atto)
     add_to(a, Account.transferred, whole, atto)
-    add_to(x, Lease.balance, whole, atto)
-    add_to(x, Lease.charged, whole, atto)
+    add_to(p, Lease.balance, whole, atto)
+    add_to(p, Lease.charged, whole, atto)
     emit(s, EventKind.SETTLED, lease, h, whole, atto, 0)
 
 
@@ -58,11 +58,11 @@ def _settle(s: State, h: int, account: int) -> bool:
         return False
     lease = a.first_lease
     while lease >= 0:
-        x = s.leases[lease]
-        if x.payment == PaymentState.OPEN:
-            whole, atto = times(x.rate, x.rate_atto, full)
+        p = s.leases[lease]
+        if p.payment == PaymentState.OPEN:
+            whole, atto = times(p.rate, p.rate_atto, full)
             _credit(s, h, account, lease, whole, atto)
-        lease = x.next
+        lease = p.next
     if full == delta:
         return False
     _share_rest(s, h, account)
@@ -80,16 +80,16 @@ def _share_rest(s: State, h: int, account: int) -> None:
     a.state = AccountState.OVERDRAWN
     lease = a.first_lease
     while lease >= 0:
-        x = s.leases[lease]
-        if x.payment == PaymentState.OPEN:
-            whole, atto = mul_div_half_even(s.scratch, rest, rest_atto, x.rate, x.rate_atto, rates, rates_atto)
+        p = s.leases[lease]
+        if p.payment == PaymentState.OPEN:
+            whole, atto = mul_div_half_even(s.scratch, rest, rest_atto, p.rate, p.rate_atto, rates, rates_atto)
             if is_less(a.funds, a.funds_atto, whole, atto):
                 whole, atto = a.funds, a.funds_atto
             _credit(s, h, account, lease, whole, atto)
             leave_open(s, lease, PaymentState.OVERDRAWN)
             pay(s, lease, False)
             drop_fraction(s, lease)
-        lease = x.next
+        lease = p.next
     refund_deposits(s, account)
 
 
@@ -99,15 +99,15 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
     the payment of `lease`.
     """
     a = s.accounts[account]
-    x = s.leases[lease]
+    p = s.leases[lease]
     if a.state == AccountState.CLOSED:
         return Status.AccountClosed
     delta = h - a.settled_at
     if a.state == AccountState.OVERDRAWN or blocks_paid(s, account, delta) < delta:
         return Status.AccountOverdrawn
-    if x.rate == 0 and x.rate_atto == 0:
+    if p.rate == 0 and p.rate_atto == 0:
         return Status.PaymentRateZero
-    if a.rates + x.rate >= RATE_MAX:
+    if a.rates + p.rate >= RATE_MAX:
         return Status.AmountTooLarge
     if is_key_used(s, account, lease):
         return Status.PaymentExists
@@ -121,10 +121,10 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
     """PaymentClosed unless open; else settle and pay the whole part of this payment's balance, the fraction
     carried.
     """
-    x = s.leases[lease]
-    if x.payment != PaymentState.OPEN:
+    p = s.leases[lease]
+    if p.payment != PaymentState.OPEN:
         return Status.PaymentClosed
-    if not _settle(s, h, x.account):
+    if not _settle(s, h, p.account):
         pay(s, lease, False)
     return Status.Ok
 
@@ -132,10 +132,10 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
 @compiled
 def payment_close(s: State, h: int, lease: int) -> Status:
     """PaymentClosed unless open; else settle, close and pay this payment unless that overdrew the account."""
-    x = s.leases[lease]
-    if x.payment != PaymentState.OPEN:
+    p = s.leases[lease]
+    if p.payment != PaymentState.OPEN:
         return Status.PaymentClosed
-    if not _settle(s, h, x.account):
+    if not _settle(s, h, p.account):
         leave_open(s, lease, PaymentState.CLOSED)
         pay(s, lease, False)
         drop_fraction(s, lease)

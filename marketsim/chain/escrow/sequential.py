@@ -81,21 +81,21 @@ def _settle(s: State, h: int, account: int, credited: bool) -> bool:
     if a.short > 0:
         lease = a.first_lease
         while lease >= 0:
-            x = s.leases[lease]
-            if x.payment == PaymentState.OVERDRAWN:
-                debt = x.unsettled
-                x.unsettled = 0
+            p = s.leases[lease]
+            if p.payment == PaymentState.OVERDRAWN:
+                debt = p.unsettled
+                p.unsettled = 0
                 s.globals.debt -= debt
                 short = _serve(s, h, account, lease, debt, credited) > 0 or short
-            lease = x.next
+            lease = p.next
     if a.open > 0:
         # In no time nothing accrues, so it does not matter that upstream would pass over them.
         lease = a.first_lease
         while lease >= 0:
-            x = s.leases[lease]
-            if x.payment == PaymentState.OPEN:
+            p = s.leases[lease]
+            if p.payment == PaymentState.OPEN:
                 short = _serve(s, h, account, lease, accrued(s, lease, delta), credited) > 0 or short
-            lease = x.next
+            lease = p.next
     if short:
         _overdraw(s, account)
     return short
@@ -124,10 +124,11 @@ def _close(s: State, account: int) -> None:
     a.state = AccountState.CLOSED
     lease = a.first_lease
     while lease >= 0:
+        p = s.leases[lease]
         # Balances that nobody can withdraw any more (defect E3).
-        if s.leases[lease].balance > 0:
-            strand(s, s.leases[lease].balance, s.leases[lease].balance_atto)
-        lease = s.leases[lease].next
+        if p.balance > 0:
+            strand(s, p.balance, p.balance_atto)
+        lease = p.next
     refund_deposits(s, account)
 
 
@@ -159,14 +160,14 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
     E4).
     """
     a = s.accounts[account]
-    x = s.leases[lease]
+    p = s.leases[lease]
     if a.state == AccountState.CLOSED:
         return Status.AccountClosed
     if a.state == AccountState.OVERDRAWN or a.funds < accrued_by(s, h, account):
         return Status.AccountOverdrawn
-    if x.rate == 0 and x.rate_atto == 0:
+    if p.rate == 0 and p.rate_atto == 0:
         return Status.PaymentRateZero
-    if a.rates + x.rate >= RATE_MAX:
+    if a.rates + p.rate >= RATE_MAX:
         return Status.AmountTooLarge
     if is_key_used(s, account, lease):
         return Status.PaymentExists
@@ -180,10 +181,10 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
     """PaymentClosed unless open; AccountClosed and Panic with quirks only; else settle, and pay this payment
     unless that overdrew the account.
     """
-    x = s.leases[lease]
-    account = x.account
+    p = s.leases[lease]
+    account = p.account
     a = s.accounts[account]
-    if x.payment != PaymentState.OPEN:
+    if p.payment != PaymentState.OPEN:
         return Status.PaymentClosed
     if a.state == AccountState.CLOSED:
         return Status.AccountClosed
@@ -201,17 +202,17 @@ def payment_close(s: State, h: int, lease: int) -> Status:
     An overdrawn payment stays as it is, without error; a settlement that overdraws the account leaves the
     target overdrawn. With quirk settle_same_height a payment settled in this block stays open (defect E2).
     """
-    x = s.leases[lease]
-    account = x.account
+    p = s.leases[lease]
+    account = p.account
     a = s.accounts[account]
-    if x.payment == PaymentState.CLOSED:
+    if p.payment == PaymentState.CLOSED:
         return Status.PaymentClosed
     if a.state == AccountState.CLOSED:
         return Status.AccountClosed
     selected = _selects_open(s, h - a.settled_at)
     if _settle(s, h, account, True) or not selected:
         return Status.Ok
-    if x.payment == PaymentState.OPEN:
+    if p.payment == PaymentState.OPEN:
         leave_open(s, lease, PaymentState.CLOSED)
         pay(s, lease, False)
     return Status.Ok

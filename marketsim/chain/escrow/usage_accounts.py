@@ -83,8 +83,9 @@ def schedule(s: State, h: int, account: int) -> None:
     soonest = -1
     lease = s.accounts[account].first_lease
     while lease >= 0:
-        if s.leases[lease].payment == PaymentState.OPEN:
-            row = s.usage_escrows[s.leases[lease].usage]
+        p = s.leases[lease]
+        if p.payment == PaymentState.OPEN:
+            row = s.usage_escrows[p.usage]
             if row.state == UsageEscrowState.ACTIVE:
                 at = min(next_report(s, lease), height_at(s, row.expires_at + 1))
                 clock = height_at(s, row.settled_at + SETTLE_SECONDS)
@@ -93,7 +94,7 @@ def schedule(s: State, h: int, account: int) -> None:
                 at = max(at, h)
                 if soonest < 0 or at < soonest:
                     soonest = at
-        lease = s.leases[lease].next
+        lease = p.next
     s.accounts[account].due_at = soonest
 
 
@@ -106,9 +107,10 @@ def set_aside(s: State, account: int) -> int:
     held = 0
     lease = s.accounts[account].first_lease
     while lease >= 0:
-        if s.leases[lease].payment == PaymentState.OPEN:
-            held += s.usage_escrows[s.leases[lease].usage].balance
-        lease = s.leases[lease].next
+        p = s.leases[lease]
+        if p.payment == PaymentState.OPEN:
+            held += s.usage_escrows[p.usage].balance
+        lease = p.next
     return held
 
 
@@ -131,21 +133,21 @@ def groups_without_escrow(s: State, deployment: int) -> int:
 @compiled
 def use_of(s: State, h: int, lease: int) -> tuple[int, int]:
     """Return the price of what the lease has used since it began (a pair); use without unit prices costs the bid's price a block."""
-    x = s.leases[lease]
+    p = s.leases[lease]
     use = priced_use(s, h, lease)
     if use[0] >= 0:
         return use
-    if s.usage[x.usage].utilization_ppm >= 0:
-        return times(x.rate, x.rate_atto, metered_until(s, h, lease))
-    blocks = h - x.active_at if x.active_at >= 0 else 0
-    return times(x.rate, x.rate_atto, blocks)
+    if s.usage[p.usage].utilization_ppm >= 0:
+        return times(p.rate, p.rate_atto, metered_until(s, h, lease))
+    blocks = h - p.active_at if p.active_at >= 0 else 0
+    return times(p.rate, p.rate_atto, blocks)
 
 
 @compiled
 def _record(s: State, h: int, lease: int) -> None:
     # One record for the use since the last report; none where nothing was used, or the escrow takes none.
-    x = s.leases[lease]
-    row = s.usage_escrows[x.usage]
+    p = s.leases[lease]
+    row = s.usage_escrows[p.usage]
     use, use_atto = use_of(s, h, lease)
     read_meter(s, h, lease)
     row.reported_at = h
@@ -154,7 +156,7 @@ def _record(s: State, h: int, lease: int) -> None:
     part, _ = subtract(use, use_atto, row.priced, row.priced_atto)
     row.priced = use
     row.priced_atto = use_atto
-    if _report(row, x.provider, 1) == UsageAnswer.Ok:
+    if _report(row, p.provider, 1) == UsageAnswer.Ok:
         row.unsettled += part  # the fraction of a record is cut off
         emit(s, EventKind.USAGE_RECORDED, lease, h, part, 0, 0)
 
@@ -162,22 +164,22 @@ def _record(s: State, h: int, lease: int) -> None:
 @compiled
 def _forgive(s: State, h: int, lease: int, missing: int) -> None:
     if missing > 0:
-        add_to(s.leases[lease], Lease.shortfall + 0, missing, 0)
-        add_to(s.accounts[s.leases[lease].account], Account.shortfall + 0, missing, 0)
-        add_to(s.globals, G.shortfall + 0, missing, 0)
+        add_to(s.leases[lease], Lease.shortfall, missing, 0)
+        add_to(s.accounts[s.leases[lease].account], Account.shortfall, missing, 0)
+        add_to(s.globals, G.shortfall, missing, 0)
         emit(s, EventKind.SHORTFALL, lease, h, missing, 0, 0)
 
 
 @compiled
 def _settle_lease(s: State, h: int, lease: int) -> None:
     # Pay for what is reported and not settled, and split the fees; what the balance does not cover is forgiven.
-    x = s.leases[lease]
-    row = s.usage_escrows[x.usage]
+    p = s.leases[lease]
+    row = s.usage_escrows[p.usage]
     cost = row.unsettled
     answer, total = _settle(row, seconds_at(s, h), cost, False)
     if answer != UsageAnswer.Ok:
         return
-    account = x.account
+    account = p.account
     a = s.accounts[account]
     touch(s, account)
     consume(s, account, total, 0)
@@ -186,13 +188,13 @@ def _settle_lease(s: State, h: int, lease: int) -> None:
     a.settled_at = h
     row.unsettled = 0
     provider, platform, validators = _split(total, PLATFORM_BPS, VALIDATOR_BPS)
-    x.withdrawn += total
-    x.fees += platform + validators
+    p.withdrawn += total
+    p.fees += platform + validators
     emit(s, EventKind.SETTLED, lease, h, total, 0, 0)
     emit(s, EventKind.FEES_SPLIT, lease, row.settlements, platform, 0, validators)
-    pay_split(s, x.provider, provider, platform, validators)
-    emit(s, EventKind.PAID, lease, x.provider, provider, 0, platform + validators)
-    book_income(s, x.slot, provider, platform + validators)
+    pay_split(s, p.provider, provider, platform, validators)
+    emit(s, EventKind.PAID, lease, p.provider, provider, 0, platform + validators)
+    book_income(s, p.slot, provider, platform + validators)
     _forgive(s, h, lease, cost - total)
 
 
@@ -208,21 +210,23 @@ def _begin(s: State, h: int, account: int) -> None:
     # The begin of the block: whatever touches the account, its late escrows have expired before.
     lease = s.accounts[account].first_lease
     while lease >= 0:
-        if s.leases[lease].payment == PaymentState.OPEN:
-            row = s.usage_escrows[s.leases[lease].usage]
+        p = s.leases[lease]
+        if p.payment == PaymentState.OPEN:
+            row = s.usage_escrows[p.usage]
             balance = _expire(row, seconds_at(s, h))
             if balance >= 0:
                 touch(s, account)
                 _give_back(s, lease, balance)
                 _forgive(s, h, lease, row.unsettled)
                 row.unsettled = 0
-        lease = s.leases[lease].next
+        lease = p.next
 
 
 @compiled
 def _end_lease(s: State, h: int, lease: int) -> None:
+    p = s.leases[lease]
     # Close a lease's payment: last report, settlement, and a refund of the rest.
-    row = s.usage_escrows[s.leases[lease].usage]
+    row = s.usage_escrows[p.usage]
     _record(s, h, lease)
     _settle_lease(s, h, lease)
     answer, balance = _refund(row)
@@ -230,8 +234,8 @@ def _end_lease(s: State, h: int, lease: int) -> None:
         _give_back(s, lease, balance)
     _forgive(s, h, lease, row.unsettled)
     row.unsettled = 0
-    s.leases[lease].payment = PaymentState.CLOSED
-    s.accounts[s.leases[lease].account].open -= 1
+    p.payment = PaymentState.CLOSED
+    s.accounts[p.account].open -= 1
 
 
 @compiled
@@ -242,12 +246,13 @@ def due(s: State, h: int, account: int) -> None:
     _begin(s, h, account)
     lease = s.accounts[account].first_lease
     while lease >= 0:
-        if s.leases[lease].payment == PaymentState.OPEN:
+        p = s.leases[lease]
+        if p.payment == PaymentState.OPEN:
             if next_report(s, lease) <= h:
                 _record(s, h, lease)
-            if _is_clock_due(s.usage_escrows[s.leases[lease].usage], seconds_at(s, h)):
+            if _is_clock_due(s.usage_escrows[p.usage], seconds_at(s, h)):
                 _settle_lease(s, h, lease)
-        lease = s.leases[lease].next
+        lease = p.next
     schedule(s, h, account)
 
 
@@ -267,12 +272,12 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
     order's escrow is active. It takes the row of `usage_escrows` beside which the lease's metering will stand.
     """
     a = s.accounts[account]
-    x = s.leases[lease]
+    p = s.leases[lease]
     if a.state == AccountState.CLOSED:
         return Status.AccountClosed
-    if x.rate == 0 and x.rate_atto == 0:
+    if p.rate == 0 and p.rate_atto == 0:
         return Status.PaymentRateZero
-    if x.rate >= RATE_MAX:
+    if p.rate >= RATE_MAX:
         return Status.AmountTooLarge
     if is_key_used(s, account, lease):
         return Status.PaymentExists
@@ -287,12 +292,12 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
         row[column] = 0
     now = seconds_at(s, h)
     _create(row, now, a.owner, free, amount, LONGEST_SECONDS)
-    _activate(row, now, x.provider)
+    _activate(row, now, p.provider)
     row.reported_at = h
     touch(s, account)
     link_payment(s, account, lease)
-    subtract_from(a, Account.rates + 0, x.rate, x.rate_atto)  # nothing is owed by the block
-    x.usage = at
+    subtract_from(a, Account.rates, p.rate, p.rate_atto)  # nothing is owed by the block
+    p.usage = at
     schedule(s, h, account)
     emit(s, EventKind.USAGE_ESCROW_OPENED, lease, account, amount, 0, row.expires_at)
     return Status.Ok
@@ -366,18 +371,18 @@ def record_usage(s: State, h: int, lease: int, cpu: int, memory: int, storage: i
     """Report what the lease used since its last record: LeaseNotActive (no open payment, or its escrow takes no usage),
     UsageInvalid (a negative quantity, a lease that meters itself), AmountTooLarge; else it is recorded and nothing is paid.
     """
-    x = s.leases[lease]
-    if x.payment != PaymentState.OPEN:
+    p = s.leases[lease]
+    if p.payment != PaymentState.OPEN:
         return Status.LeaseNotActive
-    row = x.usage
+    row = p.usage
     if s.usage[row].utilization_ppm >= 0 or cpu < 0 or memory < 0 or storage < 0 or gpu < 0:
         return Status.UsageInvalid
-    _begin(s, h, x.account)
-    if _report(s.usage_escrows[row], x.provider, 1) != UsageAnswer.Ok:
+    _begin(s, h, p.account)
+    if _report(s.usage_escrows[row], p.provider, 1) != UsageAnswer.Ok:
         return Status.LeaseNotActive
     status = add_use(s, h, lease, cpu, memory, storage, gpu)
     if status != Status.Ok:
         return status
     _record(s, h, lease)
-    schedule(s, h, x.account)
+    schedule(s, h, p.account)
     return Status.Ok

@@ -8,9 +8,8 @@ itself, which is held to the recorded chain. Times are unix seconds of the block
 
 from __future__ import annotations
 
-from enum import IntEnum
-
 from marketsim.chain.columns import UsageEscrow, UsageEscrowState
+from marketsim.kernel.codes import Code
 from marketsim.kernel.compiled import compiled
 
 PLATFORM_BPS = 500
@@ -26,7 +25,7 @@ SETTLE_SECONDS = 86_400
 _BPS = 10_000
 
 
-class UsageAnswer(IntEnum):
+class UsageAnswer(Code):
     """How a message was answered, by the chain's names; all but `Ok` are refusals."""
 
     Ok = 0
@@ -129,19 +128,19 @@ def settle(row: UsageEscrow, now: int, cost: int, final: bool) -> tuple[int, int
     """
     answer = can_settle(row, now)
     if answer != UsageAnswer.Ok:
-        return answer + 0, 0
+        return answer, 0
     total = row.balance
     if not final and cost < total:
         total = cost
     if total == 0:
-        return UsageAnswer.InvalidSettlement + 0, 0
+        return UsageAnswer.InvalidSettlement, 0
 
     row.balance -= total
     row.settled_at = now
     row.settlements += 1
     if final:
         row.state = UsageEscrowState.RELEASED
-    return UsageAnswer.Ok + 0, total
+    return UsageAnswer.Ok, total
 
 
 @compiled
@@ -176,12 +175,12 @@ def release(row: UsageEscrow, now: int) -> tuple[int, int]:
     EscrowNotFound, EscrowExpired, EscrowNotActive.
     """
     if row.state == UsageEscrowState.NONE:
-        return UsageAnswer.EscrowNotFound + 0, 0
+        return UsageAnswer.EscrowNotFound, 0
     if is_late(row, now):
-        return UsageAnswer.EscrowExpired + 0, 0
+        return UsageAnswer.EscrowExpired, 0
     if row.state != UsageEscrowState.ACTIVE and row.state != UsageEscrowState.DISPUTED:
-        return UsageAnswer.EscrowNotActive + 0, 0
-    return UsageAnswer.Ok + 0, _empty(row, UsageEscrowState.RELEASED + 0)
+        return UsageAnswer.EscrowNotActive, 0
+    return UsageAnswer.Ok, _empty(row, UsageEscrowState.RELEASED)
 
 
 @compiled
@@ -191,10 +190,10 @@ def refund(row: UsageEscrow) -> tuple[int, int]:
     EscrowNotFound, InvalidStateTransition.
     """
     if row.state == UsageEscrowState.NONE:
-        return UsageAnswer.EscrowNotFound + 0, 0
+        return UsageAnswer.EscrowNotFound, 0
     if not is_live(row):
-        return UsageAnswer.InvalidStateTransition + 0, 0
-    return UsageAnswer.Ok + 0, _empty(row, UsageEscrowState.REFUNDED + 0)
+        return UsageAnswer.InvalidStateTransition, 0
+    return UsageAnswer.Ok, _empty(row, UsageEscrowState.REFUNDED)
 
 
 @compiled

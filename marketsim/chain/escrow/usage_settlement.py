@@ -103,17 +103,17 @@ class Escrow:
     @property
     def state(self) -> EscrowState:
         """Where the escrow stands."""
-        return _STATES[int(self.row[UsageEscrow.state]) - 1]
+        return _STATES[int(self.row.state) - 1]
 
     @property
     def balance(self) -> int:
         """Whole uve that are neither paid nor given back."""
-        return int(self.row[UsageEscrow.balance])
+        return int(self.row.balance)
 
     @property
     def settled_at(self) -> int:
         """The settlement clock: seconds of activation or of the last settlement."""
-        return int(self.row[UsageEscrow.settled_at])
+        return int(self.row.settled_at)
 
 
 @dataclass(slots=True)
@@ -299,7 +299,7 @@ class UsageSettlementChain:
         validator: int,
         final: bool,
     ) -> None:
-        number = int(self.escrows[order].row[UsageEscrow.settlements])
+        number = int(self.escrows[order].row.settlements)
         self.settlements.append(Settlement(order, number, kind, total, provider, platform, validator, final))
 
     def _pay(self, giver: str, receiver: str, coins: int) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 from marketsim.experiments.runs.files_read import Contents
 from marketsim.experiments.runs.ignored_keys import ignored_because
 from marketsim.experiments.runs.metric_names import unknown_metric, wants_welfare
-from marketsim.recording.record import DECLINE_CODES, UNFILLED, Ended
+from marketsim.market.tables import Ended
+from marketsim.recording.record import DECLINE_CODES, UNFILLED
 from marketsim.scenario import decimals_at, load_scenario, path_problem, scenario_from_mapping
 from marketsim.scenario.inlined import inline_files
 from marketsim.scenario.yaml_source import read_source

@@ -27,7 +27,7 @@ from marketsim.metrics.welfare import (
 )
 from marketsim.recording.record import UNFILLED, Record
 from marketsim.scenario import Scenario
-from marketsim.simulation.build import Market, build_market
+from marketsim.simulation.build import MarketSetup, build_market
 from marketsim.simulation.generic_cost import generic_cost
 from marketsim.statistics.estimates import FloatArray, finite
 
@@ -85,7 +85,7 @@ def welfare_of(scenario: Scenario, seed: int, record: Record, *, hindsight: bool
 
 
 def _hindsight(
-    market: Market,
+    market: MarketSetup,
     record: Record,
     value: FloatArray,
     sizes: FloatArray,
@@ -119,15 +119,15 @@ def _hindsight(
     )
 
 
-def _drawn(market: Market) -> dict[tuple[int, int], tuple[int, int]]:
+def _drawn(market: MarketSetup) -> dict[tuple[int, int], tuple[int, int]]:
     """Life in blocks and kind of place asked for, by (tenant, deployment number)."""
     calls = np.concatenate(market.calls)
-    plan = market.engine.plans[calls[:, Call.a]]
+    plan = market.engine.plans[calls[:, Call.plan]]
     early = plan[:, Plan.terminate]
     life = np.maximum(np.where(early >= 0, np.minimum(early, plan[:, Plan.duration]), plan[:, Plan.duration]), 1)
-    spec = market.chain.drafts[calls[:, Call.c], Draft.spec]
+    spec = market.chain.drafts[calls[:, Call.first_draft], Draft.spec]
     tenant = plan[:, Plan.tenant] - market.first_tenant
-    keys = zip(tenant.tolist(), calls[:, Call.e].tolist(), strict=True)
+    keys = zip(tenant.tolist(), calls[:, Call.dseq].tolist(), strict=True)
     return dict(zip(keys, zip(life.tolist(), spec.tolist(), strict=True), strict=True))
 
 
@@ -143,7 +143,7 @@ def _sizes(cpu: Any, memory: Any, storage: Any, gpu: Any) -> FloatArray:
     return np.column_stack([cpu, memory / _MIB, storage / _MIB, gpu]).astype(np.float64)
 
 
-def _unit_prices(market: Market) -> FloatArray:
+def _unit_prices(market: MarketSetup) -> FloatArray:
     """uve per millicore, MiB, MiB and GPU of every provider, float64[providers, 4]; zeros where it has none."""
     rows = market.book.rows
     return np.column_stack([rows[:, Desk.list_cpu + 2 * k] + rows[:, Desk.list_cpu + 2 * k + 1] / 1e18 for k in range(4)])

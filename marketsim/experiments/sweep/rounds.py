@@ -48,7 +48,7 @@ class Silence:
 
 
 @dataclass(frozen=True)
-class Row:
+class Replication:
     """One replication of one point: a summary's metrics, or why there is none."""
 
     point: int
@@ -75,7 +75,7 @@ class SweepResult:
 
     plan: SweepPlan
     metrics: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[Replication, ...]
     stopped: tuple[str, ...]
     irreproducible: tuple[str, ...]
     """Why the same sweep may end otherwise another time."""
@@ -114,7 +114,7 @@ class SweepResult:
         return not self.irreproducible
 
     @property
-    def failures(self) -> tuple[Row, ...]:
+    def failures(self) -> tuple[Replication, ...]:
         """Rows without a summary."""
         return tuple(row for row in self.rows if row.status != "ok")
 
@@ -156,7 +156,7 @@ def run_sweep(plan: SweepPlan, folder: SweepFolder, pool: RunPool, watcher: Watc
     )
 
 
-def _unlike(plan: SweepPlan, folder: SweepFolder, pool: RunPool, rows: Sequence[Row]) -> Iterator[str]:
+def _unlike(plan: SweepPlan, folder: SweepFolder, pool: RunPool, rows: Sequence[Replication]) -> Iterator[str]:
     """What a second run of one seed shows about classes and scripts that users wrote; nothing where there are none."""
     row = next((row for row in rows if row.status == "ok" and user_code(plan.effective[row.point])), None)
     if row is None:
@@ -175,7 +175,7 @@ class _Rounds:
     """Which runs come next, decided at fixed round sizes from results alone."""
 
     def __init__(self, plan: SweepPlan, folder: SweepFolder, metrics: tuple[str, ...]) -> None:
-        self.rows: list[Row] = []
+        self.rows: list[Replication] = []
         self.versions: dict[str, str] = {}
         self._plan = plan
         self._folder = folder
@@ -267,18 +267,18 @@ class _Rounds:
         assert until.relative_half_width is not None
         return half <= until.relative_half_width * abs(float(np.mean(finite)))
 
-    def _row(self, task: RunTask) -> Row:
+    def _row(self, task: RunTask) -> Replication:
         summary = self._folder.summary(task.key)
         if summary is None:
             status, message = self._folder.failure(task.key) or ("lost", "the run left no result")
             values: tuple[float, ...] = (math.nan,) * len(self._metrics)
-            return Row(task.point, task.replication, task.seed, task.key, status, message, "", values)
+            return Replication(task.point, task.replication, task.seed, task.key, status, message, "", values)
         if not self.versions:
             self.versions = {str(k): str(v) for k, v in _flat(summary.get("versions", {}))}
         self._take_activity(task.point, summary.get("activity"))
         values = tuple(metric_value(summary, name) for name in self._metrics)
         fingerprint = str(summary.get("fingerprint", ""))
-        return Row(task.point, task.replication, task.seed, task.key, "ok", "", fingerprint, values)
+        return Replication(task.point, task.replication, task.seed, task.key, "ok", "", fingerprint, values)
 
 
 def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -14,13 +14,13 @@ from marketsim.chain.columns import (
     Account,
     Charging,
     Deposit,
+    DepositSource,
     EscrowRule,
     EventKind,
     G,
     Lease,
     Quirk,
     Scope,
-    Source,
     Usage,
 )
 from marketsim.chain.escrow import accounts, exact
@@ -85,8 +85,8 @@ def test_an_account_without_a_payment_closes_and_gives_everything_back(rule: Esc
     assert column(one, Account.first_deposit, Account.last_deposit, Account.first_lease) == [-1, -1, -1]
     tenant = one.wallets["tenant"]
     assert settled(one, EventKind.REFUNDED) == [
-        [EventKind.REFUNDED, 0, tenant, 60, 0, Source.BALANCE],
-        [EventKind.REFUNDED, 0, tenant, 40, 0, Source.BALANCE],
+        [EventKind.REFUNDED, 0, tenant, 60, 0, DepositSource.BALANCE],
+        [EventKind.REFUNDED, 0, tenant, 40, 0, DepositSource.BALANCE],
     ]
 
 
@@ -332,23 +332,23 @@ def test_the_tail_of_the_list_may_stand_in_row_0() -> None:
     # row 0 is free again and becomes the tail behind row 1
     assert one.deposit(9, sources=FROM_GRANT) == Status.Ok
     assert column(one, Account.first_deposit, Account.last_deposit) == [1, 0]
-    assert tuple(map(int, accounts.consume_from(one.state, one.account, Source.BALANCE, 7, 0))) == (0, 0)
+    assert tuple(map(int, accounts.consume_from(one.state, one.account, DepositSource.BALANCE, 7, 0))) == (0, 0)
     assert column(one, Account.first_deposit, Account.last_deposit) == [0, 0]
     assert one.deposit(3) == Status.Ok
     assert one.deposits() == [("granter", "9"), ("tenant", "3")]
-    assert tuple(map(int, accounts.consume_from(one.state, one.account, Source.GRANT, 10, 5))) == (1, 5)
-    assert tuple(map(int, accounts.consume_from(one.state, one.account, Source.BALANCE, 3, 0))) == (0, 0)
+    assert tuple(map(int, accounts.consume_from(one.state, one.account, DepositSource.GRANT, 10, 5))) == (1, 5)
+    assert tuple(map(int, accounts.consume_from(one.state, one.account, DepositSource.BALANCE, 3, 0))) == (0, 0)
     assert column(one, Account.first_deposit, Account.last_deposit) == [-1, -1]
 
 
 def test_one_atto_is_taken_from_a_deposit() -> None:
     for take in ("consume", "consume_from"):
         one = OneAccount(PROPORTIONAL, 5)
-        arguments = (Source.BALANCE, 0, 1) if take == "consume_from" else (0, 1)
+        arguments = (DepositSource.BALANCE, 0, 1) if take == "consume_from" else (0, 1)
         getattr(accounts, take)(one.state, one.account, *arguments)
         assert one.deposits() == [("tenant", "4.999999999999999999")]
         # the rest, to the atto, uses the record up
-        rest = (Source.BALANCE, 4, ATTO - 1) if take == "consume_from" else (4, ATTO - 1)
+        rest = (DepositSource.BALANCE, 4, ATTO - 1) if take == "consume_from" else (4, ATTO - 1)
         getattr(accounts, take)(one.state, one.account, *rest)
         assert one.deposits() == []
         assert column(one, Account.first_deposit, Account.last_deposit) == [-1, -1]
@@ -360,10 +360,10 @@ def test_a_deposit_keeps_its_height_and_source() -> None:
     assert one.at(107).deposit(6, sources=FROM_GRANT + 4 * FROM_BALANCE) == Status.Ok
     rows = one.state.deposits[:2, [Deposit.depositor, Deposit.source, Deposit.amount, Deposit.next, Deposit.height]].tolist()
     assert rows == [
-        [one.wallets["tenant"], Source.BALANCE, 5, 1, 100],
-        [one.wallets["granter"], Source.GRANT, 6, -1, 107],
+        [one.wallets["tenant"], DepositSource.BALANCE, 5, 1, 100],
+        [one.wallets["granter"], DepositSource.GRANT, 6, -1, 107],
     ]
-    assert settled(one, EventKind.DEPOSITED)[-1] == [EventKind.DEPOSITED, 0, one.wallets["granter"], 6, 0, Source.GRANT]
+    assert settled(one, EventKind.DEPOSITED)[-1] == [EventKind.DEPOSITED, 0, one.wallets["granter"], 6, 0, DepositSource.GRANT]
 
 
 def test_a_deposit_of_less_than_one_uve_is_dust_and_no_refund() -> None:
