@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command("schema", help="Print the JSON Schema of a kind of file: scenario, sweep, provider, sdl.")(schema)
 
 
-class Checked(NamedTuple):
+class CheckedFile(NamedTuple):
     """A valid file: its kind, one line about it, what its author may not have meant, a located line each, and what was read past."""
 
     kind: str
@@ -27,7 +27,7 @@ class Checked(NamedTuple):
     notes: list[str]
 
 
-def check_file(path: str, *, imports: bool = False) -> Checked:
+def check_file(path: str, *, imports: bool = False) -> CheckedFile:
     """What is to be said of the file at `path`; InputError when it is not valid. Nothing of a user's runs, but for `imports`."""
     from marketsim.money.text import format_amount
     from marketsim.scenario.files import kind_of_file, load_provider, load_sdl
@@ -36,16 +36,16 @@ def check_file(path: str, *, imports: bool = False) -> Checked:
     if kind == "provider":
         provider = load_provider(path)
         margin = format(provider.bid_engine.min_profit_margin, "f")
-        return Checked(kind, f"margin {margin} %, at most {provider.bid_engine.max_concurrent_bids} concurrent bids", [], [])
+        return CheckedFile(kind, f"margin {margin} %, at most {provider.bid_engine.max_concurrent_bids} concurrent bids", [], [])
     if kind == "sdl":
         notes: list[str] = []
         groups = load_sdl(path, notes).groups()
         ceilings = ", ".join(f"{group.name} up to {format_amount(group.ceiling)} {group.denom}/block" for group in groups)
-        return Checked(kind, f"{len(groups)} group{'s' if len(groups) > 1 else ''}: {ceilings}", [], notes)
-    return Checked(kind, _check_sweep(path), [], []) if kind == "sweep" else _check_scenario(path, imports)
+        return CheckedFile(kind, f"{len(groups)} group{'s' if len(groups) > 1 else ''}: {ceilings}", [], notes)
+    return CheckedFile(kind, _check_sweep(path), [], []) if kind == "sweep" else _check_scenario(path, imports)
 
 
-def _check_scenario(path: str, imports: bool) -> Checked:
+def _check_scenario(path: str, imports: bool) -> CheckedFile:
     from pathlib import Path
 
     from marketsim.experiments.runs.ignored_keys import ignored_in
@@ -68,7 +68,7 @@ def _check_scenario(path: str, imports: bool) -> Checked:
     else:
         tenants, providers = (sum(c.count for c in cohorts) for cohorts in (scenario.tenants, scenario.providers))
         what = f"{tenants} tenants, {providers} providers"
-    return Checked("scenario", f"rules {scenario.rules}, {scenario.horizon_blocks} blocks, {what}", warnings, notes)
+    return CheckedFile("scenario", f"rules {scenario.rules}, {scenario.horizon_blocks} blocks, {what}", warnings, notes)
 
 
 def _check_classes(scenario: Scenario, imports: bool) -> None:

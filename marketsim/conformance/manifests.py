@@ -10,7 +10,7 @@ from typing import Any
 from marketsim.conformance.report import MalformedVectorError, Result, Vector, compare
 from marketsim.errors import InputError
 from marketsim.money.text import format_amount, parse_atto
-from marketsim.scenario.sdl import Group, Sdl, decode_text, manifest_source
+from marketsim.scenario.sdl import Sdl, SdlGroup, decode_text, manifest_source
 from marketsim.simulation.manifest_orders import request_of
 from marketsim.simulation.target_prices import DollarOrCoin
 from marketsim.strategies.rules import MonthlyTargets, Refusal, script_input
@@ -55,7 +55,7 @@ def _content(line: Vector) -> bytes:
         raise MalformedVectorError("sdl_base64", "is no base64") from None
 
 
-def _groups(content: bytes) -> tuple[Group, ...] | None:
+def _groups(content: bytes) -> tuple[SdlGroup, ...] | None:
     """The groups of a manifest, None where it is refused."""
     try:
         source = manifest_source(decode_text(content, "sdl", wide=True), "sdl")
@@ -64,7 +64,7 @@ def _groups(content: bytes) -> tuple[Group, ...] | None:
     return None if source.problems else Sdl.of(source.data).groups()
 
 
-def _group(group: Group) -> dict[str, Any]:
+def _group(group: SdlGroup) -> dict[str, Any]:
     """A group as the vectors write it."""
     return {
         "name": group.name,

@@ -122,7 +122,7 @@ def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
             yield from models_in(part)
 
 
-class Section(NamedTuple):
+class KeySection(NamedTuple):
     """One model with the paths at which it stands, none for the file itself. Distributions stand for every unit."""
 
     model: type[BaseModel]
@@ -144,15 +144,15 @@ class Section(NamedTuple):
         return section_name(self.model)
 
 
-def sections_of(root: type[BaseModel]) -> list[Section]:
+def sections_of(root: type[BaseModel]) -> list[KeySection]:
     """`root` and every model below it, each once, those of a key after the model that has it; distributions come last."""
-    found: dict[str, Section] = {}
+    found: dict[str, KeySection] = {}
 
     def enter(model: type[BaseModel], path: str) -> None:
         name = section_name(model)
         model = _whatever_the_unit(model)
         known = name in found
-        section = found.setdefault(name, Section(model, []))
+        section = found.setdefault(name, KeySection(model, []))
         if path:
             section.paths.append(path)
         for key in () if known else keys_in(model):

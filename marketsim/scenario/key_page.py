@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from marketsim.scenario.key_list import DISTRIBUTION, Key, Section, keys_in, sections_of
+from marketsim.scenario.key_list import DISTRIBUTION, Key, KeySection, keys_in, sections_of
 
 LITERALS = """\
 | Written | Is |
@@ -69,25 +69,25 @@ def _parts(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, Mapping[
         yield from _parts(schema["items"], f"{path}[]")
 
 
-def _title(section: Section) -> str:
+def _title(section: KeySection) -> str:
     if not section.path or section.drawn:
         return section.name
     kind = _kind(section)
     return f"`{section.path}`, kind {kind}" if kind else f"`{section.path}`"
 
 
-def _kind(section: Section) -> str:
+def _kind(section: KeySection) -> str:
     """The `kind:` by which a section is told from others at the same path."""
     field = section.model.model_fields.get("kind")
     kinds = () if field is None else get_args(field.annotation)
     return str(kinds[0]) if len(kinds) == 1 else ""
 
 
-def _anchor(section: Section) -> str:
+def _anchor(section: KeySection) -> str:
     return re.sub(r"[^\w -]", "", _title(section)).lower().replace(" ", "-")
 
 
-def _section(section: Section, sections: Mapping[str, Section]) -> Iterator[str]:
+def _section(section: KeySection, sections: Mapping[str, KeySection]) -> Iterator[str]:
     if section.path:
         yield from (f"## {_title(section)}", "")
         yield " ".join(_about(section))
@@ -98,7 +98,7 @@ def _section(section: Section, sections: Mapping[str, Section]) -> Iterator[str]
     yield ""
 
 
-def _about(section: Section) -> Iterator[str]:
+def _about(section: KeySection) -> Iterator[str]:
     yield " ".join((inspect.getdoc(section.model) or "").split())
     others = [path for path in section.paths if path != section.path]
     if others and not section.drawn:
@@ -126,7 +126,7 @@ def _short_form(form: str | Mapping[str, Any]) -> str:
     return " or ".join(named[name] for name in types)
 
 
-def _linked(text: str, sections: Mapping[str, Section]) -> str:
+def _linked(text: str, sections: Mapping[str, KeySection]) -> str:
     def link(match: re.Match[str]) -> str:
         section = sections.get(match[1])
         if section is None:

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from marketsim.scenario.go_values import WrongTagError, read_bool, read_uint, resolve
 from marketsim.scenario.literals import shown
-from marketsim.scenario.yaml_source import MAPPING, SEQUENCE, KeyPath, Node, Place, Problem
+from marketsim.scenario.yaml_source import MAPPING, SEQUENCE, KeyPath, Place, Problem, YamlNode
 
 T = TypeVar("T")
 _NULL = "tag:yaml.org,2002:null"
@@ -30,17 +30,17 @@ class Decoding:
         self.keys: dict[KeyPath, Place] = {}
         self.values: dict[KeyPath, Place] = {}
 
-    def wrong(self, node: Node, path: KeyPath, message: str) -> None:
+    def wrong(self, node: YamlNode, path: KeyPath, message: str) -> None:
         """Note a problem at a path: where its value stands if that is known, else at a node around it."""
         self.problems.append(Problem(path, message, self.values.get(path) or self.place(node)))
 
-    def past(self, node: Node, path: KeyPath, known: list[str]) -> None:
+    def past(self, node: YamlNode, path: KeyPath, known: list[str]) -> None:
         """Note a key that the chain's parser does not know and reads past."""
         close = difflib.get_close_matches(str(path[-1]), known, 1, 0.7)
         meant = f", did you mean '{close[0]}'?" if close else ""
         self.notes.append(Problem(path, f"is read past, the chain's parser knows no such key{meant}", self.place(node), at_key=True))
 
-    def at(self, path: KeyPath, node: Node, key: Node | None = None) -> None:
+    def at(self, path: KeyPath, node: YamlNode, key: YamlNode | None = None) -> None:
         """Note where a value and its key stand."""
         place = self.place(node)
         if place is not None:
@@ -49,7 +49,7 @@ class Decoding:
         if key_place is not None:
             self.keys[path] = key_place
 
-    def place(self, node: Node) -> Place | None:
+    def place(self, node: YamlNode) -> Place | None:
         """Where a node stands; None for one that was made of plain data."""
         return Place(self.file, node.line, node.column) if node.line else None
 
@@ -58,35 +58,35 @@ class Decoding:
 class Reader(Generic[T]):
     """Reads the value of a node: None for a null, and where there is a problem; `schema` says the same to editors."""
 
-    read: Callable[[Node, KeyPath, Decoding], T | None]
+    read: Callable[[YamlNode, KeyPath, Decoding], T | None]
     schema: Mapping[str, Any]
 
-    def __call__(self, node: Node, path: KeyPath, into: Decoding) -> T | None:
+    def __call__(self, node: YamlNode, path: KeyPath, into: Decoding) -> T | None:
         """Read one node at `path`."""
         return self.read(node, path, into)
 
 
-def node_of(data: Any) -> Node:
+def node_of(data: Any) -> YamlNode:
     """The node of plain data, as if a manifest had been written with it."""
     if isinstance(data, Mapping):
-        return Node(MAPPING, [(node_of(key), node_of(value)) for key, value in data.items()])
+        return YamlNode(MAPPING, [(node_of(key), node_of(value)) for key, value in data.items()])
     if isinstance(data, (list, tuple)):
-        return Node(SEQUENCE, [node_of(part) for part in data])
+        return YamlNode(SEQUENCE, [node_of(part) for part in data])
     if data is None:
-        return Node("null", "null")
+        return YamlNode("null", "null")
     if isinstance(data, bool):
-        return Node("bool", "true" if data else "false")
+        return YamlNode("bool", "true" if data else "false")
     if isinstance(data, (int, float, Decimal)):
-        return Node("number", format(data, "f") if isinstance(data, Decimal) else repr(data))
-    return Node("str", str(data), quoted=True)
+        return YamlNode("number", format(data, "f") if isinstance(data, Decimal) else repr(data))
+    return YamlNode("str", str(data), quoted=True)
 
 
-def is_scalar(node: Node) -> bool:
+def is_scalar(node: YamlNode) -> bool:
     """Whether the node is neither a list nor a mapping."""
     return node.tag not in (MAPPING, SEQUENCE)
 
 
-def is_null(node: Node) -> bool:
+def is_null(node: YamlNode) -> bool:
     """Whether the node stands for nothing."""
     if not is_scalar(node):
         return False
@@ -98,12 +98,12 @@ def is_null(node: Node) -> bool:
         return False
 
 
-def what(node: Node) -> str:
+def what(node: YamlNode) -> str:
     """A node in a message."""
     return {MAPPING: "a mapping", SEQUENCE: "a list"}.get(node.tag) or shown(str(node.value))
 
 
-def _resolved(node: Node, path: KeyPath, into: Decoding) -> object:
+def _resolved(node: YamlNode, path: KeyPath, into: Decoding) -> object:
     try:
         return resolve(str(node.value), node.given, node.quoted)
     except WrongTagError as error:
@@ -111,7 +111,7 @@ def _resolved(node: Node, path: KeyPath, into: Decoding) -> object:
         return None
 
 
-def _text(node: Node, path: KeyPath, into: Decoding) -> str | None:
+def _text(node: YamlNode, path: KeyPath, into: Decoding) -> str | None:
     """A string field: any scalar with the letters that it is written with."""
     if is_scalar(node):
         found = _resolved(node, path, into)
@@ -122,7 +122,7 @@ def _text(node: Node, path: KeyPath, into: Decoding) -> str | None:
     return None
 
 
-def _boolean(node: Node, path: KeyPath, into: Decoding) -> bool | None:
+def _boolean(node: YamlNode, path: KeyPath, into: Decoding) -> bool | None:
     """A truth value; the words of YAML 1.1 (yes, off) count, the text "true" in quotes does not."""
     found = _resolved(node, path, into) if is_scalar(node) else MISSING
     if found is None:
@@ -133,7 +133,7 @@ def _boolean(node: Node, path: KeyPath, into: Decoding) -> bool | None:
     return value
 
 
-def _uint32(node: Node, path: KeyPath, into: Decoding) -> int | None:
+def _uint32(node: YamlNode, path: KeyPath, into: Decoding) -> int | None:
     """A whole number of 0 or more; a fraction is cut off, digits in quotes are no number."""
     found = _resolved(node, path, into) if is_scalar(node) else MISSING
     if found is None:
@@ -152,7 +152,7 @@ uint32: Reader[int] = Reader(_uint32, {"type": ["number", "null"], "minimum": 0}
 def list_of(reader: Reader[T]) -> Reader[tuple[T, ...]]:
     """A list; nulls in it fall away."""
 
-    def read(node: Node, path: KeyPath, into: Decoding) -> tuple[T, ...] | None:
+    def read(node: YamlNode, path: KeyPath, into: Decoding) -> tuple[T, ...] | None:
         if is_null(node):
             return None
         if node.tag != SEQUENCE:
@@ -170,7 +170,7 @@ def list_of(reader: Reader[T]) -> Reader[tuple[T, ...]]:
 def map_of(reader: Reader[T], empty: Callable[[], T]) -> Reader[dict[str, T]]:
     """A mapping of names to values; a null value is an `empty` one, a null key falls away."""
 
-    def read(node: Node, path: KeyPath, into: Decoding) -> dict[str, T] | None:
+    def read(node: YamlNode, path: KeyPath, into: Decoding) -> dict[str, T] | None:
         pairs = entries(node, path, into)
         if pairs is None:
             return None
@@ -189,7 +189,7 @@ def struct(kind: type[T]) -> Reader[T]:
     """A mapping whose keys are the fields of a dataclass; others are read past with a note."""
     known: dict[str, Field[Any]] = {_key(part): part for part in fields(kind)}  # type: ignore[arg-type]
 
-    def read(node: Node, path: KeyPath, into: Decoding) -> T | None:
+    def read(node: YamlNode, path: KeyPath, into: Decoding) -> T | None:
         pairs = entries(node, path, into)
         if pairs is None:
             return None
@@ -221,7 +221,7 @@ def _key(part: Field[Any]) -> str:
     return part.metadata["key"] or part.name
 
 
-def entries(node: Node, path: KeyPath, into: Decoding) -> list[tuple[str, Node, Node]] | None:
+def entries(node: YamlNode, path: KeyPath, into: Decoding) -> list[tuple[str, YamlNode, YamlNode]] | None:
     """Name, key and value of what a mapping holds, what it merges included; None for a null or a problem.
 
     A key that stands twice is a problem, and so is one that is no text.
@@ -231,9 +231,9 @@ def entries(node: Node, path: KeyPath, into: Decoding) -> list[tuple[str, Node, 
     if node.tag != MAPPING:
         into.wrong(node, path, f"{what(node)} is not a mapping, write key: value pairs")
         return None
-    pairs: list[tuple[str, Node, Node]] = []
-    merged: list[Node] = []
-    seen: dict[object, Node] = {}
+    pairs: list[tuple[str, YamlNode, YamlNode]] = []
+    merged: list[YamlNode] = []
+    seen: dict[object, YamlNode] = {}
     for key, value in node.value:
         mark = (is_scalar(key), str(key.value)) if is_scalar(key) else (False, id(key))
         if mark in seen:
@@ -256,19 +256,19 @@ def entries(node: Node, path: KeyPath, into: Decoding) -> list[tuple[str, Node, 
     return pairs
 
 
-def _is_merge(key: Node) -> bool:
+def _is_merge(key: YamlNode) -> bool:
     return is_scalar(key) and key.value == "<<" and not key.quoted and (key.given is None or key.given.endswith("merge"))
 
 
-def _merged(value: Node, path: KeyPath, into: Decoding) -> list[Node]:
-    parts: list[Node] = value.value if value.tag == SEQUENCE else [value]
+def _merged(value: YamlNode, path: KeyPath, into: Decoding) -> list[YamlNode]:
+    parts: list[YamlNode] = value.value if value.tag == SEQUENCE else [value]
     if all(part.tag == MAPPING for part in parts):
         return parts
     into.wrong(value, path, f"'<<' merges {what(value)}, it merges a mapping or a list of mappings")
     return []
 
 
-def raw_entries(node: Node, path: KeyPath, into: Decoding) -> Iterator[tuple[str, Node, Node]]:
+def raw_entries(node: YamlNode, path: KeyPath, into: Decoding) -> Iterator[tuple[str, YamlNode, YamlNode]]:
     """Pairs as a decoder sees them that walks over a node's content by itself: nothing is merged, keys may stand twice,
     a list counts as pairs of items and a scalar as nothing.
     """

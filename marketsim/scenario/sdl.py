@@ -16,9 +16,9 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, Val
 from marketsim.scenario.go_values import parse_version
 from marketsim.scenario.manifest_decoder import Decoding, is_scalar, node_of, plain_of, raw_entries
 from marketsim.scenario.sdl_checks import check_groups, check_manifest
-from marketsim.scenario.sdl_groups import Endpoint, Group, ResourceUnit, build_groups
+from marketsim.scenario.sdl_groups import Endpoint, SdlGroup, SdlUnit, build_groups
 from marketsim.scenario.sdl_parts import SECTIONS, Manifest, Profiles, Reclamation
-from marketsim.scenario.yaml_source import MAPPING, Node, Problem, Source, composed, decode_text
+from marketsim.scenario.yaml_source import MAPPING, Problem, Source, YamlNode, composed, decode_text
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,12 @@ class Sdl:
         """The manifest in plain data that a manifest was read to; raises pydantic's ValidationError for other data."""
         return _validated(plain)
 
-    def groups(self) -> tuple[Group, ...]:
+    def groups(self) -> tuple[SdlGroup, ...]:
         """The groups of the deployment, placements in the order of their names."""
         return self._groups
 
     @cached_property
-    def _groups(self) -> tuple[Group, ...]:
+    def _groups(self) -> tuple[SdlGroup, ...]:
         return build_groups(self.manifest)
 
     def plain(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def manifest_source(text: str, name: str) -> Source:
     return source_of(composed(text, name, manifest=True), name)
 
 
-def source_of(node: Node | None, name: str) -> Source:
+def source_of(node: YamlNode | None, name: str) -> Source:
     """As `manifest_source`, of a node that is at hand."""
     into = Decoding(name)
     manifest = decode_manifest(node, into)
@@ -89,7 +89,7 @@ def source_of(node: Node | None, name: str) -> Source:
     return source
 
 
-def decode_manifest(node: Node | None, into: Decoding) -> Manifest:
+def decode_manifest(node: YamlNode | None, into: Decoding) -> Manifest:
     """The manifest of a document's node; what is wrong is noted in `into`, the checks of what it says included."""
     if node is None or (is_scalar(node) and node.tag.endswith("null")):
         into.problems.append(Problem((), "is empty, expected an SDL manifest"))
@@ -130,9 +130,9 @@ def _added(name: str, before: Any, section: Any) -> Any:
     return before | section if before and section else section
 
 
-def _version(node: Node, into: Decoding) -> str | None:
+def _version(node: YamlNode, into: Decoding) -> str | None:
     """The version as written, None where there is none or one that the parser does not read."""
-    content: list[Node] = []
+    content: list[YamlNode] = []
     if node.tag == MAPPING:
         content = [part for pair in node.value for part in pair]
     elif not is_scalar(node):
@@ -173,9 +173,9 @@ def _validated(data: Any) -> Sdl:
 
 __all__ = [
     "Endpoint",
-    "Group",
-    "ResourceUnit",
     "Sdl",
+    "SdlGroup",
+    "SdlUnit",
     "decode_manifest",
     "decode_text",
     "manifest_source",

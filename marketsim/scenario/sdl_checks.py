@@ -13,7 +13,7 @@ from typing import NamedTuple
 from marketsim.money.units import ATTO
 from marketsim.scenario.go_values import is_env_name, is_hostname, parse_duration, parse_version
 from marketsim.scenario.problems import suggestion
-from marketsim.scenario.sdl_groups import Group
+from marketsim.scenario.sdl_groups import SdlGroup
 from marketsim.scenario.sdl_parts import HttpOptions, Manifest, Resources, Service
 from marketsim.scenario.yaml_source import KeyPath
 
@@ -66,7 +66,7 @@ def check_manifest(manifest: Manifest) -> Found:
     yield from _check_services(manifest, names)
 
 
-def check_groups(groups: Sequence[Group]) -> Found:
+def check_groups(groups: Sequence[SdlGroup]) -> Found:
     """Path and problem of every group that the chain refuses: limits of its units and sums, prices, coins."""
     denoms = {unit.denom for group in groups for unit in group.resources}
     if len(denoms) > 1:

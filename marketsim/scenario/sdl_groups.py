@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from marketsim.scenario.go_values import parse_version
-from marketsim.scenario.sdl_parts import Expose, Manifest, Resources, Service, Volume
+from marketsim.scenario.sdl_parts import Expose, Manifest, Resources, SdlVolume, Service
 
 SHARED_HTTP, RANDOM_PORT, LEASED_IP = 0, 1, 2
 """Kinds of endpoint, as the chain numbers them."""
@@ -24,7 +24,7 @@ class Endpoint(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ResourceUnit:
+class SdlUnit:
     """One line of a group: `count` replicas of the same resources.
 
     `price` in 10^-18 of `denom` per block and replica; `cpu` millicores; `memory` bytes; `gpu_attributes` are keys such as
@@ -37,7 +37,7 @@ class ResourceUnit:
     count: int
     cpu: int
     memory: int
-    volumes: tuple[Volume, ...]
+    volumes: tuple[SdlVolume, ...]
     gpu: int
     gpu_attributes: dict[str, str]
     gpu_types: tuple[str, ...]
@@ -56,11 +56,11 @@ class ResourceUnit:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class SdlGroup:
     """One placement: what becomes one order."""
 
     name: str
-    resources: tuple[ResourceUnit, ...]
+    resources: tuple[SdlUnit, ...]
     attributes: dict[str, str]
     all_of: tuple[str, ...]
     any_of: tuple[str, ...]
@@ -106,7 +106,7 @@ class Group:
         return wanted
 
 
-def build_groups(manifest: Manifest) -> tuple[Group, ...]:
+def build_groups(manifest: Manifest) -> tuple[SdlGroup, ...]:
     """The groups of a manifest in which what is deployed is there."""
     sequences = _address_numbers(manifest)
     version = parse_version(manifest.version)
@@ -115,7 +115,7 @@ def build_groups(manifest: Manifest) -> tuple[Group, ...]:
     for name in sorted({placement for placements in manifest.deployment.values() for placement in placements}):
         placement = manifest.profiles.placement[name]
         attributes = dict(placement.attributes)
-        units: list[ResourceUnit] = []
+        units: list[SdlUnit] = []
         for service_name in sorted(manifest.deployment):
             deployed = manifest.deployment[service_name].get(name)
             if deployed is None:
@@ -133,7 +133,7 @@ def build_groups(manifest: Manifest) -> tuple[Group, ...]:
             resources = manifest.profiles.compute[deployed.profile].resources or Resources()
             units.append(_unit(deployed.profile, price.denom, price.atto or 0, deployed.count, resources, endpoints))
         signed = placement.signed_by
-        found.append(Group(name, tuple(units), dict(sorted(attributes.items())), signed.all_of, signed.any_of))
+        found.append(SdlGroup(name, tuple(units), dict(sorted(attributes.items())), signed.all_of, signed.any_of))
     return tuple(found)
 
 
@@ -166,9 +166,9 @@ def _is_ingress(expose: Expose) -> bool:
     return expose.proto.upper() in ("", "TCP") and (expose.external or expose.port) == 80
 
 
-def _unit(profile: str, denom: str, price: int, count: int, resources: Resources, endpoints: tuple[Endpoint, ...]) -> ResourceUnit:
+def _unit(profile: str, denom: str, price: int, count: int, resources: Resources, endpoints: tuple[Endpoint, ...]) -> SdlUnit:
     gpu = resources.gpu
-    return ResourceUnit(
+    return SdlUnit(
         profile,
         denom,
         price,

@@ -27,7 +27,7 @@ from marketsim.scenario.manifest_decoder import (
     uint32,
     what,
 )
-from marketsim.scenario.yaml_source import MAPPING, SEQUENCE, KeyPath, Node
+from marketsim.scenario.yaml_source import MAPPING, SEQUENCE, KeyPath, YamlNode
 
 EPHEMERAL = "ephemeral"
 STORAGE_CLASSES = ("default", "beta1", "beta2", "beta3", "ram")
@@ -45,7 +45,7 @@ _BOOLEANS = {"true": "true", "on": "true", "yes": "true", "false": "false", "off
 # ---------------------------------------------------------------------- quantities
 
 
-def _millicores(node: Node, path: KeyPath, into: Decoding) -> int | None:
+def _millicores(node: YamlNode, path: KeyPath, into: Decoding) -> int | None:
     if is_null(node):
         return None
     written = str(node.value) if is_scalar(node) else ""
@@ -64,7 +64,7 @@ def _millicores(node: Node, path: KeyPath, into: Decoding) -> int | None:
 def _bytes(suffixes: Mapping[str, int]) -> Reader[int]:
     """Reads bytes with one of the suffixes."""
 
-    def read(node: Node, path: KeyPath, into: Decoding) -> int | None:
+    def read(node: YamlNode, path: KeyPath, into: Decoding) -> int | None:
         if is_null(node):
             return None
         written = str(node.value) if is_scalar(node) else ""
@@ -80,7 +80,7 @@ def _bytes(suffixes: Mapping[str, int]) -> Reader[int]:
     return Reader(read, _NUMBER_OR_TEXT)
 
 
-def _gpu_units(node: Node, path: KeyPath, into: Decoding) -> int | None:
+def _gpu_units(node: YamlNode, path: KeyPath, into: Decoding) -> int | None:
     if is_null(node):
         return None
     units = parse_uint(str(node.value) if is_scalar(node) else "", 64)
@@ -92,7 +92,7 @@ def _gpu_units(node: Node, path: KeyPath, into: Decoding) -> int | None:
 # ---------------------------------------------------------------------- compute
 
 
-def _cpu_attributes(node: Node, path: KeyPath, into: Decoding) -> dict[str, str] | None:
+def _cpu_attributes(node: YamlNode, path: KeyPath, into: Decoding) -> dict[str, str] | None:
     if is_null(node):
         return None
     found: dict[str, str] = {}
@@ -125,7 +125,7 @@ class Memory:
     size: int = reads(_bytes(_SUFFIXES), 0)
 
 
-def _interface(node: Node, path: KeyPath, into: Decoding) -> str | None:
+def _interface(node: YamlNode, path: KeyPath, into: Decoding) -> str | None:
     if is_null(node):
         return None
     if not is_scalar(node) or node.value not in ("pcie", "sxm"):
@@ -135,7 +135,7 @@ def _interface(node: Node, path: KeyPath, into: Decoding) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class GpuModel:
+class SdlGpuModel:
     """One acceptable GPU; memory in bytes."""
 
     model: str = reads(text, "")
@@ -165,7 +165,7 @@ class GpuModel:
 class _Vendors:
     """The chain's parser knows one vendor of GPUs and reads past others."""
 
-    nvidia: tuple[GpuModel, ...] = reads(list_of(struct(GpuModel)), ())
+    nvidia: tuple[SdlGpuModel, ...] = reads(list_of(struct(SdlGpuModel)), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ class Gpu:
     """GPUs of one replica; `models` is None where no attributes are given, empty where any model will do."""
 
     units: int = 0
-    models: tuple[GpuModel, ...] | None = None
+    models: tuple[SdlGpuModel, ...] | None = None
 
     @property
     def attributes(self) -> dict[str, str]:
@@ -190,7 +190,7 @@ class Gpu:
         return found
 
 
-def _gpu_models(node: Node, path: KeyPath, into: Decoding) -> tuple[GpuModel, ...] | None:
+def _gpu_models(node: YamlNode, path: KeyPath, into: Decoding) -> tuple[SdlGpuModel, ...] | None:
     if is_null(node):
         return None
     vendors: _Vendors | None = None
@@ -214,7 +214,7 @@ def _gpu_models(node: Node, path: KeyPath, into: Decoding) -> tuple[GpuModel, ..
     return vendors.nvidia
 
 
-def _gpu(node: Node, path: KeyPath, into: Decoding) -> Gpu | None:
+def _gpu(node: YamlNode, path: KeyPath, into: Decoding) -> Gpu | None:
     if is_null(node):
         return None
     units, models = 0, None
@@ -242,7 +242,7 @@ _GPU: Mapping[str, Any] = {
 }
 
 
-def _volume_attributes(node: Node, path: KeyPath, into: Decoding) -> dict[str, str] | None:
+def _volume_attributes(node: YamlNode, path: KeyPath, into: Decoding) -> dict[str, str] | None:
     if is_null(node):
         return None
     given = map_of(text, str)(node, path, into)
@@ -270,7 +270,7 @@ def _volume_attributes(node: Node, path: KeyPath, into: Decoding) -> dict[str, s
 
 
 @dataclass(frozen=True, slots=True)
-class Volume:
+class SdlVolume:
     """One storage volume in bytes, with the attributes that a provider must offer for it."""
 
     name: str = reads(text, "")
@@ -300,26 +300,26 @@ class Volume:
         return found | {"attributes": kept}
 
 
-_VOLUME: Mapping[str, Any] = {"properties": struct(Volume).schema["properties"], "items": dict(struct(Volume).schema)}
+_VOLUME: Mapping[str, Any] = {"properties": struct(SdlVolume).schema["properties"], "items": dict(struct(SdlVolume).schema)}
 
 
-def _volumes(node: Node, path: KeyPath, into: Decoding) -> tuple[Volume, ...] | None:
+def _volumes(node: YamlNode, path: KeyPath, into: Decoding) -> tuple[SdlVolume, ...] | None:
     if is_null(node):
         return None
-    found: list[Volume] = []
+    found: list[SdlVolume] = []
     parts = node.value if node.tag == SEQUENCE else [node] if node.tag == MAPPING else []
     for at, part in enumerate(parts):
         here = (*path, at) if node.tag == SEQUENCE else path
         into.at(here, part)
-        volume = struct(Volume)(part, here, into) or Volume()
+        volume = struct(SdlVolume)(part, here, into) or SdlVolume()
         named = volume.name if node.tag == SEQUENCE and volume.name else "default"
         if any(other.name == named for other in found):
             into.wrong(part, here, f"is a second volume named '{named}', give each volume its own name")
-        found.append(Volume(named, volume.size, volume.attributes))
+        found.append(SdlVolume(named, volume.size, volume.attributes))
     return tuple(_sorted_volumes(found))
 
 
-def _sorted_volumes(volumes: list[Volume]) -> list[Volume]:
+def _sorted_volumes(volumes: list[SdlVolume]) -> list[SdlVolume]:
     """The chain's order: by size; its comparison calls two equal volumes that are not persistent less than each other, which
     turns them round.
     """
@@ -330,7 +330,7 @@ def _sorted_volumes(volumes: list[Volume]) -> list[Volume]:
     return volumes
 
 
-def _is_before(a: Volume, b: Volume) -> bool:
+def _is_before(a: SdlVolume, b: SdlVolume) -> bool:
     if a.size != b.size:
         return a.size < b.size
     mine, other = a.attributes.get("persistent"), b.attributes.get("persistent")
@@ -345,7 +345,7 @@ class Resources:
 
     cpu: Cpu | None = reads(struct(Cpu), None)
     memory: Memory | None = reads(struct(Memory), None)
-    storage: tuple[Volume, ...] = reads(Reader(_volumes, {"type": ["array", "object", "null"], **_VOLUME}), ())
+    storage: tuple[SdlVolume, ...] = reads(Reader(_volumes, {"type": ["array", "object", "null"], **_VOLUME}), ())
     gpu: Gpu | None = reads(Reader(_gpu, _GPU), None)
 
     def plain(self) -> dict[str, Any]:
@@ -388,7 +388,7 @@ class Price:
         return None if self.atto is None else {"denom": self.denom, "amount": format_amount(self.atto)}
 
 
-def _price(node: Node, path: KeyPath, into: Decoding) -> Price | None:
+def _price(node: YamlNode, path: KeyPath, into: Decoding) -> Price | None:
     written = struct(_WrittenPrice)(node, path, into)
     if written is None:
         return None
@@ -449,7 +449,7 @@ class HttpOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ServiceTarget:
     """Who may reach an exposed port."""
 
     service: str = reads(text, "")
@@ -458,7 +458,7 @@ class Target:
     ip: str = reads(text, "")
 
 
-def _accepted(node: Node, path: KeyPath, into: Decoding) -> tuple[str, ...] | None:
+def _accepted(node: YamlNode, path: KeyPath, into: Decoding) -> tuple[str, ...] | None:
     hosts = list_of(text)(node, path, into)
     for at, host in enumerate(hosts or ()):
         if not is_url_rest(host):
@@ -473,7 +473,7 @@ class Expose:
     port: int = reads(uint32, 0)
     external: int = reads(uint32, 0, key="as")
     proto: str = reads(text, "")
-    to: tuple[Target, ...] = reads(list_of(struct(Target)), ())
+    to: tuple[ServiceTarget, ...] = reads(list_of(struct(ServiceTarget)), ())
     accept: tuple[str, ...] = reads(Reader(_accepted, list_of(text).schema), ())
     http_options: HttpOptions = reads(struct(HttpOptions), HttpOptions())
 

@@ -69,7 +69,7 @@ class Source:
         self.problems: list[Problem] = []
         self.notes: list[Problem] = []
         """What is no error and worth saying."""
-        self.manifests: dict[KeyPath, Node] = {}
+        self.manifests: dict[KeyPath, YamlNode] = {}
         """The nodes of SDL manifests that stand inside the file: their values keep the letters they are written with."""
 
     def place(self, path: KeyPath, *, at_key: bool = False) -> Place:
@@ -171,7 +171,7 @@ def parse_value(text: str, name: str) -> Any:
     return value
 
 
-class Node(NamedTuple):
+class YamlNode(NamedTuple):
     """A scalar's text, a sequence's nodes or a mapping's pairs of nodes, with where it begins.
 
     `tag` is MAPPING, SEQUENCE or what the scalar stands for under YAML 1.2; `given` the tag that is written at it;
@@ -189,18 +189,18 @@ class Node(NamedTuple):
 class _Open:
     """A collection under construction: its node, its anchor, how far it expands and how deep."""
 
-    def __init__(self, node: Node | None, anchor: str | None) -> None:
+    def __init__(self, node: YamlNode | None, anchor: str | None) -> None:
         self.node, self.anchor = node, anchor
-        self.children: list[Node] = []
+        self.children: list[YamlNode] = []
         self.size, self.depth = 1, 1
 
-    def add(self, child: Node, size: int, depth: int) -> None:
+    def add(self, child: YamlNode, size: int, depth: int) -> None:
         self.children.append(child)
         self.size += size
         self.depth = max(self.depth, depth + 1)
 
 
-def composed(text: str, name: str, *, option: bool = False, manifest: bool = False) -> Node | None:
+def composed(text: str, name: str, *, option: bool = False, manifest: bool = False) -> YamlNode | None:
     """The tree of nodes of a text, None for an empty one; InputError where it is no YAML.
 
     `manifest`: of several documents the first, and tabs where the chain's parser of manifests takes them.
@@ -275,9 +275,9 @@ class _ManifestScanner(Scanner):
         return breaks or [" "]
 
 
-def _compose(yaml: YAML, text: str, name: str, *, option: bool, first_only: bool = False) -> Node | None:
+def _compose(yaml: YAML, text: str, name: str, *, option: bool, first_only: bool = False) -> YamlNode | None:
     """The tree of nodes; stops as soon as depth or what aliases expand to passes its limit."""
-    anchors: dict[str, tuple[Node, int, int]] = {}
+    anchors: dict[str, tuple[YamlNode, int, int]] = {}
     stack = [_Open(None, None)]
     documents = expanded = 0
     for event in yaml.parse(text):
@@ -290,7 +290,7 @@ def _compose(yaml: YAML, text: str, name: str, *, option: bool, first_only: bool
             expanded += anchors[event.anchor][1]
         elif isinstance(event, CollectionStartEvent):
             tag = MAPPING if isinstance(event, MappingStartEvent) else SEQUENCE
-            stack.append(_Open(Node(tag, [], line, column), event.anchor))
+            stack.append(_Open(YamlNode(tag, [], line, column), event.anchor))
             expanded += 1
         elif isinstance(event, CollectionEndEvent):
             done = stack.pop()
@@ -306,7 +306,7 @@ def _compose(yaml: YAML, text: str, name: str, *, option: bool, first_only: bool
             tag = given or str(yaml.resolver.resolve(ScalarNode, event.value, event.implicit))
             # ruamel marks where a folded text was folded, to write it back as it was
             value = event.value.replace("\a", "") if event.style == ">" else event.value
-            node = Node(tag, value, line, column, given, event.style is not None)
+            node = YamlNode(tag, value, line, column, given, event.style is not None)
             stack[-1].add(node, 1, 1)
             expanded += 1
             if event.anchor is not None:
@@ -326,11 +326,11 @@ def _compose(yaml: YAML, text: str, name: str, *, option: bool, first_only: bool
     return stack[0].children[0] if stack[0].children else None
 
 
-def _mark(node: Node, name: str) -> Place:
+def _mark(node: YamlNode, name: str) -> Place:
     return Place(name, node.line, node.column)
 
 
-def _plain(node: Node, path: KeyPath, source: Source) -> Any:
+def _plain(node: YamlNode, path: KeyPath, source: Source) -> Any:
     """The plain data of a node; notes places, duplicate keys and unusable values in `source`."""
     place = _mark(node, source.file)
     source.values[path] = place
@@ -341,7 +341,7 @@ def _plain(node: Node, path: KeyPath, source: Source) -> Any:
     if path and {key.value for key, _ in node.value if key.tag not in (MAPPING, SEQUENCE)} >= _MANIFEST:
         source.manifests[path] = node
     data: dict[str, Any] = {}
-    merged: list[Node] = []
+    merged: list[YamlNode] = []
     for key_node, value_node in node.value:
         key_place = _mark(key_node, source.file)
         if key_node.tag == _TAG + "merge":
@@ -368,7 +368,7 @@ def _plain(node: Node, path: KeyPath, source: Source) -> Any:
     return data
 
 
-def _merge(part: Node, path: KeyPath, data: dict[str, Any], source: Source) -> None:
+def _merge(part: YamlNode, path: KeyPath, data: dict[str, Any], source: Source) -> None:
     """Adds what the merged mapping has and `data` has not, with its places."""
     other = Source(source.file, None)
     for key, value in _plain(part, (), other).items():
@@ -378,7 +378,7 @@ def _merge(part: Node, path: KeyPath, data: dict[str, Any], source: Source) -> N
             source.values |= {(*path, *p): q for p, q in other.values.items() if p[:1] == (key,)}
 
 
-def _scalar(node: Node, path: KeyPath, place: Place, source: Source) -> Any:
+def _scalar(node: YamlNode, path: KeyPath, place: Place, source: Source) -> Any:
     text, tag = str(node.value), node.tag
     if tag == _TAG + "null":
         return None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from marketsim.scenario.sdl import Group
+from marketsim.scenario.sdl import SdlGroup
 from marketsim.strategies.requests import ManifestOrder
 from marketsim.strategies.rules import GpuModel, PriceRequest, ResourceUnit, Volume
 
 
-def resource_units(group: Group) -> tuple[ResourceUnit, ...]:
+def resource_units(group: SdlGroup) -> tuple[ResourceUnit, ...]:
     """The group's resource units; the GPUs that would do in the order of their attributes."""
     return tuple(
         ResourceUnit(
@@ -26,7 +26,7 @@ def resource_units(group: Group) -> tuple[ResourceUnit, ...]:
     )
 
 
-def manifest_order(group: Group, rate: Fraction) -> ManifestOrder:
+def manifest_order(group: SdlGroup, rate: Fraction) -> ManifestOrder:
     """What engines know of the order that a group becomes; `rate` is what one of its coins is worth in the market's own."""
     own = sum(worth(unit.price, rate) * unit.count for unit in group.resources)
     return ManifestOrder(resource_units(group), group.denom, rate, group.ceiling, own)
@@ -37,6 +37,6 @@ def worth(price: int, rate: Fraction) -> int:
     return -(-price * rate.numerator // rate.denominator)
 
 
-def request_of(group: Group, owner: str = "") -> PriceRequest:
+def request_of(group: SdlGroup, owner: str = "") -> PriceRequest:
     """The request for a group's price as a provider gets it that has not allocated anything yet."""
     return PriceRequest(resource_units(group), group.ceiling, owner=owner, denom=group.denom)

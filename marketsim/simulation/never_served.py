@@ -30,7 +30,7 @@ _UNITS = ("millicores", "MiB of memory", "MiB of storage", "GPUs")
 _COLUMNS = (Resource.cpu, Resource.memory, Resource.storage, Resource.gpu)
 
 
-class Unserved(NamedTuple):
+class NeverServed(NamedTuple):
     """Orders that nobody can serve: where they are written, and a sentence."""
 
     path: tuple[str | int, ...]
@@ -48,7 +48,7 @@ class _Smallest(NamedTuple):
         return sum(unit[at] * count for unit, count in self.units)
 
 
-def never_served(scenario: Scenario) -> Iterator[Unserved]:
+def never_served(scenario: Scenario) -> Iterator[NeverServed]:
     """Yield the kinds of order that every provider refuses whatever is drawn: for attributes, GPUs, regions or sizes.
 
     Each order is taken at its smallest and each provider at its largest. Files and classes that price are not asked.
@@ -62,7 +62,7 @@ def never_served(scenario: Scenario) -> Iterator[Unserved]:
         kinds = list(_kinds(cohort, scenario))
         told = [why for kind in kinds if (why := _refused_by_all(book, desks, scenario, kind)) is not None]
         for why in told[:1] if len(told) == len(kinds) else told:  # what hinders the smallest hinders all
-            yield Unserved(("tenants", cohort.name, "order"), why)
+            yield NeverServed(("tenants", cohort.name, "order"), why)
 
 
 def _refused_by_all(book: DeskBook, desks: Sequence[int], scenario: Scenario, kind: _Smallest) -> str | None:

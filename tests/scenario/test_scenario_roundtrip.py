@@ -111,7 +111,7 @@ scenarios = st.fixed_dictionaries(
     },
     optional={
         "take": st.decimals(0, 1, places=6).map(float),
-        "gas_price": amounts,
+        "gas_price": st.decimals(0, 6, places=18).map(lambda d: f"{d:f}uve"),
         "quirks": st.sampled_from(["all", [], ["losing_bids_stay"]]),
         "block_time": st.integers(1, 10**5).map(lambda n: f"{n}ms"),
         "start": st.sampled_from(["2026-01-05T00:00Z", "2025-12-31T12:30:15+02:00", {"wallets": {"a": 5}}]),

@@ -12,7 +12,7 @@ from marketsim.errors import InputError
 from marketsim.money.units import ATTO
 from marketsim.scenario.files import load_sdl
 from marketsim.scenario.load import load_scenario, scenario_from_mapping
-from marketsim.scenario.sdl import Endpoint, Group, Sdl
+from marketsim.scenario.sdl import Endpoint, Sdl, SdlGroup
 from marketsim.scenario.sdl_groups import LEASED_IP, RANDOM_PORT, SHARED_HTTP
 
 SDL = Path(__file__).parents[2] / "scenarios" / "sdl"
@@ -54,7 +54,7 @@ def read(tmp_path: Path, text: str) -> Sdl:
     return load_sdl(path)
 
 
-def groups(name: str) -> tuple[Group, ...]:
+def groups(name: str) -> tuple[SdlGroup, ...]:
     return load_sdl(SDL / f"{name}.yaml").groups()
 
 
