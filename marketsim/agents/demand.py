@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.errors import InputError
+from marketsim.money.units import DAY_MS, HOUR_MS
 
 Times = NDArray[np.int64]
-
-HOUR_MS = 3_600_000
-DAY_MS = 86_400_000
 
 
 def poisson_times(

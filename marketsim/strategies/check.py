@@ -26,9 +26,9 @@ import numpy as np
 
 from marketsim.errors import InputError
 from marketsim.money.text import format_amount
-from marketsim.money.units import ATTO
+from marketsim.money.units import ATTO, GIB
 from marketsim.strategies.requests import Prices, RequestBatch
-from marketsim.strategies.rules import GIB, Answer, GpuModel, PriceRequest, Refusal, ResourceUnit, Strategy, Volume
+from marketsim.strategies.rules import Answer, GpuModel, PriceRequest, Refusal, ResourceUnit, Strategy, Volume
 
 ENTRY_POINTS = "marketsim.strategies"
 """The entry-point group in which an installed package offers strategies by name."""

@@ -28,14 +28,13 @@ from marketsim.metrics.welfare import (
     surplus,
     unserved_shares,
 )
+from marketsim.money.units import MIB
 from marketsim.recording.record import UNFILLED, Record
 from marketsim.scenario import Scenario, scenario_from_mapping
 from marketsim.simulation import run, run_summary
 from marketsim.simulation.build import MarketSetup, build_market
 from marketsim.simulation.generic_cost import generic_cost
 from marketsim.statistics.estimates import FloatArray, finite
-
-_MIB = 2**20
 
 
 def runner_for(metrics: Iterable[str]) -> Runner:
@@ -173,7 +172,7 @@ def _served(record: Record) -> FloatArray:
 
 def _sizes(cpu: Any, memory: Any, storage: Any, gpu: Any) -> FloatArray:
     """Millicores, MiB, MiB and units as float64[rows, 4]: the units that prices are for."""
-    return np.column_stack([cpu, memory / _MIB, storage / _MIB, gpu]).astype(np.float64)
+    return np.column_stack([cpu, memory / MIB, storage / MIB, gpu]).astype(np.float64)
 
 
 def _unit_prices(market: MarketSetup) -> FloatArray:
