@@ -46,7 +46,8 @@ import numpy.typing as npt
 import simpy
 from digest import Fate, Outcome
 
-from marketsim.agents.reference_market import ATTO, BLOCKS_PER_DAY, ReferenceMarket, bid_latencies
+from marketsim.agents.reference_market import BLOCKS_PER_DAY, ReferenceMarket, bid_latencies
+from marketsim.money.units import ATTO
 
 AFTER_ALL_ELSE = 2
 """SimPy priority of the clock's tick; SimPy's own are 0 and 1."""

@@ -26,7 +26,6 @@ from digest import Fate, Outcome
 from numba import njit
 
 from marketsim.agents.reference_market import (
-    ATTO,
     BLOCKS_PER_DAY,
     GOLDEN,
     MAX_BID_LATENCY,
@@ -38,6 +37,7 @@ from marketsim.agents.reference_market import (
     ReferenceMarket,
     latency_key,
 )
+from marketsim.money.units import ATTO
 
 Column = npt.NDArray[np.int64]
 

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Times = NDArray[np.int64]
+from marketsim.money.units import DAY_MS, HOUR_MS
 
-HOUR_MS = 3_600_000
-DAY_MS = 86_400_000
+Times = NDArray[np.int64]
 
 
 def poisson_times(

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from marketsim.agents.streams import stream
+from marketsim.money.units import ATTO
 
 Column = npt.NDArray[np.int64]
 
-ATTO = 10**18
 BLOCKS_PER_DAY = 14_400
 RESOURCES = ("cpu", "memory", "storage", "gpu")
 MAX_TOP_UPS = 3

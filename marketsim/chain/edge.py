@@ -31,13 +31,13 @@ from marketsim.chain.columns import (
     Scope,
     Wallet,
 )
-from marketsim.chain.registry import PPM
 from marketsim.chain.rendering import event_value
 from marketsim.chain.requirements import Eligibility, requirements_of
 from marketsim.chain.room import with_room
 from marketsim.chain.rule_sets import rule_globals
 from marketsim.chain.state import State, make_state
 from marketsim.chain.status import Status
+from marketsim.money.units import PPM
 
 Message = Mapping[str, Any]
 

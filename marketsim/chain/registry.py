@@ -13,8 +13,8 @@ from marketsim.chain.events import emit
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled
+from marketsim.money.units import PPM
 
-PPM = 1_000_000
 MAX_BIDS_LIMIT = 500
 
 

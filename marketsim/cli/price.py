@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from marketsim.errors import InputError
+from marketsim.money.units import BLOCKS_A_MONTH
 
 if TYPE_CHECKING:
     from marketsim.scenario.provider_file import ProviderFile
     from marketsim.strategies.exact import EngineRules, FilterResult, PriceBreakdown, Request
 
-_MONTH_BLOCKS = 429_909
-"""Blocks of 6.117 s in a month of 30.437 days (protocol.md §9)."""
 _DAY_BLOCKS = 14_400
 
 
@@ -179,8 +178,8 @@ def _quote(name: str, rules: EngineRules, request: Request, ceiling: int | None)
         "bid_exact": breakdown.exact,
         "bid_ve": _ve(breakdown.bid),
         "per_day_uve": format_amount(breakdown.bid * _DAY_BLOCKS),
-        "per_month_uve": format_amount(breakdown.bid * _MONTH_BLOCKS),
-        "per_month_ve": _ve(breakdown.bid * _MONTH_BLOCKS),
+        "per_month_uve": format_amount(breakdown.bid * BLOCKS_A_MONTH),
+        "per_month_ve": _ve(breakdown.bid * BLOCKS_A_MONTH),
         "filters": [_filter(result) for result in filters],
         "refused_by": None if refusal is None else refusal.name,
         "code": None if refusal is None else refusal.code,
@@ -248,7 +247,7 @@ def _lines(provider: str, request: Request, quote: dict[str, Any]) -> list[str]:
     out += [
         f"  = {quote['bid_ve']} VE/block",
         f"  = {quote['per_day_uve']} uve a day ({_DAY_BLOCKS:,} blocks of 6 s)",
-        f"  = {quote['per_month_uve']} uve = {quote['per_month_ve']} VE a month ({_MONTH_BLOCKS:,} blocks)",
+        f"  = {quote['per_month_uve']} uve = {quote['per_month_ve']} VE a month ({BLOCKS_A_MONTH:,} blocks)",
         "",
         "Filters, in the engine's order:",
     ]

@@ -22,7 +22,8 @@ from marketsim.errors import InputError
 from marketsim.export.folder import safe_name, write_file, written_whole
 from marketsim.export.table_files import Kind, StoredTable, read_columns, write_table
 from marketsim.export.words import Words, vocabulary
-from marketsim.recording.record import COLUMNS, DECLINE_CODES, LATENCY_BINS, OPTIONAL, STATUSES, Record, Table, blank, decline_codes
+from marketsim.market.tables import LATENCY_BINS, STATUSES
+from marketsim.recording.record import COLUMNS, DECLINE_CODES, OPTIONAL, Record, Table, blank, decline_codes
 
 SCHEMA: Final = "marketsim-results/1"
 MANIFEST: Final = "manifest.json"

@@ -9,7 +9,7 @@ in neither: they wait in `Engine.ring`.
 from __future__ import annotations
 
 from marketsim.kernel.compiled import compiled, compiled_inline
-from marketsim.market.tables import Engine, Later
+from marketsim.market.tables import PHASES, Engine, Later
 
 FIRST = 1
 """Row of the first entry."""
@@ -58,7 +58,7 @@ def push(e: Engine, height: int, phase: int, tie: int, kind: int, row: int) -> N
     x = e.globals
     chunk = min(height >> CHUNK_BITS, e.chunks.shape[0] - 1)  # the last holds everything beyond the horizon
     if chunk <= x.chunk:
-        rise(e, height * 16 + phase, tie, row * KINDS + kind)
+        rise(e, height * PHASES + phase, tie, row * KINDS + kind)
         return
     entries = e.chunks[chunk]
     used = entries.used
@@ -76,7 +76,7 @@ def push(e: Engine, height: int, phase: int, tie: int, kind: int, row: int) -> N
     x.waiting += 1
     later = e.later[entries.last]
     column = Later.FIRST_ENTRY + 3 * used
-    later[column] = height * 16 + phase
+    later[column] = height * PHASES + phase
     later[column + 1] = tie
     later[column + 2] = row * KINDS + kind
 

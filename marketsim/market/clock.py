@@ -20,7 +20,13 @@ from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market import inbox
 from marketsim.market.calendar import CHUNK_BITS
 from marketsim.market.loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance
-from marketsim.market.tables import BidRow, Call, Chunk, Desk, Engine, Entry, Kind, Later, Offer, Phase, Sample, Track, Watch
+from marketsim.market.tables import PHASES, BidRow, Call, Chunk, Desk, Engine, Entry, Kind, Later, Offer, Phase, Sample, Track, Watch
+
+EVENTS_AHEAD = 65_536
+"""Rows of events beyond what must be free, so that the record is not handed over too often."""
+LEAST_INBOX = 256
+SPARE = 64
+"""Rows beyond what is needed, of tables that grow little by little."""
 
 
 class BlockClock:
@@ -86,7 +92,7 @@ class BlockClock:
     def submit(self, kind: Kind, phase: Phase, at_ms: int | None = None, **arguments: int) -> None:
         """Submit one message now, or dated `at_ms`; arguments go by the names of columns of `Call`."""
         time = int(self.env.now) if at_ms is None else at_ms
-        row = row_of(Call, key=self.height_of(time) * 16 + phase, time=time, kind=kind, **arguments)
+        row = row_of(Call, key=self.height_of(time) * PHASES + phase, time=time, kind=kind, **arguments)
         self._pending.append(row.reshape(1, -1))
 
     def submit_rows(self, rows: Table) -> None:
@@ -198,7 +204,7 @@ class BlockClock:
         """Let the inbox hold `more` messages beside those that wait in it, with as much room again."""
         engine = self.engine
         waiting = engine.inbox[int(engine.globals.inbox) : int(engine.globals.inbox_end)]
-        table = rows_of(max(2 * (len(waiting) + more), 256), Call)
+        table = rows_of(max(2 * (len(waiting) + more), LEAST_INBOX), Call)
         table[: len(waiting)] = waiting
         self.engine = engine._replace(inbox=table)
         engine.globals.inbox = 0
@@ -237,7 +243,7 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
     rows = ROW_ROOM
     chain = with_room(
         chain,
-        events=int(engine.globals.event_room) + 4 * dated + 65_536,
+        events=int(engine.globals.event_room) + 4 * dated + EVENTS_AHEAD,
         orders=rows,
         groups=rows,
         deployments=rows,
@@ -255,9 +261,9 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
         "tracks": (len(chain.orders), Track),
         "accounts": (len(chain.accounts), Watch),
         "offers": (int(x.offers) + int(x.providers) * rows, Offer),
-        "calendar": (int(x.calendar + x.waiting) + ENTRY_ROOM + dated + 64, Entry),
-        "later": (int(x.later) + ENTRY_ROOM + dated + 64, Later.SIZE),
-        "samples": (int(x.samples) + 64, Sample),
+        "calendar": (int(x.calendar + x.waiting) + ENTRY_ROOM + dated + SPARE, Entry),
+        "later": (int(x.later) + ENTRY_ROOM + dated + SPARE, Later.SIZE),
+        "samples": (int(x.samples) + SPARE, Sample),
         "audit_values": (len(chain.accounts), 2),
         "bid_rows": (int(x.bids_rows) + dated + rows, BidRow),
     }

@@ -15,9 +15,7 @@ from marketsim.market.packing import free_nodes, has_nodes, lacks_nodes, pack
 from marketsim.market.quoting import (
     ALONE,
     LOW_VALUE,
-    NANO,
     OVER_CEILING,
-    PPM,
     account_use,
     has_room,
     hold,
@@ -33,6 +31,7 @@ from marketsim.market.tables import (
     DESK_SHIFT,
     FAR,
     LANES,
+    LATENCY_BINS,
     ORDER_SHIFT,
     REFUSED,
     RING,
@@ -47,11 +46,15 @@ from marketsim.market.tables import (
     Stage,
 )
 from marketsim.money.pairs import is_less, times
+from marketsim.money.units import ATTO, MIB_A_GIB, NANO, PPM
 
 SALT_TIE = 12
 SALT_PRICE = 13
 BLOCKS_A_WORD = 7
 """Rows of `screen` whose desks are bits of one number, which stays positive."""
+RANDOM_LOW_A_GIB, RANDOM_HIGH_A_MIB = 50, 1024
+"""Akash's random range goes from so many uve a GiB of memory to so many a MiB, and uses the lowest of RANDOM_PARTS parts of it."""
+RANDOM_PARTS = 100
 NO_QUOTE = -(1 << 62)
 """What `ask` returns for an order that the user's class was not asked about."""
 
@@ -364,12 +367,12 @@ def random_range(memory: int, ceiling: int, draw: int) -> tuple[int, int]:
 
     It uses the lowest hundredth of its range (protocol reference 4.2); above the ceiling the caller drops it.
     """
-    low = max(1, memory * 50 // 1024)
-    high = max(1, min(memory * 1024, ceiling))
+    low = max(1, memory * RANDOM_LOW_A_GIB // MIB_A_GIB)
+    high = max(1, min(memory * RANDOM_HIGH_A_MIB, ceiling))
     if low >= high:
         return low, 0
-    k = draw % max(1, (high - low) * 10_000)
-    return low + k // PPM, (k % PPM) * (NANO * 1000)
+    k = draw % max(1, (high - low) * (PPM // RANDOM_PARTS))
+    return low + k // PPM, (k % PPM) * (ATTO // PPM)
 
 
 @compiled
@@ -503,7 +506,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     desk.submitted += 1
     x.bids_submitted += 1
     latency = row.time - o.created_at * x.block_ms
-    e.latency[min(latency, 60_000)] += 1
+    e.latency[min(latency, LATENCY_BINS - 1)] += 1
     window = 0
     if rarely(s.globals.rules == Rules.AKASH):
         window = desk.window

@@ -25,8 +25,8 @@ from marketsim.kernel.intrinsics import prefetch, prefetch_line, rarely
 from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open_chunk, push
 from marketsim.market.desks import find_next_bids, know_blockings, place_offer, set_shut, take_offers, tie_of
 from marketsim.market.fees import can_afford, charge
-from marketsim.market.quoting import PPM, account_use, prepare_desks, reprice, screen_desk
-from marketsim.market.tables import Choosing, Desk, Ended, Engine, Kind, Phase, Sample
+from marketsim.market.quoting import account_use, prepare_desks, reprice, screen_desk
+from marketsim.market.tables import PHASES, Choosing, Desk, Ended, Engine, Kind, Phase, Sample
 from marketsim.market.tenants import (
     covered,
     decide,
@@ -41,6 +41,7 @@ from marketsim.market.tenants import (
 )
 from marketsim.market.unpaid import leave_unpaid
 from marketsim.money.pairs import is_less, times
+from marketsim.money.units import PPM
 
 NOWHERE, CALENDAR, INBOX, RING_OF_BIDS = 0, 1, 2, 3
 DONE = 0
@@ -111,8 +112,8 @@ def next_due(s: State, e: Engine, limit: int) -> tuple[int, int]:
             if other < key or (other == key and source == CALENDAR and comes_first(e, x.inbox)):
                 key = other
                 source = INBOX
-        if x.next_bids * 16 + Phase.BID < key:
-            key = x.next_bids * 16 + Phase.BID
+        if x.next_bids * PHASES + Phase.BID < key:
+            key = x.next_bids * PHASES + Phase.BID
             source = RING_OF_BIDS
         if (x.chunk + 1) << CHUNK_BITS > key >> 4 or x.chunk + 1 >= e.chunks.shape[0]:
             return key, source
@@ -128,7 +129,7 @@ def lease_touched(s: State, e: Engine, at: int) -> int:
     kind = entry.what % KINDS
     if kind == Kind.PLANNED_END or kind == Kind.TERMINATE or kind == Kind.LEAVE:
         return int(row)
-    if kind == Kind.DUE and e.accounts[row].due == entry.key // 16:
+    if kind == Kind.DUE and e.accounts[row].due == entry.key // PHASES:
         return int(s.accounts[row].first_lease)
     return -1
 
@@ -180,8 +181,8 @@ def advance(s: State, e: Engine, until: int) -> int:
         x.blockings = -1
         prepare_desks(e)
     while True:
-        key, source = next_due(s, e, (until + 1) * 16)
-        height = key // 16
+        key, source = next_due(s, e, (until + 1) * PHASES)
+        height = key // PHASES
         if rarely(x.audit == 1 and x.last_block > x.last_audit and (source == NOWHERE or height > x.last_block)):
             x.last_audit = x.last_block
             x.audited += 1

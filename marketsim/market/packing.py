@@ -11,8 +11,8 @@ from __future__ import annotations
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import compiled
 from marketsim.market.tables import Engine, Node, Table
+from marketsim.money.units import MIB
 
-MIB = 1_048_576
 REPLICA = 5
 """Columns a replica: the node, then millicores, MiB of memory, MiB of storage and GPUs."""
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from marketsim.chain.events import hash64
 from marketsim.kernel.compiled import compiled, compiled_inline
-from marketsim.market.tables import LANES, QUANTILES, Decline, Desk, Engine, Pricing, Screen, Table, Track
+from marketsim.market.tables import BID_TIMES, LANES, QUANTILES, Decline, Desk, Engine, Pricing, Screen, Table, Track
+from marketsim.money.units import DECIMALS, HOUR_MS, MINUTE_MS, NANO, PPM
 
-NANO = 1_000_000_000
-PPM = 1_000_000
 PICO = 1_000_000_000_000
 QUANTITY_MAX = 9_000_000
 """Sum of quantities up to which their products with limbs of 12 digits can be added up without carrying."""
@@ -19,6 +18,10 @@ SALT_LATENCY = 11
 LOW_32 = (1 << 32) - 1
 QUOTE_MAX = 1_000_000_000
 """Most whole uve of a quote, and 10^18 / COST_PPM where that is less: so its products with the factors stay below 2^63."""
+LIMBS = 12
+"""Limbs of a desk's unit prices: three a resource."""
+CODE = 127
+"""Bits of a code of `Engine.fits`."""
 FACTOR_MAX = 1_000_000_000
 """Largest 10^6 + margin: a margin of 99,900 percent."""
 
@@ -121,9 +124,9 @@ def quoted_price(desk: Desk, whole: int, atto: int) -> tuple[int, int]:
 @compiled
 def round_price(desk: Desk, whole: int, small: int) -> tuple[int, int]:
     """Return a price rounded half up to the desk's decimals."""
-    if desk.decimals < 18:
+    if desk.decimals < DECIMALS:
         unit = 1
-        for _ in range(18 - desk.decimals):
+        for _ in range(DECIMALS - desk.decimals):
             unit *= 10
         rest = small % unit
         small -= rest
@@ -157,11 +160,11 @@ def set_unit(desk: Table, column: int, whole: int, atto: int, multiplier: int, f
     low *= factor
     nano *= factor
     whole *= factor
-    small = low // PPM + (nano % PPM) * 1_000
-    middle = nano // PPM + (whole % PPM) * 1_000 + small // NANO
+    small = low // PPM + (nano % PPM) * (NANO // PPM)
+    middle = nano // PPM + (whole % PPM) * (NANO // PPM) + small // NANO
     small = small % NANO
     desk[column] = whole // PPM + middle // NANO
-    desk[column + 1] = (middle % NANO) * 1_000 + small // PPM
+    desk[column + 1] = (middle % NANO) * (NANO // PPM) + small // PPM
     desk[column + 2] = (small % PPM) * PPM + low % PPM
 
 
@@ -174,7 +177,7 @@ def refresh_units(desk: Desk) -> None:
     set_unit(desk, Desk.memory_whole, desk.list_memory, desk.list_memory_atto, multiplier, factor)
     set_unit(desk, Desk.storage_whole, desk.list_storage, desk.list_storage_atto, multiplier, factor)
     set_unit(desk, Desk.gpu_whole, desk.list_gpu, desk.list_gpu_atto, multiplier, factor)
-    plain = desk.decimals == 18 and desk.fixed_whole == 0 and desk.fixed_atto == 0
+    plain = desk.decimals == DECIMALS and desk.fixed_whole == 0 and desk.fixed_atto == 0
     desk.plain = 1 if plain and desk.quoted == 0 else 0
 
 
@@ -276,7 +279,7 @@ def screen_desks(
             larger = (cpu > row[Screen.MAX_CPU * LANES + k]) | (memory > row[Screen.MAX_MEMORY * LANES + k])
             larger |= (storage > row[Screen.MAX_STORAGE * LANES + k]) | (gpu > row[Screen.MAX_GPU * LANES + k])
             found = 1 + Decline.INSUFFICIENT_RESOURCES if larger else found
-            fit = (codes >> (8 * k)) & 127
+            fit = (codes >> (8 * k)) & CODE
             found = fit if fit != 0 else found
             row[Screen.FOUND * LANES + k] = shut if (shut != 0) & (shut != ALONE) else found
 
@@ -308,8 +311,8 @@ def screen_desk(e: Engine, desk_row: int) -> None:
     row[Screen.SHUT * LANES + k] = desk.shut
     if desk.shut == 0 and (desk.strategy != Pricing.LINEAR or desk.plain == 0):
         row[Screen.SHUT * LANES + k] = ALONE
-    row[Screen.LATENCY * LANES + k] = desk.latency_blocks + (((1 << 32) % max(desk.latency_blocks, 1)) << 32)
-    for at in range(12):
+    row[Screen.LATENCY * LANES + k] = desk.latency_blocks + (((LOW_32 + 1) % max(desk.latency_blocks, 1)) << 32)
+    for at in range(LIMBS):
         row[(Screen.CPU_WHOLE + at) * LANES + k] = desk[Desk.cpu_whole + at]
 
 
@@ -319,17 +322,17 @@ def rate_limited(e: Engine, desk_row: int, now_ms: int) -> bool:
     desk = e.desks[desk_row]
     written = desk.bid_times
     minute = desk.per_minute
-    if minute > 0 and written >= minute and e.bid_times[desk_row, (written - minute) % 128] > now_ms - 60_000:
+    if minute > 0 and written >= minute and e.bid_times[desk_row, (written - minute) % BID_TIMES] > now_ms - MINUTE_MS:
         return True
     hour = desk.per_hour
-    return bool(hour > 0 and written >= hour and e.bid_times[desk_row, (written - hour) % 128] > now_ms - 3_600_000)
+    return bool(hour > 0 and written >= hour and e.bid_times[desk_row, (written - hour) % BID_TIMES] > now_ms - HOUR_MS)
 
 
 @compiled
 def note_bid_time(e: Engine, desk_row: int, now_ms: int) -> None:
     """Use one token of the desk's rate limit."""
     desk = e.desks[desk_row]
-    e.bid_times[desk_row, desk.bid_times % 128] = now_ms
+    e.bid_times[desk_row, desk.bid_times % BID_TIMES] = now_ms
     desk.bid_times += 1
 
 

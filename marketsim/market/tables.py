@@ -26,6 +26,20 @@ FAR = 1 << 58
 
 QUANTILES = 4096
 """Length of a latency profile: a power of two."""
+LATENCY_MS = 1_500
+"""Latency of a desk for which no law is given."""
+LATENCY_BINS = 60_001
+"""Bins of 1 ms in which bids are counted by latency; the last counts everything of a minute and longer."""
+
+STATUSES = 128
+"""Columns of `Engine.rejected`: more than there are statuses of the chain."""
+BID_TIMES = 128
+"""Bids of a desk of which the time is kept: more than a rate limit may let through in an hour."""
+NEVER_MS = -(10**15)
+"""A time before any."""
+
+PHASES = 16
+"""Places for the phases of a block in a key of the calendar or the inbox: height x PHASES + phase."""
 
 
 class E(Row):
@@ -372,7 +386,7 @@ class Offer(Row):
 class Call(Row, width=12):
     """One message of the inbox."""
 
-    key = column("height x 16 + phase")
+    key = column("height x PHASES + phase")
     time = column("of submission", "milliseconds")
     tie = column()
     kind = column("Kind")
@@ -397,7 +411,7 @@ class Call(Row, width=12):
 class Entry(Row, width=4):
     """One entry of the calendar's heap; two of them are a cache line."""
 
-    key = column("height x 16 + phase")
+    key = column("height x PHASES + phase")
     tie = column()
     what = column("row x 64 + Kind")
 
@@ -636,12 +650,12 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
         "alive": np.zeros(rows, np.int64),
         "fits": no_fits(1, desks),
         "declined": np.zeros((DECLINES, LANES * rows_of_lanes(desks)), np.int64),
-        "rejected": np.zeros((max(desks, 1), 128), np.int64),
+        "rejected": np.zeros((max(desks, 1), STATUSES), np.int64),
         "quotes": np.zeros((0, 2 * max(desks, 1)), np.int64),
         "samples": rows_of(rows, Sample),
-        "latencies": np.full((1, QUANTILES), 1500, np.int64),
-        "latency": np.zeros(60_001, np.int64),
-        "bid_times": np.full((max(desks, 1), 128), -(10**15), np.int64),
+        "latencies": np.full((1, QUANTILES), LATENCY_MS, np.int64),
+        "latency": np.zeros(LATENCY_BINS, np.int64),
+        "bid_times": np.full((max(desks, 1), BID_TIMES), NEVER_MS, np.int64),
         "audit_values": np.zeros((rows, 2), np.int64),
         "audit_held": np.zeros(2, np.int64),
         "bid_rows": rows_of(0, BidRow),

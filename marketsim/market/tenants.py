@@ -27,9 +27,10 @@ from marketsim.market.calendar import push
 from marketsim.market.desks import is_before, let_all_go, let_go, occupy, quote_order, tie_of, vacate
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.packing import has_nodes, lacks_nodes, lease_nodes
-from marketsim.market.quoting import NANO, has_room
+from marketsim.market.quoting import has_room
 from marketsim.market.tables import BidChoice, Choosing, Desk, Ended, Engine, Kind, Phase, TopUpTime, Track
 from marketsim.money.pairs import blocks_covered
+from marketsim.money.units import ATTO, MIB, NANO, PPM, SECOND_MS
 
 SALT_CHOICE = 21
 SALT_LEAVE = 22
@@ -51,8 +52,8 @@ def open_track(s: State, e: Engine, height: int, order: int) -> None:
     track.held_by = -1
     asked = s.groups[group]
     track.cpu = asked.cpu
-    track.memory = -(-asked.memory // 1_048_576)
-    track.storage = -(-asked.storage // 1_048_576)
+    track.memory = -(-asked.memory // MIB)
+    track.storage = -(-asked.storage // MIB)
     track.gpu = asked.gpu
     track.decided_at = -1
     x.orders_open += 1
@@ -265,11 +266,11 @@ def score_of(e: Engine, plan: int, offer: int, cheapest: int) -> float:
     low = e.offers[cheapest]
     weights = e.plans[plan]
     desk = e.desks[row.desk]
-    price = row.price + row.price_atto / 1e18
-    best = low.price + low.price_atto / 1e18
+    price = row.price + row.price_atto / float(ATTO)
+    best = low.price + low.price_atto / float(ATTO)
     return (
         weights.weight_price * (best / price)
-        + weights.weight_uptime * (desk.uptime_ppm / 1e6)
+        + weights.weight_uptime * (desk.uptime_ppm / float(PPM))
         + weights.weight_audit * (1.0 if desk.audited == 1 else 0.0)
         + weights.weight_region * (1.0 if desk.region == weights.region else 0.0)
     )
@@ -486,7 +487,7 @@ def schedule_end(s: State, e: Engine, height: int, lease: int, plan: int, desk_r
         order = s.leases[lease].order
         if s.orders[order].oseq > 1:
             ppm = exponential_ppm(hash64(e.globals.seed, SALT_LEAVE, order, desk_row))
-        leave = 1 + ppm * e.desks[desk_row].leave_blocks // 1_000_000
+        leave = 1 + ppm * e.desks[desk_row].leave_blocks // PPM
     if leave >= 0 and leave < blocks:
         kind = Kind.LEAVE
         blocks = leave
@@ -498,7 +499,7 @@ def schedule_end(s: State, e: Engine, height: int, lease: int, plan: int, desk_r
 @compiled
 def exponential_ppm(draw: int) -> int:
     """Return an exponential of mean 1 x 10^6 made of 52 random bits."""
-    return int(-math.log((draw % TWO_52 + 0.5) / TWO_52) * 1e6)
+    return int(-math.log((draw % TWO_52 + 0.5) / TWO_52) * float(PPM))
 
 
 @compiled
@@ -555,7 +556,7 @@ def leave(s: State, e: Engine, height: int, lease: int, reason: int) -> None:
     if window > 0 and state == LeaseState.ACTIVE:
         status = market.start_reclaim(s, height, lease, reason)
         charge(s, p.provider, Kind.START_GROUP, status != Status.Ok, 0)
-        at = height - (-(window * 1000) // e.globals.block_ms)
+        at = height - (-(window * SECOND_MS) // e.globals.block_ms)
         if status == Status.Ok and at <= e.globals.horizon:
             push(e, at, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
         return

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.errors import InvariantError
-from marketsim.market.tables import Ended
+from marketsim.market.tables import LATENCY_BINS, STATUSES, Ended
 from marketsim.money.units import ATTO
 
 Column = NDArray[Any]
@@ -76,12 +76,6 @@ UNFILLED: Final = (
     "other",
 )
 """Why an order ended without a lease, by code number."""
-
-STATUSES: Final = 128
-"""Width of `providers["rejected"]`: one count a chain status (`marketsim.chain.status.Status`)."""
-
-LATENCY_BINS: Final = 60_001
-"""Bins of 1 ms; the last counts everything of a minute and longer."""
 
 LEVELS: Final = ("summary", "orders", "everything")
 """Values of the scenario's `record:`."""

@@ -11,16 +11,13 @@ from marketsim.metrics.amounts import number
 from marketsim.metrics.calibration import Target, calibration_targets
 from marketsim.metrics.summary import LEDGER
 from marketsim.metrics.tables import ProviderRow, TenantRow, provider_cohort_rows, provider_rows, tenant_cohort_rows
-from marketsim.money.units import ATTO
+from marketsim.money.units import ATTO, BLOCKS_A_MONTH
 from marketsim.recording.record import Record
 from marketsim.report import phrases
 from marketsim.report.phrases import DASH, count, money, percent, plain, plural, unit_of
 
 BID_TIME_TARGET: Final = 5.0
 """Seconds from the order being seen to the bid being submitted that the training document asks for."""
-
-MONTHLY_BLOCKS: Final = 429_909
-"""Blocks of a month as measured on the real chain, unless `report.monthly_blocks` says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,7 @@ def make_content(record: Record, summary: Mapping[str, Any]) -> Content:
     recorded."""
     scenario = record.meta["scenario"]
     settings = scenario.get("report") or {}
-    monthly = int(settings.get("monthly_blocks") or MONTHLY_BLOCKS)
+    monthly = int(settings.get("monthly_blocks") or BLOCKS_A_MONTH)
     targets = calibration_targets(summary, scenario.get("calibration"))
     by_name = {target.name: target for target in targets}
     with_orders = record.meta["record"] != "summary"

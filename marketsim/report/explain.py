@@ -16,10 +16,9 @@ from marketsim.market.tables import Ended
 from marketsim.metrics.amounts import pair
 from marketsim.metrics.summary import rejections
 from marketsim.metrics.tables import provider_rows
-from marketsim.money.units import ATTO
+from marketsim.money.units import ATTO, BLOCKS_A_MONTH
 from marketsim.recording.record import DECLINE_CODES, UNFILLED, Column, LongTable, Record, exact, exact_sum
 from marketsim.report import phrases
-from marketsim.report.content import MONTHLY_BLOCKS
 from marketsim.report.phrases import count, exact_uve, moment, money, percent, plural, span
 
 LINES_MAX: Final = 24
@@ -202,7 +201,7 @@ class _Order:
         self.orders, self.leases = record.orders, record.leases
         self.lease = int(record.orders["lease"][row])
         settings = record.meta["scenario"].get("report") or {}
-        self.monthly = int(settings.get("monthly_blocks") or MONTHLY_BLOCKS)
+        self.monthly = int(settings.get("monthly_blocks") or BLOCKS_A_MONTH)
         self.bids = None if record.bids is None else np.flatnonzero(record.bids["order"] == row)
 
     def explanation(self) -> Explanation:

@@ -11,8 +11,8 @@ import numpy as np
 
 from marketsim.metrics.amounts import floats
 from marketsim.metrics.calibration import calibration_targets
+from marketsim.money.units import BLOCKS_A_MONTH
 from marketsim.recording.record import RESOURCES, Column, Record
-from marketsim.report.content import MONTHLY_BLOCKS
 from marketsim.report.phrases import ENDED_TEXT, UVE_IN_VE, count, unit_of
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _winning_prices(record: Record, summary: Mapping[str, Any], figure: Figure) 
     prices = floats(leases, "price")[chosen]
     if not len(prices) or prices.max() <= 0:
         return False
-    monthly = int((record.meta["scenario"].get("report") or {}).get("monthly_blocks") or MONTHLY_BLOCKS)
+    monthly = int((record.meta["scenario"].get("report") or {}).get("monthly_blocks") or BLOCKS_A_MONTH)
     scale = monthly / UVE_IN_VE
     cohort = record.providers["cohort"][leases["provider"]][chosen]
     axes = figure.add_subplot()

@@ -7,11 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, StrictBool, field_validator, model_validator
 
+from marketsim.money.units import MIB
 from marketsim.scenario.distributions import Frozen
 from marketsim.scenario.literals import Count, Money, PositiveCount, PositiveSpan, Reading, Text, exact, parse_duration, parse_money, shown
-
-MIB = 2**20
-"""Bytes of what the document calls an MB (protocol.md §6)."""
 
 
 def _attribute_pair(value: object) -> str:

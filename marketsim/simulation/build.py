@@ -19,17 +19,32 @@ from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.calendar import push
 from marketsim.market.clock import make_room
-from marketsim.market.loop import EVENT_ROOM
+from marketsim.market.loop import EVENT_ROOM, ROW_ROOM
 from marketsim.market.packing import REPLICA
-from marketsim.market.tables import Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
+from marketsim.market.tables import FAR, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
+from marketsim.money.units import ATTO, DAY_MS, HOUR_MS
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.desks import DeskBook, region_codes, repricing_periods
 from marketsim.simulation.orders import CohortOrders, OrderKind, draw_orders, orders_at
 
-ATTO = 10**18
 REPLICAS_MAX = 200
 """Most replicas of an order that a desk with nodes looks at; for more it has not the resources."""
 MODULE_WALLETS = 3
+FIRST_ROWS = 1_024
+"""Rows of the tables at the start; they grow."""
+FEW = 10
+"""Orders more than a guess of how many are needed."""
+QUEUE_LIMIT = 100
+"""Bids that may wait at a desk for a free slot (training document)."""
+LEAST_VALUE_BLOCKS = 14_400
+"""Expected life of a lease behind a provider's `min_order_value`: a day of blocks of 6 s."""
+MANIFEST_MS = 300_000
+"""A provider that has no manifest by then closes its bid."""
+FUNDS_LOOK_MS = 600_000
+"""How often the provider daemon looks at the funds behind a lease (protocol reference 4.1)."""
+EVENTS_A_BID_LIMIT = 80
+"""Events for each bid that an order may have: a deployment of 20 groups may end with all its bids, each refunded."""
+FORTNIGHT_DAYS = 14
 EVENTS_KEPT = {
     "summary": 0,
     "orders": (1 << EventKind.PAID) | (1 << EventKind.SETTLED) | (1 << EventKind.SHORTFALL),
@@ -70,7 +85,7 @@ def build_market(scenario: Scenario, seed: int) -> MarketSetup:
     if scenario.initial > 0:
         orders = with_initial(scenario, book, orders, seed)
     total = sum(len(part.calls) for part in orders)
-    chain = make_state(1024)
+    chain = make_state(FIRST_ROWS)
     set_rules(chain, scenario)
     chain, tenant_names, tenant_cohorts = add_wallets(chain, scenario, book)
     book.rows[:, Desk.wallet] = np.arange(len(book.names)) + MODULE_WALLETS
@@ -78,16 +93,16 @@ def build_market(scenario: Scenario, seed: int) -> MarketSetup:
     chain = with_eligible(chain, 1, max(1, len(book.names)))
     for slot, claims in enumerate(book.attributes):
         chain = eligibility.set_provider(chain, slot, claims, book.signed[slot])
-    engine = make_engine(len(book.names), 1024)
+    engine = make_engine(len(book.names), FIRST_ROWS)
     engine = engine._replace(desks=book.rows if len(book.rows) else engine.desks, latencies=book.latencies)
     chain, engine, calls, asked = add_orders(chain, engine, scenario, book, eligibility, orders)
     first_tenant = MODULE_WALLETS + len(book.names)
     engine.plans[:, Plan.region] = home_regions(scenario, seed)[engine.plans[:, Plan.tenant] - first_tenant]
     engine = with_nodes(chain, engine, scenario, book)
     set_engine(engine, scenario, seed)
-    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + 64))
+    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + ROW_ROOM))
     if scenario.charging != "rate":
-        chain = with_room(chain, usage=total + 64)
+        chain = with_room(chain, usage=total + ROW_ROOM)
     chain, engine = make_room(chain, engine)
     set_calendar(engine, scenario)
     regions = sorted({kind.region for kind in asked if kind.region is not None})
@@ -296,17 +311,16 @@ def set_engine(engine: Engine, scenario: Scenario, seed: int) -> None:
     x.price_floor = int(scenario.price_rounding == "floor")
     x.seed = seed
     x.bid_window = scenario.bid_window.blocks(block_ms)
-    x.queue_limit = 100
+    x.queue_limit = QUEUE_LIMIT
     x.block_ms = block_ms
-    x.manifest_blocks = max(1, 300_000 // block_ms)
+    x.manifest_blocks = max(1, MANIFEST_MS // block_ms)
     x.sample_every = max(1, sample_ms(scenario) // block_ms)
     x.warm_up = scenario.warm_up_blocks
     x.horizon = scenario.horizon_blocks
-    x.least_value_blocks = 14_400
-    # a deployment of 20 groups may end with all its bids, each refunded
-    x.event_room = EVENT_ROOM + 80 * (scenario.order_max_bids + 1)
+    x.least_value_blocks = LEAST_VALUE_BLOCKS
+    x.event_room = EVENT_ROOM + EVENTS_A_BID_LIMIT * (scenario.order_max_bids + 1)
     streams = scenario.rules != "seed" and scenario.charging != "ve_settlement"
-    x.funds_monitor = max(1, 600_000 // block_ms) if streams else 0
+    x.funds_monitor = max(1, FUNDS_LOOK_MS // block_ms) if streams else 0
     x.dry_ends_count = 1
     x.keep_bid_rows = int(scenario.record == "everything")
 
@@ -314,7 +328,7 @@ def set_engine(engine: Engine, scenario: Scenario, seed: int) -> None:
 def sample_ms(scenario: Scenario) -> int:
     """Return how often the time series is sampled: every hour up to a fortnight, every day in longer runs."""
     horizon_ms = scenario.horizon_blocks * scenario.block_ms
-    return 3_600_000 if horizon_ms <= 14 * 86_400_000 else 86_400_000
+    return HOUR_MS if horizon_ms <= FORTNIGHT_DAYS * DAY_MS else DAY_MS
 
 
 def set_calendar(engine: Engine, scenario: Scenario) -> None:
@@ -337,7 +351,7 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
     loads = []
     for part in orders:
         early = part.plans[:, Plan.terminate]
-        life = np.minimum(part.plans[:, Plan.duration], np.where(early >= 0, early, 1 << 60))
+        life = np.minimum(part.plans[:, Plan.duration], np.where(early >= 0, early, FAR))
         cpu = np.zeros(0)
         if len(part.calls):
             cpu = part.resources[part.drafts[part.calls[:, Call.first_draft], Draft.first_resource], Resource.cpu]
@@ -350,7 +364,7 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
             continue
         share = wanted * load / everything
         mean_cpu = max(float(part.resources[:, Resource.cpu].mean()), 1.0)
-        guess = max(1, int(3 * share / mean_cpu) + 10)
+        guess = max(1, int(3 * share / mean_cpu) + FEW)
         pool = orders_at(cohort, scenario, seed, np.full(guess, scenario.block_ms, np.int64), {}, "/initial")
         rng = stream(seed, f"tenant/{cohort.name}/residual")
         life = pool.plans[:, Plan.duration].astype(float)

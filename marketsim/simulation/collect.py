@@ -21,12 +21,14 @@ from marketsim.kernel.rows import Rows, as_rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, Plan, Sample, Stage, Track
+from marketsim.money.units import ATTO, MIB
 from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column, Record, day_blocks, day_count
 from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup
 
-MIB = 2**20
+HEIGHT_SHIFT = 33
+"""Bits below the height in a key that sorts by block, lease and kind: heights take 29 bits (money.BLOCKS_MAX)."""
 SETTLING = 1 << EventKind.PAID | 1 << EventKind.SETTLED
 """Kinds of event, a bit each, that go into the settlements."""
 ENOUGH = 16_384
@@ -112,7 +114,7 @@ class Collector:
         scenario, market = self._scenario, self._market
         chain, engine = clock.chain, clock.engine
         blocks = scenario.horizon_blocks
-        ledger = totals(chain) | {"network_fees": int(chain.globals.network_fees_paid) * 10**18}
+        ledger = totals(chain) | {"network_fees": int(chain.globals.network_fees_paid) * ATTO}
         latency = engine.latency
         return Record(
             tenants={"name": market.tenant_names, "cohort": np.asarray(market.tenant_cohorts, np.int64)},
@@ -367,8 +369,7 @@ class Settlements:
     def _put(self, limit: int) -> None:
         """Put together the settlements below the height `limit`; the events of the others go on waiting."""
         rows = self._waiting[: self._used]
-        # Heights take 29 bits (money.BLOCKS_MAX), so that one key sorts by block, lease and kind.
-        key = rows[:, Event.height] << 33 | rows[:, Event.subject] << 1 | (rows[:, Event.kind] == EventKind.PAID)
+        key = rows[:, Event.height] << HEIGHT_SHIFT | rows[:, Event.subject] << 1 | (rows[:, Event.kind] == EventKind.PAID)
         order = np.argsort(key, kind="stable")
         columns = np.empty((len(COLUMNS["settlements"]), len(rows)), np.int64)
         done = int(np.searchsorted(rows[order, Event.height], limit))

@@ -12,15 +12,15 @@ from marketsim.agents.streams import draw, quantile, stream
 from marketsim.chain.requirements import FITS, Requirements
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
-from marketsim.market.quoting import FACTOR_MAX, PPM, refresh_units
-from marketsim.market.tables import QUANTILES, Decline, Desk, Node, Pricing
+from marketsim.market.quoting import FACTOR_MAX, refresh_units
+from marketsim.market.tables import LATENCY_MS, QUANTILES, Decline, Desk, Node, Pricing
+from marketsim.money.units import ATTO, BLOCKS_A_MONTH, DECIMALS, HOUR_MS, MIB, MIB_A_GIB, MILLICORES, PPM, SECOND_MS, UVE_PER_VE
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.providers import ProviderCohort
-from marketsim.simulation.generic_cost import MONTH_BLOCKS
 
-ATTO = 10**18
-MIB = 2**20
 NO_LIMIT = 1 << 60
+BID_TIMEOUT_MS = 300_000
+"""When a bid without an answer is taken back, unless a provider file says otherwise (training document)."""
 RATE_LIMIT_MAX = 128
 """Bids a minute or hour that a rate limit may count: as many times as a desk remembers."""
 WHOLE_PRICE_MAX = 10**6
@@ -65,7 +65,7 @@ class DeskBook:
             rows.append(cohort_rows)
         self.rows = as_rows(Desk, np.concatenate(rows)) if rows else rows_of(0, Desk)
         self.nodes: Table = node_rows(self.rows, [scenario.providers[number] for number in self.cohorts])
-        self.latencies: Table = np.stack(profiles) if profiles else np.full((1, QUANTILES), 1500, np.int64)
+        self.latencies: Table = np.stack(profiles) if profiles else np.full((1, QUANTILES), LATENCY_MS, np.int64)
 
     def refusal(self, desk: int, asked: Requirements, region: str | None, requested: Mapping[str, set[str]], fit: int) -> int:
         """Return 0 or 1 + Decline: allowed regions, then attributes and auditors (`fit`, the chain's answer),
@@ -117,12 +117,12 @@ def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
     if kind == "scale":
         scale = cohort.strategy.scale
         assert scale is not None
-        return [scale.cpu, scale.memory, scale.storage, 0], 0, scale.endpoint, 18, Pricing.LINEAR
+        return [scale.cpu, scale.memory, scale.storage, 0], 0, scale.endpoint, DECIMALS, Pricing.LINEAR
     if kind == "monthly_targets":
         targets = cohort.strategy.monthly_targets
         assert targets is not None
-        micro = Decimal(10**6) / MONTH_BLOCKS
-        usd = [targets.cpu / 1000, targets.memory / 1024, targets.hd_ephemeral / 1024, targets.gpu]
+        micro = Decimal(UVE_PER_VE) / BLOCKS_A_MONTH
+        usd = [targets.cpu / MILLICORES, targets.memory / MIB_A_GIB, targets.hd_ephemeral / MIB_A_GIB, targets.gpu]
         return (
             [int(x * micro * ATTO) for x in usd],
             0,
@@ -131,7 +131,7 @@ def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
             Pricing.LINEAR,
         )
     if cohort.config is None:
-        return [0, 0, 0, 0], 0, 0, 18, Pricing.RANDOM_RANGE if kind == "random_range" else Pricing.CUSTOM
+        return [0, 0, 0, 0], 0, 0, DECIMALS, Pricing.RANDOM_RANGE if kind == "random_range" else Pricing.CUSTOM
     engine = cohort.config.bid_engine
     prices = engine.pricing
     units = [prices.cpu_millicores, prices.memory_mb, prices.storage_mb, prices.gpu]
@@ -141,7 +141,7 @@ def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
         "python": Pricing.CUSTOM,
         "script": Pricing.CUSTOM,
     }.get(kind, Pricing.LINEAR)
-    return units, engine.margin_ppm, 0, 18, strategy
+    return units, engine.margin_ppm, 0, DECIMALS, strategy
 
 
 def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
@@ -152,22 +152,22 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     rows = rows_of(cohort.count, Desk)
     rows[:, [Desk.up, Desk.enabled]] = 1
     rows[:, [Desk.max_cpu, Desk.max_memory, Desk.max_storage, Desk.max_gpu, Desk.max_concurrent]] = NO_LIMIT
-    rows[:, [Desk.multiplier_ppm, Desk.uptime_ppm]] = 1_000_000
+    rows[:, [Desk.multiplier_ppm, Desk.uptime_ppm]] = PPM
     rows[:, Desk.lease_capacity] = -1 if cohort.lease_capacity is None else cohort.lease_capacity
     rows[:, Desk.audited] = int(bool(cohort.signed_by))
-    rows[:, Desk.window] = 0 if cohort.window is None else cohort.window.milliseconds(block_ms) // 1000
+    rows[:, Desk.window] = 0 if cohort.window is None else cohort.window.milliseconds(block_ms) // SECOND_MS
     rows[:, Desk.withdraw_every] = (cohort.withdraw_every or scenario.withdraw_every).blocks(block_ms)
-    rows[:, Desk.bid_timeout] = max(1, 300_000 // block_ms)
+    rows[:, Desk.bid_timeout] = max(1, BID_TIMEOUT_MS // block_ms)
     units, margin, fixed, decimals, strategy = unit_prices(cohort)
     if margin + PPM > FACTOR_MAX:
-        problem = f"above {(FACTOR_MAX - PPM) // 10_000} percent, accepted up to that"
+        problem = f"above {(FACTOR_MAX - PPM) * 100 // PPM} percent, accepted up to that"
         raise scenario.refusal(("providers", cohort.name, "min_profit_margin"), problem)
     rows[:, Desk.margin_ppm] = margin
     rows[:, Desk.decimals] = decimals
     rows[:, Desk.fixed_whole], rows[:, Desk.fixed_atto] = divmod(fixed, ATTO)
     rows[:, Desk.strategy] = strategy
     if cohort.strategy.undercut is not None:
-        rows[:, Desk.undercut_ppm] = round(cohort.strategy.undercut.by * 1e6)
+        rows[:, Desk.undercut_ppm] = round(cohort.strategy.undercut.by * PPM)
     if cohort.config is not None:
         set_limits(rows, cohort.config, block_ms)
     set_repricing(rows, cohort, block_ms)
@@ -181,15 +181,15 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
         rows[:, Desk.leave_blocks] = max(1, cohort.leave.mean.blocks(block_ms))
     if cohort.outages is not None:
         up = cohort.outages.every.milliseconds(block_ms)
-        rows[:, Desk.uptime_ppm] = round(1e6 * up / (up + cohort.outages.lasts.milliseconds(block_ms)))
+        rows[:, Desk.uptime_ppm] = round(float(PPM) * up / (up + cohort.outages.lasts.milliseconds(block_ms)))
     for index in range(cohort.count):
         one = rows[index]
         set_capacity(one, cohort, stream(seed, f"provider/{cohort.name}/{index}/capacity"))
         spread = stream(seed, f"provider/{cohort.name}/{index}/cost").standard_normal()
-        ppm = max(1, round(1e6 * float(np.exp(cohort.spread * spread))))
+        ppm = max(1, round(PPM * float(np.exp(cohort.spread * spread))))
         one[Desk.cost_ppm] = ppm
         for at, unit in enumerate(units):
-            whole, atto = divmod(unit * ppm // 1_000_000, ATTO)
+            whole, atto = divmod(unit * ppm // PPM, ATTO)
             if whole > WHOLE_PRICE_MAX:
                 problem = f"a unit price above {WHOLE_PRICE_MAX}uve, accepted up to that"
                 raise scenario.refusal(("providers", cohort.name), problem)
@@ -224,14 +224,14 @@ def set_repricing(rows: Table, cohort: ProviderCohort, block_ms: int) -> None:
         rule = cohort.repricing
         rows[:, Desk.reprice_every] = rule.every.blocks(block_ms)
         names = (rule.high, rule.low, rule.up, rule.down, rule.min, rule.max)
-        rows[:, Desk.reprice_high_ppm : Desk.reprice_max_ppm + 1] = [round(x * 1e6) for x in names]
+        rows[:, Desk.reprice_high_ppm : Desk.reprice_max_ppm + 1] = [round(x * PPM) for x in names]
     elif cohort.strategy.utilization is not None:
         follow = cohort.strategy.utilization
-        rows[:, Desk.reprice_every] = max(1, 3_600_000 // block_ms)
-        rows[:, Desk.reprice_min_ppm] = round(follow.low * 1e6)
-        rows[:, Desk.reprice_max_ppm] = round(follow.high * 1e6)
-        rows[:, Desk.reprice_step_ppm] = max(1, round(follow.step * 1e6))
-        rows[:, Desk.multiplier_ppm] = round(follow.low * 1e6)
+        rows[:, Desk.reprice_every] = max(1, HOUR_MS // block_ms)
+        rows[:, Desk.reprice_min_ppm] = round(follow.low * PPM)
+        rows[:, Desk.reprice_max_ppm] = round(follow.high * PPM)
+        rows[:, Desk.reprice_step_ppm] = max(1, round(follow.step * PPM))
+        rows[:, Desk.multiplier_ppm] = round(follow.low * PPM)
 
 
 def set_capacity(row: Table, cohort: ProviderCohort, rng: np.random.Generator) -> None:

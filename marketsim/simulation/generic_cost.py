@@ -7,22 +7,21 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from marketsim.money.units import ATTO, BLOCKS_A_MONTH, GIB, MILLICORES, UVE_PER_VE
+
 USD_THREAD = 1.60
 USD_MEMORY_GIB = 0.80
 USD_STORAGE_GIB = 0.02
 USD_GPU = 100.0
 """USD a month (protocol reference 4.2, production generic script)."""
 
-MONTH_BLOCKS = 429_909
-"""Blocks of a month of 30.437 days at 6.117 s, the script's own figure."""
-
 
 def generic_cost(
     cpu: NDArray[np.int64], memory: NDArray[np.int64], storage: NDArray[np.int64], gpu: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Return uve per block for columns of millicores, bytes, bytes and units, with 1 VE = 1 USD."""
-    usd = cpu / 1000 * USD_THREAD + memory / 2**30 * USD_MEMORY_GIB + storage / 2**30 * USD_STORAGE_GIB + gpu * USD_GPU
-    return np.asarray(usd / MONTH_BLOCKS * 1e6)
+    usd = cpu / MILLICORES * USD_THREAD + memory / GIB * USD_MEMORY_GIB + storage / GIB * USD_STORAGE_GIB + gpu * USD_GPU
+    return np.asarray(usd / BLOCKS_A_MONTH * UVE_PER_VE)
 
 
 def to_pair(uve: NDArray[np.float64], decimals: int = 6) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -33,4 +32,4 @@ def to_pair(uve: NDArray[np.float64], decimals: int = 6) -> tuple[NDArray[np.int
     large = uve * float(scale) >= 2.0**62  # beyond what a count of last units holds: whole uve and the rest apart
     units = np.maximum(np.rint(np.where(large, uve % 1.0, uve) * scale), np.where(large, 0, 1)).astype(np.int64)
     whole = np.where(large, np.floor(np.minimum(uve, 9e18)), 0.0).astype(np.int64)
-    return whole + units // scale, (units % scale) * (10**18 // scale)
+    return whole + units // scale, (units % scale) * (ATTO // scale)

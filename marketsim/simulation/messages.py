@@ -40,8 +40,9 @@ from marketsim.market.fees import GAS_REFUSED, fee_of
 from marketsim.market.packing import has_nodes, lease_nodes
 from marketsim.market.tables import LANES, BidRow, Choosing, Desk, Kind, Phase, Stage, codes_of, rows_of_lanes
 from marketsim.market.tenants import schedule_end, start_meter, sync_account, sync_deployment
+from marketsim.money.units import ATTO, PPM
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.build import ATTO, MODULE_WALLETS, MarketSetup, requested_values
+from marketsim.simulation.build import MODULE_WALLETS, MarketSetup, requested_values
 from marketsim.simulation.collect import BY_HAND
 from marketsim.simulation.orders import OrderKind
 
@@ -140,7 +141,7 @@ def with_actors(market: MarketSetup, scenario: Scenario) -> MarketSetup:
     rank(chain.wallets, {row: name for name, row in known.items()})
     desks = rows_of(len(slots), Desk)
     desks[:, Desk.lease_capacity] = -1
-    desks[:, [Desk.multiplier_ppm, Desk.uptime_ppm]] = 1_000_000
+    desks[:, [Desk.multiplier_ppm, Desk.uptime_ppm]] = PPM
     count = int(chain.globals.providers)
     chain = with_eligible(chain, 1, max(1, count + len(slots)))
     for slot, name in enumerate(slots, count):

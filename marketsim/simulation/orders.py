@@ -15,16 +15,15 @@ from marketsim.chain.columns import Draft, Resource
 from marketsim.chain.limits import CPU_MAX, CPU_MIN, GPU_MAX, MEMORY_MAX, MEMORY_MIN, UNIT_PRICE_MAX, VOLUME_MAX, VOLUME_MIN
 from marketsim.chain.requirements import Requirements, pairs_of
 from marketsim.kernel.table_set import Table, rows_of
-from marketsim.market.tables import BidChoice, Call, Kind, Phase, Plan, TopUpTime
+from marketsim.market.tables import PHASES, BidChoice, Call, Kind, Phase, Plan, TopUpTime
 from marketsim.money.text import format_amount
-from marketsim.money.units import ATTO
+from marketsim.money.units import ATTO, DAY_MS, HOUR_MS, MIB, MILLICORES, MINUTE_MS, PPM, SECOND_MS
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, TenantCohort
 from marketsim.scenario.trace import SIZES, read_trace
 from marketsim.simulation.generic_cost import generic_cost, to_pair
 from marketsim.simulation.manifest_orders import manifest_order, worth
 
-MIB = 1 << 20
 Ints = NDArray[np.int64]
 Columns = dict[str, NDArray[np.float64]]
 _TAILED = {
@@ -33,6 +32,16 @@ _TAILED = {
 }  # fmt: skip
 """Keys by purpose whose normal draws are cut at 0; sizes and prices have limits of their own."""
 _LARGEST = 2.0**62
+
+TIES = 1 << 62
+"""Draws that break ties of submission time."""
+AMOUNT_MAX = 4e18
+"""Bound of drawn deposits and top-ups, whole uve: nobody owns as much."""
+RESTARTS_MAX = 1_000_000
+MICRO = 1_000_000
+"""Micro-uve of a uve: in what the ceilings of manifests are handed on."""
+UTILIZATION_MAX = 1_000
+"""Most use of what is reserved, as a share."""
 
 
 class OrderKind(NamedTuple):
@@ -80,13 +89,13 @@ def cohort_times(cohort: TenantCohort, scenario: Scenario, seed: int) -> tuple[I
     wish = cohort.demand
     if wish.trace is not None:
         columns = read_trace(scenario.base / wish.trace)
-        times = np.rint(columns["at_seconds"] * 1000).astype(np.int64)
+        times = np.rint(columns["at_seconds"] * SECOND_MS).astype(np.int64)
         kept = times <= horizon_ms
         return np.maximum(times[kept], 1), {name: column[kept] for name, column in columns.items()}, int((~kept).sum())
     if wish.orders is not None and wish.day_profile is None and wish.week_profile is None:
         return demand.exact_times(rng, wish.orders, horizon_ms, scenario.block_ms), {}, 0
     begin = scenario.start.time
-    start_ms = begin.weekday() * demand.DAY_MS + (begin.hour * 3600 + begin.minute * 60 + begin.second) * 1000
+    start_ms = begin.weekday() * DAY_MS + begin.hour * HOUR_MS + begin.minute * MINUTE_MS + begin.second * SECOND_MS
     bursts = np.zeros((0, 2))
     factor = 1.0
     if wish.bursts is not None:
@@ -165,7 +174,7 @@ def orders_at(
     shape = cohort.order
     if shape.sdl is not None:
         drafts, resources, asked, per_order, cost = _manifests(cohort, draws, scenario)
-        ceiling = per_order[:, 2] / 1e6
+        ceiling = per_order[:, 2] / MICRO
     else:
         drafts, resources, asked, cost, ceiling = _sizes(cohort, draws, trace)
         per_order = np.column_stack([np.arange(size), np.ones(size, np.int64)]).astype(np.int64)
@@ -177,14 +186,14 @@ def orders_at(
     plans[:, Plan.deposit] = deposits
     calls = rows_of(size, Call)
     calls[:, Call.time] = times
-    calls[:, Call.key] = np.maximum(-(-times // block_ms), 1) * 16 + Phase.ARRIVE
-    calls[:, Call.tie] = draws.rng("ties").integers(0, 1 << 62, size)
+    calls[:, Call.key] = np.maximum(-(-times // block_ms), 1) * PHASES + Phase.ARRIVE
+    calls[:, Call.tie] = draws.rng("ties").integers(0, TIES, size)
     calls[:, Call.kind] = Kind.ARRIVE
     calls[:, Call.plan] = np.arange(size)
     calls[:, Call.deposit] = deposits
     calls[:, Call.first_draft] = per_order[:, 0]
     calls[:, Call.drafts] = per_order[:, 1]
-    calls[:, Call.window] = 0 if shape.window is None else shape.window.milliseconds(block_ms) // 1000
+    calls[:, Call.window] = 0 if shape.window is None else shape.window.milliseconds(block_ms) // SECOND_MS
     return CohortOrders(calls, plans, drafts, resources, asked, tenants, value, draws.cuts)
 
 
@@ -198,7 +207,7 @@ def _sizes(
     elif shape.memory is not None:
         memory = draws.ints("memory", shape.memory)
     else:
-        memory = np.rint(np.minimum(draws.numbers("memory", shape.memory_per_core) * cpu / 1000, _LARGEST)).astype(np.int64)
+        memory = np.rint(np.minimum(draws.numbers("memory", shape.memory_per_core) * cpu / MILLICORES, _LARGEST)).astype(np.int64)
     storage = _traced(trace, "storage") if "storage" in trace else draws.ints("storage", shape.storage)
     gpu = _traced(trace, "gpu") if "gpu" in trace else draws.ints("gpu", shape.gpu)
     cpu = draws.within("order.cpu", cpu, CPU_MIN, CPU_MAX, ("10 millicores", "384000 millicores"))
@@ -322,7 +331,7 @@ def _manifests(cohort: TenantCohort, draws: _Draws, scenario: Scenario) -> tuple
                         max(sizes, default=0),
                     ]
                 )
-            ceiling += known.ceiling_uve * 10**6 // ATTO
+            ceiling += known.ceiling_uve * MICRO // ATTO
             cost += float(
                 generic_cost(
                     np.asarray([group.cpu]),
@@ -384,8 +393,8 @@ def _deposits(cohort: TenantCohort, draws: _Draws, cost: NDArray[np.float64], ce
     elif rule.price_blocks is not None:
         amount = draws.numbers("deposit", rule.price_blocks) * cost
     else:
-        return np.ceil(np.minimum(draws.numbers("deposit", rule.amount) / ATTO, 4e18)).astype(np.int64)
-    return np.maximum(np.ceil(np.minimum(amount, 4e18)), least).astype(np.int64)
+        return np.ceil(np.minimum(draws.numbers("deposit", rule.amount) / ATTO, AMOUNT_MAX)).astype(np.int64)
+    return np.maximum(np.ceil(np.minimum(amount, AMOUNT_MAX)), least).astype(np.int64)
 
 
 def _plans(
@@ -403,14 +412,14 @@ def _plans(
     plans[:, Plan.leave_blocks] = -1
     plans[:, Plan.region] = -1
     if "duration_seconds" in trace:
-        plans[:, Plan.duration] = to_blocks(trace["duration_seconds"] * 1000, "ms", block_ms)
+        plans[:, Plan.duration] = to_blocks(trace["duration_seconds"] * SECOND_MS, "ms", block_ms)
     else:
         plans[:, Plan.duration] = draws.blocks("duration", cohort.duration, block_ms)
     plans[:, Plan.duration] = np.maximum(plans[:, Plan.duration], 1)
     plans[:, Plan.terminate] = -1
     if cohort.terminate_after is not None:
         plans[:, Plan.terminate] = np.maximum(draws.blocks("terminate", cohort.terminate_after, block_ms), 1)
-    plans[:, Plan.leave_ppm] = np.rint(draws.rng("leave").standard_exponential(size) * 1e6).astype(np.int64)
+    plans[:, Plan.leave_ppm] = np.rint(draws.rng("leave").standard_exponential(size) * PPM).astype(np.int64)
     plans[:, Plan.deploy_delay] = draws.blocks("deploy_delay", cohort.deploy_delay, block_ms)
     plans[:, Plan.never] = draws.chance("never", cohort.never_choose)
     plans[:, Plan.patience] = cohort.patience.blocks(block_ms)
@@ -419,7 +428,7 @@ def _plans(
         assert choice.score is not None
         plans[:, Plan.choice] = BidChoice.SCORE
         weights = (choice.score.price, choice.score.uptime, choice.score.audit, choice.score.region)
-        plans[:, Plan.weight_price : Plan.weight_region + 1] = [round(w * 1e6) for w in weights]
+        plans[:, Plan.weight_price : Plan.weight_region + 1] = [round(w * PPM) for w in weights]
     elif choice.kind == "random_among_cheapest":
         plans[:, Plan.choice] = BidChoice.RANDOM_AMONG_CHEAPEST
         plans[:, Plan.choice_k] = choice.random_among_cheapest or 1
@@ -428,15 +437,16 @@ def _plans(
     restarts = np.floor(
         np.log(np.maximum(draws.rng("restart").random(size), 1e-300)) / math.log(max(cohort.restart.probability, 1e-9))
         if 0 < cohort.restart.probability < 1
-        else np.full(size, 1e6 * cohort.restart.probability)
+        else np.full(size, RESTARTS_MAX * cohort.restart.probability)
     )
-    plans[:, Plan.restart_left] = np.minimum(restarts, 1_000_000).astype(np.int64)
+    plans[:, Plan.restart_left] = np.minimum(restarts, RESTARTS_MAX).astype(np.int64)
     plans[:, Plan.restart_delay] = np.maximum(draws.blocks("restart_delay", cohort.restart.delay, block_ms), 1)
     use = draws.numbers("utilization", cohort.utilization)
     if scenario.charging != "rate":
-        if use.max(initial=0.0) > 1000:
-            raise scenario.refusal(("tenants", cohort.name, "utilization"), "a draw above 1000, accepted 0 to 1000")
-    plans[:, Plan.utilization_ppm] = np.rint(use * 1e6).astype(np.int64)
+        if use.max(initial=0.0) > UTILIZATION_MAX:
+            problem = f"a draw above {UTILIZATION_MAX}, accepted 0 to {UTILIZATION_MAX}"
+            raise scenario.refusal(("tenants", cohort.name, "utilization"), problem)
+    plans[:, Plan.utilization_ppm] = np.rint(use * PPM).astype(np.int64)
     return plans
 
 
@@ -449,7 +459,7 @@ def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray
     plans[:, Plan.top_up_left] = draws.ints("top_up_times", rule.times)
     plans[:, Plan.top_up_at] = rule.when_blocks_left or 0
     amount = np.ceil(draws.numbers("top_up_blocks", rule.blocks) * ceiling)
-    plans[:, Plan.top_up_amount] = np.maximum(np.minimum(amount, 4e18).astype(np.int64), 1)
+    plans[:, Plan.top_up_amount] = np.maximum(np.minimum(amount, AMOUNT_MAX).astype(np.int64), 1)
     law = after.delay if after is not None else rule.delay
     for number, column in enumerate((Plan.top_up_delay, Plan.top_up_delay_2, Plan.top_up_delay_3)):
         plans[:, column] = draws.blocks(f"top_up_delay/{number}", law, block_ms)

@@ -5,23 +5,35 @@ from __future__ import annotations
 import numpy as np
 
 from marketsim.agents.reference_market import ReferenceMarket, draw
-from marketsim.chain.columns import Draft, G, Resource
+from marketsim.chain.columns import Draft, G, Provider, Resource
 from marketsim.chain.requirements import FITS, Eligibility, Requirements, with_eligible
 from marketsim.chain.room import with_room
 from marketsim.chain.state import make_state
 from marketsim.kernel.rows import Rows
 from marketsim.kernel.table_set import rows_of
 from marketsim.market.clock import make_room
+from marketsim.market.loop import ROW_ROOM
 from marketsim.market.quoting import refresh_units
-from marketsim.market.tables import Call, Decline, Desk, Kind, Phase, Plan, Pricing, TopUpTime, codes_of, make_engine, no_fits
+from marketsim.market.tables import PHASES, Call, Decline, Desk, Kind, Phase, Plan, Pricing, TopUpTime, codes_of, make_engine, no_fits
+from marketsim.money.units import DECIMALS, MIB, PPM
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.build import MarketSetup, number_deployments, set_calendar, set_engine, set_rules, set_wallets
+from marketsim.simulation.build import FIRST_ROWS, MarketSetup, number_deployments, set_calendar, set_engine, set_rules, set_wallets
 from marketsim.simulation.desks import DeskBook
 
-MIB = 2**20
 DAY_BLOCKS = 14_400
 ORDER_LIFE = 12
 """Blocks from an order's creation to its timeout, both included."""
+PATIENCE = ORDER_LIFE - 1
+"""Blocks from an order's creation after which it times out."""
+WITHDRAW_EVERY = 100
+"""Blocks between withdrawals of a lease (rules page, reference market)."""
+REPRICING_PPM = [800_000, 300_000, 1_050_000, 950_000, 500_000, 2_000_000]
+"""Repricing from which use on and up to which, by which factors up and down, between which multipliers."""
+COINS = 1_000_000
+"""Whole uve that each provider begins with."""
+PPM_A_BASIS_POINT = 100
+KINDS_OF_ATTRIBUTES = 256
+"""Sets of attributes that an order may ask for, of eight attributes."""
 
 
 def build_reference(scenario: Scenario, seed: int) -> MarketSetup:
@@ -36,26 +48,28 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> MarketSe
     """Return chain, desks and orders that play out `draws` under the scenario's switches."""
     book = desks_of(draws, scenario, seed)
     orders = len(draws.created_at)
-    chain = make_state(1024)
+    chain = make_state(FIRST_ROWS)
     set_rules(chain, scenario)
     digits = len(str(max(draws.tenants - 1, 1)))
     tenant_names = [f"tenant-{number:0{digits}d}" for number in range(draws.tenants)]
     spent = np.zeros(draws.tenants, np.int64)
     np.add.at(spent, draws.tenant, draws.deposit + draws.top_up * draws.top_ups)
     chain = set_wallets(chain, book.names + tenant_names, [*book.wallets, *(int(x) for x in spent)], len(book.names))
-    book.rows[:, Desk.wallet] = chain.providers[: len(book.names), 0]
+    book.rows[:, Desk.wallet] = chain.providers[: len(book.names), Provider.wallet]
     agents = scenario.market.agents if scenario.market is not None else "batch"
     if agents in ("python", "python_batch"):
         price_by_python(book, agents == "python_batch")
     eligibility = Eligibility()
     chain = with_eligible(chain, 1, len(book.names))
-    kinds, spec_of = np.unique(draws.regions * 256 + draws.attributes, return_inverse=True)
+    kinds, spec_of = np.unique(draws.regions * KINDS_OF_ATTRIBUTES + draws.attributes, return_inverse=True)
     fits = no_fits(max(1, len(kinds)), len(book.names))
     chain = with_eligible(chain, len(kinds), len(book.names))
     for spec, kind in enumerate(kinds):
         chain, number = eligibility.spec(chain, Requirements(attributes=(("reference", str(int(kind))),)))
         chain.eligible[number, :] = FITS
-        suits = ((draws.regions_served & (int(kind) // 256)) != 0) & ((draws.excluded & (int(kind) % 256)) == 0)
+        suits = ((draws.regions_served & (int(kind) // KINDS_OF_ATTRIBUTES)) != 0) & (
+            (draws.excluded & (int(kind) % KINDS_OF_ATTRIBUTES)) == 0
+        )
         codes_of(fits)[spec, : len(book.names)] = np.where(suits, 0, 1 + Decline.INVALID_ATTRIBUTES)
     chain = with_room(chain, resources=orders, drafts=orders)
     resources = chain.resources[:orders]
@@ -74,7 +88,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> MarketSe
     plans = plans_of(draws, 3 + len(book.names))
     calls = rows_of(orders, Call)
     calls[:, Call.time] = draws.created_at * scenario.block_ms
-    calls[:, Call.key] = draws.created_at * 16 + Phase.ARRIVE
+    calls[:, Call.key] = draws.created_at * PHASES + Phase.ARRIVE
     calls[:, Call.tie] = np.arange(orders)
     calls[:, Call.kind] = Kind.ARRIVE
     calls[:, Call.plan] = np.arange(orders)
@@ -82,17 +96,17 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> MarketSe
     calls[:, Call.first_draft] = np.arange(orders)
     calls[:, Call.drafts] = 1
     number_deployments([calls], [plans])
-    engine = make_engine(len(book.names), 1024)._replace(desks=book.rows, latencies=book.latencies, plans=plans, fits=fits)
+    engine = make_engine(len(book.names), FIRST_ROWS)._replace(desks=book.rows, latencies=book.latencies, plans=plans, fits=fits)
     set_engine(engine, scenario, seed)
     engine.globals.least_value_blocks = 1
     engine.globals.queue_limit = 0
     engine.globals.funds_monitor = 0  # providers withdraw every 100 blocks and look at nothing in between
     engine.globals.dry_ends_count = 0
-    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases"), orders + 64))
+    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases"), orders + ROW_ROOM))
     # Free rows for the deposits of a block's bids are asked for to the end, though they are nothing here; growing for them would double
     # the table when it is full.
-    chain = with_room(chain, accounts=orders + 64 + (most_waiting(draws) + 64) * len(book.names))
-    chain = with_room(chain, deposits=2 * orders + 64)
+    chain = with_room(chain, accounts=orders + ROW_ROOM + (most_waiting(draws) + ROW_ROOM) * len(book.names))
+    chain = with_room(chain, deposits=2 * orders + ROW_ROOM)
     chain, engine = make_room(chain, engine)
     set_calendar(engine, scenario)
     return MarketSetup(
@@ -114,22 +128,22 @@ def desks_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> DeskBook:
     count = len(draws.margin_bps)
     rows = rows_of(count, Desk)
     rows[:, [Desk.up, Desk.enabled]] = 1
-    rows[:, [Desk.multiplier_ppm, Desk.uptime_ppm, Desk.cost_ppm]] = 1_000_000
+    rows[:, [Desk.multiplier_ppm, Desk.uptime_ppm, Desk.cost_ppm]] = PPM
     rows[:, Desk.lease_capacity] = -1
-    rows[:, Desk.decimals] = 18
+    rows[:, Desk.decimals] = DECIMALS
     rows[:, Desk.latency_blocks] = 5
     rows[:, Desk.cap_cpu : Desk.cap_gpu + 1] = draws.capacity
     rows[:, Desk.max_cpu : Desk.max_gpu + 1] = draws.max_size
     for at in range(4):
         rows[:, Desk.list_cpu + 2 * at] = draws.unit_whole[:, at]
         rows[:, Desk.list_cpu + 2 * at + 1] = draws.unit_atto[:, at]
-    rows[:, Desk.margin_ppm] = draws.margin_bps * 100
+    rows[:, Desk.margin_ppm] = draws.margin_bps * PPM_A_BASIS_POINT
     rows[:, Desk.min_value] = draws.min_value_whole
     rows[:, Desk.min_value_atto] = draws.min_value_atto
     rows[:, Desk.max_concurrent] = draws.max_bids
     rows[:, Desk.reprice_every] = DAY_BLOCKS
-    rows[:, Desk.reprice_high_ppm : Desk.reprice_max_ppm + 1] = [800_000, 300_000, 1_050_000, 950_000, 500_000, 2_000_000]
-    rows[:, Desk.withdraw_every] = 100
+    rows[:, Desk.reprice_high_ppm : Desk.reprice_max_ppm + 1] = REPRICING_PPM
+    rows[:, Desk.withdraw_every] = WITHDRAW_EVERY
     for row in rows:
         refresh_units(row)
     book = DeskBook(scenario, seed)
@@ -139,7 +153,7 @@ def desks_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> DeskBook:
     book.cohort_names = ["providers"]
     book.attributes = [{}] * count
     book.signed = [{}] * count
-    book.wallets = [1_000_000] * count
+    book.wallets = [COINS] * count
     book.rows = rows
     return book
 
@@ -164,14 +178,14 @@ def plans_of(draws: ReferenceMarket, first_tenant: int) -> Rows[Plan]:
     plans[:, Plan.duration] = draws.completes_after
     plans[:, Plan.terminate] = draws.terminates_after
     plans[:, Plan.leave_blocks] = draws.provider_closes_after
-    plans[:, Plan.patience] = 11
+    plans[:, Plan.patience] = PATIENCE
     plans[:, Plan.top_up] = TopUpTime.AFTER_DEPLETION
     plans[:, Plan.top_up_amount] = draws.top_up
     plans[:, Plan.top_up_left] = draws.top_ups
     plans[:, Plan.top_up_delay] = draws.top_up_delay[:, 0]
     plans[:, Plan.top_up_delay_2] = draws.top_up_delay[:, 1]
     plans[:, Plan.top_up_delay_3] = draws.top_up_delay[:, 2]
-    plans[:, Plan.utilization_ppm] = 1_000_000
+    plans[:, Plan.utilization_ppm] = PPM
     plans[:, Plan.deposit] = draws.deposit
     return plans
 

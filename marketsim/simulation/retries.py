@@ -9,8 +9,9 @@ from marketsim.chain.room import with_room
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.clock import BlockClock
-from marketsim.market.tables import Call, Kind, Phase, Plan
+from marketsim.market.tables import PHASES, Call, Kind, Phase, Plan
 from marketsim.money.pairs import from_pair, to_pair
+from marketsim.money.units import PPM
 
 REPEATED = 1_000_000_000
 """Sequence numbers of repeated deployments start here, above every first one of a tenant."""
@@ -32,7 +33,7 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     rows = chain.resources[at : at + units]
     rows[:] = chain.resources[first : first + units]
     for row in rows:
-        price = from_pair(int(row[Resource.price]), int(row[Resource.price_atto])) * factor_ppm // 1_000_000
+        price = from_pair(int(row[Resource.price]), int(row[Resource.price_atto])) * factor_ppm // PPM
         row[Resource.price], row[Resource.price_atto] = to_pair(price)
     chain.drafts[draft] = (0, chain.groups[group].spec, at, units)
     chain.globals.resources += units
@@ -46,7 +47,7 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     deposit = int(chain.globals.deployment_min_deposit)
     message = rows_of(1, Call)
     now = int(clock.env.now)
-    message[0].key = clock.height_of(now) * 16 + Phase.ARRIVE
+    message[0].key = clock.height_of(now) * PHASES + Phase.ARRIVE
     message[0].time = now
     message[0].tie = new_plan
     message[0].kind = Kind.ARRIVE

@@ -19,6 +19,7 @@ from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import BidRow, Call, Kind
 from marketsim.metrics.summary import summarize
+from marketsim.money.units import DAY_MS, PPM
 from marketsim.recording.record import Record
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup, build_market, with_settlement_wallet
@@ -27,12 +28,16 @@ from marketsim.simulation.custom import start_pricing
 from marketsim.simulation.messages import ByHand, Observe, with_actors
 from marketsim.simulation.reference import build_reference
 
-DAY_MS = 86_400_000
 BIDS_AT_ONCE = 32_768
 """Bids that the record takes over at once."""
 DECLINES_AT_ONCE = 65_536
 """Declines that the record takes over at once, beside the room that one order may need."""
 Progress = Callable[[int, int], None]
+
+PROGRESS_STEPS = 200
+"""How often progress is reported in a run."""
+REACTING_BLOCKS = 12
+"""When tenants of the reference market look what became of an order: a block after its timeout."""
 
 
 class Run(NamedTuple):
@@ -126,7 +131,7 @@ def play(
         env.process(by_hand.process())
     last = scenario.horizon_blocks
     day = max(1, DAY_MS // scenario.block_ms)
-    step = min(max(1, last // 200), day) if progress else day
+    step = min(max(1, last // PROGRESS_STEPS), day) if progress else day
     report = (lambda height: progress(height, last)) if progress else _silent
     env.process(clock.blocks_process(step, last, report))
     env.run(until=last * scenario.block_ms + 1)
@@ -141,7 +146,7 @@ def start_reference(clock: BlockClock, agents: str, market: MarketSetup, before:
     if agents == "per_order":
         clock.env.process(tenants.one_by_one(clock, calls, before))
     elif agents == "reacting":
-        clock.env.process(tenants.reacting(clock, calls, 12 * clock.block_ms, lambda _: None, before))
+        clock.env.process(tenants.reacting(clock, calls, REACTING_BLOCKS * clock.block_ms, lambda _: None, before))
     else:
         clock.env.process(tenants.batches(clock, calls, DAY_MS, before))
 
@@ -186,7 +191,7 @@ def start_providers(clock: BlockClock, scenario: Scenario, market: MarketSetup, 
                         stream(seed, f"provider/{cohort.name}/{index}/outages"),
                         rule.every.milliseconds(block_ms),
                         rule.lasts.milliseconds(block_ms),
-                        round(rule.closes * 1e6),
+                        round(rule.closes * PPM),
                     )
                 )
             slot += 1
@@ -222,7 +227,7 @@ class Retry:
     def __init__(self, clock: BlockClock, times: int, factor: float, block_ms: int) -> None:
         self._clock = clock
         self._times = times
-        self._factor_ppm = round(factor * 1e6)
+        self._factor_ppm = round(factor * PPM)
         self._block_ms = block_ms
         self._tries: dict[int, int] = {}
 

@@ -27,13 +27,12 @@ from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.quoting import QUOTE_MAX
 from marketsim.market.tables import REFUSED, Call, Decline, Desk, Kind, Plan, codes_of
-from marketsim.money.units import ATTO
+from marketsim.money.units import ATTO, DAY_MS, MIB
 from marketsim.strategies.check import load_strategy
 from marketsim.strategies.requests import NO_BID, ManifestOrder, OrderRequest, OwnDesk, Prices, RequestBatch, Sizes, allocated
-from marketsim.strategies.rules import MIB, GpuModel, PriceRequest, Refusal, RefusalCode, ResourceUnit, Strategy, UnitPrices, Volume
+from marketsim.strategies.rules import GpuModel, PriceRequest, Refusal, RefusalCode, ResourceUnit, Strategy, UnitPrices, Volume
 from marketsim.strategies.script import OperatorScript
 
-DAY_MS = 86_400_000
 TOO_HIGH = 1 << 61
 """Whole uve above every ceiling: a strategy that refuses because of the ceiling is declined like a price above it."""
 REASONS_MAX = 10_000

@@ -26,10 +26,10 @@ import numpy as np
 
 from marketsim.errors import InputError
 from marketsim.money.text import format_amount
-from marketsim.money.units import ATTO
+from marketsim.money.units import ATTO, GIB
 from marketsim.strategies.find import ENTRY_POINTS
 from marketsim.strategies.requests import Prices, RequestBatch
-from marketsim.strategies.rules import GIB, Answer, GpuModel, PriceRequest, Refusal, ResourceUnit, Strategy, Volume
+from marketsim.strategies.rules import Answer, GpuModel, PriceRequest, Refusal, ResourceUnit, Strategy, Volume
 
 _SPEC = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)")
 

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Set
 from typing import NamedTuple
 
 from marketsim.money.text import half_even
-from marketsim.strategies.rules import MIB, PriceRequest, ResourceUnit, UnitPrices, Volume
+from marketsim.money.units import MIB, PPM
+from marketsim.strategies.rules import PriceRequest, ResourceUnit, UnitPrices, Volume
 
-PPM = 1_000_000
 EXPECTED_LIFETIME_BLOCKS = 14_400
 """Blocks by which a price ceiling is multiplied for `min_order_value` (protocol.md §10, D14)."""
 

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from marketsim.money.units import MIB, NANO, PPM
 from marketsim.strategies.requests import Column, OwnDesk, Prices, RequestBatch
-from marketsim.strategies.rules import MIB, Answer, PriceRequest, within_ceiling
-
-PPM = 1_000_000
-NANO = 1_000_000_000
+from marketsim.strategies.rules import Answer, PriceRequest, within_ceiling
 
 
 class RepricedCostPlus:

@@ -17,10 +17,8 @@ from fractions import Fraction
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from marketsim.money.text import half_even, nearest_binary, parse_atto, parse_go_decimal, show_fixed, truncate
-from marketsim.money.units import ATTO
+from marketsim.money.units import ATTO, BLOCKS_A_MONTH, GIB, MIB
 
-MIB = 1 << 20
-GIB = 1 << 30
 EPHEMERAL = "ephemeral"
 
 
@@ -278,8 +276,6 @@ def _stateless(seed: int, *names: str) -> int:
 
 # ---------------------------------------------------------------------- Akash: the production script
 
-BLOCKS_A_MONTH = 429_909
-"""Blocks of 6.117 s in 30.437 days, as the script has it."""
 
 GPU_DEFAULT_USD = "100"
 _BC_SCALE = 20  # what `bc -l` keeps in a product or a quotient

@@ -14,11 +14,10 @@ from decimal import Decimal
 from typing import Any
 
 from marketsim.money.text import format_amount, go_decimal_overflows, half_even, multiply_half_even, parse_go_decimal
-from marketsim.money.units import ATTO
-from marketsim.strategies.rules import GIB, Answer, PriceRequest, Refusal, RefusalCode, within_ceiling
+from marketsim.money.units import ATTO, GIB, HOUR_MS
+from marketsim.strategies.rules import Answer, PriceRequest, Refusal, RefusalCode, within_ceiling
 
 MINUTE_MS = 60_000
-HOUR_MS = 3_600_000
 QUEUE_LENGTH = 100
 """Orders that wait for the single worker; what does not fit is dropped until the next poll."""
 

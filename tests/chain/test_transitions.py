@@ -123,11 +123,12 @@ def answers_of(function: Callable[..., Any], escrow_module: Any) -> set[Status]:
     body = ast.parse(inspect.getsource(plain)).body[0]
     scope = vars(inspect.getmodule(plain))
     found: set[Status] = set()
-    passed: dict[str, str] = {}
+    passed: dict[str, Callable[..., Any]] = {}
     for node in ast.walk(body):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and isinstance(node.targets[0], ast.Name):
-            if isinstance(node.value.func, ast.Name):
-                passed[node.targets[0].id] = node.value.func.id
+            called = called_by(node.value, scope)
+            if called is not None:
+                passed[node.targets[0].id] = called
     for node in ast.walk(body):
         if isinstance(node, ast.Return) and node.value is not None:
             branches = [node.value.body, node.value.orelse] if isinstance(node.value, ast.IfExp) else [node.value]
@@ -135,10 +136,20 @@ def answers_of(function: Callable[..., Any], escrow_module: Any) -> set[Status]:
                 if isinstance(value, ast.Attribute) and getattr(value.value, "id", "") == "Status":
                     found.add(Status[value.attr])
                 elif isinstance(value, ast.Name) and value.id in passed:
-                    found |= answers_of(chosen(scope[passed[value.id]], escrow_module), escrow_module)
-                elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
-                    found |= answers_of(chosen(scope[value.func.id], escrow_module), escrow_module)
+                    found |= answers_of(chosen(passed[value.id], escrow_module), escrow_module)
+                elif isinstance(value, ast.Call) and (called := called_by(value, scope)) is not None:
+                    found |= answers_of(chosen(called, escrow_module), escrow_module)
     return found
+
+
+def called_by(call: ast.Call, scope: dict[str, Any]) -> Callable[..., Any] | None:
+    """The function of the package that `name(…)` or `module.name(…)` calls, None for any other."""
+    match call.func:
+        case ast.Name(id=name) if inspect.getmodule(scope.get(name)) is not None:
+            return scope[name]  # type: ignore[no-any-return]
+        case ast.Attribute(value=ast.Name(id=module), attr=name) if inspect.ismodule(scope.get(module)):
+            return getattr(scope[module], name)  # type: ignore[no-any-return]
+    return None
 
 
 def chosen(function: Callable[..., Any], escrow_module: Any) -> Callable[..., Any]:

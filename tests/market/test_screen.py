@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from marketsim.chain.events import hash64
-from marketsim.market.quoting import ALONE, LOW_VALUE, OVER_CEILING, PPM, SALT_LATENCY, prepare_desks, refresh_units, screen_desks
+from marketsim.market.quoting import ALONE, LOW_VALUE, OVER_CEILING, SALT_LATENCY, prepare_desks, refresh_units, screen_desks
 from marketsim.market.tables import LANES, QUANTILES, Decline, Desk, E, Engine, Pricing, Screen, codes_of, make_engine
-from marketsim.money.units import ATTO
+from marketsim.money.units import ATTO, PPM
 
 UNIT_PRICE = st.one_of(st.integers(0, 10**6), st.integers(0, 20 * ATTO), st.just(20 * ATTO - 1))
 QUANTITIES = st.tuples(st.integers(1, 64_000), st.integers(1, 500_000), st.integers(0, 8_000_000), st.integers(0, 100))

@@ -13,6 +13,7 @@ from synthetic_record import DAY, make_record
 from marketsim.chain.columns import OrderEnd
 from marketsim.chain.status import Status
 from marketsim.errors import InvariantError
+from marketsim.market.tables import STATUSES
 from marketsim.metrics.amounts import number
 from marketsim.metrics.calibration import calibration_targets
 from marketsim.metrics.shape import summary_shape
@@ -20,7 +21,7 @@ from marketsim.metrics.summary import rejections, summarize
 from marketsim.metrics.tables import provider_cohort_rows, provider_rows, tenant_cohort_rows
 from marketsim.money.text import format_amount, half_even
 from marketsim.money.units import ATTO
-from marketsim.recording.record import STATUSES, Record
+from marketsim.recording.record import Record
 
 RECORD = make_record()
 SUMMARY = summarize(RECORD)

@@ -10,8 +10,9 @@ from synthetic_record import make_record
 
 from marketsim.chain.status import Status
 from marketsim.errors import InvariantError
+from marketsim.market.tables import STATUSES
 from marketsim.money.units import ATTO
-from marketsim.recording.record import COLUMNS, STATUSES, blank, day_count, exact, exact_sum
+from marketsim.recording.record import COLUMNS, blank, day_count, exact, exact_sum
 
 LIMIT = 2**63 - 1
 

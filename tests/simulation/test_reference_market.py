@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from marketsim.agents.reference_market import ATTO, LATENCY_SALT, MAX_BID_LATENCY, ReferenceMarket, bid_latencies, draw
+from marketsim.agents.reference_market import LATENCY_SALT, MAX_BID_LATENCY, ReferenceMarket, bid_latencies, draw
 from marketsim.chain.events import hash64
+from marketsim.money.units import ATTO
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 

@@ -12,13 +12,13 @@ import pytest
 
 from marketsim import cli
 from marketsim.errors import InputError
-from marketsim.money.units import ATTO
+from marketsim.money.units import ATTO, GIB
 from marketsim.scenario.load import load_scenario
 from marketsim.simulation.run import Run, run
 from marketsim.strategies.check import check_strategy, sample_requests
 from marketsim.strategies.repriced_cost import RepricedCostPlus, RepricedCostPlusColumns
 from marketsim.strategies.requests import NO_BID, OrderRequest, Prices, RequestBatch
-from marketsim.strategies.rules import GIB, PriceRequest, Refusal, ResourceUnit, UnitPrices, Volume
+from marketsim.strategies.rules import PriceRequest, Refusal, ResourceUnit, UnitPrices, Volume
 
 PAGE = Path(__file__).parents[2] / "docs" / "strategies.md"
 

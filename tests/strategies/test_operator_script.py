@@ -10,9 +10,9 @@ import pytest
 
 from marketsim.errors import InputError
 from marketsim.money.text import format_amount
-from marketsim.money.units import ATTO
+from marketsim.money.units import ATTO, GIB
 from marketsim.strategies.check import check_strategy, sample_requests
-from marketsim.strategies.rules import GIB, GpuModel, PriceRequest, Refusal, ResourceUnit, Volume
+from marketsim.strategies.rules import GpuModel, PriceRequest, Refusal, ResourceUnit, Volume
 from marketsim.strategies.script import PROCESS_LIMIT, OperatorScript
 
 UNIT = ResourceUnit(

@@ -25,10 +25,9 @@ from marketsim.money.text import (
     show_fixed,
     truncate,
 )
-from marketsim.money.units import ATTO
+from marketsim.money.units import ATTO, GIB
 from marketsim.strategies.check import StrategyError, check_strategy, load_strategy, sample_requests
 from marketsim.strategies.rules import (
-    GIB,
     Answer,
     CostPlusMargin,
     GpuModel,

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketsim.kernel.rows import row_of
-from marketsim.market.quoting import PPM, linear_price, note_bid_time, rate_limited, refresh_units
+from marketsim.market.quoting import linear_price, note_bid_time, rate_limited, refresh_units
 from marketsim.market.tables import Desk, make_engine
-from marketsim.money.units import ATTO
-from marketsim.strategies.rules import MIB, CostPlusMargin, PriceRequest, ResourceUnit, UnitPrices, Volume
+from marketsim.money.units import ATTO, MIB, PPM
+from marketsim.strategies.rules import CostPlusMargin, PriceRequest, ResourceUnit, UnitPrices, Volume
 from marketsim.strategies.virtengine import RateLimit
 
 UNIT_PRICE = st.one_of(st.integers(0, 10**6), st.integers(0, 20 * ATTO))

@@ -8,9 +8,9 @@ import numpy as np
 
 from marketsim.chain.columns import BidState, EventKind, LeaseState, OrderEnd, OrderState, Reason
 from marketsim.chain.status import Status
-from marketsim.market.tables import Ended
+from marketsim.market.tables import LATENCY_BINS, Ended
 from marketsim.money.units import ATTO
-from marketsim.recording.record import DECLINE_CODES, LATENCY_BINS, UNFILLED, Record, Table, blank, day_count, exact_sum
+from marketsim.recording.record import DECLINE_CODES, UNFILLED, Record, Table, blank, day_count, exact_sum
 
 DAY = 14_400
 REASON = {

@@ -8,12 +8,14 @@ Compiled code indexes without Python's meaning of negative numbers (marketsim.ke
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from marketsim.chain.state import State
+from marketsim.kernel.rows import Schema
 from marketsim.market.tables import Engine
 from marketsim.scenario.load import load_scenario
 from marketsim.simulation.run import run
@@ -49,13 +51,19 @@ class Watched(np.ndarray):  # type: ignore[type-arg]
         super().__setitem__(index, value)
 
 
+@cache
+def watched(kind: type[Any]) -> type[Any]:
+    """The watched class of arrays of a class: rows keep their names."""
+    return Schema(f"Watched{kind.__name__}", (Watched, kind), {}) if isinstance(kind, Schema) else Watched
+
+
 def watch(kind: type[Any]) -> None:
     """Hand the tables of a set to compiled code as watched ones, to everybody else as they are."""
     for at, name in enumerate(kind._fields):
 
         def table(tables: Any, at: int = at) -> Any:
             found = tuple.__getitem__(tables, at)
-            return found.view(Watched) if sys._getframe(1).f_code.co_filename.startswith(COMPILED) else found
+            return found.view(watched(type(found))) if sys._getframe(1).f_code.co_filename.startswith(COMPILED) else found
 
         setattr(kind, name, property(table))
 

@@ -35,7 +35,7 @@ from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled
 from marketsim.money.pairs import BLOCKS_MAX, RATE_MAX, add, add_to, blocks_covered, is_less, subtract, times
-from marketsim.money.units import ATTO
+from marketsim.money.units import ATTO, PPM
 from marketsim.money.wide import (
     PAIR_LIMBS,
     add_limbs,
@@ -49,7 +49,6 @@ from marketsim.money.wide import (
     take_pair,
 )
 
-FULL_PPM = 1_000_000
 PRICED_USE_MAX = 1_000_000_000_000_000_000
 """Most that the use of one lease may come to, whole uve; a record that would pass it is refused
 (AmountTooLarge).
@@ -102,7 +101,7 @@ def priced_use(s: State, h: int, lease: int) -> tuple[int, int]:
     """
     p = s.leases[lease]
     u = s.usage[p.usage]
-    if u.utilization_ppm == FULL_PPM and s.globals.block_ms % 1000 == 0:
+    if u.utilization_ppm == PPM and s.globals.block_ms % 1000 == 0:
         # Full use of whole seconds has no fraction to lose: U is the price of the metered blocks.
         return times(p.rate, p.rate_atto, metered_until(s, h, lease))
     k = s.scratch

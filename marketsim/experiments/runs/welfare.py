@@ -25,13 +25,12 @@ from marketsim.metrics.welfare import (
     surplus,
     unserved_shares,
 )
+from marketsim.money.units import MIB
 from marketsim.recording.record import UNFILLED, Record
 from marketsim.scenario import Scenario
 from marketsim.simulation.build import MarketSetup, build_market
 from marketsim.simulation.generic_cost import generic_cost
 from marketsim.statistics.estimates import FloatArray, finite
-
-_MIB = 2**20
 
 
 def welfare_of(scenario: Scenario, seed: int, record: Record, *, hindsight: bool = True) -> dict[str, Any]:
@@ -140,7 +139,7 @@ def _served(record: Record) -> FloatArray:
 
 def _sizes(cpu: Any, memory: Any, storage: Any, gpu: Any) -> FloatArray:
     """Millicores, MiB, MiB and units as float64[rows, 4]: the units that prices are for."""
-    return np.column_stack([cpu, memory / _MIB, storage / _MIB, gpu]).astype(np.float64)
+    return np.column_stack([cpu, memory / MIB, storage / MIB, gpu]).astype(np.float64)
 
 
 def _unit_prices(market: MarketSetup) -> FloatArray:
