@@ -25,6 +25,7 @@ def test_compare_prints_writes_and_repeats(tmp_path: Path, capsys: pytest.Captur
     shown = capsys.readouterr()
     assert "variance reduction" in shown.out
     assert "4 of at most 4 pairs" in shown.err
+    assert "O'Brien–Fleming spending over a budget of 4 pairs" in shown.out
     for file in (tmp_path / "one").rglob("*.*"):
         assert file.read_bytes() == (tmp_path / "two" / file.relative_to(tmp_path / "one")).read_bytes(), file
     assert main([*words, "--out", str(tmp_path / "one")]) == 2
@@ -39,6 +40,8 @@ def test_compare_prints_writes_and_repeats(tmp_path: Path, capsys: pytest.Captur
         ([str(SMALL), "--margin", "some"], "--margin: 'some'"),
         ([str(SMALL), "--set-b", "providers.large.colour=red"], "colour"),
         ([str(SMALL), "--level", "1.5"], "--level"),
+        ([str(SMALL), "--stopping", "soon"], "--stopping: 'soon'"),
+        ([str(SMALL), "--stopping", "fixed", "--until-decided"], "--stopping: fixed"),
     ],
 )
 def test_compare_refuses_before_the_first_run(words: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:

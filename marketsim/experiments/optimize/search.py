@@ -20,6 +20,7 @@ import numpy as np
 
 from marketsim.errors import InputError
 from marketsim.experiments.compare.paired import MetricComparison, compare_values
+from marketsim.experiments.group_sequential import Stopping
 from marketsim.experiments.runs.expressions import Expression, ExpressionError, parse_expression
 from marketsim.experiments.runs.metric_names import metric_value
 from marketsim.experiments.runs.variants import Runs, Summary, Variant
@@ -290,7 +291,7 @@ def optimize(
     base_summaries, best_summaries = spent.summaries([variant, best], fresh)
     values_base = np.array([objective.of(summary) for summary in base_summaries])
     values_best = np.array([objective.of(summary) for summary in best_summaries])
-    confirmed = compare_values(objective.text, values_base, values_best, level=level)
+    confirmed = compare_values(objective.text, values_base, values_best, level=level, stopping=Stopping.FIXED)
     if confirmed is None:
         raise InputError(f"--objective: {objective.text} is undefined in every confirming run, name another")
     return Optimization(
