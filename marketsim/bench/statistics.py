@@ -283,7 +283,7 @@ def declarations(a: FloatArray, b: FloatArray, repetitions: int, seed: int) -> l
     verdicts = [
         one.verdict.decision.value
         for mine, other in zip(pairs[:200, 0], together[:200], strict=True)
-        if (one := compare_values("x", a[mine, 0], a[mine, 0] + other, margin=Margin(0.10, relative=True))) is not None
+        if (one := compare_values("x", a[mine, 0], a[mine, 0] + other, margin=Margin(0.025, relative=True))) is not None
     ]
     found.append(
         Measured(
