@@ -19,9 +19,9 @@ import numpy as np
 
 from marketsim.bench.theory_markets import Planted, cohort_of, exponential, market_of, provider_of
 from marketsim.experiments.compare.paired import ROUND_PAIRS, Margin, compare_values
-from marketsim.experiments.group_sequential import Stopping, first_crossed
 from marketsim.experiments.runs.execute import start_server
 from marketsim.statistics.estimates import FloatArray, batch_means, bootstrap_bounds, effects, quantile_interval, t_interval
+from marketsim.statistics.group_sequential import Stopping, first_crossed
 from marketsim.statistics.sequential import first_declared
 
 LEVEL = 0.95

@@ -14,8 +14,8 @@ from marketsim.errors import InputError
 
 if TYPE_CHECKING:
     from marketsim.experiments.compare.paired import Margin
-    from marketsim.experiments.group_sequential import Stopping
     from marketsim.experiments.runs.variants import Arm
+    from marketsim.statistics.group_sequential import Stopping
 
 
 def register(app: typer.Typer) -> None:
@@ -146,7 +146,7 @@ def parse_margin(text: str) -> Margin:
 
 def parse_stopping(text: str, *, until_decided: bool) -> Stopping:
     """The stopping rule by its name; raises InputError."""
-    from marketsim.experiments.group_sequential import Stopping
+    from marketsim.statistics.group_sequential import Stopping
 
     if text not in list(Stopping):
         raise InputError(f"--stopping: '{text}' is not a rule, give one of {', '.join(Stopping)}")

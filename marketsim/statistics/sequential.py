@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marketsim.experiments.cautious_t import Running, running
+from marketsim.statistics.cautious_t import Running, running
 from marketsim.statistics.estimates import FloatArray, Interval, finite
 
 # Precision of the mixture over effects: 1/c is the variance of mean ÷ standard deviation before any data.

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marketsim.experiments.cautious_t import INFORMATIVE_LEAST, informative
-from marketsim.experiments.group_sequential import PlannedLook, Stopping, group_looks, planned_looks, repeated_p
 from marketsim.experiments.runs.metric_names import metric_value
 from marketsim.experiments.runs.variants import Arm, Recorded, Runs, Summary
+from marketsim.statistics.cautious_t import INFORMATIVE_LEAST, informative
 from marketsim.statistics.estimates import FloatArray, Interval, finite, holm, t_interval
+from marketsim.statistics.group_sequential import PlannedLook, Stopping, group_looks, planned_looks, repeated_p
 from marketsim.statistics.sequential import Decision, Look, Verdict, decide, looks, undecided, verdict_at
 
 DEFAULT_METRICS = ("revenue.total", "fill_rate", "price.mean_won", "utilization.cpu")

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from marketsim.experiments.compare.paired import Comparison, MetricComparison
-from marketsim.experiments.group_sequential import Stopping
 from marketsim.experiments.runs.metric_names import MetricName, fitting_name
+from marketsim.statistics.group_sequential import Stopping
 from marketsim.statistics.sequential import Decision
 
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#7F7F7F"

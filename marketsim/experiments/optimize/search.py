@@ -20,11 +20,11 @@ import numpy as np
 
 from marketsim.errors import InputError
 from marketsim.experiments.compare.paired import MetricComparison, compare_values
-from marketsim.experiments.group_sequential import Stopping
 from marketsim.experiments.runs.expressions import Expression, ExpressionError, parse_expression
 from marketsim.experiments.runs.metric_names import metric_value
 from marketsim.experiments.runs.variants import Runs, Summary, Variant
 from marketsim.statistics.estimates import FloatArray, Interval, finite, t_interval
+from marketsim.statistics.group_sequential import Stopping
 
 BATCH = 4
 SHORT_LIST = 3

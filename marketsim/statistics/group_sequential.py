@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from marketsim.experiments.cautious_t import running
+from marketsim.statistics.cautious_t import running
 from marketsim.statistics.estimates import FloatArray, Interval, finite
 
 # More looks would gain next to nothing: with 20 the mean number of pairs at a stop is within 2 % of looking always.

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from marketsim.experiments import cautious_t
 from marketsim.experiments.compare.paired import Margin, compare_values
-from marketsim.experiments.group_sequential import Stopping, boundaries, first_crossed, group_looks, planned_looks, repeated_p, spent
+from marketsim.statistics import cautious_t
+from marketsim.statistics.group_sequential import Stopping, boundaries, first_crossed, group_looks, planned_looks, repeated_p, spent
 from marketsim.statistics.sequential import Decision, first_declared, sequence_bounds
 
 RULES = [Stopping.OBRIEN_FLEMING, Stopping.POCOCK]
