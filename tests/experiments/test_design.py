@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy.stats import qmc
 
 from marketsim.experiments.runs.expressions import ExpressionError, parse_expression, parse_template
-from marketsim.experiments.sweep.design import DesignError, make_design, morris_sample, saltelli_sample
+from marketsim.experiments.sweep.design import DesignError, _latin_hypercube, make_design, morris_sample, saltelli_sample
 from marketsim.experiments.sweep.file import Budget, Factor, Range, Replications, Seeds, SweepFile
 
 MARGIN = {"name": "margin", "path": "a.margin", "levels": [5, 10, 20]}
@@ -236,3 +237,13 @@ def test_seeds_are_common_or_counted() -> None:
     common, independent = Seeds(), Seeds(pairing="independent", first=5)
     assert [common.seed(point, 2) for point in range(3)] == [3, 3, 3]
     assert len({independent.seed(p, r) for p in range(4) for r in range(4)}) == 16
+
+
+@pytest.mark.parametrize(("factors", "count"), [(3, 10), (2, 20)])
+def test_latin_hypercubes_are_spread_evenly(factors: int, count: int) -> None:
+    """One point in each of `count` slices of every factor, and a centred discrepancy far below that of a plain hypercube."""
+    unit = _latin_hypercube(factors, count, 7)
+    assert (np.sort(np.floor(unit * count), axis=0) == np.arange(count)[:, None]).all()
+    plain = [qmc.discrepancy(qmc.LatinHypercube(factors, rng=seed).random(count)) for seed in range(30)]
+    assert qmc.discrepancy(unit) < min(plain)
+    assert (unit == _latin_hypercube(factors, count, 7)).all()
