@@ -25,10 +25,10 @@ PLANTED: dict[str, tuple[str, list[tuple[str, str]], list[str]]] = {
         [("return settled + covered + 1", "return settled + max(covered, 1)")],
         [BOOKS],
     ),
-    "grace + 1": ("chain/escrow/exact.py", [("= h + s.globals[G.grace]", "= h + s.globals[G.grace] + 1")], [BOOKS]),
+    "grace + 1": ("chain/escrow/exact.py", [("= h + s.globals.grace", "= h + s.globals.grace + 1")], [BOOKS]),
     "bid window 2 → 3": (
         "market/tenants.py",
-        [("push(e, height + g[E.bid_window], Phase.ACCEPT", "push(e, height + g[E.bid_window] + 1, Phase.ACCEPT")],
+        [("push(e, height + g.bid_window, Phase.ACCEPT", "push(e, height + g.bid_window + 1, Phase.ACCEPT")],
         [BOOKS],
     ),
     "first block free": (
@@ -36,7 +36,7 @@ PLANTED: dict[str, tuple[str, list[tuple[str, str]], list[str]]] = {
         [
             (
                 "    start_meter(s, h, lease)\n    schedule(s, account)\n    touch(s, account)\n    return Status.Ok",
-                "    start_meter(s, h, lease)\n    s.accounts[account, Account.settled_at] = h + 1\n    schedule(s, account)\n"
+                "    start_meter(s, h, lease)\n    s.accounts[account].settled_at = h + 1\n    schedule(s, account)\n"
                 "    touch(s, account)\n    return Status.Ok",
             )
         ],
@@ -45,8 +45,8 @@ PLANTED: dict[str, tuple[str, list[tuple[str, str]], list[str]]] = {
     "tie reversed": (
         "market/desks.py",
         [
-            ("return bool(x[Offer.desk] < y[Offer.desk])", "return bool(x[Offer.desk] > y[Offer.desk])"),
-            ("return bool(x[Offer.tie] < y[Offer.tie])", "return bool(x[Offer.tie] > y[Offer.tie])"),
+            ("return bool(x.desk < y.desk)", "return bool(x.desk > y.desk)"),
+            ("return bool(x.tie < y.tie)", "return bool(x.tie > y.tie)"),
         ],
         [BY_ROW, BY_HASH],
     ),
@@ -55,8 +55,8 @@ PLANTED: dict[str, tuple[str, list[tuple[str, str]], list[str]]] = {
         "market/tenants.py",
         [
             (
-                "deployment, owner, e.plans[plan, Plan.top_up_amount], 1)",
-                "deployment, owner, e.plans[plan, Plan.top_up_amount] // 2, 1)",
+                "deployment, owner, e.plans[plan].top_up_amount, 1)",
+                "deployment, owner, e.plans[plan].top_up_amount // 2, 1)",
             )
         ],
         [RESCUES],
@@ -73,20 +73,20 @@ PLANTED: dict[str, tuple[str, list[tuple[str, str]], list[str]]] = {
     ),
     "a bid at the ceiling refused": (
         "chain/leasing.py",
-        [("price_atto > s.orders[order, Order.price_atto]", "price_atto >= s.orders[order, Order.price_atto]")],
+        [("price_atto > s.orders[order].price_atto", "price_atto >= s.orders[order].price_atto")],
         [BY_ROW],
     ),
-    "take doubled": ("chain/escrow/accounts.py", [("take = s.globals[G.take_ppm]", "take = 2 * s.globals[G.take_ppm]")], [BOOKS]),
+    "take doubled": ("chain/escrow/accounts.py", [("take = s.globals.take_ppm", "take = 2 * s.globals.take_ppm")], [BOOKS]),
     "withdraw period + 1": (
         "market/loop.py",
-        [("e.desks[s.leases[lease, Lease.slot], Desk.withdraw_every]", "e.desks[s.leases[lease, Lease.slot], Desk.withdraw_every] + 1")],
+        [("e.desks[s.leases[lease].slot].withdraw_every", "e.desks[s.leases[lease].slot].withdraw_every + 1")],
         [TOUCHES],
     ),
     "dearest bid taken": (
         "market/desks.py",
         [
-            ("y[Offer.price], y[Offer.price_atto]):\n        return True", "y[Offer.price], y[Offer.price_atto]):\n        return False"),
-            ("x[Offer.price], x[Offer.price_atto]):\n        return False", "x[Offer.price], x[Offer.price_atto]):\n        return True"),
+            ("y.price, y.price_atto):\n        return True", "y.price, y.price_atto):\n        return False"),
+            ("x.price, x.price_atto):\n        return False", "x.price, x.price_atto):\n        return True"),
         ],
         [QUOTES],
     ),
