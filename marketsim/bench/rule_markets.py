@@ -234,7 +234,7 @@ def touches(planted: Planted) -> dict[str, Any]:
     poor["deposit"] = {"uniform": ["700uve", "7000uve"]}
     rich = cohort_of(planted, "rich", 0.01, exponential(300 * planted.duration))
     market = market_of(
-        blocks=20_000,
+        blocks=8_000,
         cohorts=[poor, rich],
         providers=[provider_of(planted, "p", price=TOUCH_RATE / 1000)],
         rules="virtengine",

@@ -119,7 +119,7 @@ def found_by_the_bench(folder: Path, name: str) -> str:
     source.write_text(text, "utf-8")
     environment = os.environ | {"MARKETSIM_COMPILE": "0", "PYTHONPATH": str(folder)}
     done = subprocess.run(
-        [sys.executable, "-c", LOOK, *markets], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", LOOK, *markets], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
     )
     return done.stdout + done.stderr
 
