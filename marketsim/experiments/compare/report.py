@@ -60,7 +60,7 @@ def _metric_lines(one: MetricComparison, level: float) -> list[str]:
         f"{one.metric}  ({known.label})",
         f"  mean A              {_number(one.mean_a * s)}{unit}",
         f"  mean B              {_number(one.mean_b * s)}{unit}",
-        f"  paired difference   {_signed(one.difference * s)}{unit}"
+        f"  paired difference   {_signed(one.difference * s)}{_of_difference(known)}"
         + (f" ({100 * one.relative:+.3g} %)" if math.isfinite(one.relative) else ""),
         f"  interval ({confidence})   {_ends(one.interval.low * s, one.interval.high * s)} Student, for a fixed number of pairs",
         *_ruling_lines(one, s, confidence),
@@ -75,6 +75,11 @@ def _metric_lines(one: MetricComparison, level: float) -> list[str]:
     if one.left_out:
         lines.append(f"  note                {one.left_out} pairs left out: undefined in one of their runs")
     return lines
+
+
+def _of_difference(known: MetricName) -> str:
+    """The unit of a difference, with a blank before it: shares differ by percentage points."""
+    return " percentage points" if known.unit == "%" else f" {known.unit}" if known.unit else ""
 
 
 def _ruling_lines(one: MetricComparison, scale: float, confidence: str) -> list[str]:
@@ -143,7 +148,7 @@ def _page(comparison: Comparison, figures: dict[str, bytes]) -> dict[str, Any]:
                 "label": known.label,
                 "mean_a": _number(one.mean_a * s),
                 "mean_b": _number(one.mean_b * s),
-                "difference": _signed(one.difference * s),
+                "difference": _signed(one.difference * s) + (_of_difference(known) if known.unit == "%" else ""),
                 "relative": f"{100 * one.relative:+.3g} %" if math.isfinite(one.relative) else "–",
                 "interval": _ends(one.interval.low * s, one.interval.high * s),
                 "ruling": _ends(one.ruling.low * s, one.ruling.high * s),
@@ -231,7 +236,7 @@ def _convergence(comparison: Comparison, one: MetricComparison) -> bytes:
         "font.family": "DejaVu Sans",
     }
     with mpl.rc_context({**mpl.rcParamsDefault, **style, "backend": "agg"}):
-        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+        figure = Figure(figsize=(7.2, 4.4), layout="constrained")
         axes = figure.add_subplot()
         shown = [look for look in one.looks if math.isfinite(look.interval.half_width)]
         axes.fill_between(
@@ -268,12 +273,14 @@ def _convergence(comparison: Comparison, one: MetricComparison) -> bytes:
         if one.margin is not None:
             axes.axhspan(-one.margin * s, one.margin * s, color=_ORANGE, alpha=0.12, linewidth=0, label="margin")
         if one.runs_decided is not None:
-            axes.axvline(one.verdict.pairs, color=_ORANGE, linewidth=1.2, label=one.verdict.sentence)
+            axes.axvline(
+                one.verdict.pairs, color=_ORANGE, linewidth=1.2, label=f"{one.verdict.decision.value} after {one.verdict.pairs} pairs"
+            )
         _limit(axes, shown, students, s, one)
         axes.set_xlabel("pairs of runs")
-        axes.set_ylabel(f"{known.label}\nB − A")
+        axes.set_ylabel(f"{known.title} [{_of_difference(known).strip()}]\nB − A" if known.unit else f"{known.label}\nB − A")
         axes.set_title(f"{known.title}: how the difference settles", loc="left", fontweight="bold", fontsize=10)
-        axes.legend(frameon=False, fontsize=8)
+        figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
     return out.getvalue()
