@@ -131,7 +131,7 @@ def _figure(found: Optimization) -> bytes:
             axes.set_xlabel(f"{factor.path.rsplit('.', 1)[-1]}{f' [{factor.unit}]' if factor.unit else ''}")
             if index == 0:
                 axes.set_ylabel(f"lift of {found.objective}")
-                axes.legend(frameon=False, fontsize=8)
+                figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=3)
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
     return out.getvalue()
