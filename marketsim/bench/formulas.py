@@ -108,13 +108,17 @@ def capped_life(mean: float, cap: int) -> float:
     return 1 + sum(survival(mean, j) for j in range(2, cap + 1))
 
 
-def unpaid_blocks(period: int) -> float:
-    """Mean blocks served beyond the funds when a provider looks every `period` blocks.
+def unpaid_blocks(low: int, high: int, price: int, period: int) -> float:
+    """Mean debt, in blocks of the price, when a provider looks every `period` blocks and deposits are uniform on low …
+    high.
 
-    Spending the funds to exactly 0 is not yet a shortfall, so the look that finds it is the first one
-    strictly after: 1 to `period` blocks late, each as likely.
+    Spending the funds to exactly 0 is not yet a shortfall, so the look that finds it is the first one at which
+    price × blocks exceeds the deposit. By enumeration: the rests of the deposits by price × period are uniform only where
+    their number is a multiple of it.
     """
-    return (period + 1) / 2
+    deposits = np.arange(low, high + 1)
+    step = price * period
+    return float((step * (deposits // step + 1) - deposits).mean()) / price
 
 
 def truncation_loss(price: float, period: int, mean: float) -> float:

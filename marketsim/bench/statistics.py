@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 
 from marketsim.bench.theory_markets import Planted, cohort_of, exponential, market_of, provider_of
+from marketsim.experiments.compare.paired import ROUND_PAIRS, Margin, compare_values
 from marketsim.experiments.runs.execute import start_server
 from marketsim.statistics.estimates import FloatArray, batch_means, bootstrap_bounds, effects, quantile_interval, t_interval
-from marketsim.statistics.sequential import decide, first_declared, looks, sequence_bounds
+from marketsim.statistics.group_sequential import Stopping, first_crossed
+from marketsim.statistics.sequential import first_declared
 
 LEVEL = 0.95
 STATED_REPETITIONS = 1000
@@ -58,7 +60,7 @@ class Measured:
         )
         verdict = "ok" if self.holds else "FAILED"
         measured = f"{100 * self.rate:>5.1f} % of {self.repetitions:>5,}"
-        return f"{self.title:<66} {measured}  wanted {wanted:<18} {verdict}"
+        return f"{self.title:<78} {measured}  wanted {wanted:<18} {verdict}"
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -126,6 +128,8 @@ def bench(
     tell = progress or (lambda part: None)
     measured = coverage(seed)
     tell("coverage measured")
+    measured += families(seed)
+    tell("families of differences measured")
     found_a, found_b = market_figures(seed, runs_a, runs_b, workers)
     tell(f"{runs_a + runs_b:,} runs made")
     measured += declarations(found_a, found_b, repetitions, seed)
@@ -161,23 +165,90 @@ def coverage(seed: int) -> list[Measured]:
         title = f"{name}, exponential values, n = {n} (exact level {100 * level:.1f} %)"
         found.append(_covered(title, [e.interval.holds(truth) for e in estimates], level))
     found.append(_covered("effect of a factor, 2 × 2 design, 6 common seeds", _effects_cover(rng)))
-    series: tuple[tuple[str, FloatArray], ...] = (
-        ("normal", rng.normal(size=(4000, PAIRS))),
-        ("skewed arms (lognormal)", rng.lognormal(0, 1, (4000, PAIRS)) - rng.lognormal(0, 1, (4000, PAIRS))),
-        ("counts (Poisson 2)", rng.poisson(2, (4000, PAIRS)).astype(float) - rng.poisson(2, (4000, PAIRS))),
-    )
-    for title, draws in series:
-        means, halves = sequence_bounds(draws, LEVEL)
-        holds = (np.abs(means) <= halves).all(axis=1)
-        found.append(
-            Measured(
-                f"sequence covers at all {PAIRS} looks, {title}",
-                float(holds.mean()),
-                holds.size,
-                LEVEL - TOLERANCE,
-                1.0,
-            )
-        )
+    return found
+
+
+# Differences of two policies with equal means, by name: `size` is (series, pairs).
+FAMILIES: dict[str, Callable[[np.random.Generator, tuple[int, int]], FloatArray]] = {
+    "normal": lambda rng, size: rng.normal(size=size),
+    "skewed arms (log-normal)": lambda rng, size: rng.lognormal(0, 1, size) - rng.lognormal(0, 1, size),
+    "counts (Poisson 2)": lambda rng, size: rng.poisson(2, size).astype(float) - rng.poisson(2, size),
+    "heavy tails (Student 2)": lambda rng, size: rng.standard_t(2, size),
+    "±1": lambda rng, size: rng.choice([-1.0, 1.0], size=size),
+    "two values, 9 to 1": lambda rng, size: np.where(rng.random(size) < 0.9, 1.0, -9.0),
+    "two values, 7 to 3": lambda rng, size: np.where(rng.random(size) < 0.7, 3.0, -7.0),
+    **{
+        f"{zeros} % zeros": lambda rng, size, zeros=zeros: rng.normal(size=size) * (100 * rng.random(size) >= zeros)  # type: ignore[misc]
+        for zeros in (50, 70, 80, 90, 95)
+    },
+}
+# Lopsided differences of mean 0: no test of a mean holds its level on them with few pairs, so each false
+# declaration has to carry a warning.
+SKEWED: dict[str, Callable[[np.random.Generator, tuple[int, int]], FloatArray]] = {
+    "exponential": lambda rng, size: rng.exponential(size=size) - 1,
+    "log-normal": lambda rng, size: rng.lognormal(0, 1, size) - math.exp(0.5),
+}
+FAMILY_PAIRS = {60: 4000, 200: 2000, 2000: 500}
+"""Pairs of a budget, looked at by the rule or after every pair, and the series measured with it."""
+_RULES = (Stopping.OBRIEN_FLEMING, Stopping.POCOCK, Stopping.ALWAYS_VALID)
+
+
+def families(seed: int) -> list[Measured]:
+    """False declarations, false equivalence, warnings and power of the stopping rules, on families of differences."""
+    found: list[Measured] = []
+    for number, (name, draw) in enumerate(FAMILIES.items()):
+        for pairs, series in FAMILY_PAIRS.items():
+            rng = np.random.default_rng([seed, 3, number, pairs])
+            differences = draw(rng, (series, pairs))
+            most = 0.05 + 2 * math.sqrt(0.05 * 0.95 / series)
+            rates = {rule: float((_declared(differences, rule) > 0).mean()) for rule in _RULES}
+            worst = max(rates, key=lambda rule: rates[rule])
+            title = f"{name}, {pairs:,} pairs: declared, worst of three rules: {worst.value}"
+            found.append(Measured(title, rates[worst], series, 0.0, most))
+    return found + _equivalences(seed) + _warnings(seed) + _powers(seed)
+
+
+def _declared(differences: FloatArray, rule: Stopping) -> Any:
+    return first_declared(differences) if rule is Stopping.ALWAYS_VALID else first_crossed(differences, ROUND_PAIRS, rule)
+
+
+def _equivalences(seed: int) -> list[Measured]:
+    """Series of mostly zeros whose mean lies just outside the margin, by the verdict that reports print."""
+    found = []
+    for zeros in (0, 70, 80, 90, 95):
+        for rule in (Stopping.OBRIEN_FLEMING, Stopping.ALWAYS_VALID):
+            rng = np.random.default_rng([seed, 4, zeros])
+            size = (400, PAIRS)
+            other = 100 * rng.random(size) >= zeros
+            shifted = np.where(other, rng.normal(size=size) + 100 / (100 - zeros), 0.0)
+            verdicts = [compare_values("x", np.zeros(PAIRS), row, margin=Margin(0.99), stopping=rule) for row in shifted]
+            rate = sum(one is not None and one.verdict.decision.value == "equivalent" for one in verdicts) / size[0]
+            title = f"{zeros} % zeros, mean 1.01 × margin: declared equivalent, {rule.value}"
+            found.append(Measured(title, rate, size[0], 0.0, 0.05 + 2 * math.sqrt(0.05 * 0.95 / size[0])))
+    return found
+
+
+def _warnings(seed: int) -> list[Measured]:
+    found = []
+    for number, (name, draw) in enumerate(SKEWED.items()):
+        differences = draw(np.random.default_rng([seed, 5, number]), (FAMILY_PAIRS[PAIRS], PAIRS))
+        for rule in (Stopping.OBRIEN_FLEMING, Stopping.ALWAYS_VALID):
+            false = differences[_declared(differences, rule) > 0]
+            judged = [compare_values("x", np.zeros(PAIRS), row, stopping=rule) for row in false]
+            share = sum(one is not None and one.skewed for one in judged) / max(len(judged), 1)
+            title = f"{name} differences of mean 0, {rule.value}: false ones warned of"
+            least = 0.9 - 2 * math.sqrt(0.9 * 0.1 / max(len(judged), 1))
+            found.append(Measured(title, share, len(judged), least, 1.0))
+    return found
+
+
+def _powers(seed: int) -> list[Measured]:
+    shifted = np.random.default_rng([seed, 6]).normal(0.3, 1, (FAMILY_PAIRS[PAIRS], PAIRS))
+    found = []
+    for rule, least in ((Stopping.OBRIEN_FLEMING, 0.57), (Stopping.POCOCK, 0.46), (Stopping.FIXED, 0.61), (Stopping.ALWAYS_VALID, 0.28)):
+        rate = float((_declared(shifted, rule) > 0).mean())
+        wanted = least - 2 * math.sqrt(least * (1 - least) / len(shifted))
+        found.append(Measured(f"0.3 standard deviations within {PAIRS} pairs declared, {rule.value}", rate, len(shifted), wanted, 1.0))
     return found
 
 
@@ -189,23 +260,17 @@ def declarations(a: FloatArray, b: FloatArray, repetitions: int, seed: int) -> l
     for column, name in enumerate(METRICS):
         pairs = _dealt(rng, a.shape[0], repetitions)
         differences = a[pairs[:, 1], column] - a[pairs[:, 0], column]
-        false = first_declared(differences) > 0
-        found.append(
-            Measured(
-                f"A/A, {name}: a difference declared at any of {PAIRS} looks",
-                float(false.mean()),
-                repetitions,
-                0.0,
-                most,
-            )
-        )
+        for rule in _RULES:
+            false = _declared(differences, rule) > 0
+            title = f"A/A, {name}: declared different within {PAIRS} pairs, {rule.value}"
+            found.append(Measured(title, float(false.mean()), repetitions, 0.0, most))
         fixed = [t_interval(row).holds(0.0) for row in differences]
         found.append(_covered(f"A/A, {name}: t interval of the difference covers 0", fixed))
     pairs = _dealt(rng, min(a.shape[0], b.shape[0]), repetitions)
     apart = b[pairs[:, 1], 0] - a[pairs[:, 0], 0]
     together = b[pairs[:, 0], 0] - a[pairs[:, 0], 0]
     for title, differences in (("independent seeds", apart), ("common random numbers", together)):
-        declared = first_declared(differences)
+        declared = first_crossed(differences, ROUND_PAIRS)
         found.append(
             Measured(
                 f"planted 5 % shift of revenue declared within {PAIRS} pairs, {title}",
@@ -215,8 +280,11 @@ def declarations(a: FloatArray, b: FloatArray, repetitions: int, seed: int) -> l
                 1.0,
             )
         )
-    margin = 0.10 * float(a[:, 0].mean())
-    verdicts = [decide(looks(row), margin).decision.value for row in together[:200]]
+    verdicts = [
+        one.verdict.decision.value
+        for mine, other in zip(pairs[:200, 0], together[:200], strict=True)
+        if (one := compare_values("x", a[mine, 0], a[mine, 0] + other, margin=Margin(0.025, relative=True))) is not None
+    ]
     found.append(
         Measured(
             "common random numbers: 5 % shift is not called no difference",

@@ -1,10 +1,11 @@
 """Runs the special cases whose answers are known and says which figures of the simulator agree with theory.
 
 Every check compares the mean of a figure over independent replications with a formula, in units of the
-replications' own standard error. A check fails beyond Student's quantile for a family error of 1 % shared
+replications' own standard error. A check fails beyond Student's quantile for a family error of 0.1 % shared
 out by Bonferroni, or when its bias from whole blocks, bid windows and edges could reach a tenth of its
 standard error: then it would not test what it says. `bias` of each check is a bound on what the formula
-leaves out.
+leaves out. Beside distributions it holds the rules themselves, lease by lease (`rule_markets`): those counts of broken
+identities have no variance and have to be 0.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ import numpy as np
 
 from marketsim.bench import formulas
 from marketsim.bench import theory_markets as m
+from marketsim.bench.rule_markets import RULE_CHECKS, RULE_MARKETS
 from marketsim.bench.theory_markets import MARKETS, Planted
 from marketsim.bench.waiting_room import QUEUE_BLOCKS, QUEUE_PATIENCE, QUEUE_RATE, QUEUE_SERVERS, WAITING_ROOM, queue_figures
 from marketsim.errors import InputError
 from marketsim.experiments.runs.execute import start_server
 from marketsim.statistics.estimates import FloatArray
 
-FAMILY_ERROR = 0.01
+FAMILY_ERROR = 0.001
 BIAS_SHARE = 0.1
 REPLICATIONS = 20
 
@@ -41,6 +43,8 @@ class Check:
     expected: float
     bias: float
     left_out: str
+    exact: bool = False
+    """Whether the figure has no variance: then every replication has to give what is expected."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +116,9 @@ class TheoryBench:
             f"{len(self.outcomes)} checks, {failed} failed; {self.replications} replications each, "
             f"seed {self.seed}; "
             f"|z| up to {threshold:.2f} agrees (Student's t, {self.replications - 1} degrees, family error "
-            f"{100 * FAMILY_ERROR:g} % over {len(checks())} checks), "
-            f"bias below {BIAS_SHARE:g} standard errors; {self.seconds:.0f} s",
+            f"{100 * FAMILY_ERROR:g} % over {_random_checks()} checks), "
+            f"bias below {BIAS_SHARE:g} standard errors; a count of leases that break a rule is 0 in every "
+            f"replication; {self.seconds:.0f} s",
         ]
 
     def as_json(self) -> dict[str, Any]:
@@ -328,7 +333,7 @@ def checks() -> list[Check]:
             "unpaid blocks against withdraw period",
             "unpaid",
             "unpaid",
-            formulas.unpaid_blocks(m.WITHDRAW) - _remainder() / m.PRICE,
+            formulas.unpaid_blocks(m.DEPOSIT_LOW + 1, m.DEPOSIT_HIGH, m.PRICE, m.WITHDRAW),
             0.0,
             "none",
         ),
@@ -350,6 +355,7 @@ def checks() -> list[Check]:
             "an outage lasts at least a block",
         ),
         *_queue_checks(),
+        *(Check(title, market, figure, 0.0, 0.0, "none", exact=True) for title, market, figure in RULE_CHECKS),
     ]
     return found
 
@@ -369,7 +375,7 @@ def bench(
     not the formulas: the bench must then fail. `only` names the markets to run (default all).
     """
     begun = time.perf_counter()
-    names = [market.name for market in MARKETS] + [WAITING_ROOM]
+    names = [market.name for market in MARKETS] + [WAITING_ROOM] + [market.name for market in RULE_MARKETS]
     wanted = [name for name in names if only is None or name in only]
     error = planted or Planted()
     tasks = [(name, _run_seed(seed, i, k), error) for i, name in enumerate(names) if name in wanted for k in range(replications)]
@@ -379,7 +385,7 @@ def bench(
         if progress is not None and len(measured[name]) == replications:
             progress(name)
     chosen = [check for check in checks() if check.market in wanted]
-    threshold = _threshold(len(checks()), replications)
+    threshold = _threshold(_random_checks(), replications)
     outcomes = tuple(judge(check, np.array([figures[check.figure] for figures in measured[check.market]]), threshold) for check in chosen)
     return TheoryBench(seed, replications, outcomes, time.perf_counter() - begun)
 
@@ -400,17 +406,23 @@ def parse_planted(texts: Sequence[str]) -> Planted:
 
 
 def judge(check: Check, values: FloatArray, threshold: float) -> Checked:
-    """The check's z-score from the replications' own standard error; without spread, equal is 0 and unequal
-    infinite.
+    """The check's z-score from the replications' own standard error.
+
+    An exact check has z 0 when every replication gave what is expected, else an infinite one; so have others without
+    spread.
     """
     mean = float(values.mean())
     error = float(values.std(ddof=1)) / math.sqrt(values.size)
     distance = mean - check.expected
-    if error > 0:
-        z = distance / error
-    else:
-        z = 0.0 if abs(distance) <= 1e-9 * max(abs(check.expected), 1.0) else math.copysign(math.inf, distance)
-    return Checked(check, mean, error, z, threshold)
+    if error > 0 and not check.exact:
+        return Checked(check, mean, error, distance / error, threshold)
+    equal = (np.abs(values - check.expected) <= 1e-9 * max(abs(check.expected), 1.0)).all()
+    return Checked(check, mean, error, 0.0 if equal else math.copysign(math.inf, distance), threshold)
+
+
+def _random_checks() -> int:
+    """Number of checks that may fail by chance, among which the family error is shared out."""
+    return sum(not check.exact for check in checks())
 
 
 def _threshold(count: int, replications: int) -> float:
@@ -440,7 +452,7 @@ def _measure(task: tuple[str, int, Planted]) -> dict[str, float]:
     name, seed, planted = task
     if name == WAITING_ROOM:
         return queue_figures(seed, planted)
-    market = next(market for market in MARKETS if market.name == name)
+    market = next(market for market in (*MARKETS, *RULE_MARKETS) if market.name == name)
     return market.figures(run(scenario_from_mapping(market.scenario(planted)), seed=seed).record)
 
 
@@ -465,10 +477,6 @@ def _deposits() -> Any:
 
 def _depletion() -> float:
     return float((_deposits() // m.PRICE).mean()) + 1 + m.GRACE
-
-
-def _remainder() -> float:
-    return float((_deposits() % m.PRICE).mean())
 
 
 def _overflow_checks() -> list[Check]:

@@ -24,6 +24,7 @@ COMMANDS = (
     "explain",
     "sweep",
     "compare",
+    "risk",
     "optimize",
     "bench",
     "parity",

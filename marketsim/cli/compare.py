@@ -15,6 +15,7 @@ from marketsim.errors import InputError
 if TYPE_CHECKING:
     from marketsim.experiments.compare.paired import Margin
     from marketsim.experiments.runs.variants import Arm
+    from marketsim.statistics.group_sequential import Stopping
 
 
 def register(app: typer.Typer) -> None:
@@ -41,6 +42,14 @@ def compare_command(
         str | None,
         typer.Option("--margin", metavar="M", help="What is no difference: 2%% of A's mean, or a number."),
     ] = None,
+    stopping: Annotated[
+        str,
+        typer.Option(
+            "--stopping",
+            metavar="RULE",
+            help="What decides within the budget of pairs: obrien-fleming, pocock, fixed (one look at the end), always-valid.",
+        ),
+    ] = "obrien-fleming",
     independent: Annotated[
         bool,
         typer.Option("--independent", help="Compare also with other seeds for B, to see what pairing saves."),
@@ -58,7 +67,7 @@ def compare_command(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no report, only errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print comparison.json and nothing else.")] = False,
 ) -> None:
-    """Compare two scenarios run for run over common random numbers, with intervals valid at any look."""
+    """Compare two scenarios run for run over common random numbers, with a verdict that holds however often one looks."""
     from marketsim.cli.sweep import usable_cores
     from marketsim.experiments.compare.paired import DEFAULT_METRICS, compare
     from marketsim.experiments.compare.report import comparison_files, comparison_lines
@@ -68,6 +77,7 @@ def compare_command(
 
     if not 0.5 <= level < 1:
         raise InputError(f"--level: {level:g} is not a confidence level, give one from 0.5 to below 1")
+    rule = parse_stopping(stopping, until_decided=until_decided)
     both = list(set_both or ())
     other = a if b is None else b
     arms = (
@@ -101,6 +111,7 @@ def compare_command(
                 margin=difference,
                 independent=independent,
                 level=level,
+                stopping=rule,
                 progress=progress,
             )
         except RunFailedError as error:
@@ -131,6 +142,17 @@ def parse_margin(text: str) -> Margin:
     if not 0 < amount < float("inf"):
         raise InputError(f"--margin: '{text}' is not a margin, write 2% or a positive number such as 150")
     return Margin(amount / 100 if relative else amount, relative)
+
+
+def parse_stopping(text: str, *, until_decided: bool) -> Stopping:
+    """The stopping rule by its name; raises InputError."""
+    from marketsim.statistics.group_sequential import Stopping
+
+    if text not in list(Stopping):
+        raise InputError(f"--stopping: '{text}' is not a rule, give one of {', '.join(Stopping)}")
+    if until_decided and text == Stopping.FIXED:
+        raise InputError("--stopping: fixed looks once, at the end; leave out --until-decided or give obrien-fleming")
+    return Stopping(text)
 
 
 def _label(path: Path, changes: list[str] | None) -> str:

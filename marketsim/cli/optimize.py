@@ -37,7 +37,7 @@ def optimize_command(
     constraint: Annotated[list[str] | None, typer.Option("--constraint", metavar="EXPR", help="To be met, e.g. fill_rate>=0.8.")] = None,
     minimize: Annotated[bool, typer.Option("--minimize", help="The smallest value is the best.")] = False,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change the scenario first.")] = None,
-    per_point: Annotated[int, typer.Option("--per-point", min=1, help="Seeds a point is run with.")] = 4,
+    per_point: Annotated[int, typer.Option("--per-point", min=1, help="Seeds a point is run with in the search.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="First seed.")] = 1,
     workers: Annotated[
         int | None,
@@ -104,7 +104,7 @@ def optimize_command(
         print("\n".join(optimization_lines(found)))
         print(f"report      {folder / 'report.html'}")
     if not found.feasible:
-        print("the best point found breaks a constraint on its fresh seeds", file=sys.stderr)
+        print("what is recommended breaks a constraint on its fresh seeds", file=sys.stderr)
         raise typer.Exit(1)
 
 

@@ -13,6 +13,10 @@ import numpy as np
 
 from marketsim.statistics.estimates import FloatArray, Interval, finite, t_interval
 
+# With fewer samples the percentile intervals are too short: on Ishigami's function they held in 85 % (16 samples), 86 %
+# (32) and 96 % (64) of cases.
+LEAST_SAMPLES = 64
+
 
 @dataclass(frozen=True)
 class SobolIndex:
@@ -25,6 +29,12 @@ class SobolIndex:
     first_interval: Interval
     total: float
     total_interval: Interval
+    samples: int
+
+    @property
+    def few(self) -> bool:
+        """Whether the samples are too few for the intervals' stated level."""
+        return self.samples < LEAST_SAMPLES
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers."""
@@ -34,6 +44,8 @@ class SobolIndex:
             "first_interval": self.first_interval.as_json(),
             "total": finite(self.total),
             "total_interval": self.total_interval.as_json(),
+            "samples": self.samples,
+            "few_samples": self.few,
         }
 
 
@@ -79,6 +91,7 @@ def sobol_indices(
             Interval(float(first_ci.low[j]), float(first_ci.high[j]), level, method),
             float(np.atleast_1d(found.total_order)[j]),
             Interval(float(total_ci.low[j]), float(total_ci.high[j]), level, method),
+            samples,
         )
         for j, name in enumerate(names)
     ]

@@ -13,9 +13,10 @@ asymptotics in the estimated variance.
 
 Without normality: differences under a true null of "same policy" are exchangeable between the two arms and
 so symmetric, and for symmetric X the self-normalised exp(λS − λ²V/2) is a supermartingale for every λ (de
-la Peña 1999); M_n is, up to terms of order 1/n, its mixture over λ on the data's own scale. What that
-leaves open at small n and for skewed or discrete data is measured: `marketsim bench statistics` and
-docs/statistics.md.
+la Peña 1999); M_n is, up to terms of order 1/n, its mixture over λ on the data's own scale. M_n depends on
+the data through Student's t alone, and the t that enters is the cautious one of `cautious_t`: moved towards
+zero by the skewness, and zero until five values differ from the most frequent one. What is left open is
+measured: `marketsim bench statistics` and docs/statistics.md.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from marketsim.statistics.cautious_t import Running, running
 from marketsim.statistics.estimates import FloatArray, Interval, finite
 
 # Precision of the mixture over effects: 1/c is the variance of mean ÷ standard deviation before any data.
-# With 4 the sequence is near its tightest around 60 values, where budgets end, and cannot close before the
-# seventh value even when all are equal: smaller values declare large effects a pair or two earlier, but on
-# skewed and two-valued data falsely more often (0.25: 14 % of symmetric ±1 series, 4: 4 %).
+# With 4 the sequence is near its tightest around 60 values, where budgets end: smaller values declare large
+# effects a pair or two earlier, but on skewed and two-valued data falsely more often.
 MIXTURE_PRECISION = 4.0
 
 
@@ -81,19 +82,20 @@ def looks(
     intersection become empty (it does with probability at most 1 − level), the last interval before stands.
     """
     x = np.asarray(values, dtype=np.float64)
-    means, halves = sequence_bounds(x[None, :], level, precision)
-    evidence = log_evidence(x[None, :], precision)[0]
+    so_far = running(x[None, :])
+    lows, highs = _bounds(so_far, level, precision)
+    evidence = _log_evidence(so_far, precision, 0.0)[0]
     found: list[Look] = []
     low, high = -math.inf, math.inf
     best = 0.0
     for n in range(1, x.size + 1):
-        mean, half = float(means[0, n - 1]), float(halves[0, n - 1])
-        new_low, new_high = max(low, mean - half), min(high, mean + half)
+        new_low, new_high = max(low, float(lows[0, n - 1])), min(high, float(highs[0, n - 1]))
         if new_low <= new_high:
             low, high = new_low, new_high
         best = max(best, float(evidence[n - 1]))
-        p = math.exp(-best)
-        found.append(Look(n, mean, Interval(low, high, level, "confidence sequence"), math.exp(min(best, 700)), p))
+        interval = Interval(low, high, level, "confidence sequence")
+        mean = float(so_far.mean[0, n - 1])
+        found.append(Look(n, mean, interval, math.exp(min(best, 700)), math.exp(-best)))
     return found
 
 
@@ -102,52 +104,48 @@ def sequence_bounds(
     level: float = 0.95,
     precision: float = MIXTURE_PRECISION,
 ) -> tuple[FloatArray, FloatArray]:
-    """Running means and half-widths for many series at once (rows × looks), not intersected over looks.
+    """Lower and upper ends for many series at once (each rows × looks), not intersected over looks.
 
-    A half-width is infinite as long as the level cannot be reached with so few values.
+    Ends are infinite as long as the level cannot be reached with so few values, or so few different ones.
     """
-    alpha = 1 - level
-    n = np.arange(1, values.shape[1] + 1, dtype=np.float64)
-    means, variances = _running(values)
-    # M_n(m) = 1/α solved for (mean − m)²; growth is (√((n + c)/c) / α)^(2/n).
-    growth = np.exp((np.log((n + precision) / precision) - 2 * math.log(alpha)) / n)
-    room = n + precision - precision * growth
-    with np.errstate(divide="ignore", invalid="ignore"):
-        factor = np.where(room > 0, (n + precision) * (growth - 1) / np.where(room > 0, room, 1), np.inf)
-    with np.errstate(invalid="ignore"):
-        halves = np.sqrt(np.where(np.isinf(factor)[None, :], np.inf, variances * np.where(np.isinf(factor), 0, factor)))
-    return means, halves
+    return _bounds(running(values), level, precision)
 
 
 def log_evidence(values: FloatArray, precision: float = MIXTURE_PRECISION, null: float = 0.0) -> FloatArray:
-    """log M_n(null) for many series at once (rows × looks); 0 while all values so far equal the null."""
-    n = np.arange(1, values.shape[1] + 1, dtype=np.float64)
-    centred = values - null
-    total = np.cumsum(centred, axis=1)
-    squares = np.cumsum(centred**2, axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(squares > 0, total**2 / ((n + precision) * np.where(squares > 0, squares, 1.0)), 0.0)
-    share = np.minimum(share, n / (n + precision))  # Cauchy-Schwarz, lost to rounding when all values are equal
-    return 0.5 * np.log(precision / (n + precision)) - n / 2 * np.log1p(-share)
-
-
-def _running(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Running mean and running variance (divided by n) of each row, from values shifted by the row's
-    first.
+    """log M_n(null) for many series at once (rows × looks), of the cautious t; at most 0 while too few values
+    differ.
     """
-    n = np.arange(1, values.shape[1] + 1, dtype=np.float64)
-    shift = values[:, :1]
-    means = np.cumsum(values - shift, axis=1) / n
-    variances = np.maximum(np.cumsum((values - shift) ** 2, axis=1) / n - means**2, 0.0)
-    return means + shift, variances
+    return _log_evidence(running(values), precision, null)
+
+
+def _bounds(so_far: Running, level: float, precision: float) -> tuple[FloatArray, FloatArray]:
+    n = np.arange(1, so_far.mean.shape[1] + 1, dtype=np.float64)
+    # M_n = 1/α solved for t²; growth is (√((n + c)/c) / α)^(2/n).
+    growth = np.exp((np.log((n + precision) / precision) - 2 * math.log(1 - level)) / n)
+    room = n + precision - precision * growth
+    with np.errstate(divide="ignore", invalid="ignore"):
+        critical = np.where(room > 0, np.sqrt((n - 1) * (n + precision) * (growth - 1) / room), np.inf)
+    return so_far.ends(critical)
+
+
+def _log_evidence(so_far: Running, precision: float, null: float) -> FloatArray:
+    n = np.arange(1, so_far.mean.shape[1] + 1, dtype=np.float64)
+    squared = so_far.statistic(null) ** 2
+    # S² ÷ V is n t² ÷ (n − 1 + t²), and 0 ÷ 0 at the first value says nothing.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(squared > 0, n / (n + precision) / (1 + (n - 1) / squared), 0.0)
+    found: FloatArray = 0.5 * np.log(precision / (n + precision)) - n / 2 * np.log1p(-share)
+    return found
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision, the look at which it fell (or the last one), and a sentence for the report."""
+    """The decision, the number of pairs after which it fell (or of the last look), and a sentence for the
+    report.
+    """
 
     decision: Decision
-    look: Look
+    pairs: int
     sentence: str
 
 
@@ -160,19 +158,27 @@ def decide(series: Sequence[Look], margin: float | None = None, level: float = 0
     if not series:
         raise ValueError("a decision needs at least one look")
     for look in series:
-        different = look.p <= 1 - level + 1e-12
-        equivalent = margin is not None and look.interval.low >= -margin and look.interval.high <= margin
-        if different:
-            note = f", within the margin of ±{margin:.6g}" if equivalent else ""
-            return Verdict(Decision.DIFFERENT, look, f"a difference is declared after {look.pairs} pairs{note}")
-        if equivalent:
-            return Verdict(
-                Decision.EQUIVALENT,
-                look,
-                f"equivalent within ±{margin:.6g}, declared after {look.pairs} pairs",
-            )
-    last = series[-1]
-    return Verdict(Decision.UNDECIDED, last, f"undecided: the budget of {last.pairs} pairs is spent")
+        found = verdict_at(look.pairs, look.p <= 1 - level + 1e-12, look.interval, margin)
+        if found is not None:
+            return found
+    return undecided(series[-1].pairs)
+
+
+def verdict_at(pairs: int, different: bool, interval: Interval, margin: float | None, how: str = "") -> Verdict | None:
+    """The verdict at one look, None when it decides nothing; `how` ends its sentence."""
+    equivalent = margin is not None and -margin <= interval.low and interval.high <= margin
+    if different:
+        note = f", within the margin of ±{margin:.6g}" if equivalent else ""
+        return Verdict(Decision.DIFFERENT, pairs, f"a difference is declared after {pairs} pairs{how}{note}")
+    if equivalent:
+        sentence = f"equivalent within ±{margin:.6g}, declared after {pairs} pairs{how}"
+        return Verdict(Decision.EQUIVALENT, pairs, sentence)
+    return None
+
+
+def undecided(pairs: int, why: str = "") -> Verdict:
+    """No decision after the last pair."""
+    return Verdict(Decision.UNDECIDED, pairs, f"undecided: {why or f'the budget of {pairs} pairs is spent'}")
 
 
 def first_declared(

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from marketsim.bench import formulas, theory, theory_markets, waiting_room
+from marketsim.bench import formulas, rule_markets, theory, theory_markets, waiting_room
 from marketsim.errors import InputError
 
 
@@ -102,7 +102,11 @@ def test_small_formulas_by_hand() -> None:
     assert formulas.uniform_minimum(400, 496, 5) == 416
     assert formulas.uniform_minimum_above(0.5, 3) == 0.125
     assert formulas.first_of_two(3.0, 1.0) == (0.75, 0.75)
-    assert formulas.unpaid_blocks(60) == np.mean(np.arange(1, 61))
+    assert formulas.depletion_blocks(100, 7) == 15
+    # Funds for 0 to 2 whole looks: the look after them finds what is missing, one deposit at a time.
+    debts = [next(7 * b - d for b in range(5, 400, 5) if 7 * b > d) / 7 for d in range(40, 121)]
+    assert formulas.unpaid_blocks(40, 120, 7, 5) == pytest.approx(np.mean(debts))
+    assert formulas.unpaid_blocks(theory_markets.DEPOSIT_LOW + 1, theory_markets.DEPOSIT_HIGH, 10, 60) == pytest.approx(30.0005, abs=1e-4)
     assert formulas.floor_loss(2, 100) == pytest.approx(np.mean([k * 2 % 100 / 100 for k in range(50)]))
     assert formulas.capped_uniform(0.5, 1.5) == pytest.approx(0.875)
     assert formulas.down_share(19.0, 1.0) == 0.05
@@ -114,7 +118,7 @@ def test_every_market_has_a_check_and_every_check_its_figure() -> None:
     found = theory.checks()
     assert len(found) >= 22
     assert len({check.title for check in found}) == len(found)
-    names = {market.name for market in theory_markets.MARKETS} | {waiting_room.WAITING_ROOM}
+    names = {market.name for market in (*theory_markets.MARKETS, *rule_markets.RULE_MARKETS)} | {waiting_room.WAITING_ROOM}
     assert {check.market for check in found} == names
 
 
@@ -139,10 +143,25 @@ def test_verdicts() -> None:
     assert outcome([2.0, 2.0, 2.0], 2.1).as_json()["z"] is None
 
 
+def test_a_count_of_broken_rules_is_zero_in_every_replication() -> None:
+    check = theory.Check("title", "market", "figure", 0.0, 0.0, "none", exact=True)
+    assert theory.judge(check, np.zeros(20), 4.0).agrees
+    once = theory.judge(check, np.array([0.0] * 19 + [1.0]), 4.0)
+    assert once.line().endswith("FAILED"), "one lease in one replication is enough"
+    nothing = theory.judge(check, np.array([0.0, math.nan]), 4.0)
+    assert not nothing.agrees, "a market without a lease to look at tests nothing"
+
+
+def test_every_rule_is_kept_and_tested_on_many_leases() -> None:
+    found = theory.bench(7, replications=3, only=[market.name for market in rule_markets.RULE_MARKETS])
+    assert len(found.outcomes) == len(rule_markets.RULE_CHECKS)
+    assert found.agrees, "\n".join(found.lines())
+
+
 def test_threshold_shares_the_family_error_out() -> None:
     found = theory.bench(1, replications=4, only=["metered"])
-    checks = len(theory.checks())
-    assert found.outcomes[0].threshold == pytest.approx(float(stats.t.ppf(1 - 0.01 / checks / 2, 3)))
+    checks = sum(not check.exact for check in theory.checks())
+    assert found.outcomes[0].threshold == pytest.approx(float(stats.t.ppf(1 - theory.FAMILY_ERROR / checks / 2, 3)))
     assert found.lines()[-1].startswith("1 checks, 0 failed; 4 replications")
 
 

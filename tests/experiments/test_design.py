@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from scipy.stats import qmc
 
-from marketsim.experiments.sweep.design import DesignError, make_design, morris_sample, saltelli_sample
+from marketsim.experiments.sweep.design import DesignError, _latin_hypercube, make_design, morris_sample, saltelli_sample
 from marketsim.experiments.sweep.file import Budget, Factor, Range, Replications, Seeds, SweepFile
 from marketsim.metrics.expressions import ExpressionError, parse_expression, parse_template
 
@@ -255,3 +256,13 @@ def test_levels_stay_inside_their_range_and_apart() -> None:
     assert parse_template("{x / 3}").fill(1, 0) == 0
     assert parse_template("{x * 2.5} blocks").fill(3, 0) == "8 blocks"
     assert parse_template("{}uve").fill(Decimal("1.000000000000000001")) == "1.000000000000000001uve"
+
+
+@pytest.mark.parametrize(("factors", "count"), [(3, 10), (2, 20)])
+def test_latin_hypercubes_are_spread_evenly(factors: int, count: int) -> None:
+    """One point in each of `count` slices of every factor, and a centred discrepancy far below that of a plain hypercube."""
+    unit = _latin_hypercube(factors, count, 7)
+    assert (np.sort(np.floor(unit * count), axis=0) == np.arange(count)[:, None]).all()
+    plain = [qmc.discrepancy(qmc.LatinHypercube(factors, rng=seed).random(count)) for seed in range(30)]
+    assert qmc.discrepancy(unit) < min(plain)
+    assert (unit == _latin_hypercube(factors, count, 7)).all()

@@ -25,6 +25,7 @@ def test_compare_prints_writes_and_repeats(tmp_path: Path, capsys: pytest.Captur
     shown = capsys.readouterr()
     assert "variance reduction" in shown.out
     assert "4 of at most 4 pairs" in shown.err
+    assert "O'Brien–Fleming spending over a budget of 4 pairs" in shown.out
     for file in (tmp_path / "one").rglob("*.*"):
         assert file.read_bytes() == (tmp_path / "two" / file.relative_to(tmp_path / "one")).read_bytes(), file
     assert main([*words, "--out", str(tmp_path / "one")]) == 2
@@ -39,6 +40,8 @@ def test_compare_prints_writes_and_repeats(tmp_path: Path, capsys: pytest.Captur
         ([str(SMALL), "--margin", "some"], "--margin: 'some'"),
         ([str(SMALL), "--set-b", "providers.large.colour=red"], "colour"),
         ([str(SMALL), "--level", "1.5"], "--level"),
+        ([str(SMALL), "--stopping", "soon"], "--stopping: 'soon'"),
+        ([str(SMALL), "--stopping", "fixed", "--until-decided"], "--stopping: fixed"),
     ],
 )
 def test_compare_refuses_before_the_first_run(words: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +50,6 @@ def test_compare_refuses_before_the_first_run(words: list[str], reason: str, cap
 
 
 def test_optimize_reports_its_confirmation(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("optuna")
     words = ["optimize", str(SMALL), *SHORT, "--factor", f"{MARGIN}=0..40", "--objective", "revenue.total"]
     words += ["--constraint", "fill_rate>=0.05", "--budget", "20", "--per-point", "1", "--workers", "2"]
     assert main([*words, "--out", str(tmp_path / "found"), "--json"]) == 0
@@ -74,3 +76,21 @@ def test_optimize_reports_its_confirmation(tmp_path: Path, capsys: pytest.Captur
 def test_optimize_refuses_before_the_first_run(words: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["optimize", str(SMALL), *words]) == 2
     assert reason in capsys.readouterr().err
+
+
+def test_risk_of_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["risk", str(SMALL), *SHORT, "--metric", "revenue.total", "--event", "revenue.total<1", "--event", "fill_rate>=0"]
+    assert main([*words, "--runs", "6", "--workers", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["seeds"] == [1, 2, 3, 4, 5, 6]
+    low, _, high, _ = found["tails"]["revenue.total"]
+    assert low["tail"] == "lower"
+    assert low["value_at_risk"] <= high["value_at_risk"]
+    assert low["value_at_risk_interval"]["low"] is None, "six runs do not bound a tail"
+    never, always = found["events"]["revenue.total<1"], found["events"]["fill_rate>=0"]
+    assert (never["hits"], always["hits"]) == (0, 6)
+    assert never["interval"]["high"] == pytest.approx(1 - 0.05 ** (1 / 6))
+    assert main([*words, "--runs", "2", "--quiet", "--workers", "1"]) == 0
+    assert "probability 0 % [0 %, 77.6 %]" in capsys.readouterr().out
+    assert main(["risk", str(SMALL), "--event", "fil_rate<1"]) == 2
+    assert "--event: `fil_rate`" in capsys.readouterr().err

@@ -46,20 +46,23 @@ def test_stops_at_the_end_of_a_round_once_decided() -> None:
     assert found.first.runs_decided <= found.runs
 
 
-def test_equal_arms_are_equivalent_and_never_different() -> None:
-    found = compare(
-        arm(0.5),
-        arm(0.5),
-        SerialRuns(run_queue),
-        metrics=["fill_rate"],
-        pairs=20,
-        margin=Margin(0.02, relative=True),
-    )
-    assert found.first.verdict.decision is Decision.EQUIVALENT
+def test_equal_arms_are_never_different_and_say_so() -> None:
+    found = compare(arm(0.5), arm(0.5), SerialRuns(run_queue), metrics=["fill_rate"], pairs=20, margin=Margin(0.02, relative=True))
+    assert found.first.verdict.decision is Decision.UNDECIDED
+    assert "20 of 20 pairs are exactly equal" in found.first.verdict.sentence
     assert found.first.variance_paired == 0
     assert math.isinf(found.first.reduction)
     assert found.first.as_json()["variance_reduction"] is None
     assert found.first.p == 1
+
+
+def test_nearly_equal_arms_are_equivalent() -> None:
+    rng = np.random.default_rng(4)
+    a = rng.normal(100, 5, 40)
+    found = compare_values("m", a, a + rng.normal(0, 0.5, 40), margin=Margin(0.02, relative=True))
+    assert found is not None
+    assert found.verdict.decision is Decision.EQUIVALENT
+    assert "O'Brien–Fleming" in found.verdict.sentence
 
 
 def test_correction_makes_a_single_borderline_metric_weaker() -> None:
@@ -138,7 +141,7 @@ def test_files_of_a_comparison(tmp_path: Path) -> None:
     assert content["metrics"][0]["variance_reduction"] == pytest.approx(found.first.reduction)
     html = files["report.html"].decode()
     assert "http" not in html.replace("http-equiv", ""), "the page works offline"
-    for words in ("variance reduction", "Holm over 2 metrics", "common random numbers", "1 to 12"):
+    for words in ("O'Brien–Fleming spending", "variance reduction", "Holm over 2 metrics", "common random numbers", "1 to 12"):
         assert words.lower() in files["report.md"].decode().lower(), words
     assert files["pairs.csv"].decode().splitlines()[0] == "seed,metric,a,b,difference"
     assert len(files["pairs.csv"].decode().splitlines()) == 1 + 2 * 12

@@ -10,11 +10,10 @@ import pytest
 
 from marketsim.cli.optimize import fitted
 from marketsim.errors import InputError
+from marketsim.experiments.optimize import surrogate
 from marketsim.experiments.optimize.report import optimization_files, optimization_lines
 from marketsim.experiments.optimize.search import Optimization, optimize, parse_constraint, parse_factor, parse_figure
 from marketsim.experiments.runs.variants import SerialRuns, Variant
-
-pytest.importorskip("optuna")
 
 
 def noisy_market(scenario: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
@@ -73,9 +72,75 @@ def test_what_is_reported_is_not_the_lucky_draw() -> None:
         lucky.append(found.lucky_lift)
         confirmed.append(found.confirmed.difference)
         held += found.confirmed.interval.holds(0.0)
-    assert np.mean(lucky) > 0.5
+    assert np.mean(lucky) > 0.3
     assert abs(np.mean(confirmed)) < 0.35
     assert held >= 8
+
+
+def rosenbrock(mapping: dict[str, Any], base: str, overrides: list[str], seed: int) -> dict[str, Any]:
+    """Best 0 at (1, 1); the noise of a seed is the same at every point, with a little of each point's own."""
+    values = {**mapping, **dict(text.split("=") for text in overrides)}
+    x, y = float(values["x"]), float(values["y"])
+    noise = np.random.default_rng(seed).normal(0, 5) + np.random.default_rng([seed, zlib.crc32(repr((x, y)).encode())]).normal(0, 0.1)
+    return {"fill_rate": -(100 * (y - x * x) ** 2 + (1 - x) ** 2) + noise}
+
+
+def test_regret_on_rosenbrock_with_ninety_runs() -> None:
+    factors = [parse_factor("x=-2.0..2.0"), parse_factor("y=-2.0..2.0")]
+    objective = parse_figure("fill_rate", "--objective")
+    regrets = []
+    for seed in (1, 1000, 2000, 3000, 4000):
+        found = optimize(Variant("m", {"x": -1.0, "y": 1.5}, "."), SerialRuns(rosenbrock), factors, objective, budget=90, seed=seed)
+        assert found.runs <= 90
+        x, y = found.best
+        regrets.append(100 * (y - x * x) ** 2 + (1 - x) ** 2)
+    assert np.median(regrets) <= 1.0
+
+
+@pytest.mark.parametrize("start", [{"x": 1.0, "y": 1.0}, {}])
+def test_what_is_best_already_is_left_as_it_is(start: dict[str, float]) -> None:
+    """Whether or not the factors stand in the scenario, every other point is worse, and none is recommended."""
+
+    def at_best(mapping: dict[str, Any], base: str, overrides: list[str], seed: int) -> dict[str, Any]:
+        given = {"x": 1.0, "y": 1.0} | mapping
+        return (
+            rosenbrock(given, base, overrides, seed) if overrides else {"fill_rate": rosenbrock(given, base, [], seed)["fill_rate"] + 1.0}
+        )
+
+    factors = [parse_factor("x=-2.0..2.0"), parse_factor("y=-2.0..2.0")]
+    for seed in (1, 1000):
+        found = optimize(
+            Variant("m", start, "."), SerialRuns(at_best), factors, parse_figure("fill_rate", "--objective"), budget=60, seed=seed
+        )
+        assert found.unchanged
+        assert found.settings == []
+        assert found.as_json()["recommended"] == "unchanged"
+        assert "the scenario as it is" in "\n".join(optimization_lines(found))
+
+
+def test_the_surrogate_is_the_regression_it_says() -> None:
+    """Posterior mean and deviation by the definition: solving the kernel's equations outright."""
+    rng = np.random.default_rng(1)
+    x, at = rng.random((12, 2)), rng.random((5, 2))
+    y = np.sin(5 * x[:, 0]) + x[:, 1] + rng.normal(0, 0.05, 12)
+    found = surrogate.fit(x, y)
+    lengths, signal, noise = np.exp(found.logs[:2]), math.exp(found.logs[2]), math.exp(found.logs[3])
+
+    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        r = np.array([[math.dist(p / lengths, q / lengths) for q in b] for p in a])
+        return signal**2 * (1 + math.sqrt(5) * r + 5 * r**2 / 3) * np.exp(-math.sqrt(5) * r)
+
+    covariance = kernel(x, x) + (noise**2 + 1e-8) * np.eye(12)
+    cross = kernel(at, x)
+    mean = y.mean() + cross @ np.linalg.solve(covariance, y - y.mean())
+    variance = y.std() ** 2 * (signal**2 - np.einsum("ij,ji->i", cross, np.linalg.solve(covariance, cross.T)))
+    assert found.predict(at)[0] == pytest.approx(mean, abs=1e-6)
+    assert found.predict(at)[1] ** 2 == pytest.approx(variance, rel=1e-4, abs=1e-9)
+    again = found.believing(at[0])
+    assert again.predict(at[:1])[0] == pytest.approx(mean[:1], abs=1e-5)
+    assert again.predict(at[:1])[1] < found.predict(at[:1])[1]
+    smaller = surrogate._surprise(found.logs + 0.3, x, (y - y.mean()) / y.std())
+    assert surrogate._surprise(found.logs, x, (y - y.mean()) / y.std()) < smaller
 
 
 def test_a_constraint_moves_the_best_point() -> None:
@@ -108,7 +173,7 @@ def test_same_seed_same_bytes_and_every_file() -> None:
 
 def test_a_budget_too_small_says_what_would_do() -> None:
     with pytest.raises(InputError, match="give at least") as error:
-        search(budget=30)
+        search(budget=15)
     least = int(error.value.lines[0].rsplit(" ", 1)[1])
     assert search(budget=least).runs <= least
 

@@ -56,6 +56,13 @@ def test_sobol_indices_cover_over_repetitions() -> None:
     assert np.mean(held) > 0.95 - 2 * math.sqrt(0.05 * 0.95 / 30)
 
 
+def test_few_samples_are_said_to_be_few() -> None:
+    few, enough = (sobol_indices(ishigami(saltelli(n, 3, 1)), NAMES, resamples=99) for n in (32, 64))
+    assert few[0].few
+    assert few[0].as_json()["samples"] == 32
+    assert not enough[0].few
+
+
 def test_sobol_refuses_what_it_cannot_share_out() -> None:
     with pytest.raises(ValueError, match="does not vary"):
         sobol_indices(np.ones(40), NAMES)

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import signal, stats
 
 from marketsim.statistics.estimates import (
+    EffectKind,
     batch_means,
     bootstrap_bounds,
     bootstrap_interval,
+    correlation_time,
     describe,
     effects,
     holm,
@@ -181,7 +183,7 @@ def _named(case: tuple[list[list[object]], np.ndarray]) -> tuple[list[list[objec
 def test_effects_that_a_design_cannot_tell_apart_are_left_out() -> None:
     points = [[0, 0], [1, 1], [2, 2]]
     names = [e.name for e in effects(points, ["a", "b"], np.arange(6.0).reshape(3, 2))]
-    assert names == ["a", "a × b"]  # b repeats a; a × b is a's curvature here
+    assert names == ["a", "a (curvature)"]  # b repeats a, and a × b a's curvature
 
 
 def test_three_unordered_levels_and_one_replication() -> None:
@@ -223,3 +225,91 @@ def test_cross_validation_sees_what_the_fit_does_not() -> None:
     rng = np.random.default_rng(12)
     surface = response_surface(rng.uniform(size=(9, 2)), ["a", "b"], rng.normal(size=9))
     assert surface.cross_validated > surface.residual
+
+
+def test_missing_values_are_left_out_of_every_estimate() -> None:
+    holed, whole = [1.0, math.nan, 2.0, 4.0, math.inf, 3.5], [1.0, 2.0, 4.0, 3.5]
+    assert t_interval(holed) == t_interval(whole)
+    assert quantile_interval(holed, 0.5) == quantile_interval(whole, 0.5)
+    assert bootstrap_interval(holed) == bootstrap_interval(whole)
+    points, values = factorial(np.random.default_rng(9), 12)
+    values[3, 5] = math.nan
+    found = effects(points, ["a", "b", "c"], values, seeds=range(100, 112))
+    assert found[0].seeds == (100, 101, 102, 103, 104, 106, 107, 108, 109, 110, 111)
+    assert [e.p for e in found] == [e.p for e in effects(points, ["a", "b", "c"], np.delete(values, 5, axis=1))]
+    assert found[0].as_json()["n"] == 11
+    assert effects(points, ["a", "b", "c"], np.full((8, 2), math.nan)) == []
+    for function in (mser5, batch_means, correlation_time):
+        with pytest.raises(ValueError, match="order of time"):
+            function([1.0, 2.0, math.nan, 4.0])
+
+
+def test_an_effect_is_the_difference_itself_and_bends_are_shown() -> None:
+    """Three uneven levels of one factor, two of another, a metric that is no straight line: means by hand."""
+    points: list[list[object]] = [[a, b] for a in (0, 10, 15, 40) for b in (1, 2, 5)]
+    truth = np.array([100 + {0: 0, 10: 60, 15: 70, 40: 100.7}[a] + 3 * b * b + a * b for a, b in points])  # type: ignore[index, operator]
+    values = truth[:, None] + np.random.default_rng(1).normal(0, 5, 6)[None, :]
+    found = {e.name: e for e in effects(points, ["a", "b"], values)}
+    by_a = {a: truth[[row[0] == a for row in points]].mean() for a in (0, 10, 15, 40)}
+    assert found["a"].kind is EffectKind.DIFFERENCE
+    assert found["a"].estimate == pytest.approx(by_a[40] - by_a[0])
+    between = [by_a[a] - (by_a[0] + (by_a[40] - by_a[0]) * a / 40) for a in (10, 15)]
+    assert found["a (curvature)"].estimate == pytest.approx(np.mean(between))
+    u_shaped = effects([[x] for x in range(5)], ["x"], np.array([[(x - 2.0) ** 2 + n for n in (0, 1, 5)] for x in range(5)]))
+    assert [(e.name, e.p < 1e-6) for e in u_shaped] == [("x", False), ("x (curvature)", True)]
+    assert [e.estimate for e in u_shaped] == pytest.approx([0.0, -10 / 3], abs=1e-9)
+
+
+def test_a_line_is_called_a_line() -> None:
+    x = np.random.default_rng(2).uniform(0, 1, (30, 2))
+    y = 2 * x[:, 0] + 5 * (x[:, 0] - 0.5) ** 2 + x[:, 1]
+    found = {e.name: e for e in effects(x.tolist(), ["a", "b"], np.column_stack([y, y + 1]))}
+    low, high = x[:, 0].min(), x[:, 0].max()
+    assert found["a"].kind is EffectKind.LINEAR_FIT
+    quadratic = np.polynomial.Polynomial([5 / 4, -3, 5])
+    assert found["a"].estimate == pytest.approx(quadratic(high) - quadratic(low))
+    middle = (low + high) / 2
+    assert found["a (curvature)"].estimate == pytest.approx(quadratic(middle) - (quadratic(low) + quadratic(high)) / 2)
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.8, 0.99])
+def test_batches_that_depend_on_each_other_are_flagged(phi: float) -> None:
+    x = signal.lfilter([1.0], [1.0, -phi], np.random.default_rng(3).normal(size=(60, 6000)), axis=1)[:, 2000:]
+    flagged = np.mean([not batch_means(row).independent for row in x])
+    assert flagged >= 0.95 if phi == 0.99 else flagged <= 0.05
+    if phi < 0.99:
+        assert np.median([correlation_time(row) for row in x]) == pytest.approx((1 + phi) / (1 - phi), rel=0.1)
+
+
+def test_correlation_time_against_the_sums_themselves() -> None:
+    x = signal.lfilter([1.0], [1.0, -0.7], np.random.default_rng(4).normal(size=301))
+    centred = x - x.mean()
+    rho = [float(centred[: x.size - k] @ centred[k:]) / float(centred @ centred) for k in range(x.size - 1)]
+    total, k = 0.0, 0
+    while rho[k] + rho[k + 1] > 0:
+        total += rho[k] + rho[k + 1]
+        k += 2
+    assert correlation_time(x) == pytest.approx(2 * total - 1)
+    assert correlation_time(np.full(50, 1e8)) == 1.0
+
+
+def test_warm_up_far_from_zero_is_the_same() -> None:
+    series = np.random.default_rng(5).normal(10, 1, 1000)
+    series[:65] -= np.linspace(20, 5, 65)
+    near, far = mser5(series), mser5(series + 1e8)
+    assert near.discard == far.discard == 65
+    # By the definition, cut by cut.
+    batches = series.reshape(-1, 5).mean(axis=1)
+    errors = [batches[d:].std() / math.sqrt(batches.size - d) for d in range(batches.size - 2)]
+    assert near.discard == 5 * int(np.argmin(errors))
+
+
+def test_a_surface_does_not_follow_noise() -> None:
+    rng = np.random.default_rng(6)
+    for points in (7, 8):
+        assert all(response_surface(rng.uniform(size=(points, 2)), ["a", "b"], rng.normal(size=points)).degree == 1 for _ in range(50))
+    many = [response_surface(rng.uniform(size=(12, 2)), ["a", "b"], rng.normal(size=12)) for _ in range(100)]
+    assert np.mean([surface.degree == 2 for surface in many]) < 0.4
+    assert abs(np.mean([surface.adjusted for surface in many])) < 0.15
+    flat = response_surface(rng.uniform(size=(12, 2)), ["a", "b"], np.full(12, 3.1))
+    assert flat.as_json()["r_squared"] is None

@@ -1,18 +1,22 @@
-"""Compares two arms run for run: paired differences, sequences valid at any look, and what pairing saved."""
+"""Compares two arms run for run: paired differences, a verdict by the stopping rule, and what pairing saved."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from marketsim.experiments.runs.metric_names import metric_value
 from marketsim.experiments.runs.variants import Arm, Recorded, Runs, Summary
+from marketsim.statistics.cautious_t import INFORMATIVE_LEAST, informative
 from marketsim.statistics.estimates import FloatArray, Interval, finite, holm, t_interval
-from marketsim.statistics.sequential import Decision, Look, Verdict, decide, looks
+from marketsim.statistics.group_sequential import PlannedLook, Stopping, group_looks, planned_looks, repeated_p
+from marketsim.statistics.sequential import Decision, Look, Verdict, decide, looks, undecided, verdict_at
 
 DEFAULT_METRICS = ("revenue.total", "fill_rate", "price.mean_won", "utilization.cpu")
 # Runs are made in rounds of this many pairs whatever the number of workers, so that where a comparison stops
@@ -20,7 +24,13 @@ DEFAULT_METRICS = ("revenue.total", "fill_rate", "price.mean_won", "utilization.
 ROUND_PAIRS = 4
 # Independent arms get seeds from here on, far from those anybody counts up from 1.
 INDEPENDENT_OFFSET = 1_000_000
-_SKEWED = 1.0
+# Beyond this skewness of the differences the stated level is called approximate: of the false declarations
+# between arms of equal means and log-normal or exponential differences, nine in ten show more.
+_SKEWED = 0.5
+# A sequence may be decided before skewness shows at all; with so many pairs it does.
+_SKEWNESS_SHOWS = 20
+# Figures of two runs that differ by less than this share of their size are equal, seen through rounding.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -43,9 +53,10 @@ class MetricComparison:
     """Difference B − A of one metric over pairs of runs.
 
     `interval` is Student's for the mean difference if the number of pairs had been fixed beforehand;
-    `looks` has the confidence sequence, which holds wherever one stops. `p` is valid at any look, `p_holm`
-    corrected for the number of metrics. `reduction` is the variance of an independent difference ÷ the
-    paired one.
+    `looks` has the confidence sequence, which holds wherever one stops, `planned` the looks of the rule
+    that decides (none when that is the sequence itself). `reduction` is the variance of an independent difference ÷ the paired
+    one, `unequal` how many differences are not the most frequent one, `skewness` the one with most of the
+    pairs seen: at the end, or when it was decided if it was larger then.
     """
 
     metric: str
@@ -56,14 +67,37 @@ class MetricComparison:
     difference: float
     interval: Interval
     looks: tuple[Look, ...]
+    planned: tuple[PlannedLook, ...]
+    rule: Stopping
     verdict: Verdict
-    p: float
-    p_holm: float
     margin: float | None
     variance_paired: float
     variance_independent: float
     correlation: float
     skewness: float
+    unequal: int
+    corrected: float | None = None
+
+    @cached_property
+    def p(self) -> float:
+        """p-value for no difference by the rule that decides: valid although it looks more than once."""
+        return self.p_any if self.rule is Stopping.ALWAYS_VALID else repeated_p(self.planned, self.rule)
+
+    @property
+    def p_any(self) -> float:
+        """p-value of the sequence, valid at any look."""
+        return self.looks[-1].p
+
+    @property
+    def p_holm(self) -> float:
+        """`p` corrected for the number of metrics."""
+        return self.p if self.corrected is None else self.corrected
+
+    @property
+    def ruling(self) -> Interval:
+        """The interval of the rule that decides, at its last look; open without one."""
+        series = self.planned if self.rule is not Stopping.ALWAYS_VALID else self.looks
+        return series[-1].interval if series else replace(self.interval, low=-math.inf, high=math.inf, method=self.rule.words)
 
     @property
     def reduction(self) -> float:
@@ -80,12 +114,15 @@ class MetricComparison:
     @property
     def runs_decided(self) -> int | None:
         """Runs of both arms together up to the decision, None while undecided."""
-        return None if self.verdict.decision is Decision.UNDECIDED else 2 * self.verdict.look.pairs
+        return None if self.verdict.decision is Decision.UNDECIDED else 2 * self.verdict.pairs
 
     @property
     def skewed(self) -> bool:
-        """Whether the differences are so lopsided that the stated level is only approximate."""
-        return abs(self.skewness) > _SKEWED
+        """Whether the differences are so lopsided that the stated level is only approximate, or the sequence was
+        decided too early to see.
+        """
+        early = self.rule is Stopping.ALWAYS_VALID and self.runs_decided is not None and self.verdict.pairs < _SKEWNESS_SHOWS
+        return abs(self.skewness) > _SKEWED or early
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers; infinite or undefined ones become None."""
@@ -99,11 +136,15 @@ class MetricComparison:
             "relative": finite(self.relative),
             "interval": self.interval.as_json(),
             "sequence": self.looks[-1].interval.as_json(),
+            "stopping": self.rule.value,
+            "stopping_interval": self.ruling.as_json(),
+            "planned_looks": [look.as_json() for look in self.planned],
             "p": finite(self.p),
+            "p_any_look": finite(self.p_any),
             "p_holm": finite(self.p_holm),
             "margin": self.margin,
             "decision": self.verdict.decision.value,
-            "decided_at": self.verdict.look.pairs if self.runs_decided else None,
+            "decided_at": self.verdict.pairs if self.runs_decided else None,
             "runs_until_decided": self.runs_decided,
             "verdict": self.verdict.sentence,
             "variance_paired": finite(self.variance_paired),
@@ -111,6 +152,8 @@ class MetricComparison:
             "variance_reduction": finite(self.reduction),
             "correlation": finite(self.correlation),
             "skewness": finite(self.skewness),
+            "skewed": self.skewed,
+            "unequal_pairs": self.unequal,
         }
 
 
@@ -125,6 +168,7 @@ class Comparison:
     budget: int
     level: float
     until_decided: bool
+    rule: Stopping
     independent: MetricComparison | None
     values_a: dict[str, FloatArray]
     values_b: dict[str, FloatArray]
@@ -160,6 +204,7 @@ class Comparison:
             "runs": self.runs,
             "budget_pairs": self.budget,
             "until_decided": self.until_decided,
+            "stopping": self.rule.value,
             "level": self.level,
             "correction": f"Holm over {len(self.metrics)} metrics",
             "runs_saved": finite(self.runs_saved),
@@ -181,9 +226,10 @@ def compare(
     margin: Margin | None = None,
     independent: bool = False,
     level: float = 0.95,
+    stopping: Stopping = Stopping.OBRIEN_FLEMING,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
-    """Run both arms with equal seeds and judge B − A per metric.
+    """Run both arms with equal seeds and judge B − A per metric by the rule `stopping`.
 
     With `until_decided` the comparison stops after the round in which the first metric is decided, else it
     makes all `pairs`. `independent` adds the same comparison of the first metric with other seeds for B.
@@ -199,12 +245,12 @@ def compare(
         if progress is not None:
             progress(sampled.count, len(seeds))
         if until_decided and begin + ROUND_PAIRS < len(seeds):
-            so_far = sampled.comparison(metrics[0], share, margin)
+            so_far = sampled.comparison(metrics[0], share, margin, stopping, len(seeds))
             if so_far is not None and so_far.verdict.decision is not Decision.UNDECIDED:
                 break
     compared = []
     for name in metrics:
-        one = sampled.comparison(name, share, margin)
+        one = sampled.comparison(name, share, margin, stopping, len(seeds))
         if one is None:
             raise ValueError(f"{name} is undefined in all {sampled.count} pairs, name another metric")
         compared.append(one)
@@ -218,7 +264,8 @@ def compare(
         budget=len(seeds),
         level=level,
         until_decided=until_decided,
-        independent=_independent(a, b, runs, metrics[0], seeds, until_decided, margin, level) if independent else None,
+        rule=stopping,
+        independent=_independent(a, b, runs, metrics[0], seeds, until_decided, margin, level, stopping) if independent else None,
         values_a={name: sampled.values(0, name) for name in metrics},
         values_b={name: sampled.values(1, name) for name in metrics},
         rules=(str(last[0].get("rules")), str(last[1].get("rules"))),
@@ -233,24 +280,37 @@ def compare_values(
     *,
     level: float = 0.95,
     margin: Margin | None = None,
+    stopping: Stopping = Stopping.OBRIEN_FLEMING,
+    budget: int | None = None,
 ) -> MetricComparison | None:
     """The comparison of one metric from its values in pairs of runs (equal lengths); None without one full
     pair.
 
-    Pairs in which an arm has no value (NaN) are left out and counted.
+    Pairs in which an arm has no value (NaN) are left out and counted. `budget` is the number of pairs that were
+    planned, default those given: the looks of `stopping` are spread over it.
     """
     x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    budget = x.size if budget is None else budget
     whole = np.isfinite(x) & np.isfinite(y)
     x, y = x[whole], y[whole]
     if x.size == 0:
         return None
     differences = y - x
+    differences[np.abs(differences) <= _ROUNDING * np.maximum(np.abs(x), np.abs(y))] = 0.0
     series = looks(differences, level=level)
+    planned = _planned(differences, whole, stopping, budget, level)
     width = margin.of(float(x.mean())) if margin is not None else None
     many = x.size > 1
     spread_a = float(x.var(ddof=1)) if many else math.nan
     spread_b = float(y.var(ddof=1)) if many else math.nan
     both = math.sqrt(spread_a * spread_b) if many else 0.0
+    unequal = int(informative(differences[None, :])[0, -1])
+    if stopping is Stopping.ALWAYS_VALID:
+        verdict = decide(series, width, level)
+    else:
+        verdict = _decide_planned(planned, width, stopping)
+    if verdict.decision is Decision.UNDECIDED:
+        verdict = undecided(x.size, _why_undecided(differences, unequal, budget))
     return MetricComparison(
         metric=metric,
         pairs=int(x.size),
@@ -260,14 +320,51 @@ def compare_values(
         difference=float(differences.mean()),
         interval=t_interval(differences, level),
         looks=tuple(series),
-        verdict=decide(series, width, level),
-        p=series[-1].p,
-        p_holm=series[-1].p,
+        planned=tuple(planned),
+        rule=stopping,
+        verdict=verdict,
         margin=width,
         variance_paired=float(differences.var(ddof=1)) if many else math.nan,
         variance_independent=spread_a + spread_b,
         correlation=float(np.cov(x, y)[0, 1]) / both if both > 0 else math.nan,
-        skewness=_skewness(differences),
+        skewness=max(_skewness(differences), _skewness(differences[: verdict.pairs]), key=abs),
+        unequal=unequal,
+    )
+
+
+def _planned(differences: FloatArray, whole: npt.NDArray[np.bool_], stopping: Stopping, budget: int, level: float) -> list[PlannedLook]:
+    """The looks that the pairs reach; a pair that is left out brings no information, the budget's last all that
+    is left.
+    """
+    if stopping is Stopping.ALWAYS_VALID:
+        return []
+    defined = np.cumsum(whole)
+    counts: dict[int, float] = {}
+    for pairs in planned_looks(budget, ROUND_PAIRS, stopping):
+        if pairs <= defined.size and defined[pairs - 1] > 0:
+            counts[int(defined[pairs - 1])] = 1.0 if pairs == budget else float(defined[pairs - 1]) / budget
+    return group_looks(differences, list(counts), list(counts.values()), stopping, level)
+
+
+def _decide_planned(planned: Sequence[PlannedLook], margin: float | None, stopping: Stopping) -> Verdict:
+    for number, look in enumerate(planned, 1):
+        how = f" (look {number}, {stopping.words})" if stopping is not Stopping.FIXED else f" ({stopping.words})"
+        found = verdict_at(look.pairs, look.crossed, look.interval, margin, how)
+        if found is not None:
+            return found
+    return undecided(0)
+
+
+def _why_undecided(differences: FloatArray, unequal: int, budget: int) -> str:
+    """What stands in the way of a decision: equal pairs, or that the budget is spent."""
+    if unequal >= INFORMATIVE_LEAST:
+        return f"the budget of {budget} pairs is spent"
+    alike = differences.size - unequal
+    values, times = np.unique(differences, return_counts=True)
+    common = float(values[times.argmax()])
+    what = "are exactly equal" if common == 0 else f"differ by exactly {common:.6g}"
+    return (
+        f"{alike} of {differences.size} pairs {what}; until {INFORMATIVE_LEAST} pairs are otherwise, rare differences cannot be ruled out"
     )
 
 
@@ -315,8 +412,9 @@ class _Sample:
     def values(self, arm: int, metric: str) -> FloatArray:
         return np.array(self._values[arm][metric])
 
-    def comparison(self, metric: str, level: float, margin: Margin | None) -> MetricComparison | None:
-        return compare_values(metric, self.values(0, metric), self.values(1, metric), level=level, margin=margin)
+    def comparison(self, metric: str, level: float, margin: Margin | None, stopping: Stopping, budget: int) -> MetricComparison | None:
+        a, b = self.values(0, metric), self.values(1, metric)
+        return compare_values(metric, a, b, level=level, margin=margin, stopping=stopping, budget=budget)
 
 
 def _independent(
@@ -328,13 +426,14 @@ def _independent(
     until_decided: bool,
     margin: Margin | None,
     level: float,
+    stopping: Stopping,
 ) -> MetricComparison | None:
     """The first metric again, B with seeds of its own, within the same budget."""
     sampled = _Sample(a, b, runs, [metric], INDEPENDENT_OFFSET)
     found = None
     for begin in range(0, len(seeds), ROUND_PAIRS):
         sampled.extend(seeds[begin : begin + ROUND_PAIRS])
-        found = sampled.comparison(metric, level, margin)
+        found = sampled.comparison(metric, level, margin, stopping, len(seeds))
         if until_decided and found is not None and found.verdict.decision is not Decision.UNDECIDED:
             break
     return found
@@ -345,9 +444,9 @@ def _corrected(one: MetricComparison, p_holm: float, level: float) -> MetricComp
     not.
     """
     if one.verdict.decision is Decision.DIFFERENT or p_holm > 1 - level:
-        return replace(one, p_holm=p_holm)
+        return replace(one, corrected=p_holm)
     sentence = f"a difference is declared after {one.pairs} pairs (by Holm's step)"
-    return replace(one, p_holm=p_holm, verdict=Verdict(Decision.DIFFERENT, one.looks[-1], sentence))
+    return replace(one, corrected=p_holm, verdict=Verdict(Decision.DIFFERENT, one.pairs, sentence))
 
 
 def _seeds(a: Arm, b: Arm, pairs: int, first_seed: int) -> list[int]:

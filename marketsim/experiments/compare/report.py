@@ -13,6 +13,7 @@ import numpy as np
 
 from marketsim.experiments.compare.paired import Comparison, MetricComparison
 from marketsim.experiments.runs.metric_names import MetricName, fitting_name
+from marketsim.statistics.group_sequential import Stopping
 from marketsim.statistics.sequential import Decision
 
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#7F7F7F"
@@ -38,9 +39,10 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         f"B           {comparison.label_b}",
         f"pairs       {len(comparison.seeds)} of at most {comparison.budget}, "
         f"seeds {_span(comparison.seeds)}, equal in both arms (common random numbers)",
-        f"correction  Holm over {len(comparison.metrics)} metrics; sequences hold at every look together"
+        f"stopping    {_stopping_words(comparison)}",
+        f"correction  Holm over {len(comparison.metrics)} metrics; intervals hold at every look together"
         if len(comparison.metrics) > 1
-        else "correction  none needed (one metric); the sequence holds at every look together",
+        else "correction  none needed (one metric); intervals hold at every look together",
     ]
     for one in comparison.metrics:
         lines += ["", *_metric_lines(one, comparison.level)]
@@ -58,20 +60,50 @@ def _metric_lines(one: MetricComparison, level: float) -> list[str]:
         f"{one.metric}  ({known.label})",
         f"  mean A              {_number(one.mean_a * s)}{unit}",
         f"  mean B              {_number(one.mean_b * s)}{unit}",
-        f"  paired difference   {_signed(one.difference * s)}{unit}"
+        f"  paired difference   {_signed(one.difference * s)}{_of_difference(known)}"
         + (f" ({100 * one.relative:+.3g} %)" if math.isfinite(one.relative) else ""),
         f"  interval ({confidence})   {_ends(one.interval.low * s, one.interval.high * s)} Student, for a fixed number of pairs",
+        *_ruling_lines(one, s, confidence),
         f"  sequence ({confidence})   {_ends(sequence.low * s, sequence.high * s)} valid at any look",
-        f"  p                   {one.p:.3g} at any look, corrected {one.p_holm:.3g}",
+        f"  p                   {_p(one.p)} by {one.rule.words}, corrected {_p(one.p_holm)}",
         f"  verdict             {one.verdict.sentence}",
         f"  variance reduction  {_factor(one.reduction)} (independent ÷ paired difference), "
         f"correlation of the arms {_plain(one.correlation)}",
     ]
     if one.skewed:
-        lines.append(f"  note                differences are skewed ({one.skewness:+.2g}): the {100 * level:.3g} % is approximate")
+        lines.append(f"  note                {_skew_words(one)}: the {100 * level:.3g} % is approximate")
     if one.left_out:
         lines.append(f"  note                {one.left_out} pairs left out: undefined in one of their runs")
     return lines
+
+
+def _of_difference(known: MetricName) -> str:
+    """The unit of a difference, with a blank before it: shares differ by percentage points."""
+    return " percentage points" if known.unit == "%" else f" {known.unit}" if known.unit else ""
+
+
+def _ruling_lines(one: MetricComparison, scale: float, confidence: str) -> list[str]:
+    if one.rule in (Stopping.ALWAYS_VALID, Stopping.FIXED):
+        return []
+    ruling = one.ruling
+    ends = _ends(ruling.low * scale, ruling.high * scale)
+    return [f"  repeated ({confidence})   {ends} {one.rule.words}, valid at all {len(one.planned)} planned looks made"]
+
+
+def _skew_words(one: MetricComparison) -> str:
+    if abs(one.skewness) > 0.5:
+        return f"differences are skewed ({one.skewness:+.2g})"
+    return "decided before skewness could show"
+
+
+def _stopping_words(comparison: Comparison) -> str:
+    """Which rule decides, and what it did."""
+    first = comparison.first
+    rule = comparison.rule.words
+    if comparison.until_decided and first.runs_decided is not None:
+        return f"by {rule} on {first.metric}, after {len(comparison.seeds)} of {comparison.budget} pairs"
+    when = "stopping when decided, which it was not" if comparison.until_decided else "all pairs made"
+    return f"{rule} over a budget of {comparison.budget} pairs, {when}"
 
 
 def _saving_lines(comparison: Comparison) -> list[str]:
@@ -116,19 +148,19 @@ def _page(comparison: Comparison, figures: dict[str, bytes]) -> dict[str, Any]:
                 "label": known.label,
                 "mean_a": _number(one.mean_a * s),
                 "mean_b": _number(one.mean_b * s),
-                "difference": _signed(one.difference * s),
+                "difference": _signed(one.difference * s) + (_of_difference(known) if known.unit == "%" else ""),
                 "relative": f"{100 * one.relative:+.3g} %" if math.isfinite(one.relative) else "–",
                 "interval": _ends(one.interval.low * s, one.interval.high * s),
+                "ruling": _ends(one.ruling.low * s, one.ruling.high * s),
                 "sequence": _ends(sequence.low * s, sequence.high * s),
-                "p": f"{one.p:.3g}",
-                "p_holm": f"{one.p_holm:.3g}",
+                "p_holm": _p(one.p_holm),
                 "verdict": one.verdict.sentence,
                 "decision": one.verdict.decision.value,
                 "sd_paired": _number(math.sqrt(one.variance_paired) * s) if one.pairs > 1 else "–",
                 "sd_independent": _number(math.sqrt(one.variance_independent) * s) if one.pairs > 1 else "–",
                 "reduction": _factor(one.reduction),
                 "correlation": _plain(one.correlation),
-                "skewed": one.skewed,
+                "skewed": _skew_words(one) if one.skewed else "",
                 "left_out": one.left_out,
                 "file": f"figures/{name}",
                 "data": base64.b64encode(figures[name]).decode(),
@@ -139,8 +171,8 @@ def _page(comparison: Comparison, figures: dict[str, bytes]) -> dict[str, Any]:
         "A": comparison.label_a,
         "B": comparison.label_b,
         "Rule sets": " / ".join(dict.fromkeys(comparison.rules)),
-        "Pairs": f"{len(comparison.seeds)} of a budget of {comparison.budget}"
-        + (f"; stopping was decided on {first.metric}" if comparison.until_decided else "; fixed beforehand"),
+        "Pairs": f"{len(comparison.seeds)} of a budget of {comparison.budget}",
+        "Stopping": _stopping_words(comparison),
         "Seeds": _span(comparison.seeds),
         "What is paired": "run k of A and run k of B have the same seed and so the same demand "
         "(common random numbers); the figures are differences B − A within pairs",
@@ -155,7 +187,7 @@ def _page(comparison: Comparison, figures: dict[str, bytes]) -> dict[str, Any]:
         "metrics": metrics,
         "facts": facts,
         "savings": _saving_lines(comparison),
-        "skewed": any(one.skewed for one in comparison.metrics),
+        "rule": comparison.rule.words,
     }
 
 
@@ -204,7 +236,7 @@ def _convergence(comparison: Comparison, one: MetricComparison) -> bytes:
         "font.family": "DejaVu Sans",
     }
     with mpl.rc_context({**mpl.rcParamsDefault, **style, "backend": "agg"}):
-        figure = Figure(figsize=(7.2, 3.8), layout="constrained")
+        figure = Figure(figsize=(7.2, 4.4), layout="constrained")
         axes = figure.add_subplot()
         shown = [look for look in one.looks if math.isfinite(look.interval.half_width)]
         axes.fill_between(
@@ -215,6 +247,16 @@ def _convergence(comparison: Comparison, one: MetricComparison) -> bytes:
             alpha=0.18,
             linewidth=0,
             label=f"sequence, {100 * one.interval.level:.3g} % at all looks together",
+        )
+        bars = [look for look in one.planned if math.isfinite(look.interval.half_width)]
+        axes.vlines(
+            [look.pairs for look in bars],
+            [look.interval.low * s for look in bars],
+            [look.interval.high * s for look in bars],
+            color=_BLUE,
+            alpha=0.6,
+            linewidth=1.2,
+            label=f"{one.rule.words}, {100 * one.interval.level:.3g} % at its looks" if bars else "",
         )
         students = [t_interval(differences[:n], one.interval.level) for n in range(3, len(differences) + 1)]
         for end in ("low", "high"):
@@ -231,12 +273,14 @@ def _convergence(comparison: Comparison, one: MetricComparison) -> bytes:
         if one.margin is not None:
             axes.axhspan(-one.margin * s, one.margin * s, color=_ORANGE, alpha=0.12, linewidth=0, label="margin")
         if one.runs_decided is not None:
-            axes.axvline(one.verdict.look.pairs, color=_ORANGE, linewidth=1.2, label=one.verdict.sentence)
+            axes.axvline(
+                one.verdict.pairs, color=_ORANGE, linewidth=1.2, label=f"{one.verdict.decision.value} after {one.verdict.pairs} pairs"
+            )
         _limit(axes, shown, students, s, one)
         axes.set_xlabel("pairs of runs")
-        axes.set_ylabel(f"{known.label}\nB − A")
+        axes.set_ylabel(f"{known.title} [{_of_difference(known).strip()}]\nB − A" if known.unit else f"{known.label}\nB − A")
         axes.set_title(f"{known.title}: how the difference settles", loc="left", fontweight="bold", fontsize=10)
-        axes.legend(frameon=False, fontsize=8)
+        figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
     return out.getvalue()
@@ -287,6 +331,10 @@ def _number(value: float) -> str:
 
 def _signed(value: float) -> str:
     return f"{value:+,.5g}" if math.isfinite(value) else "–"
+
+
+def _p(value: float) -> str:
+    return "< 1e-9" if value <= 1e-9 else f"{value:.3g}"
 
 
 def _plain(value: float) -> str:

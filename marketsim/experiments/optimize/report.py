@@ -29,9 +29,11 @@ def optimization_lines(found: Optimization) -> list[str]:
     """What the command prints."""
     confirmed = found.confirmed
     level = f"{100 * confirmed.interval.level:g} %"
+    head = "best found" if found.unchanged else "best"
     lines = [
         f"objective   {'maximize' if found.maximize else 'minimize'} {found.objective}",
-        *(f"best        {setting}" for setting in found.settings),
+        *(["recommended the scenario as it is: no point was better on the fresh seeds"] if found.unchanged else []),
+        *(f"{head:<12}{setting}" for setting in found.point),
         f"confirmed   {_number(confirmed.mean_b)} (unchanged: {_number(confirmed.mean_a)}) on "
         f"{confirmed.pairs} fresh seeds, {found.confirm_seeds[0]} to {found.confirm_seeds[1]}",
         f"lift        {_signed(confirmed.difference)}, interval ({level}) "
@@ -43,8 +45,9 @@ def optimization_lines(found: Optimization) -> list[str]:
         f"constraint  {one.text}: {one.verdict}, slack {_signed(one.slack)} [{_signed(one.interval.low)}, {_signed(one.interval.high)}]"
         for one in found.constraints
     ]
-    lines.append(f"runs        {found.runs} of {found.budget}, {found.per_point} seeds a point")
-    if confirmed.interval.holds(0):
+    seeds = "1 seed" if found.per_point == 1 else f"{found.per_point} seeds"
+    lines.append(f"runs        {found.runs} of {found.budget}, {seeds} a point")
+    if not found.unchanged and confirmed.interval.holds(0):
         lines.append("note        the interval holds 0: the runs do not show that the best point is better")
     return lines
 
@@ -55,12 +58,12 @@ def _page(found: Optimization, figure: bytes) -> dict[str, Any]:
         "objective": found.objective,
         "direction": "maximize" if found.maximize else "minimize",
         "lines": optimization_lines(found),
-        "settings": found.settings,
+        "settings": found.settings or ["the scenario as it is"],
         "facts": {
             "Rule set": found.rules,
             "Factors": ", ".join(f"{f.path} from {f.text(f.low)} to {f.text(f.high)}" for f in found.factors),
             "Search": f"{len(found.trials)} points in batches of equal seeds, {found.per_point} runs each, "
-            f"seeds {found.search_seeds[0]} to {found.search_seeds[1]}; optuna's TPE on the lift over the "
+            f"seeds {found.search_seeds[0]} to {found.search_seeds[1]}; a Gaussian process on the lift over the "
             "unchanged scenario",
             "Confirmation": f"{confirmed.pairs} pairs with seeds {found.confirm_seeds[0]} to "
             f"{found.confirm_seeds[1]}, which the search never saw; Student's interval of the paired "
@@ -128,7 +131,7 @@ def _figure(found: Optimization) -> bytes:
             axes.set_xlabel(f"{factor.path.rsplit('.', 1)[-1]}{f' [{factor.unit}]' if factor.unit else ''}")
             if index == 0:
                 axes.set_ylabel(f"lift of {found.objective}")
-                axes.legend(frameon=False, fontsize=8)
+                figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=3)
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
     return out.getvalue()

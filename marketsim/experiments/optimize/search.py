@@ -1,15 +1,17 @@
 """Searches the best setting of a scenario's factors under noise, then confirms it on seeds nobody has
 searched on.
 
-Points are proposed in batches (optuna's TPE sampler). All points of a batch and the scenario as it is run
-with the same seeds, the next batch with new ones: the search sees each point's lift over the unchanged
-scenario, in which most of the noise cancels, and cannot fit itself to one set of seeds. The best few points
+Points are proposed in batches: a quasi-random start, then a Gaussian process on what was seen (`surrogate`). All points of
+a batch and the scenario as it is run with the same seeds, the next batch with new ones: the search sees each point's lift over
+the unchanged scenario, in which most of the noise cancels, and cannot fit itself to one set of seeds. The best few points
 get new seeds to choose among them, and the chosen one fresh seeds again: the figures that are reported are
-those, not the draw that won the search.
+those, not the draw that won the search. The unchanged scenario stands among the candidates at every step: it is what is
+recommended unless a point was better on the fresh seeds.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +23,7 @@ import numpy as np
 
 from marketsim.errors import InputError
 from marketsim.experiments.compare.paired import MetricComparison, compare_values
+from marketsim.experiments.optimize.surrogate import Proposals
 from marketsim.experiments.runs.metric_names import metric_value
 from marketsim.experiments.runs.variants import Runs, Summary, Variant
 from marketsim.metrics.expressions import (
@@ -35,10 +38,13 @@ from marketsim.metrics.expressions import (
 )
 from marketsim.metrics.paths import bracketed
 from marketsim.statistics.estimates import FloatArray, Interval, finite, t_interval
+from marketsim.statistics.group_sequential import Stopping
 
 BATCH = 4
 SHORT_LIST = 3
 _FACTOR = re.compile(r"\s*([-+]?[0-9.]*[0-9](?:[eE][-+]?\d+)?)\s*([A-Za-z%/][\w/ ]*)?\s*")
+# Seeds with which the short list is compared, and the share of the budget that they are at least.
+CHOICE_SEEDS, CHOICE_SHARE = 4, 20
 _COMPARISON = re.compile(r"^(.*?)(>=|<=|>|<)(.*)$")
 
 
@@ -154,13 +160,13 @@ class Constraint:
     """What has to be at least 0."""
 
 
-def parse_constraint(text: str) -> Constraint:
+def parse_constraint(text: str, option: str = "--constraint") -> Constraint:
     """`LEFT >= RIGHT` or with <=, <, >; raises InputError."""
     found = _COMPARISON.match(text)
     if found is None or re.search(r"[<>=]", found[3]) or not found[1].strip() or not found[3].strip():
-        raise InputError(f"--constraint: '{text}' is not a comparison, write one such as fill_rate>=0.8")
+        raise InputError(f"{option}: '{text}' is not a comparison, write one such as fill_rate>=0.8")
     left, right = (found[1], found[3]) if found[2].startswith(">") else (found[3], found[1])
-    return Constraint(text, parse_figure(f"({left}) - ({right})", "--constraint"))
+    return Constraint(text, parse_figure(f"({left}) - ({right})", option))
 
 
 @dataclass(frozen=True)
@@ -199,6 +205,8 @@ class Optimization:
     maximize: bool
     factors: tuple[SearchFactor, ...]
     best: tuple[float, ...]
+    unchanged: bool
+    """Whether the scenario as it is is recommended: no point was better on the fresh seeds."""
     lucky_lift: float
     confirmed: MetricComparison
     mean_interval: Interval
@@ -214,12 +222,17 @@ class Optimization:
 
     @property
     def settings(self) -> list[str]:
-        """The chosen point as `path=value`."""
+        """The recommendation as `path=value`; empty for the scenario as it is."""
+        return [] if self.unchanged else self.point
+
+    @property
+    def point(self) -> list[str]:
+        """The best point found as `path=value`, recommended or not."""
         return [factor.override(value) for factor, value in zip(self.factors, self.best, strict=True)]
 
     @property
     def feasible(self) -> bool:
-        """Whether the confirmed point meets every constraint on average."""
+        """Whether what is recommended meets every constraint on average."""
         return all(one.slack >= 0 for one in self.constraints)
 
     def as_json(self) -> dict[str, Any]:
@@ -235,6 +248,7 @@ class Optimization:
                 {"path": f.path, "low": f.low, "high": f.high, "unit": f.unit, "best": f.text(value)}
                 for f, value in zip(self.factors, self.best, strict=True)
             ],
+            "recommended": "unchanged" if self.unchanged else "point",
             "confirmed": {
                 "seeds": list(self.confirm_seeds),
                 "mean": finite(confirmed.mean_b),
@@ -280,40 +294,45 @@ def optimize(
     budget: int,
     constraints: Sequence[Constraint] = (),
     maximize: bool = True,
-    per_point: int = 4,
+    per_point: int = 1,
     seed: int = 1,
     level: float = 0.95,
     progress: Callable[[int, int], None] | None = None,
 ) -> Optimization:
     """Search the factors' ranges for the objective's best mean within `budget` runs, confirmation included.
 
-    A fifth of the budget confirms (half of it the unchanged scenario), one more look at the best three
-    chooses, the rest searches. The outcome depends on `seed` and not on how the runs are spread over
+    A fifth of the budget confirms (half of it the unchanged scenario), one more look at the best three and the
+    unchanged scenario chooses, the rest searches with `per_point` seeds a point: one is enough where a model smooths over
+    all points. The outcome depends on `seed` and not on how the runs are spread over
     processes. Raises InputError when the budget is too small for two batches, RunFailedError when a run
     fails.
     """
     spent = _Spent(runs, budget, progress)
     confirm_count = max(2, budget // 10)
     per_batch = (BATCH + 1) * per_point
-    for_choice = per_point * SHORT_LIST
-    search_runs = budget - 2 * confirm_count - for_choice
+    choice_count = max(per_point, min(CHOICE_SEEDS, budget // CHOICE_SHARE))
+    search_runs = budget - 2 * confirm_count - choice_count * (SHORT_LIST + 1)
     batches = search_runs // per_batch
     if batches < 2:
-        least = 2 * per_batch + for_choice + max(4, (2 * per_batch + for_choice) // 4 + 2)
+        least = _least(per_point)
         raise InputError(f"--budget: {budget} runs are too few for a search and its confirmation, give at least {least}")
     seeds = _Seeds(seed)
     study = _Study(factors, maximize=maximize, seed=seed)
+    start = _values_of(variant, factors)
+    if start is not None:
+        # What the unchanged scenario lifts is known without a run.
+        study.tell(Trial(start, 0.0, math.inf, -1))
     trials: list[Trial] = []
     for batch in range(batches):
-        points = [study.ask() for _ in range(BATCH)]
+        points = study.ask(BATCH)
         measured = _measure(spent, variant, factors, points, objective, constraints, seeds.take(per_point), batch)
-        for token, trial in enumerate(measured):
-            study.tell(token, trial)
+        for trial in measured:
+            study.tell(trial)
         trials += measured
-    ranked = _ranked(trials, maximize)
+    ranked = _ranked(study.believed(trials), maximize)
     short = [trial.values for trial in ranked[:SHORT_LIST]]
-    again = _measure(spent, variant, factors, short, objective, constraints, seeds.take(per_point), batches, base=False)
-    searched = {trial.values: trial for trial in ranked}
+    again = _measure(spent, variant, factors, short, objective, constraints, seeds.take(choice_count), batches)
+    searched = {trial.values: trial for trial in trials}
     # The winner of a search was lucky: the new seeds alone decide who is best. A constraint has to hold
     # twice.
     joined = [replace(one, slack=min(one.slack, searched[one.values].slack)) for one in again]
@@ -324,18 +343,24 @@ def optimize(
     base_summaries, best_summaries = spent.summaries([variant, best], fresh)
     values_base = np.array([objective.of(summary) for summary in base_summaries])
     values_best = np.array([objective.of(summary) for summary in best_summaries])
-    confirmed = compare_values(objective.text, values_base, values_best, level=level)
+    confirmed = compare_values(objective.text, values_base, values_best, level=level, stopping=Stopping.FIXED)
     if confirmed is None:
         raise InputError(f"--objective: {objective.text} is undefined in every confirming run, name another")
+    outcomes = tuple(_outcome(constraint, best_summaries, level) for constraint in constraints)
+    base_outcomes = tuple(_outcome(constraint, base_summaries, level) for constraint in constraints)
+    better = confirmed.difference > 0 if maximize else confirmed.difference < 0
+    met, base_met = (all(one.slack >= 0 for one in found) for found in (outcomes, base_outcomes))
+    unchanged = (base_met and not met) or (met == base_met and not better)
     return Optimization(
         objective=objective.text,
         maximize=maximize,
         factors=tuple(factors),
         best=chosen.values,
+        unchanged=unchanged,
         lucky_lift=lucky,
         confirmed=confirmed,
-        mean_interval=t_interval(values_best[np.isfinite(values_best)], level),
-        constraints=tuple(_outcome(constraint, best_summaries, level) for constraint in constraints),
+        mean_interval=t_interval(values_best, level),
+        constraints=base_outcomes if unchanged else outcomes,
         trials=tuple(trials),
         runs=spent.made,
         budget=budget,
@@ -374,57 +399,95 @@ class _Seeds:
         return taken
 
 
+def _least(per_point: int) -> int:
+    """The smallest budget that leaves two batches."""
+    return next(
+        runs
+        for runs in itertools.count(1)
+        if runs - 2 * max(2, runs // 10) - max(per_point, min(CHOICE_SEEDS, runs // CHOICE_SHARE)) * (SHORT_LIST + 1)
+        >= 2 * (BATCH + 1) * per_point
+    )
+
+
+def _values_of(variant: Variant, factors: Sequence[SearchFactor]) -> tuple[float, ...] | None:
+    """The unchanged scenario's own point, None when a factor is no number of its unit there or outside its range."""
+    found = []
+    for factor in factors:
+        given = _written(variant.mapping, factor.path)
+        match = _FACTOR.fullmatch(str(given)) if isinstance(given, int | float | Decimal | str) and not isinstance(given, bool) else None
+        if match is None or (match[2] or "").strip() != factor.unit or not factor.low <= float(match[1]) <= factor.high:
+            return None
+        found.append(float(match[1]))
+    return tuple(found)
+
+
+def _written(mapping: Mapping[str, Any], path: str) -> Any:
+    """What the scenario file says at a dotted path, cohorts by their name; None where it says nothing."""
+    node: Any = mapping
+    for part in path.split("."):
+        if isinstance(node, list):
+            node = next((one for one in node if isinstance(one, Mapping) and one.get("name") == part), None)
+        else:
+            node = node.get(part) if isinstance(node, Mapping) else None
+    return node
+
+
 class _Study:
-    """The proposals: optuna's TPE over the factors' ranges, constraints by their slack."""
+    """The proposals in the factors' own numbers; a larger lift is better when maximizing."""
 
     def __init__(self, factors: Sequence[SearchFactor], *, maximize: bool, seed: int) -> None:
-        try:
-            import optuna
-        except ImportError:
-            raise InputError("optimize: optuna is not installed, install marketsim with its extra `stats`") from None
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._factors = factors
-        # Since 5.0 a trial carries its constraints itself; before, the sampler asks for them.
-        self._on_trial = hasattr(optuna.trial.Trial, "set_constraint")
-        older = {} if self._on_trial else {"constraints_func": _shortfall}
-        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=2 * BATCH, multivariate=len(factors) > 1, **older)
-        self._study = optuna.create_study(direction="maximize" if maximize else "minimize", sampler=sampler)
-        self._asked: list[Any] = []
+        self._factors, self._sign = factors, 1.0 if maximize else -1.0
+        self._lows = np.array([factor.low for factor in factors])
+        self._widths = np.array([factor.high - factor.low for factor in factors])
+        self._proposals = Proposals(len(factors), seed=seed, snap=self._snap)
 
-    def ask(self) -> tuple[float, ...]:
-        trial = self._study.ask()
-        self._asked.append(trial)
+    def ask(self, count: int) -> list[tuple[float, ...]]:
+        return [self._values(point) for point in self._proposals.ask(count)]
+
+    def tell(self, trial: Trial) -> None:
+        self._proposals.tell(self._unit(trial.values), self._sign * trial.lift, trial.slack)
+
+    def believed(self, trials: Sequence[Trial]) -> list[Trial]:
+        """The trials with what the model believes of them in place of the lift and slack that were measured."""
+        found = self._proposals.believed(np.array([self._unit(trial.values) for trial in trials]))
+        if found is None:
+            return list(trials)
+        return [
+            trial
+            if math.isnan(trial.lift)
+            else replace(trial, lift=self._sign * float(value), slack=trial.slack if math.isinf(trial.slack) else float(slack))
+            for trial, value, slack in zip(trials, *found, strict=True)
+        ]
+
+    def _unit(self, values: Sequence[float]) -> FloatArray:
+        unit: FloatArray = (np.array(values) - self._lows) / self._widths
+        return unit
+
+    def _values(self, point: FloatArray) -> tuple[float, ...]:
         return tuple(
-            float(trial.suggest_int(f.path, round(f.low), round(f.high)))
+            float(round(f.low + float(u) * (f.high - f.low)))
             if f.whole
             # Six significant digits of the range: a value that can be written down, and that prices accept.
-            else _rounded(trial.suggest_float(f.path, f.low, f.high), f)
-            for f in self._factors
+            else _rounded(f.low + float(u) * (f.high - f.low), f)
+            for f, u in zip(self._factors, point, strict=True)
         )
 
-    def tell(self, index: int, trial: Trial) -> None:
-        asked = self._asked[index]
-        if not self._on_trial:
-            asked.set_user_attr("slack", trial.slack)
-        elif math.isfinite(trial.slack):
-            asked.set_constraint("slack", -trial.slack)
-        if math.isnan(trial.lift):
-            from optuna.trial import TrialState
-
-            self._study.tell(asked, state=TrialState.FAIL)
-        else:
-            self._study.tell(asked, trial.lift)
-        if index == BATCH - 1:
-            self._asked.clear()
-
-
-def _shortfall(trial: Any) -> tuple[float]:
-    return (-float(trial.user_attrs.get("slack", math.inf)),)
+    def _snap(self, points: FloatArray) -> FloatArray:
+        values = self._lows + points * self._widths
+        columns = [
+            np.rint(column) if f.whole else np.clip(np.round(column, _digits(f)), f.low, f.high)
+            for column, f in zip(values.T, self._factors, strict=True)
+        ]
+        unit: FloatArray = (np.column_stack(columns) - self._lows) / self._widths
+        return unit
 
 
 def _rounded(value: float, factor: SearchFactor) -> float:
-    digits = 5 - math.floor(math.log10(factor.high - factor.low))
-    return min(max(round(value, digits), factor.low), factor.high)
+    return min(max(round(value, _digits(factor)), factor.low), factor.high)
+
+
+def _digits(factor: SearchFactor) -> int:
+    return 5 - math.floor(math.log10(factor.high - factor.low))
 
 
 def _with(variant: Variant, factors: Sequence[SearchFactor], values: Sequence[float]) -> Variant:
@@ -442,16 +505,12 @@ def _measure(
     constraints: Sequence[Constraint],
     seeds: Sequence[int],
     batch: int,
-    *,
-    base: bool = True,
 ) -> list[Trial]:
-    """Lift over the unchanged scenario (over the first point without `base`) and slack of points with equal
-    seeds.
-    """
+    """Lift over the unchanged scenario and slack of points with equal seeds."""
     arms = [_with(variant, factors, point) for point in points]
-    found = spent.summaries([variant, *arms] if base else arms, seeds)
+    found = spent.summaries([variant, *arms], seeds)
     reference = _means(objective, found[0])
-    measured = found[1:] if base else found
+    measured = found[1:]
     return [
         Trial(
             values=point,

@@ -200,7 +200,10 @@ def _level_of(factor: Factor, value: Any, where: tuple[str | int, ...]) -> Level
 def _latin_hypercube(factors: int, count: int, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
     from scipy.stats import qmc
 
-    sample: np.ndarray[tuple[int, int], np.dtype[np.float64]] = qmc.LatinHypercube(factors, rng=np.random.default_rng(seed)).random(count)
+    # Coordinates are swapped between points as long as that lowers the centred discrepancy: of a plain hypercube of 20
+    # points in two factors it is about twice as large.
+    rng = np.random.default_rng(seed)
+    sample: np.ndarray[tuple[int, int], np.dtype[np.float64]] = qmc.LatinHypercube(factors, optimization="random-cd", rng=rng).random(count)
     return sample
 
 

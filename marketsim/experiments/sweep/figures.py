@@ -471,9 +471,10 @@ def _tornado(result: SweepResult, effects: dict[str, list[Effect]]) -> list[Figu
         axis.set_xlabel(f"effect on {known.title} [{'percentage points' if known.unit == '%' else known.unit}]")
         axis.margins(y=0.02)
     caption = (
-        "Change of the metric from a factor's lowest to its highest level, with "
-        f"{result.plan.sweep.confidence:.0%} t intervals over seeds; pale bars are not significant after "
-        "Holm's correction. a × b is an interaction."
+        "Mean of the metric at a factor's highest level − mean at its lowest (where the table says so: rise of a fitted line), "
+        f"with {result.plan.sweep.confidence:.0%} t intervals over seeds; pale bars are not significant after "
+        "Holm's correction. Curvature: how far the levels between lie above the line between the ends. a × b is an "
+        "interaction."
     )
     return [FigureFile("tornado", "Effects", caption, _png(figure))]
 

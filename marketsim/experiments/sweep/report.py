@@ -22,7 +22,7 @@ from marketsim.experiments.sweep.folder import SweepFolder
 from marketsim.experiments.sweep.rounds import SweepResult
 from marketsim.metrics.expressions import plain_number
 from marketsim.statistics.estimates import Description, Effect, Interval, ResponseSurface, describe, effects, mser5, response_surface
-from marketsim.statistics.indices import ElementaryEffect, SobolIndex, morris_effects, sobol_indices
+from marketsim.statistics.indices import LEAST_SAMPLES, ElementaryEffect, SobolIndex, morris_effects, sobol_indices
 
 # Beyond this many (point, metric) cells the bootstrap would take longer than the runs; t intervals remain.
 _BOOTSTRAP_CELLS = 400
@@ -63,20 +63,27 @@ def sweep_statistics(result: SweepResult) -> SweepStatistics:
         if len(seeds) and len(points) > 1:
             interactions = len(points) <= _INTERACTION_POINTS
             size = float(np.abs(table).max())
-            found_effects[name] = [
-                _without_noise(effect, size) for effect in effects(levels, names, table, level=level, interactions=interactions)
-            ]
+            numbers = [result.seed_of(replication) for replication in seeds]
+            found = effects(levels, names, table, level=level, interactions=interactions, seeds=numbers)
+            found_effects[name] = [_without_noise(effect, size) for effect in found]
         elif len(points) > 1:
             notes.append(f"No effects on {name}: no replication gave it at every point.")
         if sweep.design.kind in {"sobol", "morris"} and any(not math.isfinite(mean) for mean in means):
             notes.append(f"No indices of {name}: a point has no successful run.")
             continue
-        if sweep.design.kind == "sobol" and float(np.ptp(means)) > 0:
+        if sweep.design.kind == "sobol" and _varies(means):
             sobol[name] = sobol_indices(means, names, level=level)
+            if sobol[name][0].few:
+                notes.append(
+                    f"Sobol indices from {sobol[name][0].samples} samples: below {LEAST_SAMPLES} their {level:.0%} intervals "
+                    "are too short (with 16 they hold in 85 % of cases)."
+                )
         if sweep.design.kind == "morris":
             morris[name] = morris_effects(result.plan.design.unit, means, names, level=level)
-        surface = _surface(result, levels, names, means)
-        if surface is not None:
+        surface = _surface(levels, names, means)
+        if isinstance(surface, str):
+            notes.append(f"No response surface of {name}: {surface}.")
+        else:
             surfaces[name] = surface
     return SweepStatistics(described, found_effects, surfaces, sobol, morris, tuple(dict.fromkeys(notes)), _pairing(result))
 
@@ -182,24 +189,26 @@ def _plain_level(level: Any) -> Any:
     return plain_number(number) if number is not None and level.label is None else level.text
 
 
-def _surface(result: SweepResult, levels: list[list[Any]], names: list[str], means: list[float]) -> ResponseSurface | None:
-    """A surface over the factors that are numbers with at least three levels."""
-    columns = [
-        k
-        for k in range(len(names))
-        if all(isinstance(row[k], int | float) for row in levels) and len({row[k] for row in levels}) >= _SURFACE_LEVELS
-    ]
+def _surface(levels: list[list[Any]], names: list[str], means: list[float]) -> ResponseSurface | str:
+    """A surface over the factors, or why there is none."""
+    for k, name in enumerate(names):
+        found = {row[k] for row in levels}
+        if not all(isinstance(level, int | float) for level in found):
+            return f"the levels of {name} are not numbers"
+        if len(found) < _SURFACE_LEVELS:
+            return f"{name} has {len(found)} levels, a surface needs {_SURFACE_LEVELS}"
     good = [i for i, mean in enumerate(means) if math.isfinite(mean)]
-    if len(columns) < len(names) or not good:
-        return None
+    if not _varies([means[i] for i in good]):
+        return "it is the same at every point"
     try:
-        return response_surface(
-            [[float(levels[i][k]) for k in columns] for i in good],
-            [names[k] for k in columns],
-            [means[i] for i in good],
-        )
-    except ValueError:
-        return None
+        return response_surface([[float(level) for level in levels[i]] for i in good], names, [means[i] for i in good])
+    except ValueError as error:
+        return str(error)
+
+
+def _varies(means: list[float]) -> bool:
+    """Whether the points' means differ by more than rounding."""
+    return bool(means) and float(np.ptp(means)) > 1e-12 * max(abs(mean) for mean in means)
 
 
 def _pairing(result: SweepResult) -> dict[str, float]:
@@ -336,7 +345,8 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
         "points_left_out": max(0, len(plan.design.points) - _TABLE_POINTS),
         "effects": [
             {
-                "metric": result.naming(name).label,
+                "metric": _difference_label(result.naming(name)),
+                "seeds": f"{found[0].count} seeds: {_span(found[0].seeds)}",
                 "rows": [
                     _effect_row(e, result.naming(name).scale, sweep.confidence) for e in _ordered(found)
                 ],
@@ -517,11 +527,22 @@ def _ordered(found: list[Effect]) -> list[Effect]:
     return sorted(found, key=lambda e: (-abs(e.estimate), e.name))
 
 
-def _effect_row(effect: Effect, scale: float, confidence: float) -> tuple[str, str, str, str]:
+def _difference_label(known: MetricName) -> str:
+    """A metric with the unit of its differences."""
+    return f"{known.title} [percentage points]" if known.unit == "%" else known.label
+
+
+def _span(seeds: tuple[int, ...]) -> str:
+    if len(seeds) > 2 and seeds == tuple(range(seeds[0], seeds[0] + len(seeds))):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds[:12])) + (" …" if len(seeds) > 12 else "")
+
+
+def _effect_row(effect: Effect, scale: float, confidence: float) -> tuple[str, ...]:
     verdict = "yes" if effect.p_holm <= 1 - confidence else "no"
     p = "< 0.0001" if effect.p_holm < 1e-4 else f"{effect.p_holm:.4f}"
     shown = _with_interval(effect.estimate, effect.interval, scale)
-    return effect.name.replace("_", " "), shown, p, verdict
+    return effect.name.replace("_", " "), effect.kind.value, shown, str(effect.count), p, verdict
 
 
 def _surface_words(known: MetricName, surface: ResponseSurface) -> dict[str, Any]:
@@ -533,7 +554,7 @@ def _surface_words(known: MetricName, surface: ResponseSurface) -> dict[str, Any
         "rows": [
             (term, _number((t["coefficient"] or 0) * known.scale), _number((t["se"] or 0) * known.scale)) for term, t in terms.items()
         ],
-        "r_squared": f"{surface.r_squared:.4f}",
+        "r_squared": f"{surface.r_squared:.4f}, adjusted for its {len(surface.terms)} terms {surface.adjusted:.4f}",
         "residual": _number(surface.residual * known.scale),
         "cross_validated": _number(surface.cross_validated * known.scale),
         "unit": known.unit,

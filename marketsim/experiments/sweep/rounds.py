@@ -102,6 +102,10 @@ class SweepResult:
         complete = sorted(r for r, found in table.items() if len(found) == points)
         return complete, np.array([[table[r][p] for r in complete] for p in range(points)]).reshape(points, len(complete))
 
+    def seed_of(self, replication: int) -> int:
+        """The seed of a replication at the first point: with common random numbers that of every point."""
+        return next(row.seed for row in self.rows if row.replication == replication)
+
     def naming(self, name: str) -> MetricName:
         """What the report calls a metric, in the unit that fits this sweep's values."""
         column = self.metrics.index(name)
