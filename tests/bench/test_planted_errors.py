@@ -28,7 +28,7 @@ PLANTED: dict[str, tuple[str, list[tuple[str, str]], list[str]]] = {
     "grace + 1": ("chain/escrow/exact.py", [("= h + s.globals.grace", "= h + s.globals.grace + 1")], [BOOKS]),
     "bid window 2 → 3": (
         "market/tenants.py",
-        [("push(e, height + g.bid_window, Phase.ACCEPT", "push(e, height + g.bid_window + 1, Phase.ACCEPT")],
+        [("push(e, height + x.bid_window, Phase.ACCEPT", "push(e, height + x.bid_window + 1, Phase.ACCEPT")],
         [BOOKS],
     ),
     "first block free": (
@@ -45,8 +45,8 @@ PLANTED: dict[str, tuple[str, list[tuple[str, str]], list[str]]] = {
     "tie reversed": (
         "market/desks.py",
         [
-            ("return bool(x.desk < y.desk)", "return bool(x.desk > y.desk)"),
-            ("return bool(x.tie < y.tie)", "return bool(x.tie > y.tie)"),
+            ("return bool(one.desk < other.desk)", "return bool(one.desk > other.desk)"),
+            ("return bool(one.tie < other.tie)", "return bool(one.tie > other.tie)"),
         ],
         [BY_ROW, BY_HASH],
     ),
@@ -55,8 +55,8 @@ PLANTED: dict[str, tuple[str, list[tuple[str, str]], list[str]]] = {
         "market/tenants.py",
         [
             (
-                "deployment, owner, e.plans[plan].top_up_amount, 1)",
-                "deployment, owner, e.plans[plan].top_up_amount // 2, 1)",
+                "deployment, owner, planned.top_up_amount, 1)",
+                "deployment, owner, planned.top_up_amount // 2, 1)",
             )
         ],
         [RESCUES],
@@ -73,20 +73,20 @@ PLANTED: dict[str, tuple[str, list[tuple[str, str]], list[str]]] = {
     ),
     "a bid at the ceiling refused": (
         "chain/leasing.py",
-        [("price_atto > s.orders[order].price_atto", "price_atto >= s.orders[order].price_atto")],
+        [("price_atto > o.price_atto", "price_atto >= o.price_atto")],
         [BY_ROW],
     ),
     "take doubled": ("chain/escrow/accounts.py", [("take = s.globals.take_ppm", "take = 2 * s.globals.take_ppm")], [BOOKS]),
     "withdraw period + 1": (
         "market/loop.py",
-        [("e.desks[s.leases[lease].slot].withdraw_every", "e.desks[s.leases[lease].slot].withdraw_every + 1")],
+        [("e.desks[p.slot].withdraw_every", "e.desks[p.slot].withdraw_every + 1")],
         [TOUCHES],
     ),
     "dearest bid taken": (
         "market/desks.py",
         [
-            ("y.price, y.price_atto):\n        return True", "y.price, y.price_atto):\n        return False"),
-            ("x.price, x.price_atto):\n        return False", "x.price, x.price_atto):\n        return True"),
+            ("other.price, other.price_atto):\n        return True", "other.price, other.price_atto):\n        return False"),
+            ("one.price, one.price_atto):\n        return False", "one.price, one.price_atto):\n        return True"),
         ],
         [QUOTES],
     ),
