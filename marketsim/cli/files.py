@@ -56,8 +56,11 @@ def _check_scenario(path: str, imports: bool) -> CheckedFile:
     scenario = load_scenario(path)
     _check_classes(scenario, imports)
     warnings: list[str] = []
-    for unserved in never_served(scenario):
-        warnings += scenario.refusal(unserved.path, f"warning: {unserved.why}").lines
+    try:
+        for unserved in never_served(scenario):
+            warnings += scenario.refusal(unserved.path, f"warning: {unserved.why}").lines
+    except InputError as error:  # a file may name a coin whose rate is given later (--set)
+        warnings += [f"{line} (a warning: run refuses it)" for line in error.lines]
     for key, reason in ignored_in(read_source(Path(path)).data, scenario.effective()):
         warnings += scenario.refusal(key, f"warning: no run looks at it, {reason}").lines
     notes = list(scenario.notes)

@@ -102,7 +102,6 @@ def test_small_formulas_by_hand() -> None:
     assert formulas.uniform_minimum(400, 496, 5) == 416
     assert formulas.uniform_minimum_above(0.5, 3) == 0.125
     assert formulas.first_of_two(3.0, 1.0) == (0.75, 0.75)
-    assert formulas.depletion_blocks(100, 7) == 15
     # Funds for 0 to 2 whole looks: the look after them finds what is missing, one deposit at a time.
     debts = [next(7 * b - d for b in range(5, 400, 5) if 7 * b > d) / 7 for d in range(40, 121)]
     assert formulas.unpaid_blocks(40, 120, 7, 5) == pytest.approx(np.mean(debts))

@@ -53,13 +53,13 @@ def test_finds_the_peak_under_common_noise_and_reports_fresh_seeds(seed: int) ->
 
 
 def test_what_is_reported_is_not_the_lucky_draw() -> None:
-    """No setting matters: the search must pick a lucky one, the confirmation must not believe it."""
+    """No setting matters: whatever the search picks, the confirmation on seeds of its own must not believe it."""
 
     def flat(scenario: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
         key = zlib.crc32(str(scenario["take"]).encode()) if "take" in scenario else 0
         return {"fill_rate": float(np.random.default_rng([seed, key]).normal())}
 
-    lucky, confirmed, held = [], [], 0
+    confirmed, held = [], 0
     for seed in range(1, 2001, 200):
         found = optimize(
             Variant("m", {}, "."),
@@ -69,45 +69,47 @@ def test_what_is_reported_is_not_the_lucky_draw() -> None:
             budget=150,
             seed=seed,
         )
-        lucky.append(found.lucky_lift)
         confirmed.append(found.confirmed.difference)
         held += found.confirmed.interval.holds(0.0)
-    assert np.mean(lucky) > 0.3
     assert abs(np.mean(confirmed)) < 0.35
     assert held >= 8
 
 
-def rosenbrock(mapping: dict[str, Any], base: str, overrides: list[str], seed: int) -> dict[str, Any]:
+# Paths that every scenario has: what stands there is a number to the search, and is not checked.
+FACTORS = ("take=-2.0..2.0", "initial=-2.0..2.0")
+
+
+def rosenbrock(scenario: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
     """Best 0 at (1, 1); the noise of a seed is the same at every point, with a little of each point's own."""
-    values = {**mapping, **dict(text.split("=") for text in overrides)}
-    x, y = float(values["x"]), float(values["y"])
+    x, y = float(scenario["take"]), float(scenario["initial"])
     noise = np.random.default_rng(seed).normal(0, 5) + np.random.default_rng([seed, zlib.crc32(repr((x, y)).encode())]).normal(0, 0.1)
     return {"fill_rate": -(100 * (y - x * x) ** 2 + (1 - x) ** 2) + noise}
 
 
 def test_regret_on_rosenbrock_with_ninety_runs() -> None:
-    factors = [parse_factor("x=-2.0..2.0"), parse_factor("y=-2.0..2.0")]
+    factors = [parse_factor(text) for text in FACTORS]
     objective = parse_figure("fill_rate", "--objective")
     regrets = []
     for seed in (1, 1000, 2000, 3000, 4000):
-        found = optimize(Variant("m", {"x": -1.0, "y": 1.5}, "."), SerialRuns(rosenbrock), factors, objective, budget=90, seed=seed)
+        found = optimize(
+            Variant("m", {"take": -1.0, "initial": 1.5}, "."), SerialRuns(rosenbrock), factors, objective, budget=90, seed=seed
+        )
         assert found.runs <= 90
         x, y = found.best
         regrets.append(100 * (y - x * x) ** 2 + (1 - x) ** 2)
     assert np.median(regrets) <= 1.0
 
 
-@pytest.mark.parametrize("start", [{"x": 1.0, "y": 1.0}, {}])
+@pytest.mark.parametrize("start", [{"take": 1.0, "initial": 1.0}, {}])
 def test_what_is_best_already_is_left_as_it_is(start: dict[str, float]) -> None:
     """Whether or not the factors stand in the scenario, every other point is worse, and none is recommended."""
 
-    def at_best(mapping: dict[str, Any], base: str, overrides: list[str], seed: int) -> dict[str, Any]:
-        given = {"x": 1.0, "y": 1.0} | mapping
-        return (
-            rosenbrock(given, base, overrides, seed) if overrides else {"fill_rate": rosenbrock(given, base, [], seed)["fill_rate"] + 1.0}
-        )
+    def at_best(scenario: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
+        given = {"take": 1.0, "initial": 1.0} | scenario
+        best = (float(given["take"]), float(given["initial"])) == (1.0, 1.0)
+        return {"fill_rate": rosenbrock(given, base, seed)["fill_rate"] + best}
 
-    factors = [parse_factor("x=-2.0..2.0"), parse_factor("y=-2.0..2.0")]
+    factors = [parse_factor(text) for text in FACTORS]
     for seed in (1, 1000):
         found = optimize(
             Variant("m", start, "."), SerialRuns(at_best), factors, parse_figure("fill_rate", "--objective"), budget=60, seed=seed

@@ -81,7 +81,7 @@ def points(done: Done) -> int:
 
 def written(done: Done) -> Any:
     """What the points write into the scenario."""
-    return done.plan.overrides
+    return done.plan.effective
 
 
 def fill_rate(done: Done) -> float:
@@ -147,7 +147,14 @@ FELT: dict[str, Felt] = {
         "other",
     ),
     "Factor.template": Felt("factors.0.template", "{}", "{x * 1.5}", PLAIN, fill_rate, "less"),
-    "Factor.when": Felt("factors.0.when", {}, {"price": "price > 0.5"}, PLAIN, lambda done: sum(map(len, done.plan.overrides)), "less"),
+    "Factor.when": Felt(
+        "factors.0.when",
+        {},
+        {"price": "price > 0.5"},
+        PLAIN,
+        lambda done: len({json.dumps(point, sort_keys=True) for point in done.plan.effective}),
+        "less",
+    ),
     "Factor.unit": Felt("factors.0.unit", "", "VE", PLAIN, report, "other"),
     "Factor.title": Felt("factors.0.title", "", "fee of entry", PLAIN, report, "other"),
     "Factor.levels": Felt("factors.0.levels", [0.2, 0.4], [0.2, 0.6], PLAIN, fill_rate, "less"),

@@ -20,7 +20,7 @@ ROUND_RUNS = 8
 
 
 @dataclass(frozen=True)
-class Event:
+class RareEvent:
     """Something that a run does or does not do: a comparison of metrics, `revenue.total < 5e8`."""
 
     text: str
@@ -35,9 +35,9 @@ class Event:
         return slack > 0 if self.strict else slack >= 0
 
 
-def parse_event(text: str) -> Event:
+def parse_event(text: str) -> RareEvent:
     """`LEFT < RIGHT` or with <=, >=, >; raises InputError."""
-    return Event(text, parse_constraint(text, "--event"), re.search(r"[<>]=", text) is None)
+    return RareEvent(text, parse_constraint(text, "--event"), re.search(r"[<>]=", text) is None)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def assess(
     runs: Runs,
     *,
     metrics: Sequence[str],
-    events: Sequence[Event] = (),
+    events: Sequence[RareEvent] = (),
     count: int = 200,
     first_seed: int = 1,
     level: float = 0.95,
