@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import typer
 
-from marketsim.errors import InputError, InvariantError
+from marketsim.errors import InputError, InvariantError, show_warnings_plainly
 
 COMMANDS = (
     "run",
@@ -103,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    show_warnings_plainly()
     try:
         try:
             code = _run(list(sys.argv[1:] if arguments is None else arguments))
