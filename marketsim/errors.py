@@ -23,6 +23,10 @@ class InvariantError(Exception):
     """A broken invariant: a defect of marketsim, never of the input. Commands exit with status 3."""
 
 
+class StopRunError(BaseException):
+    """Raised in a run from outside, to end it; no `except Exception` and no caller of users' code may take it for its own."""
+
+
 class PlainWarning(UserWarning):
     """Something that a user should know and that stops nothing. Commands print it as one line on standard error."""
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Mapping, Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import Call, Desk, Kind, Plan, codes_of
 from marketsim.money.units import ATTO
+from marketsim.strategies import users_code
 from marketsim.strategies.check import load_strategy
 from marketsim.strategies.requests import NO_BID, OrderRequest, OwnDesk, Prices, RequestBatch, Sizes
 from marketsim.strategies.rules import MIB, GpuModel, PriceRequest, Refusal, RefusalCode, ResourceUnit, Strategy, UnitPrices, Volume
@@ -149,9 +151,14 @@ class _Asking:
         self.provider = desk.provider
         self.utilization = Fraction(0)
         self._label = desk.label
-        self._price = desk.strategy.price
-        self._many: Callable[[RequestBatch], Any] | None = getattr(desk.strategy, "price_many", None)
-        self._observe: Callable[[OwnDesk], None] | None = getattr(desk.strategy, "observe", None)
+        try:
+            self._price = desk.strategy.price
+            self._many: Callable[[RequestBatch], Any] | None = getattr(desk.strategy, "price_many", None)
+            self._observe: Callable[[OwnDesk], None] | None = getattr(desk.strategy, "observe", None)
+        except BaseException as error:
+            if users_code.passes(error):
+                raise
+            raise InputError(f"{self._label}: its methods cannot be read: {users_code.raised(error)}") from error
 
     def tell(self, desk: Table, height: int) -> None:
         """Note the desk's use, and pass it on to a strategy that wants to know."""
@@ -168,10 +175,12 @@ class _Asking:
         if self._observe is not None:
             try:
                 self._observe(own)
-            except Exception as error:
+            except BaseException as error:
+                if users_code.passes(error):
+                    raise
                 raise InputError(
-                    f"{self._label}: observe of {self.provider} after block {height} raises "
-                    f"{type(error).__name__}: {error}, expected it to return"
+                    f"{self._label}: observe of {self.provider} after block {height} raises {users_code.raised(error)}, "
+                    "expected it to return"
                 ) from error
 
     def ask(self, requests: _Requests, picked: Table) -> tuple[Table, Table]:
@@ -185,16 +194,19 @@ class _Asking:
         batch = RequestBatch(requests.sizes, picked, request_at)
         try:
             answers = self._many(batch)
+            if not isinstance(answers, Prices) and isinstance(answers, Sequence) and len(answers) == len(picked):
+                answers = list(islice(answers, len(picked)))  # a sequence of the user's own may be without end
         except InputError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if users_code.passes(error):
+                raise
             first, last = requests.name(int(picked[0])), requests.name(int(picked[-1]))
             raise self._failure(f"orders {first} to {last}", "price_many", error) from error
         if isinstance(answers, Prices):
             return self._columns(answers, batch)
-        answers = list(answers) if isinstance(answers, Sequence) else answers
         if not isinstance(answers, list) or len(answers) != len(picked):
-            found = f"{len(answers)} answers" if isinstance(answers, list) else type(answers).__name__
+            found = f"{len(answers)} answers" if isinstance(answers, (list, tuple)) else type(answers).__name__
             raise InputError(
                 f"{self._label}: price_many of {len(picked)} orders returns {found}, expected a sequence of as many prices or refusals"
             )
@@ -210,7 +222,9 @@ class _Asking:
                 answers.append(price(request))
             except InputError:
                 raise
-            except Exception as error:
+            except BaseException as error:
+                if users_code.passes(error):
+                    raise
                 raise self._failure(f"order {request.order}", "price", error) from error
         return self._pairs(answers, lambda at: order_at(int(picked[at])))
 
@@ -244,17 +258,16 @@ class _Asking:
             )
         return np.where(whole == NO_BID, TOO_HIGH, np.minimum(whole, TOO_HIGH)), atto
 
-    def _failure(self, orders: str, method: str, error: Exception) -> InputError:
+    def _failure(self, orders: str, method: str, error: BaseException) -> InputError:
         return InputError(
-            f"{self._label}: {orders}: {method} of {self.provider} raises {type(error).__name__}: {error}, "
+            f"{self._label}: {orders}: {method} of {self.provider} raises {users_code.raised(error)}, "
             "expected a price in units of 10^-18 uve or a Refusal"
         )
 
     def _no_price(self, answer: object, request: PriceRequest) -> InputError:
-        what = f"{answer!r} of type {type(answer).__name__}"
         return InputError(
-            f"{self._label}: order {request.order}: {self.provider} answers {what}, expected an int above 0 in units "
-            "of 10^-18 uve, a Refusal or None"
+            f"{self._label}: order {request.order}: {self.provider} answers {users_code.answered(answer)}, "
+            "expected an int above 0 in units of 10^-18 uve, a Refusal or None"
         )
 
 

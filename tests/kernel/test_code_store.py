@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from marketsim.kernel import code_store
 from marketsim.chain.events import hash64
 from marketsim.errors import PlainWarning
+from marketsim.kernel import code_store
 from marketsim.kernel.compiled import COMPILING, Compiled, _entry_in, _file_of, _kept, _load, folder_of
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from marketsim.errors import InputError
+from marketsim.errors import InputError, StopRunError
 from marketsim.experiments.runs.execute import LOST_RETRIES, Outcome, Runner, RunTask, attempt, one_line, write_atomically
 
 _CONNECT_SECONDS = 15
@@ -93,10 +93,6 @@ class DaskPool:
         return result
 
 
-class _RunTimeoutError(BaseException):
-    """Raised inside a run's thread when its time is over; no `except Exception` may swallow it."""
-
-
 def limited_attempt(runner: Runner, task: RunTask, timeout_seconds: float) -> Outcome:
     """Make one run in a thread of its own and give up after `timeout_seconds`.
 
@@ -105,13 +101,13 @@ def limited_attempt(runner: Runner, task: RunTask, timeout_seconds: float) -> Ou
     box: list[Outcome] = []
 
     def work() -> None:
-        with contextlib.suppress(_RunTimeoutError):
+        with contextlib.suppress(StopRunError):
             box.append(attempt(runner, task))
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(timeout_seconds)
     if thread.is_alive():
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_RunTimeoutError))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(StopRunError))
         return Outcome("timeout", f"the run took longer than {timeout_seconds:g} s", timeout_seconds)
     return box[0] if box else Outcome("error", "the run ended without an outcome")
