@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -20,6 +21,7 @@ _LOST_SECONDS = 0.02
 class _State:
     has_taken_over = False
     is_asked = False
+    is_told = False
 
 
 _STATE = _State()
@@ -38,6 +40,19 @@ def let_go() -> None:
     """Ignore Ctrl-C: all is done, and what the process found out shall stand."""
     if _STATE.has_taken_over:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def begin() -> None:
+    """Forget that a command of this process has been interrupted: another begins."""
+    _STATE.is_told = False
+
+
+def tell(line: str = "interrupted") -> None:
+    """Print the line of an interrupted command, once."""
+    if not _STATE.is_told:
+        _STATE.is_told = True
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
 
 
 def is_asked() -> bool:

@@ -105,18 +105,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     show_warnings_plainly()
+    interrupts.begin()
     try:
         try:
             code = _run(list(sys.argv[1:] if arguments is None else arguments))
         finally:
             sys.stdout.flush()
-        return code
     except BrokenPipeError:
         # whoever read our output has enough; without this the interpreter complains once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        return _say(["interrupted"], EXIT_INTERRUPTED)
+        code = EXIT_INTERRUPTED
+    if code == EXIT_INTERRUPTED:  # the parser makes that of an interrupt too
+        interrupts.tell()
+    return code
 
 
 def _run(arguments: list[str]) -> int:
@@ -125,7 +128,7 @@ def _run(arguments: list[str]) -> int:
         return result if isinstance(result, int) and not isinstance(result, bool) else 0
     except typer.Exit as error:
         return error.exit_code
-    except typer.Abort:  # what the parser makes of an interrupt
+    except typer.Abort:  # what older parsers make of an interrupt
         raise KeyboardInterrupt from None
     except (BrokenPipeError, KeyboardInterrupt):
         raise

@@ -142,7 +142,7 @@ def test_a_broken_pipe_is_quiet() -> None:
             [sys.executable, "-m", "marketsim", "schema", "scenario"],
             cwd=ROOT, stdout=closed, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
-    assert found.stderr == ""
+    assert found.stderr == "" and found.returncode == 0
 
 
 def test_long_lines_are_never_wrapped() -> None:

@@ -117,6 +117,26 @@ def test_an_empty_folder_is_taken_and_an_own_one_replaced(tmp_path: Path) -> Non
     assert target.stat().st_mode & 0o055 == 0o055
 
 
+def test_a_link_to_an_empty_folder_is_that_folder(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "empty").mkdir(parents=True)
+    for link, aim in (("to empty", tmp_path / "disk" / "empty"), ("to nothing yet", tmp_path / "disk" / "new")):
+        (tmp_path / link).symlink_to(aim)
+        with new_results(tmp_path / link, own=False) as write:
+            write(RECORD, SUMMARY)
+        assert (tmp_path / link).is_symlink() and (aim / "manifest.json").exists()
+    with pytest.raises(InputError, match="not empty"), new_results(tmp_path / "to empty", own=False):
+        pytest.fail("the folder was opened")
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    with pytest.raises(InputError, match="round in a circle"), new_results(tmp_path / "round", own=False):
+        pytest.fail("the folder was opened")
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["empty", "new"]
+
+
+def test_a_mounted_file_system_is_refused_before_the_run() -> None:
+    with pytest.raises(InputError, match="a file system is mounted there"), new_results(Path("/proc"), own=True):
+        pytest.fail("the folder was opened")
+
+
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), ValueError("x"), OSError(errno.ENOSPC, "No space left")])
 def test_what_fails_leaves_nothing(tmp_path: Path, failure: BaseException) -> None:
     expected = InputError if isinstance(failure, OSError) else type(failure)

@@ -167,8 +167,8 @@ def test_a_user_runs_what_root_and_oneself_have_kept(tmp_path: Path, owner: int,
     code_store.keep(folder, name, planted())
     for path in (tmp_path / "cache", tmp_path / "cache" / folder, tmp_path / "cache" / folder / name):
         os.chown(path, owner, -1)
-    for path in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        path.chmod(0o711)
+    for path in (tmp_path, *tmp_path.parents):
+        path.chmod(path.stat().st_mode | 0o011)  # else the other user does not get this far
     child = os.fork()  # a new process of another user might not find its Python
     if child == 0:
         os.setgroups([])
