@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from marketsim.cli.memory import Memory
 from marketsim.errors import InputError
 from marketsim.interrupts import Unwinding
 
@@ -57,6 +58,7 @@ def compare_command(
         typer.Option("--out", metavar="DIR", help="Exactly this folder; default: below results/."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no report, only errors.")] = False,
+    memory: Memory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print comparison.json and nothing else.")] = False,
 ) -> None:
     """Compare two scenarios run for run over common random numbers, with intervals valid at any look."""

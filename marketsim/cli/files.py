@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from marketsim.cli.memory import Memory
 from marketsim.errors import InputError
 
 
@@ -61,6 +62,7 @@ def validate(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="YAML files")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON list of results.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
+    memory: Memory = None,
 ) -> None:
     """One line for each valid file on standard output, every error of the others on standard error."""
     results: list[dict[str, Any]] = []

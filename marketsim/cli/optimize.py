@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from marketsim.cli.memory import Memory
 from marketsim.errors import InputError
 from marketsim.interrupts import Unwinding
 
@@ -45,6 +46,7 @@ def optimize_command(
         typer.Option("--out", metavar="DIR", help="Exactly this folder; default: below results/."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no report, only errors.")] = False,
+    memory: Memory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print optimization.json and nothing else.")] = False,
 ) -> None:
     """Search a scenario's best setting under noise; the figures reported come from fresh seeds."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from marketsim import interrupts
+from marketsim.cli.memory import Memory
 from marketsim.interrupts import Unwinding
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def sweep(
         typer.Option("--dry-run", help="Print the design, the number of runs and a time estimate; write nothing."),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary, only errors.")] = False,
+    memory: Memory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the content of sweep.json and nothing else.")] = False,
 ) -> None:
     """Run a design × replications, locally or on a Dask cluster, and report what each factor does."""

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationInfo, field_validator, model_serializer, model_validator
 from pydantic_core import CoreSchema
 
-from marketsim.scenario.literals import Duration, Number, PositiveNumber, shown
+from marketsim.scenario.literals import Duration, Number, PositiveNumber, number, shown
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class Lognormal(Frozen, Generic[T]):
     """Log-normal by its median and either sigma or an upper percentile."""
 
     median: T
-    sigma: Number | None = None
+    sigma: Annotated[float, number(0.0, 50.0)] | None = None
     p90: T | None = None
     p95: T | None = None
     p99: T | None = Field(default=None, validate_default=True)
@@ -153,6 +153,7 @@ class Distribution(Frozen, Generic[T]):
     """A quantity drawn anew each time: a literal, `a..b`, or one family; `min` and `max` clamp the draws."""
 
     short_forms = ("constant", {"type": "string", "pattern": r"\.\.", "examples": ["1..50"]})
+    takes_null: ClassVar[bool] = False
 
     constant: T | None = None
     uniform: tuple[T, T] | None = None
@@ -186,6 +187,8 @@ class Distribution(Frozen, Generic[T]):
                 return data | {"constant": 0}  # the unknown key is the error to report
             found = " and ".join(given) if given else "none of them"
             raise ValueError(f"found {found}, give exactly one of {', '.join(FAMILIES)}")
+        if data is None and not cls.takes_null:
+            raise ValueError("is empty, write a value or a distribution")
         return data if isinstance(data, cls) else {"constant": data}
 
     @model_validator(mode="after")
@@ -260,7 +263,7 @@ class Distribution(Frozen, Generic[T]):
         if law.family == "uniform":
             return (law.a + law.b) / 2
         if law.family == "lognormal":
-            return law.a * math.exp(law.b**2 / 2)
+            return law.a * math.exp(min(law.b**2 / 2, 600.0))  # no further, lest a float overflows
         if law.family == "choice":
             return sum(
                 float(value) * weight for value, weight in zip(law.values, law.weights, strict=True) if isinstance(value, (int, float))

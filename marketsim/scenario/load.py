@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from marketsim.errors import InputError
+from marketsim.scenario.footprint import excess
 from marketsim.scenario.inlined import inline_files
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.overrides import OPTION, PathError, assign, split_override
@@ -62,6 +63,10 @@ def _build(source: Source, base: Path, overrides: Sequence[str]) -> Scenario:
     except ValidationError as error:
         problems += [p for p in validation_problems(error, Scenario, source.data) if not _follows(p, failed)]
     problems += _file_problems(source.data, base)
+    if scenario is not None and not problems:
+        scenario._base = base
+        if wrong := excess(scenario):
+            problems.append(Problem(*wrong))
     if problems or option_lines or scenario is None:
         raise InputError(option_lines + located(source, problems, roots_of(source)))
     scenario._base = base

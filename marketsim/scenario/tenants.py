@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_serializer, model_validator
@@ -30,16 +31,17 @@ from marketsim.scenario.literals import (
 )
 from marketsim.scenario.sdl import Sdl
 
-_NAME_HELP = "write letters, digits, - and _ (no dots or slashes)"
+_NAME = "(?![0-9]+$)[A-Za-z0-9_][A-Za-z0-9_-]{0,79}"
+_NAME_HELP = "write up to 80 of the letters A to Z and a to z, digits, _ and, not as the first, -; digits alone are no name"
 
 
 def _name(value: object) -> str:
-    if not isinstance(value, str) or not value or not value.replace("-", "").replace("_", "").isalnum() or value.isdigit():
+    if not isinstance(value, str) or re.fullmatch(_NAME, value) is None:
         raise ValueError(f"{shown(value)} is not a name, {_NAME_HELP}")
     return value
 
 
-Name = Annotated[str, Reading(_name, {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"})]
+Name = Annotated[str, Reading(_name, {"type": "string", "pattern": f"^{_NAME}$"})]
 
 
 class DurationLaw(Distribution[Span]):
@@ -68,6 +70,8 @@ class MillicoresLaw(Distribution[Millicores]):
 
 class TextLaw(Distribution[OptionalText]):
     """A text, or a choice of texts (null: none)."""
+
+    takes_null = True
 
 
 def is_law(data: object) -> bool:
@@ -285,10 +289,10 @@ class TopUp(Frozen):
 class Score(Frozen):
     """Weights of a bid's score; the highest score wins."""
 
-    price: Annotated[float, number(None)] = 1.0
-    uptime: Annotated[float, number(None)] = 0.0
-    audit: Annotated[float, number(None)] = 0.0
-    region: Annotated[float, number(None)] = 0.0
+    price: Annotated[float, number(-1e6, 1e6)] = 1.0
+    uptime: Annotated[float, number(-1e6, 1e6)] = 0.0
+    audit: Annotated[float, number(-1e6, 1e6)] = 0.0
+    region: Annotated[float, number(-1e6, 1e6)] = 0.0
 
 
 class ChoiceRule(Frozen):

@@ -25,10 +25,20 @@ def generic_cost(
     return np.asarray(usd / MONTH_BLOCKS * 1e6)
 
 
+WHOLE_MAX = 4e18
+"""Draws beyond are cut: a column of whole numbers holds no more than 9.2e18."""
+
+
+def whole(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return numbers of 0 or more as the nearest whole ones that a column holds."""
+    found: NDArray[np.int64] = np.rint(np.minimum(values, WHOLE_MAX)).astype(np.int64)
+    return found
+
+
 def to_pair(uve: NDArray[np.float64], decimals: int = 6) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return prices as (whole, atto) columns, rounded to `decimals` as manifests write them, at least one
     last unit.
     """
-    units = np.maximum(np.rint(uve * 10**decimals), 1).astype(np.int64)
+    units = np.maximum(whole(uve * 10**decimals), 1)
     scale = 10**decimals
     return units // scale, (units % scale) * (10**18 // scale)

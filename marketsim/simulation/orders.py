@@ -16,7 +16,7 @@ from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.tables import Call, Choice, Kind, Phase, Plan, TopUp
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, TenantCohort
-from marketsim.simulation.generic_cost import generic_cost, to_pair
+from marketsim.simulation.generic_cost import generic_cost, to_pair, whole
 
 ATTO = 10**18
 Ints = NDArray[np.int64]
@@ -53,7 +53,7 @@ def cohort_times(cohort: TenantCohort, scenario: Scenario, seed: int) -> tuple[I
     wish = cohort.demand
     if wish.trace is not None:
         columns = demand.read_trace(scenario.base / wish.trace)
-        times = np.rint(columns["at_seconds"] * 1000).astype(np.int64)
+        times = whole(columns["at_seconds"] * 1000)
         kept = times <= horizon_ms
         return np.maximum(times[kept], 1), {name: column[kept] for name, column in columns.items()}
     if wish.orders is not None and wish.day_profile is None and wish.week_profile is None:
@@ -88,7 +88,7 @@ class _Draws:
         return draw(law.law(), self.rng(purpose), self.size)
 
     def ints(self, purpose: str, law: Any) -> Ints:
-        return np.rint(self.numbers(purpose, law)).astype(np.int64)
+        return whole(self.numbers(purpose, law))
 
     def blocks(self, purpose: str, law: Any, block_ms: int) -> Ints:
         return to_blocks(self.numbers(purpose, law), law.law().unit, block_ms)
@@ -154,7 +154,7 @@ def _sizes(
     elif shape.memory is not None:
         memory = draws.ints("memory", shape.memory)
     else:
-        memory = np.rint(draws.numbers("memory", shape.memory_per_core) * cpu / 1000).astype(np.int64)
+        memory = whole(draws.numbers("memory", shape.memory_per_core) * cpu / 1000)
     storage = _traced(trace, "storage") if "storage" in trace else draws.ints("storage", shape.storage)
     gpu = _traced(trace, "gpu") if "gpu" in trace else draws.ints("gpu", shape.gpu)
     cpu = np.clip(cpu, 10, 384_000)
@@ -198,7 +198,7 @@ def _sizes(
 
 
 def _traced(trace: dict[str, NDArray[np.float64]], name: str) -> Ints:
-    return np.rint(trace[name]).astype(np.int64)
+    return whole(trace[name])
 
 
 def _texts(law: Any, draws: _Draws, purpose: str) -> tuple[list[str | None], Ints]:
@@ -359,7 +359,7 @@ def _plans(
     if scenario.charging != "rate":
         if use.max(initial=0.0) > 1000:
             raise scenario.refusal(("tenants", cohort.name, "utilization"), "a draw above 1000, accepted 0 to 1000")
-    plans[:, Plan.utilization_ppm] = np.rint(use * 1e6).astype(np.int64)
+    plans[:, Plan.utilization_ppm] = whole(use * 1e6)
     return plans
 
 

@@ -20,6 +20,7 @@ from marketsim.market.clock import BlockClock
 from marketsim.market.tables import BidRow, Call, Kind
 from marketsim.metrics.summary import summarize
 from marketsim.recording.record import Record
+from marketsim.scenario.footprint import warn_if_scarce
 from marketsim.scenario.load import scenario_from_mapping
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import Market, build_market, with_settlement_wallet
@@ -59,6 +60,7 @@ def run(
     Raises InputError for a scenario that cannot be run, InvariantError when the ledger does not add up.
     """
     began = time.perf_counter()
+    warn_if_scarce(scenario)
     number = scenario.seed if seed is None else seed
     market = prepare(scenario, number)
     receipts: list[dict[str, Any]] = []
