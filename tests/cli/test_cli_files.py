@@ -108,7 +108,7 @@ class _Fails:
             ["a.yaml:1:2: x: wrong, right", "b: wrong, right"],
         ),
         (typer.Exit(1), 1, []),
-        (KeyboardInterrupt(), 130, []),
+        (KeyboardInterrupt(), 130, ["interrupted"]),
         (InvariantError("3 uve too many"), 3, ["broken invariant: 3 uve too many", None]),
         (OSError(28, "No space left on device", "out.parquet"), 2, ["out.parquet: No space left on device"]),
         (ZeroDivisionError("division\nby zero"), 3, ["unexpected ZeroDivisionError: division by zero", None]),
