@@ -74,6 +74,8 @@ def test_a_failure_says_why(tmp_path: Path) -> None:
     assert isinstance(answer, Refusal) and answer.reason == "tenant is not on the list"
     answer = script(tmp_path, "printf '\\n  first line\\nsecond line\\n' >&2; exit 1").price(REQUEST)
     assert isinstance(answer, Refusal) and answer.reason == "first line"
+    answer = script(tmp_path, "echo first >&2; yes second | head -c 200000 >&2; exit 1").price(REQUEST)
+    assert isinstance(answer, Refusal) and answer.reason == "first"
     answer = script(tmp_path, "exit 7").price(REQUEST)
     assert isinstance(answer, Refusal) and answer.reason == "exit 7"
 
