@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Iterable
+from typing import TextIO
 
 
 class InputError(Exception):
@@ -18,3 +21,26 @@ class InputError(Exception):
 
 class InvariantError(Exception):
     """A broken invariant: a defect of marketsim, never of the input. Commands exit with status 3."""
+
+
+class StopRunError(BaseException):
+    """Raised in a run from outside, to end it; no `except Exception` and no caller of users' code may take it for its own."""
+
+
+class PlainWarning(UserWarning):
+    """Something that a user should know and that stops nothing. Commands print it as one line on standard error."""
+
+
+def show_warnings_plainly() -> None:
+    """Have the warnings of marketsim printed as one line without the place in the code, in this process."""
+    show = warnings.showwarning
+
+    def plainly(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+    ) -> None:
+        if issubclass(category, PlainWarning):
+            print(message, file=file or sys.stderr, flush=True)
+        else:
+            show(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = plainly

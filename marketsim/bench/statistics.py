@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 
 from marketsim.bench.theory_markets import Planted, cohort_of, exponential, market_of, provider_of
 from marketsim.experiments.compare.paired import ROUND_PAIRS, Margin, compare_values
-from marketsim.experiments.runs.execute import start_server
+from marketsim.experiments.runs.execute import mapped
 from marketsim.statistics.estimates import FloatArray, batch_means, bootstrap_bounds, effects, quantile_interval, t_interval
 from marketsim.statistics.group_sequential import Stopping, first_crossed
 from marketsim.statistics.sequential import first_declared
@@ -305,10 +304,7 @@ def market_figures(seed: int, runs_a: int, runs_b: int, workers: int) -> tuple[F
     if workers <= 1:
         rows = list(map(_one_run, tasks))
     else:
-        # The server compiles, or loads what is compiled, once; its children have it.
-        server = start_server(("marketsim.experiments.runs.warm", __name__))
-        with ProcessPoolExecutor(workers, mp_context=server) as pool:
-            rows = list(pool.map(_one_run, tasks, chunksize=100))
+        rows = mapped(_one_run, tasks, workers, 100, ("marketsim.experiments.runs.warm", __name__))
     figures = np.array(rows)
     return figures[:runs_a], figures[runs_a:]
 

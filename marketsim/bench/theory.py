@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +24,7 @@ from marketsim.bench.rule_markets import RULE_CHECKS, RULE_MARKETS
 from marketsim.bench.theory_markets import MARKETS, Planted
 from marketsim.bench.waiting_room import QUEUE_BLOCKS, QUEUE_PATIENCE, QUEUE_RATE, QUEUE_SERVERS, WAITING_ROOM, queue_figures
 from marketsim.errors import InputError
-from marketsim.experiments.runs.execute import start_server
+from marketsim.experiments.runs.execute import mapped
 from marketsim.statistics.estimates import FloatArray
 
 FAMILY_ERROR = 0.001
@@ -439,10 +438,7 @@ def _run_seed(seed: int, market: int, replication: int) -> int:
 def _measured(tasks: list[tuple[str, int, Planted]], workers: int) -> Any:
     if workers <= 1:
         return map(_measure, tasks)
-    # The server compiles, or loads what is compiled, once; its children have it.
-    server = start_server(("marketsim.experiments.runs.warm", __name__))
-    with ProcessPoolExecutor(workers, mp_context=server) as pool:
-        return list(pool.map(_measure, tasks, chunksize=2))
+    return mapped(_measure, tasks, workers, 2, ("marketsim.experiments.runs.warm", __name__))
 
 
 def _measure(task: tuple[str, int, Planted]) -> dict[str, float]:

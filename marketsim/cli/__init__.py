@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 import typer
 
-from marketsim.errors import InputError, InvariantError
+from marketsim import interrupts
+from marketsim.errors import InputError, InvariantError, show_warnings_plainly
 
 COMMANDS = (
     "run",
@@ -35,7 +36,7 @@ COMMANDS = (
 CLICK_EXCEPTION: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 """The parser's own errors; older typers have the class from click, newer ones carry a copy of it."""
 
-EXIT_FAILED, EXIT_BAD_INPUT, EXIT_BROKEN, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_FAILED, EXIT_BAD_INPUT, EXIT_BROKEN, EXIT_INTERRUPTED = 1, 2, 3, interrupts.EXIT
 
 
 def version_lines() -> list[str]:
@@ -104,18 +105,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    show_warnings_plainly()
+    interrupts.begin()
     try:
         try:
             code = _run(list(sys.argv[1:] if arguments is None else arguments))
         finally:
             sys.stdout.flush()
-        return code
     except BrokenPipeError:
         # whoever read our output has enough; without this the interpreter complains once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        return _say(["interrupted"], EXIT_INTERRUPTED)
+        code = EXIT_INTERRUPTED
+    if code == EXIT_INTERRUPTED:  # the parser makes that of an interrupt too
+        interrupts.tell()
+    return code
 
 
 def _run(arguments: list[str]) -> int:
@@ -124,13 +129,25 @@ def _run(arguments: list[str]) -> int:
         return result if isinstance(result, int) and not isinstance(result, bool) else 0
     except typer.Exit as error:
         return error.exit_code
-    except typer.Abort:  # a command that has something to say about an interrupt says it before this
-        return EXIT_INTERRUPTED
-    except CLICK_EXCEPTION as error:
+    except typer.Abort:  # what older parsers make of an interrupt
+        raise KeyboardInterrupt from None
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        if interrupts.is_asked():
+            raise KeyboardInterrupt from None
+        if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):  # the parser's way
+            return 0
+        return _explained(error)
+
+
+def _explained(error: BaseException) -> int:
+    """Say what has ended a command, and return its exit code."""
+    if isinstance(error, CLICK_EXCEPTION):
         return _say_usage(error)
-    except InputError as error:
+    if isinstance(error, InputError):
         return _say([_printable(line) for line in error.lines], EXIT_BAD_INPUT)
-    except InvariantError as error:
+    if isinstance(error, InvariantError):
         return _say(
             [
                 f"broken invariant: {error}",
@@ -139,22 +156,19 @@ def _run(arguments: list[str]) -> int:
             ],
             EXIT_BROKEN,
         )
-    except (BrokenPipeError, KeyboardInterrupt):
-        raise
-    except OSError as error:
+    if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename is not None else ""
         return _say([f"{where}{error.strerror or error}"], EXIT_BAD_INPUT)
-    except Exception as error:
-        if os.environ.get("MARKETSIM_DEBUG"):
-            raise
-        return _say(
-            [
-                f"unexpected {type(error).__name__}: {' '.join(str(error).split())}",
-                "this is a defect of marketsim: please report it with the command line, the files and"
-                " the output of marketsim --version; MARKETSIM_DEBUG=1 shows where it happened",
-            ],
-            EXIT_BROKEN,
-        )
+    if os.environ.get("MARKETSIM_DEBUG"):
+        raise error
+    return _say(
+        [
+            f"unexpected {type(error).__name__}: {' '.join(str(error).split())}",
+            "this is a defect of marketsim: please report it with the command line, the files and"
+            " the output of marketsim --version; MARKETSIM_DEBUG=1 shows where it happened",
+        ],
+        EXIT_BROKEN,
+    )
 
 
 def _printable(line: str) -> str:

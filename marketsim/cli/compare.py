@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from marketsim.cli.memory import Memory
 from marketsim.errors import InputError
+from marketsim.interrupts import Unwinding
 
 if TYPE_CHECKING:
     from marketsim.experiments.compare.paired import Margin
@@ -65,6 +67,7 @@ def compare_command(
         typer.Option("--out", metavar="DIR", help="Exactly this folder; default: below results/."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no report, only errors.")] = False,
+    memory: Memory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print comparison.json and nothing else.")] = False,
 ) -> None:
     """Compare two scenarios run for run over common random numbers, with a verdict that holds however often one looks."""
@@ -73,7 +76,8 @@ def compare_command(
     from marketsim.experiments.compare.report import comparison_files, comparison_lines
     from marketsim.experiments.runs.simulated import runner_for
     from marketsim.experiments.runs.variants import PooledRuns, Recorded, RunFailedError, SerialRuns, read_arm
-    from marketsim.experiments.runs.whole_folder import refuse_unless_free, write_folder
+    from marketsim.experiments.runs.whole_folder import write_folder
+    from marketsim.export.folder import free_folder
 
     if not 0.5 <= level < 1:
         raise InputError(f"--level: {level:g} is not a confidence level, give one from 0.5 to below 1")
@@ -89,7 +93,7 @@ def compare_command(
     difference = parse_margin(margin) if margin is not None else None
     folder = out if out is not None else _default_folder(arms, metrics, pairs, seed)
     if out is not None:
-        refuse_unless_free(out)
+        free_folder(out)
     finished = all(isinstance(arm, Recorded) for arm in arms)
     show = not quiet and not as_json
 
@@ -97,7 +101,7 @@ def compare_command(
         if show:
             print(f"compare: {done} of at most {most} pairs", file=sys.stderr, flush=True)
 
-    with tempfile.TemporaryDirectory(prefix="marketsim-compare-") as scratch:
+    with Unwinding(), tempfile.TemporaryDirectory(prefix="marketsim-compare-") as scratch:
         count, runner = workers or usable_cores(), runner_for(metrics)
         runs = SerialRuns(runner) if finished else PooledRuns(runner, Path(scratch), count)
         try:

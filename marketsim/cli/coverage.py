@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from marketsim.cli.memory import Memory
+
 if TYPE_CHECKING:
     from marketsim.conformance.coverage import Coverage
 
@@ -26,6 +28,7 @@ def coverage(
     ] = 0.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress; print only what is missing.")] = False,
+    memory: Memory = None,
 ) -> None:
     """Print rows reached per message and rule set, then what is missing; exit 1 below --require and when a
     scenario gets an answer that the table does not have."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from marketsim.cli.memory import Memory
 from marketsim.errors import InputError
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ def validate(
     imports: Annotated[
         bool, typer.Option("--import", help="Import the classes that price, too; without it no code of yours runs.")
     ] = False,
+    memory: Memory = None,
 ) -> None:
     """One line for each valid file on standard output; warnings, and every error of the others, on standard error."""
     results: list[dict[str, Any]] = []

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from marketsim.cli.memory import Memory
 from marketsim.errors import InputError
+from marketsim.interrupts import Unwinding
 
 if TYPE_CHECKING:
     from marketsim.experiments.optimize.search import Constraint, Figure, SearchFactor
@@ -48,6 +50,7 @@ def optimize_command(
         typer.Option("--out", metavar="DIR", help="Exactly this folder; default: below results/."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no report, only errors.")] = False,
+    memory: Memory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print optimization.json and nothing else.")] = False,
 ) -> None:
     """Search a scenario's best setting under noise; the figures reported come from fresh seeds."""
@@ -56,7 +59,8 @@ def optimize_command(
     from marketsim.experiments.optimize.search import optimize, parse_constraint, parse_factor, parse_figure
     from marketsim.experiments.runs.simulated import runner_for
     from marketsim.experiments.runs.variants import PooledRuns, RunFailedError, Variant, read_arm
-    from marketsim.experiments.runs.whole_folder import refuse_unless_free, write_folder
+    from marketsim.experiments.runs.whole_folder import write_folder
+    from marketsim.export.folder import free_folder
 
     if scenario.is_dir():
         raise InputError(f"{scenario}: is a folder, give a scenario file")
@@ -68,14 +72,14 @@ def optimize_command(
     check_search(variant, factors, goal, wanted)
     folder = out if out is not None else _default_folder(variant, factors, goal, budget, seed)
     if out is not None:
-        refuse_unless_free(out)
+        free_folder(out)
     show = not quiet and not as_json
 
     def progress(done: int, most: int) -> None:
         if show:
             print(f"optimize: {done} of {most} runs", file=sys.stderr, flush=True)
 
-    with tempfile.TemporaryDirectory(prefix="marketsim-optimize-") as scratch:
+    with Unwinding(), tempfile.TemporaryDirectory(prefix="marketsim-optimize-") as scratch:
         figures = [goal, *(one.slack for one in wanted)]
         runner = runner_for(name for figure in figures for name in figure.metrics)
         runs = PooledRuns(runner, Path(scratch), workers or usable_cores())

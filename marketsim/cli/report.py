@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from marketsim.interrupts import Unwinding
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
@@ -34,7 +36,8 @@ def report(
     record, summary = read_record(folder), read_summary(folder)
     try:
         if out is None:
-            content = write_pages(folder, record, summary, figures=not no_figures)
+            with Unwinding():
+                content = write_pages(folder, record, summary, figures=not no_figures)
         else:
             with written_whole(out) as fresh:
                 content = write_pages(fresh, record, summary, figures=not no_figures)

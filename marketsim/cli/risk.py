@@ -10,7 +10,9 @@ from typing import Annotated
 
 import typer
 
+from marketsim.cli.memory import Memory
 from marketsim.errors import InputError
+from marketsim.interrupts import Unwinding
 
 
 def register(app: typer.Typer) -> None:
@@ -31,6 +33,7 @@ def risk_command(
     seed: Annotated[int, typer.Option("--seed", min=0, help="First seed.")] = 1,
     workers: Annotated[int | None, typer.Option("--workers", min=1, help="Processes on this machine; default: its usable cores.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, only the result.")] = False,
+    memory: Memory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
 ) -> None:
     """How bad it can get: value at risk and expected shortfall (95 and 99 %) over runs, probabilities of rare events."""
@@ -60,7 +63,7 @@ def risk_command(
         if not quiet and not as_json:
             print(f"risk: {done} of {most} runs", file=sys.stderr, flush=True)
 
-    with tempfile.TemporaryDirectory(prefix="marketsim-risk-") as scratch:
+    with Unwinding(), tempfile.TemporaryDirectory(prefix="marketsim-risk-") as scratch:
         runner = runner_for(name for _, name in named)
         maker = PooledRuns(runner, Path(scratch), workers or usable_cores()) if isinstance(arm, Variant) else SerialRuns(runner)
         try:

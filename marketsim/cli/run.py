@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from marketsim.cli.memory import Memory
+
 if TYPE_CHECKING:
     from marketsim.metrics.outcome import Condition
     from marketsim.report.content import Content
@@ -44,6 +46,7 @@ def run(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json and nothing else.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no report, only errors.")] = False,
+    memory: Memory = None,
     record: Annotated[
         str | None,
         typer.Option("--record", metavar="LEVEL", help="What to keep: summary, orders or everything."),

@@ -11,6 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from marketsim import interrupts
+from marketsim.cli.memory import Memory
+from marketsim.interrupts import Unwinding
+
 if TYPE_CHECKING:
     from marketsim.experiments.sweep.dry_run import DryRun
     from marketsim.experiments.sweep.rounds import SweepResult
@@ -46,10 +50,11 @@ def sweep(
         typer.Option("--dry-run", help="Print the design, the number of runs and a time estimate; write nothing."),
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary, only errors.")] = False,
+    memory: Memory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the content of sweep.json and nothing else.")] = False,
 ) -> None:
     """Run a design × replications, locally or on a Dask cluster, and report what each factor does."""
-    from marketsim.experiments.runs.execute import preloads, start_server
+    from marketsim.experiments.runs.execute import PoolLostError, preloads, start_server
     from marketsim.experiments.runs.simulated import runner_for
     from marketsim.experiments.sweep.dry_run import dry_run
     from marketsim.experiments.sweep.progress import watcher_for
@@ -73,10 +78,17 @@ def sweep(
     else:
         maker, where = local_pool(plan, runner, count), "local processes"
     try:
-        result, content = carry_out(plan, folder, maker, resume=resume, watcher=watcher_for(quiet=quiet or as_json), where=where)
+        with Unwinding():
+            result, content = carry_out(plan, folder, maker, resume=resume, watcher=watcher_for(quiet=quiet or as_json), where=where)
     except KeyboardInterrupt:
-        print(f"interrupted; finished runs are kept, go on with --resume --out {folder}", file=sys.stderr)
-        raise typer.Exit(130) from None
+        raise _interrupted(folder) from None
+    except PoolLostError as error:
+        print(_go_on(str(error), folder), file=sys.stderr)
+        raise typer.Exit(1) from None
+    except Exception as error:  # a library may have taken Ctrl-C for another error
+        if interrupts.is_asked():
+            raise _interrupted(folder) from error
+        raise
     if result.dropped and not quiet:
         print(f"{result.dropped} runs of an earlier state of this sweep, which it does not use any more, are removed", file=sys.stderr)
     for reason in result.irreproducible:
@@ -91,6 +103,15 @@ def sweep(
             file=sys.stderr,
         )
         raise typer.Exit(1)
+
+
+def _interrupted(folder: Path) -> typer.Exit:
+    interrupts.tell(_go_on("interrupted", folder))
+    return typer.Exit(interrupts.EXIT)
+
+
+def _go_on(why: str, folder: Path) -> str:
+    return f"{why}; finished runs are kept, go on with --resume --out {folder}"
 
 
 def usable_cores() -> int:

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -158,7 +160,9 @@ def read_vectors(path: Path) -> Iterator[tuple[int, Vector]]:
     some = False
     try:
         with _opened(path) as stream:
-            for number, raw in enumerate(stream, start=1):
+            for number, raw in enumerate(iter(partial(stream.readline, LINE_MAX + 1), b""), start=1):
+                if len(raw) > LINE_MAX:
+                    raise InputError(f"{path}:{number}:1: line: longer than {LINE_MAX >> 20} MiB, expected one vector")
                 if not raw.strip():
                     continue
                 some = True
@@ -173,7 +177,15 @@ def read_vectors(path: Path) -> Iterator[tuple[int, Vector]]:
         raise InputError(f"{path}:1:1: --vectors: the file holds no vectors, expected one JSON object a line")
 
 
+LINE_MAX = 16 << 20
+"""Bytes of the longest line that is read, unpacked: some hundred times the longest vector there is."""
+_DIGITS_MAX = 100
 _EXPECTED = "expected a file of JSON lines, plain or gzip"
+
+
+def _short(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}"
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _opened(path: Path) -> BinaryIO:
@@ -185,17 +197,29 @@ def _opened(path: Path) -> BinaryIO:
 
 def _parsed(path: Path, number: int, raw: bytes) -> Vector:
     try:
-        value = json.loads(raw.decode("utf-8"))
+        value = json.loads(raw.decode("utf-8"), parse_int=_whole, parse_constant=_no_number)
     except UnicodeDecodeError as error:
         column = error.start + 1
         raise InputError(f"{path}:{number}:{column}: line: not UTF-8, expected one JSON object") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{number}:{error.colno}: line: not JSON ({error.msg}), expected one JSON object") from None
+    except MalformedVectorError as error:
+        raise InputError(f"{path}:{number}:1: {error.key}: {error.problem}") from None
     except RecursionError:
         raise InputError(f"{path}:{number}:1: line: nested too deeply, expected one vector") from None
     if not isinstance(value, dict):
         raise InputError(f"{path}:{number}:1: line: {type(value).__name__}, expected one JSON object")
     return value
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _DIGITS_MAX:
+        raise MalformedVectorError("line", f"a number of {len(digits)} digits, expected at most {_DIGITS_MAX}")
+    return int(digits)
+
+
+def _no_number(name: str) -> float:
+    raise MalformedVectorError("line", f"{name} is no JSON, expected a number")
 
 
 def replay_file(
@@ -239,6 +263,10 @@ def replay_file(
                 progress(report.sequences, report.compared)
     except MalformedVectorError as error:
         raise InputError(f"{path}:{line_number}:1: {error.key}: {error.problem}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        if os.environ.get("MARKETSIM_DEBUG"):
+            raise
+        raise InputError(f"{path}:{line_number}:1: line: cannot be replayed ({_short(error)}), expected a vector of this kind") from None
     if report.sequences != taken:
         raise InvariantError(f"{path}: the replay answered {report.sequences} of {taken} lines")
     report.seconds = time.perf_counter() - begun

@@ -9,6 +9,7 @@ at once, by arithmetic on the parts of a word.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -23,6 +24,9 @@ Word = np.uint64
 
 IS_FAST: Final = COMPILING and sys.byteorder == "little"
 """Whether the code here is the way to write CSV: words hold their first byte lowest, and Python would take longer than pyarrow."""
+
+_FORMULA: Final = "=+-@\t\r\n"
+_NUMBER: Final = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
 LINES: Final = 8_192
 """Lines formatted at once: their text stays in the processor's cache."""
@@ -195,5 +199,13 @@ class CsvText:
             self._file.write(text[:length])
 
 
+def cell(text: str) -> str:
+    """Return a text as a cell of CSV that no spreadsheet takes for a formula: with an apostrophe before a first `=`, `+`, `-`, `@`, tab
+    or line end, unless it is a number. Columns of numbers need none of this, and parquet keeps every text as it is.
+    """
+    return f"'{text}" if text[:1] in _FORMULA and text and _NUMBER.fullmatch(text) is None else text
+
+
 def _quoted(text: str) -> bytes:
+    text = cell(text)
     return b'"' + text.replace('"', '""').encode() + b'"'

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from marketsim.errors import InputError
+from marketsim.interrupts import Unwinding
 
 PARTIAL: Final = ".marketsim-partial-"
 """In the names of unfinished folders: `.<name>.marketsim-partial-<random>`."""
@@ -28,10 +29,15 @@ def written_whole(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield an empty folder beside `target` that becomes `target` when the block ends without an exception.
 
     An existing, non-empty `target` is refused with InputError, or with `replace` exchanged for the new one.
-    Leftovers of killed runs in the same parent are removed first. On any exception (also Ctrl-C) what was
-    written is removed; an OSError such as a full disk becomes an InputError.
+    Where `target` is a link to a folder, that folder is meant. Leftovers of killed runs in the same parent are
+    removed first. On any exception (also Ctrl-C) what was written is removed; an OSError such as a full disk becomes
+    an InputError.
     """
-    _require_free(target, replace)
+    with Unwinding():
+        yield from _written_whole(free_folder(target, replace=replace), replace)
+
+
+def _written_whole(target: Path, replace: bool) -> Iterator[Path]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target.parent):
@@ -44,7 +50,7 @@ def written_whole(target: Path, *, replace: bool = False) -> Iterator[Path]:
         raise InputError(f"{target}: --out: cannot be written ({error.strerror}), choose another folder") from None
     try:
         yield partial
-        _require_free(target, replace)
+        free_folder(target, replace=replace)
         _take_place(partial, target)
     except OSError as error:
         where = error.filename or target
@@ -52,6 +58,22 @@ def written_whole(target: Path, *, replace: bool = False) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         os.close(lock)
+
+
+def free_folder(target: Path, *, replace: bool = False) -> Path:
+    """Return the folder that `target` is or, as a link, leads to. Raises InputError unless it is new, empty or, with `replace`, to be
+    exchanged, and of a kind that another folder can take the place of."""
+    folder = Path(os.path.realpath(target)) if target.is_symlink() else target
+    if folder.is_dir():
+        if os.path.ismount(folder):
+            raise InputError(f"{target}: --out: a file system is mounted there, expected a folder in it")
+        if not replace and any(folder.iterdir()):
+            raise InputError(f"{target}: --out: the folder is not empty, expected a new or an empty one")
+    elif folder.exists():
+        raise InputError(f"{target}: --out: is a file, expected a folder")
+    elif folder.is_symlink():
+        raise InputError(f"{target}: --out: is a link that leads round in a circle, expected a folder")
+    return folder
 
 
 def remove_leftovers(parent: Path) -> list[Path]:
@@ -87,14 +109,6 @@ def write_file(path: Path, content: bytes | str) -> None:
 def safe_name(text: str) -> str:
     """Return a name as a file name: letters, digits, `.`, `_` and `-`, at most 80 characters."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80] or "scenario"
-
-
-def _require_free(target: Path, replace: bool) -> None:
-    if target.is_dir():
-        if not replace and any(target.iterdir()):
-            raise InputError(f"{target}: --out: the folder is not empty, expected a new or an empty one")
-    elif target.exists() or target.is_symlink():
-        raise InputError(f"{target}: --out: is a file, expected a folder")
 
 
 def _take_place(partial: Path, target: Path) -> None:

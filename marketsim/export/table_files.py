@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from marketsim.errors import InputError
-from marketsim.export.csv_text import IS_FAST, LINES, CsvText
+from marketsim.export.csv_text import IS_FAST, LINES, CsvText, cell
 from marketsim.export.words import Words, strings, values
 from marketsim.recording.record import Column, Table
 from marketsim.recording.rows import CHUNK
@@ -189,7 +189,7 @@ class _PlainCsv:
         import pyarrow as pa
 
         arrays = [
-            kind.plain(column) if isinstance(kind, Words) else _array(kind, column)
+            kind.cells(column) if isinstance(kind, Words) else _array(kind, list(map(cell, column)) if kind is str else column)
             for kind, column in zip(self._kinds.values(), columns, strict=True)
         ]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))

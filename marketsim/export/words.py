@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.chain.columns import BidState, EventKind, LeaseState, OrderEnd, OrderState
+from marketsim.export.csv_text import cell
 from marketsim.market.tables import Ended
 from marketsim.recording.record import DECLINE_CODES, UNFILLED
 
@@ -52,12 +53,12 @@ class Words:
         indices = pa.Array.from_buffers(pa.int32(), len(places), [valid, pa.py_buffer(places)])
         return pa.DictionaryArray.from_arrays(indices, self._dictionary)
 
-    def plain(self, column: NDArray[np.int64]) -> Any:
-        """Return a string array of pyarrow of the names of the numbers."""
+    def cells(self, column: NDArray[np.int64]) -> Any:
+        """Return a string array of pyarrow of the names of the numbers, as cells of CSV."""
         import pyarrow as pa
 
         places = self.places(column)
-        texts = np.array([*(text.encode() for text in self.texts), b""], object)
+        texts = np.array([*(cell(text).encode() for text in self.texts), b""], object)
         return joined(texts, places, pa.py_buffer(np.packbits(places >= 0, bitorder="little")))
 
     def numbers(self, column: Any) -> NDArray[np.int64]:

@@ -16,8 +16,7 @@ import json
 import os
 import platform
 import re
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache, partial, update_wrapper
 from importlib import import_module
@@ -28,6 +27,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from marketsim.kernel import code_store
 from marketsim.kernel.codes import CodeType
 from marketsim.kernel.rows import Row
 
@@ -75,26 +75,9 @@ def sources_hash(path: Path | None = None) -> str:
 
 
 @cache
-def cache_folder() -> Path:
-    """Return the folder of compiled code: `$MARKETSIM_CACHE`, else the user's cache folder, else a
-    temporary one."""
-    root = os.environ.get("MARKETSIM_CACHE")
-    folder = Path(root) if root else Path(os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))) / "marketsim"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if os.access(folder, os.W_OK):
-            return folder
-    except OSError:
-        pass
-    fallback = Path(tempfile.gettempdir()) / f"marketsim-{os.getuid()}"
-    fallback.mkdir(parents=True, exist_ok=True)
-    return fallback
-
-
-@cache
-def folder_of(path: Path) -> Path:
-    """Return the folder of the compiled functions of one source file."""
-    return cache_folder() / f"{path.stem}-{sources_hash(path)}"
+def folder_of(path: Path) -> str:
+    """Return the name of the folder of the compiled functions of one source file."""
+    return f"{path.stem}-{sources_hash(path)}"
 
 
 def is_cache_cold() -> bool:
@@ -103,7 +86,7 @@ def is_cache_cold() -> bool:
         return False
     from marketsim.kernel.machine_code import machine
 
-    return not any(folder_of(_PACKAGE / "market" / "loop.py").glob(f"advance-*.{machine()}"))
+    return not code_store.has(folder_of(_PACKAGE / "market" / "loop.py"), "advance-", f".{machine()}")
 
 
 _LOCK = RLock()
@@ -209,29 +192,36 @@ def _words(value: Any) -> list[Any]:
     return [value.address] if hasattr(value, "address") else [value]
 
 
-def _file_of(function: Compiled, kinds: tuple[str, ...]) -> Path:
+def _file_of(function: Compiled, kinds: tuple[str, ...]) -> tuple[str, str]:
+    """Return the names of the folder and the file in which an entry is kept."""
     from marketsim.kernel.machine_code import machine
 
-    folder = folder_of(Path(function.py_func.__code__.co_filename))
-    return folder / f"{function.__name__}-{'-'.join(kinds)}.{machine()}"
+    return folder_of(Path(function.py_func.__code__.co_filename)), f"{function.__name__}-{'-'.join(kinds)}.{machine()}"
 
 
 def _load(function: Compiled, kinds: tuple[str, ...]) -> Callable[..., Any] | None:
     """Return the entry of a function as it is kept on disk, None when there is none that can be used."""
     try:
-        return _entry_in(_file_of(function, kinds).read_bytes())
-    except (OSError, ValueError, KeyError, RuntimeError):  # not there, or not what was written
+        return _entry_in(code_store.read(*_file_of(function, kinds)))
+    except (OSError, ValueError):  # not there, or not what was written
         return None
 
 
+def _kept(about: Mapping[str, Any], code: bytes) -> bytes:
+    """Return the contents of a file of the cache: a hash of all that follows, what the code is, the code."""
+    rest = json.dumps(about).encode() + b"\n" + code
+    return hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
+
+
 def _entry_in(kept: bytes) -> Callable[..., Any]:
-    """Return the entry in the contents of a file of the cache; raises ValueError, KeyError or RuntimeError for anything else."""
+    """Return the entry in the contents of a file of the cache; raises ValueError for anything else."""
     from marketsim.kernel.machine_code import load
 
-    head, code = kept.split(b"\n", 1)
-    about = json.loads(head)
-    if hashlib.sha256(code).hexdigest() != about["sha256"]:
+    digest, rest = kept.split(b"\n", 1)
+    if hashlib.sha256(rest).hexdigest().encode() != digest:
         raise ValueError("damaged")
+    head, code = rest.split(b"\n", 1)
+    about = json.loads(head)
     entry = load(code, about["symbol"])
     if about["enum"] is None:
         return entry
@@ -253,28 +243,10 @@ def _make(function: Compiled, kinds: tuple[str, ...], arguments: tuple[Any, ...]
     types = tuple(type_of(kind, value, schema) for kind, value, schema in zip(kinds, arguments, function.schemas, strict=True))
     code = emit(function.dispatcher, types, symbol)
     enum = function.py_func.__globals__.get(function.py_func.__annotations__.get("return", ""))
-    about = {
-        "symbol": symbol,
-        "enum": [enum.__module__, enum.__qualname__] if isinstance(enum, CodeType) else None,
-        "sha256": hashlib.sha256(code).hexdigest(),
-    }
-    kept = json.dumps(about).encode() + b"\n" + code
+    kept = _kept({"symbol": symbol, "enum": [enum.__module__, enum.__qualname__] if isinstance(enum, CodeType) else None}, code)
     with suppress(OSError):
-        _keep(_file_of(function, kinds), kept)
+        code_store.keep(*_file_of(function, kinds), kept)
     return _entry_in(kept)
-
-
-def _keep(file: Path, contents: bytes) -> None:
-    """Write a file whole or not at all: other processes may write it at the same time."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=file.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(contents)
-        os.replace(name, file)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 def compiled(function: F) -> F:

@@ -14,6 +14,8 @@ _AMOUNT = re.compile(r"(?P<sign>[+-]?)(?P<whole>[0-9]+)(?:\.(?P<fraction>[0-9]+)
 _ACCEPTED = "a decimal such as 0.000001uve or 0.5VE with at most 18 decimals"
 _PLAIN = re.compile(r"([+-]?)([0-9]+)(?:\.([0-9]+))?", re.ASCII)
 _GO_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
+_DIGITS_MAX = 200
+"""More than any amount has; Python takes quadratic time for more, or refuses them with an error of its own."""
 _GO_DECIMAL_BITS = 315  # LegacyDec refuses what needs more: 256 bits and the 59 of eighteen decimals
 
 
@@ -70,6 +72,8 @@ def parse_atto(text: str) -> int:
 
     Raises ValueError for anything that is not a plain decimal, and for more than 18 decimals.
     """
+    if len(text) > _DIGITS_MAX:
+        raise ValueError(f"{text[:20]}… has {len(text)} letters, expected a decimal number such as 0.00143792")
     match = _PLAIN.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a decimal number, expected one such as 0.00143792")
@@ -96,8 +100,9 @@ def parse_go_decimal(text: str) -> int | None:
     joined = "".join(parts)
     if decimals > DECIMALS or _GO_INTEGER.fullmatch(joined) is None:
         return None
-    sign, digits = ("-" if joined[0] == "-" else ""), joined.lstrip("+-").lstrip("0") or "0"
-    if len(digits) > _GO_DECIMAL_BITS:
+    sign = joined[0].strip("0123456789")
+    digits = joined[len(sign) :].lstrip("0") or "0"
+    if len(digits) > _DIGITS_MAX:
         return None
     value: int = int(sign + digits) * 10 ** (DECIMALS - decimals)
     return None if go_decimal_overflows(value) else -value if negative else value

@@ -101,10 +101,10 @@ def make_content(record: Record, summary: Mapping[str, Any]) -> Content:
     )
 
 
-def is_text(grid: Grid, column: int) -> bool:
-    """Return whether a column reads from the left: the first one and those that hold more than figures."""
-    cells = (row[column][:1] for row in grid.rows)
-    return column == 0 or not all(first.isdigit() or first in {"", DASH, "-", "✓", "✗"} for first in cells)
+def text_columns(grid: Grid) -> list[bool]:
+    """Return whether each column reads from the left: the first one and those that hold more than figures."""
+    signs = [{row[column][:1] for row in grid.rows} for column in range(len(grid.columns))]
+    return [not at or not all(first.isdigit() or first in {"", DASH, "-", "✓", "✗"} for first in found) for at, found in enumerate(signs)]
 
 
 def last_full_day(record: Record) -> tuple[int | None, float | None]:

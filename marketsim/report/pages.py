@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from marketsim.export.folder import write_file
 from marketsim.recording.record import Record
-from marketsim.report.content import Content, is_text, make_content
+from marketsim.report.content import Content, make_content, text_columns
 from marketsim.report.phrases import percent
 
 if TYPE_CHECKING:
@@ -92,5 +92,5 @@ def _environment(*, escape: bool) -> Environment:
         """Markdown's own signs in names are kept as text; nothing may break a table's row."""
         return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", " ".join(text.split()))
 
-    environment.globals.update(tick=tick, cell=cell, percent=percent, is_text=is_text)
+    environment.globals.update(tick=tick, cell=cell, percent=percent, text_columns=text_columns)
     return environment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING
 
-from marketsim.report.content import Branch, Content, Grid, Tile, is_text
+from marketsim.report.content import Branch, Content, Grid, Tile, text_columns
 from marketsim.report.phrases import bar, percent
 
 if TYPE_CHECKING:
@@ -111,8 +111,7 @@ def _grid(grid: Grid, columns: int, rows_max: int) -> tuple[Table, str]:
         show_edge=False,
         padding=(0, 1),
     )
-    for number, column in enumerate(grid.columns[:columns]):
-        text = is_text(grid, number)
+    for number, (column, text) in enumerate(zip(grid.columns[:columns], text_columns(grid), strict=False)):
         table.add_column(escape(column), justify="left" if text else "right", no_wrap=number == 0, overflow="fold")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row[:columns]))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationInfo, field_validator, model_serializer, model_validator
 from pydantic_core import CoreSchema
 
-from marketsim.scenario.literals import Duration, Number, PositiveNumber, shown
+from marketsim.scenario.literals import Duration, Number, PositiveNumber, number, shown
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class Lognormal(Frozen, Generic[T]):
     """Log-normal by its median and either sigma or an upper percentile."""
 
     median: T = Field(description="the middle: half of the draws are below")
-    sigma: Number | None = Field(default=None, description="standard deviation of the logarithm")
+    sigma: Annotated[float, number(0.0, 50.0)] | None = Field(default=None, description="standard deviation of the logarithm")
     p90: T | None = Field(default=None, description="nine tenths of the draws are below, in place of sigma")
     p95: T | None = Field(default=None, description="95 % of the draws are below, in place of sigma")
     p99: T | None = Field(default=None, validate_default=True, description="99 % of the draws are below, in place of sigma")
@@ -193,6 +193,8 @@ class Distribution(Frozen, Generic[T]):
                 return data | {"constant": 0}  # the unknown key is the error to report
             found = " and ".join(given) if given else "none of them"
             raise ValueError(f"found {found}, give exactly one of {', '.join(FAMILIES)}")
+        if data is None:
+            raise ValueError("is empty, write a value or a distribution")
         return data if isinstance(data, cls) else {"constant": data}
 
     @model_validator(mode="after")
@@ -272,6 +274,17 @@ class Distribution(Frozen, Generic[T]):
             "choice": (min(law.values, default=0.0), max(law.values, default=0.0)),
         }.get(law.family, (law.a, law.a))
         return min(max(low, law.low), law.high), min(max(high, law.low), law.high)
+
+    def mean(self) -> float:
+        """The mean before `min` and `max` clamp it, in the literal's unit."""
+        law = self.law()
+        if law.family == "uniform":
+            return (law.a + law.b) / 2
+        if law.family == "lognormal":
+            return law.a * math.exp(min(law.b**2 / 2, 600.0))  # no further, lest a float overflows
+        if law.family == "choice":
+            return float(sum(value * weight for value, weight in zip(law.values, law.weights, strict=True)))
+        return law.a
 
 
 class Window(Frozen):

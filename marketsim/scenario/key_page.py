@@ -19,7 +19,7 @@ LITERALS = """\
 | bytes | `1048576`, `512Mi`, `10Gi` (1024) or `10G` (1000) |
 | millicores | `4000` or `4000m`: a core is 1000 |
 | rate | `12/h`, `0.5/m`: per s, m, h or d |
-| number | `0.25`, `1e6`, or the same as a text |
+| number | `0.25`, `1e6`, or the same as a text; at most `1e9`, unless another limit stands there |
 | pairs | `{key: value, …}` |
 """
 _FILES = {

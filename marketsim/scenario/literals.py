@@ -345,34 +345,28 @@ def whole(low: int = 0, high: int = 2**53) -> Reading:
     return Reading(lambda value: _whole_number(value, low, high, help_text), schema, decimals={"": 0}, takes=takes)
 
 
-def number(low: float | None = 0.0, high: float | None = None, *, above: bool = False) -> Reading:
+NUMBER_MAX = 1e9
+"""The largest factor, weight or multiplier: a millionth of it is still whole in the columns that hold them."""
+
+
+def number(low: float = 0.0, high: float = NUMBER_MAX, *, above: bool = False) -> Reading:
     """A float within [low, high]; `above` excludes the lower bound."""
-    wanted = [f"above {low:g}" if above else f"at least {low:g}"] if low is not None else []
-    wanted += [f"at most {high:g}"] if high is not None else []
-    help_text = "write a number" + (" " + " and ".join(wanted) if wanted else "")
+    wanted = f"above {low:g}" if above else f"at least {low:g}"
+    help_text = f"write a number {wanted} and at most {high:g}"
 
     def parse(value: object) -> float:
         exact = _decimal_number(
             value,
-            None if low is None else Decimal(repr(low)),
-            None if high is None else Decimal(repr(high)),
+            Decimal(repr(low)),
+            Decimal(repr(high)),
             help_text,
         )
-        if above and low is not None and exact <= Decimal(repr(low)):
+        if above and exact <= Decimal(repr(low)):
             raise ValueError(f"{shown(value)} is not above {low:g}, {help_text}")
-        result = float(exact)
-        if result in (float("inf"), float("-inf")):
-            raise ValueError(f"{shown(value)} is too large, {help_text}")
-        return result
+        return float(exact)
 
-    schema: dict[str, Any] = {"type": "number"}
-    takes = "number" if low is None else f"number {'>' if above else '≥'} {low:g}"
-    if low is not None:
-        schema["exclusiveMinimum" if above else "minimum"] = low
-    if high is not None:
-        schema["maximum"] = high
-        takes += f" and ≤ {high:g}"
-    return Reading(parse, schema, takes=takes)
+    takes = f"number {'>' if above else '≥'} {low:g}" + ("" if high == NUMBER_MAX else f" and ≤ {high:g}")
+    return Reading(parse, {"type": "number", "exclusiveMinimum" if above else "minimum": low, "maximum": high}, takes=takes)
 
 
 def exact(low: str | None = "0", high: str | None = None, decimals: int = 18) -> Reading:

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from marketsim.errors import InputError
+from marketsim.scenario.footprint import excess
 from marketsim.scenario.inlined import inline_files
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.overrides import OPTION, PathError, assign, split_override
@@ -64,6 +65,10 @@ def _build(source: Source, base: Path, overrides: Sequence[str] | Mapping[str, A
         problems += [p for p in validation_problems(error, Scenario, source.data) if not _follows(p, failed)]
     trace_lines: list[str] = []
     problems += _file_problems(source.data, base, trace_lines)
+    if scenario is not None and not problems and not trace_lines:
+        scenario._base = base
+        if wrong := excess(scenario):
+            problems.append(Problem(*wrong))
     if problems or option_lines or trace_lines or scenario is None:
         raise InputError(option_lines + located(source, problems, roots_of(source)) + list(dict.fromkeys(trace_lines)))
     scenario._base = base

@@ -81,6 +81,7 @@ ARGUMENTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "submit_usage": (("id", "metrics"), ("signer", "since", "until")),
 }
 """What each message needs, and what it may have, beside height, op and the `result` that is expected."""
+_HEIGHT_MAX = 2**53
 _BESIDE = ("height", "op", "result", "changed")
 
 
@@ -219,8 +220,8 @@ def _message(value: object) -> dict[str, Any]:
     if data.get("op") not in MESSAGES:
         raise ValueError(f"{shown(data.get('op'))} is not a message, op is one of {', '.join(MESSAGES)}")
     height = data.get("height")
-    if isinstance(height, bool) or not isinstance(height, int) or height < 1:
-        raise ValueError(f"{shown(height)} is not a height, a message has height: with a whole number of at least 1")
+    if isinstance(height, bool) or not isinstance(height, int) or not 1 <= height <= _HEIGHT_MAX:
+        raise ValueError(f"{shown(height)} is not a height, a message has height: with a whole number of 1 to {_HEIGHT_MAX}")
     needed, possible = ARGUMENTS[data["op"]]
     accepted = f"{data['op']} takes {', '.join((*needed, *(f'{key} if need be' for key in possible)))}"
     wrong = [f"{key} is missing" for key in needed if key not in data]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_serializer, model_validator
@@ -34,16 +35,17 @@ from marketsim.scenario.literals import (
 )
 from marketsim.scenario.sdl import Sdl
 
-_NAME_HELP = "write letters, digits, - and _ (no dots or slashes)"
+_NAME = "(?![0-9]+$)[A-Za-z0-9_][A-Za-z0-9_-]{0,79}"
+_NAME_HELP = "write up to 80 of the letters A to Z and a to z, digits, _ and, not as the first, -; digits alone are no name"
 
 
 def _name(value: object) -> str:
-    if not isinstance(value, str) or not value or not value.replace("-", "").replace("_", "").isalnum() or value.isdigit():
+    if not isinstance(value, str) or re.fullmatch(_NAME, value) is None:
         raise ValueError(f"{shown(value)} is not a name, {_NAME_HELP}")
     return value
 
 
-Name = Annotated[str, Reading(_name, {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}, takes="name (letters, digits, - and _)")]
+Name = Annotated[str, Reading(_name, {"type": "string", "pattern": f"^{_NAME}$"}, takes="name (up to 80 letters, digits, - and _)")]
 
 
 class DurationLaw(Distribution[Span]):
@@ -393,12 +395,12 @@ class Score(Frozen):
     the tenant's home region.
     """
 
-    price: Annotated[float, number(None)] = Field(default=1.0, description="weight of cheapness: the cheapest price over the bid's")
-    uptime: Annotated[float, number(None)] = Field(
+    price: Annotated[float, number(-1e6, 1e6)] = Field(default=1.0, description="weight of cheapness: the cheapest price over the bid's")
+    uptime: Annotated[float, number(-1e6, 1e6)] = Field(
         default=0.0, description="weight of the share of time that the provider is up, by its outages"
     )
-    audit: Annotated[float, number(None)] = Field(default=0.0, description="weight of having been signed by an auditor")
-    region: Annotated[float, number(None)] = Field(default=0.0, description="weight of being in the tenant's home_region")
+    audit: Annotated[float, number(-1e6, 1e6)] = Field(default=0.0, description="weight of having been signed by an auditor")
+    region: Annotated[float, number(-1e6, 1e6)] = Field(default=0.0, description="weight of being in the tenant's home_region")
 
 
 class ChoiceRule(Frozen):

@@ -246,10 +246,15 @@ def set_capacity(row: Table, cohort: ProviderCohort, rng: np.random.Generator) -
         assert cohort.capacity is not None
         laws = (cohort.capacity.cpu, cohort.capacity.memory, cohort.capacity.storage, cohort.capacity.gpu)
         cpu, memory, storage, gpu = (int(draw(law.law(), rng, 1)[0]) for law in laws)
-    row[Desk.cap_cpu] = int(cpu * more.cpu)
-    row[Desk.cap_memory] = int(memory * more.memory) // MIB
-    row[Desk.cap_storage] = int(storage * more.storage) // MIB
-    row[Desk.cap_gpu] = gpu
+    row[Desk.cap_cpu] = _capacity(cpu, more.cpu)
+    row[Desk.cap_memory] = _capacity(memory, more.memory, MIB)
+    row[Desk.cap_storage] = _capacity(storage, more.storage, MIB)
+    row[Desk.cap_gpu] = _capacity(gpu, 1)
+
+
+def _capacity(amount: int, factor: float, unit: int = 1) -> int:
+    """Return an amount with its over-commit, cut where sums over all providers would not fit a column any more."""
+    return min(int(amount * factor) // unit, 1 << 45)
 
 
 def node_rows(rows: Table, cohorts: Sequence[ProviderCohort]) -> Table:
@@ -263,8 +268,8 @@ def node_rows(rows: Table, cohorts: Sequence[ProviderCohort]) -> Table:
             row[Desk.nodes], row[Desk.first_node] = count, len(found)
             more = cohort.overcommit
             for node in cohort.nodes or ():
-                memory, storage = int(node.memory * more.memory) // MIB, int(node.storage * more.storage) // MIB
-                found += [(int(node.cpu * more.cpu), memory, storage, node.gpu)] * node.count
+                memory, storage = _capacity(node.memory, more.memory, MIB), _capacity(node.storage, more.storage, MIB)
+                found += [(_capacity(node.cpu, more.cpu), memory, storage, _capacity(node.gpu, 1))] * node.count
     return np.asarray(found, np.int64).reshape(len(found), Node.width)
 
 

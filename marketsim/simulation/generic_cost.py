@@ -24,12 +24,23 @@ def generic_cost(
     return np.asarray(usd / BLOCKS_A_MONTH * UVE_PER_VE)
 
 
+DRAWN_MAX = 4e18
+"""Draws beyond are cut: a column of whole numbers holds no more than 9.2e18."""
+
+
+def whole(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return numbers of 0 or more as the nearest whole ones that a column holds."""
+    found: NDArray[np.int64] = np.rint(np.minimum(values, DRAWN_MAX)).astype(np.int64)
+    return found
+
+
 def to_pair(uve: NDArray[np.float64], decimals: int = 6) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return prices as (whole, atto) columns, rounded to `decimals` as manifests write them, at least one
     last unit.
     """
+    uve = np.minimum(uve, DRAWN_MAX)
     scale = 10**decimals
     large = uve * float(scale) >= 2.0**62  # beyond what a count of last units holds: whole uve and the rest apart
     units = np.maximum(np.rint(np.where(large, uve % 1.0, uve) * scale), np.where(large, 0, 1)).astype(np.int64)
-    whole = np.where(large, np.floor(np.minimum(uve, 9e18)), 0.0).astype(np.int64)
-    return whole + units // scale, (units % scale) * (ATTO // scale)
+    units_of_uve = np.where(large, np.floor(uve), 0.0).astype(np.int64)
+    return units_of_uve + units // scale, (units % scale) * (ATTO // scale)

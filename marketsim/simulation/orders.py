@@ -21,7 +21,7 @@ from marketsim.money.units import ATTO, DAY_MS, HOUR_MS, MIB, MILLICORES, MINUTE
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, TenantCohort
 from marketsim.scenario.trace import SIZES, read_trace
-from marketsim.simulation.generic_cost import generic_cost, to_pair
+from marketsim.simulation.generic_cost import DRAWN_MAX, generic_cost, to_pair, whole
 from marketsim.simulation.manifest_orders import manifest_order, worth
 
 Ints = NDArray[np.int64]
@@ -31,12 +31,9 @@ _TAILED = {
     "restart_delay": "restart.delay", "deposit": "deposit", "top_up_times": "top_up.times", "top_up_blocks": "top_up.blocks",
 }  # fmt: skip
 """Keys by purpose whose normal draws are cut at 0; sizes and prices have limits of their own."""
-_LARGEST = 2.0**62
 
 TIES = 1 << 62
 """Draws that break ties of submission time."""
-AMOUNT_MAX = 4e18
-"""Bound of drawn deposits and top-ups, whole uve: nobody owns as much."""
 RESTARTS_MAX = 1_000_000
 MICRO = 1_000_000
 """Micro-uve of a uve: in what the ceilings of manifests are handed on."""
@@ -89,7 +86,7 @@ def cohort_times(cohort: TenantCohort, scenario: Scenario, seed: int) -> tuple[I
     wish = cohort.demand
     if wish.trace is not None:
         columns = read_trace(scenario.base / wish.trace)
-        times = np.rint(columns["at_seconds"] * SECOND_MS).astype(np.int64)
+        times = whole(columns["at_seconds"] * SECOND_MS)
         kept = times <= horizon_ms
         return np.maximum(times[kept], 1), {name: column[kept] for name, column in columns.items()}, int((~kept).sum())
     if wish.orders is not None and wish.day_profile is None and wish.week_profile is None:
@@ -125,9 +122,9 @@ class _Draws:
         plain = law.law()
         if plain.family != "normal" or law.min is not None or purpose not in _TAILED:
             return draw(plain, self.rng(purpose), self.size)
-        whole = draw(plain._replace(low=-math.inf), self.rng(purpose), self.size)  # the only family that reaches below 0
-        self.count(_TAILED[purpose], "0", "", -(whole < 0).astype(np.int8))
-        return np.maximum(whole, 0.0)
+        uncut = draw(plain._replace(low=-math.inf), self.rng(purpose), self.size)  # the only family that reaches below 0
+        self.count(_TAILED[purpose], "0", "", -(uncut < 0).astype(np.int8))
+        return np.maximum(uncut, 0.0)
 
     def within(self, key: str, values: Ints, low: int, high: int, texts: tuple[str, str]) -> Ints:
         """The values with those out of range brought to its ends, and counted."""
@@ -140,7 +137,7 @@ class _Draws:
             self.cuts[key] = Cut(low, high, side) if before is None else Cut(before.low or low, before.high or high, before.side + side)
 
     def ints(self, purpose: str, law: Any) -> Ints:
-        return np.rint(np.minimum(self.numbers(purpose, law), _LARGEST)).astype(np.int64)
+        return whole(self.numbers(purpose, law))
 
     def blocks(self, purpose: str, law: Any, block_ms: int) -> Ints:
         return to_blocks(self.numbers(purpose, law), law.law().unit, block_ms)
@@ -207,7 +204,7 @@ def _sizes(
     elif shape.memory is not None:
         memory = draws.ints("memory", shape.memory)
     else:
-        memory = np.rint(np.minimum(draws.numbers("memory", shape.memory_per_core) * cpu / MILLICORES, _LARGEST)).astype(np.int64)
+        memory = whole(draws.numbers("memory", shape.memory_per_core) * cpu / MILLICORES)
     storage = _traced(trace, "storage") if "storage" in trace else draws.ints("storage", shape.storage)
     gpu = _traced(trace, "gpu") if "gpu" in trace else draws.ints("gpu", shape.gpu)
     cpu = draws.within("order.cpu", cpu, CPU_MIN, CPU_MAX, ("10 millicores", "384000 millicores"))
@@ -216,11 +213,11 @@ def _sizes(
     gpu = draws.within("order.gpu", gpu, 0, GPU_MAX, ("0", "24"))
     cost = generic_cost(cpu, memory, storage, gpu)
     assert cohort.ceiling is not None
-    ceiling, (whole, atto) = _price(cohort.ceiling, draws, "ceiling", cost)
-    too_high = (whole > UNIT_PRICE_MAX) | ((whole == UNIT_PRICE_MAX) & (atto > 0))
+    ceiling, (in_uve, atto) = _price(cohort.ceiling, draws, "ceiling", cost)
+    too_high = (in_uve > UNIT_PRICE_MAX) | ((in_uve == UNIT_PRICE_MAX) & (atto > 0))
     draws.count("ceiling", "", f"{UNIT_PRICE_MAX}uve", too_high.astype(np.int8))
     resources = rows_of(size, Resource)
-    resources[:, Resource.price] = np.where(too_high, UNIT_PRICE_MAX, whole)
+    resources[:, Resource.price] = np.where(too_high, UNIT_PRICE_MAX, in_uve)
     resources[:, Resource.price_atto] = np.where(too_high, 0, atto)
     resources[:, Resource.count] = 1
     for column, amount in (
@@ -254,7 +251,7 @@ def _sizes(
 
 
 def _traced(trace: Columns, name: str) -> Ints:
-    return np.rint(trace[name]).astype(np.int64)
+    return whole(trace[name])
 
 
 def _texts(law: Any, draws: _Draws, purpose: str) -> tuple[list[str | None], Ints]:
@@ -315,11 +312,11 @@ def _manifests(cohort: TenantCohort, draws: _Draws, scenario: Scenario) -> tuple
             asked.append(OrderKind(requirements, attributes.get("region"), requested))
             drafts.append([name, len(asked) - 1, len(resources), len(group.resources)])
             for unit in group.resources:
-                whole, atto = divmod(worth(unit.price, Fraction(rate)), ATTO)
+                in_uve, atto = divmod(worth(unit.price, Fraction(rate)), ATTO)
                 sizes = [volume.size for volume in unit.volumes]
                 resources.append(
                     [
-                        whole,
+                        in_uve,
                         atto,
                         unit.count,
                         unit.cpu,
@@ -393,8 +390,8 @@ def _deposits(cohort: TenantCohort, draws: _Draws, cost: NDArray[np.float64], ce
     elif rule.price_blocks is not None:
         amount = draws.numbers("deposit", rule.price_blocks) * cost
     else:
-        return np.ceil(np.minimum(draws.numbers("deposit", rule.amount) / ATTO, AMOUNT_MAX)).astype(np.int64)
-    return np.maximum(np.ceil(np.minimum(amount, AMOUNT_MAX)), least).astype(np.int64)
+        return np.ceil(np.minimum(draws.numbers("deposit", rule.amount) / ATTO, DRAWN_MAX)).astype(np.int64)
+    return np.maximum(np.ceil(np.minimum(amount, DRAWN_MAX)), least).astype(np.int64)
 
 
 def _plans(
@@ -446,7 +443,7 @@ def _plans(
         if use.max(initial=0.0) > UTILIZATION_MAX:
             problem = f"a draw above {UTILIZATION_MAX}, accepted 0 to {UTILIZATION_MAX}"
             raise scenario.refusal(("tenants", cohort.name, "utilization"), problem)
-    plans[:, Plan.utilization_ppm] = np.rint(use * PPM).astype(np.int64)
+    plans[:, Plan.utilization_ppm] = whole(use * PPM)
     return plans
 
 
@@ -459,7 +456,7 @@ def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray
     plans[:, Plan.top_up_left] = draws.ints("top_up_times", rule.times)
     plans[:, Plan.top_up_at] = rule.when_blocks_left or 0
     amount = np.ceil(draws.numbers("top_up_blocks", rule.blocks) * ceiling)
-    plans[:, Plan.top_up_amount] = np.maximum(np.minimum(amount, AMOUNT_MAX).astype(np.int64), 1)
+    plans[:, Plan.top_up_amount] = np.maximum(np.minimum(amount, DRAWN_MAX).astype(np.int64), 1)
     law = after.delay if after is not None else rule.delay
     for number, column in enumerate((Plan.top_up_delay, Plan.top_up_delay_2, Plan.top_up_delay_3)):
         plans[:, column] = draws.blocks(f"top_up_delay/{number}", law, block_ms)

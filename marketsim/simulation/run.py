@@ -21,6 +21,7 @@ from marketsim.market.tables import BidRow, Call, Kind
 from marketsim.metrics.summary import summarize
 from marketsim.money.units import DAY_MS, PPM
 from marketsim.recording.record import Record
+from marketsim.scenario.footprint import warn_if_scarce
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup, build_market, with_settlement_wallet
 from marketsim.simulation.collect import Collector
@@ -63,6 +64,7 @@ def run(
     Raises InputError for a scenario that cannot be run, InvariantError when the ledger does not add up.
     """
     began = time.perf_counter()
+    warn_if_scarce(scenario)
     number = scenario.seed if seed is None else seed
     market = prepare(scenario, number)
     receipts: list[dict[str, Any]] = []

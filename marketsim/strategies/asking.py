@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from marketsim.market.clock import BlockClock
 from marketsim.market.quoting import QUOTE_MAX
 from marketsim.market.tables import REFUSED, Call, Decline, Desk, Kind, Plan, codes_of
 from marketsim.money.units import ATTO, DAY_MS, MIB
+from marketsim.strategies import users_code
 from marketsim.strategies.check import load_strategy
 from marketsim.strategies.requests import NO_BID, ManifestOrder, OrderRequest, OwnDesk, Prices, RequestBatch, Sizes, allocated
 from marketsim.strategies.rules import GpuModel, PriceRequest, Refusal, RefusalCode, ResourceUnit, Strategy, UnitPrices, Volume
@@ -209,9 +211,14 @@ class _Asking:
         self.said: list[tuple[int, str]] = []
         self._gpus = desk.gpus
         self._label = desk.label
-        self._price = desk.strategy.price
-        self._many: Callable[[RequestBatch], Any] | None = getattr(desk.strategy, "price_many", None)
-        self._observe: Callable[[OwnDesk], None] | None = getattr(desk.strategy, "observe", None)
+        try:
+            self._price = desk.strategy.price
+            self._many: Callable[[RequestBatch], Any] | None = getattr(desk.strategy, "price_many", None)
+            self._observe: Callable[[OwnDesk], None] | None = getattr(desk.strategy, "observe", None)
+        except BaseException as error:
+            if users_code.passes(error):
+                raise
+            raise InputError(f"{self._label}: its methods cannot be read: {users_code.raised(error)}") from error
 
     def tell(self, desk: Table, height: int) -> None:
         """Note the desk's use, and pass it on to a strategy that wants to know."""
@@ -228,10 +235,12 @@ class _Asking:
         if self._observe is not None:
             try:
                 self._observe(own)
-            except Exception as error:
+            except BaseException as error:
+                if users_code.passes(error):
+                    raise
                 raise InputError(
-                    f"{self._label}: observe of {self.provider} after block {height} raises "
-                    f"{type(error).__name__}: {error}, expected it to return"
+                    f"{self._label}: observe of {self.provider} after block {height} raises {users_code.raised(error)}, "
+                    "expected it to return"
                 ) from error
 
     def ask(self, requests: _Requests, picked: Table) -> tuple[Table, Table]:
@@ -249,16 +258,19 @@ class _Asking:
         batch = RequestBatch(requests.sizes_in_coin, picked, request_at)
         try:
             answers = self._many(batch)
+            if not isinstance(answers, Prices) and isinstance(answers, Sequence) and len(answers) == len(picked):
+                answers = list(islice(answers, len(picked)))  # a sequence of the user's own may be without end
         except InputError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if users_code.passes(error):
+                raise
             first, last = requests.name(int(picked[0])), requests.name(int(picked[-1]))
             raise self._failure(f"orders {first} to {last}", "price_many", error) from error
         if isinstance(answers, Prices):
             return self._columns(answers, batch, requests, picked)
-        answers = list(answers) if isinstance(answers, Sequence) else answers
         if not isinstance(answers, list) or len(answers) != len(picked):
-            found = f"{len(answers)} answers" if isinstance(answers, list) else type(answers).__name__
+            found = f"{len(answers)} answers" if isinstance(answers, (list, tuple)) else type(answers).__name__
             raise InputError(
                 f"{self._label}: price_many of {len(picked)} orders returns {found}, expected a sequence of as many prices or refusals"
             )
@@ -274,7 +286,9 @@ class _Asking:
                 answers.append(price(request))
             except InputError:
                 raise
-            except Exception as error:
+            except BaseException as error:
+                if users_code.passes(error):
+                    raise
                 raise self._failure(f"order {request.order}", "price", error) from error
         return self._pairs(answers, requests, picked)
 
@@ -313,17 +327,16 @@ class _Asking:
             )
         return requests.columns_in_uve(picked, np.where(whole == NO_BID, TOO_HIGH, np.minimum(whole, TOO_HIGH)), atto)
 
-    def _failure(self, orders: str, method: str, error: Exception) -> InputError:
+    def _failure(self, orders: str, method: str, error: BaseException) -> InputError:
         return InputError(
-            f"{self._label}: {orders}: {method} of {self.provider} raises {type(error).__name__}: {error}, "
+            f"{self._label}: {orders}: {method} of {self.provider} raises {users_code.raised(error)}, "
             "expected a price in units of 10^-18 uve or a Refusal"
         )
 
     def _no_price(self, answer: object, request: PriceRequest) -> InputError:
-        what = f"{answer!r} of type {type(answer).__name__}"
         return InputError(
-            f"{self._label}: order {request.order}: {self.provider} answers {what}, expected an int above 0 in units "
-            "of 10^-18 uve, a Refusal or None"
+            f"{self._label}: order {request.order}: {self.provider} answers {users_code.answered(answer)}, "
+            "expected an int above 0 in units of 10^-18 uve, a Refusal or None"
         )
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ import numpy as np
 from marketsim.errors import InputError
 from marketsim.money.text import format_amount
 from marketsim.money.units import ATTO, GIB
+from marketsim.strategies import users_code
 from marketsim.strategies.find import ENTRY_POINTS
 from marketsim.strategies.requests import Prices, RequestBatch
 from marketsim.strategies.rules import Answer, GpuModel, PriceRequest, Refusal, ResourceUnit, Strategy, Volume
@@ -96,8 +98,10 @@ def check_strategy(strategy: Strategy | Callable[[], Strategy], requests: Sequen
     failures: list[str] = []
     try:
         subject = _built(strategy)
-    except Exception as error:
-        raise StrategyError([f"it cannot be built: {_named(error)}"]) from error
+    except BaseException as error:
+        if users_code.passes(error):
+            raise
+        raise StrategyError([f"it cannot be built: {users_code.raised(error)}"]) from error
     answers = _answers(subject, asked, failures)
     failures += _wrong_answers(asked, answers)
     if not failures:  # a class that answers wrongly answers wrongly everywhere: one report of it is enough
@@ -123,9 +127,12 @@ def load_strategy(
     made = _named_object(spec, search, where)
     try:
         strategy = made(**(options or {})) if callable(made) else made
-    except Exception as error:
-        raise InputError(f"{where}: {spec} cannot be built: {_named(error)}") from None
-    if not callable(getattr(strategy, "price", None)):
+        is_strategy = callable(getattr(strategy, "price", None))
+    except BaseException as error:
+        if users_code.passes(error):
+            raise
+        raise InputError(f"{where}: {spec} cannot be built: {users_code.raised(error)}") from None
+    if not is_strategy:
         raise InputError(f"{where}: {spec} has no method price(request), expected a pricing strategy")
     result: Strategy = strategy
     return result
@@ -136,21 +143,27 @@ def _named_object(spec: str, search: Sequence[Path], where: str) -> Any:
     if match is None:
         installed = entry_points(group=ENTRY_POINTS)
         if spec in installed.names:
-            return installed[spec].load()
+            return _imported(installed[spec].load, spec, where)
         known = f" or one of {', '.join(sorted(installed.names))}" if installed.names else ""
         raise InputError(f"{where}: {spec!r} names no strategy, expected module:Class{known}")
-    try:
-        with _importable(search):
-            found: Any = importlib.import_module(match["module"])
-    except ImportError as error:
-        raise InputError(f"{where}: module {match['module']} cannot be imported: {error}") from None
-    except Exception as error:
-        raise InputError(f"{where}: module {match['module']} fails on import: {_named(error)}") from None
+    with _importable(search):
+        found = _imported(lambda: importlib.import_module(match["module"]), f"module {match['module']}", where)
     for part in match["name"].split("."):
-        if not hasattr(found, part):
+        found = _imported(partial(getattr, found, part, None), f"{match['name']} of module {match['module']}", where)
+        if found is None:
             raise InputError(f"{where}: module {match['module']} has no {match['name']}, expected a class in it")
-        found = getattr(found, part)
     return found
+
+
+def _imported(load: Callable[[], Any], what: str, where: str) -> Any:
+    try:
+        return load()
+    except ImportError as error:
+        raise InputError(f"{where}: {what} cannot be imported: {users_code.shortened(str(error))}") from None
+    except BaseException as error:
+        if users_code.passes(error):
+            raise
+        raise InputError(f"{where}: {what} fails on import: {users_code.raised(error)}") from None
 
 
 @contextmanager
@@ -172,17 +185,15 @@ def _built(strategy: Strategy | Callable[[], Strategy]) -> Strategy:
     return result
 
 
-def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
-
-
 def _answers(subject: Strategy, asked: Sequence[PriceRequest], failures: list[str]) -> list[Answer]:
     answers: list[Answer] = []
     for at, request in enumerate(asked):
         try:
             answers.append(subject.price(request))
-        except Exception as error:
-            failures.append(f"request {at}: price raises {_named(error)}, expected a price or a Refusal")
+        except BaseException as error:
+            if users_code.passes(error):
+                raise
+            failures.append(f"request {at}: price raises {users_code.raised(error)}, expected a price or a Refusal")
             break
     return answers
 
@@ -193,9 +204,7 @@ def _wrong_answers(asked: Sequence[PriceRequest], answers: Sequence[Answer]) -> 
         if isinstance(answer, Refusal):
             continue
         if type(answer) is not int:
-            wrong.append(
-                f"request {at}: the price is {answer!r} of type {type(answer).__name__}, expected int, units of 10^-18 uve per block"
-            )
+            wrong.append(f"request {at}: the price is {users_code.answered(answer)}, expected int, units of 10^-18 uve per block")
         elif answer <= 0:
             wrong.append(f"request {at}: the price is {format_amount(answer)}, expected more than 0 or a Refusal")
         elif answer > request.price_ceiling:
@@ -246,8 +255,10 @@ def _pickles(strategy: Any, asked: Sequence[PriceRequest], answers: Sequence[Ans
     """Sweeps send strategies to workers."""
     try:
         copied = pickle.loads(pickle.dumps(_built(strategy)))
-    except Exception as error:
-        yield f"it cannot be sent to a worker (pickle): {_named(error)}"
+    except BaseException as error:
+        if users_code.passes(error):
+            raise
+        yield f"it cannot be sent to a worker (pickle): {users_code.raised(error)}"
         return
     if [copied.price(request) for request in asked] != list(answers):
         yield "a copy that went through pickle answers differently"
@@ -267,8 +278,10 @@ def _batches(strategy: Any, asked: Sequence[PriceRequest], answers: Sequence[Ans
         try:
             answered = many(RequestBatch.of(part))
             batch = list(answered)
-        except Exception as error:
-            yield f"price_many of {len(part)} requests raises {_named(error)}"
+        except BaseException as error:
+            if users_code.passes(error):
+                raise
+            yield f"price_many of {len(part)} requests raises {users_code.raised(error)}"
             return
         if isinstance(answered, Prices) and len(batch) == len(part):
             pairs = zip(batch, answers, strict=False)

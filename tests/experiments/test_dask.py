@@ -13,7 +13,7 @@ from queue_market import run_queue
 from test_sweep import SMALL, carried, content, plan_of
 
 from marketsim.errors import InputError
-from marketsim.experiments.runs.execute import Outcome, RunTask
+from marketsim.experiments.runs.execute import Outcome, PoolLostError, RunTask
 from marketsim.experiments.sweep.rounds import Silence
 from marketsim.experiments.sweep.session import carry_out, dask_pool
 
@@ -136,3 +136,41 @@ def test_a_missing_scheduler_is_an_input_error(tmp_path: Path, monkeypatch: pyte
     plan = plan_of(tmp_path, SMALL)
     with pytest.raises(InputError, match="no Dask scheduler answers"):
         carry_out(plan, tmp_path / "out", dask_pool(plan, run_queue, "tcp://127.0.0.1:9"))
+
+
+def test_a_scheduler_that_dies_is_told_and_the_sweep_goes_on_elsewhere(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_of(tmp_path, SMALL.replace("replications: 4", "replications: 4\nset: {sleep: 0.05}"))
+
+    class Killer(Silence):
+        def run_done(self, task: RunTask, outcome: Outcome) -> None:
+            cluster.processes[0].kill()
+
+    monkeypatch.setattr("marketsim.experiments.runs.dask_pool._RETURN_SECONDS", 1)
+    with pytest.raises(PoolLostError, match=rf"^the Dask scheduler at {cluster.address} has gone$"):
+        carry_out(plan, tmp_path / "out", dask_pool(plan, run_queue, cluster.address), watcher=Killer())
+    names = [path.name for path in (tmp_path / "out" / "runs").glob("*.json")]
+    kept = len(names)
+    assert not any("failed" in name for name in names)
+    assert 1 <= kept < 24
+    result = carried(tmp_path, SMALL.replace("replications: 4", "replications: 4\nset: {sleep: 0.05}"), resume=True)
+    assert result.executed == 24 - kept and not result.failures
+
+
+def test_a_cluster_without_workers_is_told(tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("marketsim.experiments.runs.dask_pool._LOOK_SECONDS", 0.2)
+    plan = plan_of(tmp_path, SMALL.replace("replications: 4", "replications: 1\nset: {sleep: 0.05}"))
+
+    class Killer(Silence):
+        def run_done(self, task: RunTask, outcome: Outcome) -> None:
+            for worker in cluster.workers:
+                worker.kill()
+
+    monkeypatch.setattr("marketsim.experiments.runs.dask_pool.warnings.warn", lambda text, *_, **__: interrupt(text))
+    with pytest.raises(KeyboardInterrupt, match="has no worker left, waiting for one"):
+        carry_out(plan, tmp_path / "out", dask_pool(plan, run_queue, cluster.address), watcher=Killer())
+
+
+def interrupt(text: str) -> None:
+    raise KeyboardInterrupt(text)

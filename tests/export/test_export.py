@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
 import json
@@ -10,6 +11,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from synthetic_record import make_record
 from marketsim.errors import InputError
 from marketsim.export.folder import PARTIAL, remove_leftovers, safe_name, write_file, written_whole
 from marketsim.export.results import as_recorded, new_results, read_record, read_summary, results_folder, run_name, write_record
+from marketsim.export.table_files import read_columns, write_table
+from marketsim.export.words import Words
 from marketsim.metrics.summary import summarize
 from marketsim.recording.record import COLUMNS, WIDE, Record, Table
 
@@ -75,15 +79,34 @@ def test_the_same_record_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_tables_say_names_and_keep_money_whole(tmp_path: Path) -> None:
-    from pyarrow import csv, parquet
+    from pyarrow import csv as tables
+    from pyarrow import parquet
 
     write_record(tmp_path, RECORD, SUMMARY)
     leases = parquet.read_table(tmp_path / "leases.parquet")
     assert str(leases.schema.field("price_atto").type) == "int64"
     assert set(leases["provider"].to_pylist()) <= set(RECORD.providers["name"])
-    text = csv.read_csv(tmp_path / "leases.csv")
+    text = tables.read_csv(tmp_path / "leases.csv")
     assert text["price_atto"].to_pylist() == leases["price_atto"].to_pylist()
     assert text["ended"].to_pylist() == leases["ended"].to_pylist()
+
+
+FORMULAS = ("=1+1", "+cmd", "-rf", "@SUM(A1)", "\tx", "\rx", '=HYPERLINK("x";"y")', "-", "+1-1")
+PLAIN = ("web", "a=b", "", "-1.5", "+3e9", "名前", "'=x", '"', "a,b")
+
+
+@pytest.mark.parametrize("kinds", [{"who": Words([*FORMULAS, *PLAIN]), "n": int}, {"who": str, "n": float}], ids=["names", "texts"])
+def test_no_cell_of_csv_is_a_formula_and_parquet_is_exact(tmp_path: Path, kinds: dict[str, Any]) -> None:
+    texts = [*FORMULAS, *PLAIN]
+    numbers = np.arange(len(texts)) - 3
+    who = numbers + 3 if isinstance(kinds["who"], Words) else texts
+    write_table(tmp_path, "cells", kinds, {"who": who, "n": numbers.astype(float) if kinds["n"] is float else numbers})
+    with (tmp_path / "cells.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.reader(stream))[1:]
+    assert [row[0] for row in rows] == [*(f"'{text}" for text in FORMULAS), *PLAIN]
+    assert [float(row[1]) for row in rows] == numbers.tolist()
+    kept = read_columns(tmp_path / "cells.parquet")["who"]
+    assert (kept if isinstance(kept, list) else kept.to_pylist()) == texts
 
 
 def test_names_of_runs() -> None:
@@ -115,6 +138,26 @@ def test_an_empty_folder_is_taken_and_an_own_one_replaced(tmp_path: Path) -> Non
     assert (target / "manifest.json").exists() and not (target / "extra").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert target.stat().st_mode & 0o055 == 0o055
+
+
+def test_a_link_to_an_empty_folder_is_that_folder(tmp_path: Path) -> None:
+    (tmp_path / "disk" / "empty").mkdir(parents=True)
+    for link, aim in (("to empty", tmp_path / "disk" / "empty"), ("to nothing yet", tmp_path / "disk" / "new")):
+        (tmp_path / link).symlink_to(aim)
+        with new_results(tmp_path / link, own=False) as write:
+            write(RECORD, SUMMARY)
+        assert (tmp_path / link).is_symlink() and (aim / "manifest.json").exists()
+    with pytest.raises(InputError, match="not empty"), new_results(tmp_path / "to empty", own=False):
+        pytest.fail("the folder was opened")
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    with pytest.raises(InputError, match="round in a circle"), new_results(tmp_path / "round", own=False):
+        pytest.fail("the folder was opened")
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["empty", "new"]
+
+
+def test_a_mounted_file_system_is_refused_before_the_run() -> None:
+    with pytest.raises(InputError, match="a file system is mounted there"), new_results(Path("/proc"), own=True):
+        pytest.fail("the folder was opened")
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), ValueError("x"), OSError(errno.ENOSPC, "No space left")])

@@ -204,7 +204,8 @@ def test_what_does_not_fit_is_refused() -> None:
 
 def calls(cache: Path) -> list[str]:
     code = "import sys; from marketsim.chain.events import hash64; print(hash64(1, 2, 3, 4), 'numba' in sys.modules)"
-    environment = os.environ | {"MARKETSIM_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"MARKETSIM_CACHE": str(cache), "PYTHONPATH": str(ROOT), "TMPDIR": str(cache / "tmp")}
+    (cache / "tmp").mkdir(exist_ok=True)
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return done.stdout.split()
 
@@ -235,5 +236,5 @@ def test_code_that_cannot_be_kept_runs_all_the_same(tmp_path: Path) -> None:
 def test_the_folder_of_compiled_code_follows_the_sources() -> None:
     package = ROOT / "marketsim"
     folder = folder_of(package / "money" / "pairs.py")
-    assert folder.name.startswith("pairs-")
+    assert folder.startswith("pairs-")
     assert folder != folder_of(package / "chain" / "events.py")

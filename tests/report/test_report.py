@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import cProfile
 import io
 import re
 import shutil
@@ -21,6 +22,8 @@ from marketsim.report.content import make_content
 from marketsim.report.figures import draw_figures
 from marketsim.report.pages import CAPTIONS, write_pages
 from marketsim.report.terminal import WIDTH, print_report
+from marketsim.scenario import scenario_from_mapping
+from marketsim.simulation import run
 
 RECORD = make_record(400)
 SUMMARY = summarize(RECORD)
@@ -207,3 +210,27 @@ def test_the_library_style_of_the_caller_does_not_matter(folders: list[Path]) ->
 )
 def test_phrases(made: str, text: str) -> None:
     assert made == text
+
+
+def calls_of_report(providers: int, folder: Path) -> int:
+    """Number of Python calls that pages and print-out of a market of so many providers take."""
+    mapping = {
+        "name": "many",
+        "horizon": "10m",
+        "tenants": [{"name": "t", "demand": {"orders": 5}, "order": {"cpu": 100, "memory": "1Gi", "storage": "1Gi"}}],
+        "providers": [
+            {"name": "p", "count": providers, "strategy": "monthly_targets", "capacity": {"cpu": 1000, "memory": "4Gi", "storage": "4Gi"}}
+        ],
+    }
+    result = run(scenario_from_mapping(mapping))
+    profile = cProfile.Profile()
+    profile.enable()
+    print_report(write_pages(folder, as_recorded(result.record), result.summary, figures=False), io.StringIO())
+    profile.disable()
+    return sum(entry.callcount for entry in profile.getstats())
+
+
+def test_a_report_grows_with_the_providers_and_no_faster(tmp_path: Path) -> None:
+    calls_of_report(10, tmp_path)  # what is imported and looked up once
+    few, more, many = (calls_of_report(count, tmp_path) for count in (100, 200, 800))
+    assert many - few < 1.2 * 7 * (more - few)

@@ -40,7 +40,7 @@ def laws(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
         values.map(lambda v: {"uniform": [v, v]}),
         values.map(lambda v: {"exponential": v}),
         values.map(lambda v: {"exponential": {"mean": v}, "min": v}),
-        st.tuples(values, numbers).map(lambda p: {"lognormal": {"median": p[0], "sigma": p[1]}, "max": p[0]}),
+        st.tuples(values, numbers).map(lambda p: {"lognormal": {"median": p[0], "sigma": min(p[1], 50.0)}, "max": p[0]}),
         st.lists(st.tuples(values, numbers), min_size=1, max_size=4).map(
             lambda ps: {"choice": {"values": [p[0] for p in ps], "weights": [p[1] for p in ps]}}
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from marketsim import cli
+from marketsim import cli, interrupts
 from marketsim.errors import InputError
 from marketsim.money.units import ATTO, GIB
 from marketsim.scenario.load import load_scenario
@@ -278,6 +279,87 @@ def test_what_cannot_be_loaded_or_told_is_named(folder: Path) -> None:
     )
     with pytest.raises(InputError, match="observe of small-0 after block 0 raises KeyError"):
         play(folder, strategy)
+
+
+QUIET = """
+import sys
+
+def fail():
+    {failure}
+
+class Quiet:
+    def __init__(self):
+        {built}
+    def price(self, request):
+        {priced}
+    def observe(self, own):
+        {told}
+"""
+
+
+@pytest.mark.parametrize("where", ["imported", "built", "priced", "told", "batched", "shown", "sized"])
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        ("sys.exit(0)", "SystemExit: 0"),
+        ("raise GeneratorExit", "GeneratorExit"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise type('Own', (BaseException,), {})('gone')", "Own: gone"),
+        ("raise type('Mute', (Exception,), {'__str__': lambda self: 1 / 0})", "Mute"),
+        ("raise ValueError('x' * 10**6)", "ValueError: x{199}…"),
+    ],
+)
+def test_users_code_cannot_end_a_run_as_if_all_were_well(
+    folder: Path, where: str, failure: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupts._STATE, "has_taken_over", True)  # as in a command: a Ctrl-C would be known
+    bodies = {"built": "pass", "priced": "return None", "told": "pass"}
+    body = QUIET.format(failure=failure, **(bodies | {where: "fail()"} if where in bodies else bodies))
+    match where:
+        case "imported":
+            body += "fail()\n"
+        case "batched":
+            body += "    def price_many(self, requests):\n        fail()\n"
+        case "shown":
+            body += "class Odd:\n    def __repr__(self):\n        fail()\n\n"
+            body += "class Shows(Quiet):\n    def price(self, request):\n        return Odd()\n"
+            said = "(something|<Odd instance at 0x.*>) of type Odd"
+        case "sized":
+            body += "class Odd(list):\n    def __len__(self):\n        fail()\n\n"
+            body += "class Sizes(Quiet):\n    def price_many(self, requests):\n        return Odd()\n"
+    with pytest.raises(InputError, match=said) as raised:
+        play(folder, module(folder, "quiet", body))
+    assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize("answer", ["'x' * 10**6", "-(10**5000)", "[0] * 10**6", "b'x' * 10**6", "dict.fromkeys(range(10**5))"])
+def test_large_answers_are_shown_in_short(folder: Path, answer: str) -> None:
+    strategy = module(folder, "large", f"class Large:\n    def price(self, request):\n        return {answer}\n")
+    with pytest.raises(InputError, match="of type") as raised:
+        play(folder, strategy)
+    assert len(str(raised.value)) < 500
+
+
+def test_a_price_of_five_thousand_digits_is_above_every_ceiling(folder: Path) -> None:
+    strategy = module(folder, "dear", "class Dear:\n    def price(self, request):\n        return 10**5000\n")
+    assert play(folder, strategy).summary["leases"]["created"] == 0
+
+
+def test_answers_without_end_are_read_as_far_as_was_asked(folder: Path) -> None:
+    endless = "class Endless(list):\n    def __iter__(self):\n        while True:\n            yield 10**15\n\n"
+    endless += "class Many:\n    def price(self, request):\n        return 10**15\n"
+    endless += "    def price_many(self, requests):\n        return Endless([0] * len(requests))\n"
+    assert play(folder, module(folder, "endless", endless)).summary["leases"]["created"] > 0
+
+
+def test_a_strategy_that_leaves_ends_the_command_with_2(folder: Path) -> None:
+    strategy = module(folder, "leaves", "import sys\n\nclass Leaves:\n    def price(self, request):\n        sys.exit(0)\n")
+    with pytest.raises(InputError):
+        play(folder, strategy)
+    command = [sys.executable, "-m", "marketsim", "run", str(folder / "scenario.yaml"), "--no-figures", "--out", str(folder / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "raises SystemExit: 0, expected a price" in done.stderr
+    assert not (folder / "out").exists()
 
 
 def test_a_users_mistake_is_bad_input_on_the_command_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from marketsim.experiments.compare.paired import Comparison, MetricComparison
 from marketsim.experiments.runs.metric_names import MetricName, fitting_name
+from marketsim.export.csv_text import cell
 from marketsim.statistics.group_sequential import Stopping
 from marketsim.statistics.sequential import Decision
 
@@ -210,7 +211,7 @@ def _pairs(comparison: Comparison) -> bytes:
     writer.writerow(["seed", "metric", "a", "b", "difference"])
     for name, a in comparison.values_a.items():
         for seed, x, y in zip(comparison.seeds, a, comparison.values_b[name], strict=True):
-            writer.writerow([seed, name, repr(float(x)), repr(float(y)), repr(float(y - x))])
+            writer.writerow([seed, cell(name), repr(float(x)), repr(float(y)), repr(float(y - x))])
     return text.getvalue().encode()
 
 

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from marketsim.experiments.optimize.search import Optimization
+from marketsim.export.csv_text import cell
 
 
 def optimization_files(found: Optimization) -> dict[str, bytes]:
@@ -79,9 +80,9 @@ def _page(found: Optimization, figure: bytes) -> dict[str, Any]:
 def _trials(found: Optimization) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["batch", *(factor.path for factor in found.factors), "lift", "slack"])
+    writer.writerow(["batch", *(cell(factor.path) for factor in found.factors), "lift", "slack"])
     for trial in found.trials:
-        settings = [f.text(v) for f, v in zip(found.factors, trial.values, strict=True)]
+        settings = [cell(f.text(v)) for f, v in zip(found.factors, trial.values, strict=True)]
         writer.writerow([trial.batch, *settings, repr(trial.lift), repr(trial.slack)])
     return text.getvalue().encode()
 

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
+import queue
 import threading
+import time
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from marketsim.errors import InputError
+from marketsim.errors import InputError, PlainWarning, StopRunError
 from marketsim.experiments.runs.execute import (
     LOST_RETRIES,
     Outcome,
+    PoolLostError,
     Runner,
     RunTask,
     attempt,
@@ -26,6 +31,9 @@ from marketsim.experiments.runs.execute import (
 )
 
 _CONNECT_SECONDS = 15
+_LOOK_SECONDS = 5.0
+_RETURN_SECONDS = 30.0
+"""Longer than a client tries to find its scheduler again."""
 
 
 class DaskPool:
@@ -40,6 +48,8 @@ class DaskPool:
         except ImportError as error:
             raise InputError("--scheduler: the package `distributed` is not installed; install marketsim[distributed]") from error
         try:
+            # its client tells of a lost scheduler in words of its own, beside ours
+            logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
             self._client: Any = Client(address, timeout=_CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TimeoutError) as error:
             raise InputError(
@@ -48,25 +58,26 @@ class DaskPool:
         self._runner = runner
         self._folder = folder
         self._timeout = timeout_seconds
+        self._address = address
+        self._is_lonely = False
         self.workers = max(sum(self._client.nthreads().values()), 1)
 
     def outcomes(self, tasks: Sequence[RunTask]) -> Iterator[tuple[RunTask, Outcome]]:
-        """Make all runs; yields each task once, in order of completion."""
-        from distributed import as_completed
-
-        owners: dict[str, tuple[RunTask, int]] = {}
-        waiting: Any = as_completed([], loop=self._client.loop)
-        for task in tasks:
-            future = self._submit(task, 0)
-            owners[future.key] = (task, 0)
-            waiting.add(future)
-        for future in waiting:
+        """Make all runs; yields each task once, in order of completion. Raises PoolLostError when the scheduler has gone."""
+        finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        owners = {self._submit(task, 0, finished): (task, 0) for task in tasks}
+        while owners:
+            try:
+                future = finished.get(timeout=_LOOK_SECONDS)
+            except queue.Empty:
+                self._look_for_workers()
+                continue
             task, lost = owners.pop(future.key)
             outcome = self._outcome(future)
+            if outcome.status != "ok":
+                self._require_scheduler()
             if outcome.status == "lost" and lost < LOST_RETRIES:
-                again = self._submit(task, lost + 1)
-                owners[again.key] = (task, lost + 1)
-                waiting.add(again)
+                owners[self._submit(task, lost + 1, finished)] = (task, lost + 1)
                 continue
             if outcome.payload is not None:
                 write_atomically(self._folder / f"{task.key}.json", outcome.payload)
@@ -77,16 +88,36 @@ class DaskPool:
         """Leave the cluster; what it still runs for this sweep is cancelled."""
         self._client.close()
 
-    def _submit(self, task: RunTask, lost: int) -> Any:
-        return self._client.submit(
-            limited_attempt,
-            self._runner,
-            task,
-            self._timeout,
-            key=f"marketsim-{task.key}-{lost}",
-            retries=LOST_RETRIES,
-            pure=False,
-        )
+    def _submit(self, task: RunTask, lost: int, finished: queue.SimpleQueue[Any]) -> str:
+        """Hand a run to the cluster; its future goes to `finished` in the end. Returns the future's key."""
+        from distributed.client import ClosedClientError
+
+        key = f"marketsim-{task.key}-{lost}"
+        try:
+            future = self._client.submit(limited_attempt, self._runner, task, self._timeout, key=key, retries=LOST_RETRIES, pure=False)
+        except ClosedClientError:
+            raise self._lost() from None
+        future.add_done_callback(finished.put)
+        return key
+
+    def _require_scheduler(self) -> None:
+        """Raise PoolLostError unless the scheduler is there, or comes back within the time in which a client looks for it."""
+        until = time.monotonic() + _RETURN_SECONDS
+        while self._client.status == "connecting" and time.monotonic() < until:
+            time.sleep(0.1)
+        if self._client.status != "running":
+            raise self._lost()
+
+    def _look_for_workers(self) -> None:
+        """Say so, once, when nobody is left to make the runs: others may join."""
+        self._require_scheduler()
+        if not self._is_lonely and not self._client.nthreads():
+            self._is_lonely = True
+            text = f"the Dask cluster at {self._address} has no worker left, waiting for one; Ctrl-C keeps the finished runs"
+            warnings.warn(text, PlainWarning, stacklevel=2)
+
+    def _lost(self) -> PoolLostError:
+        return PoolLostError(f"the Dask scheduler at {self._address} has gone")
 
     def _outcome(self, future: Any) -> Outcome:
         from concurrent.futures import CancelledError
@@ -102,10 +133,6 @@ class DaskPool:
         return result
 
 
-class _RunTimeoutError(BaseException):
-    """Raised inside a run's thread when its time is over; no `except Exception` may swallow it."""
-
-
 def limited_attempt(runner: Runner, task: RunTask, timeout_seconds: float) -> Outcome:
     """Make one run in a thread of its own and give up after `timeout_seconds`.
 
@@ -115,13 +142,13 @@ def limited_attempt(runner: Runner, task: RunTask, timeout_seconds: float) -> Ou
 
     def work() -> None:
         scatter_generators()
-        with contextlib.suppress(_RunTimeoutError):
+        with contextlib.suppress(StopRunError):
             box.append(attempt(runner, task))
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(timeout_seconds)
     if thread.is_alive():
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_RunTimeoutError))
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(StopRunError))
         return Outcome("timeout", f"the run took longer than {timeout_seconds:g} s", timeout_seconds)
     return box[0] if box else Outcome("error", "the run ended without an outcome")

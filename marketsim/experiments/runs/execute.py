@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -19,7 +20,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, TypeVar
+
+from marketsim.interrupts import Unwinding
+
+Task = TypeVar("Task")
+Made = TypeVar("Made")
 
 Runner = Callable[[dict[str, Any], str, int], dict[str, Any]]
 """`runner(scenario, base, seed)`: a picklable callable that makes one run's summary; `base` is the folder of the scenario's files."""
@@ -63,6 +69,10 @@ class Outcome:
     message: str = ""
     seconds: float = 0.0
     payload: bytes | None = field(default=None, repr=False)
+
+
+class PoolLostError(Exception):
+    """Where runs were made is no longer there; those that ended are on disk."""
 
 
 class RunPool(Protocol):
@@ -273,9 +283,35 @@ def start_server(preload: Sequence[str]) -> Any:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
-    with _one_thread():
+    with _one_thread(), _without_interrupts():
         forkserver.ensure_running()
     return context
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that start in here, and theirs, never see Ctrl-C, also not while they start: this process decides what it ends."""
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # it would let interrupts in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def mapped(function: Callable[[Task], Made], tasks: Sequence[Task], workers: int, chunk: int, preload: Sequence[str]) -> list[Made]:
+    """Return the function of each task, made in `workers` processes that have `preload` imported; they end with this process, whatever
+    ends it. An exception of a task is raised here."""
+    from pebble import ProcessPool
+
+    with Unwinding(), ProcessPool(workers, context=start_server(preload), initializer=_prepare_worker) as pool:
+        try:
+            return list(pool.map(function, tasks, chunksize=chunk).result())
+        except BaseException:
+            pool.stop()
+            raise
 
 
 @contextlib.contextmanager
@@ -313,13 +349,13 @@ def _run_and_write(runner: Runner, task: RunTask, folder: str) -> Outcome:
 
 
 def _prepare_worker() -> None:
-    import signal
-
     from marketsim.simulation.memory import keep_memory
 
     keep_memory()
     os.environ.update(_ONE_THREAD)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt stops
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # for the programs that a run may start
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from marketsim.errors import show_warnings_plainly
+
 TINY: dict[str, Any] = {
     "name": "warm",
     "horizon": "2h",
@@ -41,5 +43,6 @@ def warm_up() -> None:
     run(scenario_from_mapping(TINY), seed=1)
 
 
+show_warnings_plainly()
 with contextlib.suppress(Exception):
     warm_up()

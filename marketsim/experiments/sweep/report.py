@@ -20,6 +20,7 @@ from marketsim.experiments.sweep.design import level_number
 from marketsim.experiments.sweep.figures import FigureFile, SweepStatistics, shown_metrics, sweep_figures
 from marketsim.experiments.sweep.folder import SweepFolder
 from marketsim.experiments.sweep.rounds import SweepResult
+from marketsim.export.csv_text import cell
 from marketsim.metrics.expressions import plain_number
 from marketsim.statistics.estimates import Description, Effect, Interval, ResponseSurface, describe, effects, mser5, response_surface
 from marketsim.statistics.indices import LEAST_SAMPLES, ElementaryEffect, SobolIndex, morris_effects, sobol_indices
@@ -122,8 +123,16 @@ def write_tables(result: SweepResult, statistics: SweepStatistics, folder: Sweep
         parquet.write_table(table, target, compression="zstd")
         write_atomically(folder.root / f"{name}.parquet", target.getvalue())
         text = io.BytesIO()
-        csv.write_csv(table, text)
+        csv.write_csv(pa.table({cell(key): _cells(column) for key, column in columns.items()}), text)
         write_atomically(folder.root / f"{name}.csv", text.getvalue())
+
+
+def _cells(column: Any) -> Any:
+    import pyarrow as pa
+
+    if not pa.types.is_string(column.type):
+        return column
+    return pa.array([text if text is None else cell(text) for text in column.to_pylist()], pa.string())
 
 
 def sweep_content(result: SweepResult, statistics: SweepStatistics) -> dict[str, Any]:
