@@ -24,7 +24,7 @@ from marketsim.chain.columns import (
     Rules,
 )
 from marketsim.chain.escrow.messages import account_close, payment_close, release_account
-from marketsim.chain.events import emit, note
+from marketsim.chain.events import emit, note, order_identity
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.kernel.intrinsics import rarely
@@ -69,7 +69,9 @@ def open_order(s: State, h: int, group: int) -> None:
     orders[order].lease = -1
     orders[order].bits = 0
     orders[order].reason = OrderEnd.NONE
-    orders[order].deployment = s.groups[group].deployment
+    deployment = s.groups[group].deployment
+    orders[order].deployment = deployment
+    orders[order].id = order_identity(s, deployment, s.groups[group].gseq, orders[order].oseq)
     s.groups[group].orders += 1
     s.groups[group].last_order = order
     emit(

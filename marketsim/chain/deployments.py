@@ -27,7 +27,7 @@ from marketsim.chain.columns import (
     Scope,
 )
 from marketsim.chain.escrow.messages import account_close, account_open, can_collect, collect
-from marketsim.chain.events import emit
+from marketsim.chain.events import deployment_identity, emit, mix_sizes
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled
@@ -164,6 +164,7 @@ def open_group(s: State, h: int, deployment: int, gseq: int, draft: int) -> None
     groups[group].closed_orders = 0
     groups[group].last_order = -1
     emit(s, EventKind.GROUP_OPENED, group, deployment, 0, 0, 0)
+    mix_sizes(s, group)
     open_order(s, h, group)
 
 
@@ -206,6 +207,9 @@ def create_deployment(
     s.globals.deployments = deployment + 1
     account = account_open(s, h, Scope.DEPLOYMENT, deployment, owner)
     rows = s.deployments
+    rows[deployment].id = deployment_identity(s, owner, dseq)
+    rows[deployment].by_hand = 0
+    s.accounts[account].id = rows[deployment].id
     rows[deployment].owner = owner
     rows[deployment].dseq = dseq
     rows[deployment].state = DeploymentState.ACTIVE

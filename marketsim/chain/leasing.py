@@ -48,7 +48,7 @@ from marketsim.chain.columns import (
 from marketsim.chain.deployments import is_window_outside
 from marketsim.chain.escrow.messages import account_close, account_open, can_collect, payment_close, payment_open, payment_withdraw
 from marketsim.chain.escrow.messages import account_deposit as deposit_into
-from marketsim.chain.events import emit
+from marketsim.chain.events import bid_identity, emit
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled, compiled_inline
@@ -209,6 +209,7 @@ def create_bid(
 def open_bid_account(s: State, h: int, bid: int) -> None:
     """Open the escrow account of a bid, as of the bid's own height."""
     account = account_open(s, h, Scope.BID, bid, s.bids[bid].provider)
+    s.accounts[account].id = bid_identity(s, s.bids[bid].order, s.bids[bid].slot)
     s.accounts[account].created_at = s.bids[bid].created_at
     s.accounts[account].settled_at = s.bids[bid].created_at
     s.bids[bid].account = account
@@ -316,6 +317,7 @@ def write_lease(s: State, h: int, lease: int, bid: int, account: int) -> None:
     row.rate_atto = s.bids[bid].price_atto
     row.usage = -1
     row.slot = s.bids[bid].slot
+    row.id = bid_identity(s, order, row.slot)
 
 
 @compiled

@@ -29,6 +29,7 @@ def create_provider(s: State, h: int, wallet: int) -> Status:
     if slot == s.globals.providers:
         s.globals.providers = slot + 1
         s.providers[slot].wallet = wallet
+        s.providers[slot].id = s.wallets[wallet].id
         s.providers[slot].blocked = 0
         s.providers[slot].active_leases = 0
     s.providers[slot].registered = 1

@@ -21,6 +21,9 @@ from marketsim.market.calendar import CHUNK_BITS
 from marketsim.market.loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance
 from marketsim.market.tables import BidRow, Call, Chunk, E, Engine, Entry, Kind, Later, Offer, Phase, Sample, Track, Watch
 
+AFTER_AGENTS, AFTER_HANDS = 2, 3
+"""Priorities within an instant: agents' events are SimPy's 0 and 1, then come messages by hand, then blocks."""
+
 
 class BlockClock:
     """Turns simulated time into blocks, and is the only way for an agent to reach the chain.
@@ -55,6 +58,8 @@ class BlockClock:
         self._take_bids = take_bids
         self._take_declines = take_declines
         self.recounts = 0
+        self.refused_by_hand: dict[tuple[int, int], int] = {}
+        """Refused bids of hand-written messages by desk and Status: counted like any, and no part of the fingerprint."""
         engine.globals.audit = int(audit)
         chain.globals.auditing = int(audit)
 
@@ -160,6 +165,14 @@ class BlockClock:
             x[E.blocks_executed] += 1
         self.chain.globals.height = height
 
+    def after_all(self, at_ms: int, priority: int = AFTER_AGENTS) -> simpy.Event:
+        """Return an event of the instant `at_ms` that comes after those of all agents, whoever began to wait first."""
+        event = simpy.Event(self.env)
+        event._ok = True
+        event._value = None
+        self.env.schedule(event, priority=priority, delay=at_ms - self.env.now)  # type: ignore[arg-type]
+        return event
+
     def finish(self) -> None:
         """Hand over what is left of the record and, when auditing, recount everything once more."""
         self._flush()
@@ -173,12 +186,7 @@ class BlockClock:
             height = min(last, height + every)
             at = height * self.block_ms
             if at > self.env.now:
-                # after every other event of this instant
-                event = simpy.Event(self.env)
-                event._ok = True
-                event._value = None
-                self.env.schedule(event, priority=2, delay=at - self.env.now)  # type: ignore[arg-type]
-                yield event
+                yield self.after_all(at, AFTER_HANDS)
             self.advance(height)
             progress(height)
 

@@ -358,22 +358,38 @@ def arrive(s: State, e: Engine, height: int, at: int) -> None:
     if not can_afford(s, owner, Kind.ARRIVE, 0, call.b):
         e.plans[plan].status = Status.InsufficientFunds + 0
         e.plans[plan].deployment = -1
-        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE + 0, Status.InsufficientFunds + 0, 0, 0, plan)
+        emit(s, EventKind.MESSAGE_REFUSED, owner, Status.InsufficientFunds + 0, Kind.ARRIVE + 0, 0, 0)
         return
     deployment = s.globals.deployments
-    status = create_deployment(s, height, owner, call.e, -1, call.b, 1, 0, call.f, call.c, call.d)
+    dseq = free_dseq(s, owner, call.e)
+    status = create_deployment(s, height, owner, dseq, -1, call.b, 1, 0, call.f, call.c, call.d)
     charge(s, owner, Kind.ARRIVE, status != Status.Ok, 0)
     e.plans[plan].status = status + 0
     if rarely(status != Status.Ok):
         e.plans[plan].deployment = -1
-        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE + 0, status + 0, 0, 0, plan)
+        emit(s, EventKind.MESSAGE_REFUSED, owner, status + 0, Kind.ARRIVE + 0, 0, 0)
         return
+    s.wallets[owner].dseq = dseq
     e.plan_of[deployment] = plan
     e.plans[plan].deployment = deployment
     account = s.deployments[deployment].account
     for column in range(e.accounts.shape[1]):
         e.accounts[account, column] = -1
     sync_deployment(s, e, height, deployment)
+
+
+@compiled
+def free_dseq(s: State, owner: int, wanted: int) -> int:
+    """Return the first sequence number from `wanted` on that no deployment of the owner has."""
+    dseq = max(wanted, s.wallets[owner].dseq + 1)
+    other = s.wallets[owner].by_hand - 1
+    while other >= 0:  # what messages by hand made, few and in no order
+        if s.deployments[other].dseq == dseq:
+            dseq += 1
+            other = s.wallets[owner].by_hand - 1
+        else:
+            other = s.deployments[other].by_hand - 1
+    return int(dseq)
 
 
 @compiled

@@ -168,6 +168,8 @@ def plan_rescue(s: State, e: Engine, account: int) -> None:
     if plan < 0 or e.plans[plan].top_up != TopUp.AFTER_DEPLETION or e.plans[plan].top_up_left <= 0:
         return
     at = s.globals.height + max(1, delay_of(e, plan))
+    if at >= s.accounts[account].grace_at:
+        return  # the account closes first
     e.accounts[account].top_up = at
     push(e, at, Phase.TOP_UP, tie_of(e, Kind.TOP_UP, account), Kind.TOP_UP, account)
 
@@ -483,8 +485,26 @@ def exponential_ppm(draw: int) -> int:
 
 
 @compiled
+def is_top_up_on_its_way(s: State, e: Engine, height: int, account: int) -> bool:
+    """Return whether a tenant's next top-up reaches its account: dated, and before the end of grace where that has begun."""
+    at = e.accounts[account].top_up
+    grace = s.accounts[account].grace_at
+    return bool(at >= height and (grace < 0 or at < grace))
+
+
+@compiled
+def tag_end(s: State, e: Engine, deployment: int, tag: int) -> None:
+    """Write what the end of a deployment means for each of its leases that is alive: what ended it ended all of them."""
+    first = s.deployments[deployment].first_group
+    for group in range(first, first + s.deployments[deployment].groups):
+        order = s.groups[group].last_order
+        if s.orders[order].state != OrderState.CLOSED:
+            e.tracks[order].end_tag = tag + 0
+
+
+@compiled
 def finish(s: State, e: Engine, height: int, lease: int, tag: int) -> None:
-    """Close a lease's deployment because it is complete or the tenant ends it.
+    """Close a lease's deployment because it is complete or the tenant ends it: every lease of it ends for that reason.
 
     What a tenant clears away that ran out of funds, with no more on the way, did not complete: it counts as insufficient funds.
     """
@@ -496,9 +516,9 @@ def finish(s: State, e: Engine, height: int, lease: int, tag: int) -> None:
         return
     reached = tag + 0
     if e.globals.dry_ends_count == 1 and s.leases[lease].state == LeaseState.INSUFFICIENT_FUNDS:
-        if e.accounts[s.leases[lease].account].top_up < height:
+        if not is_top_up_on_its_way(s, e, height, s.leases[lease].account):
             reached = Ended.INSUFFICIENT_FUNDS + 0
-    e.tracks[order].end_tag = reached
+    tag_end(s, e, deployment, reached)
     end_deployment_by_tenant(s, e, height, deployment)
 
 
@@ -551,6 +571,7 @@ def leave(s: State, e: Engine, height: int, lease: int, reason: int) -> None:
         at = height + max(1, e.plans[plan].restart_delay)
         push(e, at, Phase.ARRIVE, tie_of(e, Kind.START_GROUP, group), Kind.START_GROUP, group)
     else:
+        tag_end(s, e, deployment, Ended.PROVIDER_CLOSED)
         push(
             e,
             height + 1,

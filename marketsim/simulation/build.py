@@ -12,7 +12,7 @@ from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, G, P
 from marketsim.chain.requirements import Eligibility, with_eligible
 from marketsim.chain.room import with_room
 from marketsim.chain.rule_sets import rule_globals
-from marketsim.chain.state import State, make_state
+from marketsim.chain.state import MODULES, State, identity, make_state
 from marketsim.errors import InputError
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.calendar import push
@@ -27,7 +27,9 @@ from marketsim.simulation.orders import Asked, CohortOrders, draw_orders, orders
 ATTO = 10**18
 REPLICAS_MAX = 200
 """Most replicas of an order that a desk with nodes looks at; for more it has not the resources."""
-MODULE_WALLETS = 3
+MODULE_WALLETS = len(MODULES)
+SETTLEMENT = "settlement"
+"""Name of the wallet of VirtEngine's settlement module."""
 EVENTS_KEPT = {
     "summary": 0,
     "orders": (1 << EventKind.PAID) | (1 << EventKind.SETTLED) | (1 << EventKind.SHORTFALL),
@@ -57,6 +59,9 @@ class Market(NamedTuple):
     """What orders ask for, by chain spec."""
     eligibility: Eligibility
     first_tenant: int
+    """Wallet of the first of `tenant_names`; the others follow."""
+    newcomers: dict[int, int]
+    """Places in `tenant_names` by wallet of owners who came later."""
 
 
 def build_market(scenario: Scenario, seed: int) -> Market:
@@ -87,7 +92,7 @@ def build_market(scenario: Scenario, seed: int) -> Market:
     regions = sorted({kind.region for kind in asked if kind.region is not None})
     return Market(
         chain, engine, book, calls, tenant_names, tenant_cohorts, regions, asked, eligibility,
-        MODULE_WALLETS + len(book.names),
+        MODULE_WALLETS + len(book.names), {},
     )  # fmt: skip
 
 
@@ -139,6 +144,7 @@ def with_settlement_wallet(market: Market, scenario: Scenario) -> Market:
     row = int(chain.globals.wallets)
     chain.wallets[row] = 0
     chain.wallets[row, Wallet.provider] = -1
+    chain.wallets[row, Wallet.id] = identity(SETTLEMENT)
     chain.globals.wallets = row + 1
     chain.globals.settlement_wallet = row
     return market._replace(chain=chain)
@@ -153,12 +159,14 @@ def set_wallets(chain: State, everybody: list[str], coins: list[int], providers:
     rows = chain.wallets[MODULE_WALLETS : MODULE_WALLETS + len(everybody)]
     rows[:, Wallet.balance] = coins
     rows[:, Wallet.provider] = -1
+    rows[:, Wallet.id] = [identity(name) for name in everybody]
     rank = np.empty(len(everybody), np.int64)
     rank[np.asarray(sorted(range(len(everybody)), key=everybody.__getitem__), np.int64)] = np.arange(len(everybody))
     rows[:, Wallet.rank] = rank
     slots = np.arange(providers)
     rows[:providers, Wallet.provider] = slots
     chain.providers[:providers, Provider.wallet] = slots + MODULE_WALLETS
+    chain.providers[:providers, Provider.id] = rows[:providers, Wallet.id]
     chain.providers[:providers, Provider.registered] = 1
     chain.globals.wallets = MODULE_WALLETS + len(everybody)
     chain.globals.providers = providers
@@ -235,17 +243,19 @@ def requested_values(asked: Asked) -> dict[str, set[str]]:
 
 
 def number_deployments(calls: list[Table], plans: list[Table]) -> None:
-    """Give each tenant's deployments rising sequence numbers in the order of their times."""
+    """Give each tenant's deployments the height of their creation as sequence number, plus one while an earlier one of it has that."""
     if not calls:
         return
     tenants = np.concatenate([plan[:, Plan.tenant] for plan in plans])
-    times = np.concatenate([rows[:, Call.time] for rows in calls])
-    order = np.lexsort((np.arange(len(times)), times, tenants))
-    starts = np.r_[True, tenants[order][1:] != tenants[order][:-1]] if len(order) else np.zeros(0, bool)
+    every = np.concatenate(calls)
+    order = np.lexsort((every[:, Call.tie], every[:, Call.time], every[:, Call.key], tenants))
+    dseq = every[order, Call.key] // 16
+    # x[n] = max(height[n], x[n - 1] + 1) within a tenant: the running maximum of height - n, plus n
+    owner = np.cumsum(np.r_[0, np.diff(tenants[order]) != 0]) if len(order) else order
+    far = np.int64(1) << 40
     position = np.arange(len(order))
-    first = np.maximum.accumulate(np.where(starts, position, 0))
-    dseq = np.empty(len(order), np.int64)
-    dseq[order] = position - first + 1
+    dseq = np.maximum.accumulate(dseq - position + owner * far) - owner * far + position
+    dseq[order] = dseq.copy()
     at = 0
     for rows in calls:
         rows[:, Call.e] = dseq[at : at + len(rows)]

@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.chain.columns import BidState, Deployment, Event, EventKind, Group, Lease, LeaseState, Order, OrderEnd, OrderState, Wallet
-from marketsim.chain.events import fingerprint
 from marketsim.chain.ledger import totals
 from marketsim.chain.state import State
 from marketsim.export.long_tables import LongTable, Spill
@@ -20,6 +19,7 @@ from marketsim.kernel.compiled import compiled
 from marketsim.kernel.rows import Rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
+from marketsim.market.fingerprint import fingerprint
 from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, Plan, Sample, Stage, Track
 from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column, Record, day_blocks, day_count
 from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
@@ -64,14 +64,18 @@ class Collector:
         blocks = scenario.horizon_blocks
         days = day_count(blocks, day_blocks(scenario.block_ms))
         desks = len(market.book.names)
-        self._income = np.zeros((max(desks, 1), days + 2), np.int64)
-        self.revenue = self._income[:, :days]
-        """Paid out by provider and day, net, whole uve: shape (providers, days). The chain writes it."""
+        self._income: Table = np.zeros((max(desks, 1), days + 2), np.int64)
         self._clock: BlockClock | None = None
 
     def watch(self, clock: BlockClock) -> None:
         """Name the clock whose rows are taken."""
         self._clock = clock
+
+    @property
+    def revenue(self) -> Table:
+        """Paid out by provider and day, net, whole uve: shape (providers, days). The chain writes it."""
+        income = self._income if self._clock is None else self._clock.chain.income  # which grows with the register
+        return income[:, :-2]
 
     def attach(self, chain: State) -> State:
         """Return the chain with its pay-outs added up by provider and day."""
@@ -130,7 +134,7 @@ class Collector:
                 "block_ms": scenario.block_ms,
                 "warm_up_blocks": scenario.warm_up_blocks,
                 "start": scenario.start.time.isoformat(),
-                "fingerprint": fingerprint(chain),
+                "fingerprint": fingerprint(chain, engine, clock.refused_by_hand),
                 "record": scenario.record,
                 "audit_blocks": int(engine.globals.audited),
                 "latency_total_ms": int((latency * np.arange(len(latency))).sum()),
@@ -147,7 +151,6 @@ class Collector:
         ).check()
 
     def _providers(self, clock: BlockClock) -> dict[str, Any]:
-        from marketsim.market.loop import start_window
         from marketsim.market.quoting import account_use
 
         book, engine = self._market.book, clock.engine
@@ -164,8 +167,8 @@ class Collector:
             "gpu": desks[:, Desk.cap_gpu],
             "lease_capacity": desks[:, Desk.lease_capacity],
             "leases": np.bincount(clock.chain.leases[: int(clock.chain.globals.leases), Lease.slot], minlength=count)[:count],
-            "revenue_net": self._income[:count, -2],
-            "fees": self._income[:count, -1],
+            "revenue_net": clock.chain.income[:count, -2],
+            "fees": clock.chain.income[:count, -1],
             "network_fees": clock.chain.wallets[desks[:, Desk.wallet], Wallet.fees],
             "cost_ppm": desks[:, Desk.cost_ppm],
         }
@@ -176,7 +179,6 @@ class Collector:
         scale = {"cpu": 1.0, "memory": float(MIB), "storage": float(MIB), "gpu": 1.0}
         for at, (name, unit) in enumerate(scale.items()):
             columns[f"unit_blocks_{name}"] = desks[:, Desk.sum_cpu + at].astype(np.float64) * unit
-        del start_window
         return columns | {
             "name": list(book.names),
             "rejected": engine.rejected[:count].copy(),
@@ -195,9 +197,13 @@ class Collector:
         closed = rows[:, Order.state] == OrderState.CLOSED
         region_of = [-1 if kind.region is None else self._market.regions.index(kind.region) for kind in self._market.asked]
         spec = np.minimum(chain.groups[group, Group.spec], max(len(region_of) - 1, 0))
+        owner = chain.deployments[deployment, Deployment.owner]
+        tenant = owner - self._market.first_tenant
+        for wallet, place in self._market.newcomers.items():
+            tenant[owner == wallet] = place
         unfilled = unfilled_codes(rows, tracks[: len(rows)], planned(clock.engine.plans, plan, Plan.never))
         return {
-            "tenant": chain.deployments[deployment, Deployment.owner] - self._market.first_tenant,
+            "tenant": tenant,
             "dseq": chain.deployments[deployment, Deployment.dseq],
             "gseq": chain.groups[group, Group.gseq],
             "oseq": rows[:, Order.oseq].copy(),

@@ -96,7 +96,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> Market:
     set_calendar(engine, scenario)
     return Market(
         chain, engine, book, [calls], tenant_names, [0] * draws.tenants, [], [], eligibility,
-        3 + len(book.names),
+        3 + len(book.names), {},
     )  # fmt: skip
 
 

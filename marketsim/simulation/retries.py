@@ -11,9 +11,6 @@ from marketsim.market.clock import BlockClock
 from marketsim.market.tables import Call, Kind, Phase, Plan
 from marketsim.money.pairs import from_pair, to_pair
 
-REPEATED = 1_000_000_000
-"""Sequence numbers of repeated deployments start here, above every first one of a tenant."""
-
 
 def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     """Withdraw the deployment of `plan` and return the message of a new one with its ceiling times
@@ -53,7 +50,7 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     message[0, Call.b] = max(deposit, int(engine.plans[plan].deposit))
     message[0, Call.c] = draft
     message[0, Call.d] = 1
-    message[0, Call.e] = REPEATED + new_plan
+    message[0, Call.e] = clock.height_of(now)
     return message
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from marketsim.chain.edge import Chain
 from marketsim.chain.ledger import totals
+from marketsim.chain.parsing import ARGUMENTS
 from marketsim.cli import main
 from marketsim.errors import InputError
 from marketsim.scenario import load_scenario, scenario_from_mapping
-from marketsim.scenario.model import ARGUMENTS
 from marketsim.simulation import Run, run
 from marketsim.simulation.run import play, prepare
 
@@ -301,6 +301,6 @@ def test_the_page_s_example_runs_as_it_says(tmp_path: Path) -> None:
     receipts = run(load_scenario(path)).summary["messages"]["receipts"]
     assert len(receipts) == 6
     assert all("expected" not in receipt for receipt in receipts)
-    for operation, (needed, possible) in ARGUMENTS.items():
+    for operation, arguments in ARGUMENTS.items():
         row = next(line for line in page.splitlines() if line.startswith("| ") and f"`{operation}`" in line)
-        assert all(f"`{name}`" in row for name in (*needed, *possible) if name != "signer")
+        assert all(f"`{name}`" in row for name in arguments if name != "signer")

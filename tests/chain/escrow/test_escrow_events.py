@@ -11,7 +11,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from marketsim.chain.columns import Event, EventKind
+from marketsim.chain.columns import Event, EventKind, G
 from marketsim.chain.events import emit, fingerprint, hash64, mix_event
 from marketsim.chain.state import make_state
 from marketsim.kernel.compiled import COMPILING
@@ -72,7 +72,7 @@ def record(events: list[tuple[int, ...]], mask: int, height: int = 5) -> tuple[s
     state.globals.height = height
     for event in events:
         emit(state, *event)
-    assert state.globals.events_total == len(events)
+    assert state.globals[G.EVENTS_TOTAL] == len(events)
     return fingerprint(state), state.events[: state.globals.events].tolist()
 
 
