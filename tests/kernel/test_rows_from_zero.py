@@ -33,7 +33,11 @@ def test_the_watch_sees_rows_and_columns_below_zero() -> None:
 def test_compiled_code_never_indexes_below_zero(names: list[str]) -> None:
     environment = os.environ | {"MARKETSIM_COMPILE": "0", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "support" / "watch_rows.py"), *names], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, str(ROOT / "tests" / "support" / "watch_rows.py"), *names],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     looks, *places = done.stdout.split("\n")
     assert int(looks.split()[0]) > 100_000
