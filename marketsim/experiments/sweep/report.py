@@ -541,18 +541,18 @@ def _surface_words(known: MetricName, surface: ResponseSurface) -> dict[str, Any
 
 
 def _no_effect_notes(result: SweepResult) -> Iterator[str]:
-    """Factors whose levels made no difference at all, to the last byte of what happened."""
-    prints: dict[tuple[int, int], str] = {(row.point, row.replication): row.fingerprint for row in result.rows if row.fingerprint}
+    """Factors whose levels made no difference at all, neither in what happened nor in a metric that the sweep names."""
+    prints = {(row.point, row.replication): (row.fingerprint, repr(row.values)) for row in result.rows if row.fingerprint}
     if result.plan.sweep.seeds.pairing != "common" or not prints:
         return
     points = result.plan.design.points
     for k, factor in enumerate(result.plan.sweep.factors):
-        groups: dict[tuple[tuple[str, ...], int], set[str]] = {}
+        groups: dict[tuple[tuple[str, ...], int], set[tuple[str, str]]] = {}
         sizes: dict[tuple[tuple[str, ...], int], int] = {}
-        for (point, replication), fingerprint in prints.items():
+        for (point, replication), outcome in prints.items():
             labels = points[point].labels()
             key = ((*labels[:k], *labels[k + 1 :]), replication)
-            groups.setdefault(key, set()).add(fingerprint)
+            groups.setdefault(key, set()).add(outcome)
             sizes[key] = sizes.get(key, 0) + 1
         compared = [key for key, size in sizes.items() if size > 1]
         if compared and all(len(groups[key]) == 1 for key in compared):
