@@ -54,11 +54,24 @@ NO_QUOTE = -(1 << 62)
 
 
 @compiled_inline
-def tie_of(e: Engine, kind: int, row: int) -> int:
-    """Return what breaks ties of submission time: a stateless hash, or nothing where ties go to the lower row."""
+def tie_of(e: Engine, kind: int, key: int) -> int:
+    """Return what breaks ties of submission time: a stateless hash of what it is about, or nothing where ties go to the lower row."""
     if e.globals.tie_by_index == 1:
         return 0
-    return hash64(e.globals.seed, SALT_TIE, kind + 0, row)
+    return hash64(e.globals.seed, SALT_TIE, kind + 0, key)
+
+
+@compiled_inline
+def lease_key(s: State, e: Engine, lease: int) -> int:
+    """Return the key of a lease: its order's."""
+    return int(e.tracks[s.leases[lease].order].key)
+
+
+@compiled_inline
+def account_key(s: State, e: Engine, account: int) -> int:
+    """Return the key of a deployment's account: that of its first group's order."""
+    first = s.deployments[s.accounts[account].target].first_group
+    return int(e.tracks[s.groups[first].last_order].key)
 
 
 @compiled_inline
@@ -159,7 +172,7 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
     screen_desks(
         e,
         s.groups[group].spec,
-        order,
+        track.key,
         track.cpu,
         track.memory,
         track.storage,
@@ -290,7 +303,7 @@ def date_bid(e: Engine, height: int, order: int, desk_row: int) -> None:
         at = max(height + 1, -(-time // g.block_ms))
         if at - height > RING - 2:
             at = height + RING - 2
-        tie = hash64(g.seed, SALT_TIE, order, desk_row)
+        tie = hash64(g.seed, SALT_TIE, e.tracks[order].key, screen[Screen.KEY * LANES + lane])
     offer = new_offer(e)
     row_of = e.offers[offer]
     row_of.order = order
@@ -325,7 +338,7 @@ def ask(s: State, e: Engine, order: int, desk_row: int) -> tuple[int, int]:
     if strategy == Strategy.UNDERCUT and e.globals.last_won >= 0:
         return undercut(e, desk_row, cpu, price, atto)
     if strategy == Strategy.RANDOM_RANGE:
-        draw = hash64(e.globals.seed, SALT_PRICE, order, desk_row)
+        draw = hash64(e.globals.seed, SALT_PRICE, track.key, desk.key)
         return random_range(track.memory, s.orders[order].price, draw)
     return price, atto
 
@@ -536,7 +549,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         if has_nodes(e, desk_row):
             pack(s, e, desk_row, order, e.offer_nodes[offer])
     if desk.bid_timeout > 0 and (track.choosing != 0 or desk.bid_timeout <= g.bid_window):
-        push(e, height + desk.bid_timeout, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
+        push(e, height + desk.bid_timeout, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, row.tie), Kind.BID_TIMEOUT, offer)
     return True
 
 

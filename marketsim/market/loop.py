@@ -23,7 +23,7 @@ from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.kernel.intrinsics import prefetch, prefetch_line, rarely
 from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open_chunk, push
-from marketsim.market.desks import find_next_bids, know_blockings, place_offer, set_shut, take_offers, tie_of
+from marketsim.market.desks import find_next_bids, know_blockings, lease_key, place_offer, set_shut, take_offers, tie_of
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.quoting import PPM, account_use, prepare_desks, reprice, screen_desk
 from marketsim.market.tables import Desk, Ended, Engine, Kind, Phase, Sample
@@ -404,7 +404,7 @@ def place_bids(s: State, e: Engine, height: int) -> None:
         if following >= 0:
             prefetch_line(e.desks, e.offers[following].desk)
         if place_offer(s, e, height, offer) and rarely(e.tracks[order].choosing == 1):
-            push(e, height + 1, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
+            push(e, height + 1, Phase.ACCEPT, tie_of(e, Kind.DECIDE, e.tracks[order].key), Kind.DECIDE, order)
         offer = following
     find_next_bids(e, height)
 
@@ -469,7 +469,7 @@ def withdraw(s: State, e: Engine, height: int, lease: int, again: bool) -> None:
     leave_unpaid(s, e, height, s.leases[lease].account)
     if again and s.leases[lease].payment == PaymentState.OPEN:
         at = height + e.desks[s.leases[lease].slot].withdraw_every
-        push(e, at, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)
+        push(e, at, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease_key(s, e, lease)), Kind.WITHDRAW, lease)
 
 
 @compiled
@@ -484,7 +484,7 @@ def watch_funds(s: State, e: Engine, height: int, lease: int) -> None:
         left = e.globals.funds_monitor
     if s.leases[lease].payment == PaymentState.OPEN:
         at = height + max(1, min(left, e.globals.funds_monitor))
-        push(e, at, Phase.SETTLE, tie_of(e, Kind.WATCH, lease), Kind.WATCH, lease)
+        push(e, at, Phase.SETTLE, tie_of(e, Kind.WATCH, lease_key(s, e, lease)), Kind.WATCH, lease)
 
 
 @compiled
@@ -534,8 +534,8 @@ def set_outage(s: State, e: Engine, height: int, desk_row: int, down: int, share
         while lease >= 0:
             after = s.leases[lease].next
             if s.leases[lease].slot == desk_row and s.leases[lease].state == LeaseState.ACTIVE:
-                if hash64(e.globals.seed, SALT_OUTAGE, lease, height) % PPM < share_ppm:
-                    push(e, height, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
+                if hash64(e.globals.seed, SALT_OUTAGE, lease_key(s, e, lease), height) % PPM < share_ppm:
+                    push(e, height, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease_key(s, e, lease)), Kind.LEAVE, lease)
             lease = after
 
 

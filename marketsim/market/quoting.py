@@ -154,27 +154,42 @@ def refresh_units(desk: Desk) -> None:
 
 
 @compiled
+def scarcest(desk: Table) -> int:
+    """Return which resource is used most, in millionths of its capacity: 0 cpu … 3 gpu; the first of equals, cpu where there is none."""
+    found, most = 0, -1
+    for k in range(4):
+        capacity = desk[Desk.cap_cpu + k]
+        if capacity > 0:
+            use = desk[Desk.leased_cpu + k] * PPM // capacity
+            if use > most:
+                found, most = k, use
+    return found
+
+
+@compiled
 def reprice(desk: Desk) -> int:
-    """Move the desk's multiplier by its use of cpu and return 1 when it changed.
+    """Move the desk's multiplier by its use of the resource that it follows and return 1 when it changed.
 
     Use above REPRICE_HIGH raises it, below REPRICE_LOW lowers it; the product is floored at 10^-6 and kept within its bounds.
     """
     old = desk.multiplier_ppm
     new = old
     step = desk.reprice_step_ppm
+    followed = desk.reprice_follows if desk.reprice_follows < 4 else scarcest(desk)
+    capacity = desk[Desk.cap_cpu + followed]
     if step > 0:
         # follows use from MIN (empty) to MAX (full), rounded down to whole steps
-        span = (desk.reprice_max_ppm - desk.reprice_min_ppm) * desk.leased_cpu // max(1, desk.cap_cpu)
+        span = (desk.reprice_max_ppm - desk.reprice_min_ppm) * desk[Desk.leased_cpu + followed] // max(1, capacity)
         new = desk.reprice_min_ppm + span // step * step
         if new == old:
             return 0
         desk.multiplier_ppm = new
         refresh_units(desk)
         return 1
-    leased = desk.leased_cpu * PPM
-    if leased > desk.reprice_high_ppm * desk.cap_cpu:
+    leased = desk[Desk.leased_cpu + followed] * PPM
+    if leased > desk.reprice_high_ppm * capacity:
         new = old * desk.reprice_up_ppm // PPM
-    elif leased < desk.reprice_low_ppm * desk.cap_cpu:
+    elif leased < desk.reprice_low_ppm * capacity:
         new = old * desk.reprice_down_ppm // PPM
     new = min(max(new, desk.reprice_min_ppm), desk.reprice_max_ppm)
     if new == old:
@@ -206,7 +221,7 @@ def rows_screened(e: Engine) -> int:
 def screen_desks(
     e: Engine,
     spec: int,
-    order: int,
+    key: int,
     cpu: int,
     memory: int,
     storage: int,
@@ -218,8 +233,8 @@ def screen_desks(
 ) -> None:
     """Write into `e.screen` what is known of an order without looking at what each desk holds: whether it bids, its price, its latency.
 
-    FOUND is 0, or 1 + Decline of the checks 1 to 6 of an engine (protocol reference 4.5), or LOW_VALUE, OVER_CEILING or ALONE. Without
-    branches and with the same steps for every desk: the compiler does eight at a time.
+    `key` is the order's (Track.key). FOUND is 0, or 1 + Decline of the checks 1 to 6 of an engine (protocol reference 4.5), or LOW_VALUE,
+    OVER_CEILING or ALONE. Without branches and with the same steps for every desk: the compiler does eight at a time.
     """
     seed, floor = e.globals.seed, e.globals.price_floor
     fits = e.fits[spec]
@@ -228,7 +243,7 @@ def screen_desks(
         row = e.screen[block]
         codes = fits[block]
         for k in range(LANES):
-            draw = hash64(seed, SALT_LATENCY, order, block * LANES + k)
+            draw = hash64(seed, SALT_LATENCY, key, row[Screen.KEY * LANES + k])
             latency = row[Screen.LATENCY * LANES + k]
             blocks = latency & LOW_32
             spread = (draw >> 32) * (latency >> 32) + (draw & LOW_32)
@@ -283,6 +298,7 @@ def screen_desk(e: Engine, desk_row: int) -> None:
     row[Screen.SHUT * LANES + k] = desk.shut
     if desk.shut == 0 and (desk.strategy != Strategy.LINEAR or desk.plain == 0):
         row[Screen.SHUT * LANES + k] = ALONE
+    row[Screen.KEY * LANES + k] = desk.key
     row[Screen.LATENCY * LANES + k] = desk.latency_blocks + (((1 << 32) % max(desk.latency_blocks, 1)) << 32)
     for at in range(12):
         row[(Screen.CPU_WHOLE + at) * LANES + k] = desk[Desk.cpu_whole + at]

@@ -199,6 +199,8 @@ class Desk(Row, width=104):
     reprice_step_ppm = column("> 0: the multiplier follows use from MIN to MAX in such steps")
     cost_ppm = column("this provider's relative cost draw")
     first_node = column()
+    reprice_follows = column("0 cpu, 1 memory, 2 storage, 3 gpu, 4 the one most used")
+    key = column("hash of its name: what its draws come from")
 
 
 LANES = 8
@@ -220,11 +222,12 @@ class Screen(IntEnum):
     MIN_VALUE_ATTO = 6
     LATENCY = 7  # LATENCY_BLOCKS, and 2^32 modulo it shifted by 32
     CPU_WHOLE = 8  # unit prices in the order of Desk: three limbs a resource
-    FOUND = 20  # 0 it bids, 1 + Decline, or one of the numbers beside `screen_desks`
-    PRICE = 21
-    PRICE_ATTO = 22
-    DELAY = 23  # the latency in blocks less one; where it comes from a profile, ~quantile
-    SIZE = 24
+    KEY = 20
+    FOUND = 21  # 0 it bids, 1 + Decline, or one of the numbers beside `screen_desks`
+    PRICE = 22
+    PRICE_ATTO = 23
+    DELAY = 24  # the latency in blocks less one; where it comes from a profile, ~quantile
+    SIZE = 25
 
 
 class Strategy(IntEnum):
@@ -273,6 +276,7 @@ class Plan(Row):
     region = column()
     deposit = column("whole uve")
     first_lease = column("height of the deployment's first lease, 0 before")
+    key = column("hash of its name: what the draws of its orders come from")
 
 
 class Choice(IntEnum):
@@ -291,7 +295,7 @@ class TopUp(IntEnum):
     AFTER_DEPLETION = 2
 
 
-class Track(Row, width=16):
+class Track(Row):
     """What the agents know of one order, a row an order."""
 
     plan = column("-1: nobody's plan (a message by hand)")
@@ -309,6 +313,7 @@ class Track(Row, width=16):
     end_tag = column("Ended that its next closing means")
     decided_at = column()
     best = column("cheapest placed offer; -1 when none or unknown")
+    key = column("hash of its name: what its draws come from")
 
 
 class Ended(IntEnum):

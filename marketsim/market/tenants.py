@@ -24,7 +24,7 @@ from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled
 from marketsim.market.calendar import push
-from marketsim.market.desks import is_before, let_all_go, let_go, occupy, quote_order, tie_of, vacate
+from marketsim.market.desks import account_key, is_before, lease_key, let_all_go, let_go, occupy, quote_order, tie_of, vacate
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.packing import has_nodes, lacks_nodes, lease_nodes
 from marketsim.market.quoting import NANO, has_room
@@ -33,6 +33,7 @@ from marketsim.money.pairs import blocks_covered
 
 SALT_CHOICE = 21
 SALT_LEAVE = 22
+SALT_ORDER = 23
 TWO_52 = 1 << 52
 FOREVER = 1 << 60
 
@@ -53,17 +54,31 @@ def open_track(s: State, e: Engine, height: int, order: int) -> None:
     track.storage = -(-s.groups[group].storage // 1_048_576)
     track.gpu = s.groups[group].gpu
     track.decided_at = -1
+    track.key = order_key(s, e, order, plan)
     g.orders_open += 1
     if s.orders[order].oseq == 1:
         g.orders_created += 1
     else:
         g.relisted += 1
     if plan >= 0:
-        push(e, height + g.bid_window, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
+        push(e, height + g.bid_window, Phase.ACCEPT, tie_of(e, Kind.DECIDE, track.key), Kind.DECIDE, order)
         limit = s.globals.order_timeout
         if limit > 0 and limit <= g.bid_window:
-            push(e, height + limit, Phase.TIMEOUT, tie_of(e, Kind.ORDER_TIMEOUT, order), Kind.ORDER_TIMEOUT, order)
+            push(e, height + limit, Phase.TIMEOUT, tie_of(e, Kind.ORDER_TIMEOUT, track.key), Kind.ORDER_TIMEOUT, order)
     quote_order(s, e, height, order)
+
+
+@compiled
+def order_key(s: State, e: Engine, order: int, plan: int) -> int:
+    """Return the key of an order: its plan's for the first of a deployment, hashed with its numbers for every other; of an order by hand
+    its identity.
+    """
+    gseq, oseq = s.groups[s.orders[order].group].gseq, s.orders[order].oseq
+    if plan < 0:
+        return int(s.orders[order].id)
+    if gseq == 1 and oseq == 1:
+        return int(e.plans[plan].key)
+    return hash64(e.plans[plan].key, SALT_ORDER, gseq, oseq)
 
 
 @compiled
@@ -115,12 +130,12 @@ def sync_account(s: State, e: Engine, account: int) -> None:
     if due != watch.due:
         watch.due = due
         if due >= 0 and due <= e.globals.horizon:
-            push(e, due, Phase.DEPLETE, tie_of(e, Kind.DUE, account), Kind.DUE, account)
+            push(e, due, Phase.DEPLETE, tie_of(e, Kind.DUE, account_key(s, e, account)), Kind.DUE, account)
     grace = s.accounts[account].grace_at
     if grace != watch.grace:
         watch.grace = grace
         if grace >= 0:
-            push(e, grace, Phase.GRACE, tie_of(e, Kind.GRACE, account), Kind.GRACE, account)
+            push(e, grace, Phase.GRACE, tie_of(e, Kind.GRACE, account_key(s, e, account)), Kind.GRACE, account)
             plan_rescue(s, e, account)
     living = s.accounts[account].open + s.accounts[account].short > 0
     at = watch.alive
@@ -171,7 +186,7 @@ def plan_rescue(s: State, e: Engine, account: int) -> None:
     if at >= s.accounts[account].grace_at:
         return  # the account closes first
     e.accounts[account].top_up = at
-    push(e, at, Phase.TOP_UP, tie_of(e, Kind.TOP_UP, account), Kind.TOP_UP, account)
+    push(e, at, Phase.TOP_UP, tie_of(e, Kind.TOP_UP, account_key(s, e, account)), Kind.TOP_UP, account)
 
 
 @compiled
@@ -187,7 +202,7 @@ def plan_top_up(s: State, e: Engine, height: int, account: int) -> None:
     if at > e.globals.horizon:
         return
     e.accounts[account].top_up = at
-    push(e, at, Phase.TOP_UP, tie_of(e, Kind.TOP_UP, account), Kind.TOP_UP, account)
+    push(e, at, Phase.TOP_UP, tie_of(e, Kind.TOP_UP, account_key(s, e, account)), Kind.TOP_UP, account)
 
 
 @compiled
@@ -293,7 +308,7 @@ def choose(s: State, e: Engine, order: int) -> int:
             offer = e.offers[offer].next
         return int(best)
     # random among the k cheapest: pick the n-th by counting those before it
-    nth = hash64(e.globals.seed, SALT_CHOICE, order, 0) % max(1, min(e.plans[plan].choice_k, track.offers))
+    nth = hash64(e.globals.seed, SALT_CHOICE, track.key, 0) % max(1, min(e.plans[plan].choice_k, track.offers))
     offer = track.first_offer
     while offer >= 0:
         if is_choosable(s, e, offer):
@@ -317,7 +332,7 @@ def watch_bid_timeouts(s: State, e: Engine, height: int, order: int) -> None:
         timeout = e.desks[e.offers[offer].desk].bid_timeout
         if timeout > e.globals.bid_window:
             at = max(height + 1, s.bids[e.offers[offer].bid].created_at + timeout)
-            push(e, at, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
+            push(e, at, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, e.offers[offer].tie), Kind.BID_TIMEOUT, offer)
         offer = e.offers[offer].next
 
 
@@ -340,13 +355,13 @@ def decide(s: State, e: Engine, height: int, order: int) -> None:
                 e,
                 max(height + 1, created + limit),
                 Phase.TIMEOUT,
-                tie_of(e, Kind.ORDER_TIMEOUT, order),
+                tie_of(e, Kind.ORDER_TIMEOUT, track.key),
                 Kind.ORDER_TIMEOUT,
                 order,
             )
         elif e.plans[plan].patience > 0:
             at = max(height + 1, created + e.plans[plan].patience)
-            push(e, at, Phase.TIMEOUT, tie_of(e, Kind.PATIENCE, order), Kind.PATIENCE, order)
+            push(e, at, Phase.TIMEOUT, tie_of(e, Kind.PATIENCE, track.key), Kind.PATIENCE, order)
         track.choosing = 1 + e.plans[plan].never
         watch_bid_timeouts(s, e, height, order)
         return
@@ -395,16 +410,16 @@ def accept(s: State, e: Engine, height: int, order: int, offer: int) -> bool:
         if delay <= 0:
             market.activate_lease(s, height, lease)
         elif delay > g.manifest_blocks:
-            push(e, height + g.manifest_blocks, Phase.CLOSE, tie_of(e, Kind.MANIFEST, lease), Kind.MANIFEST, lease)
+            push(e, height + g.manifest_blocks, Phase.CLOSE, tie_of(e, Kind.MANIFEST, track.key), Kind.MANIFEST, lease)
         else:
-            push(e, height + delay, Phase.ACTIVATE, tie_of(e, Kind.ACTIVATE, lease), Kind.ACTIVATE, lease)
+            push(e, height + delay, Phase.ACTIVATE, tie_of(e, Kind.ACTIVATE, track.key), Kind.ACTIVATE, lease)
     schedule_end(s, e, height, lease, plan, desk_row)
     every = e.desks[desk_row].withdraw_every
     if s.globals.rules != Rules.SEED:
         if every > 0:
-            push(e, height + every, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)
+            push(e, height + every, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, track.key), Kind.WITHDRAW, lease)
         if g.funds_monitor > 0:
-            push(e, height + 1, Phase.SETTLE, tie_of(e, Kind.WATCH, lease), Kind.WATCH, lease)
+            push(e, height + 1, Phase.SETTLE, tie_of(e, Kind.WATCH, track.key), Kind.WATCH, lease)
     account = s.leases[lease].account
     sync_account(s, e, account)
     if e.accounts[account].top_up < 0:
@@ -419,7 +434,7 @@ def chase_bids(s: State, e: Engine, height: int, order: int, winner: int) -> Non
     while other >= 0:
         bid = e.offers[other].bid
         if other != winner and is_bid_open(s, bid, order):
-            push(e, height + 1, Phase.BID_TIMEOUT, tie_of(e, Kind.CLOSE_BID, bid), Kind.CLOSE_BID, bid)
+            push(e, height + 1, Phase.BID_TIMEOUT, tie_of(e, Kind.CLOSE_BID, e.offers[other].tie), Kind.CLOSE_BID, bid)
         other = e.offers[other].next
 
 
@@ -468,14 +483,14 @@ def schedule_end(s: State, e: Engine, height: int, lease: int, plan: int, desk_r
         ppm = row.leave_ppm
         order = s.leases[lease].order
         if s.orders[order].oseq > 1:
-            ppm = exponential_ppm(hash64(e.globals.seed, SALT_LEAVE, order, desk_row))
+            ppm = exponential_ppm(hash64(e.globals.seed, SALT_LEAVE, e.tracks[order].key, e.desks[desk_row].key))
         leave = 1 + ppm * e.desks[desk_row].leave_blocks // 1_000_000
     if leave >= 0 and leave < blocks:
         kind = Kind.LEAVE + 0
         blocks = leave
     at = height + max(1, blocks)
     if at <= e.globals.horizon:
-        push(e, at, Phase.CLOSE, tie_of(e, kind, lease), kind, lease)
+        push(e, at, Phase.CLOSE, tie_of(e, kind, lease_key(s, e, lease)), kind, lease)
 
 
 @compiled
@@ -555,7 +570,7 @@ def leave(s: State, e: Engine, height: int, lease: int, reason: int) -> None:
         charge(s, s.leases[lease].provider, Kind.START_GROUP, status != Status.Ok, 0)
         at = height - (-(window * 1000) // e.globals.block_ms)
         if status == Status.Ok and at <= e.globals.horizon:
-            push(e, at, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
+            push(e, at, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease_key(s, e, lease)), Kind.LEAVE, lease)
         return
     status = market.close_bid(s, height, s.leases[lease].bid, reason)
     charge(s, s.leases[lease].provider, Kind.LEAVE, status != Status.Ok, 1)
@@ -569,14 +584,14 @@ def leave(s: State, e: Engine, height: int, lease: int, reason: int) -> None:
     if e.plans[plan].restart_left > 0:
         e.plans[plan].restart_left -= 1
         at = height + max(1, e.plans[plan].restart_delay)
-        push(e, at, Phase.ARRIVE, tie_of(e, Kind.START_GROUP, group), Kind.START_GROUP, group)
+        push(e, at, Phase.ARRIVE, tie_of(e, Kind.START_GROUP, e.tracks[order].key), Kind.START_GROUP, group)
     else:
         tag_end(s, e, deployment, Ended.PROVIDER_CLOSED)
         push(
             e,
             height + 1,
             Phase.CLOSE,
-            tie_of(e, Kind.CLOSE_DEPLOYMENT, deployment),
+            tie_of(e, Kind.CLOSE_DEPLOYMENT, e.tracks[order].key),
             Kind.CLOSE_DEPLOYMENT,
             deployment,
         )

@@ -99,8 +99,16 @@ class MonthlyTargets(Frozen):
     gpu_mappings: dict[Text, Usd] = Field(default={}, description="by model, model.ram or model.ram.interface")
 
 
+Followed = Annotated[
+    Literal["cpu", "memory", "storage", "gpu", "scarcest"],
+    Field(description="the resource whose use counts; scarcest: of those that the provider has, the one most used at the time"),
+]
+
+
 class UtilizationPricing(Frozen):
     """Base cost × a multiplier from `low` (empty) to `high` (full), in steps of `step`."""
+
+    follows: Followed = "scarcest"
 
     low: Number = 0.8
     high: Number = 1.5
@@ -166,6 +174,7 @@ class Repricing(Frozen):
     [min, max].
     """
 
+    follows: Followed = "scarcest"
     every: PositiveSpan = Duration(86_400_000)
     high: Probability = 0.8
     low: Probability = 0.3

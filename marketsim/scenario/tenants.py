@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_serializer, model_validator
+from pydantic import Field, StrictBool, ValidationInfo, WithJsonSchema, field_validator, model_serializer, model_validator
 
 from marketsim.scenario.distributions import FAMILIES, Distribution, Frozen, Lognormal
 from marketsim.scenario.literals import (
@@ -54,6 +54,10 @@ class NumberLaw(Distribution[Number]):
     """A number, or a distribution of numbers."""
 
 
+class ShareLaw(Distribution[Probability]):
+    """A share of 0 to 1, or a distribution of shares; draws above 1 count as 1."""
+
+
 class CountLaw(Distribution[Count]):
     """A whole number, or a distribution of whole numbers."""
 
@@ -83,17 +87,39 @@ class Bursts(Frozen):
     lasts: PositiveSpan
 
 
+class Surge(Frozen):
+    """One time of multiplied demand: `factor` times as much from `at` on, for `lasts`; surges that overlap multiply."""
+
+    at: Span
+    lasts: PositiveSpan
+    factor: Number
+
+
+SOURCES = ("arrivals", "arrivals_each", "trace", "orders")
+
+
 class Demand(Frozen):
-    """When orders arrive: exactly one of `arrivals`, `trace`, `orders`; profiles multiply a Poisson rate."""
+    """When orders arrive: exactly one of `arrivals`, `arrivals_each`, `trace`, `orders`.
+
+    Profiles, bursts and surges say how the rate moves; of `orders` they move the times and not the number.
+    """
 
     short_forms = ("arrivals",)
 
-    arrivals: EventRate | None = None
+    arrivals: EventRate | None = Field(default=None, description="of the whole cohort, a Poisson process")
+    arrivals_each: EventRate | None = Field(default=None, description="of each tenant; one tenant more changes no other's orders")
     trace: Text | None = Field(default=None, description="CSV or parquet with a column at_seconds")
-    orders: PositiveCount | None = Field(default=None, validate_default=True, description="exactly so many, uniform")
-    day_profile: tuple[Number, ...] | None = Field(default=None, description="24 multipliers, one for each hour")
-    week_profile: tuple[Number, ...] | None = Field(default=None, description="7 multipliers, Monday first")
+    orders: PositiveCount | None = Field(default=None, validate_default=True, description="exactly so many")
+    within: PositiveSpan | None = Field(default=None, description="what `orders` is spread over; default: the horizon written in the file")
+    day_profile: tuple[Number, ...] | None = Field(default=None, description="24 numbers, one for each hour of the day (UTC)")
+    week_profile: tuple[Number, ...] | None = Field(default=None, description="7 numbers, Monday first")
+    normalise: StrictBool = Field(
+        default=True,
+        validate_default=True,
+        description="true: profiles are relative, scaled to mean 1, and leave the mean rate as it is; false: plain multipliers",
+    )
     bursts: Bursts | None = None
+    surges: tuple[Surge, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -103,13 +129,20 @@ class Demand(Frozen):
     @field_validator("orders")
     @classmethod
     def _one_source(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if not {"arrivals", "trace"} <= info.data.keys():
+        if not {*SOURCES[:3]} <= info.data.keys():
             return value
-        given = [key for key in ("arrivals", "trace") if info.data[key] is not None]
+        given = [key for key in SOURCES[:3] if info.data[key] is not None]
         given += ["orders"] if value is not None else []
         if len(given) != 1:
             found = " and ".join(given) if given else "none of them"
-            raise ValueError(f"found {found}, give exactly one of arrivals, trace, orders")
+            raise ValueError(f"found {found}, give exactly one of {', '.join(SOURCES)}")
+        return value
+
+    @field_validator("within")
+    @classmethod
+    def _of_orders(cls, value: Duration | None, info: ValidationInfo) -> Duration | None:
+        if value is not None and "orders" in info.data and info.data["orders"] is None:
+            raise ValueError("says what orders: is spread over, give orders or leave it out")
         return value
 
     @field_validator("day_profile", "week_profile")
@@ -120,24 +153,36 @@ class Demand(Frozen):
             raise ValueError(f"has {len(value)} numbers, give {wanted}")
         if value is not None and sum(value) <= 0:
             raise ValueError("is all zero, give at least one number above 0")
-        if value is not None and info.data.get("trace") is not None:
-            raise ValueError("a trace has its own times, leave the profile out")
+        return value
+
+    @field_validator("normalise")
+    @classmethod
+    def _of_profiles(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and {"day_profile", "week_profile"} <= info.data.keys():
+            if info.data["day_profile"] is None and info.data["week_profile"] is None:
+                raise ValueError("stands without a profile, give day_profile or week_profile or leave it out")
+        return value
+
+    @field_validator("day_profile", "week_profile", "bursts", "surges")
+    @classmethod
+    def _beside_a_rate(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and info.data.get("trace") is not None:
+            raise ValueError(f"a trace has its own times, leave {info.field_name} out")
         return value
 
     @property
     def day_multipliers(self) -> tuple[float, ...]:
-        """24 multipliers of mean 1."""
-        return _normalised(self.day_profile or (1.0,) * 24)
+        """24 multipliers, of mean 1 where profiles are relative."""
+        return self._multipliers(self.day_profile or (1.0,) * 24)
 
     @property
     def week_multipliers(self) -> tuple[float, ...]:
-        """7 multipliers of mean 1, Monday first."""
-        return _normalised(self.week_profile or (1.0,) * 7)
+        """7 multipliers, Monday first, of mean 1 where profiles are relative."""
+        return self._multipliers(self.week_profile or (1.0,) * 7)
 
-
-def _normalised(values: tuple[float, ...]) -> tuple[float, ...]:
-    mean = sum(values) / len(values)
-    return tuple(value / mean for value in values)
+    def _multipliers(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        mean = sum(values) / len(values) if self.normalise else 1.0
+        return tuple(value / mean for value in values)
 
 
 class Signers(Frozen):
@@ -225,6 +270,23 @@ class PriceRule(Frozen):
     def _one(cls, value: Any, info: ValidationInfo) -> Any:
         if "times_cost" in info.data and (value is None) == (info.data["times_cost"] is None):
             raise ValueError("give exactly one of times_cost and per_block, or a bare price per block such as 25uve")
+        return value
+
+
+class Ceiling(PriceRule):
+    """The most an order pays per block: a share of its value, or a price drawn apart from it."""
+
+    share_of_value: ShareLaw | None = None
+    times_cost: NumberLaw | None = None
+    per_block: MoneyLaw | None = Field(default=None, validate_default=True)
+
+    @field_validator("per_block")
+    @classmethod
+    def _one(cls, value: Any, info: ValidationInfo) -> Any:
+        if {"share_of_value", "times_cost"} <= info.data.keys():
+            given = sum(v is not None for v in (info.data["share_of_value"], info.data["times_cost"], value))
+            if given != 1:
+                raise ValueError("give exactly one of share_of_value, times_cost and per_block, or a bare price per block such as 25uve")
         return value
 
 
@@ -348,12 +410,16 @@ class TenantCohort(Frozen):
     wallet: Coins = parse_coins("5000VE")
     demand: Demand
     order: OrderShape
-    ceiling: PriceRule | None = Field(
+    value: PriceRule | None = Field(
         default=None,
         validate_default=True,
-        description="default: 1.5 to 4 times the generic cost; with sdl: its prices",
+        description="what an order is worth to its tenant per block; default: 1.5 times the generic cost, with sdl: its prices",
     )
-    value: PriceRule = PriceRule(times_cost=NumberLaw(constant=1.5))
+    ceiling: Ceiling | None = Field(
+        default=None,
+        validate_default=True,
+        description="the most an order pays per block; default: all of its value, with sdl: its prices",
+    )
     duration: DurationLaw = DurationLaw(lognormal=Lognormal[Span](median=Duration(86_400_000), sigma=1.2))
     terminate_after: DurationLaw | None = None
     patience: Span = Duration(100, in_blocks=True)
@@ -366,12 +432,30 @@ class TenantCohort(Frozen):
     utilization: NumberLaw = NumberLaw(constant=1.0)
     react: React | None = Field(default=None, description="false, true or a mapping")
 
-    @field_validator("ceiling")
+    @field_validator("value")
     @classmethod
-    def _default_ceiling(cls, value: PriceRule | None, info: ValidationInfo) -> PriceRule | None:
+    def _default_value(cls, value: PriceRule | None, info: ValidationInfo) -> PriceRule | None:
         if value is not None or "order" not in info.data or info.data["order"].sdl is not None:
             return value
-        return PriceRule(times_cost=NumberLaw(uniform=(1.5, 4.0)))
+        return PriceRule(times_cost=NumberLaw(constant=1.5))
+
+    @field_validator("ceiling")
+    @classmethod
+    def _default_ceiling(cls, value: Ceiling | None, info: ValidationInfo) -> Ceiling | None:
+        if "order" not in info.data:
+            return value
+        if info.data["order"].sdl is None:
+            return value or Ceiling(share_of_value=ShareLaw(constant=1.0))
+        if value is not None:
+            raise ValueError("stands beside sdl, whose prices are the ceiling, leave it out")
+        return None
+
+    @property
+    def ceiling_is_apart(self) -> bool:
+        """Whether ceilings are drawn apart from values, so that an order may pay more than it is worth to its tenant."""
+        if self.ceiling is None:
+            return self.value is not None
+        return self.ceiling.share_of_value is None
 
     @field_validator("react", mode="before")
     @classmethod

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from marketsim.agents.streams import stream
+from marketsim.agents.streams import key_of, keys_from, uniform
 from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, G, Provider, Resource, Wallet
 from marketsim.chain.requirements import Eligibility, with_eligible
 from marketsim.chain.room import with_room
@@ -21,8 +21,20 @@ from marketsim.market.loop import EVENT_ROOM
 from marketsim.market.packing import REPLICA
 from marketsim.market.tables import Call, Desk, E, Engine, Kind, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.scenario.model import Scenario
+from marketsim.scenario.tenants import TenantCohort
 from marketsim.simulation.desks import DeskBook, repricing_periods
-from marketsim.simulation.orders import Asked, CohortOrders, draw_orders, orders_at
+from marketsim.simulation.orders import (
+    Asked,
+    CohortOrders,
+    cpu_of,
+    draw_orders,
+    lives_of,
+    mean_cpu,
+    mean_life,
+    mean_per_hour,
+    orders_at,
+    tenants_of,
+)
 
 ATTO = 10**18
 REPLICAS_MAX = 200
@@ -30,6 +42,8 @@ REPLICAS_MAX = 200
 MODULE_WALLETS = len(MODULES)
 SETTLEMENT = "settlement"
 """Name of the wallet of VirtEngine's settlement module."""
+POOL, POOL_PICKS, POOLS_MAX = 1024, 256, 1 << 14
+"""Lives drawn for each pool of orders at the start, orders made of them by their length, and the most pools."""
 EVENTS_KEPT = {
     "summary": 0,
     "orders": (1 << EventKind.PAID) | (1 << EventKind.SETTLED) | (1 << EventKind.SHORTFALL),
@@ -310,40 +324,44 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
     Their remaining lives are those of a market in balance: drawn with a chance proportional to the life, then cut at a uniform moment.
     """
     wanted = scenario.initial * float(book.rows[:, Desk.cap_cpu].sum())
-    loads = []
-    for part in orders:
-        early = part.plans[:, Plan.terminate]
-        life = np.minimum(part.plans[:, Plan.duration], np.where(early >= 0, early, 1 << 60))
-        cpu = np.zeros(0)
-        if len(part.calls):
-            cpu = part.resources[part.drafts[part.calls[:, Call.c], Draft.first_resource], Resource.cpu]
-        loads.append(float((life * cpu).sum()))
+    sizes = [mean_cpu(cohort) for cohort in scenario.tenants]
+    loads = [
+        mean_per_hour(cohort, scenario) * mean_life(cohort, scenario.block_ms) * size
+        for cohort, size in zip(scenario.tenants, sizes, strict=True)
+    ]
     everything = sum(loads) or 1.0
     out = list(orders)
-    for cohort, part, load in zip(scenario.tenants, orders, loads, strict=True):
-        if not len(part.calls):
-            out.append(part)
-            continue
+    for cohort, size, load in zip(scenario.tenants, sizes, loads, strict=True):
         share = wanted * load / everything
-        mean_cpu = max(float(part.resources[:, Resource.cpu].mean()), 1.0)
-        guess = max(1, int(3 * share / mean_cpu) + 10)
-        pool = orders_at(cohort, scenario, seed, np.full(guess, scenario.block_ms, np.int64), {}, "/initial")
-        rng = stream(seed, f"tenant/{cohort.name}/residual")
-        life = pool.plans[:, Plan.duration].astype(float)
-        early = pool.plans[:, Plan.terminate]
-        life = np.where(early >= 0, np.minimum(life, early), life)
-        picked = rng.choice(guess, guess, p=life / life.sum())
-        rest = np.maximum(np.rint(life[picked] * rng.random(guess)), 1).astype(np.int64)
-        rows = pool.calls[picked]
-        rows[:, Call.a] = np.arange(guess)
-        rows[:, Call.tie] = pool.calls[:, Call.tie]
-        plans = pool.plans[picked]
-        completed = (plans[:, Plan.terminate] < 0) | (plans[:, Plan.terminate] >= plans[:, Plan.duration])
-        plans[:, Plan.duration] = np.where(completed, rest, rest + 1)
-        plans[:, Plan.terminate] = np.where(completed, -1, rest)
-        cpu = pool.resources[pool.drafts[rows[:, Call.c], Draft.first_resource], Resource.cpu]
-        count = int(np.searchsorted(np.cumsum(cpu), share))
-        out.append(
-            pool._replace(calls=rows[:count], plans=plans[:count], tenants=pool.tenants[picked][:count], value=pool.value[picked][:count])
-        )
+        pools = 1 + int(share / max(size, 1.0)) // POOL_PICKS
+        part = initial_orders(cohort, scenario, seed, pools)
+        while (held := cpu_of(part)).sum() < share and pools < POOLS_MAX:
+            pools *= 2
+            part = initial_orders(cohort, scenario, seed, pools)
+        count = int(np.searchsorted(np.cumsum(held), share))
+        kept = {name: getattr(part, name)[:count] for name in ("calls", "plans", "tenants", "value")}
+        out.append(part._replace(**kept))
     return out
+
+
+def initial_orders(cohort: TenantCohort, scenario: Scenario, seed: int, pools: int) -> CohortOrders:
+    """Return orders of a cohort for the first block, with the lives that are left to them, POOL_PICKS a pool.
+
+    More pools leave the first ones as they were, so that they do not depend on how many are needed.
+    """
+    names = [f"tenant/{cohort.name}/initial/{number}" for number in range(pools)]
+    lives = keys_from(np.asarray([key_of(seed, name) for name in names], np.uint64), np.full(pools, POOL))
+    keys = keys_from(np.asarray([key_of(seed, f"{name}/picks") for name in names], np.uint64), np.full(pools, POOL_PICKS))
+    planned, early = lives_of(cohort, lives, scenario.block_ms)
+    ends_early = (early >= 0) & (early < planned)
+    life = np.where(ends_early, early, planned)
+    part = orders_at(cohort, scenario, np.full(len(keys), scenario.block_ms, np.int64), keys, tenants_of(cohort, keys), {})
+    chance = uniform(keys, "alike")
+    picked = np.empty(len(keys), np.int64)
+    for number in range(pools):
+        mine, sums = slice(number * POOL_PICKS, (number + 1) * POOL_PICKS), np.cumsum(life[number * POOL : (number + 1) * POOL])
+        picked[mine] = number * POOL + np.searchsorted(sums, chance[mine] * sums[-1], side="right")
+    left = np.maximum(np.rint(life[picked] * uniform(keys, "left")), 1).astype(np.int64)
+    part.plans[:, Plan.duration] = np.where(ends_early[picked], left + 1, left)
+    part.plans[:, Plan.terminate] = np.where(ends_early[picked], left, -1)
+    return part

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from marketsim.agents.streams import draw, quantile, stream
+from marketsim.agents.streams import Keys, draw, key_of, normal, quantiles
 from marketsim.chain.requirements import FITS, Requirements
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.quoting import FACTOR_MAX, PPM, refresh_units
@@ -19,6 +19,9 @@ from marketsim.simulation.generic_cost import MONTH_BLOCKS
 
 ATTO = 10**18
 MIB = 2**20
+RESOURCES = ("cpu", "memory", "storage", "gpu")
+FOLLOWED = (*RESOURCES, "scarcest")
+"""What Desk.reprice_follows counts."""
 NO_LIMIT = 1 << 60
 RATE_LIMIT_MAX = 128
 """Bids a minute or hour that a rate limit may count: as many times as a desk remembers."""
@@ -93,11 +96,7 @@ def attributes_of(cohort: ProviderCohort, index: int) -> dict[str, str]:
 
 def latency_profile(law: Any, block_ms: int) -> Table:
     """Return a law of latencies as milliseconds at QUANTILES evenly spaced quantiles."""
-    scale = block_ms if law.unit == "blocks" else 1
-    if law.family == "constant":  # the quantiles of many small runs are a tenth of their time
-        return np.full(QUANTILES, round(quantile(law, 0.5) * scale), np.int64)
-    shares = ((at + 0.5) / QUANTILES for at in range(QUANTILES))
-    return np.asarray([round(quantile(law, share) * scale) for share in shares], np.int64)
+    return np.rint(quantiles(law, QUANTILES) * (block_ms if law.unit == "blocks" else 1)).astype(np.int64)
 
 
 def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
@@ -173,12 +172,12 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     if cohort.outages is not None:
         up = cohort.outages.every.milliseconds(block_ms)
         rows[:, Desk.uptime_ppm] = round(1e6 * up / (up + cohort.outages.lasts.milliseconds(block_ms)))
-    for index in range(cohort.count):
-        one = rows[index]
-        set_capacity(one, cohort, stream(seed, f"provider/{cohort.name}/{index}/capacity"))
-        spread = stream(seed, f"provider/{cohort.name}/{index}/cost").standard_normal()
-        ppm = max(1, round(1e6 * float(np.exp(cohort.spread * spread))))
-        one[Desk.cost_ppm] = ppm
+    keys = np.asarray([key_of(seed, f"provider/{cohort.name}/{index}") for index in range(cohort.count)], np.uint64)
+    rows[:, Desk.key] = keys.astype(np.int64)
+    set_capacity(rows, cohort, keys)
+    rows[:, Desk.cost_ppm] = np.maximum(1, np.rint(1e6 * np.exp(cohort.spread * normal(keys, "cost"))))
+    for one in rows:
+        ppm = int(one[Desk.cost_ppm])
         for at, unit in enumerate(units):
             whole, atto = divmod(unit * ppm // 1_000_000, ATTO)
             if whole > WHOLE_PRICE_MAX:
@@ -213,11 +212,13 @@ def set_repricing(rows: Table, cohort: ProviderCohort, block_ms: int) -> None:
     """
     if cohort.repricing is not None:
         rule = cohort.repricing
+        rows[:, Desk.reprice_follows] = FOLLOWED.index(rule.follows)
         rows[:, Desk.reprice_every] = rule.every.blocks(block_ms)
         names = (rule.high, rule.low, rule.up, rule.down, rule.min, rule.max)
         rows[:, Desk.reprice_high_ppm : Desk.reprice_max_ppm + 1] = [round(x * 1e6) for x in names]
     elif cohort.strategy.utilization is not None:
         follow = cohort.strategy.utilization
+        rows[:, Desk.reprice_follows] = FOLLOWED.index(follow.follows)
         rows[:, Desk.reprice_every] = max(1, 3_600_000 // block_ms)
         rows[:, Desk.reprice_min_ppm] = round(follow.low * 1e6)
         rows[:, Desk.reprice_max_ppm] = round(follow.high * 1e6)
@@ -225,22 +226,20 @@ def set_repricing(rows: Table, cohort: ProviderCohort, block_ms: int) -> None:
         rows[:, Desk.multiplier_ppm] = round(follow.low * 1e6)
 
 
-def set_capacity(row: Table, cohort: ProviderCohort, rng: np.random.Generator) -> None:
-    """Write one provider's capacity, over-commit included; GPUs are never over-committed."""
+def set_capacity(rows: Table, cohort: ProviderCohort, keys: Keys) -> None:
+    """Write the providers' capacity, over-commit included; GPUs are never over-committed."""
     more = cohort.overcommit
+    sizes: tuple[Any, ...]
     if cohort.nodes is not None:
-        cpu = sum(node.count * node.cpu for node in cohort.nodes)
-        memory = sum(node.count * node.memory for node in cohort.nodes)
-        storage = sum(node.count * node.storage for node in cohort.nodes)
-        gpu = sum(node.count * node.gpu for node in cohort.nodes)
+        sizes = tuple(sum(node.count * getattr(node, name) for node in cohort.nodes) for name in RESOURCES)
     else:
         assert cohort.capacity is not None
-        laws = (cohort.capacity.cpu, cohort.capacity.memory, cohort.capacity.storage, cohort.capacity.gpu)
-        cpu, memory, storage, gpu = (int(draw(law.law(), rng, 1)[0]) for law in laws)
-    row[Desk.cap_cpu] = int(cpu * more.cpu)
-    row[Desk.cap_memory] = int(memory * more.memory) // MIB
-    row[Desk.cap_storage] = int(storage * more.storage) // MIB
-    row[Desk.cap_gpu] = gpu
+        sizes = tuple(np.floor(draw(getattr(cohort.capacity, name).law(), keys, f"capacity/{name}")) for name in RESOURCES)
+    cpu, memory, storage, gpu = (np.asarray(size, np.float64) for size in sizes)
+    rows[:, Desk.cap_cpu] = np.floor(cpu * more.cpu)
+    rows[:, Desk.cap_memory] = np.floor(memory * more.memory) // MIB
+    rows[:, Desk.cap_storage] = np.floor(storage * more.storage) // MIB
+    rows[:, Desk.cap_gpu] = gpu
 
 
 def node_rows(rows: Table, cohorts: Sequence[ProviderCohort]) -> Table:

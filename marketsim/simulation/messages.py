@@ -39,7 +39,7 @@ from marketsim.chain.transitions import addressed_state
 from marketsim.kernel.table_set import Table
 from marketsim.market.calendar import push
 from marketsim.market.clock import BlockClock
-from marketsim.market.desks import let_all_go, let_go, occupy, tie_of
+from marketsim.market.desks import lease_key, let_all_go, let_go, occupy, tie_of
 from marketsim.market.fees import GAS_REFUSED, fee_of
 from marketsim.market.loop import fold_some
 from marketsim.market.packing import has_nodes, lease_nodes
@@ -409,7 +409,7 @@ class ByHand:
                     continue
                 self._dated.add(order)
                 at = max(height, int(chain.orders[order].created_at) + limit)
-                tie = tie_of(engine, int(Kind.ORDER_TIMEOUT), order)
+                tie = tie_of(engine, int(Kind.ORDER_TIMEOUT), int(engine.tracks[order].key))
                 push(engine, at, int(Phase.TIMEOUT), tie, int(Kind.ORDER_TIMEOUT), order)
 
     def _know_specs(self, message: Message) -> None:
@@ -528,10 +528,10 @@ class ByHand:
         return bids
 
     def _date_withdrawals(self, height: int, lease: int, every: int) -> None:
-        engine = self._clock.engine
+        chain, engine = self._clock.chain, self._clock.engine
         for kind, blocks in ((Kind.WITHDRAW, every), (Kind.WATCH, int(engine.globals.funds_monitor > 0))):
             if blocks > 0:
-                tie = tie_of(engine, int(kind), lease)
+                tie = tie_of(engine, int(kind), lease_key(chain, engine, lease))
                 push(engine, height + blocks, int(Phase.SETTLE), tie, int(kind), lease)
 
 

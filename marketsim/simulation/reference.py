@@ -116,6 +116,7 @@ def desks_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> DeskBook:
     rows[:, [Desk.multiplier_ppm, Desk.uptime_ppm, Desk.cost_ppm]] = 1_000_000
     rows[:, Desk.lease_capacity] = -1
     rows[:, Desk.decimals] = 18
+    rows[:, Desk.key] = np.arange(count)  # the market's latencies are hashes of row numbers (docs/reference-market.md)
     rows[:, Desk.latency_blocks] = 5
     rows[:, Desk.cap_cpu : Desk.cap_gpu + 1] = draws.capacity
     rows[:, Desk.max_cpu : Desk.max_gpu + 1] = draws.max_size
@@ -156,6 +157,7 @@ def price_by_python(book: DeskBook, many: bool) -> None:
 def plans_of(draws: ReferenceMarket, first_tenant: int) -> Table:
     """Return the tenants' plans of the reference market."""
     plans: Table = rows_of(len(draws.created_at), Plan)
+    plans[:, Plan.key] = np.arange(len(plans))
     plans[:, Plan.deployment] = -1
     plans[:, Plan.quote] = -1
     plans[:, Plan.region] = -1

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from marketsim.chain.columns import Group, Resource
+from marketsim.chain.events import hash64
 from marketsim.chain.room import with_room
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import Call, Kind, Phase, Plan
 from marketsim.money.pairs import from_pair, to_pair
+
+SALT_REPEATED = 24
 
 
 def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
@@ -20,7 +23,7 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     deployment = int(engine.plans[plan].deployment)
     if deployment < 0:
         return None
-    clock.submit(Kind.CLOSE_DEPLOYMENT, Phase.CLOSE, deployment)
+    clock.submit(Kind.CLOSE_DEPLOYMENT, Phase.CLOSE, deployment, tie=int(engine.plans[plan].key))
     group = int(chain.deployments[deployment].first_group)
     first, units = int(chain.groups[group].first_resource), int(chain.groups[group].resources)
     chain = with_room(chain, resources=units, drafts=1)
@@ -36,6 +39,7 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     new_plan = len(engine.plans)
     plans = np.concatenate([engine.plans, engine.plans[plan : plan + 1]])
     plans[new_plan, Plan.deployment] = -1
+    plans[new_plan, Plan.key] = hash64(int(plans[plan, Plan.key]), SALT_REPEATED, 0, 0)
     plans[new_plan, Plan.top_ups_used] = 0
     clock.chain = chain
     clock.engine = engine._replace(plans=plans)
@@ -44,7 +48,7 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     now = int(clock.env.now)
     message[0, Call.key] = clock.height_of(now) * 16 + Phase.ARRIVE
     message[0, Call.time] = now
-    message[0, Call.tie] = new_plan
+    message[0, Call.tie] = plans[new_plan, Plan.key]
     message[0, Call.kind] = Kind.ARRIVE
     message[0, Call.a] = new_plan
     message[0, Call.b] = max(deposit, int(engine.plans[plan].deposit))

@@ -17,7 +17,7 @@ from marketsim.agents import providers, tenants
 from marketsim.agents.streams import stream
 from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
-from marketsim.market.tables import Call, Kind
+from marketsim.market.tables import Call, Desk, Kind
 from marketsim.metrics.summary import summarize
 from marketsim.recording.record import Record
 from marketsim.scenario.load import scenario_from_mapping
@@ -181,6 +181,7 @@ def start_providers(clock: BlockClock, scenario: Scenario, market: Market, seed:
                     providers.outages(
                         clock,
                         slot,
+                        int(market.book.rows[slot, Desk.key]),
                         stream(seed, f"provider/{cohort.name}/{index}/outages"),
                         rule.every.milliseconds(block_ms),
                         rule.lasts.milliseconds(block_ms),
@@ -192,7 +193,8 @@ def start_providers(clock: BlockClock, scenario: Scenario, market: Market, seed:
         kind = Kind.OUTAGE if fault.kind == "outage" else Kind.BLOCK
         lasts = 0 if fault.lasts is None else fault.lasts.milliseconds(block_ms)
         at = fault.at.milliseconds(block_ms)
-        clock.env.process(providers.fault(clock, slots[fault.provider], kind, at, lasts, fault.kind != "unblock"))
+        slot = slots[fault.provider]
+        clock.env.process(providers.fault(clock, slot, int(market.book.rows[slot, Desk.key]), kind, at, lasts, fault.kind != "unblock"))
 
 
 def run_summary(mapping: dict[str, Any], base: str, overrides: Sequence[str], seed: int) -> dict[str, Any]:
