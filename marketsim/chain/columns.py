@@ -211,6 +211,7 @@ class Resource(Row):
     gpu_attributes = column("1 when it lists GPU attributes")
     smallest_volume = column("bytes")
     largest_volume = column("bytes")
+    endpoints = column("of the unit, whatever its count")
 
 
 class Draft(Row):

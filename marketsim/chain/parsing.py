@@ -199,6 +199,7 @@ def _resource(unit: Message) -> list[int]:
     row[Resource.gpu_attributes] = 1 if unit.get("gpu_attributes") else 0
     row[Resource.smallest_volume] = volume
     row[Resource.largest_volume] = volume
+    row[Resource.endpoints] = parse_number(unit.get("endpoints", 0), "endpoints")
     return row
 
 

@@ -334,13 +334,26 @@ def ask(s: State, e: Engine, order: int, desk_row: int) -> tuple[int, int]:
         row += s.groups[s.orders[order].group].gseq - 1  # a row a group, side by side
         return e.quotes[row, 2 * desk_row], e.quotes[row, 2 * desk_row + 1]
     cpu = track.cpu
-    price, atto = linear_price(desk, cpu, track.memory, track.storage, track.gpu, e.globals.price_floor)
+    endpoints = 0
+    if rarely(desk.endpoint + desk.endpoint_atto > 0):
+        endpoints = endpoints_of(s, s.orders[order].group)
+    price, atto = linear_price(desk, cpu, track.memory, track.storage, track.gpu, endpoints, e.globals.price_floor)
     if strategy == Strategy.UNDERCUT and e.globals.last_won >= 0:
         return undercut(e, desk_row, cpu, price, atto)
     if strategy == Strategy.RANDOM_RANGE:
         draw = hash64(e.globals.seed, SALT_PRICE, track.key, desk.key)
         return random_range(track.memory, s.orders[order].price, draw)
     return price, atto
+
+
+@compiled
+def endpoints_of(s: State, group: int) -> int:
+    """Return how many endpoints a group asks for: those of its resource units, whatever their counts."""
+    found = 0
+    first = s.groups[group].first_resource
+    for resource in range(first, first + s.groups[group].resources):
+        found += s.resources[resource].endpoints
+    return int(found)
 
 
 @compiled

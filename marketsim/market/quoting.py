@@ -5,6 +5,7 @@ from __future__ import annotations
 from marketsim.chain.events import hash64
 from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.market.tables import LANES, QUANTILES, Decline, Desk, Engine, Screen, Strategy, Table, Track
+from marketsim.money.pairs import add, times
 
 NANO = 1_000_000_000
 PPM = 1_000_000
@@ -22,11 +23,11 @@ FACTOR_MAX = 1_000_000_000
 
 
 @compiled_inline
-def linear_price(desk: Desk, cpu: int, memory: int, storage: int, gpu: int, floor: int) -> tuple[int, int]:
-    """Return (whole, atto) of quantities x unit prices x (1 + margin) + the fixed part.
+def linear_price(desk: Desk, cpu: int, memory: int, storage: int, gpu: int, endpoints: int, floor: int) -> tuple[int, int]:
+    """Return (whole, atto) of quantities x unit prices x (1 + margin) + endpoints x their price.
 
-    `cpu` in millicores, `memory` and `storage` in MiB, `gpu` in units, each below 2^41. The unit prices already hold the margin, exact at
-    24 decimals, so that the sum is exact and is rounded once to 18: down when `floor` is 1, else half to even (training document, Pricing
+    `cpu` in millicores, `memory` and `storage` in MiB, `gpu` and `endpoints` in units, each below 2^41. The unit prices already hold the
+    margin, exact at 24 decimals, so that the sum is exact and is rounded once to 18: down when `floor` is 1, else half to even (training document, Pricing
     Strategy). Bounds are checked when a desk is made: whole unit prices x quantities stay below 2^63.
     """
     whole = sum_of(desk, Desk.cpu_whole + 0, 3, cpu, memory, storage, gpu)
@@ -41,7 +42,7 @@ def linear_price(desk: Desk, cpu: int, memory: int, storage: int, gpu: int, floo
     whole, atto = join_limbs(whole, high, low, floor)
     if desk.plain == 1:
         return whole, atto
-    return finish_price(desk, whole, atto)
+    return finish_price(desk, whole, atto, endpoints)
 
 
 @compiled_inline
@@ -89,13 +90,10 @@ def sum_limb(desk: Table, column: int, cpu: int, memory: int, storage: int, gpu:
 
 
 @compiled
-def finish_price(desk: Desk, whole: int, small: int) -> tuple[int, int]:
-    """Return a linear price with the desk's fixed part, rounded half up to the desk's decimals."""
-    whole += desk.fixed_whole
-    small += desk.fixed_atto
-    if small >= NANO * NANO:
-        whole += 1
-        small -= NANO * NANO
+def finish_price(desk: Desk, whole: int, small: int, endpoints: int) -> tuple[int, int]:
+    """Return a linear price with that of the endpoints, rounded half up to the desk's decimals."""
+    more, more_small = times(desk.endpoint, desk.endpoint_atto, endpoints)
+    whole, small = add(whole, small, more, more_small)
     if desk.decimals < 18:
         unit = 1
         for _ in range(18 - desk.decimals):
@@ -149,7 +147,7 @@ def refresh_units(desk: Desk) -> None:
     set_unit(desk, Desk.memory_whole, desk.list_memory, desk.list_memory_atto, multiplier, factor)
     set_unit(desk, Desk.storage_whole, desk.list_storage, desk.list_storage_atto, multiplier, factor)
     set_unit(desk, Desk.gpu_whole, desk.list_gpu, desk.list_gpu_atto, multiplier, factor)
-    plain = desk.decimals == 18 and desk.fixed_whole == 0 and desk.fixed_atto == 0
+    plain = desk.decimals == 18 and desk.endpoint == 0 and desk.endpoint_atto == 0
     desk.plain = 1 if plain else 0
 
 

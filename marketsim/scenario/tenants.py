@@ -216,6 +216,7 @@ class OrderShape(Frozen):
     storage: SizeLaw | None = Field(default=None, validate_default=True, description="bytes")
     gpu: CountLaw = CountLaw(constant=0)
     gpu_model: TextLaw | None = Field(default=None, description="vendor-model such as nvidia-a100")
+    endpoints: Count = Field(default=0, validate_default=True, description="endpoints of an order given by sizes")
     region: TextLaw | None = None
     attributes: dict[Text, Text] = Field(default_factory=dict)
     signed_by: Signers = Signers()
@@ -234,6 +235,13 @@ class OrderShape(Frozen):
         if "sdl" in info.data and (value is None) == (info.data["sdl"] is None):
             wrong = "is missing" if value is None else "stands beside sdl"
             raise ValueError(f"{wrong}, an order has either cpu, memory and storage or sdl")
+        return value
+
+    @field_validator("endpoints")
+    @classmethod
+    def _endpoints_of_sizes(cls, value: int, info: ValidationInfo) -> int:
+        if value and info.data.get("sdl") is not None:
+            raise ValueError("stands beside sdl, a manifest says what it exposes")
         return value
 
     @field_validator("memory_per_core")

@@ -100,7 +100,7 @@ def latency_profile(law: Any, block_ms: int) -> Table:
 
 
 def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
-    """Return a cohort's prices: atto-uve per millicore, MiB, MiB and GPU; margin in ppm; fixed part in atto;
+    """Return a cohort's prices: atto-uve per millicore, MiB, MiB and GPU; margin in ppm; atto-uve per endpoint;
     decimals; Strategy.
     """
     kind = cohort.strategy.kind
@@ -154,7 +154,7 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
         raise scenario.refusal(("providers", cohort.name, "min_profit_margin"), problem)
     rows[:, Desk.margin_ppm] = margin
     rows[:, Desk.decimals] = decimals
-    rows[:, Desk.fixed_whole], rows[:, Desk.fixed_atto] = divmod(fixed, ATTO)
+    rows[:, Desk.endpoint], rows[:, Desk.endpoint_atto] = divmod(fixed, ATTO)
     rows[:, Desk.strategy] = strategy
     if cohort.strategy.undercut is not None:
         rows[:, Desk.undercut_ppm] = round(cohort.strategy.undercut.by * 1e6)

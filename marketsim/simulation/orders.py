@@ -251,6 +251,7 @@ def _sizes(
         resources[:, column] = amount
     resources[:, Resource.smallest_volume] = storage
     resources[:, Resource.largest_volume] = storage
+    resources[:, Resource.endpoints] = shape.endpoints
     regions, region_at = _texts(shape.region, draws, "region")
     models, model_at = _texts(shape.gpu_model, draws, "gpu_model")
     model_at = np.where(gpu > 0, model_at, -1)
@@ -340,6 +341,7 @@ def _manifests(cohort: TenantCohort, draws: _Draws) -> tuple[Table, Table, list[
                         int(bool(unit.gpu_attributes)),
                         min(sizes, default=0),
                         max(sizes, default=0),
+                        unit.endpoints.total,
                     ]
                 )
             ceiling += group.ceiling * 10**6 // ATTO

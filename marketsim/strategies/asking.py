@@ -373,6 +373,7 @@ def _units(rows: list[list[int]], requirements: Requirements) -> tuple[ResourceU
             gpu=row[Resource.gpu],
             gpu_models=_models(next(models, ())) if row[Resource.gpu_attributes] else (),
             count=row[Resource.count],
+            endpoints=row[Resource.endpoints],
         )
         for row in rows
     )
