@@ -27,8 +27,8 @@ def linear_price(desk: Desk, cpu: int, memory: int, storage: int, gpu: int, endp
     """Return (whole, atto) of quantities x unit prices x (1 + margin) + endpoints x their price.
 
     `cpu` in millicores, `memory` and `storage` in MiB, `gpu` and `endpoints` in units, each below 2^41. The unit prices already hold the
-    margin, exact at 24 decimals, so that the sum is exact and is rounded once to 18: down when `floor` is 1, else half to even (training document, Pricing
-    Strategy). Bounds are checked when a desk is made: whole unit prices x quantities stay below 2^63.
+    margin, exact at 24 decimals, so that the sum is exact and is rounded once to 18: down when `floor` is 1, else half to even (training
+    document, Pricing Strategy). Bounds are checked when a desk is made: whole unit prices x quantities stay below 2^63.
     """
     whole = sum_of(desk, Desk.cpu_whole + 0, 3, cpu, memory, storage, gpu)
     if cpu + memory + storage + gpu <= QUANTITY_MAX:

@@ -185,7 +185,8 @@ def _tiles(record: Record, summary: Mapping[str, Any], targets: Mapping[str, Tar
         Tile(
             "Settled in the window",
             money(summary["revenue"]["total_uve"]),
-            f"net; {'fees' if 'fee_split' in summary else 'take'} {money(summary['take_uve'])}",
+            f"net; {'fees' if 'fee_split' in summary else 'take'} {money(summary['take_uve'])}; "
+            f"accrued {money(summary['revenue']['accrued_uve'])}",
         ),
     ]
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from marketsim.experiments.runs.execute import write_atomically
 from marketsim.experiments.runs.expressions import plain_number
-from marketsim.experiments.runs.metric_names import MetricName
+from marketsim.experiments.runs.metric_names import MetricName, coverage
 from marketsim.experiments.sweep.design import level_number
 from marketsim.experiments.sweep.figures import FigureFile, SweepStatistics, shown_metrics, sweep_figures
 from marketsim.experiments.sweep.folder import SweepFolder
@@ -382,7 +382,7 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
             )
             for row in result.failures
         ],
-        "notes": [*statistics.notes, *_no_effect_notes(result), *_warm_up_notes(result)],
+        "notes": [*statistics.notes, *_no_effect_notes(result), *_warm_up_notes(result), _coverage_note(result)],
     }  # fmt: skip
 
 
@@ -538,6 +538,10 @@ def _surface_words(known: MetricName, surface: ResponseSurface) -> dict[str, Any
         "cross_validated": _number(surface.cross_validated * known.scale),
         "unit": known.unit,
     }
+
+
+def _coverage_note(result: SweepResult) -> str:
+    return f"What the metrics cover: {coverage(result.plan.sweep.metrics)}"
 
 
 def _no_effect_notes(result: SweepResult) -> Iterator[str]:
