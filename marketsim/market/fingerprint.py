@@ -50,7 +50,7 @@ def fingerprint(chain: State, engine: Engine, refused: Mapping[tuple[int, int], 
     parts = [int(of_events(chain)[at : at + 16], 16) for at in (0, 16)]
     parts += _leases(chain), _orders(chain, engine), _desks(chain, engine, refused or {}), _latencies(engine)
     parts += [int(value) % 2**64 for value in chain.globals[list(_TOTALS)]]
-    row = [np.asarray([part], np.uint64) for part in parts]
+    row = [np.asarray([part], np.uint64) for part in (1, *parts, 2)]
     return f"{int(_mix(row)[0]):016x}{int(_mix(row[::-1])[0]):016x}"
 
 
