@@ -284,15 +284,13 @@ class PriceRule(Frozen):
 class Ceiling(PriceRule):
     """The most an order pays per block: a share of its value, or a price drawn apart from it."""
 
-    share_of_value: ShareLaw | None = None
-    times_cost: NumberLaw | None = None
-    per_block: MoneyLaw | None = Field(default=None, validate_default=True)
+    share_of_value: ShareLaw | None = Field(default=None, validate_default=True)
 
-    @field_validator("per_block")
+    @field_validator("share_of_value")
     @classmethod
     def _one(cls, value: Any, info: ValidationInfo) -> Any:
-        if {"share_of_value", "times_cost"} <= info.data.keys():
-            given = sum(v is not None for v in (info.data["share_of_value"], info.data["times_cost"], value))
+        if {"times_cost", "per_block"} <= info.data.keys():
+            given = sum(v is not None for v in (info.data["times_cost"], info.data["per_block"], value))
             if given != 1:
                 raise ValueError("give exactly one of share_of_value, times_cost and per_block, or a bare price per block such as 25uve")
         return value
@@ -457,13 +455,6 @@ class TenantCohort(Frozen):
         if value is not None:
             raise ValueError("stands beside sdl, whose prices are the ceiling, leave it out")
         return None
-
-    @property
-    def ceiling_is_apart(self) -> bool:
-        """Whether ceilings are drawn apart from values, so that an order may pay more than it is worth to its tenant."""
-        if self.ceiling is None:
-            return self.value is not None
-        return self.ceiling.share_of_value is None
 
     @field_validator("react", mode="before")
     @classmethod
