@@ -159,8 +159,10 @@ TOTALS: Final = (
     "shortfall",
     "network_fees",
     "supply",
+    "accrued",
 )
-"""Keys of `Record.totals`: exact amounts of the whole run in atto-uve, as Python integers."""
+"""Keys of `Record.totals`: exact amounts of the whole run in atto-uve, as Python integers; `accrued` is
+what leases that go on have earned and nobody has settled, less its take."""
 
 META: Final = (
     "scenario",
