@@ -14,8 +14,6 @@ from marketsim.money.pairs import from_pair, to_pair
 
 SALT_REPEATED = 24
 
-SALT_REPEATED = 24
-
 
 def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     """Withdraw the deployment of `plan` and return the message of a new one with its ceiling times
