@@ -444,4 +444,5 @@ def recount_problems(state: State) -> list[str]:
 
 def balances(state: State) -> Column:
     """Return a copy of all wallets' coins, whole uve, shape (wallets,)."""
-    return state.wallets[: state.globals.wallets, Wallet.balance].copy()
+    coins: Column = state.wallets[: state.globals.wallets, Wallet.balance].copy()
+    return coins

@@ -125,7 +125,7 @@ MODULES = ("escrow", "community", "collector")
 
 def make_state(rows: int = 64) -> State:
     """Return empty tables with room for `rows` rows each and the three module wallets in place."""
-    tables: dict[str, Any] = {name: rows_of(max(rows, len(MODULES)), width) for name, (_, schema) in TABLES.items()}
+    tables: dict[str, Any] = {name: rows_of(max(rows, len(MODULES)), schema) for name, (_, schema) in TABLES.items()}
     totals = row_of(G)
     totals[G.wallets] = len(MODULES)
     totals[[G.free_bid, G.free_account, G.free_deposit]] = -1

@@ -126,10 +126,10 @@ def new_offer(e: Engine) -> int:
     offer = e.globals.free_offer
     if offer >= 0:
         e.globals.free_offer = e.offers[offer].next
-        return offer  # type: ignore[no-any-return]
+        return offer
     offer = e.globals.offers
     e.globals.offers = offer + 1
-    return offer  # type: ignore[no-any-return]
+    return offer
 
 
 @compiled

@@ -40,7 +40,7 @@ def fee_of(s: State, gas: int) -> int:
     """Return the fee of `gas` in whole uve, rounded up as a wallet pays it."""
     price = s.globals.gas_price_atto
     nano = price // 1_000_000_000
-    return -(-(gas * nano) // 1_000_000_000)  # type: ignore[no-any-return]
+    return -(-(gas * nano) // 1_000_000_000)
 
 
 @compiled_inline

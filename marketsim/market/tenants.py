@@ -170,10 +170,10 @@ def delay_of(e: Engine, plan: int) -> int:
     """Return the delay of a plan's next top-up in blocks; the third draw serves every later one."""
     used = e.plans[plan].top_ups_used
     if used == 0:
-        return e.plans[plan].top_up_delay  # type: ignore[no-any-return]
+        return e.plans[plan].top_up_delay
     if used == 1:
-        return e.plans[plan].top_up_delay_2  # type: ignore[no-any-return]
-    return e.plans[plan].top_up_delay_3  # type: ignore[no-any-return]
+        return e.plans[plan].top_up_delay_2
+    return e.plans[plan].top_up_delay_3
 
 
 @compiled
@@ -270,7 +270,7 @@ def score_of(e: Engine, plan: int, offer: int, cheapest: int) -> float:
     desk = e.desks[row.desk]
     price = row.price + row.price_atto / 1e18
     best = low.price + low.price_atto / 1e18
-    return (  # type: ignore[no-any-return]
+    return (
         weights.weight_price * (best / price)
         + weights.weight_uptime * (desk.uptime_ppm / 1e6)
         + weights.weight_audit * (1.0 if desk.audited == 1 else 0.0)

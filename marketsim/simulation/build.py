@@ -14,12 +14,13 @@ from marketsim.chain.room import with_room
 from marketsim.chain.rule_sets import rule_globals
 from marketsim.chain.state import MODULES, State, identity, make_state
 from marketsim.errors import InputError
+from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.calendar import push
 from marketsim.market.clock import make_room
 from marketsim.market.loop import EVENT_ROOM
 from marketsim.market.packing import REPLICA
-from marketsim.market.tables import Call, Desk, E, Engine, Kind, Phase, Plan, codes_of, make_engine, no_fits
+from marketsim.market.tables import Call, Desk, E, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import TenantCohort
 from marketsim.simulation.desks import DeskBook, repricing_periods
@@ -230,7 +231,7 @@ def add_orders(
         requested = requested_values(asked)
         for desk in range(len(book.names)):
             codes_of(fits)[spec, desk] = book.refusal(desk, asked.requirements, asked.region, requested, int(chain.eligible[spec, desk]))
-    table = np.concatenate(plans) if plans else rows_of(0, Plan)
+    table = as_rows(Plan, np.concatenate(plans)) if plans else rows_of(0, Plan)
     return chain, engine._replace(plans=table, fits=fits), calls, kinds
 
 
@@ -245,7 +246,9 @@ def with_nodes(chain: State, engine: Engine, scenario: Scenario, book: DeskBook)
     if scenario.messages:
         most = REPLICAS_MAX
     width = 1 + REPLICA * min(most, REPLICAS_MAX)
-    return engine._replace(nodes=book.nodes.copy(), offer_nodes=np.zeros((0, width), np.int64), order_nodes=np.zeros((0, width), np.int64))
+    return engine._replace(
+        nodes=as_rows(Node, book.nodes.copy()), offer_nodes=np.zeros((0, width), np.int64), order_nodes=np.zeros((0, width), np.int64)
+    )
 
 
 def requested_values(asked: Asked) -> dict[str, set[str]]:

@@ -31,7 +31,7 @@ from marketsim.chain.state import State
 from marketsim.export.long_tables import LongTable, Spill
 from marketsim.export.words import Words, members
 from marketsim.kernel.compiled import compiled
-from marketsim.kernel.rows import Rows
+from marketsim.kernel.rows import Rows, as_rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.fingerprint import fingerprint
@@ -333,11 +333,11 @@ class Bids:
 
     def _decided(self, rows: Table) -> bool:
         assert self._chain is not None
-        return bool(are_decided(self._chain, rows))
+        return bool(are_decided(self._chain, as_rows(BidRow, rows)))
 
     def _put(self, rows: Table) -> None:
         assert self._chain is not None
-        put_outcomes(self._chain, rows)
+        put_outcomes(self._chain, as_rows(BidRow, rows))
         self._table.chunks.add(rows)
 
 
@@ -445,7 +445,7 @@ class Settlements:
         order = np.argsort(key, kind="stable")
         columns = np.empty((len(COLUMNS["settlements"]), len(rows)), np.int64)
         done = int(np.searchsorted(rows[order, Event.height], limit))
-        count = int(put_settlements(rows, order[:done], columns))
+        count = int(put_settlements(as_rows(Event, rows), order[:done], columns))
         self._table.chunks.add_columns(columns[:, :count])
         left = rows[order[done:]]
         self._waiting[: len(left)] = left

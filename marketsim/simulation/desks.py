@@ -10,6 +10,7 @@ import numpy as np
 
 from marketsim.agents.streams import Keys, draw, key_of, normal, quantiles
 from marketsim.chain.requirements import FITS, Requirements
+from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.quoting import FACTOR_MAX, PPM, refresh_units
 from marketsim.market.tables import QUANTILES, Decline, Desk, Node, Strategy
@@ -63,7 +64,7 @@ class DeskBook:
                 if cohort.strategy.kind in ("python", "script"):
                     self.custom[len(self.names) - 1] = cohort.strategy
             rows.append(cohort_rows)
-        self.rows: Table = np.concatenate(rows) if rows else rows_of(0, Desk)
+        self.rows = as_rows(Desk, np.concatenate(rows)) if rows else rows_of(0, Desk)
         self.nodes: Table = node_rows(self.rows, [scenario.providers[number] for number in self.cohorts])
         self.latencies: Table = np.stack(profiles) if profiles else np.full((1, QUANTILES), 1500, np.int64)
 

@@ -36,6 +36,7 @@ from marketsim.chain.room import with_room
 from marketsim.chain.state import MODULES, State, identity
 from marketsim.chain.status import Status
 from marketsim.chain.transitions import addressed_state
+from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.calendar import push
 from marketsim.market.clock import BlockClock
@@ -176,7 +177,8 @@ def with_desk_row(chain: State, engine: Engine, slot: int) -> tuple[State, Engin
     chain = with_eligible(chain, 1, slot + 1)
     if len(chain.income) <= slot and chain.globals.day_blocks > 0:
         chain = chain._replace(income=_longer(chain.income, slot))
-    desks, rejected, bid_times = _longer(engine.desks, slot), _longer(engine.rejected, slot), _longer(engine.bid_times, slot)
+    desks = as_rows(Desk, _longer(engine.desks, slot))
+    rejected, bid_times = _longer(engine.rejected, slot), _longer(engine.bid_times, slot)
     desks[slot, Desk.wallet] = chain.providers[slot, Provider.wallet]
     desks[slot, Desk.lease_capacity] = -1
     desks[slot, [Desk.multiplier_ppm, Desk.uptime_ppm]] = 1_000_000

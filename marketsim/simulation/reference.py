@@ -9,7 +9,8 @@ from marketsim.chain.columns import Draft, G, Resource
 from marketsim.chain.requirements import FITS, Eligibility, Requirements, with_eligible
 from marketsim.chain.room import with_room
 from marketsim.chain.state import make_state
-from marketsim.kernel.table_set import Table, rows_of
+from marketsim.kernel.rows import Rows
+from marketsim.kernel.table_set import rows_of
 from marketsim.market.clock import make_room
 from marketsim.market.quoting import refresh_units
 from marketsim.market.tables import Call, Decline, Desk, Kind, Phase, Plan, Strategy, TopUp, codes_of, make_engine, no_fits
@@ -111,7 +112,7 @@ def most_waiting(draws: ReferenceMarket) -> int:
 def desks_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> DeskBook:
     """Return the providers of the reference market as desks."""
     count = len(draws.margin_bps)
-    rows: Table = rows_of(count, Desk)
+    rows = rows_of(count, Desk)
     rows[:, [Desk.up, Desk.enabled]] = 1
     rows[:, [Desk.multiplier_ppm, Desk.uptime_ppm, Desk.cost_ppm]] = 1_000_000
     rows[:, Desk.lease_capacity] = -1
@@ -154,9 +155,9 @@ def price_by_python(book: DeskBook, many: bool) -> None:
     book.custom = {row: strategy() for row in range(len(book.names))}
 
 
-def plans_of(draws: ReferenceMarket, first_tenant: int) -> Table:
+def plans_of(draws: ReferenceMarket, first_tenant: int) -> Rows[Plan]:
     """Return the tenants' plans of the reference market."""
-    plans: Table = rows_of(len(draws.created_at), Plan)
+    plans = rows_of(len(draws.created_at), Plan)
     plans[:, Plan.key] = np.arange(len(plans))
     plans[:, Plan.deployment] = -1
     plans[:, Plan.quote] = -1

@@ -7,6 +7,7 @@ import numpy as np
 from marketsim.chain.columns import Group, Resource
 from marketsim.chain.events import hash64
 from marketsim.chain.room import with_room
+from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import Call, Kind, Phase, Plan
@@ -42,7 +43,7 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     plans[new_plan, Plan.key] = hash64(int(plans[plan, Plan.key]), SALT_REPEATED, 0, 0)
     plans[new_plan, Plan.top_ups_used] = 0
     clock.chain = chain
-    clock.engine = engine._replace(plans=plans)
+    clock.engine = engine._replace(plans=as_rows(Plan, plans))
     deposit = int(chain.globals.deployment_min_deposit)
     message = rows_of(1, Call)
     now = int(clock.env.now)

@@ -15,10 +15,10 @@ import simpy
 
 from marketsim.agents import providers, tenants
 from marketsim.agents.streams import stream
-from marketsim.kernel.table_set import Table
+from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.clock import AFTER_HANDS, BlockClock
 from marketsim.market.fingerprint import fingerprint
-from marketsim.market.tables import Call, Desk, Kind
+from marketsim.market.tables import BidRow, Call, Desk, Kind
 from marketsim.metrics.summary import summarize
 from marketsim.recording.record import Record
 from marketsim.scenario.load import scenario_from_mapping
@@ -105,7 +105,7 @@ class Play:
         engine = market.engine
         if scenario.record == "everything":  # else the clock hands them over every few blocks
             engine = engine._replace(
-                bid_rows=np.zeros((BIDS_AT_ONCE, engine.bid_rows.shape[1]), np.int64),
+                bid_rows=rows_of(BIDS_AT_ONCE, BidRow),
                 decline_rows=np.zeros(DECLINES_AT_ONCE, np.int64),
             )
         self.clock = clock = BlockClock(
