@@ -464,6 +464,7 @@ class Chain:
         order, _, provider = asked["id"].rpartition("/")
         if order.partition("/")[0] == provider:
             return Status.Conflict  # the identifier's own check, before anything is looked up
+        whole, atto = asked["price"]
         first = int(self.state.globals.drafts)
         for at, (unit, count) in enumerate(asked["offer"]):
             self.state.drafts[first + at, Offer.resource] = unit
@@ -475,7 +476,8 @@ class Chain:
                 self._orders.get(order, -1),
                 self.wallet(provider) if provider else -1,
                 self.row_of("provider", provider),
-                *asked["price"],
+                whole,
+                atto,
                 asked["deposit"],
                 asked["sources"],
                 first,

@@ -139,29 +139,29 @@ def bid_identity(s: State, order: int, slot: int) -> int:
 def subject_identity(s: State, kind: int, subject: int) -> int:
     """Return the identity of what an event is about."""
     if kind <= EventKind.DEPLOYMENT_CLOSED:
-        return s.deployments[subject].id  # type: ignore[no-any-return]
+        return s.deployments[subject].id
     if kind <= EventKind.GROUP_CLOSED:
         return group_identity(s, subject)
     if kind <= EventKind.BID_CLOSED:
-        return s.orders[subject].id  # type: ignore[no-any-return]
+        return s.orders[subject].id
     if kind == EventKind.DEPOSITED or kind == EventKind.REFUNDED or kind == EventKind.FORCED_SETTLEMENT:
-        return s.accounts[subject].id  # type: ignore[no-any-return]
+        return s.accounts[subject].id
     if kind == EventKind.PROVIDER_BLOCKED or kind == EventKind.PROVIDER_UNBLOCKED or kind == EventKind.OUTAGE or kind == EventKind.REPRICED:
-        return s.providers[subject].id  # type: ignore[no-any-return]
+        return s.providers[subject].id
     if kind == EventKind.MESSAGE_REFUSED or kind == EventKind.NETWORK_FEE:
-        return s.wallets[subject].id  # type: ignore[no-any-return]
+        return s.wallets[subject].id
     if kind == EventKind.PARAMS_CHANGED:
         return subject
-    return s.leases[subject].id  # type: ignore[no-any-return]
+    return s.leases[subject].id
 
 
 @compiled_inline
 def other_identity(s: State, kind: int, other: int) -> int:
     """Return what an event says beside its subject: an identity or a number; 0 for a row that the subject's name implies."""
     if kind == EventKind.DEPOSITED or kind == EventKind.REFUNDED:
-        return s.wallets[other].id  # type: ignore[no-any-return]
+        return s.wallets[other].id
     if kind == EventKind.BID_CREATED or kind == EventKind.BID_WON:
-        return s.providers[other].id  # type: ignore[no-any-return]
+        return s.providers[other].id
     if kind == EventKind.ORDER_CLOSED:
         return other
     if kind <= EventKind.LEASE_CREATED or kind == EventKind.PAID or kind == EventKind.USAGE_ESCROW_OPENED:

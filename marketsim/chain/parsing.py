@@ -45,7 +45,7 @@ SIGNERS: Mapping[str, str] = {
 whom `signer` then names. Of a grant `signer` names the grantee, as in the vectors: who may sign with it from then on.
 """
 
-PARAMS: Mapping[str, tuple[G, int]] = {
+PARAMS: Mapping[str, tuple[int, int]] = {
     "order_max_bids": (G.order_max_bids, 1),
     "bid_min_deposit": (G.bid_min_deposit, 1),
     "deployment_min_deposit": (G.deployment_min_deposit, 1),
@@ -116,8 +116,8 @@ def parse_sources(names: Sequence[str], key: str = "sources") -> int:
     return code
 
 
-def param_of(name: str, value: Any, where: str) -> tuple[G, int]:
-    """Return a parameter's global and its value in the global's unit; raises MessageError for what is no
+def param_of(name: str, value: Any, where: str) -> tuple[int, int]:
+    """Return a parameter's global, a column of `G`, and its value in the global's unit; raises MessageError for what is no
     parameter or no number."""
     if name not in PARAMS:
         raise MessageError(f"{where}.{name}", f"is no parameter, expected one of {', '.join(PARAMS)}")
@@ -162,7 +162,7 @@ def _offer(entries: Sequence[Sequence[int]] | None, key: str) -> list[tuple[int,
     return [(parse_number(unit, key), parse_number(count, key)) for unit, count in entries or ()]
 
 
-def _params(values: Mapping[str, Any], key: str) -> list[tuple[G, int]]:
+def _params(values: Mapping[str, Any], key: str) -> list[tuple[int, int]]:
     return [param_of(name, value, key) for name, value in values.items()]
 
 

@@ -71,7 +71,7 @@ def test_the_fingerprint_at_a_block_is_of_what_happened_until_then(path: Path) -
 def test_a_look_leaves_every_table_as_it_is() -> None:
     market = played(shipped(SCENARIOS / "small.yaml", HEIGHT))
     market.advance(HEIGHT - 1)
-    tables = [*market.clock.chain, *market.clock.engine]
+    tables: list[Any] = [*market.clock.chain, *market.clock.engine]
     before = [table.copy() for table in tables]
     market.fingerprint()
     assert all(np.array_equal(table, copy) for table, copy in zip(tables, before, strict=True))
@@ -214,7 +214,8 @@ def test_a_top_up_after_the_end_of_grace_is_not_on_its_way(tmp_path: Path) -> No
             tmp_path, "a", [10], lasts=60, deposit="40uve",
             top_up={"after_depletion": {"delay": f"{delay} blocks"}, "times": 1, "blocks": 60},
         )  # fmt: skip
-        return reasons(play(tmp_path, [cohort], [provider()]))
+        found: dict[str, int] = reasons(play(tmp_path, [cohort], [provider()]))
+        return found
 
     assert ended(10) == {"lease_completed": 1}
     assert ended(30) == {"lease_completed": 1}

@@ -424,7 +424,7 @@ def test_a_provider_that_registers_while_a_market_runs_can_bid_and_be_paid() -> 
     market.chain.globals.keep_bids = 1
     playing = Play(scenario, market, 1, audit=True)
     playing.advance(20)
-    sent = [
+    sent: list[tuple[dict[str, Any], str]] = [
         ({"op": "create_provider", "provider": "faraway"}, "Ok"),
         ({"op": "account_deposit", "id": "ada/1", "signer": "ada", "deposit": "1", "sources": ["balance"]}, "AccountNotFound"),
         ({"op": "create_provider", "provider": "west", "attributes": {"tier": "gold"}}, "Ok"),
