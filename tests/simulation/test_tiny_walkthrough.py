@@ -18,7 +18,7 @@ from marketsim.simulation import Run, run
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "tiny-walkthrough.md").read_text(encoding="utf-8")
 ORDERS = {"Alice": 0, "Bob": 1, "Carol": 2, "Dave": 3}
-GOLDEN = "e5136888b210551825fb8d5666e25d79"
+GOLDEN = "f75fb51cc49eee919db6552e12412631"
 ATTO = 10**18
 
 
