@@ -176,8 +176,8 @@ def test_the_sum_of_the_page_is_the_summary() -> None:
 def test_explain_prints_what_the_page_says() -> None:
     from marketsim.report.explain import explain
 
-    for name in ORDERS:
-        text = str(explain(tiny().record, f"{name.lower()}-0/{10 * (1 + ORDERS[name])}"))
+    for name, at in ORDERS.items():
+        text = str(explain(tiny().record, f"{name.lower()}-0/{10 * (1 + at)}"))
         for block, *_ in rows(section(name)):
             assert re.search(rf"block {block}\b", text), (name, block)
         assert "10 uve refunded" not in text  # a bidder's deposit is not this order's
