@@ -53,6 +53,8 @@ tenants = st.fixed_dictionaries(
         "wallet": st.integers(0, 10**9).map(lambda n: f"{n}uve"),
         "demand": st.one_of(
             numbers.map(lambda n: {"arrivals": f"{n}/h"}),
+            numbers.map(lambda n: {"arrivals_each": f"{n}/h", "week_profile": [n + 1] * 7, "normalise": False}),
+            blocks.map(lambda d: {"orders": 5, "within": d, "surges": [{"at": d, "lasts": d, "factor": 2}]}),
             wholes.map(lambda n: {"orders": n, "day_profile": [n % 7 + i for i in range(24)]}),
         ),
         "order": st.fixed_dictionaries(
@@ -75,7 +77,7 @@ tenants = st.fixed_dictionaries(
         "top_up": st.one_of(st.none(), blocks.map(lambda d: {"after_depletion": {"delay": d}})),
     },
     optional={
-        "ceiling": st.one_of(amounts, laws(numbers).map(lambda d: {"times_cost": d})),
+        "ceiling": st.one_of(amounts, laws(numbers).map(lambda d: {"times_cost": d}), st.just({"share_of_value": {"uniform": [0.5, 1]}})),
         "value": amounts,
         "terminate_after": laws(blocks),
         "never_choose": st.floats(0, 1),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from marketsim.experiments.compare.paired import Comparison, MetricComparison
-from marketsim.experiments.runs.metric_names import MetricName, fitting_name
+from marketsim.experiments.runs.metric_names import MetricName, coverage, fitting_name
 from marketsim.statistics.sequential import Decision
 
 _BLUE, _ORANGE, _GREY = "#0072B2", "#D55E00", "#7F7F7F"
@@ -41,6 +41,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         f"correction  Holm over {len(comparison.metrics)} metrics; sequences hold at every look together"
         if len(comparison.metrics) > 1
         else "correction  none needed (one metric); the sequence holds at every look together",
+        f"covers      {coverage([one.metric for one in comparison.metrics])}",
     ]
     for one in comparison.metrics:
         lines += ["", *_metric_lines(one, comparison.level)]
@@ -153,7 +154,7 @@ def _page(comparison: Comparison, figures: dict[str, bytes]) -> dict[str, Any]:
     return {
         "headline": _headline(comparison),
         "metrics": metrics,
-        "facts": facts,
+        "facts": facts | {"Covers": coverage([one.metric for one in comparison.metrics])},
         "savings": _saving_lines(comparison),
         "skewed": any(one.skewed for one in comparison.metrics),
     }
