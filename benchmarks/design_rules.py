@@ -39,7 +39,7 @@ RULES = {
     "rows asked for ahead": Without([
         ("market/loop.py", "        bring_near(s, e)\n", ""),
         ("market/loop.py", "    bring_next(s, e, at)\n", ""),
-        ("market/loop.py", "            prefetch_line(e.desks, e.offers[following, Offer.desk])\n", "            pass\n"),
+        ("market/loop.py", "            prefetch_line(e.desks, e.offers[following].desk)\n", "            pass\n"),
         ("chain/leasing.py", "        prefetch(s.bids, following)\n", ""),
     ]),
     "calls in line": Without([("kernel/compiler.py", '"forceinline": inline', '"forceinline": False')]),

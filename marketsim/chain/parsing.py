@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from marketsim.chain.columns import G, Resource, Scope
-from marketsim.chain.registry import PPM
 from marketsim.chain.requirements import Requirements, pairs_of, requirements_of
+from marketsim.money.units import PPM
 
 Message = Mapping[str, Any]
 

@@ -12,7 +12,7 @@ from marketsim.chain.columns import G, Lease, Order, Provider, Rules, Wallet
 from marketsim.chain.events import fingerprint as of_events
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import compiled
-from marketsim.market.tables import Desk, Engine, Plan, Track
+from marketsim.market.tables import Decline, Desk, Engine, Plan, Track
 
 Numbers = NDArray[np.uint64]
 _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
@@ -35,6 +35,8 @@ _OF_DESKS = (
     *range(Desk.submitted, Desk.closed + 1),
     *range(Desk.cap_cpu, Desk.cap_gpu + 1),
 )
+_ALWAYS = int(Decline.SCRIPT_FAILED)
+"""Reasons of declines below this one are always mixed in, the others where somebody gave them."""
 _TOTALS = (*range(G.deposited, G.supply), *range(G.network_fees_paid, G.validator_fees + 1))
 
 
@@ -118,13 +120,18 @@ def _desks(chain: State, engine: Engine, refused: Mapping[tuple[int, int], int])
     providers = chain.providers[:count]
     fees = chain.wallets[providers[:, Provider.wallet], Wallet.fees]
     statuses = np.flatnonzero(rejected.any(axis=0)).tolist()
-    table = np.column_stack([counts, engine.declined[:, :count].T, fees])
+    declined = engine.declined[:, :count]
+    table = np.column_stack([counts, declined[:_ALWAYS].T, fees])
     # who neither has nor did anything is not there: a name that a refused message mentions
-    there = table.any(axis=1) | rejected.any(axis=1)
+    there = table.any(axis=1) | rejected.any(axis=1) | declined.any(axis=0)
     whole = _mix([providers[there, Provider.id], *table[there].T])
     columns = [whole]
     for status in statuses:  # a status that nobody was answered with changes nothing
         columns.append(np.where(rejected[there, status] > 0, rejected[there, status] * 256 + status, 0))
+    for reason in range(_ALWAYS, len(declined)):  # nor does a reason that nobody gave
+        times_given = declined[reason, there]
+        if times_given.any():
+            columns.append(np.where(times_given > 0, times_given * 256 + 128 + reason, 0))
     return int(np.add.reduce(_mix(columns), dtype=np.uint64)) if there.any() else 0
 
 

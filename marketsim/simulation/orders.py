@@ -403,7 +403,7 @@ def _manifests(cohort: TenantCohort, draws: _Draws, scenario: Scenario) -> tuple
                         int(bool(unit.gpu_attributes)),
                         min(sizes, default=0),
                         max(sizes, default=0),
-                        unit.endpoints.total,
+                        len(unit.endpoints),
                     ]
                 )
             ceiling += known.ceiling_uve * MICRO // ATTO
@@ -572,8 +572,8 @@ def cpu_of(orders: CohortOrders) -> Ints:
     sums = np.concatenate([[0], np.cumsum(each)])
     first = orders.drafts[:, Draft.first_resource]
     of_drafts = np.concatenate([[0], np.cumsum(sums[first + orders.drafts[:, Draft.resources]] - sums[first])])
-    first = orders.calls[:, Call.c]
-    return np.asarray(of_drafts[first + orders.calls[:, Call.d]] - of_drafts[first])
+    first = orders.calls[:, Call.first_draft]
+    return np.asarray(of_drafts[first + orders.calls[:, Call.drafts]] - of_drafts[first])
 
 
 def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray[np.float64], block_ms: int) -> None:

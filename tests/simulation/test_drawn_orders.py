@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hand_market import play, provider
 
+from marketsim.chain.columns import Draft, Resource
 from marketsim.market.tables import Call, Desk, Plan
 from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario
@@ -28,7 +29,7 @@ def small(*overrides: str) -> Scenario:
 def orders(scenario: Scenario, cohort: int = 0, seed: int = 3) -> dict[int, tuple[int, ...]]:
     """Everything that is drawn of a cohort's orders, by key."""
     part = draw_orders(scenario.tenants[cohort], scenario, seed)
-    columns = [part.calls[:, [Call.time, Call.tie, Call.b, Call.f]], part.plans, part.resources, part.tenants[:, None]]
+    columns = [part.calls[:, [Call.time, Call.tie, Call.deposit, Call.window]], part.plans, part.resources, part.tenants[:, None]]
     return {row[4 + Plan.key]: tuple(row) for row in np.concatenate(columns, axis=1).tolist()}
 
 
@@ -102,7 +103,7 @@ def test_ceilings_are_shares_of_values() -> None:
 def test_the_orders_at_the_start_are_those_of_a_longer_run_and_fill_their_share() -> None:
     def first(*overrides: str) -> list[set[int]]:
         market = build_market(small(*overrides), 5)
-        return [set(market.engine.plans[rows[:, Call.a], Plan.key].tolist()) for rows in market.calls[2:]]
+        return [set(market.engine.plans[rows[:, Call.plan], Plan.key].tolist()) for rows in market.calls[2:]]
 
     web, batch = first()
     assert first("horizon=15d") == [web, batch]
@@ -111,7 +112,10 @@ def test_the_orders_at_the_start_are_those_of_a_longer_run_and_fill_their_share(
     busier = first(f"{WEB}.arrivals=28/h")
     assert web < busier[0] and busier[1] < batch
     market = build_market(small(), 5)
-    cpu = sum(int(market.chain.resources[market.chain.drafts[rows[:, Call.c], 2], 3].sum()) for rows in market.calls[2:])
+    cpu = sum(
+        int(market.chain.resources[market.chain.drafts[rows[:, Call.first_draft], Draft.first_resource], Resource.cpu].sum())
+        for rows in market.calls[2:]
+    )
     capacity = int(market.book.rows[:, Desk.cap_cpu].sum())
     assert 0.85 < cpu / capacity <= 0.9
 
