@@ -34,7 +34,7 @@ class Arrivals(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rate:
+class ArrivalRate:
     """How many orders an hour arrive at a moment.
 
     `per_hour` is the rate where all multipliers are 1; `day` has 24 multipliers and `week` 7 (Monday first); `start_ms` is the moment of
@@ -81,7 +81,7 @@ class Rate:
         return np.unique(np.concatenate([[0.0, until_ms], inner[(inner > 0) & (inner < until_ms)]]))
 
 
-def poisson_arrivals(seed: int, name: str, rate: Rate, horizon_ms: int) -> Arrivals:
+def poisson_arrivals(seed: int, name: str, rate: ArrivalRate, horizon_ms: int) -> Arrivals:
     """Return the arrivals until `horizon_ms` of a Poisson process with a rate that moves.
 
     They are the points of a Poisson process of unit density on time x level that lie below the rate. The points do not depend on the
@@ -118,7 +118,7 @@ def burst_spans(rng: np.random.Generator, every_ms: float, lasts_ms: float, hori
     return np.column_stack([first, first + lasts_ms, np.full(len(first), factor)])
 
 
-def exact_arrivals(seed: int, name: str, orders: int, within_ms: int, block_ms: int, rate: Rate) -> Arrivals:
+def exact_arrivals(seed: int, name: str, orders: int, within_ms: int, block_ms: int, rate: ArrivalRate) -> Arrivals:
     """Return exactly `orders` arrivals, spread over the blocks until `within_ms` (a Poisson process given its count).
 
     The rate says where they are dense, not how many they are. One order more changes none of the others.

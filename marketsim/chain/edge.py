@@ -27,7 +27,6 @@ from marketsim.chain.columns import (
     OfferedUnit,
     Order,
     OrderState,
-    Provider,
     Rules,
     Scope,
     Wallet,
@@ -439,8 +438,8 @@ class Chain:
         )
         if status == Status.Ok:
             self.state.globals.resources = resource
-            self.state.deployments[row, Deployment.by_hand] = self.state.wallets[owner, Wallet.by_hand]
-            self.state.wallets[owner, Wallet.by_hand] = row + 1
+            self.state.deployments[row].by_hand = self.state.wallets[owner].by_hand
+            self.state.wallets[owner].by_hand = row + 1
             self._register(self.deployment_names, self._deployments, name)
         return status
 
@@ -537,8 +536,8 @@ class Chain:
             return int(found[0])
         self.state = with_room(self.state, providers=1)
         self.state.providers[count] = 0
-        self.state.providers[count, Provider.wallet] = wallet
-        self.state.providers[count, Provider.id] = self.state.wallets[wallet, Wallet.id]
+        self.state.providers[count].wallet = wallet
+        self.state.providers[count].id = self.state.wallets[wallet].id
         self.state.globals.providers = count + 1
         return count
 

@@ -21,7 +21,7 @@ from marketsim.market.calendar import push
 from marketsim.market.clock import make_room
 from marketsim.market.loop import EVENT_ROOM, ROW_ROOM
 from marketsim.market.packing import REPLICA
-from marketsim.market.tables import Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
+from marketsim.market.tables import PHASES, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.money.units import ATTO, DAY_MS, HOUR_MS
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import TenantCohort
@@ -311,7 +311,7 @@ def number_deployments(calls: list[Table], plans: list[Table]) -> None:
     tenants = np.concatenate([plan[:, Plan.tenant] for plan in plans])
     every = np.concatenate(calls)
     order = np.lexsort((every[:, Call.tie], every[:, Call.time], every[:, Call.key], tenants))
-    dseq = every[order, Call.key] // 16
+    dseq = every[order, Call.key] // PHASES
     # x[n] = max(height[n], x[n - 1] + 1) within a tenant: the running maximum of height - n, plus n
     owner = np.cumsum(np.r_[0, np.diff(tenants[order]) != 0]) if len(order) else order
     far = np.int64(1) << 40

@@ -37,7 +37,7 @@ from marketsim.market.clock import BlockClock
 from marketsim.market.fingerprint import fingerprint
 from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, Plan, Sample, Stage, Track
 from marketsim.money.pairs import add, is_less, times
-from marketsim.money.units import ATTO, MIB
+from marketsim.money.units import ATTO, MIB, PPM
 from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column, Record, day_blocks, day_count
 from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
 from marketsim.scenario.model import Scenario
@@ -299,7 +299,7 @@ def accrued(chain: State, height: int) -> int:
     """Return what leases have earned and nobody has paid out, less the take on it, in atto-uve."""
     whole, atto = earned(chain, height)
     gross = (int(whole.sum()) - int(chain.leases[: len(whole), Lease.withdrawn].sum())) * ATTO + sum(atto[atto > 0].tolist())
-    return int(gross - gross * int(chain.globals.take_ppm) // 1_000_000)
+    return int(gross - gross * int(chain.globals.take_ppm) // PPM)
 
 
 @compiled

@@ -43,7 +43,7 @@ from marketsim.market.loop import fold_some
 from marketsim.market.packing import has_nodes, lease_nodes
 from marketsim.market.tables import LANES, BidRow, Choosing, Desk, Engine, Kind, Phase, Stage, codes_of, rows_of_lanes
 from marketsim.market.tenants import schedule_end, start_meter, sync_account, sync_deployment
-from marketsim.money.units import ATTO
+from marketsim.money.units import ATTO, PPM
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MODULE_WALLETS, SETTLEMENT, MarketSetup, requested_values
 from marketsim.simulation.collect import BY_HAND
@@ -164,8 +164,8 @@ def with_desk(chain: State, engine: Engine, wallet: int) -> tuple[State, Engine]
     slot = int(chain.globals.providers)
     chain = with_room(chain, providers=1)
     chain.providers[slot] = 0
-    chain.providers[slot, Provider.wallet] = wallet
-    chain.providers[slot, Provider.id] = chain.wallets[wallet, Wallet.id]
+    chain.providers[slot].wallet = wallet
+    chain.providers[slot].id = chain.wallets[wallet].id
     chain.globals.providers = slot + 1
     return with_desk_row(chain, engine, slot)
 
@@ -177,9 +177,9 @@ def with_desk_row(chain: State, engine: Engine, slot: int) -> tuple[State, Engin
         chain = chain._replace(income=_longer(chain.income, slot))
     desks = as_rows(Desk, _longer(engine.desks, slot))
     rejected, bid_times = _longer(engine.rejected, slot), _longer(engine.bid_times, slot)
-    desks[slot, Desk.wallet] = chain.providers[slot, Provider.wallet]
-    desks[slot, Desk.lease_capacity] = -1
-    desks[slot, [Desk.multiplier_ppm, Desk.uptime_ppm]] = 1_000_000
+    desks[slot].wallet = chain.providers[slot].wallet
+    desks[slot].lease_capacity = -1
+    desks[slot, [Desk.multiplier_ppm, Desk.uptime_ppm]] = PPM
     declined = engine.declined
     if declined.shape[1] <= slot:
         declined = np.ascontiguousarray(_longer(declined.T, LANES * rows_of_lanes(slot + 1) - 1).T)

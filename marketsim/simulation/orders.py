@@ -84,13 +84,13 @@ class Cut(NamedTuple):
     side: NDArray[np.int8]
 
 
-def rate_of(cohort: TenantCohort, scenario: Scenario, seed: int) -> demand.Rate:
+def rate_of(cohort: TenantCohort, scenario: Scenario, seed: int) -> demand.ArrivalRate:
     """Return how many orders an hour a cohort makes; for `orders:` what they are spread by."""
     wish = cohort.demand
     begin = scenario.start.time
     start_ms = begin.weekday() * DAY_MS + begin.hour * HOUR_MS + begin.minute * MINUTE_MS + begin.second * SECOND_MS
     per_hour = _hourly(cohort)
-    return demand.Rate(per_hour, wish.day_multipliers, wish.week_multipliers, start_ms, multiplied_spans(cohort, scenario, seed))
+    return demand.ArrivalRate(per_hour, wish.day_multipliers, wish.week_multipliers, start_ms, multiplied_spans(cohort, scenario, seed))
 
 
 def _hourly(cohort: TenantCohort) -> float:
@@ -139,7 +139,7 @@ def mean_per_hour(cohort: TenantCohort, scenario: Scenario) -> float:
     return mean
 
 
-def arrivals_of(cohort: TenantCohort, scenario: Scenario, seed: int, rate: demand.Rate) -> tuple[demand.Arrivals, Columns, int]:
+def arrivals_of(cohort: TenantCohort, scenario: Scenario, seed: int, rate: demand.ArrivalRate) -> tuple[demand.Arrivals, Columns, int]:
     """Return when the orders of a cohort arrive within the horizon, its trace's columns and how many rows of it the horizon leaves out."""
     name = f"tenant/{cohort.name}"
     horizon_ms = scenario.horizon_blocks * scenario.block_ms
@@ -156,7 +156,7 @@ def arrivals_of(cohort: TenantCohort, scenario: Scenario, seed: int, rate: deman
     return demand.poisson_arrivals(seed, name, rate, horizon_ms), {}, 0
 
 
-def tenants_at(cohort: TenantCohort, rate: demand.Rate, arrivals: demand.Arrivals) -> Ints:
+def tenants_at(cohort: TenantCohort, rate: demand.ArrivalRate, arrivals: demand.Arrivals) -> Ints:
     """Return who of a cohort orders at each arrival, 0 … count − 1.
 
     Where each tenant has a rate of its own, tenant i has the levels between i and i + 1 times that rate: one tenant more takes no order

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from marketsim.agents.demand import (
     DAY_MS,
     HOUR_MS,
+    ArrivalRate,
     Arrivals,
-    Rate,
     burst_spans,
     exact_arrivals,
     poisson_arrivals,
@@ -31,7 +31,7 @@ def rows(arrivals: Arrivals) -> set[tuple[int, int, float]]:
 
 
 def poisson(per_hour: float, days: int = 10, seed: int = 1, **more: object) -> Arrivals:
-    return poisson_arrivals(seed, "tenant/web", Rate(per_hour, **more), days * DAY_MS)  # type: ignore[arg-type]
+    return poisson_arrivals(seed, "tenant/web", ArrivalRate(per_hour, **more), days * DAY_MS)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("low", "high"), [(20, 28), (20, 20.5), (0.3, 1.7), (15.9, 16.1), (3, 300)])
@@ -44,7 +44,7 @@ def test_what_arrives_at_a_low_rate_arrives_at_a_higher_one(low: float, high: fl
 def test_a_longer_horizon_leaves_the_first_days_as_they_were() -> None:
     short, long = poisson(20, 3, day=OFFICE), poisson(20, 9, day=OFFICE)
     assert rows(until(long, 3 * DAY_MS)) == rows(short)
-    part = poisson_arrivals(1, "tenant/web", Rate(20, OFFICE), 3 * DAY_MS // 2)
+    part = poisson_arrivals(1, "tenant/web", ArrivalRate(20, OFFICE), 3 * DAY_MS // 2)
     assert rows(until(short, 3 * DAY_MS // 2)) == rows(part)
 
 
@@ -87,7 +87,7 @@ def test_no_moment_exceeds_its_day_s_peak(
     day: list[float], week: list[float], start: int, spans: list[tuple[int, int, float]], moment: int
 ) -> None:
     table = np.asarray([[at, at + lasts, factor] for at, lasts, factor in spans], np.float64).reshape(-1, 3)
-    rate = Rate(3.0, day, week, start, table)
+    rate = ArrivalRate(3.0, day, week, start, table)
     there = float(rate.factors(np.asarray([moment]))[0])
     expected = day[(moment + start) // HOUR_MS % 24] * week[(moment + start) // DAY_MS % 7]
     for at, lasts, factor in spans:
@@ -105,16 +105,16 @@ def test_bursts_come_at_their_mean_gap_and_a_longer_horizon_keeps_them() -> None
 
 
 def test_exact_orders_are_so_many_wherever_they_are_dense() -> None:
-    even = exact_arrivals(1, "tenant/web", 1000, 10 * DAY_MS, 6000, Rate(1.0))
+    even = exact_arrivals(1, "tenant/web", 1000, 10 * DAY_MS, 6000, ArrivalRate(1.0))
     assert len(even.times) == 1000 and (even.times % 6000 == 0).all() and even.times.min() >= 6000 and even.times.max() <= 10 * DAY_MS
-    more = exact_arrivals(1, "tenant/web", 1001, 10 * DAY_MS, 6000, Rate(1.0))
+    more = exact_arrivals(1, "tenant/web", 1001, 10 * DAY_MS, 6000, ArrivalRate(1.0))
     pairs = [set(zip(part.times.tolist(), part.keys.tolist(), strict=True)) for part in (even, more)]
     assert pairs[0] < pairs[1] and len(pairs[1]) == 1001
     surge = np.asarray([[0.0, DAY_MS, 9.0]])
-    dense = exact_arrivals(1, "tenant/web", 1800, 10 * DAY_MS, 6000, Rate(1.0, spans=surge))
+    dense = exact_arrivals(1, "tenant/web", 1800, 10 * DAY_MS, 6000, ArrivalRate(1.0, spans=surge))
     assert len(dense.times) == 1800 and dense.times.max() <= 10 * DAY_MS
     assert (dense.times < DAY_MS).sum() == pytest.approx(900, abs=5 * math.sqrt(450))
-    office = exact_arrivals(1, "tenant/web", 50_000, 10 * DAY_MS, 6000, Rate(1.0, OFFICE, start_ms=90 * 60_000))
+    office = exact_arrivals(1, "tenant/web", 50_000, 10 * DAY_MS, 6000, ArrivalRate(1.0, OFFICE, start_ms=90 * 60_000))
     by_hour = np.bincount((office.times + 90 * 60_000) // HOUR_MS % 24, minlength=24)
     expected = 50_000 * np.asarray(OFFICE) / sum(OFFICE)
     assert (np.abs(by_hour - expected) < 5 * np.sqrt(expected)).all()
