@@ -69,9 +69,11 @@ class ArrivalRate:
         first = day * DAY_MS
         weekdays = {(first + self.start_ms) // DAY_MS % 7, (first + DAY_MS - 1 + self.start_ms) // DAY_MS % 7}
         factor = max(self.day) * max(self.week[weekday] for weekday in weekdays)
-        for start, end, more in self.spans:
-            if start < first + DAY_MS and end > first:
-                factor *= max(1.0, more)
+        if len(self.spans):
+            edges = self.spans[:, :2].ravel()
+            moments = np.concatenate([[first], edges[(edges > first) & (edges < first + DAY_MS)]])
+            inside = (self.spans[:, :1] <= moments) & (moments < self.spans[:, 1:2])
+            factor *= float(np.where(inside, self.spans[:, 2:], 1.0).prod(axis=0).max())
         return self.per_hour * factor
 
     def edges(self, until_ms: int) -> NDArray[np.float64]:

@@ -48,6 +48,14 @@ def test_a_longer_horizon_leaves_the_first_days_as_they_were() -> None:
     assert rows(until(short, 3 * DAY_MS // 2)) == rows(part)
 
 
+def test_many_bursts_a_day_multiply_only_where_they_overlap() -> None:
+    starts = np.arange(0.0, 96.0, 3.0) * HOUR_MS
+    apart = np.column_stack([starts, starts + HOUR_MS, np.full(32, 9.0)])
+    assert ArrivalRate(10, spans=apart).peak(1) == 90
+    assert ArrivalRate(10, spans=np.concatenate([apart, apart])).peak(1) == 810
+    assert abs(len(poisson(10, 4, spans=apart).times) - 3520) < 5 * math.sqrt(3520)
+
+
 def test_a_surge_adds_to_its_own_time_and_changes_nothing_else() -> None:
     surge = np.asarray([[30.0 * HOUR_MS, 33.0 * HOUR_MS, 5.0]])
     plain, surged = poisson(20), poisson(20, spans=surge)

@@ -84,7 +84,7 @@ def test_gpus_are_not_put_together_from_two_machines(tmp_path: Path) -> None:
 SDL = """\
 version: "2.0"
 services:
-  web: {image: nginx}
+  web: {image: nginx, expose: [{port: 80, to: [{global: true}]}]}
 profiles:
   compute:
     web: {resources: {cpu: {units: 3}, memory: {size: 1Gi}, storage: {size: 1Gi}}}

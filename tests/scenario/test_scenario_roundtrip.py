@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from marketsim.agents.streams import draw, stream
+from marketsim.agents.streams import draw, key_of, keys_from
 from marketsim.scenario import load_scenario, scenario_from_mapping
 from marketsim.scenario.distributions import Distribution
 from marketsim.scenario.literals import Money, Span
@@ -184,7 +184,7 @@ def test_scenarios_are_frozen() -> None:
 def test_no_draw_is_outside_the_bounds(written: Any, bounds: tuple[float, float]) -> None:
     law = NumberLaw.model_validate(written)
     assert law.bounds() == bounds
-    drawn = draw(law.law(), stream(1, "bounds"), 500)
+    drawn = draw(law.law(), keys_from(key_of(1, "bounds"), 500), "bounds")
     assert bounds[0] <= drawn.min() and drawn.max() <= bounds[1]
 
 
