@@ -26,13 +26,17 @@ BY_NUMBER = {
         "s.drafts[entry, OfferedUnit.count]": "entries of an offer lie in rows of another class",
         "s.drafts[other, OfferedUnit.resource]": "entries of an offer lie in rows of another class",
     },
+    "market/fingerprint.py": {
+        "chain.wallets[providers[:, Provider.wallet], Wallet.fees]": "reads many wallets at once",
+        "providers[there, Provider.id]": "reads many providers at once",
+    },
     "simulation/messages.py": {
         "chain.wallets[coins, Wallet.balance]": "writes the coins of many wallets at once",
         "wallets[rows, Wallet.rank]": "writes the rank of many wallets at once",
     },
 }
 """Accesses to one column by row and number, of the rooms that have none but these, with the reason."""
-LISTS = {"chain/edge.py": {"row", "draft"}, "chain/rendering.py": {"values", "d"}}
+LISTS = {"chain/edge.py": {"row", "draft"}, "chain/parsing.py": {"row"}, "chain/rendering.py": {"values", "d"}}
 """Lists of Python's integers made of rows, which have no names."""
 
 

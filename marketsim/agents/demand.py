@@ -1,65 +1,149 @@
-"""When orders arrive: Poisson with profiles and bursts, or an exact number."""
+"""When orders arrive: Poisson with profiles, bursts and surges, an exact number, or the times of a trace."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from marketsim.agents.streams import Keys, key_of, keys_from, stream, uniform
 from marketsim.money.units import DAY_MS, HOUR_MS
 
 Times = NDArray[np.int64]
 
 
-def poisson_times(
-    rng: np.random.Generator,
-    per_ms: float,
-    horizon_ms: int,
-    start_ms: int,
-    day: Sequence[float],
-    week: Sequence[float],
-    bursts: NDArray[np.float64],
-    burst_factor: float,
-) -> Times:
-    """Return sorted arrival times in whole milliseconds of a Poisson process whose rate follows the profiles.
+SLABS = 64
+"""Slabs of the levels of demand: below 1 an hour, then each up to twice the one before."""
+SLAB_TOPS = 2.0 ** np.arange(SLABS)
+"""Where each slab ends, orders an hour."""
 
-    `per_ms` is the mean rate of an average hour; `day` has 24 multipliers and `week` 7 (Monday first), both
-    of mean 1; `start_ms` is the moment of time 0 after Monday 00:00; `bursts` of shape (n, 2) holds times
-    during which the rate is `burst_factor` times as high. Thinning.
+
+class Arrivals(NamedTuple):
+    """When orders arrive, a row an order, by time.
+
+    Attributes: `times` int64 in milliseconds, at least 1; `keys` uint64, what every draw of the order comes from; `levels` float64, the
+    rate in orders an hour above which the order arrives (NaN where none was drawn).
     """
-    peak = per_ms * max(day) * max(week) * (max(1.0, burst_factor) if len(bursts) else 1.0)
-    count = int(rng.poisson(peak * horizon_ms))
-    times = np.sort(rng.random(count)) * horizon_ms
-    moment = times + start_ms
-    hour = (moment // HOUR_MS).astype(np.int64) % 24
-    weekday = (moment // DAY_MS).astype(np.int64) % 7
-    rate = per_ms * np.asarray(day)[hour] * np.asarray(week)[weekday]
-    if len(bursts):
-        at = np.searchsorted(bursts[:, 0], times, side="right") - 1
-        inside = (at >= 0) & (times < bursts[np.maximum(at, 0), 1])
-        rate = np.where(inside, rate * burst_factor, rate)
-    kept = rng.random(count) * peak < rate
-    arrivals: Times = np.maximum(times[kept].astype(np.int64), 1)
-    return arrivals
+
+    times: Times
+    keys: Keys
+    levels: NDArray[np.float64]
 
 
-def burst_spans(rng: np.random.Generator, every_ms: float, lasts_ms: float, horizon_ms: int) -> NDArray[np.float64]:
-    """Return bursts as (start, end) in milliseconds: exponential gaps of mean `every_ms`, each `lasts_ms`
-    long.
+@dataclass(frozen=True)
+class ArrivalRate:
+    """How many orders an hour arrive at a moment.
+
+    `per_hour` is the rate where all multipliers are 1; `day` has 24 multipliers and `week` 7 (Monday first); `start_ms` is the moment of
+    time 0 after Monday 00:00. `spans` of shape (n, 3) holds start and end in milliseconds and the factor of the rate between them: bursts
+    and surges, which multiply where they overlap.
     """
+
+    per_hour: float
+    day: Sequence[float] = (1.0,) * 24
+    week: Sequence[float] = (1.0,) * 7
+    start_ms: int = 0
+    spans: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 3)))
+
+    @property
+    def is_even(self) -> bool:
+        """Whether the rate is the same at every moment."""
+        return len({*self.day}) == 1 and len({*self.week}) == 1 and not len(self.spans)
+
+    def factors(self, times: NDArray[Any]) -> NDArray[np.float64]:
+        """Return what the rate at `times` (milliseconds) is multiplied by."""
+        moment = np.asarray(times, np.int64) + self.start_ms
+        out = np.asarray(self.day)[moment // HOUR_MS % 24] * np.asarray(self.week)[moment // DAY_MS % 7]
+        if len(self.spans):
+            edges = np.unique(self.spans[:, :2])
+            inside = (self.spans[:, :1] <= edges) & (edges < self.spans[:, 1:2])
+            steps = np.concatenate([[1.0], np.where(inside, self.spans[:, 2:], 1.0).prod(axis=0)])
+            out = out * steps[np.searchsorted(edges, times, side="right")]
+        return np.asarray(out, np.float64)
+
+    def peak(self, day: int) -> float:
+        """Return a rate that none of day `day`'s moments exceeds, orders an hour."""
+        first = day * DAY_MS
+        weekdays = {(first + self.start_ms) // DAY_MS % 7, (first + DAY_MS - 1 + self.start_ms) // DAY_MS % 7}
+        factor = max(self.day) * max(self.week[weekday] for weekday in weekdays)
+        if len(self.spans):
+            edges = self.spans[:, :2].ravel()
+            moments = np.concatenate([[first], edges[(edges > first) & (edges < first + DAY_MS)]])
+            inside = (self.spans[:, :1] <= moments) & (moments < self.spans[:, 1:2])
+            factor *= float(np.where(inside, self.spans[:, 2:], 1.0).prod(axis=0).max())
+        return self.per_hour * factor
+
+    def edges(self, until_ms: int) -> NDArray[np.float64]:
+        """Return the moments from 0 to `until_ms` between which the rate stays as it is."""
+        hours = np.arange(-(self.start_ms % HOUR_MS), until_ms, HOUR_MS, dtype=np.float64)
+        inner = np.concatenate([hours, self.spans[:, 0], self.spans[:, 1]])
+        return np.unique(np.concatenate([[0.0, until_ms], inner[(inner > 0) & (inner < until_ms)]]))
+
+
+def poisson_arrivals(seed: int, name: str, rate: ArrivalRate, horizon_ms: int) -> Arrivals:
+    """Return the arrivals until `horizon_ms` of a Poisson process with a rate that moves.
+
+    They are the points of a Poisson process of unit density on time x level that lie below the rate. The points do not depend on the
+    rate: how many a day and slab of levels holds is drawn from the stream `name`/day/17, where they lie from their keys, which are
+    named by day and slab. So a higher rate adds orders and changes none, and a longer horizon leaves the first days as they were.
+    """
+    days = -(-horizon_ms // DAY_MS)
+    widths = np.diff(SLAB_TOPS, prepend=0.0)
+    counts = np.zeros((days, SLABS), np.int64)
+    day_keys = np.zeros(days, np.uint64)
+    for day in range(days):
+        rng = stream(seed, f"{name}/day/{day}")
+        day_keys[day] = rng.integers(0, 1 << 63)
+        slabs = int(np.searchsorted(SLAB_TOPS, rate.peak(day))) + 1  # a slab's count is drawn after those below it
+        counts[day, :slabs] = rng.poisson(widths[:slabs] * (DAY_MS / HOUR_MS))
+    keys = keys_from(keys_from(day_keys, np.full(days, SLABS)), counts.ravel())
+    each = counts.sum(axis=1)
+    times = (uniform(keys, "moment") * DAY_MS).astype(np.int64) + np.repeat(np.arange(days) * DAY_MS, each)
+    bottoms = np.repeat(np.broadcast_to(SLAB_TOPS - widths, counts.shape).ravel(), counts.ravel())
+    levels = bottoms + uniform(keys, "level") * np.repeat(np.broadcast_to(widths, counts.shape).ravel(), counts.ravel())
+    kept = np.flatnonzero((levels < rate.per_hour * rate.factors(times)) & (times <= horizon_ms))
+    kept = kept[np.lexsort((keys[kept], times[kept]))]
+    return Arrivals(np.maximum(times[kept], 1), keys[kept], levels[kept])
+
+
+def burst_spans(rng: np.random.Generator, every_ms: float, lasts_ms: float, horizon_ms: int, factor: float) -> NDArray[np.float64]:
+    """Return bursts as (start, end, factor), times in milliseconds: exponential gaps of mean `every_ms`, each `lasts_ms` long."""
     starts: list[float] = []
     at = float(rng.exponential(every_ms))
     while at < horizon_ms:
         starts.append(at)
         at += lasts_ms + float(rng.exponential(every_ms))
     first = np.asarray(starts, np.float64)
-    return np.column_stack([first, first + lasts_ms])
+    return np.column_stack([first, first + lasts_ms, np.full(len(first), factor)])
 
 
-def exact_times(rng: np.random.Generator, orders: int, horizon_ms: int, block_ms: int) -> Times:
-    """Return exactly `orders` sorted arrival times, uniform over the blocks of the horizon (a Poisson process
-    given its count).
+def exact_arrivals(seed: int, name: str, orders: int, within_ms: int, block_ms: int, rate: ArrivalRate) -> Arrivals:
+    """Return exactly `orders` arrivals, spread over the blocks until `within_ms` (a Poisson process given its count).
+
+    The rate says where they are dense, not how many they are. One order more changes none of the others.
     """
-    blocks = max(1, horizon_ms // block_ms)
-    return np.sort(rng.integers(1, blocks + 1, orders)) * block_ms
+    keys = keys_from(key_of(seed, f"{name}/orders"), orders)
+    share = uniform(keys, "moment")
+    if rate.is_even:
+        times = (share * max(1, within_ms // block_ms)).astype(np.int64) * block_ms + block_ms
+    else:
+        edges = rate.edges(within_ms)
+        sums = np.concatenate([[0.0], np.cumsum(np.diff(edges) * rate.factors((edges[1:] + edges[:-1]) / 2))])
+        times = np.interp(share * sums[-1], sums, edges).astype(np.int64)
+    order = np.lexsort((keys, times))
+    return Arrivals(np.maximum(times[order], 1), keys[order], np.full(orders, np.nan))
+
+
+def until(arrivals: Arrivals, horizon_ms: int) -> Arrivals:
+    """Return the arrivals until `horizon_ms`."""
+    count = int(np.searchsorted(arrivals.times, horizon_ms, side="right"))
+    return Arrivals(arrivals.times[:count], arrivals.keys[:count], arrivals.levels[:count])
+
+
+def traced_arrivals(seed: int, name: str, times: Times) -> Arrivals:
+    """Return arrivals at the times of a trace, in milliseconds and ascending; a row's key is named by its number."""
+    keys = keys_from(key_of(seed, f"{name}/trace"), len(times))
+    return Arrivals(np.maximum(times, 1), keys, np.full(len(times), np.nan))

@@ -1,14 +1,21 @@
-"""Named random streams: a seed and a name give a generator, whatever else a scenario holds."""
+"""Named random draws: a seed and a name give a generator or a key, a key and a purpose give a draw, whatever else a scenario holds."""
 
 from __future__ import annotations
 
 import hashlib
 import math
+from functools import cache
 from statistics import NormalDist
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+Keys = NDArray[np.uint64]
+"""One 63-bit identity for each thing that draws: an order, a provider."""
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_A = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_B = np.uint64(0x94D049BB133111EB)
 
 
 class LawLike(Protocol):
@@ -61,56 +68,107 @@ def stream(seed: int, name: str) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
 
 
-def draw(law: LawLike, rng: np.random.Generator, size: int) -> NDArray[np.float64]:
-    """Return `size` draws as float64, clamped to the law's bounds, in the law's unit."""
+def key_of(seed: int, name: str) -> int:
+    """Return the key of a name: 63 bits of SHA-256 of seed and name."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "little") >> 1
+
+
+def keys_from(key: int | Keys, count: int | NDArray[np.int64]) -> Keys:
+    """Return `count` keys from each of `key` on, uint64 below 2^63, side by side: each a hash of its key and its number there.
+
+    A longer sequence begins with the shorter one.
+    """
+    counts = np.atleast_1d(np.asarray(count, np.int64))
+    first = np.cumsum(counts) - counts
+    number = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(first, counts)
+    start = np.repeat(np.atleast_1d(np.asarray(key)).astype(np.uint64), counts)
+    return _mixed(start + (number + 1).astype(np.uint64) * _GOLDEN) >> np.uint64(1)
+
+
+def uniform(keys: Keys, purpose: str) -> NDArray[np.float64]:
+    """Return a draw of 0 < u < 1 for each key and a purpose: a hash of both, whatever else is drawn and beside whom."""
+    bits = _mixed(keys + _salt(purpose)) >> np.uint64(12)
+    return (bits.astype(np.float64) + 0.5) * 2.0**-52
+
+
+def _mixed(z: Keys) -> Keys:
+    """The finalizer of splitmix64, in place on what is its caller's own."""
+    z ^= z >> np.uint64(30)
+    z *= _MIX_A
+    z ^= z >> np.uint64(27)
+    z *= _MIX_B
+    z ^= z >> np.uint64(31)
+    return z
+
+
+@cache
+def _salt(purpose: str) -> np.uint64:
+    return np.uint64(int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little"))
+
+
+def exponential(keys: Keys, purpose: str) -> NDArray[np.float64]:
+    """Return an exponential draw of mean 1 for each key and a purpose."""
+    return np.asarray(-np.log(uniform(keys, purpose)))
+
+
+def normal(keys: Keys, purpose: str) -> NDArray[np.float64]:
+    """Return a standard normal draw for each key and a purpose (Box and Muller)."""
+    return np.asarray(np.sqrt(2 * exponential(keys, purpose)) * np.cos(2 * math.pi * uniform(keys, purpose + "/angle")))
+
+
+def draw(law: LawLike, keys: Keys, purpose: str) -> NDArray[np.float64]:
+    """Return a draw of a law for each key and a purpose, float64, clamped to the law's bounds, in the law's unit."""
     if law.family == "choice":
         numbers = np.asarray([float(value) for value in law.values])
-        out = numbers[draw_index(law, rng, size)]
+        out = numbers[draw_index(law, keys, purpose)]
     elif law.family == "uniform":
-        out = rng.random(size)
+        out = uniform(keys, purpose)
         out = np.floor(law.a + out * (law.b - law.a + 1)) if law.whole else law.a + out * (law.b - law.a)
     elif law.family == "lognormal":
-        out = law.a * np.exp(law.b * rng.standard_normal(size))
+        out = law.a * np.exp(law.b * normal(keys, purpose))
     elif law.family == "exponential":
-        out = law.a * rng.standard_exponential(size)
+        out = law.a * exponential(keys, purpose)
     elif law.family == "normal":
-        out = law.a + law.b * rng.standard_normal(size)
+        out = law.a + law.b * normal(keys, purpose)
     else:
-        out = np.full(size, float(law.a))
+        out = np.full(len(keys), float(law.a))
     clamped: NDArray[np.float64] = np.clip(out, law.low, law.high)
     return clamped
 
 
-def draw_index(law: LawLike, rng: np.random.Generator, size: int) -> NDArray[np.int64]:
-    """Return `size` indices into the values of a choice, by its weights; a constant gives index 0."""
+def draw_index(law: LawLike, keys: Keys, purpose: str) -> NDArray[np.int64]:
+    """Return for each key an index into the values of a choice, by its weights; a constant gives index 0."""
     if len(law.values) <= 1:
-        return np.zeros(size, np.int64)
+        return np.zeros(len(keys), np.int64)
     edges = np.cumsum(np.asarray(law.weights))
-    return np.searchsorted(edges / edges[-1], rng.random(size), side="right").astype(np.int64)
+    return np.searchsorted(edges / edges[-1], uniform(keys, purpose), side="right").astype(np.int64)
 
 
-def quantile(law: LawLike, share: float) -> float:
-    """Return the quantile of a law at 0 < share < 1, clamped to its bounds."""
+def quantiles(law: LawLike, count: int) -> NDArray[np.float64]:
+    """Return the quantiles of a law of numbers at the middles of `count` equal shares, ascending, clamped to its bounds."""
+    shares = (np.arange(count) + 0.5) / count
     if law.family == "choice":
-        total = 0.0
-        pairs = sorted(zip((float(value) for value in law.values), law.weights, strict=True))
-        out = pairs[-1][0]
-        for value, weight in pairs:
-            total += weight
-            if share <= total:
-                out = value
-                break
+        order = np.argsort(np.asarray([float(value) for value in law.values]), kind="stable")
+        edges = np.cumsum(np.asarray(law.weights)[order])
+        out = np.asarray([float(value) for value in law.values])[order][np.searchsorted(edges / edges[-1], shares)]
     elif law.family == "uniform":
-        out = law.a + share * (law.b - law.a)
+        out = law.a + shares * (law.b - law.a)
     elif law.family == "lognormal":
-        out = law.a * math.exp(law.b * NormalDist().inv_cdf(share))
+        out = law.a * np.exp(law.b * _normal_quantiles(count))
     elif law.family == "exponential":
-        out = -law.a * math.log1p(-share)
+        out = -law.a * np.log1p(-shares)
     elif law.family == "normal":
-        out = law.a + law.b * NormalDist().inv_cdf(share)
+        out = law.a + law.b * _normal_quantiles(count)
     else:
-        out = law.a
-    return min(max(out, law.low), law.high)
+        out = np.full(count, float(law.a))
+    clamped: NDArray[np.float64] = np.clip(out, law.low, law.high)
+    return clamped
+
+
+@cache
+def _normal_quantiles(count: int) -> NDArray[np.float64]:
+    inverse = NormalDist().inv_cdf
+    return np.asarray([inverse((at + 0.5) / count) for at in range(count)])
 
 
 def to_blocks(values: NDArray[np.float64], unit: str, block_ms: int) -> NDArray[np.int64]:

@@ -24,7 +24,7 @@ from marketsim.chain.columns import (
     Rules,
 )
 from marketsim.chain.escrow.messages import account_close, payment_close, release_account
-from marketsim.chain.events import emit, note
+from marketsim.chain.events import emit, note, order_identity
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.kernel.intrinsics import rarely
@@ -71,6 +71,7 @@ def open_order(s: State, h: int, group: int) -> None:
     o.bits = 0
     o.reason = OrderEnd.NONE
     o.deployment = asked.deployment
+    o.id = order_identity(s, asked.deployment, asked.gseq, o.oseq)
     asked.orders += 1
     asked.last_order = order
     emit(

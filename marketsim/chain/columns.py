@@ -1,6 +1,8 @@
 """Which column of which table holds what: one table is one int64 array of shape (rows, columns), one row an object.
 
 Ids as people see them (`owner/dseq/gseq/oseq/provider`) are made at the edge; inside, an object is its row number and -1 means none.
+Where an object stands in memory decides nothing: what has a name has a column ID, a 63-bit hash of that name, which events are
+fingerprinted by and ties and draws are keyed by.
 Money is a pair of columns, whole uve and atto (10^-18 uve) with 0 <= atto < 10^18; a negative amount has a negative whole part.
 Coins (wallets, pay-outs, fees) are whole uve in one column. Heights are block numbers.
 """
@@ -81,7 +83,6 @@ class G(Row):
     event_mask = column("bit mask of event kinds that are stored (all are fingerprinted)")
     fingerprint_a = column()
     fingerprint_b = column()
-    events_total = column()
     bits = column("next unused row of bid_bits")
     free_bits = column("first free row of bid_bits + 1, 0 = none")
     auditing = column("1 = keep the list of accounts touched since the last audit")
@@ -127,13 +128,16 @@ class Quirk(Code):
     MAX_BIDS_OFF_BY_ONE = 32
 
 
-class Wallet(Row):
+class Wallet(Row, width=8):
     """Participants and module wallets."""
 
     balance = column(unit="uve")
     rank = column("position of the name among all names in string order")
     provider = column("row in providers while registered, else -1")
     fees = column("network fees paid, whole uve")
+    id = column("hash of the name: what events, ties and draws know it by")
+    dseq = column("sequence number of its newest deployment that a plan made")
+    by_hand = column("its newest deployment that a message by hand made, row + 1; 0 = none")
 
 
 ESCROW_WALLET = 0
@@ -144,16 +148,17 @@ COLLECTOR_WALLET = 2
 """Row of the fee collector: network fees."""
 
 
-class Provider(Row):
+class Provider(Row, width=8):
     """Registered providers as the chain sees them (capacity is the engine's business, not the chain's)."""
 
     wallet = column()
     registered = column()
     blocked = column()
     active_leases = column()
+    id = column("of its wallet")
 
 
-class Deployment(Row, width=12):
+class Deployment(Row):
     """One tenant's deployment."""
 
     owner = column("wallet")
@@ -166,6 +171,8 @@ class Deployment(Row, width=12):
     groups = column()
     hash = column("interned id of the manifest hash")
     window = column("akash: notice asked for, seconds; 0 = none")
+    id = column("hash of owner and dseq")
+    by_hand = column("the owner's deployment by hand before this one, row + 1; 0 = none, or not made by hand")
 
 
 class Group(Row):
@@ -202,6 +209,7 @@ class Resource(Row):
     gpu_attributes = column("1 when it lists GPU attributes")
     smallest_volume = column(unit="bytes")
     largest_volume = column(unit="bytes")
+    endpoints = column("of the unit, whatever its count")
 
 
 class Draft(Row):
@@ -241,6 +249,7 @@ class Order(Row, width=20):
     reason = column("OrderEnd")
     deployment = column()
     bits = column("row of bid_bits + 1 while it is open and ended bids are not kept; 0 = none")
+    id = column("hash of the deployment's ID, gseq and oseq")
 
 
 class Bid(Row):
@@ -293,6 +302,7 @@ class Lease(Row):
     shortfall = column("forgiven", "uve")
     shortfall_atto = column(unit="atto-uve")
     slot = column("row in providers")
+    id = column("hash of the order's ID and the provider's")
 
 
 class Usage(Row):
@@ -380,6 +390,7 @@ class Account(Row):
     dust_atto = column(unit="atto-uve")
     next = column("free list")
     touched = column("audit: next touched account, row + 1; -1 = last of the list; 0 = not in it")
+    id = column("of its deployment or its bid")
 
 
 class Deposit(Row):
@@ -539,7 +550,7 @@ class EventKind(Code):
     PARAMS_CHANGED = 25
     PROVIDER_BLOCKED = 26  # subject provider slot
     PROVIDER_UNBLOCKED = 27
-    MESSAGE_REFUSED = 28  # subject = message kind, other = status
+    MESSAGE_REFUSED = 28  # subject wallet, other = status, whole = message kind
     FORCED_SETTLEMENT = 29  # subject account
     NETWORK_FEE = 31  # subject wallet, whole = fee, other = message kind
     OUTAGE = 32  # engine: subject provider slot, other = 1 down, 0 up

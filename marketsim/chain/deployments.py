@@ -27,7 +27,7 @@ from marketsim.chain.columns import (
     Scope,
 )
 from marketsim.chain.escrow.messages import account_close, account_open, can_collect, collect
-from marketsim.chain.events import emit
+from marketsim.chain.events import deployment_identity, emit, mix_sizes
 from marketsim.chain.limits import (
     CPU_MAX,
     CPU_MIN,
@@ -173,6 +173,7 @@ def open_group(s: State, h: int, deployment: int, gseq: int, draft: int) -> None
     asked.closed_orders = 0
     asked.last_order = -1
     emit(s, EventKind.GROUP_OPENED, group, deployment, 0, 0, 0)
+    mix_sizes(s, group)
     open_order(s, h, group)
 
 
@@ -216,6 +217,9 @@ def create_deployment(
     g.deployments = deployment + 1
     account = account_open(s, h, Scope.DEPLOYMENT, deployment, owner)
     deployed = s.deployments[deployment]
+    deployed.id = deployment_identity(s, owner, dseq)
+    deployed.by_hand = 0
+    s.accounts[account].id = deployed.id
     deployed.owner = owner
     deployed.dseq = dseq
     deployed.state = DeploymentState.ACTIVE

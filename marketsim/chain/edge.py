@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,56 +27,20 @@ from marketsim.chain.columns import (
     OfferedUnit,
     Order,
     OrderState,
-    Resource,
     Rules,
     Scope,
     Wallet,
 )
+from marketsim.chain.parsing import NUMBER_MAX, OPERATIONS, Message, MessageError, Parsed, param_of, parse, parse_coins
 from marketsim.chain.rendering import event_value
-from marketsim.chain.requirements import Eligibility, requirements_of
+from marketsim.chain.requirements import Eligibility
 from marketsim.chain.room import with_room
 from marketsim.chain.rule_sets import rule_globals
-from marketsim.chain.state import State, make_state
+from marketsim.chain.state import MODULES, State, identity, make_state
 from marketsim.chain.status import Status
-from marketsim.money.units import PPM
-
-Message = Mapping[str, Any]
-
-GOVERNANCE = "governance"
-"""The signer of what only governance may do; messages of that kind without a signer count as governance's."""
-
-PARAMS: Mapping[str, tuple[int, int]] = {
-    "order_max_bids": (G.order_max_bids, 1),
-    "bid_min_deposit": (G.bid_min_deposit, 1),
-    "deployment_min_deposit": (G.deployment_min_deposit, 1),
-    "take_percent": (G.take_ppm, PPM // 100),
-    "settle_every": (G.settle_every, 1),
-    "grace": (G.grace, 1),
-    "order_timeout": (G.order_timeout, 1),
-    "usage_grace": (G.usage_grace, 1),
-    "window_min": (G.window_min_seconds, 1),
-    "window_max": (G.window_max_seconds, 1),
-}
-"""Parameters by name: their global, and how many of its units one unit of the message is."""
 
 CHARGING: Mapping[str, Charging] = {mode.name.lower(): mode for mode in Charging if mode != Charging.VE_SETTLEMENT}
 """What `Chain` can be made with; usage escrows need the settlement module's wallet, which a run brings."""
-
-_SOURCES = {"balance": 1, "grant": 2}
-_SCOPES = {"deployment": Scope.DEPLOYMENT, "bid": Scope.BID}
-_MODULES = ("escrow", "community", "collector")
-_COINS_MAX = 9_000_000_000_000_000_000
-_NUMBER_MAX = 1 << 60
-_DECIMALS = 18
-
-
-class MessageError(ValueError):
-    """A message that is no message: `key` names the culprit. A refusal by the chain is a Status, not this."""
-
-    def __init__(self, key: str, problem: str) -> None:
-        super().__init__(f"{key}: {problem}")
-        self.key = key
-        self.problem = problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,52 +68,12 @@ def result_of(status: int) -> str:
     return _RESULTS[int(status)]
 
 
-def parse_coins(text: Any, key: str) -> int:
-    """Return whole uve; what exceeds every supply stays larger than every supply."""
-    try:
-        value = int(text)
-    except (TypeError, ValueError):
-        raise MessageError(key, f"{text!r} is not a whole number of uve") from None
-    return max(-_COINS_MAX, min(_COINS_MAX, value))
-
-
-def parse_price(text: Any, key: str) -> tuple[int, int]:
-    """Return a price as a pair; raises MessageError for more than 18 decimals and for what is no decimal."""
-    whole, point, fraction = str(text).partition(".")
-    digits = whole.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit()) or (point and not (fraction.isascii() and fraction.isdigit())):
-        raise MessageError(key, f"{text!r} is not a decimal number")
-    if len(fraction) > _DECIMALS:
-        raise MessageError(key, f"{text!r} has {len(fraction)} decimals, at most {_DECIMALS} are kept")
-    units, atto = min(int(digits), _COINS_MAX), int(fraction.ljust(_DECIMALS, "0")) if fraction else 0
-    if whole.startswith("-"):
-        return (-units - 1, 10**_DECIMALS - atto) if atto else (-units, 0)
-    return units, atto
-
-
-def parse_number(value: Any, key: str) -> int:
-    """Return a quantity (millicores, bytes, a count); beyond every limit it stays beyond every limit."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise MessageError(key, f"{value!r} is not a whole number")
-    return max(-_NUMBER_MAX, min(_NUMBER_MAX, value))
-
-
-def parse_sources(names: Sequence[str], key: str = "sources") -> int:
-    """Return the order in which to try the sources of a deposit, as digits of base 4, the first lowest."""
-    code = 0
-    for name in reversed(names):
-        if name not in _SOURCES:
-            raise MessageError(key, f"{name!r} is not a source, expected balance or grant")
-        code = 4 * code + _SOURCES[name]
-    return code
-
-
 class Chain:
     """One chain with its names.
 
     `start` is a mapping of `params`, `wallets` (coins by name) and `providers` (`attributes` and, per
     auditor, what it `signed`). With `events` the record's rows are kept until `take_events` hands them
-    out; without it they are only counted and fingerprinted. Raises MessageError for a `start` that
+    out; without it they are only fingerprinted. Raises MessageError for a `start` that
     makes no sense, ValueError for an unknown rule set or quirk.
     """
 
@@ -172,7 +97,7 @@ class Chain:
             self.state.globals.charging = CHARGING[charging]
         self.state.globals.event_mask = -1 if events else 0
         self.rules = Rules(int(self.state.globals.rules))
-        self.wallet_names: list[str] = list(_MODULES)
+        self.wallet_names: list[str] = list(MODULES)
         self.deployment_names: list[str] = []
         self.group_names: list[str] = []
         self.order_names: list[str] = []
@@ -199,7 +124,7 @@ class Chain:
         chain = cls(rows=1)
         chain.rules = Rules(int(state.globals.rules))
         chain.wallet_names = list(wallet_names)
-        chain._wallets = {name: row for row, name in enumerate(wallet_names) if row >= len(_MODULES)}
+        chain._wallets = {name: row for row, name in enumerate(wallet_names) if row >= len(MODULES)}
         chain._ranked = sorted(chain._wallets)
         chain._texts = {"": 0}  # what deployments made without this edge have as their hash
         chain._eligibility = eligibility
@@ -238,6 +163,7 @@ class Chain:
             self.state.globals.wallets = row + 1
             self.state.wallets[row] = 0
             self.state.wallets[row].provider = -1
+            self.state.wallets[row].id = identity(name)
             self._wallets[name] = row
             self.wallet_names.append(name)
         # The order of names stands for the order of addresses, in which the chain serves payments,
@@ -332,25 +258,26 @@ class Chain:
         receipts = [Receipt(height, str(message.get("op")), self.execute(message, height)) for message in messages]
         return receipts, self.take_events()
 
-    def execute(self, message: Message, height: int) -> Status:
-        """Execute one message at a height and nothing else: what is due by then is the caller's."""
-        handler = _HANDLERS.get(message.get("op", ""))
-        if handler is None:
-            raise MessageError("op", f"{message.get('op')!r} is not a message, expected one of {', '.join(_HANDLERS)}")
+    def execute(self, message: Message | Parsed, height: int) -> Status:
+        """Execute one message at a height and nothing else: what is due by then is the caller's.
+
+        Raises MessageError for a malformed one, which leaves everything as it is, names included. A message that somebody else signed
+        than who must (SIGNERS) is Unauthorized.
+        """
+        parsed = message if isinstance(message, Parsed) else parse(message)
         self.state.globals.height = height
-        self._make_room(message)
-        try:
-            status = handler(self, message, height)
-        except KeyError as error:
-            raise MessageError(str(error.args[0]), f"missing in a {message['op']}") from None
+        if not parsed.is_authorized:
+            return Status.Unauthorized
+        self._make_room(parsed.op, parsed.arguments)
+        status = _HANDLERS[parsed.op](self, parsed.arguments, height)
         if status == Status.Ok:
             self._name_new_rows()
         return status
 
-    def _make_room(self, message: Message) -> None:
+    def _make_room(self, op: str = "", arguments: Message = MappingProxyType({})) -> None:
         g = self.state.globals
-        groups = message.get("groups", ())
-        units = sum(len(group.get("resources", ())) for group in groups)
+        groups = arguments["groups"] if op == "create_deployment" else ()
+        offer = arguments["offer"] if op == "create_bid" else ()
         ended = 0
         if g.event_mask:
             ended = 64 + int(4 * (g.groups + g.orders + g.bids) + 8 * (g.leases + g.deposits))
@@ -358,8 +285,8 @@ class Chain:
             self.state,
             deployments=1,
             groups=len(groups),
-            resources=units,
-            drafts=max(len(groups), len(message.get("offer") or ())),
+            resources=sum(len(units) for _, _, units in groups),
+            drafts=max(len(groups), len(offer)),
             orders=len(groups) + 1,
             bids=1,
             leases=1,
@@ -414,29 +341,29 @@ class Chain:
         orders = self.state.orders[: self.state.globals.orders]
         timeout = int(self.state.globals.order_timeout)
         if timeout == 0:
-            return np.full(len(orders), _NUMBER_MAX, np.int64)
-        return np.where(orders[:, Order.state] == OrderState.OPEN, orders[:, Order.created_at] + timeout, _NUMBER_MAX)
+            return np.full(len(orders), NUMBER_MAX, np.int64)
+        return np.where(orders[:, Order.state] == OrderState.OPEN, orders[:, Order.created_at] + timeout, NUMBER_MAX)
 
     def next_due(self) -> int:
         """Return the next height at which something is due by itself, 2^60 when there is none."""
-        soonest = int(self._timed_out_at().min(initial=_NUMBER_MAX))
+        soonest = int(self._timed_out_at().min(initial=NUMBER_MAX))
         if self._is_exact:
             accounts = self._accounts()
             for column in (Account.due_at, Account.grace_at):
                 at = accounts[:, column]
-                soonest = min(soonest, int(np.where(at >= 0, at, _NUMBER_MAX).min(initial=_NUMBER_MAX)))
+                soonest = min(soonest, int(np.where(at >= 0, at, NUMBER_MAX).min(initial=NUMBER_MAX)))
             if self.state.globals.charging == Charging.USAGE:
                 # Use without a cap may run an account dry before its due height: every settlement of the
                 # cadence is looked at.
                 soonest = min(soonest, self._next_cadence())
-        return max(soonest, self.height) if soonest < _NUMBER_MAX else soonest
+        return max(soonest, self.height) if soonest < NUMBER_MAX else soonest
 
     def _next_cadence(self) -> int:
         every = int(self.state.globals.settle_every)
         accounts = self._accounts()
         accounts = accounts[accounts[:, Account.open] > 0]
         if every == 0 or not len(accounts):
-            return _NUMBER_MAX
+            return NUMBER_MAX
         settled, created = accounts[:, Account.settled_at], accounts[:, Account.created_at]
         return int((created + ((settled - created) // every + 1) * every).min())
 
@@ -474,73 +401,73 @@ class Chain:
             yield "settlement"
 
     def _room_for_events(self) -> None:
-        self._make_room({})
+        self._make_room()
 
     # --- messages ------------------------------------------------------------
 
-    def _create_deployment(self, message: Message, height: int) -> Status:
-        name = message["id"]
-        owner, dseq = _split(name, 2)
-        groups: Sequence[Message] = message["groups"]
+    def _create_deployment(self, asked: Message, height: int) -> Status:
+        name = asked["id"]
         first = int(self.state.globals.drafts)
         resource = int(self.state.globals.resources)
-        for at, group in enumerate(groups):
-            self.state, spec = self._eligibility.spec(self.state, requirements_of(group))
-            units: Sequence[Message] = group["resources"]
+        for at, (group, requirements, units) in enumerate(asked["groups"]):
+            self.state, spec = self._eligibility.spec(self.state, requirements)
             draft = self.state.drafts[first + at]
-            draft[Draft.name] = self._text(group["name"]) if group.get("name") else -1
+            draft[Draft.name] = self._text(group) if group else -1
             draft[Draft.spec] = spec
             draft[Draft.first_resource] = resource
             draft[Draft.resources] = len(units)
             for unit in units:
-                self.state.resources[resource] = _resource(unit)
+                self.state.resources[resource] = unit
                 resource += 1
+        owner = self.wallet(asked["owner"])
+        row = int(self.state.globals.deployments)
         status = Status(
             deployments.create_deployment(
                 self.state,
                 height,
-                self.wallet(owner),
-                _sequence(dseq),
+                owner,
+                asked["dseq"],
                 self._deployments.get(name, -1),
-                parse_coins(message["deposit"], "deposit"),
-                parse_sources(message["sources"]),
-                self._text(message.get("hash", "")),
-                parse_number(message.get("window", 0), "window"),
+                asked["deposit"],
+                asked["sources"],
+                self._text(asked["hash"]),
+                asked["window"],
                 first,
-                len(groups),
+                len(asked["groups"]),
             )
         )
         if status == Status.Ok:
             self.state.globals.resources = resource
+            self.state.deployments[row].by_hand = self.state.wallets[owner].by_hand
+            self.state.wallets[owner].by_hand = row + 1
             self._register(self.deployment_names, self._deployments, name)
         return status
 
-    def _update_deployment(self, message: Message, height: int) -> Status:
-        row = self._deployments.get(message["id"], -1)
-        return Status(deployments.update_deployment(self.state, height, row, self._text(message["hash"])))
+    def _update_deployment(self, asked: Message, height: int) -> Status:
+        row = self._deployments.get(asked["id"], -1)
+        return Status(deployments.update_deployment(self.state, height, row, self._text(asked["hash"])))
 
-    def _close_deployment(self, message: Message, height: int) -> Status:
-        return Status(deployments.close_deployment(self.state, height, self._deployments.get(message["id"], -1)))
+    def _close_deployment(self, asked: Message, height: int) -> Status:
+        return Status(deployments.close_deployment(self.state, height, self._deployments.get(asked["id"], -1)))
 
-    def _close_group(self, message: Message, height: int) -> Status:
-        return Status(deployments.close_group(self.state, height, self._groups.get(message["id"], -1)))
+    def _close_group(self, asked: Message, height: int) -> Status:
+        return Status(deployments.close_group(self.state, height, self._groups.get(asked["id"], -1)))
 
-    def _pause_group(self, message: Message, height: int) -> Status:
-        return Status(deployments.pause_group(self.state, height, self._groups.get(message["id"], -1)))
+    def _pause_group(self, asked: Message, height: int) -> Status:
+        return Status(deployments.pause_group(self.state, height, self._groups.get(asked["id"], -1)))
 
-    def _start_group(self, message: Message, height: int) -> Status:
-        return Status(deployments.start_group(self.state, height, self._groups.get(message["id"], -1)))
+    def _start_group(self, asked: Message, height: int) -> Status:
+        return Status(deployments.start_group(self.state, height, self._groups.get(asked["id"], -1)))
 
-    def _create_bid(self, message: Message, height: int) -> Status:
-        order, _, provider = message["id"].rpartition("/")
+    def _create_bid(self, asked: Message, height: int) -> Status:
+        order, _, provider = asked["id"].rpartition("/")
         if order.partition("/")[0] == provider:
             return Status.Conflict  # the identifier's own check, before anything is looked up
-        whole, atto = parse_price(message["price"], "price")
+        whole, atto = asked["price"]
         first = int(self.state.globals.drafts)
-        offer: Sequence[Sequence[int]] = message.get("offer") or ()
-        for at, (unit, count) in enumerate(offer):
-            self.state.drafts[first + at, OfferedUnit.resource] = parse_number(unit, "offer")
-            self.state.drafts[first + at, OfferedUnit.count] = parse_number(count, "offer")
+        for at, (unit, count) in enumerate(asked["offer"]):
+            self.state.drafts[first + at, OfferedUnit.resource] = unit
+            self.state.drafts[first + at, OfferedUnit.count] = count
         return Status(
             market.create_bid(
                 self.state,
@@ -550,35 +477,33 @@ class Chain:
                 self.row_of("provider", provider),
                 whole,
                 atto,
-                parse_coins(message["deposit"], "deposit"),
-                parse_sources(message["sources"]),
+                asked["deposit"],
+                asked["sources"],
                 first,
-                len(offer),
-                parse_number(message.get("window", 0), "window"),
+                len(asked["offer"]),
+                asked["window"],
             )
         )
 
-    def _close_bid(self, message: Message, height: int) -> Status:
-        reason = parse_number(message.get("reason", 0), "reason")
-        return Status(market.close_bid(self.state, height, self._bids.get(message["id"], -1), reason))
+    def _close_bid(self, asked: Message, height: int) -> Status:
+        return Status(market.close_bid(self.state, height, self._bids.get(asked["id"], -1), asked["reason"]))
 
-    def _create_lease(self, message: Message, height: int) -> Status:
-        return Status(market.create_lease(self.state, height, self._bids.get(message["id"], -1)))
+    def _create_lease(self, asked: Message, height: int) -> Status:
+        return Status(market.create_lease(self.state, height, self._bids.get(asked["id"], -1)))
 
-    def _close_lease(self, message: Message, height: int) -> Status:
-        name = message["id"]
+    def _close_lease(self, asked: Message, height: int) -> Status:
+        name = asked["id"]
         order = self._orders.get(name.rpartition("/")[0], -1)
         return Status(market.close_lease(self.state, height, order, self._bids.get(name, -1)))
 
-    def _withdraw(self, message: Message, height: int) -> Status:
-        return Status(market.withdraw(self.state, height, self._leases.get(message["id"], -1)))
+    def _withdraw(self, asked: Message, height: int) -> Status:
+        return Status(market.withdraw(self.state, height, self._leases.get(asked["id"], -1)))
 
-    def _start_reclaim(self, message: Message, height: int) -> Status:
-        reason = parse_number(message.get("reason", 0), "reason")
-        return Status(market.start_reclaim(self.state, height, self._leases.get(message["id"], -1), reason))
+    def _start_reclaim(self, asked: Message, height: int) -> Status:
+        return Status(market.start_reclaim(self.state, height, self._leases.get(asked["id"], -1), asked["reason"]))
 
-    def _account_deposit(self, message: Message, height: int) -> Status:
-        name = message["id"]
+    def _account_deposit(self, asked: Message, height: int) -> Status:
+        name = asked["id"]
         scope, rows = (Scope.DEPLOYMENT, self._deployments) if name.count("/") == 1 else (Scope.BID, self._bids)
         return Status(
             market.account_deposit(
@@ -586,32 +511,19 @@ class Chain:
                 height,
                 int(scope),
                 rows.get(name, -1),
-                self.wallet(message["signer"]),
-                parse_coins(message["deposit"], "deposit"),
-                parse_sources(message["sources"]),
+                self.wallet(asked["signer"]),
+                asked["deposit"],
+                asked["sources"],
             )
         )
 
-    def _grant(self, message: Message, height: int) -> Status:
-        scopes = 0
-        for name in message["scopes"]:
-            if name not in _SCOPES:
-                raise MessageError("scopes", f"{name!r} is not a scope, expected deployment or bid")
-            scopes |= _SCOPES[name]
-        return Status(
-            registry.grant(
-                self.state,
-                height,
-                self.wallet(message["granter"]),
-                self.wallet(message["signer"]),
-                parse_coins(message["limit"], "limit"),
-                int(scopes),
-            )
-        )
+    def _grant(self, asked: Message, height: int) -> Status:
+        granter, grantee = self.wallet(asked["granter"]), self.wallet(asked["signer"])
+        return Status(registry.grant(self.state, height, granter, grantee, asked["limit"], asked["scopes"]))
 
-    def _sign_attributes(self, message: Message, height: int) -> Status:
-        slot = self._slot_ever(message["provider"])
-        self.state = self._eligibility.sign(self.state, slot, message["signer"], message["attributes"])
+    def _sign_attributes(self, asked: Message, height: int) -> Status:
+        slot = self._slot_ever(asked["provider"])
+        self.state = self._eligibility.sign(self.state, slot, asked["signer"], asked["attributes"])
         return Status.Ok
 
     def _slot_ever(self, name: str) -> int:
@@ -624,148 +536,71 @@ class Chain:
             return int(found[0])
         self.state = with_room(self.state, providers=1)
         self.state.providers[count] = 0
-        self.state.providers[count, 0] = wallet
+        self.state.providers[count].wallet = wallet
+        self.state.providers[count].id = self.state.wallets[wallet].id
         self.state.globals.providers = count + 1
         return count
 
-    def _create_provider(self, message: Message, height: int) -> Status:
-        status = Status(registry.create_provider(self.state, height, self.wallet(message["provider"])))
+    def _create_provider(self, asked: Message, height: int) -> Status:
+        status = Status(registry.create_provider(self.state, height, self.wallet(asked["provider"])))
         if status == Status.Ok:
-            self._set_attributes(message)
+            self._set_attributes(asked)
         return status
 
-    def _update_provider(self, message: Message, height: int) -> Status:
-        status = Status(registry.update_provider(self.state, height, self.wallet(message["provider"])))
+    def _update_provider(self, asked: Message, height: int) -> Status:
+        status = Status(registry.update_provider(self.state, height, self.wallet(asked["provider"])))
         if status == Status.Ok:
-            self._set_attributes(message)
+            self._set_attributes(asked)
         return status
 
-    def _set_attributes(self, message: Message) -> None:
-        slot = int(self.state.wallets[self.wallet(message["provider"])].provider)
-        self.state = self._eligibility.set_provider(self.state, slot, message.get("attributes", {}))
+    def _set_attributes(self, asked: Message) -> None:
+        slot = int(self.state.wallets[self.wallet(asked["provider"])].provider)
+        self.state = self._eligibility.set_provider(self.state, slot, asked["attributes"])
 
-    def _delete_provider(self, message: Message, height: int) -> Status:
-        return Status(registry.delete_provider(self.state, height, self.wallet(message["provider"])))
+    def _delete_provider(self, asked: Message, height: int) -> Status:
+        return Status(registry.delete_provider(self.state, height, self.wallet(asked["provider"])))
 
-    def _block_provider(self, message: Message, height: int) -> Status:
-        slot = self.row_of("provider", message["provider"])
-        return Status(registry.block_provider(self.state, height, _authority(message), slot))
+    def _block_provider(self, asked: Message, height: int) -> Status:
+        return Status(registry.block_provider(self.state, height, 1, self.row_of("provider", asked["provider"])))
 
-    def _unblock_provider(self, message: Message, height: int) -> Status:
-        slot = self.row_of("provider", message["provider"])
-        return Status(registry.unblock_provider(self.state, height, _authority(message), slot))
+    def _unblock_provider(self, asked: Message, height: int) -> Status:
+        return Status(registry.unblock_provider(self.state, height, 1, self.row_of("provider", asked["provider"])))
 
-    def _set_params(self, message: Message, height: int) -> Status:
-        authority = _authority(message)
-        values = [param_of(name, value, "params") for name, value in message["params"].items()]
-        for column, value in values:
-            status = Status(registry.check_param(self.state, authority, int(column), value))
+    def _set_params(self, asked: Message, height: int) -> Status:
+        for column, value in asked["params"]:
+            status = Status(registry.check_param(self.state, 1, int(column), value))
             if status != Status.Ok:
                 return status
-        for column, value in values:
-            registry.set_param(self.state, height, authority, int(column), value)
+        for column, value in asked["params"]:
+            registry.set_param(self.state, height, 1, int(column), value)
         return Status.Ok
 
-    def _settle_escrow(self, message: Message, height: int) -> Status:
-        row = self._deployments.get(message["id"], -1)
+    def _settle_escrow(self, asked: Message, height: int) -> Status:
+        row = self._deployments.get(asked["id"], -1)
         account = int(self.state.deployments[row].account) if row >= 0 else -1
-        return Status(due_work.settle_escrow(self.state, height, _authority(message), account))
+        return Status(due_work.settle_escrow(self.state, height, 1, account))
 
-    def _submit_usage(self, message: Message, height: int) -> Status:
-        name = message["id"]
-        metrics: Mapping[str, Any] = message["metrics"]
-        lease = self._leases.get(name, -1)
+    def _submit_usage(self, asked: Message, height: int) -> Status:
+        lease = self._leases.get(asked["id"], -1)
         usage = int(self.state.leases[lease].usage) if lease >= 0 else -1
-        since = int(self.state.usage[usage].until) if usage >= 0 else 0
+        since, until = asked["since"], asked["until"]
+        if since is None:
+            since = int(self.state.usage[usage].until) if usage >= 0 else 0
         return Status(
             metering.submit_usage(
                 self.state,
                 height,
                 lease,
-                self.wallet(message.get("signer", name.rpartition("/")[2])),
-                parse_number(message.get("since", since), "since"),
-                parse_number(message.get("until", height), "until"),
-                *(parse_number(metrics.get(kind, 0), f"metrics.{kind}") for kind in ("cpu", "memory", "storage", "gpu")),
+                self.wallet(asked["signer"]),
+                since,
+                height if until is None else until,
+                *asked["metrics"],
             )
         )
 
-    def _activate_lease(self, message: Message, height: int) -> Status:
-        return Status(market.activate_lease(self.state, height, self._leases.get(message["id"], -1)))
-
-
-def _split(name: str, parts: int) -> list[str]:
-    found = name.split("/")
-    if len(found) != parts or not all(found):
-        raise MessageError("id", f"{name!r} does not have {parts} parts")
-    return found
-
-
-def _sequence(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) < 1 or int(text) > _NUMBER_MAX:
-        raise MessageError("id", f"{text!r} is not a sequence number from 1")
-    return int(text)
-
-
-def param_of(name: str, value: Any, where: str) -> tuple[int, int]:
-    """Return a parameter's global and its value in the global's unit; raises MessageError for what is no
-    parameter or no number."""
-    if name not in PARAMS:
-        raise MessageError(f"{where}.{name}", f"is no parameter, expected one of {', '.join(PARAMS)}")
-    column, scale = PARAMS[name]
-    return column, parse_number(value, f"{where}.{name}") * scale
-
-
-def _authority(message: Message) -> int:
-    return 1 if message.get("signer", GOVERNANCE) == GOVERNANCE else 0
-
-
-def _resource(unit: Message) -> list[int]:
-    whole, atto = parse_price(unit["price"], "price")
-    volume = parse_number(unit["storage"], "storage")
-    row = [0] * Resource.width
-    row[Resource.price] = whole
-    row[Resource.price_atto] = atto
-    row[Resource.count] = parse_number(unit["count"], "count")
-    row[Resource.cpu] = parse_number(unit["cpu"], "cpu")
-    row[Resource.memory] = parse_number(unit["memory"], "memory")
-    row[Resource.storage] = volume
-    row[Resource.gpu] = parse_number(unit.get("gpu", 0), "gpu")
-    row[Resource.gpu_attributes] = 1 if unit.get("gpu_attributes") else 0
-    row[Resource.smallest_volume] = volume
-    row[Resource.largest_volume] = volume
-    return row
+    def _activate_lease(self, asked: Message, height: int) -> Status:
+        return Status(market.activate_lease(self.state, height, self._leases.get(asked["id"], -1)))
 
 
 Handler = Callable[[Chain, Message, int], Status]
-_HANDLERS: dict[str, Handler] = {
-    name: getattr(Chain, f"_{name}")
-    for name in (
-        "create_deployment",
-        "update_deployment",
-        "close_deployment",
-        "close_group",
-        "pause_group",
-        "start_group",
-        "create_bid",
-        "close_bid",
-        "create_lease",
-        "close_lease",
-        "withdraw",
-        "start_reclaim",
-        "account_deposit",
-        "grant",
-        "sign_attributes",
-        "create_provider",
-        "update_provider",
-        "delete_provider",
-        "block_provider",
-        "unblock_provider",
-        "set_params",
-        "settle_escrow",
-        "submit_usage",
-        "activate_lease",
-    )
-}
-
-OPERATIONS: tuple[str, ...] = tuple(_HANDLERS)
-"""Every message by name."""
+_HANDLERS: dict[str, Handler] = {name: getattr(Chain, f"_{name}") for name in OPERATIONS}

@@ -1,17 +1,22 @@
-"""The chain's record: every event is fingerprinted, the chosen kinds are kept as rows.
+"""The chain's record: every event is fingerprinted by the names of what it is about, the chosen kinds are kept as rows.
 
-The fingerprint is two 64-bit lanes, each a running product; it depends on every field of every event and on
-their order. Compiled code computes in unsigned integers, which wrap; without compilation the same functions run
-on Python integers with masks.
+The fingerprint is two 64-bit lanes, each a running product; it depends on every event and on their order. A kept row says where the
+object stands in memory, the fingerprint knows its name alone (columns ID): the same events have the same fingerprint wherever rows are
+used again or kept. Compiled code computes in unsigned integers, which wrap; without compilation the same functions run on Python
+integers with masks.
 """
 
 from __future__ import annotations
 
+from marketsim.chain.columns import EventKind
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import COMPILING, compiled, compiled_inline
 from marketsim.kernel.intrinsics import rarely
 
 _MASK = (1 << 64) - 1
+SIZES = 62
+"""What a group asks for, in the fingerprint beside the kinds of event."""
+OF_DEPLOYMENT, OF_GROUP, OF_ORDER, OF_BID = 41, 42, 43, 44
 _SIGN = 1 << 63
 
 # Odd constants with well-spread bits, as int64: the first from the golden ratio, the others from the
@@ -106,17 +111,114 @@ else:
 
 
 @compiled_inline
+def deployment_identity(s: State, owner: int, dseq: int) -> int:
+    """Return the identity of a deployment."""
+    return hash64(s.wallets[owner].id, dseq, 0, OF_DEPLOYMENT)
+
+
+@compiled_inline
+def group_identity(s: State, group: int) -> int:
+    """Return the identity of a group, which has no column of its own."""
+    row = s.groups[group]
+    return hash64(s.deployments[row.deployment].id, row.gseq, 0, OF_GROUP)
+
+
+@compiled_inline
+def order_identity(s: State, deployment: int, gseq: int, oseq: int) -> int:
+    """Return the identity of an order."""
+    return hash64(s.deployments[deployment].id, gseq, oseq, OF_ORDER)
+
+
+@compiled_inline
+def bid_identity(s: State, order: int, slot: int) -> int:
+    """Return the identity of a bid by the provider in row `slot`, of its deposit's account and of its lease."""
+    return hash64(s.orders[order].id, s.providers[slot].id, 0, OF_BID)
+
+
+@compiled_inline
+def subject_identity(s: State, kind: int, subject: int) -> int:
+    """Return the identity of what an event is about."""
+    if kind <= EventKind.DEPLOYMENT_CLOSED:
+        return s.deployments[subject].id
+    if kind <= EventKind.GROUP_CLOSED:
+        return group_identity(s, subject)
+    if kind <= EventKind.BID_CLOSED:
+        return s.orders[subject].id
+    if kind == EventKind.DEPOSITED or kind == EventKind.REFUNDED or kind == EventKind.FORCED_SETTLEMENT:
+        return s.accounts[subject].id
+    if kind == EventKind.PROVIDER_BLOCKED or kind == EventKind.PROVIDER_UNBLOCKED or kind == EventKind.OUTAGE or kind == EventKind.REPRICED:
+        return s.providers[subject].id
+    if kind == EventKind.MESSAGE_REFUSED or kind == EventKind.NETWORK_FEE:
+        return s.wallets[subject].id
+    if kind == EventKind.PARAMS_CHANGED:
+        return subject
+    return s.leases[subject].id
+
+
+@compiled_inline
+def other_identity(s: State, kind: int, other: int) -> int:
+    """Return what an event says beside its subject: an identity or a number; 0 for a row that the subject's name implies."""
+    if kind == EventKind.DEPOSITED or kind == EventKind.REFUNDED:
+        return s.wallets[other].id
+    if kind == EventKind.BID_CREATED or kind == EventKind.BID_WON:
+        return s.providers[other].id
+    if kind == EventKind.ORDER_CLOSED:
+        return other
+    if kind <= EventKind.LEASE_CREATED or kind == EventKind.PAID or kind == EventKind.USAGE_ESCROW_OPENED:
+        return 0
+    return other
+
+
+@compiled_inline
+def mix_identities(s: State, kind: int, subject: int, other: int, whole: int, atto: int, extra: int) -> None:
+    """Take one event at G.height into the fingerprint; `subject` and `other` are rows or numbers as in its row."""
+    g = s.globals
+    more = extra
+    if kind <= EventKind.LEASE_CREATED:
+        more = 0  # rows
+    lane_a, lane_b = mix_event(
+        g.fingerprint_a,
+        g.fingerprint_b,
+        g.height,
+        kind,
+        subject_identity(s, kind, subject),
+        other_identity(s, kind, other),
+        whole,
+        atto,
+        more,
+    )
+    g.fingerprint_a = lane_a
+    g.fingerprint_b = lane_b
+
+
+@compiled_inline
+def mix_sizes(s: State, group: int) -> None:
+    """Take what a new group asks for into the fingerprint: no event says it."""
+    g = s.globals
+    row = s.groups[group]
+    lane_a, lane_b = mix_event(
+        g.fingerprint_a,
+        g.fingerprint_b,
+        g.height,
+        SIZES,
+        group_identity(s, group),
+        row.cpu,
+        row.memory,
+        row.storage,
+        row.gpu,
+    )
+    g.fingerprint_a = lane_a
+    g.fingerprint_b = lane_b
+
+
+@compiled_inline
 def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, extra: int) -> None:
-    """Put one event at G.height on the record: fingerprinted and counted, and kept when G.event_mask has its
-    bit.
+    """Put one event at G.height on the record: fingerprinted, and kept when G.event_mask has its bit.
 
     The caller guarantees a free row in `events` for every event that a message can cause.
     """
     g = s.globals
-    lane_a, lane_b = mix_event(g.fingerprint_a, g.fingerprint_b, g.height, kind, subject, other, whole, atto, extra)
-    g.fingerprint_a = lane_a
-    g.fingerprint_b = lane_b
-    g.events_total += 1
+    mix_identities(s, kind, subject, other, whole, atto, extra)
     if rarely((g.event_mask >> kind) & 1 == 1):
         row = g.events
         g.events = row + 1
@@ -132,7 +234,9 @@ def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
 
 @compiled_inline
 def note(s: State, kind: int, subject: int, other: int, whole: int, atto: int, extra: int) -> None:
-    """Keep a row of a kind that follows from other events (a bid lost to a lease), and fingerprint nothing."""
+    """Keep a row of a kind that follows from other events, and fingerprint nothing: a bid lost to a lease; what a cadence settles, which is
+    on the record when somebody looks at the account.
+    """
     g = s.globals
     if rarely((g.event_mask >> kind) & 1 == 1):
         row = g.events
@@ -162,6 +266,6 @@ def book_income(s: State, slot: int, net: int, take: int) -> None:
 
 
 def fingerprint(state: State) -> str:
-    """Return the fingerprint of the record so far: 32 hex digits."""
+    """Return the fingerprint of the events so far, 32 hex digits; what a market holds beside them is in `marketsim.market.identity`."""
     lanes = (int(state.globals.fingerprint_a) & _MASK, int(state.globals.fingerprint_b) & _MASK)
     return f"{lanes[0]:016x}{lanes[1]:016x}"

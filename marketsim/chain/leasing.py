@@ -48,7 +48,7 @@ from marketsim.chain.columns import (
 from marketsim.chain.deployments import is_window_outside
 from marketsim.chain.escrow.messages import account_close, account_open, can_collect, payment_close, payment_open, payment_withdraw
 from marketsim.chain.escrow.messages import account_deposit as deposit_into
-from marketsim.chain.events import emit
+from marketsim.chain.events import bid_identity, emit
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled, compiled_inline
@@ -213,6 +213,7 @@ def open_bid_account(s: State, h: int, bid: int) -> None:
     """Open the escrow account of a bid, as of the bid's own height."""
     b = s.bids[bid]
     account = account_open(s, h, Scope.BID, bid, b.provider)
+    s.accounts[account].id = bid_identity(s, b.order, b.slot)
     s.accounts[account].created_at = b.created_at
     s.accounts[account].settled_at = b.created_at
     b.account = account
@@ -325,6 +326,7 @@ def write_lease(s: State, h: int, lease: int, bid: int, account: int) -> None:
     row.rate_atto = b.price_atto
     row.usage = -1
     row.slot = b.slot
+    row.id = bid_identity(s, order, row.slot)
 
 
 @compiled

@@ -31,6 +31,7 @@ def create_provider(s: State, h: int, wallet: int) -> Status:
     if slot == g.providers:
         g.providers = slot + 1
         registered.wallet = wallet
+        registered.id = s.wallets[wallet].id
         registered.blocked = 0
         registered.active_leases = 0
     registered.registered = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -113,10 +114,20 @@ TABLES: Mapping[str, tuple[int, type[Row]]] = {
 """Each table that fills row by row: the global that counts its rows, and its row class."""
 
 
+def identity(name: str) -> int:
+    """Return the identity of what has only a name, wallets and so providers: a 63-bit hash."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") >> 1
+
+
+MODULES = ("escrow", "community", "collector")
+"""Names of the wallets that every chain begins with, in the order of their rows."""
+
+
 def make_state(rows: int = 64) -> State:
     """Return empty tables with room for `rows` rows each and the three module wallets in place."""
-    tables: dict[str, Any] = {name: rows_of(rows, schema) for name, (_, schema) in TABLES.items()}
-    tables["wallets"][:3, Wallet.provider] = -1
+    tables: dict[str, Any] = {name: rows_of(max(rows, len(MODULES)), schema) for name, (_, schema) in TABLES.items()}
+    tables["wallets"][: len(MODULES), Wallet.provider] = -1
+    tables["wallets"][: len(MODULES), Wallet.id] = [identity(name) for name in MODULES]
     return State(
         globals=row_of(G),
         **tables,

@@ -17,7 +17,8 @@ from marketsim.chain.rendering import ACCOUNT_STATES, BID_STATES, DEPLOYMENT_STA
 from marketsim.chain.status import Status
 
 if TYPE_CHECKING:
-    from marketsim.chain.edge import Chain, Message
+    from marketsim.chain.edge import Chain
+    from marketsim.chain.parsing import Message
 
 NONE = "none"
 """The state of what does not exist."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from marketsim.chain.columns import Rules
-from marketsim.chain.edge import Message, result_of
+from marketsim.chain.edge import result_of
+from marketsim.chain.parsing import Message
 from marketsim.chain.rule_sets import QUIRKS_OF, RULES
 from marketsim.chain.status import Status
 from marketsim.chain.transitions import ADDRESSED, TableAnswer, outcomes

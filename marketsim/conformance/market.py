@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from marketsim.chain.edge import Chain, MessageError, result_of
+from marketsim.chain.edge import Chain, result_of
+from marketsim.chain.parsing import MessageError
 from marketsim.chain.rendering import Changes
 from marketsim.conformance.report import Difference, MalformedVectorError, Result, Vector, compare
 

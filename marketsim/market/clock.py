@@ -28,6 +28,9 @@ LEAST_INBOX = 256
 SPARE = 64
 """Rows beyond what is needed, of tables that grow little by little."""
 
+AFTER_AGENTS, AFTER_HANDS = 2, 3
+"""Priorities within an instant: agents' events are SimPy's 0 and 1, then come messages by hand, then blocks."""
+
 
 class BlockClock:
     """Turns simulated time into blocks, and is the only way for an agent to reach the chain.
@@ -62,6 +65,8 @@ class BlockClock:
         self._take_bids = take_bids
         self._take_declines = take_declines
         self.recounts = 0
+        self.refused_by_hand: dict[tuple[int, int], int] = {}
+        """Refused bids of hand-written messages by desk and Status: counted like any, and no part of the fingerprint."""
         engine.globals.audit = int(audit)
         chain.globals.auditing = int(audit)
 
@@ -161,6 +166,14 @@ class BlockClock:
             x.last_block = height
         self.chain.globals.height = height
 
+    def after_all(self, at_ms: int, priority: int = AFTER_AGENTS) -> simpy.Event:
+        """Return an event of the instant `at_ms` that comes after those of all agents, whoever began to wait first."""
+        event = simpy.Event(self.env)
+        event._ok = True
+        event._value = None
+        self.env.schedule(event, priority=priority, delay=at_ms - self.env.now)  # type: ignore[arg-type]
+        return event
+
     def finish(self) -> None:
         """Hand over what is left of the record and, when auditing, recount everything once more."""
         self._flush()
@@ -174,12 +187,7 @@ class BlockClock:
             height = min(last, height + every)
             at = height * self.block_ms
             if at > self.env.now:
-                # after every other event of this instant
-                event = simpy.Event(self.env)
-                event._ok = True
-                event._value = None
-                self.env.schedule(event, priority=2, delay=at - self.env.now)  # type: ignore[arg-type]
-                yield event
+                yield self.after_all(at, AFTER_HANDS)
             self.advance(height)
             progress(height)
 

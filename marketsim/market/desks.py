@@ -60,11 +60,24 @@ NO_QUOTE = -(1 << 62)
 
 
 @compiled_inline
-def tie_of(e: Engine, kind: int, row: int) -> int:
-    """Return what breaks ties of submission time: a stateless hash, or nothing where ties go to the lower row."""
+def tie_of(e: Engine, kind: int, key: int) -> int:
+    """Return what breaks ties of submission time: a stateless hash of what it is about, or nothing where ties go to the lower row."""
     if e.globals.tie_by_index == 1:
         return 0
-    return hash64(e.globals.seed, SALT_TIE, kind, row)
+    return hash64(e.globals.seed, SALT_TIE, kind, key)
+
+
+@compiled_inline
+def lease_key(s: State, e: Engine, lease: int) -> int:
+    """Return the key of a lease: its order's."""
+    return int(e.tracks[s.leases[lease].order].key)
+
+
+@compiled_inline
+def account_key(s: State, e: Engine, account: int) -> int:
+    """Return the key of a deployment's account: that of its first group's order."""
+    first = s.deployments[s.accounts[account].target].first_group
+    return int(e.tracks[s.groups[first].last_order].key)
 
 
 @compiled_inline
@@ -169,7 +182,7 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
     screen_desks(
         e,
         s.groups[group].spec,
-        order,
+        track.key,
         track.cpu,
         track.memory,
         track.storage,
@@ -302,7 +315,7 @@ def date_bid(e: Engine, height: int, order: int, desk_row: int) -> None:
         at = max(height + 1, -(-time // x.block_ms))
         if at - height > RING - 2:
             at = height + RING - 2
-        tie = hash64(x.seed, SALT_TIE, order, desk_row)
+        tie = hash64(x.seed, SALT_TIE, e.tracks[order].key, screen[Screen.KEY * LANES + lane])
     offer = new_offer(e)
     row_of = e.offers[offer]
     row_of.order = order
@@ -340,13 +353,26 @@ def ask(s: State, e: Engine, order: int, desk_row: int) -> tuple[int, int]:
                 return quoted_price(desk, e.quotes[row, 2 * desk_row], e.quotes[row, 2 * desk_row + 1])
     cpu = track.cpu
     x = e.globals
-    price, atto = linear_price(desk, cpu, track.memory, track.storage, track.gpu, x.price_floor)
+    endpoints = 0
+    if rarely(desk.endpoint + desk.endpoint_atto > 0):
+        endpoints = endpoints_of(s, s.orders[order].group)
+    price, atto = linear_price(desk, cpu, track.memory, track.storage, track.gpu, endpoints, x.price_floor)
     if strategy == Pricing.UNDERCUT and x.last_won >= 0:
         return undercut(e, desk_row, cpu, price, atto)
     if strategy == Pricing.RANDOM_RANGE:
-        draw = hash64(x.seed, SALT_PRICE, order, desk_row)
+        draw = hash64(x.seed, SALT_PRICE, track.key, desk.key)
         return random_range(track.memory, s.orders[order].price, draw)
     return price, atto
+
+
+@compiled
+def endpoints_of(s: State, group: int) -> int:
+    """Return how many endpoints a group asks for: those of its resource units, whatever their counts."""
+    found = 0
+    first = s.groups[group].first_resource
+    for resource in range(first, first + s.groups[group].resources):
+        found += s.resources[resource].endpoints
+    return int(found)
 
 
 @compiled
@@ -556,7 +582,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         if has_nodes(e, desk_row):
             pack(s, e, desk_row, order, e.offer_nodes[offer])
     if desk.bid_timeout > 0 and (track.choosing != Choosing.WINDOW or desk.bid_timeout <= x.bid_window):
-        push(e, height + desk.bid_timeout, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
+        push(e, height + desk.bid_timeout, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, row.tie), Kind.BID_TIMEOUT, offer)
     return True
 
 

@@ -23,7 +23,7 @@ from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.kernel.intrinsics import prefetch, prefetch_line, rarely
 from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open_chunk, push
-from marketsim.market.desks import find_next_bids, know_blockings, place_offer, set_shut, take_offers, tie_of
+from marketsim.market.desks import find_next_bids, know_blockings, lease_key, place_offer, set_shut, take_offers, tie_of
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.quoting import account_use, prepare_desks, reprice, screen_desk
 from marketsim.market.tables import PHASES, Choosing, Desk, Ended, Engine, Kind, Phase, Sample
@@ -361,21 +361,37 @@ def arrive(s: State, e: Engine, height: int, at: int) -> None:
     owner = planned.tenant
     if not can_afford(s, owner, Kind.ARRIVE, 0, call.deposit):
         planned.deployment = -1
-        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE, Status.InsufficientFunds, 0, 0, plan)
+        emit(s, EventKind.MESSAGE_REFUSED, owner, Status.InsufficientFunds, Kind.ARRIVE, 0, 0)
         return
     deployment = s.globals.deployments
-    status = create_deployment(s, height, owner, call.dseq, -1, call.deposit, 1, 0, call.window, call.first_draft, call.drafts)
+    dseq = free_dseq(s, owner, call.dseq)
+    status = create_deployment(s, height, owner, dseq, -1, call.deposit, 1, 0, call.window, call.first_draft, call.drafts)
     charge(s, owner, Kind.ARRIVE, status != Status.Ok, 0)
     if rarely(status != Status.Ok):
         planned.deployment = -1
-        emit(s, EventKind.MESSAGE_REFUSED, Kind.ARRIVE, status, 0, 0, plan)
+        emit(s, EventKind.MESSAGE_REFUSED, owner, status, Kind.ARRIVE, 0, 0)
         return
+    s.wallets[owner].dseq = dseq
     e.plan_of[deployment] = plan
     planned.deployment = deployment
     account = s.deployments[deployment].account
     for column in range(e.accounts.shape[1]):
         e.accounts[account, column] = -1
     sync_deployment(s, e, height, deployment)
+
+
+@compiled
+def free_dseq(s: State, owner: int, wanted: int) -> int:
+    """Return the first sequence number from `wanted` on that no deployment of the owner has."""
+    dseq = max(wanted, s.wallets[owner].dseq + 1)
+    other = s.wallets[owner].by_hand - 1
+    while other >= 0:  # what messages by hand made, few and in no order
+        if s.deployments[other].dseq == dseq:
+            dseq += 1
+            other = s.wallets[owner].by_hand - 1
+        else:
+            other = s.deployments[other].by_hand - 1
+    return int(dseq)
 
 
 @compiled
@@ -390,7 +406,7 @@ def place_bids(s: State, e: Engine, height: int) -> None:
         if following >= 0:
             prefetch_line(e.desks, e.offers[following].desk)
         if place_offer(s, e, height, offer) and rarely(e.tracks[order].choosing == Choosing.FIRST_BID):
-            push(e, height + 1, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
+            push(e, height + 1, Phase.ACCEPT, tie_of(e, Kind.DECIDE, e.tracks[order].key), Kind.DECIDE, order)
         offer = following
     find_next_bids(e, height)
 
@@ -457,7 +473,7 @@ def withdraw(s: State, e: Engine, height: int, lease: int, again: bool) -> None:
     leave_unpaid(s, e, height, p.account)
     if again and p.payment == PaymentState.OPEN:
         at = height + e.desks[p.slot].withdraw_every
-        push(e, at, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)
+        push(e, at, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease_key(s, e, lease)), Kind.WITHDRAW, lease)
 
 
 @compiled
@@ -473,7 +489,7 @@ def watch_funds(s: State, e: Engine, height: int, lease: int) -> None:
         left = e.globals.funds_monitor
     if p.payment == PaymentState.OPEN:
         at = height + max(1, min(left, e.globals.funds_monitor))
-        push(e, at, Phase.SETTLE, tie_of(e, Kind.WATCH, lease), Kind.WATCH, lease)
+        push(e, at, Phase.SETTLE, tie_of(e, Kind.WATCH, lease_key(s, e, lease)), Kind.WATCH, lease)
 
 
 @compiled
@@ -526,8 +542,8 @@ def set_outage(s: State, e: Engine, height: int, desk_row: int, down: int, share
             p = s.leases[lease]
             after = p.next
             if p.slot == desk_row and p.state == LeaseState.ACTIVE:
-                if hash64(x.seed, SALT_OUTAGE, lease, height) % PPM < share_ppm:
-                    push(e, height, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
+                if hash64(x.seed, SALT_OUTAGE, lease_key(s, e, lease), height) % PPM < share_ppm:
+                    push(e, height, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease_key(s, e, lease)), Kind.LEAVE, lease)
             lease = after
 
 

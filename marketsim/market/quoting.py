@@ -5,6 +5,7 @@ from __future__ import annotations
 from marketsim.chain.events import hash64
 from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.market.tables import BID_TIMES, LANES, QUANTILES, Decline, Desk, Engine, Pricing, Screen, Table, Track
+from marketsim.money.pairs import add, times
 from marketsim.money.units import DECIMALS, HOUR_MS, MINUTE_MS, NANO, PPM
 
 PICO = 1_000_000_000_000
@@ -27,12 +28,12 @@ FACTOR_MAX = 1_000_000_000
 
 
 @compiled_inline
-def linear_price(desk: Desk, cpu: int, memory: int, storage: int, gpu: int, floor: int) -> tuple[int, int]:
-    """Return (whole, atto) of quantities x unit prices x (1 + margin) + the fixed part.
+def linear_price(desk: Desk, cpu: int, memory: int, storage: int, gpu: int, endpoints: int, floor: int) -> tuple[int, int]:
+    """Return (whole, atto) of quantities x unit prices x (1 + margin) + endpoints x their price.
 
-    `cpu` in millicores, `memory` and `storage` in MiB, `gpu` in units, each below 2^41. The unit prices already hold the margin, exact at
-    24 decimals, so that the sum is exact and is rounded once to 18: down when `floor` is 1, else half to even (training document, Pricing
-    Strategy). Bounds are checked when a desk is made: whole unit prices x quantities stay below 2^63.
+    `cpu` in millicores, `memory` and `storage` in MiB, `gpu` and `endpoints` in units, each below 2^41. The unit prices already hold the
+    margin, exact at 24 decimals, so that the sum is exact and is rounded once to 18: down when `floor` is 1, else half to even (training
+    document, Pricing Strategy). Bounds are checked when a desk is made: whole unit prices x quantities stay below 2^63.
     """
     whole = sum_of(desk, Desk.cpu_whole, 3, cpu, memory, storage, gpu)
     if cpu + memory + storage + gpu <= QUANTITY_MAX:
@@ -46,7 +47,7 @@ def linear_price(desk: Desk, cpu: int, memory: int, storage: int, gpu: int, floo
     whole, atto = join_limbs(whole, high, low, floor)
     if desk.plain == 1:
         return whole, atto
-    return finish_price(desk, whole, atto)
+    return finish_price(desk, whole, atto, endpoints)
 
 
 @compiled_inline
@@ -94,13 +95,10 @@ def sum_limb(desk: Table, column: int, cpu: int, memory: int, storage: int, gpu:
 
 
 @compiled
-def finish_price(desk: Desk, whole: int, small: int) -> tuple[int, int]:
-    """Return a linear price with the desk's fixed part, rounded half up to the desk's decimals."""
-    whole += desk.fixed_whole
-    small += desk.fixed_atto
-    if small >= NANO * NANO:
-        whole += 1
-        small -= NANO * NANO
+def finish_price(desk: Desk, whole: int, small: int, endpoints: int) -> tuple[int, int]:
+    """Return a linear price with that of the endpoints, rounded half up to the desk's decimals."""
+    more, more_small = times(desk.endpoint, desk.endpoint_atto, endpoints)
+    whole, small = add(whole, small, more, more_small)
     return round_price(desk, whole, small)
 
 
@@ -177,32 +175,47 @@ def refresh_units(desk: Desk) -> None:
     set_unit(desk, Desk.memory_whole, desk.list_memory, desk.list_memory_atto, multiplier, factor)
     set_unit(desk, Desk.storage_whole, desk.list_storage, desk.list_storage_atto, multiplier, factor)
     set_unit(desk, Desk.gpu_whole, desk.list_gpu, desk.list_gpu_atto, multiplier, factor)
-    plain = desk.decimals == DECIMALS and desk.fixed_whole == 0 and desk.fixed_atto == 0
+    plain = desk.decimals == DECIMALS and desk.endpoint == 0 and desk.endpoint_atto == 0
     desk.plain = 1 if plain and desk.quoted == 0 else 0
 
 
 @compiled
+def scarcest(desk: Table) -> int:
+    """Return which resource is used most, in millionths of its capacity: 0 cpu … 3 gpu; the first of equals, cpu where there is none."""
+    found, most = 0, -1
+    for k in range(4):
+        capacity = desk[Desk.cap_cpu + k]
+        if capacity > 0:
+            use = desk[Desk.leased_cpu + k] * PPM // capacity
+            if use > most:
+                found, most = k, use
+    return found
+
+
+@compiled
 def reprice(desk: Desk) -> int:
-    """Move the desk's multiplier by its use of cpu and return 1 when it changed.
+    """Move the desk's multiplier by its use of the resource that it follows and return 1 when it changed.
 
     Use above REPRICE_HIGH raises it, below REPRICE_LOW lowers it; the product is floored at 10^-6 and kept within its bounds.
     """
     old = desk.multiplier_ppm
     new = old
     step = desk.reprice_step_ppm
+    followed = desk.reprice_follows if desk.reprice_follows < 4 else scarcest(desk)
+    capacity = desk[Desk.cap_cpu + followed]
     if step > 0:
         # follows use from MIN (empty) to MAX (full), rounded down to whole steps
-        span = (desk.reprice_max_ppm - desk.reprice_min_ppm) * desk.leased_cpu // max(1, desk.cap_cpu)
+        span = (desk.reprice_max_ppm - desk.reprice_min_ppm) * desk[Desk.leased_cpu + followed] // max(1, capacity)
         new = desk.reprice_min_ppm + span // step * step
         if new == old:
             return 0
         desk.multiplier_ppm = new
         refresh_units(desk)
         return 1
-    leased = desk.leased_cpu * PPM
-    if leased > desk.reprice_high_ppm * desk.cap_cpu:
+    leased = desk[Desk.leased_cpu + followed] * PPM
+    if leased > desk.reprice_high_ppm * capacity:
         new = old * desk.reprice_up_ppm // PPM
-    elif leased < desk.reprice_low_ppm * desk.cap_cpu:
+    elif leased < desk.reprice_low_ppm * capacity:
         new = old * desk.reprice_down_ppm // PPM
     new = min(max(new, desk.reprice_min_ppm), desk.reprice_max_ppm)
     if new == old:
@@ -234,7 +247,7 @@ def rows_screened(e: Engine) -> int:
 def screen_desks(
     e: Engine,
     spec: int,
-    order: int,
+    key: int,
     cpu: int,
     memory: int,
     storage: int,
@@ -246,8 +259,8 @@ def screen_desks(
 ) -> None:
     """Write into `e.screen` what is known of an order without looking at what each desk holds: whether it bids, its price, its latency.
 
-    FOUND is 0, or 1 + Decline of the checks 1 to 6 of an engine (protocol reference 4.5), or LOW_VALUE, OVER_CEILING or ALONE. Without
-    branches and with the same steps for every desk: the compiler does eight at a time.
+    `key` is the order's (Track.key). FOUND is 0, or 1 + Decline of the checks 1 to 6 of an engine (protocol reference 4.5), or LOW_VALUE,
+    OVER_CEILING or ALONE. Without branches and with the same steps for every desk: the compiler does eight at a time.
     """
     seed, floor = e.globals.seed, e.globals.price_floor
     fits = e.fits[spec]
@@ -256,7 +269,7 @@ def screen_desks(
         row = e.screen[block]
         codes = fits[block]
         for k in range(LANES):
-            draw = hash64(seed, SALT_LATENCY, order, block * LANES + k)
+            draw = hash64(seed, SALT_LATENCY, key, row[Screen.KEY * LANES + k])
             latency = row[Screen.LATENCY * LANES + k]
             blocks = latency & LOW_32
             spread = (draw >> 32) * (latency >> 32) + (draw & LOW_32)
@@ -311,6 +324,7 @@ def screen_desk(e: Engine, desk_row: int) -> None:
     row[Screen.SHUT * LANES + k] = desk.shut
     if desk.shut == 0 and (desk.strategy != Pricing.LINEAR or desk.plain == 0):
         row[Screen.SHUT * LANES + k] = ALONE
+    row[Screen.KEY * LANES + k] = desk.key
     row[Screen.LATENCY * LANES + k] = desk.latency_blocks + (((LOW_32 + 1) % max(desk.latency_blocks, 1)) << 32)
     for at in range(LIMBS):
         row[(Screen.CPU_WHOLE + at) * LANES + k] = desk[Desk.cpu_whole + at]

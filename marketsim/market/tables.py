@@ -192,8 +192,8 @@ class Desk(Row, width=104):
     uptime_ppm = column(unit="ppm")
     audited = column()
     decimals = column("price rounded to this many decimals, 18 = no further rounding")
-    fixed_whole = column("added to every price (endpoints)")
-    fixed_atto = column(unit="atto-uve")
+    endpoint = column("price of an endpoint of an order given by sizes: whole uve, then atto")
+    endpoint_atto = column(unit="atto-uve")
     region = column("number of its region, 0 = none: what the score choice compares with Plan.region")
     bid_times = column("entries written in the ring of bid times")
     base_submitted = column()
@@ -205,6 +205,8 @@ class Desk(Row, width=104):
     cost_ppm = column("this provider's relative cost draw", "ppm")
     first_node = column()
     quoted = column("1: an order's price may stand in quotes, before spread and repricing; else it is the linear one")
+    reprice_follows = column("0 cpu, 1 memory, 2 storage, 3 gpu, 4 the one most used")
+    key = column("hash of its name: what its draws come from")
 
 
 LANES = 8
@@ -226,11 +228,12 @@ class Screen(Code):
     MIN_VALUE_ATTO = 6
     LATENCY = 7  # LATENCY_BLOCKS, and 2^32 modulo it shifted by 32
     CPU_WHOLE = 8  # unit prices in the order of Desk: three limbs a resource
-    FOUND = 20  # 0 it bids, 1 + Decline, or one of the numbers beside `screen_desks`
-    PRICE = 21
-    PRICE_ATTO = 22
-    DELAY = 23  # the latency in blocks less one; where it comes from a profile, ~quantile
-    SIZE = 24
+    KEY = 20
+    FOUND = 21  # 0 it bids, 1 + Decline, or one of the numbers beside `screen_desks`
+    PRICE = 22
+    PRICE_ATTO = 23
+    DELAY = 24  # the latency in blocks less one; where it comes from a profile, ~quantile
+    SIZE = 25
 
 
 class Pricing(Code):
@@ -277,6 +280,7 @@ class Plan(Row):
     region = column("number of the tenant's home region, -1 = none or nobody's")
     deposit = column(unit="uve")
     first_lease = column("height of the deployment's first lease, 0 before")
+    key = column("hash of its name: what the draws of its orders come from")
 
 
 class Choosing(Code):
@@ -304,7 +308,7 @@ class TopUpTime(Code):
     AFTER_DEPLETION = 2
 
 
-class Track(Row, width=16):
+class Track(Row):
     """What the agents know of one order, a row an order."""
 
     plan = column("-1: nobody's plan (a message by hand)")
@@ -322,6 +326,7 @@ class Track(Row, width=16):
     end_tag = column("Ended that its next closing means")
     decided_at = column()
     best = column("cheapest placed offer; -1 when none or unknown")
+    key = column("hash of its name: what its draws come from")
 
 
 class Ended(Code):

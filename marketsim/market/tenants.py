@@ -24,7 +24,7 @@ from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.market.calendar import push
-from marketsim.market.desks import is_before, let_all_go, let_go, occupy, quote_order, tie_of, vacate
+from marketsim.market.desks import account_key, is_before, lease_key, let_all_go, let_go, occupy, quote_order, tie_of, vacate
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.packing import has_nodes, lacks_nodes, lease_nodes
 from marketsim.market.quoting import has_room
@@ -34,6 +34,7 @@ from marketsim.money.units import ATTO, MIB, NANO, PPM, SECOND_MS
 
 SALT_CHOICE = 21
 SALT_LEAVE = 22
+SALT_ORDER = 23
 TWO_52 = 1 << 52
 FOREVER = 1 << 60
 
@@ -56,14 +57,15 @@ def open_track(s: State, e: Engine, height: int, order: int) -> None:
     track.storage = -(-asked.storage // MIB)
     track.gpu = asked.gpu
     track.decided_at = -1
+    track.key = order_key(s, e, order, plan)
     x.orders_open += 1
     if o.oseq == 1:
         x.orders_created += 1
     if plan >= 0:
-        push(e, height + x.bid_window, Phase.ACCEPT, tie_of(e, Kind.DECIDE, order), Kind.DECIDE, order)
+        push(e, height + x.bid_window, Phase.ACCEPT, tie_of(e, Kind.DECIDE, track.key), Kind.DECIDE, order)
         limit = s.globals.order_timeout
         if limit > 0 and limit <= x.bid_window:
-            push(e, height + limit, Phase.TIMEOUT, tie_of(e, Kind.ORDER_TIMEOUT, order), Kind.ORDER_TIMEOUT, order)
+            push(e, height + limit, Phase.TIMEOUT, tie_of(e, Kind.ORDER_TIMEOUT, track.key), Kind.ORDER_TIMEOUT, order)
     quote_order(s, e, height, order)
 
 
@@ -71,6 +73,19 @@ def open_track(s: State, e: Engine, height: int, order: int) -> None:
 def is_followed(track: Track) -> bool:
     """Return whether `open_track` has begun to follow an order; no order is without cpu."""
     return bool(track.cpu > 0)
+
+
+@compiled
+def order_key(s: State, e: Engine, order: int, plan: int) -> int:
+    """Return the key of an order: its plan's for the first of a deployment, hashed with its numbers for every other; of an order by hand
+    its identity.
+    """
+    gseq, oseq = s.groups[s.orders[order].group].gseq, s.orders[order].oseq
+    if plan < 0:
+        return int(s.orders[order].id)
+    if gseq == 1 and oseq == 1:
+        return int(e.plans[plan].key)
+    return hash64(e.plans[plan].key, SALT_ORDER, gseq, oseq)
 
 
 @compiled
@@ -124,12 +139,12 @@ def sync_account(s: State, e: Engine, account: int) -> None:
     if due != watch.due:
         watch.due = due
         if due >= 0 and due <= x.horizon:
-            push(e, due, Phase.DEPLETE, tie_of(e, Kind.DUE, account), Kind.DUE, account)
+            push(e, due, Phase.DEPLETE, tie_of(e, Kind.DUE, account_key(s, e, account)), Kind.DUE, account)
     grace = a.grace_at
     if grace != watch.grace:
         watch.grace = grace
         if grace >= 0:
-            push(e, grace, Phase.GRACE, tie_of(e, Kind.GRACE, account), Kind.GRACE, account)
+            push(e, grace, Phase.GRACE, tie_of(e, Kind.GRACE, account_key(s, e, account)), Kind.GRACE, account)
             plan_rescue(s, e, account)
     living = a.open + a.short > 0
     at = watch.alive
@@ -179,8 +194,10 @@ def plan_rescue(s: State, e: Engine, account: int) -> None:
     if plan < 0 or e.plans[plan].top_up != TopUpTime.AFTER_DEPLETION or e.plans[plan].top_up_left <= 0:
         return
     at = s.globals.height + max(1, delay_of(e, plan))
+    if at >= s.accounts[account].grace_at:
+        return  # the account closes first
     e.accounts[account].top_up = at
-    push(e, at, Phase.TOP_UP, tie_of(e, Kind.TOP_UP, account), Kind.TOP_UP, account)
+    push(e, at, Phase.TOP_UP, tie_of(e, Kind.TOP_UP, account_key(s, e, account)), Kind.TOP_UP, account)
 
 
 @compiled
@@ -198,7 +215,7 @@ def plan_top_up(s: State, e: Engine, height: int, account: int) -> None:
     if at > e.globals.horizon:
         return
     e.accounts[account].top_up = at
-    push(e, at, Phase.TOP_UP, tie_of(e, Kind.TOP_UP, account), Kind.TOP_UP, account)
+    push(e, at, Phase.TOP_UP, tie_of(e, Kind.TOP_UP, account_key(s, e, account)), Kind.TOP_UP, account)
 
 
 @compiled
@@ -306,7 +323,7 @@ def choose(s: State, e: Engine, order: int) -> int:
             offer = e.offers[offer].next
         return int(best)
     # random among the k cheapest: pick the n-th by counting those before it
-    nth = hash64(e.globals.seed, SALT_CHOICE, order, 0) % max(1, min(e.plans[plan].choice_k, track.offers))
+    nth = hash64(e.globals.seed, SALT_CHOICE, track.key, 0) % max(1, min(e.plans[plan].choice_k, track.offers))
     offer = track.first_offer
     while offer >= 0:
         if is_choosable(s, e, offer):
@@ -331,7 +348,7 @@ def watch_bid_timeouts(s: State, e: Engine, height: int, order: int) -> None:
         timeout = e.desks[offered.desk].bid_timeout
         if timeout > e.globals.bid_window:
             at = max(height + 1, s.bids[offered.bid].created_at + timeout)
-            push(e, at, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offer), Kind.BID_TIMEOUT, offer)
+            push(e, at, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, offered.tie), Kind.BID_TIMEOUT, offer)
         offer = offered.next
 
 
@@ -355,13 +372,13 @@ def decide(s: State, e: Engine, height: int, order: int) -> None:
                 e,
                 max(height + 1, created + limit),
                 Phase.TIMEOUT,
-                tie_of(e, Kind.ORDER_TIMEOUT, order),
+                tie_of(e, Kind.ORDER_TIMEOUT, track.key),
                 Kind.ORDER_TIMEOUT,
                 order,
             )
         elif planned.patience > 0:
             at = max(height + 1, created + planned.patience)
-            push(e, at, Phase.TIMEOUT, tie_of(e, Kind.PATIENCE, order), Kind.PATIENCE, order)
+            push(e, at, Phase.TIMEOUT, tie_of(e, Kind.PATIENCE, track.key), Kind.PATIENCE, order)
         track.choosing = Choosing.FIRST_BID if planned.never == 0 else Choosing.DECIDED
         watch_bid_timeouts(s, e, height, order)
         return
@@ -413,16 +430,16 @@ def accept(s: State, e: Engine, height: int, order: int, offer: int) -> bool:
         if delay <= 0:
             market.activate_lease(s, height, lease)
         elif delay > x.manifest_blocks:
-            push(e, height + x.manifest_blocks, Phase.CLOSE, tie_of(e, Kind.MANIFEST, lease), Kind.MANIFEST, lease)
+            push(e, height + x.manifest_blocks, Phase.CLOSE, tie_of(e, Kind.MANIFEST, track.key), Kind.MANIFEST, lease)
         else:
-            push(e, height + delay, Phase.ACTIVATE, tie_of(e, Kind.ACTIVATE, lease), Kind.ACTIVATE, lease)
+            push(e, height + delay, Phase.ACTIVATE, tie_of(e, Kind.ACTIVATE, track.key), Kind.ACTIVATE, lease)
     schedule_end(s, e, height, lease, plan, desk_row)
     every = desk.withdraw_every
     if g.rules != Rules.SEED:
         if every > 0:
-            push(e, height + every, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease), Kind.WITHDRAW, lease)
+            push(e, height + every, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, track.key), Kind.WITHDRAW, lease)
         if x.funds_monitor > 0:
-            push(e, height + 1, Phase.SETTLE, tie_of(e, Kind.WATCH, lease), Kind.WATCH, lease)
+            push(e, height + 1, Phase.SETTLE, tie_of(e, Kind.WATCH, track.key), Kind.WATCH, lease)
     account = s.leases[lease].account
     sync_account(s, e, account)
     if e.accounts[account].top_up < 0:
@@ -437,7 +454,7 @@ def chase_bids(s: State, e: Engine, height: int, order: int, winner: int) -> Non
     while other >= 0:
         bid = e.offers[other].bid
         if other != winner and is_bid_open(s, bid, order):
-            push(e, height + 1, Phase.BID_TIMEOUT, tie_of(e, Kind.CLOSE_BID, bid), Kind.CLOSE_BID, bid)
+            push(e, height + 1, Phase.BID_TIMEOUT, tie_of(e, Kind.CLOSE_BID, e.offers[other].tie), Kind.CLOSE_BID, bid)
         other = e.offers[other].next
 
 
@@ -486,14 +503,14 @@ def schedule_end(s: State, e: Engine, height: int, lease: int, plan: int, desk_r
         ppm = row.leave_ppm
         order = s.leases[lease].order
         if s.orders[order].oseq > 1:
-            ppm = exponential_ppm(hash64(e.globals.seed, SALT_LEAVE, order, desk_row))
+            ppm = exponential_ppm(hash64(e.globals.seed, SALT_LEAVE, e.tracks[order].key, e.desks[desk_row].key))
         leave = 1 + ppm * e.desks[desk_row].leave_blocks // PPM
     if leave >= 0 and leave < blocks:
         kind = Kind.LEAVE
         blocks = leave
     at = height + max(1, blocks)
     if at <= e.globals.horizon:
-        push(e, at, Phase.CLOSE, tie_of(e, kind, lease), kind, lease)
+        push(e, at, Phase.CLOSE, tie_of(e, kind, lease_key(s, e, lease)), kind, lease)
 
 
 @compiled
@@ -503,8 +520,26 @@ def exponential_ppm(draw: int) -> int:
 
 
 @compiled
+def is_top_up_on_its_way(s: State, e: Engine, height: int, account: int) -> bool:
+    """Return whether a tenant's next top-up reaches its account: dated, and before the end of grace where that has begun."""
+    at = e.accounts[account].top_up
+    grace = s.accounts[account].grace_at
+    return bool(at >= height and (grace < 0 or at < grace))
+
+
+@compiled
+def tag_end(s: State, e: Engine, deployment: int, tag: int) -> None:
+    """Write what the end of a deployment means for each of its leases that is alive: what ended it ended all of them."""
+    first = s.deployments[deployment].first_group
+    for group in range(first, first + s.deployments[deployment].groups):
+        order = s.groups[group].last_order
+        if s.orders[order].state != OrderState.CLOSED:
+            e.tracks[order].end_tag = tag
+
+
+@compiled
 def finish(s: State, e: Engine, height: int, lease: int, tag: int) -> None:
-    """Close a lease's deployment because it is complete or the tenant ends it.
+    """Close a lease's deployment because it is complete or the tenant ends it: every lease of it ends for that reason.
 
     What a tenant clears away that ran out of funds, with no more on the way, did not complete: it counts as insufficient funds.
     """
@@ -517,9 +552,9 @@ def finish(s: State, e: Engine, height: int, lease: int, tag: int) -> None:
         return
     reached = tag
     if e.globals.dry_ends_count == 1 and p.state == LeaseState.INSUFFICIENT_FUNDS:
-        if e.accounts[p.account].top_up < height:
+        if not is_top_up_on_its_way(s, e, height, p.account):
             reached = Ended.INSUFFICIENT_FUNDS
-    e.tracks[order].end_tag = reached
+    tag_end(s, e, deployment, reached)
     end_deployment_by_tenant(s, e, height, deployment)
 
 
@@ -558,7 +593,7 @@ def leave(s: State, e: Engine, height: int, lease: int, reason: int) -> None:
         charge(s, p.provider, Kind.START_GROUP, status != Status.Ok, 0)
         at = height - (-(window * SECOND_MS) // e.globals.block_ms)
         if status == Status.Ok and at <= e.globals.horizon:
-            push(e, at, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
+            push(e, at, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease_key(s, e, lease)), Kind.LEAVE, lease)
         return
     status = market.close_bid(s, height, p.bid, reason)
     charge(s, p.provider, Kind.LEAVE, status != Status.Ok, 1)
@@ -573,13 +608,14 @@ def leave(s: State, e: Engine, height: int, lease: int, reason: int) -> None:
     if planned.restart_left > 0:
         planned.restart_left -= 1
         at = height + max(1, planned.restart_delay)
-        push(e, at, Phase.ARRIVE, tie_of(e, Kind.START_GROUP, group), Kind.START_GROUP, group)
+        push(e, at, Phase.ARRIVE, tie_of(e, Kind.START_GROUP, e.tracks[order].key), Kind.START_GROUP, group)
     else:
+        tag_end(s, e, deployment, Ended.PROVIDER_CLOSED)
         push(
             e,
             height + 1,
             Phase.CLOSE,
-            tie_of(e, Kind.CLOSE_DEPLOYMENT, deployment),
+            tie_of(e, Kind.CLOSE_DEPLOYMENT, e.tracks[order].key),
             Kind.CLOSE_DEPLOYMENT,
             deployment,
         )

@@ -7,7 +7,7 @@ from marketsim.chain.escrow.usage_accounts import is_spent
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import compiled
 from marketsim.market.calendar import push
-from marketsim.market.desks import tie_of
+from marketsim.market.desks import lease_key, tie_of
 from marketsim.market.tables import Engine, Kind, Phase
 
 
@@ -24,5 +24,5 @@ def leave_unpaid(s: State, e: Engine, height: int, account: int) -> None:
         p = s.leases[lease]
         if p.payment == PaymentState.OPEN and is_spent(s, lease):
             if e.desks[p.slot].enabled == 1:
-                push(e, height + 1, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease), Kind.LEAVE, lease)
+                push(e, height + 1, Phase.CLOSE, tie_of(e, Kind.LEAVE, lease_key(s, e, lease)), Kind.LEAVE, lease)
         lease = p.next

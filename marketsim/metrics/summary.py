@@ -1,6 +1,7 @@
 """The outcome of a run in one nested dict: `summary.json`.
 
-Counts cover the whole run. Rates, revenue, take, utilization and price cover the window after `warm_up`.
+Counts cover the whole run. Rates, revenue, take, utilization and price cover the window after `warm_up`. Revenue is what was settled;
+`accrued` beside it is what leases that go on at the end have earned since their last settlement, net of take too.
 Money is an exact decimal string of uve with the number beside it under `…_uve`. A rate whose denominator is
 0 is None. Runs with messages by hand also have `messages`, runs with charging ve_settlement `fee_split` (whose part of
 the take is whose), runs in which draws were cut off or rows of a trace left out `cut` (by key of the scenario, how
@@ -281,6 +282,7 @@ def _revenue(record: Record) -> dict[str, Any]:
     by_cohort = dict(zip(record.provider_cohorts, map(int, cohorts), strict=True))
     return {
         **_money("total", total * ATTO),
+        **_money("accrued", record.totals["accrued"]),
         "per_day": [str(day) for day in days],
         "per_day_uve": days,
         "per_day_mean": ratio(total, window_days),

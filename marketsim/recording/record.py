@@ -112,10 +112,11 @@ COLUMNS: Final[Mapping[str, Mapping[str, np.dtype[Any]]]] = {
         "tenant dseq gseq oseq created_at closed_at state end ceiling_whole ceiling_atto value_whole "
         "value_atto cpu memory storage gpu region bids lease relisted decided unfilled account"
     ),
-    # withdrawn is gross, fees the take in it, both whole uve; shortfall was owed and forgiven.
+    # withdrawn is gross, fees the take in it, both whole uve; shortfall was owed and forgiven. earned = withdrawn and, of a lease that goes
+    # on, what is owed for the blocks up to the end; earned_before and fees_before are the same at the end of warm_up.
     "leases": _ints(
         "order provider created_at active_at closed_at state reason ended price_whole price_atto withdrawn "
-        "fees shortfall_whole shortfall_atto"
+        "fees shortfall_whole shortfall_atto earned_whole earned_atto earned_before_whole earned_before_atto fees_before"
     ),
     "bids": _ints("height order provider price_whole price_atto state latency_ms"),
     # an order that a bid engine looked at and did not bid on; reason = number in DECLINE_CODES
@@ -162,8 +163,10 @@ TOTALS: Final = (
     "shortfall",
     "network_fees",
     "supply",
+    "accrued",
 )
-"""Keys of `Record.totals`: exact amounts of the whole run in atto-uve, as Python integers."""
+"""Keys of `Record.totals`: exact amounts of the whole run in atto-uve, as Python integers; `accrued` is
+what leases that go on have earned and nobody has settled, less its take."""
 
 META: Final = (
     "scenario",

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final
 
+import numpy as np
+
 from marketsim.metrics.amounts import number
 from marketsim.metrics.calibration import Target, calibration_targets
 from marketsim.metrics.summary import LEDGER
@@ -135,6 +137,7 @@ def _facts(record: Record, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         ),
         ("Market", f"{plural(tenants, 'tenant')}, {plural(providers, 'provider')}"),
         ("Rules", f"{summary['rules']}, charging {meta['scenario'].get('charging', DASH)}"),
+        *_ceilings_apart(record),
         ("Seed", f"{summary['seed']}, fingerprint {summary['fingerprint']}"),
         ("Money", "conserved" + (f", audited after {plural(audited, 'block')}" if audited else "")),
         *_coins(meta["scenario"]),
@@ -158,6 +161,29 @@ def _coins(scenario: Mapping[str, Any]) -> list[tuple[str, str]]:
     )
     worth = [f"1 {coin} is {rates[coin]} {own}" + (" (by default)" if coin in ("uakt", "uve") else "") for coin in paid if coin in rates]
     return [("Coins", f"manifests pay in {', '.join(paid)}: {', '.join(worth)}")] if worth else []
+
+
+def _ceilings_apart(record: Record) -> list[tuple[str, str]]:
+    """Say of which cohorts the ceilings do not follow the values: what is said of their surplus means little."""
+    cohorts = record.meta["scenario"].get("tenants") or []
+    apart = [number for number, cohort in enumerate(cohorts) if _draws_ceilings_apart(cohort)]
+    if not apart:
+        return []
+    text = f"drawn apart from values by {', '.join(cohorts[number]['name'] for number in apart)}"
+    orders = record.orders
+    mine = np.isin(record.tenants["cohort"][orders["tenant"]], apart) if len(orders["tenant"]) else np.zeros(0, bool)
+    if mine.any():
+        whole, value = orders["ceiling_whole"][mine], orders["value_whole"][mine]
+        above = (whole > value) | ((whole == value) & (orders["ceiling_atto"][mine] > orders["value_atto"][mine]))
+        text += f", above the value in {percent(float(above.mean()), 0)} of their orders"
+    return [("Ceilings", text)]
+
+
+def _draws_ceilings_apart(cohort: Mapping[str, Any]) -> bool:
+    ceiling = cohort.get("ceiling")
+    if ceiling is None:  # the prices of manifests, which are the values too where none is given
+        return cohort.get("value") is not None
+    return ceiling.get("share_of_value") is None
 
 
 def _tiles(record: Record, summary: Mapping[str, Any], targets: Mapping[str, Target]) -> list[Tile]:
@@ -202,7 +228,8 @@ def _tiles(record: Record, summary: Mapping[str, Any], targets: Mapping[str, Tar
         Tile(
             "Settled in the window",
             money(summary["revenue"]["total_uve"]),
-            f"net; {'fees' if 'fee_split' in summary else 'take'} {money(summary['take_uve'])}",
+            f"net; {'fees' if 'fee_split' in summary else 'take'} {money(summary['take_uve'])}; "
+            f"accrued {money(summary['revenue']['accrued_uve'])}",
         ),
     ]
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, StrictBool, ValidationInfo, field_validator, model_validator
 
+from marketsim.chain.parsing import ARGUMENTS, NEEDED, OPERATIONS
 from marketsim.errors import InputError
 from marketsim.scenario.distributions import Frozen, Window
 from marketsim.scenario.go_values import is_denom
@@ -46,41 +47,6 @@ GAS_PRICE_MAX = parse_money("6uve")
 """With its adjustment of a half still below what a column of atto-uve holds."""
 
 RuleSet = Literal["seed", "virtengine", "akash"]
-MESSAGES = (
-    "create_deployment", "update_deployment", "close_deployment", "close_group", "pause_group", "start_group",
-    "create_bid", "close_bid", "create_lease", "close_lease", "withdraw", "start_reclaim", "account_deposit",
-    "grant", "sign_attributes", "create_provider", "update_provider", "delete_provider", "set_params",
-    "block_provider", "unblock_provider", "settle_escrow", "submit_usage", "activate_lease",
-)  # fmt: skip
-
-_DEPLOYMENT_OR_LEASE: tuple[tuple[str, ...], tuple[str, ...]] = (("id",), ())
-ARGUMENTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "create_deployment": (("id", "deposit", "sources", "groups"), ("hash", "window")),
-    "update_deployment": (("id", "hash"), ()),
-    "close_deployment": _DEPLOYMENT_OR_LEASE,
-    "close_group": _DEPLOYMENT_OR_LEASE,
-    "pause_group": _DEPLOYMENT_OR_LEASE,
-    "start_group": _DEPLOYMENT_OR_LEASE,
-    "create_bid": (("id", "price", "deposit", "sources"), ("offer", "window")),
-    "close_bid": (("id",), ("reason",)),
-    "create_lease": _DEPLOYMENT_OR_LEASE,
-    "close_lease": _DEPLOYMENT_OR_LEASE,
-    "withdraw": _DEPLOYMENT_OR_LEASE,
-    "activate_lease": _DEPLOYMENT_OR_LEASE,
-    "start_reclaim": (("id",), ("reason",)),
-    "account_deposit": (("id", "signer", "deposit", "sources"), ()),
-    "grant": (("granter", "signer", "limit", "scopes"), ()),
-    "sign_attributes": (("signer", "provider", "attributes"), ()),
-    "create_provider": (("provider",), ("attributes",)),
-    "update_provider": (("provider",), ("attributes",)),
-    "delete_provider": (("provider",), ()),
-    "set_params": (("params",), ("signer",)),
-    "block_provider": (("provider",), ("signer",)),
-    "unblock_provider": (("provider",), ("signer",)),
-    "settle_escrow": (("id",), ("signer",)),
-    "submit_usage": (("id", "metrics"), ("signer", "since", "until")),
-}
-"""What each message needs, and what it may have, beside height, op and the `result` that is expected."""
 _HEIGHT_MAX = 2**53
 _BESIDE = ("height", "op", "result", "changed")
 
@@ -217,12 +183,13 @@ class Governance(Frozen):
 
 def _message(value: object) -> dict[str, Any]:
     data = _mapping(value)
-    if data.get("op") not in MESSAGES:
-        raise ValueError(f"{shown(data.get('op'))} is not a message, op is one of {', '.join(MESSAGES)}")
+    if data.get("op") not in OPERATIONS:
+        raise ValueError(f"{shown(data.get('op'))} is not a message, op is one of {', '.join(OPERATIONS)}")
     height = data.get("height")
     if isinstance(height, bool) or not isinstance(height, int) or not 1 <= height <= _HEIGHT_MAX:
         raise ValueError(f"{shown(height)} is not a height, a message has height: with a whole number of 1 to {_HEIGHT_MAX}")
-    needed, possible = ARGUMENTS[data["op"]]
+    needed = [key for key, argument in ARGUMENTS[data["op"]].items() if argument.default is NEEDED]
+    possible = [key for key in (*ARGUMENTS[data["op"]], "signer") if key not in needed]
     accepted = f"{data['op']} takes {', '.join((*needed, *(f'{key} if need be' for key in possible)))}"
     wrong = [f"{key} is missing" for key in needed if key not in data]
     wrong += [f"{shown(key)} is no argument" for key in data if key not in (*needed, *possible, *_BESIDE)]
@@ -238,7 +205,7 @@ Message = Annotated[
         {
             "type": "object",
             "required": ["height", "op"],
-            "properties": {"height": {"type": "integer", "minimum": 1}, "op": {"enum": list(MESSAGES)}},
+            "properties": {"height": {"type": "integer", "minimum": 1}, "op": {"enum": list(OPERATIONS)}},
         },
         takes="message",
     ),
@@ -609,4 +576,4 @@ class Scenario(Frozen):
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-__all__ = ["ARGUMENTS", "MESSAGES", "Calibration", "Fault", "Governance", "MarketGenerator", "Report", "Scenario", "Start"]
+__all__ = ["Calibration", "Fault", "Governance", "MarketGenerator", "Report", "Scenario", "Start"]

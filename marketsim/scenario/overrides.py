@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from marketsim.errors import InputError
 from marketsim.scenario.inlined import inline_files
+from marketsim.scenario.literals import parse_duration
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.problems import below, keys_of, reading_of, suggestion, unwrapped
 from marketsim.scenario.yaml_source import KeyPath, Place, Source, parse_value
@@ -107,6 +108,8 @@ def assign(source: Source, base: Path, path: str, value: Any, failed: set[KeyPat
     if any(word in path.split(".")[:-1] for word in ("config", "sdl")):
         inline_files(source, base, failed)
     keys = resolve(source.data, path)
+    if keys == ("horizon",):
+        _keep_spans(source.data)
     holder = source.data
     for key, following in pairwise(keys):
         inner = holder.get(key) if isinstance(holder, dict) else holder[key]
@@ -125,6 +128,18 @@ def assign(source: Source, base: Path, path: str, value: Any, failed: set[KeyPat
     source.problems = [p for p in source.problems if p.place is not None or p.path[: len(keys)] != keys]
     failed -= {path for path in failed if path[: len(keys)] == keys}
     return keys
+
+
+def _keep_spans(data: dict[str, Any]) -> None:
+    """Write the horizon of the file beside every `orders:` that is spread over it: another horizon moves none of them."""
+    try:
+        written = str(parse_duration(data.get("horizon")))
+    except ValueError:
+        return
+    for cohort in data["tenants"] if isinstance(data.get("tenants"), list) else []:
+        demand = cohort.get("demand") if isinstance(cohort, dict) else None
+        if isinstance(demand, dict) and demand.get("orders") is not None and demand.get("within") is None:
+            demand["within"] = written
 
 
 def apply_override(mapping: Mapping[str, Any], path: str, value: Any, base: Path | None = None) -> dict[str, Any]:

@@ -102,9 +102,16 @@ class MonthlyTargetPrices(Frozen):
     gpu_mappings: dict[Text, Usd] = Field(default={}, description="USD a month for a GPU by model, model.ram or model.ram.interface")
 
 
+Followed = Literal["cpu", "memory", "storage", "gpu", "scarcest"]
+
+
 class UtilizationSteps(Frozen):
     """Base cost × a multiplier from `low` (empty) to `high` (full), in steps of `step`."""
 
+    follows: Followed = Field(
+        default="scarcest",
+        description="the resource whose use counts; scarcest: of those that the provider has, the one most used at the time",
+    )
     low: Number = Field(default=0.8, description="multiplier of an empty provider")
     high: Number = Field(default=1.5, description="multiplier of a full one")
     step: PositiveNumber = Field(
@@ -179,9 +186,13 @@ class Repricing(Frozen):
     [min, max].
     """
 
+    follows: Followed = Field(
+        default="scarcest",
+        description="the resource whose use counts; scarcest: of those that the provider has, the one most used at the time",
+    )
     every: PositiveSpan = Field(default=Duration(86_400_000), description="how often the multiplier moves")
-    high: Probability = Field(default=0.8, description="share of leased CPU above which it rises")
-    low: Probability = Field(default=0.3, description="share of leased CPU below which it falls")
+    high: Probability = Field(default=0.8, description="share of the followed resource in use above which it rises")
+    low: Probability = Field(default=0.3, description="share in use below which it falls")
     up: PositiveNumber = Field(default=1.05, description="what it is multiplied by to rise")
     down: PositiveNumber = Field(default=0.95, description="what it is multiplied by to fall")
     min: PositiveNumber = Field(default=0.5, description="the least multiplier")

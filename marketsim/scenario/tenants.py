@@ -6,7 +6,7 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator, model_serializer, model_validator
+from pydantic import Field, StrictBool, ValidationInfo, WithJsonSchema, field_validator, model_serializer, model_validator
 
 from marketsim.chain.limits import CPU_MAX, CPU_MIN, GPU_MAX, MEMORY_MAX, MEMORY_MIN, UNIT_PRICE_MAX, VOLUME_MAX, VOLUME_MIN
 from marketsim.money.units import ATTO
@@ -58,6 +58,10 @@ class MoneyLaw(Distribution[Money]):
 
 class NumberLaw(Distribution[Number]):
     """A number, or a distribution of numbers."""
+
+
+class ShareLaw(Distribution[Probability]):
+    """A share of 0 to 1, or a distribution of shares; draws above 1 count as 1."""
 
 
 class CountLaw(Distribution[Count]):
@@ -114,28 +118,48 @@ class Bursts(Frozen):
     lasts: PositiveSpan = Field(description="length of a burst")
 
 
+class Surge(Frozen):
+    """One time of multiplied demand: `factor` times as much from `at` on, for `lasts`; surges that overlap multiply."""
+
+    at: Span
+    lasts: PositiveSpan
+    factor: Number
+
+
+SOURCES = ("arrivals", "arrivals_each", "trace", "orders")
+
+
 class Demand(Frozen):
-    """When orders arrive: exactly one of `arrivals`, `trace`, `orders`; profiles multiply a Poisson rate."""
+    """When orders arrive: exactly one of `arrivals`, `arrivals_each`, `trace`, `orders`.
+
+    Profiles, bursts and surges say how the rate moves; of `orders` they move the times and not the number.
+    """
 
     short_forms = ("arrivals",)
 
-    arrivals: EventRate | None = Field(default=None, description="mean rate of the cohort's orders, a Poisson process")
+    arrivals: EventRate | None = Field(default=None, description="mean rate of the whole cohort's orders, a Poisson process")
+    arrivals_each: EventRate | None = Field(
+        default=None, description="mean rate of each tenant's orders; one tenant more changes no other's"
+    )
     trace: Text | None = Field(
         default=None,
         description="path of a CSV or parquet file with a column at_seconds, and if need be cpu, memory, storage, gpu and duration_seconds",
     )
     orders: PositiveCount | None = Field(
-        default=None,
-        validate_default=True,
-        description="exactly so many orders, spread evenly over the run; with a profile about so many, where it says",
+        default=None, validate_default=True, description="exactly so many orders; profiles, bursts and surges move their times"
+    )
+    within: PositiveSpan | None = Field(
+        default=None, description="what orders are spread over; the horizon written in the file unless given"
     )
     day_profile: tuple[Number, ...] | None = Field(
-        default=None, description="24 multipliers of the rate, one for each hour of the day (UTC), scaled to a mean of 1"
+        default=None, description="24 numbers by which the rate is multiplied, one for each hour of the day (UTC)"
     )
-    week_profile: tuple[Number, ...] | None = Field(
-        default=None, description="7 multipliers of the rate, Monday first, scaled to a mean of 1"
+    week_profile: tuple[Number, ...] | None = Field(default=None, description="7 numbers by which the rate is multiplied, Monday first")
+    normalise: StrictBool = Field(
+        default=True, validate_default=True, description="true: profiles are relative, scaled to a mean of 1; false: plain multipliers"
     )
     bursts: Bursts | None = Field(default=None, description="times at which orders come faster")
+    surges: tuple[Surge, ...] = Field(default=(), description="times of multiplied demand at given moments")
 
     @model_validator(mode="before")
     @classmethod
@@ -145,13 +169,20 @@ class Demand(Frozen):
     @field_validator("orders")
     @classmethod
     def _one_source(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if not {"arrivals", "trace"} <= info.data.keys():
+        if not {*SOURCES[:3]} <= info.data.keys():
             return value
-        given = [key for key in ("arrivals", "trace") if info.data[key] is not None]
+        given = [key for key in SOURCES[:3] if info.data[key] is not None]
         given += ["orders"] if value is not None else []
         if len(given) != 1:
             found = " and ".join(given) if given else "none of them"
-            raise ValueError(f"found {found}, give exactly one of arrivals, trace, orders")
+            raise ValueError(f"found {found}, give exactly one of {', '.join(SOURCES)}")
+        return value
+
+    @field_validator("within")
+    @classmethod
+    def _of_orders(cls, value: Duration | None, info: ValidationInfo) -> Duration | None:
+        if value is not None and "orders" in info.data and info.data["orders"] is None:
+            raise ValueError("says what orders: is spread over, give orders or leave it out")
         return value
 
     @field_validator("day_profile", "week_profile")
@@ -162,24 +193,36 @@ class Demand(Frozen):
             raise ValueError(f"has {len(value)} numbers, give {wanted}")
         if value is not None and sum(value) <= 0:
             raise ValueError("is all zero, give at least one number above 0")
-        if value is not None and info.data.get("trace") is not None:
-            raise ValueError("a trace has its own times, leave the profile out")
+        return value
+
+    @field_validator("normalise")
+    @classmethod
+    def _of_profiles(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and {"day_profile", "week_profile"} <= info.data.keys():
+            if info.data["day_profile"] is None and info.data["week_profile"] is None:
+                raise ValueError("stands without a profile, give day_profile or week_profile or leave it out")
+        return value
+
+    @field_validator("day_profile", "week_profile", "bursts", "surges")
+    @classmethod
+    def _beside_a_rate(cls, value: Any, info: ValidationInfo) -> Any:
+        if value and info.data.get("trace") is not None:
+            raise ValueError(f"a trace has its own times, leave {info.field_name} out")
         return value
 
     @property
     def day_multipliers(self) -> tuple[float, ...]:
-        """24 multipliers of mean 1."""
-        return _normalised(self.day_profile or (1.0,) * 24)
+        """24 multipliers, of mean 1 where profiles are relative."""
+        return self._multipliers(self.day_profile or (1.0,) * 24)
 
     @property
     def week_multipliers(self) -> tuple[float, ...]:
-        """7 multipliers of mean 1, Monday first."""
-        return _normalised(self.week_profile or (1.0,) * 7)
+        """7 multipliers, Monday first, of mean 1 where profiles are relative."""
+        return self._multipliers(self.week_profile or (1.0,) * 7)
 
-
-def _normalised(values: tuple[float, ...]) -> tuple[float, ...]:
-    mean = sum(values) / len(values)
-    return tuple(value / mean for value in values)
+    def _multipliers(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        mean = sum(values) / len(values) if self.normalise else 1.0
+        return tuple(value / mean for value in values)
 
 
 class Signers(Frozen):
@@ -240,6 +283,7 @@ class OrderShape(Frozen):
             "model of the GPUs as vendor-model such as nvidia-a100; providers need the attribute capabilities/gpu/vendor/nvidia/model/a100"
         ),
     )
+    endpoints: Count = Field(default=0, validate_default=True, description="endpoints of an order given by sizes")
     region: TextLaw | None = Field(default=None, description="the attribute region that a provider must have; null for none")
     attributes: dict[Text, Text] = Field(default_factory=dict, description="attributes that a provider must have")
     signed_by: Signers = Field(default=Signers(), description="auditors that must have signed the attributes")
@@ -271,6 +315,13 @@ class OrderShape(Frozen):
         if "sdl" in info.data and (value is None) == (info.data["sdl"] is None):
             wrong = "is missing" if value is None else "stands beside sdl"
             raise ValueError(f"{wrong}, an order has either cpu, memory and storage or sdl")
+        return value
+
+    @field_validator("endpoints")
+    @classmethod
+    def _endpoints_of_sizes(cls, value: int, info: ValidationInfo) -> int:
+        if value and info.data.get("sdl") is not None:
+            raise ValueError("stands beside sdl, a manifest says what it exposes")
         return value
 
     @field_validator("memory_per_core")
@@ -313,6 +364,25 @@ class PriceRule(Frozen):
     def _one(cls, value: Any, info: ValidationInfo) -> Any:
         if "times_cost" in info.data and (value is None) == (info.data["times_cost"] is None):
             raise ValueError("give exactly one of times_cost and per_block, or a bare price per block such as 25uve")
+        return value
+
+
+class Ceiling(PriceRule):
+    """The most an order pays per block: a share of its value, or a price drawn apart from it."""
+
+    share_of_value: ShareLaw | None = Field(default=None, validate_default=True, description="share of the order's value")
+    times_cost: NumberLaw | None = Field(
+        default=None, description="multiple of what the order costs at the generic monthly targets, drawn apart from its value"
+    )
+    per_block: MoneyLaw | None = Field(default=None, description="amount per block, drawn apart from its value")
+
+    @field_validator("share_of_value")
+    @classmethod
+    def _one(cls, value: Any, info: ValidationInfo) -> Any:
+        if {"times_cost", "per_block"} <= info.data.keys():
+            given = sum(v is not None for v in (info.data["times_cost"], info.data["per_block"], value))
+            if given != 1:
+                raise ValueError("give exactly one of share_of_value, times_cost and per_block, or a bare price per block such as 25uve")
         return value
 
 
@@ -464,17 +534,15 @@ class TenantCohort(Frozen):
     )
     demand: Demand = Field(description="when the cohort's orders arrive: a rate for the whole cohort, or a mapping")
     order: OrderShape = Field(description="what an order asks for")
-    ceiling: PriceRule | None = Field(
+    value: PriceRule | None = Field(
         default=None,
         validate_default=True,
-        description=(
-            "the most an order will pay per block, drawn for each order; without it 1.5 to 4 times the generic cost, with "
-            "sdl the manifest's prices"
-        ),
+        description="what a block of service is worth to the tenant; without it 1.5 times the generic cost, with sdl the manifest's prices",
     )
-    value: PriceRule = Field(
-        default=PriceRule(times_cost=NumberLaw(constant=1.5)),
-        description="what a block of service is worth to the tenant: only welfare metrics look at it",
+    ceiling: Ceiling | None = Field(
+        default=None,
+        validate_default=True,
+        description="the most an order pays per block, drawn for each order; without it all of its value, with sdl the manifest's prices",
     )
     duration: DurationLaw = Field(
         default=DurationLaw(lognormal=Lognormal[Span](median=Duration(86_400_000), sigma=1.2)),
@@ -514,7 +582,7 @@ class TenantCohort(Frozen):
 
     @field_validator("ceiling")
     @classmethod
-    def _ceiling_in_limits(cls, value: PriceRule | None) -> PriceRule | None:
+    def _ceiling_in_limits(cls, value: Ceiling | None) -> Ceiling | None:
         amounts = [] if value is None or value.per_block is None else value.per_block.literals(spread=False)
         for amount in amounts:
             if amount > UNIT_PRICE_MAX * ATTO:
@@ -523,12 +591,23 @@ class TenantCohort(Frozen):
             raise ValueError("0 times the cost is no price, give a number above 0")
         return value
 
-    @field_validator("ceiling")
+    @field_validator("value")
     @classmethod
-    def _default_ceiling(cls, value: PriceRule | None, info: ValidationInfo) -> PriceRule | None:
+    def _default_value(cls, value: PriceRule | None, info: ValidationInfo) -> PriceRule | None:
         if value is not None or "order" not in info.data or info.data["order"].sdl is not None:
             return value
-        return PriceRule(times_cost=NumberLaw(uniform=(1.5, 4.0)))
+        return PriceRule(times_cost=NumberLaw(constant=1.5))
+
+    @field_validator("ceiling")
+    @classmethod
+    def _default_ceiling(cls, value: Ceiling | None, info: ValidationInfo) -> Ceiling | None:
+        if "order" not in info.data:
+            return value
+        if info.data["order"].sdl is None:
+            return value or Ceiling(share_of_value=ShareLaw(constant=1.0))
+        if value is not None:
+            raise ValueError("stands beside sdl, whose prices are the ceiling, leave it out")
+        return None
 
     @field_validator("choice")
     @classmethod

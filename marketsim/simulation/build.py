@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from marketsim.agents.streams import stream
+from marketsim.agents.streams import key_of, keys_from, stream, uniform
 from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, Provider, Resource, Wallet
 from marketsim.chain.requirements import Eligibility, with_eligible
 from marketsim.chain.room import with_room
 from marketsim.chain.rule_sets import rule_globals
-from marketsim.chain.state import State, make_state
+from marketsim.chain.state import MODULES, State, identity, make_state
 from marketsim.errors import InputError
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
@@ -21,19 +21,29 @@ from marketsim.market.calendar import push
 from marketsim.market.clock import make_room
 from marketsim.market.loop import EVENT_ROOM, ROW_ROOM
 from marketsim.market.packing import REPLICA
-from marketsim.market.tables import FAR, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
+from marketsim.market.tables import PHASES, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.money.units import ATTO, DAY_MS, HOUR_MS
 from marketsim.scenario.model import Scenario
+from marketsim.scenario.tenants import TenantCohort
 from marketsim.simulation.desks import DeskBook, region_codes, repricing_periods
-from marketsim.simulation.orders import CohortOrders, OrderKind, draw_orders, orders_at
+from marketsim.simulation.orders import (
+    CohortOrders,
+    OrderKind,
+    cpu_of,
+    draw_orders,
+    lives_of,
+    mean_cpu,
+    mean_life,
+    mean_per_hour,
+    orders_at,
+    tenants_of,
+)
 
 REPLICAS_MAX = 200
 """Most replicas of an order that a desk with nodes looks at; for more it has not the resources."""
-MODULE_WALLETS = 3
+MODULE_WALLETS = len(MODULES)
 FIRST_ROWS = 1_024
 """Rows of the tables at the start; they grow."""
-FEW = 10
-"""Orders more than a guess of how many are needed."""
 QUEUE_LIMIT = 100
 """Bids that may wait at a desk for a free slot (training document)."""
 LEAST_VALUE_BLOCKS = 14_400
@@ -45,6 +55,10 @@ FUNDS_LOOK_MS = 600_000
 EVENTS_A_BID_LIMIT = 80
 """Events for each bid that an order may have: a deployment of 20 groups may end with all its bids, each refunded."""
 FORTNIGHT_DAYS = 14
+SETTLEMENT = "settlement"
+"""Name of the wallet of VirtEngine's settlement module."""
+POOL, POOL_PICKS, POOLS_MAX = 1024, 256, 1 << 14
+"""Lives drawn for each pool of orders at the start, orders made of them by their length, and the most pools."""
 EVENTS_KEPT = {
     "summary": 0,
     "orders": (1 << EventKind.PAID) | (1 << EventKind.SETTLED) | (1 << EventKind.SHORTFALL),
@@ -74,6 +88,9 @@ class MarketSetup(NamedTuple):
     """What orders ask for, by chain spec."""
     eligibility: Eligibility
     first_tenant: int
+    """Wallet of the first of `tenant_names`; the others follow."""
+    newcomers: dict[int, int]
+    """Places in `tenant_names` by wallet of owners who came later."""
     cut: Mapping[str, dict[str, Any]] = MappingProxyType({})
     """By key of the scenario: draws that were cut off, rows of traces that were left out."""
 
@@ -108,7 +125,7 @@ def build_market(scenario: Scenario, seed: int) -> MarketSetup:
     regions = sorted({kind.region for kind in asked if kind.region is not None})
     return MarketSetup(
         chain, engine, book, calls, tenant_names, tenant_cohorts, regions, asked, eligibility,
-        MODULE_WALLETS + len(book.names), cuts_of(scenario, orders),
+        MODULE_WALLETS + len(book.names), {}, cuts_of(scenario, orders),
     )  # fmt: skip
 
 
@@ -188,6 +205,7 @@ def with_settlement_wallet(market: MarketSetup, scenario: Scenario) -> MarketSet
     row = int(chain.globals.wallets)
     chain.wallets[row] = 0
     chain.wallets[row, Wallet.provider] = -1
+    chain.wallets[row, Wallet.id] = identity(SETTLEMENT)
     chain.globals.wallets = row + 1
     chain.globals.settlement_wallet = row
     return market._replace(chain=chain)
@@ -202,12 +220,14 @@ def set_wallets(chain: State, everybody: list[str], coins: list[int], providers:
     rows = chain.wallets[MODULE_WALLETS : MODULE_WALLETS + len(everybody)]
     rows[:, Wallet.balance] = coins
     rows[:, Wallet.provider] = -1
+    rows[:, Wallet.id] = [identity(name) for name in everybody]
     rank = np.empty(len(everybody), np.int64)
     rank[np.asarray(sorted(range(len(everybody)), key=everybody.__getitem__), np.int64)] = np.arange(len(everybody))
     rows[:, Wallet.rank] = rank
     slots = np.arange(providers)
     rows[:providers, Wallet.provider] = slots
     chain.providers[:providers, Provider.wallet] = slots + MODULE_WALLETS
+    chain.providers[:providers, Provider.id] = rows[:providers, Wallet.id]
     chain.providers[:providers, Provider.registered] = 1
     chain.globals.wallets = MODULE_WALLETS + len(everybody)
     chain.globals.providers = providers
@@ -285,17 +305,19 @@ def requested_values(asked: OrderKind) -> dict[str, set[str]]:
 
 
 def number_deployments(calls: list[Table], plans: list[Table]) -> None:
-    """Give each tenant's deployments rising sequence numbers in the order of their times."""
+    """Give each tenant's deployments the height of their creation as sequence number, plus one while an earlier one of it has that."""
     if not calls:
         return
     tenants = np.concatenate([plan[:, Plan.tenant] for plan in plans])
-    times = np.concatenate([rows[:, Call.time] for rows in calls])
-    order = np.lexsort((np.arange(len(times)), times, tenants))
-    starts = np.r_[True, tenants[order][1:] != tenants[order][:-1]] if len(order) else np.zeros(0, bool)
+    every = np.concatenate(calls)
+    order = np.lexsort((every[:, Call.tie], every[:, Call.time], every[:, Call.key], tenants))
+    dseq = every[order, Call.key] // PHASES
+    # x[n] = max(height[n], x[n - 1] + 1) within a tenant: the running maximum of height - n, plus n
+    owner = np.cumsum(np.r_[0, np.diff(tenants[order]) != 0]) if len(order) else order
+    far = np.int64(1) << 40
     position = np.arange(len(order))
-    first = np.maximum.accumulate(np.where(starts, position, 0))
-    dseq = np.empty(len(order), np.int64)
-    dseq[order] = position - first + 1
+    dseq = np.maximum.accumulate(dseq - position + owner * far) - owner * far + position
+    dseq[order] = dseq.copy()
     at = 0
     for rows in calls:
         rows[:, Call.dseq] = dseq[at : at + len(rows)]
@@ -348,46 +370,45 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
     Their remaining lives are those of a market in balance: drawn with a chance proportional to the life, then cut at a uniform moment.
     """
     wanted = scenario.initial * float(book.rows[:, Desk.cap_cpu].sum())
-    loads = []
-    for part in orders:
-        early = part.plans[:, Plan.terminate]
-        life = np.minimum(part.plans[:, Plan.duration], np.where(early >= 0, early, FAR))
-        cpu = np.zeros(0)
-        if len(part.calls):
-            cpu = part.resources[part.drafts[part.calls[:, Call.first_draft], Draft.first_resource], Resource.cpu]
-        loads.append(float((life * cpu).sum()))
+    sizes = [mean_cpu(cohort) for cohort in scenario.tenants]
+    loads = [
+        mean_per_hour(cohort, scenario) * mean_life(cohort, scenario.block_ms) * size
+        for cohort, size in zip(scenario.tenants, sizes, strict=True)
+    ]
     everything = sum(loads) or 1.0
     out = list(orders)
-    for cohort, part, load in zip(scenario.tenants, orders, loads, strict=True):
-        if not len(part.calls):
-            out.append(part)
-            continue
+    for cohort, size, load in zip(scenario.tenants, sizes, loads, strict=True):
         share = wanted * load / everything
-        mean_cpu = max(float(part.resources[:, Resource.cpu].mean()), 1.0)
-        guess = max(1, int(3 * share / mean_cpu) + FEW)
-        pool = orders_at(cohort, scenario, seed, np.full(guess, scenario.block_ms, np.int64), {}, "/initial")
-        rng = stream(seed, f"tenant/{cohort.name}/residual")
-        life = pool.plans[:, Plan.duration].astype(float)
-        early = pool.plans[:, Plan.terminate]
-        life = np.where(early >= 0, np.minimum(life, early), life)
-        picked = rng.choice(guess, guess, p=life / life.sum())
-        rest = np.maximum(np.rint(life[picked] * rng.random(guess)), 1).astype(np.int64)
-        rows = pool.calls[picked]
-        rows[:, Call.plan] = np.arange(guess)
-        rows[:, Call.tie] = pool.calls[:, Call.tie]
-        plans = pool.plans[picked]
-        completed = (plans[:, Plan.terminate] < 0) | (plans[:, Plan.terminate] >= plans[:, Plan.duration])
-        plans[:, Plan.duration] = np.where(completed, rest, rest + 1)
-        plans[:, Plan.terminate] = np.where(completed, -1, rest)
-        cpu = pool.resources[pool.drafts[rows[:, Call.first_draft], Draft.first_resource], Resource.cpu]
-        count = int(np.searchsorted(np.cumsum(cpu), share))
-        out.append(
-            pool._replace(
-                calls=rows[:count],
-                plans=plans[:count],
-                tenants=pool.tenants[picked][:count],
-                value=pool.value[picked][:count],
-                cuts={key: cut._replace(side=cut.side[picked][:count]) for key, cut in pool.cuts.items()},
-            )
-        )
+        pools = 1 + int(share / max(size, 1.0)) // POOL_PICKS
+        part = initial_orders(cohort, scenario, seed, pools)
+        while (held := cpu_of(part)).sum() < share and pools < POOLS_MAX:
+            pools *= 2
+            part = initial_orders(cohort, scenario, seed, pools)
+        count = int(np.searchsorted(np.cumsum(held), share))
+        kept = {name: getattr(part, name)[:count] for name in ("calls", "plans", "tenants", "value")}
+        cuts = {key: cut._replace(side=cut.side[:count]) for key, cut in part.cuts.items()}
+        out.append(part._replace(**kept, cuts=cuts))
     return out
+
+
+def initial_orders(cohort: TenantCohort, scenario: Scenario, seed: int, pools: int) -> CohortOrders:
+    """Return orders of a cohort for the first block, with the lives that are left to them, POOL_PICKS a pool.
+
+    More pools leave the first ones as they were, so that they do not depend on how many are needed.
+    """
+    names = [f"tenant/{cohort.name}/initial/{number}" for number in range(pools)]
+    lives = keys_from(np.asarray([key_of(seed, name) for name in names], np.uint64), np.full(pools, POOL))
+    keys = keys_from(np.asarray([key_of(seed, f"{name}/picks") for name in names], np.uint64), np.full(pools, POOL_PICKS))
+    planned, early = lives_of(cohort, lives, scenario.block_ms)
+    ends_early = (early >= 0) & (early < planned)
+    life = np.where(ends_early, early, planned)
+    part = orders_at(cohort, scenario, np.full(len(keys), scenario.block_ms, np.int64), keys, tenants_of(cohort, keys), {})
+    chance = uniform(keys, "alike")
+    picked = np.empty(len(keys), np.int64)
+    for number in range(pools):
+        mine, sums = slice(number * POOL_PICKS, (number + 1) * POOL_PICKS), np.cumsum(life[number * POOL : (number + 1) * POOL])
+        picked[mine] = number * POOL + np.searchsorted(sums, chance[mine] * sums[-1], side="right")
+    left = np.maximum(np.rint(life[picked] * uniform(keys, "left")), 1).astype(np.int64)
+    part.plans[:, Plan.duration] = np.where(ends_early[picked], left + 1, left)
+    part.plans[:, Plan.terminate] = np.where(ends_early[picked], left, -1)
+    return part

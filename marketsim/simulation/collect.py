@@ -10,8 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from marketsim.chain.columns import BidState, Deployment, Event, EventKind, Group, Lease, LeaseState, Order, OrderEnd, OrderState, Wallet
-from marketsim.chain.events import fingerprint
+from marketsim.chain.columns import (
+    BidState,
+    Deployment,
+    EscrowRule,
+    Event,
+    EventKind,
+    Group,
+    Lease,
+    LeaseState,
+    Order,
+    OrderEnd,
+    OrderState,
+    PaymentState,
+    Wallet,
+)
+from marketsim.chain.escrow.exact import owed
 from marketsim.chain.ledger import totals
 from marketsim.chain.state import State
 from marketsim.export.long_tables import LongTable, Spill
@@ -20,8 +34,10 @@ from marketsim.kernel.compiled import compiled
 from marketsim.kernel.rows import Rows, as_rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
+from marketsim.market.fingerprint import fingerprint
 from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, Plan, Sample, Stage, Track
-from marketsim.money.units import ATTO, MIB
+from marketsim.money.pairs import add, is_less, times
+from marketsim.money.units import ATTO, MIB, PPM
 from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column, Record, day_blocks, day_count
 from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
 from marketsim.scenario.model import Scenario
@@ -68,20 +84,32 @@ class Collector:
         blocks = scenario.horizon_blocks
         days = day_count(blocks, day_blocks(scenario.block_ms))
         desks = len(market.book.names)
-        self._income = np.zeros((max(desks, 1), days + 2), np.int64)
-        self.revenue = self._income[:, :days]
-        """Paid out by provider and day, net, whole uve: shape (providers, days). The chain writes it."""
+        self._income: Table = np.zeros((max(desks, 1), days + 2), np.int64)
         self._clock: BlockClock | None = None
+        self._before: Table = np.zeros((3, 0), np.int64)
+        """What each lease had earned (whole, atto) and paid as take when the window began."""
 
     def watch(self, clock: BlockClock) -> None:
         """Name the clock whose rows are taken."""
         self._clock = clock
+
+    @property
+    def revenue(self) -> Table:
+        """Paid out by provider and day, net, whole uve: shape (providers, days). The chain writes it."""
+        income = self._income if self._clock is None else self._clock.chain.income  # which grows with the register
+        return income[:, :-2]
 
     def attach(self, chain: State) -> State:
         """Return the chain with its pay-outs added up by provider and day."""
         chain.globals.day_blocks = day_blocks(self._scenario.block_ms)
         chain.globals.income_from = self._scenario.warm_up_blocks
         return chain._replace(income=self._income)
+
+    def begin_window(self, clock: BlockClock) -> None:
+        """Note what leases have earned so far: the window after warm-up begins. It changes nothing."""
+        self._before = np.vstack(
+            [earned(clock.chain, self._scenario.warm_up_blocks), clock.chain.leases[: leases_of(clock.chain), Lease.fees]]
+        )
 
     def take_events(self, rows: Table) -> None:
         """Take rows of events that the record's level keeps."""
@@ -123,9 +151,9 @@ class Collector:
             provider_cohorts=market.book.cohort_names,
             regions=market.regions,
             orders=self._orders(clock),
-            leases=lease_columns(clock),
+            leases=lease_columns(clock) | self._earned(clock),
             timeseries=sample_columns(clock),
-            totals=ledger,
+            totals=ledger | {"accrued": accrued(chain, blocks)},
             meta={
                 "scenario": scenario.effective(),
                 "seed": self._seed,
@@ -134,7 +162,7 @@ class Collector:
                 "block_ms": scenario.block_ms,
                 "warm_up_blocks": scenario.warm_up_blocks,
                 "start": scenario.start.time.isoformat(),
-                "fingerprint": fingerprint(chain),
+                "fingerprint": fingerprint(chain, engine, clock.refused_by_hand),
                 "record": scenario.record,
                 "audit_blocks": int(engine.globals.audited),
                 "latency_total_ms": int((latency * np.arange(len(latency))).sum()),
@@ -162,8 +190,19 @@ class Collector:
             found.setdefault(order, {})[market.book.names[desk]] = reason
         return {"refusals": found}
 
+    def _earned(self, clock: BlockClock) -> dict[str, NDArray[np.int64]]:
+        whole, atto = earned(clock.chain, self._scenario.horizon_blocks)
+        before = np.zeros((3, len(whole)), np.int64)
+        before[:, : self._before.shape[1]] = self._before
+        return {
+            "earned_whole": whole,
+            "earned_atto": atto,
+            "earned_before_whole": before[0],
+            "earned_before_atto": before[1],
+            "fees_before": before[2],
+        }
+
     def _providers(self, clock: BlockClock) -> dict[str, Any]:
-        from marketsim.market.loop import start_window
         from marketsim.market.quoting import account_use
 
         book, engine = self._market.book, clock.engine
@@ -180,8 +219,8 @@ class Collector:
             "gpu": desks[:, Desk.cap_gpu],
             "lease_capacity": desks[:, Desk.lease_capacity],
             "leases": np.bincount(clock.chain.leases[: int(clock.chain.globals.leases), Lease.slot], minlength=count)[:count],
-            "revenue_net": self._income[:count, -2],
-            "fees": self._income[:count, -1],
+            "revenue_net": clock.chain.income[:count, -2],
+            "fees": clock.chain.income[:count, -1],
             "network_fees": clock.chain.wallets[desks[:, Desk.wallet], Wallet.fees],
             "cost_ppm": desks[:, Desk.cost_ppm],
         }
@@ -192,7 +231,6 @@ class Collector:
         scale = {"cpu": 1.0, "memory": float(MIB), "storage": float(MIB), "gpu": 1.0}
         for at, (name, unit) in enumerate(scale.items()):
             columns[f"unit_blocks_{name}"] = desks[:, Desk.sum_cpu + at].astype(np.float64) * unit
-        del start_window
         return columns | {
             "name": list(book.names),
             "rejected": engine.rejected[:count].copy(),
@@ -211,9 +249,13 @@ class Collector:
         closed = rows[:, Order.state] == OrderState.CLOSED
         region_of = [-1 if kind.region is None else self._market.regions.index(kind.region) for kind in self._market.asked]
         spec = np.minimum(chain.groups[group, Group.spec], max(len(region_of) - 1, 0))
+        owner = chain.deployments[deployment, Deployment.owner]
+        tenant = owner - self._market.first_tenant
+        for wallet, place in self._market.newcomers.items():
+            tenant[owner == wallet] = place
         unfilled = unfilled_codes(rows, tracks[: len(rows)], planned(clock.engine.plans, plan, Plan.never))
         return {
-            "tenant": chain.deployments[deployment, Deployment.owner] - self._market.first_tenant,
+            "tenant": tenant,
             "dseq": chain.deployments[deployment, Deployment.dseq],
             "gseq": chain.groups[group, Group.gseq],
             "oseq": rows[:, Order.oseq].copy(),
@@ -237,6 +279,51 @@ class Collector:
             "unfilled": np.where(closed & ~leased, unfilled, -1),
             "account": chain.deployments[deployment, Deployment.account],
         }
+
+
+def leases_of(chain: State) -> int:
+    """Return how many leases there are."""
+    return int(chain.globals.leases)
+
+
+def earned(chain: State, height: int) -> Table:
+    """Return what each lease has earned by a height at which no settlement of a cadence is outstanding: int64 (2, leases), whole uve and
+    atto; gross, and of closed ones what was paid out.
+    """
+    columns = np.zeros((2, leases_of(chain)), np.int64)
+    put_earned(chain, height, columns)
+    return columns
+
+
+def accrued(chain: State, height: int) -> int:
+    """Return what leases have earned and nobody has paid out, less the take on it, in atto-uve."""
+    whole, atto = earned(chain, height)
+    gross = (int(whole.sum()) - int(chain.leases[: len(whole), Lease.withdrawn].sum())) * ATTO + sum(atto[atto > 0].tolist())
+    return int(gross - gross * int(chain.globals.take_ppm) // PPM)
+
+
+@compiled
+def put_earned(s: State, height: int, columns: Table) -> None:
+    """Put what each lease has earned into `columns` (whole, atto)."""
+    for lease in range(columns.shape[1]):
+        row = s.leases[lease]
+        whole, atto = row.withdrawn, 0
+        if row.payment != PaymentState.CLOSED:
+            whole, atto = add(whole, atto, row.balance, row.balance_atto)
+        if row.payment == PaymentState.OPEN:
+            account = s.accounts[row.account]
+            more, more_atto = 0, 0
+            if s.globals.escrow == EscrowRule.EXACT:
+                more, more_atto = owed(s, height, lease)
+            elif s.globals.escrow == EscrowRule.USAGE:
+                more = s.usage_escrows[row.usage].unsettled
+            else:
+                more, more_atto = times(row.rate, row.rate_atto, height - account.settled_at)
+                if is_less(account.funds, account.funds_atto, more, more_atto):
+                    more, more_atto = max(account.funds, 0), 0  # the chain has not looked yet; there is no more
+            whole, atto = add(whole, atto, more, more_atto)
+        columns[0, lease] = whole
+        columns[1, lease] = atto
 
 
 class Bids:

@@ -7,8 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from marketsim.agents.streams import draw, quantile, stream
+from marketsim.agents.streams import Keys, draw, key_of, normal, quantiles
 from marketsim.chain.requirements import FITS, Requirements
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
@@ -18,9 +19,14 @@ from marketsim.money.units import ATTO, BLOCKS_A_MONTH, DECIMALS, HOUR_MS, MIB, 
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.providers import ProviderCohort
 
+RESOURCES = ("cpu", "memory", "storage", "gpu")
+FOLLOWED = (*RESOURCES, "scarcest")
+"""What Desk.reprice_follows counts."""
 NO_LIMIT = 1 << 60
 BID_TIMEOUT_MS = 300_000
 """When a bid without an answer is taken back, unless a provider file says otherwise (training document)."""
+CAPACITY_MAX = 1 << 45
+"""Most of a resource that a desk may have, in its own unit."""
 RATE_LIMIT_MAX = 128
 """Bids a minute or hour that a rate limit may count: as many times as a desk remembers."""
 WHOLE_PRICE_MAX = 10**6
@@ -102,15 +108,11 @@ def region_codes(scenario: Scenario) -> dict[str, int]:
 
 def latency_profile(law: Any, block_ms: int) -> Table:
     """Return a law of latencies as milliseconds at QUANTILES evenly spaced quantiles."""
-    scale = block_ms if law.unit == "blocks" else 1
-    if law.family == "constant":  # the quantiles of many small runs are a tenth of their time
-        return np.full(QUANTILES, round(quantile(law, 0.5) * scale), np.int64)
-    shares = ((at + 0.5) / QUANTILES for at in range(QUANTILES))
-    return np.asarray([round(quantile(law, share) * scale) for share in shares], np.int64)
+    return np.rint(quantiles(law, QUANTILES) * (block_ms if law.unit == "blocks" else 1)).astype(np.int64)
 
 
 def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
-    """Return a cohort's prices: atto-uve per millicore, MiB, MiB and GPU; margin in ppm; fixed part in atto;
+    """Return a cohort's prices: atto-uve per millicore, MiB, MiB and GPU; margin in ppm; atto-uve per endpoint;
     decimals; Strategy.
     """
     kind = cohort.strategy.kind
@@ -164,7 +166,7 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
         raise scenario.refusal(("providers", cohort.name, "min_profit_margin"), problem)
     rows[:, Desk.margin_ppm] = margin
     rows[:, Desk.decimals] = decimals
-    rows[:, Desk.fixed_whole], rows[:, Desk.fixed_atto] = divmod(fixed, ATTO)
+    rows[:, Desk.endpoint], rows[:, Desk.endpoint_atto] = divmod(fixed, ATTO)
     rows[:, Desk.strategy] = strategy
     if cohort.strategy.undercut is not None:
         rows[:, Desk.undercut_ppm] = round(cohort.strategy.undercut.by * PPM)
@@ -182,12 +184,12 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     if cohort.outages is not None:
         up = cohort.outages.every.milliseconds(block_ms)
         rows[:, Desk.uptime_ppm] = round(float(PPM) * up / (up + cohort.outages.lasts.milliseconds(block_ms)))
-    for index in range(cohort.count):
-        one = rows[index]
-        set_capacity(one, cohort, stream(seed, f"provider/{cohort.name}/{index}/capacity"))
-        spread = stream(seed, f"provider/{cohort.name}/{index}/cost").standard_normal()
-        ppm = max(1, round(PPM * float(np.exp(cohort.spread * spread))))
-        one[Desk.cost_ppm] = ppm
+    keys = np.asarray([key_of(seed, f"provider/{cohort.name}/{index}") for index in range(cohort.count)], np.uint64)
+    rows[:, Desk.key] = keys.astype(np.int64)
+    set_capacity(rows, cohort, keys)
+    rows[:, Desk.cost_ppm] = np.maximum(1, np.rint(float(PPM) * np.exp(cohort.spread * normal(keys, "cost"))))
+    for one in rows:
+        ppm = int(one[Desk.cost_ppm])
         for at, unit in enumerate(units):
             whole, atto = divmod(unit * ppm // PPM, ATTO)
             if whole > WHOLE_PRICE_MAX:
@@ -222,11 +224,13 @@ def set_repricing(rows: Table, cohort: ProviderCohort, block_ms: int) -> None:
     """
     if cohort.repricing is not None:
         rule = cohort.repricing
+        rows[:, Desk.reprice_follows] = FOLLOWED.index(rule.follows)
         rows[:, Desk.reprice_every] = rule.every.blocks(block_ms)
         names = (rule.high, rule.low, rule.up, rule.down, rule.min, rule.max)
         rows[:, Desk.reprice_high_ppm : Desk.reprice_max_ppm + 1] = [round(x * PPM) for x in names]
     elif cohort.strategy.utilization is not None:
         follow = cohort.strategy.utilization
+        rows[:, Desk.reprice_follows] = FOLLOWED.index(follow.follows)
         rows[:, Desk.reprice_every] = max(1, HOUR_MS // block_ms)
         rows[:, Desk.reprice_min_ppm] = round(follow.low * PPM)
         rows[:, Desk.reprice_max_ppm] = round(follow.high * PPM)
@@ -234,27 +238,30 @@ def set_repricing(rows: Table, cohort: ProviderCohort, block_ms: int) -> None:
         rows[:, Desk.multiplier_ppm] = round(follow.low * PPM)
 
 
-def set_capacity(row: Table, cohort: ProviderCohort, rng: np.random.Generator) -> None:
-    """Write one provider's capacity, over-commit included; GPUs are never over-committed."""
+def set_capacity(rows: Table, cohort: ProviderCohort, keys: Keys) -> None:
+    """Write the providers' capacity, over-commit included; GPUs are never over-committed."""
     more = cohort.overcommit
+    sizes: tuple[Any, ...]
     if cohort.nodes is not None:
-        cpu = sum(node.count * node.cpu for node in cohort.nodes)
-        memory = sum(node.count * node.memory for node in cohort.nodes)
-        storage = sum(node.count * node.storage for node in cohort.nodes)
-        gpu = sum(node.count * node.gpu for node in cohort.nodes)
+        sizes = tuple(sum(node.count * getattr(node, name) for node in cohort.nodes) for name in RESOURCES)
     else:
         assert cohort.capacity is not None
-        laws = (cohort.capacity.cpu, cohort.capacity.memory, cohort.capacity.storage, cohort.capacity.gpu)
-        cpu, memory, storage, gpu = (int(draw(law.law(), rng, 1)[0]) for law in laws)
-    row[Desk.cap_cpu] = _capacity(cpu, more.cpu)
-    row[Desk.cap_memory] = _capacity(memory, more.memory, MIB)
-    row[Desk.cap_storage] = _capacity(storage, more.storage, MIB)
-    row[Desk.cap_gpu] = _capacity(gpu, 1)
+        sizes = tuple(np.floor(draw(getattr(cohort.capacity, name).law(), keys, f"capacity/{name}")) for name in RESOURCES)
+    cpu, memory, storage, gpu = (np.asarray(size, np.float64) for size in sizes)
+    rows[:, Desk.cap_cpu] = _capped(np.floor(cpu * more.cpu))
+    rows[:, Desk.cap_memory] = _capped(np.floor(memory * more.memory) // MIB)
+    rows[:, Desk.cap_storage] = _capped(np.floor(storage * more.storage) // MIB)
+    rows[:, Desk.cap_gpu] = _capped(gpu)
 
 
 def _capacity(amount: int, factor: float, unit: int = 1) -> int:
-    """Return an amount with its over-commit, cut where sums over all providers would not fit a column any more."""
-    return min(int(amount * factor) // unit, 1 << 45)
+    """Return what a machine has with its over-commit, cut like a whole desk's."""
+    return min(int(amount * factor) // unit, CAPACITY_MAX)
+
+
+def _capped(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return amounts cut where sums over all providers would not fit a column any more."""
+    return np.minimum(amounts, float(CAPACITY_MAX))
 
 
 def node_rows(rows: Table, cohorts: Sequence[ProviderCohort]) -> Table:

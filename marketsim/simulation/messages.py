@@ -24,33 +24,35 @@ from marketsim.chain.columns import (
     Rules,
     Wallet,
 )
-from marketsim.chain.edge import Chain, Message, MessageError, param_of, parse_price, result_of
+from marketsim.chain.edge import Chain, result_of
 from marketsim.chain.events import emit
 from marketsim.chain.ledger import move
+from marketsim.chain.parsing import Message, MessageError, Parsed, param_of, parse
 from marketsim.chain.requirements import requirements_of, with_eligible
 from marketsim.chain.room import with_room
+from marketsim.chain.state import MODULES, State, identity
 from marketsim.chain.status import Status
 from marketsim.chain.transitions import addressed_state
 from marketsim.kernel.rows import as_rows
-from marketsim.kernel.table_set import Table, rows_of
+from marketsim.kernel.table_set import Table
 from marketsim.market.calendar import push
 from marketsim.market.clock import BlockClock
-from marketsim.market.desks import let_all_go, let_go, occupy, tie_of
+from marketsim.market.desks import lease_key, let_all_go, let_go, occupy, tie_of
 from marketsim.market.fees import GAS_REFUSED, fee_of
+from marketsim.market.loop import fold_some
 from marketsim.market.packing import has_nodes, lease_nodes
-from marketsim.market.tables import LANES, BidRow, Choosing, Desk, Kind, Phase, Stage, codes_of, rows_of_lanes
+from marketsim.market.tables import LANES, BidRow, Choosing, Desk, Engine, Kind, Phase, Stage, codes_of, rows_of_lanes
 from marketsim.market.tenants import schedule_end, start_meter, sync_account, sync_deployment
 from marketsim.money.units import ATTO, PPM
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.build import MODULE_WALLETS, MarketSetup, requested_values
+from marketsim.simulation.build import MODULE_WALLETS, SETTLEMENT, MarketSetup, requested_values
 from marketsim.simulation.collect import BY_HAND
+from marketsim.simulation.desks import DeskBook
 from marketsim.simulation.orders import OrderKind
 
 Observe = Callable[[Message, str, Status], None]
 """Told of each executed message: the message, the state of what it addressed before, the answer."""
 
-_PROVIDER_OPS = frozenset({"create_bid", "close_bid", "withdraw", "start_reclaim", "submit_usage"})
-_NAMED_WALLETS = ("signer", "granter", "provider")
 _GOVERNANCE = {
     "set_params": "set_params",
     "block": "block_provider",
@@ -120,7 +122,7 @@ def with_actors(market: MarketSetup, scenario: Scenario) -> MarketSetup:
         raise scenario.refusal(tuple(error.key.split(".")), error.problem) from None
     others, providers = actors(scenario)
     desks_before = market.first_tenant - MODULE_WALLETS
-    names = ["escrow", "community", "collector", *market.book.names[:desks_before], *market.tenant_names]
+    names = [*MODULES, *market.book.names[:desks_before], *market.tenant_names]
     known = {name: row for row, name in enumerate(names)}
     tenants = [name for name in others if name not in known]
     new = [*tenants, *(name for name in providers if name not in known and name not in tenants)]
@@ -131,6 +133,7 @@ def with_actors(market: MarketSetup, scenario: Scenario) -> MarketSetup:
     rows = chain.wallets[first : first + len(new)]
     rows[:] = 0
     rows[:, Wallet.provider] = -1
+    rows[:, Wallet.id] = [identity(name) for name in new]
     chain.globals.wallets = first + len(new)
     coins = [known[name] for name in start.wallets]
     chain.wallets[coins, Wallet.balance] = [int(amount) // ATTO for amount in start.wallets.values()]
@@ -139,33 +142,15 @@ def with_actors(market: MarketSetup, scenario: Scenario) -> MarketSetup:
         raise scenario.refusal(("start", "wallets"), f"{total} uve in all, accepted up to {9 * ATTO}")
     chain.globals.supply = total
     rank(chain.wallets, {row: name for name, row in known.items()})
-    desks = rows_of(len(slots), Desk)
-    desks[:, Desk.lease_capacity] = -1
-    desks[:, [Desk.multiplier_ppm, Desk.uptime_ppm]] = PPM
-    count = int(chain.globals.providers)
-    chain = with_eligible(chain, 1, max(1, count + len(slots)))
-    for slot, name in enumerate(slots, count):
-        wallet = known[name]
-        chain.providers[slot] = 0
-        chain.providers[slot].wallet = wallet
-        desks[slot - count].wallet = wallet
-        chain.globals.providers = slot + 1
+    for name in slots:
+        chain, engine = with_desk(chain, engine, known[name])
         registered = start.providers.get(name)
         if registered is not None:
-            chain.wallets[wallet].provider = slot
+            slot = int(chain.globals.providers) - 1
+            chain.wallets[known[name]].provider = slot
             chain.providers[slot].registered = 1
             chain = market.eligibility.set_provider(chain, slot, registered.attributes, registered.signed)
-        book.names.append(name)
-        book.attributes.append({} if registered is None else dict(registered.attributes))
-        book.signed.append({})
-        book.cohorts.append(len(scenario.providers))
-    if slots:
-        book.cohort_names.append(BY_HAND)
-        engine = engine._replace(
-            desks=as_rows(Desk, np.concatenate([engine.desks[:count], desks])),
-            rejected=_longer(engine.rejected[:count], len(slots)),
-            declined=np.ascontiguousarray(_longer(engine.declined[:, :count].T, LANES * rows_of_lanes(count + len(slots)) - count).T),
-        )
+        list_provider(book, name, len(scenario.providers), {} if registered is None else dict(registered.attributes))
     return market._replace(
         chain=chain,
         engine=engine,
@@ -174,8 +159,48 @@ def with_actors(market: MarketSetup, scenario: Scenario) -> MarketSetup:
     )
 
 
-def _longer(table: Table, rows: int) -> Table:
-    return np.concatenate([table, np.zeros((rows, table.shape[1]), np.int64)])
+def with_desk(chain: State, engine: Engine, wallet: int) -> tuple[State, Engine]:
+    """Return the tables with a provider of this wallet in the next row, unregistered, and a desk there that never quotes."""
+    slot = int(chain.globals.providers)
+    chain = with_room(chain, providers=1)
+    chain.providers[slot] = 0
+    chain.providers[slot].wallet = wallet
+    chain.providers[slot].id = chain.wallets[wallet].id
+    chain.globals.providers = slot + 1
+    return with_desk_row(chain, engine, slot)
+
+
+def with_desk_row(chain: State, engine: Engine, slot: int) -> tuple[State, Engine]:
+    """Return the tables with a desk that never quotes for the provider in row `slot`, and a place for its income."""
+    chain = with_eligible(chain, 1, slot + 1)
+    if len(chain.income) <= slot and chain.globals.day_blocks > 0:
+        chain = chain._replace(income=_longer(chain.income, slot))
+    desks = as_rows(Desk, _longer(engine.desks, slot))
+    rejected, bid_times = _longer(engine.rejected, slot), _longer(engine.bid_times, slot)
+    desks[slot].wallet = chain.providers[slot].wallet
+    desks[slot].lease_capacity = -1
+    desks[slot, [Desk.multiplier_ppm, Desk.uptime_ppm]] = PPM
+    declined = engine.declined
+    if declined.shape[1] <= slot:
+        declined = np.ascontiguousarray(_longer(declined.T, LANES * rows_of_lanes(slot + 1) - 1).T)
+    return chain, engine._replace(desks=desks, rejected=rejected, bid_times=bid_times, declined=declined)
+
+
+def list_provider(book: DeskBook, name: str, cohort: int, attributes: dict[str, Any]) -> None:
+    """Enter a provider into the book of names; `cohort` is the number of those that messages by hand name."""
+    if cohort == len(book.cohort_names):
+        book.cohort_names.append(BY_HAND)
+    book.names.append(name)
+    book.attributes.append(attributes)
+    book.signed.append({})
+    book.cohorts.append(cohort)
+
+
+def _longer(table: Table, last: int) -> Table:
+    """Return a table in which row `last` is the last one, that row empty; it grows where it must."""
+    grown = np.zeros((last + 1, table.shape[1]), np.int64)
+    grown[: min(last, len(table))] = table[:last]
+    return grown
 
 
 def rank(wallets: Table, names: Mapping[int, str]) -> None:
@@ -210,18 +235,19 @@ class ByHand:
         self._observe = observe
         self._names = Chain.over(clock.chain, _all_names(clock, market, scenario), market.eligibility)
         self._dated: set[int] = set()
+        for _, where, message in self._calendar():
+            self._parsed(message, where)
 
     def process(self) -> Generator[Any, Any, None]:
-        """SimPy process: send what is due at each height, before that block."""
+        """SimPy process: send what is due at each height before that block, and after what agents do at that instant."""
         env, block_ms = self._clock.env, self._clock.block_ms
         for height, messages in groupby(self._calendar(), key=lambda entry: entry[0]):
             if height > self._scenario.horizon_blocks:
                 return
             if height * block_ms > env.now:
-                yield env.timeout(height * block_ms - env.now)
-            self._clock.open_block(height)
+                yield self._clock.after_all(height * block_ms)
             for _, where, message in messages:
-                self._send(height, where, message)
+                self.send(height, message, where)
 
     def _calendar(self) -> list[tuple[int, tuple[str, int], dict[str, Any]]]:
         entries = [(message["height"], ("messages", number), message) for number, message in enumerate(self._scenario.messages)]
@@ -241,58 +267,81 @@ class ByHand:
         cohort, slash, index = name.rpartition("/")
         return f"{cohort}-{index}" if slash and index.isdigit() else name
 
-    def _send(self, height: int, where: tuple[str, int], message: dict[str, Any]) -> None:
+    def send(self, height: int, message: Message, where: tuple[str | int, ...] = ("messages",)) -> Status:
+        """Execute a message at the start of block `height`, after those sent before; return how the chain answered.
+
+        Raises InputError at `where` for what is no message, which changes nothing.
+        """
+        parsed = self._parsed(message, where)
         clock, names = self._clock, self._names
+        clock.open_block(height)
         clock.make_room()
-        try:
-            names.take(clock.chain)
-            before = _Before(names, message)
-            self._check_known(message)
-            signer = self._signer(message)
-            fee = self._fee(message, before) if signer >= 0 else 0
-            if signer >= 0 and fee > clock.chain.wallets[signer].balance:
-                status = Status.InsufficientFunds  # no block takes it: the wallet cannot pay for its gas
-            else:
-                # The fee goes first, as on the chain: a deposit finds what it leaves.
-                if signer >= 0:
-                    move(clock.chain, signer, COLLECTOR_WALLET, fee)
-                status = names.execute(message, height)
-                clock.chain = names.state
-                clock.make_room()
-                self._book_fee(signer, fee, status)
-                if self._observe is not None:
-                    self._observe(message, before.state, status)
-                self._follow(height, message, before, status)
-        except MessageError as error:
-            raise self._scenario.refusal((*where, *error.key.split(".")), error.problem) from None
-        except KeyError as error:
-            problem = f"missing in a {message['op']}"
-            raise self._scenario.refusal((*where, str(error.args[0])), problem) from None
-        except (TypeError, AttributeError, ValueError, OverflowError) as error:
-            problem = f"{message['op']}: has a value of the wrong kind ({error})"
-            raise self._scenario.refusal(where, problem) from None
+        names.take(clock.chain)
+        before = _Before(names, message)
+        if parsed.op == "set_params" and parsed.is_authorized:
+            self._settle(height - 1)
+        signer = self._payer(parsed)
+        fee = self._fee(message, before) if signer >= 0 else 0
+        if signer >= 0 and fee > clock.chain.wallets[signer].balance:
+            status = Status.InsufficientFunds  # no block takes it: the wallet cannot pay for its gas
+        else:
+            # The fee goes first, as on the chain: a deposit finds what it leaves.
+            if signer >= 0:
+                move(clock.chain, signer, COLLECTOR_WALLET, fee)
+            status = names.execute(parsed, height)
+            clock.chain = names.state
+            self._welcome(parsed, status)
+            clock.make_room()
+            self._book_fee(signer, fee, status)
+            if self._observe is not None:
+                self._observe(message, before.state, status)
+            self._follow(height, message, parsed, before, status)
         what = str(message.get("id") or message.get("provider") or "")
         receipt = {"height": height, "op": message["op"], "id": what, "result": result_of(status)}
         if message.get("result", receipt["result"]) != receipt["result"]:
             receipt["expected"] = str(message["result"])
         self.receipts.append(receipt)
+        return status
 
-    def _check_known(self, message: Message) -> None:
-        for key in _NAMED_WALLETS:
-            if key in message and not isinstance(message[key], str):
-                raise MessageError(key, f"{message[key]!r} is not a name")
+    def _parsed(self, message: Message, where: tuple[str | int, ...]) -> Parsed:
+        try:
+            return parse(message)
+        except MessageError as error:
+            raise self._scenario.refusal((*where, *error.key.split(".")), error.problem) from None
+        except (TypeError, AttributeError, ValueError, OverflowError) as error:
+            problem = f"{message['op']}: has a value of the wrong kind ({error})"
+            raise self._scenario.refusal(where, problem) from None
+
+    def _settle(self, height: int) -> None:
+        """Apply what cadences have settled: what comes after may change by which rules, and nobody may have looked for long."""
+        clock = self._clock
+        while not fold_some(clock.chain, clock.engine, height):
+            clock.make_room()
+
+    def _welcome(self, parsed: Parsed, status: Status) -> None:
+        """Give a desk to a provider that the run did not know, and a place among the tenants to such an owner."""
+        clock, market, scenario = self._clock, self._market, self._scenario
+        while len(market.book.names) < clock.chain.globals.providers:
+            slot = len(market.book.names)
+            clock.chain, clock.engine = with_desk_row(clock.chain, clock.engine, slot)
+            name = self._names.name_of("provider", slot)
+            list_provider(market.book, name, len(scenario.providers), {})
+        if parsed.op != "create_deployment" or status != Status.Ok:
+            return
+        owner = self._names.row_of("wallet", parsed.arguments["owner"])
+        known = len(market.tenant_names) - len(market.newcomers)
+        if owner not in market.newcomers and not 0 <= owner - market.first_tenant < known:
+            market.newcomers[owner] = len(market.tenant_names)
+            market.tenant_names.append(parsed.arguments["owner"])
+            market.tenant_cohorts.append(len(scenario.tenants))
 
     # --- network fees ------------------------------------------------------------------------------------
 
-    def _signer(self, message: Message) -> int:
-        operation, parts = message["op"], _parts(message)
-        if operation not in _GAS or not self._clock.chain.globals.network_fees:
+    def _payer(self, parsed: Parsed) -> int:
+        """Return the wallet that pays for a message's gas, -1 for none: gas is free, or nobody signed who may."""
+        if parsed.op not in _GAS or not self._clock.chain.globals.network_fees or not parsed.is_authorized:
             return -1
-        if operation == "account_deposit":
-            name = str(message["signer"])
-        else:
-            name = parts[-1] if operation in _PROVIDER_OPS else parts[0]
-        return self._names.row_of("wallet", name)
+        return self._names.row_of("wallet", parsed.signer)
 
     def _fee(self, message: Message, before: _Before) -> int:
         with_lease, without = _GAS[message["op"]]
@@ -316,11 +365,11 @@ class ByHand:
 
     # --- what the agents know ----------------------------------------------------------------------------
 
-    def _follow(self, height: int, message: Message, before: _Before, status: Status) -> None:
-        operation = message["op"]
+    def _follow(self, height: int, message: Message, parsed: Parsed, before: _Before, status: Status) -> None:
+        operation = parsed.op
         if operation == "create_bid":
-            self._count_bid(height, message, status)
-        elif operation == "create_deployment":
+            self._count_bid(height, parsed, status)
+        elif operation == "create_deployment" and parsed.is_authorized:
             self._know_specs(message)
         if status != Status.Ok and before.deployment < 0:
             return
@@ -360,7 +409,7 @@ class ByHand:
                     continue
                 self._dated.add(order)
                 at = max(height, int(chain.orders[order].created_at) + limit)
-                tie = tie_of(engine, int(Kind.ORDER_TIMEOUT), order)
+                tie = tie_of(engine, int(Kind.ORDER_TIMEOUT), int(engine.tracks[order].key))
                 push(engine, at, int(Phase.TIMEOUT), tie, int(Kind.ORDER_TIMEOUT), order)
 
     def _know_specs(self, message: Message) -> None:
@@ -396,9 +445,9 @@ class ByHand:
                 wanted = requested_values(asked)
                 fits[number, desk] = self._market.book.refusal(desk, asked.requirements, asked.region, wanted, fit)
 
-    def _count_bid(self, height: int, message: Message, status: Status) -> None:
+    def _count_bid(self, height: int, parsed: Parsed, status: Status) -> None:
         chain, engine = self._clock.chain, self._clock.engine
-        order_name, _, name = message["id"].rpartition("/")
+        order_name, _, name = parsed.arguments["id"].rpartition("/")
         wallet = self._names.row_of("wallet", name)
         slots = np.flatnonzero(chain.providers[: chain.globals.providers, Provider.wallet] == wallet)
         if wallet < 0 or not len(slots):
@@ -408,12 +457,13 @@ class ByHand:
         engine.globals.bids_submitted += 1
         order = self._names.row_of("order", order_name)
         if engine.globals.keep_bid_rows and order >= 0:
-            price = parse_price(message["price"], "price")
             row = engine.bid_rows[engine.globals.bids_rows]
-            row[: BidRow.status + 1] = (height, order, slot, *price, -1, int(status))
+            row[: BidRow.status + 1] = (height, order, slot, *parsed.arguments["price"], -1, int(status))
             engine.globals.bids_rows += 1
         if status != Status.Ok:
             engine.rejected[slot, int(status)] += 1
+            refused = self._clock.refused_by_hand
+            refused[slot, int(status)] = refused.get((slot, int(status)), 0) + 1
             return
         engine.desks[slot].accepted += 1
         engine.tracks[order].bids += 1
@@ -478,10 +528,10 @@ class ByHand:
         return bids
 
     def _date_withdrawals(self, height: int, lease: int, every: int) -> None:
-        engine = self._clock.engine
+        chain, engine = self._clock.chain, self._clock.engine
         for kind, blocks in ((Kind.WITHDRAW, every), (Kind.WATCH, int(engine.globals.funds_monitor > 0))):
             if blocks > 0:
-                tie = tie_of(engine, int(kind), lease)
+                tie = tie_of(engine, int(kind), lease_key(chain, engine, lease))
                 push(engine, height + blocks, int(Phase.SETTLE), tie, int(kind), lease)
 
 
@@ -524,7 +574,9 @@ class _Before:
 def _all_names(clock: BlockClock, market: MarketSetup, scenario: Scenario) -> Sequence[str]:
     """Return the names of all wallets by row: modules, desks, tenants, then who takes part by hand."""
     names = [""] * int(clock.chain.globals.wallets)
-    names[:MODULE_WALLETS] = ["escrow", "community", "collector"]
+    names[:MODULE_WALLETS] = MODULES
+    if clock.chain.globals.settlement_wallet > 0:
+        names[int(clock.chain.globals.settlement_wallet)] = SETTLEMENT
     desks = market.first_tenant - MODULE_WALLETS
     names[MODULE_WALLETS : market.first_tenant] = market.book.names[:desks]
     tenants = market.tenant_names

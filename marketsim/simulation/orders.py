@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.agents import demand
-from marketsim.agents.streams import draw, draw_index, stream, to_blocks
+from marketsim.agents.streams import Keys, draw, draw_index, exponential, quantiles, stream, to_blocks, uniform
 from marketsim.chain.columns import Draft, Resource
 from marketsim.chain.limits import CPU_MAX, CPU_MIN, GPU_MAX, MEMORY_MAX, MEMORY_MIN, UNIT_PRICE_MAX, VOLUME_MAX, VOLUME_MIN
 from marketsim.chain.requirements import Requirements, pairs_of
@@ -19,11 +19,13 @@ from marketsim.market.tables import PHASES, BidChoice, Call, Kind, Phase, Plan, 
 from marketsim.money.text import format_amount
 from marketsim.money.units import ATTO, DAY_MS, HOUR_MS, MIB, MILLICORES, MINUTE_MS, PPM, SECOND_MS
 from marketsim.scenario.model import Scenario
-from marketsim.scenario.tenants import PriceRule, TenantCohort
+from marketsim.scenario.tenants import PriceRule, ShareLaw, TenantCohort
 from marketsim.scenario.trace import SIZES, read_trace
 from marketsim.simulation.generic_cost import DRAWN_MAX, generic_cost, to_pair, whole
 from marketsim.simulation.manifest_orders import manifest_order, worth
 
+SHARES = 1024
+"""Quantiles that stand for a law where its mean is asked for."""
 Ints = NDArray[np.int64]
 Columns = dict[str, NDArray[np.float64]]
 _TAILED = {
@@ -79,50 +81,112 @@ class Cut(NamedTuple):
     side: NDArray[np.int8]
 
 
-def cohort_times(cohort: TenantCohort, scenario: Scenario, seed: int) -> tuple[Ints, Columns, int]:
-    """Return the arrival times of a cohort in milliseconds, its trace's columns and how many rows of it the horizon leaves out."""
-    rng = stream(seed, f"tenant/{cohort.name}/arrivals")
+def rate_of(cohort: TenantCohort, scenario: Scenario, seed: int) -> demand.ArrivalRate:
+    """Return how many orders an hour a cohort makes; for `orders:` what they are spread by."""
+    wish = cohort.demand
+    begin = scenario.start.time
+    start_ms = begin.weekday() * DAY_MS + begin.hour * HOUR_MS + begin.minute * MINUTE_MS + begin.second * SECOND_MS
+    per_hour = _hourly(cohort)
+    return demand.ArrivalRate(per_hour, wish.day_multipliers, wish.week_multipliers, start_ms, multiplied_spans(cohort, scenario, seed))
+
+
+def _hourly(cohort: TenantCohort) -> float:
+    """The rate of a cohort before profiles, bursts and surges, orders an hour; 1 where times are not drawn from a rate."""
+    wish = cohort.demand
+    if wish.arrivals is not None:
+        return wish.arrivals.per_millisecond * HOUR_MS
+    if wish.arrivals_each is not None:
+        return wish.arrivals_each.per_millisecond * HOUR_MS * cohort.count
+    return 1.0
+
+
+def multiplied_spans(cohort: TenantCohort, scenario: Scenario, seed: int) -> NDArray[np.float64]:
+    """Return the bursts and surges of a cohort as (start, end, factor), times in milliseconds."""
+    wish, block_ms = cohort.demand, scenario.block_ms
+    parts = [np.zeros((0, 3))]
+    for surge in wish.surges:
+        at = surge.at.milliseconds(block_ms)
+        parts.append(np.asarray([[at, at + surge.lasts.milliseconds(block_ms), surge.factor]]))
+    if wish.bursts is not None:
+        every, lasts = wish.bursts.every.milliseconds(block_ms), wish.bursts.lasts.milliseconds(block_ms)
+        until = max(scenario.horizon_blocks * block_ms, within_ms(cohort, scenario))
+        rng = stream(seed, f"tenant/{cohort.name}/bursts")
+        parts.append(demand.burst_spans(rng, every, lasts, until, wish.bursts.factor))
+    return np.concatenate(parts)
+
+
+def within_ms(cohort: TenantCohort, scenario: Scenario) -> int:
+    """Return what `orders:` is spread over, in milliseconds: whole blocks, at least one."""
+    within = cohort.demand.within or scenario.horizon
+    return max(1, within.milliseconds(scenario.block_ms) // scenario.block_ms) * scenario.block_ms
+
+
+def mean_per_hour(cohort: TenantCohort, scenario: Scenario) -> float:
+    """Return how many orders an hour a cohort makes on average, in a week without surges; a trace's mean is that until its last order."""
+    wish, block_ms = cohort.demand, scenario.block_ms
+    if wish.trace is not None:
+        seconds = read_trace(scenario.base / wish.trace)["at_seconds"]
+        return len(seconds) * (HOUR_MS // SECOND_MS) / max(float(seconds.max(initial=0.0)), 1.0)
+    if wish.orders is not None:
+        return wish.orders * HOUR_MS / within_ms(cohort, scenario)
+    mean = _hourly(cohort) * sum(wish.day_multipliers) / 24 * sum(wish.week_multipliers) / 7
+    if wish.bursts is not None:
+        every, lasts = wish.bursts.every.milliseconds(block_ms), wish.bursts.lasts.milliseconds(block_ms)
+        mean *= 1 + (wish.bursts.factor - 1) * lasts / (every + lasts)
+    return mean
+
+
+def arrivals_of(cohort: TenantCohort, scenario: Scenario, seed: int, rate: demand.ArrivalRate) -> tuple[demand.Arrivals, Columns, int]:
+    """Return when the orders of a cohort arrive within the horizon, its trace's columns and how many rows of it the horizon leaves out."""
+    name = f"tenant/{cohort.name}"
     horizon_ms = scenario.horizon_blocks * scenario.block_ms
     wish = cohort.demand
     if wish.trace is not None:
         columns = read_trace(scenario.base / wish.trace)
         times = whole(columns["at_seconds"] * SECOND_MS)
         kept = times <= horizon_ms
-        return np.maximum(times[kept], 1), {name: column[kept] for name, column in columns.items()}, int((~kept).sum())
-    if wish.orders is not None and wish.day_profile is None and wish.week_profile is None:
-        return demand.exact_times(rng, wish.orders, horizon_ms, scenario.block_ms), {}, 0
-    begin = scenario.start.time
-    start_ms = begin.weekday() * DAY_MS + begin.hour * HOUR_MS + begin.minute * MINUTE_MS + begin.second * SECOND_MS
-    bursts = np.zeros((0, 2))
-    factor = 1.0
-    if wish.bursts is not None:
-        block_ms = scenario.block_ms
-        every, lasts = wish.bursts.every.milliseconds(block_ms), wish.bursts.lasts.milliseconds(block_ms)
-        bursts = demand.burst_spans(stream(seed, f"tenant/{cohort.name}/bursts"), every, lasts, horizon_ms)
-        factor = wish.bursts.factor
-    per_ms = wish.arrivals.per_millisecond if wish.arrivals is not None else (wish.orders or 0) / horizon_ms
-    times = demand.poisson_times(rng, per_ms, horizon_ms, start_ms, wish.day_multipliers, wish.week_multipliers, bursts, factor)
-    return times, {}, 0
+        arrivals = demand.traced_arrivals(seed, name, times[kept])
+        return arrivals, {key: column[kept] for key, column in columns.items()}, int((~kept).sum())
+    if wish.orders is not None:
+        arrivals = demand.exact_arrivals(seed, name, wish.orders, within_ms(cohort, scenario), scenario.block_ms, rate)
+        return demand.until(arrivals, horizon_ms), {}, 0
+    return demand.poisson_arrivals(seed, name, rate, horizon_ms), {}, 0
+
+
+def tenants_at(cohort: TenantCohort, rate: demand.ArrivalRate, arrivals: demand.Arrivals) -> Ints:
+    """Return who of a cohort orders at each arrival, 0 … count − 1.
+
+    Where each tenant has a rate of its own, tenant i has the levels between i and i + 1 times that rate: one tenant more takes no order
+    from another.
+    """
+    if cohort.demand.arrivals_each is None:
+        return tenants_of(cohort, arrivals.keys)
+    each = cohort.demand.arrivals_each.per_millisecond * HOUR_MS * rate.factors(arrivals.times)
+    return _floor_of(arrivals.levels / each, cohort.count)
+
+
+def tenants_of(cohort: TenantCohort, keys: Keys) -> Ints:
+    """Return for each key a tenant of a cohort, all alike: 0 … count − 1."""
+    return _floor_of(uniform(keys, "who") * cohort.count, cohort.count)
+
+
+def _floor_of(numbers: NDArray[np.float64], count: int) -> Ints:
+    return np.minimum(numbers.astype(np.int64), count - 1)
 
 
 class _Draws:
-    """Draws of one cohort, each from the stream of its purpose."""
+    """Draws of a cohort's orders: each a hash of the order's key and the purpose."""
 
-    def __init__(self, cohort: TenantCohort, seed: int, size: int, suffix: str) -> None:
-        self._prefix = f"tenant/{cohort.name}/"
-        self._seed = seed
-        self._suffix = suffix
-        self.size = size
+    def __init__(self, keys: Keys) -> None:
+        self.keys = keys
+        self.size = len(keys)
         self.cuts: dict[str, Cut] = {}
-
-    def rng(self, purpose: str) -> np.random.Generator:
-        return stream(self._seed, f"{self._prefix}{purpose}{self._suffix}")
 
     def numbers(self, purpose: str, law: Any) -> NDArray[np.float64]:
         plain = law.law()
         if plain.family != "normal" or law.min is not None or purpose not in _TAILED:
-            return draw(plain, self.rng(purpose), self.size)
-        uncut = draw(plain._replace(low=-math.inf), self.rng(purpose), self.size)  # the only family that reaches below 0
+            return draw(plain, self.keys, purpose)
+        uncut = draw(plain._replace(low=-math.inf), self.keys, purpose)  # the only family that reaches below 0
         self.count(_TAILED[purpose], "0", "", -(uncut < 0).astype(np.int8))
         return np.maximum(uncut, 0.0)
 
@@ -143,48 +207,50 @@ class _Draws:
         return to_blocks(self.numbers(purpose, law), law.law().unit, block_ms)
 
     def chance(self, purpose: str, probability: float) -> NDArray[np.bool_]:
-        return self.rng(purpose).random(self.size) < probability
+        return uniform(self.keys, purpose) < probability
 
 
 def draw_orders(cohort: TenantCohort, scenario: Scenario, seed: int) -> CohortOrders:
     """Return every order that a cohort makes within the horizon."""
-    times, trace, late = cohort_times(cohort, scenario, seed)
+    rate = rate_of(cohort, scenario, seed)
+    arrivals, trace, late = arrivals_of(cohort, scenario, seed, rate)
+    tenants = tenants_at(cohort, rate, arrivals)
     unread = tuple(name for name in trace if name in SIZES) if cohort.order.sdl is not None else ()
-    return orders_at(cohort, scenario, seed, times, trace, "")._replace(late=late, unread=unread)
+    return orders_at(cohort, scenario, arrivals.times, arrivals.keys, tenants, trace)._replace(late=late, unread=unread)
 
 
 def orders_at(
     cohort: TenantCohort,
     scenario: Scenario,
-    seed: int,
     times: Ints,
+    keys: Keys,
+    tenants: Ints,
     trace: Columns,
-    suffix: str,
 ) -> CohortOrders:
-    """Return the orders of a cohort at given times; `suffix` names the streams of the orders at the start
-    apart.
+    """Return the orders of a cohort at given times, by given tenants of it; what an order is comes from its key and, where it is given
+    there, from the trace.
     """
     size = len(times)
-    draws = _Draws(cohort, seed, size, suffix)
+    draws = _Draws(keys)
     block_ms = scenario.block_ms
-    tenants = draws.rng("who").integers(0, cohort.count, size)
     shape = cohort.order
     if shape.sdl is not None:
         drafts, resources, asked, per_order, cost = _manifests(cohort, draws, scenario)
         ceiling = per_order[:, 2] / MICRO
+        value, plan_value = (ceiling, to_pair(ceiling)) if cohort.value is None else _price(cohort.value, draws, "value", cost)
     else:
-        drafts, resources, asked, cost, ceiling = _sizes(cohort, draws, trace)
+        drafts, resources, asked, cost, ceiling, value, plan_value = _sizes(cohort, draws, trace)
         per_order = np.column_stack([np.arange(size), np.ones(size, np.int64)]).astype(np.int64)
-    value, plan_value = _price(cohort.value, draws, "value", cost)
     plans = _plans(cohort, scenario, draws, cost, ceiling, trace)
     plans[:, Plan.value], plans[:, Plan.value_atto] = plan_value
     plans[:, Plan.tenant] = tenants
+    plans[:, Plan.key] = keys.astype(np.int64)
     deposits = np.maximum(_deposits(cohort, draws, cost, ceiling, scenario.deployment_min_deposit // ATTO), 1)
     plans[:, Plan.deposit] = deposits
     calls = rows_of(size, Call)
     calls[:, Call.time] = times
     calls[:, Call.key] = np.maximum(-(-times // block_ms), 1) * PHASES + Phase.ARRIVE
-    calls[:, Call.tie] = draws.rng("ties").integers(0, TIES, size)
+    calls[:, Call.tie] = keys.astype(np.int64)
     calls[:, Call.kind] = Kind.ARRIVE
     calls[:, Call.plan] = np.arange(size)
     calls[:, Call.deposit] = deposits
@@ -196,7 +262,10 @@ def orders_at(
 
 def _sizes(
     cohort: TenantCohort, draws: _Draws, trace: Columns
-) -> tuple[Table, Table, list[OrderKind], NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[Table, Table, list[OrderKind], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], tuple[Ints, Ints]]:
+    """Rows of orders given by sizes: drafts, resources, specs; per order generic cost, ceiling and value in uve per block, and the value
+    exact as whole and atto uve.
+    """
     shape, size = cohort.order, draws.size
     cpu = _traced(trace, "cpu") if "cpu" in trace else draws.ints("cpu", shape.cpu)
     if "memory" in trace:
@@ -212,8 +281,12 @@ def _sizes(
     storage = draws.within("order.storage", -(-storage // MIB) * MIB, VOLUME_MIN, VOLUME_MAX, ("5Mi", "32Ti"))
     gpu = draws.within("order.gpu", gpu, 0, GPU_MAX, ("0", "24"))
     cost = generic_cost(cpu, memory, storage, gpu)
-    assert cohort.ceiling is not None
-    ceiling, (in_uve, atto) = _price(cohort.ceiling, draws, "ceiling", cost)
+    assert cohort.ceiling is not None and cohort.value is not None
+    value, plan_value = _price(cohort.value, draws, "value", cost)
+    if cohort.ceiling.share_of_value is not None:
+        ceiling, (in_uve, atto) = _share_of(value, plan_value, draws, cohort.ceiling.share_of_value)
+    else:
+        ceiling, (in_uve, atto) = _price(cohort.ceiling, draws, "ceiling", cost)
     too_high = (in_uve > UNIT_PRICE_MAX) | ((in_uve == UNIT_PRICE_MAX) & (atto > 0))
     draws.count("ceiling", "", f"{UNIT_PRICE_MAX}uve", too_high.astype(np.int8))
     resources = rows_of(size, Resource)
@@ -229,6 +302,7 @@ def _sizes(
         resources[:, column] = amount
     resources[:, Resource.smallest_volume] = storage
     resources[:, Resource.largest_volume] = storage
+    resources[:, Resource.endpoints] = shape.endpoints
     regions, region_at = _texts(shape.region, draws, "region")
     models, model_at = _texts(shape.gpu_model, draws, "gpu_model")
     model_at = np.where(gpu > 0, model_at, -1)
@@ -247,7 +321,7 @@ def _sizes(
     drafts[:, Draft.spec] = spec_at
     drafts[:, Draft.first_resource] = np.arange(size)
     drafts[:, Draft.resources] = 1
-    return drafts, resources, asked, cost, ceiling
+    return drafts, resources, asked, cost, ceiling, value, plan_value
 
 
 def _traced(trace: Columns, name: str) -> Ints:
@@ -258,7 +332,7 @@ def _texts(law: Any, draws: _Draws, purpose: str) -> tuple[list[str | None], Int
     if law is None:
         return [None], np.zeros(draws.size, np.int64)
     plain = law.law()
-    return list(plain.values) or [None], draw_index(plain, draws.rng(purpose), draws.size)
+    return list(plain.values) or [None], draw_index(plain, draws.keys, purpose)
 
 
 def _asked(cohort: TenantCohort, region: str | None, model: str | None) -> OrderKind:
@@ -326,6 +400,7 @@ def _manifests(cohort: TenantCohort, draws: _Draws, scenario: Scenario) -> tuple
                         int(bool(unit.gpu_attributes)),
                         min(sizes, default=0),
                         max(sizes, default=0),
+                        len(unit.endpoints),
                     ]
                 )
             ceiling += known.ceiling_uve * MICRO // ATTO
@@ -341,7 +416,7 @@ def _manifests(cohort: TenantCohort, draws: _Draws, scenario: Scenario) -> tuple
         costs.append(cost)
     weights = np.asarray([manifest.weight for manifest in manifests])
     edges = np.cumsum(weights) / weights.sum()
-    at = np.searchsorted(edges, draws.rng("manifest").random(draws.size), side="right")
+    at = np.searchsorted(edges, uniform(draws.keys, "manifest"), side="right")
     return (
         np.asarray(drafts, np.int64),
         np.asarray(resources, np.int64),
@@ -365,12 +440,22 @@ def _price(rule: PriceRule, draws: _Draws, purpose: str, cost: NDArray[np.float6
         amounts = [int(value) for value in law.values or (law.a,)]
         low, high = int(law.low), None if math.isinf(law.high) else int(law.high)
         exact = [max(low, amount if high is None else min(amount, high)) for amount in amounts]
-        at = draw_index(law, draws.rng(purpose), draws.size) if law.family == "choice" else np.zeros(draws.size, np.int64)
+        at = draw_index(law, draws.keys, purpose)
         pairs = np.asarray([divmod(amount, ATTO) for amount in exact], np.int64)[at]
         return np.asarray([float(amount) for amount in exact])[at] / ATTO, (pairs[:, 0], pairs[:, 1])
     uve = draws.numbers(purpose, rule.per_block) / ATTO
     finest = max(len(format_amount(amount).partition(".")[2]) for amount in rule.per_block.literals())
     return _rounded(uve, max(6, finest), draws, purpose)
+
+
+def _share_of(
+    value: NDArray[np.float64], exact: tuple[Ints, Ints], draws: _Draws, law: ShareLaw
+) -> tuple[NDArray[np.float64], tuple[Ints, Ints]]:
+    """Ceilings that are shares of values: exact where the share is all, else with six decimals and no more than the whole."""
+    share = draws.numbers("ceiling", law)
+    uve, (whole, atto) = _rounded(value * share, 6, draws, "ceiling") if (share < 1.0).any() else (value, exact)
+    everything = (share >= 1.0) | (whole > exact[0]) | ((whole == exact[0]) & (atto > exact[1]))
+    return uve, (np.where(everything, exact[0], whole), np.where(everything, exact[1], atto))
 
 
 def _rounded(uve: NDArray[np.float64], decimals: int, draws: _Draws, key: str) -> tuple[NDArray[np.float64], tuple[Ints, Ints]]:
@@ -409,14 +494,11 @@ def _plans(
     plans[:, Plan.leave_blocks] = -1
     plans[:, Plan.region] = -1
     if "duration_seconds" in trace:
-        plans[:, Plan.duration] = to_blocks(trace["duration_seconds"] * SECOND_MS, "ms", block_ms)
+        plans[:, Plan.duration] = np.maximum(to_blocks(trace["duration_seconds"] * SECOND_MS, "ms", block_ms), 1)
     else:
-        plans[:, Plan.duration] = draws.blocks("duration", cohort.duration, block_ms)
-    plans[:, Plan.duration] = np.maximum(plans[:, Plan.duration], 1)
-    plans[:, Plan.terminate] = -1
-    if cohort.terminate_after is not None:
-        plans[:, Plan.terminate] = np.maximum(draws.blocks("terminate", cohort.terminate_after, block_ms), 1)
-    plans[:, Plan.leave_ppm] = np.rint(draws.rng("leave").standard_exponential(size) * PPM).astype(np.int64)
+        plans[:, Plan.duration] = np.maximum(draws.blocks("duration", cohort.duration, block_ms), 1)
+    plans[:, Plan.terminate] = _early_ends(cohort, draws, block_ms)
+    plans[:, Plan.leave_ppm] = np.rint(exponential(draws.keys, "leave") * PPM).astype(np.int64)
     plans[:, Plan.deploy_delay] = draws.blocks("deploy_delay", cohort.deploy_delay, block_ms)
     plans[:, Plan.never] = draws.chance("never", cohort.never_choose)
     plans[:, Plan.patience] = cohort.patience.blocks(block_ms)
@@ -432,7 +514,7 @@ def _plans(
     if cohort.top_up is not None:
         _top_ups(cohort, draws, plans, ceiling, block_ms)
     restarts = np.floor(
-        np.log(np.maximum(draws.rng("restart").random(size), 1e-300)) / math.log(max(cohort.restart.probability, 1e-9))
+        -exponential(draws.keys, "restart") / math.log(max(cohort.restart.probability, 1e-9))
         if 0 < cohort.restart.probability < 1
         else np.full(size, RESTARTS_MAX * cohort.restart.probability)
     )
@@ -445,6 +527,50 @@ def _plans(
             raise scenario.refusal(("tenants", cohort.name, "utilization"), problem)
     plans[:, Plan.utilization_ppm] = whole(use * PPM)
     return plans
+
+
+def lives_of(cohort: TenantCohort, keys: Keys, block_ms: int) -> tuple[Ints, Ints]:
+    """Return for each key the blocks to the planned end and to an early end, -1 for none."""
+    draws = _Draws(keys)
+    return np.maximum(draws.blocks("duration", cohort.duration, block_ms), 1), _early_ends(cohort, draws, block_ms)
+
+
+def _early_ends(cohort: TenantCohort, draws: _Draws, block_ms: int) -> Ints:
+    if cohort.terminate_after is None:
+        return np.full(draws.size, -1, np.int64)
+    return np.maximum(draws.blocks("terminate", cohort.terminate_after, block_ms), 1)
+
+
+def mean_life(cohort: TenantCohort, block_ms: int) -> float:
+    """Return the mean of the blocks until a cohort's lease ends as planned or early."""
+    laws = [cohort.duration.law()] + ([] if cohort.terminate_after is None else [cohort.terminate_after.law()])
+    blocks = [np.maximum(to_blocks(quantiles(law, SHARES), law.unit, block_ms), 1) for law in laws]
+    if len(blocks) == 1:
+        return float(blocks[0].mean())
+    first, second = blocks  # ascending: the mean of the smaller of two, over all pairs
+    below = np.searchsorted(second, first)
+    sums = np.concatenate([[0], np.cumsum(second)])[below] + first * (SHARES - below)
+    return float(sums.sum(dtype=np.float64)) / SHARES**2
+
+
+def mean_cpu(cohort: TenantCohort) -> float:
+    """Return the mean of the millicores that an order of a cohort asks for."""
+    shape = cohort.order
+    if shape.cpu is not None:
+        return float(np.clip(quantiles(shape.cpu.law(), SHARES), CPU_MIN, CPU_MAX).mean())
+    manifests = shape.sdl or ()
+    cpu = [sum(group.cpu for group in manifest.sdl.groups()) for manifest in manifests]
+    return float(np.average(cpu, weights=[manifest.weight for manifest in manifests]))
+
+
+def cpu_of(orders: CohortOrders) -> Ints:
+    """Return the millicores that each order asks for, all its groups and replicas together."""
+    each = orders.resources[:, Resource.cpu] * orders.resources[:, Resource.count]
+    sums = np.concatenate([[0], np.cumsum(each)])
+    first = orders.drafts[:, Draft.first_resource]
+    of_drafts = np.concatenate([[0], np.cumsum(sums[first + orders.drafts[:, Draft.resources]] - sums[first])])
+    first = orders.calls[:, Call.first_draft]
+    return np.asarray(of_drafts[first + orders.calls[:, Call.drafts]] - of_drafts[first])
 
 
 def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray[np.float64], block_ms: int) -> None:
@@ -462,4 +588,15 @@ def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray
         plans[:, column] = draws.blocks(f"top_up_delay/{number}", law, block_ms)
 
 
-__all__ = ["CohortOrders", "OrderKind", "draw_orders", "orders_at"]
+__all__ = [
+    "CohortOrders",
+    "OrderKind",
+    "cpu_of",
+    "draw_orders",
+    "lives_of",
+    "mean_cpu",
+    "mean_life",
+    "mean_per_hour",
+    "orders_at",
+    "tenants_of",
+]

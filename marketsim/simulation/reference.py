@@ -111,7 +111,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> MarketSe
     set_calendar(engine, scenario)
     return MarketSetup(
         chain, engine, book, [calls], tenant_names, [0] * draws.tenants, [], [], eligibility,
-        3 + len(book.names),
+        3 + len(book.names), {},
     )  # fmt: skip
 
 
@@ -131,6 +131,7 @@ def desks_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> DeskBook:
     rows[:, [Desk.multiplier_ppm, Desk.uptime_ppm, Desk.cost_ppm]] = PPM
     rows[:, Desk.lease_capacity] = -1
     rows[:, Desk.decimals] = DECIMALS
+    rows[:, Desk.key] = np.arange(count)  # the market's latencies are hashes of row numbers (docs/reference-market.md)
     rows[:, Desk.latency_blocks] = 5
     rows[:, Desk.cap_cpu : Desk.cap_gpu + 1] = draws.capacity
     rows[:, Desk.max_cpu : Desk.max_gpu + 1] = draws.max_size
@@ -171,6 +172,7 @@ def price_by_python(book: DeskBook, many: bool) -> None:
 def plans_of(draws: ReferenceMarket, first_tenant: int) -> Rows[Plan]:
     """Return the tenants' plans of the reference market."""
     plans = rows_of(len(draws.created_at), Plan)
+    plans[:, Plan.key] = np.arange(len(plans))
     plans[:, Plan.deployment] = -1
     plans[:, Plan.quote] = -1
     plans[:, Plan.region] = -1

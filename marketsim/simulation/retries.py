@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from marketsim.chain.columns import Resource
+from marketsim.chain.events import hash64
 from marketsim.chain.room import with_room
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
@@ -13,8 +14,7 @@ from marketsim.market.tables import PHASES, Call, Kind, Phase, Plan
 from marketsim.money.pairs import from_pair, to_pair
 from marketsim.money.units import PPM
 
-REPEATED = 1_000_000_000
-"""Sequence numbers of repeated deployments start here, above every first one of a tenant."""
+SALT_REPEATED = 24
 
 
 def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
@@ -25,7 +25,7 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     deployment = int(engine.plans[plan].deployment)
     if deployment < 0:
         return None
-    clock.submit(Kind.CLOSE_DEPLOYMENT, Phase.CLOSE, deployment=deployment)
+    clock.submit(Kind.CLOSE_DEPLOYMENT, Phase.CLOSE, deployment=deployment, tie=int(engine.plans[plan].key))
     group = int(chain.deployments[deployment].first_group)
     first, units = int(chain.groups[group].first_resource), int(chain.groups[group].resources)
     chain = with_room(chain, resources=units, drafts=1)
@@ -41,6 +41,7 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     new_plan = len(engine.plans)
     plans = np.concatenate([engine.plans, engine.plans[plan : plan + 1]])
     plans[new_plan, Plan.deployment] = -1
+    plans[new_plan, Plan.key] = hash64(int(plans[plan, Plan.key]), SALT_REPEATED, 0, 0)
     plans[new_plan, Plan.top_ups_used] = 0
     clock.chain = chain
     clock.engine = engine._replace(plans=as_rows(Plan, plans))
@@ -49,13 +50,13 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     now = int(clock.env.now)
     message[0].key = clock.height_of(now) * PHASES + Phase.ARRIVE
     message[0].time = now
-    message[0].tie = new_plan
+    message[0].tie = plans[new_plan, Plan.key]
     message[0].kind = Kind.ARRIVE
     message[0].plan = new_plan
     message[0].deposit = max(deposit, int(engine.plans[plan].deposit))
     message[0].first_draft = draft
     message[0].drafts = 1
-    message[0].dseq = REPEATED + new_plan
+    message[0].dseq = clock.height_of(now)
     return message
 
 

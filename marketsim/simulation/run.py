@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Generator
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +16,9 @@ import simpy
 from marketsim.agents import providers, tenants
 from marketsim.agents.streams import stream
 from marketsim.kernel.table_set import Table, rows_of
-from marketsim.market.clock import BlockClock
-from marketsim.market.tables import BidRow, Call, Kind
+from marketsim.market.clock import AFTER_HANDS, BlockClock
+from marketsim.market.fingerprint import fingerprint
+from marketsim.market.tables import BidRow, Call, Desk, Kind
 from marketsim.metrics.summary import summarize
 from marketsim.money.units import DAY_MS, PPM
 from marketsim.recording.record import Record
@@ -86,60 +87,101 @@ def prepare(scenario: Scenario, seed: int) -> MarketSetup:
     return with_settlement_wallet(with_actors(build_market(scenario, seed), scenario), scenario)
 
 
-def play(
-    scenario: Scenario,
-    market: MarketSetup,
-    seed: int,
-    *,
-    audit: bool = False,
-    progress: Progress | None = None,
-    receipts: list[dict[str, Any]] | None = None,
-    observe: Observe | None = None,
-    out: Path | None = None,
-) -> tuple[BlockClock, Collector]:
+class Play:
+    """A market that is played block by block: `advance` it as far as the horizon, then `finish` it.
+
+    In how many steps it advances, and who looks between them, changes nothing. `by_hand` sends messages beyond those of the scenario.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        market: MarketSetup,
+        seed: int,
+        *,
+        audit: bool = False,
+        progress: Progress | None = None,
+        receipts: list[dict[str, Any]] | None = None,
+        observe: Observe | None = None,
+        out: Path | None = None,
+    ) -> None:
+        self._scenario = scenario
+        self.collector = Collector(scenario, seed, market._replace(calls=[]), out)
+        self.env = simpy.Environment()
+        engine = market.engine
+        if scenario.record == "everything":  # else the clock hands them over every few blocks
+            engine = engine._replace(
+                bid_rows=rows_of(BIDS_AT_ONCE, BidRow),
+                decline_rows=np.zeros(DECLINES_AT_ONCE, np.int64),
+            )
+        self.clock = clock = BlockClock(
+            self.env,
+            self.collector.attach(market.chain),
+            engine,
+            take_events=self.collector.take_events,
+            take_bids=self.collector.take_bids,
+            take_declines=self.collector.take_declines,
+            audit=audit,
+        )
+        self.collector.watch(clock)
+        pricing = start_pricing(clock, scenario, market)
+        before = None if pricing is None else pricing.quote
+        if pricing is not None:
+            self.collector.reasons = pricing.reasons
+        if scenario.market is not None:
+            start_reference(clock, scenario.market.agents, market, before)
+        else:
+            start_tenants(clock, scenario, market, before)
+        start_providers(clock, scenario, market, seed)
+        self._by_hand: ByHand | None = None
+        self._hands = partial(ByHand, clock, scenario, market, receipts, observe)
+        if scenario.messages or scenario.governance:
+            self.env.process(self.by_hand.process())
+        last = scenario.horizon_blocks
+        day = max(1, DAY_MS // scenario.block_ms)
+        step = min(max(1, last // PROGRESS_STEPS), day) if progress else day
+        report = (lambda height: progress(height, last)) if progress else _silent
+        self.env.process(clock.blocks_process(step, last, report))
+        if 0 < scenario.warm_up_blocks < last:
+            self.env.process(self._window())
+
+    @property
+    def by_hand(self) -> ByHand:
+        """Who sends messages by hand: `send(height, message)` at the start of a block that is not executed yet."""
+        if self._by_hand is None:
+            self._by_hand = self._hands()
+        return self._by_hand
+
+    def advance(self, height: int) -> None:
+        """Execute every block up to and including `height`."""
+        until = height * self._scenario.block_ms + 1
+        if until > self.env.now:
+            self.env.run(until=until)
+        self.clock.advance(height)
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint of what happened up to the last executed block; nothing changes by it."""
+        return fingerprint(self.clock.chain, self.clock.engine, self.clock.refused_by_hand)
+
+    def finish(self) -> tuple[BlockClock, Collector]:
+        """Advance to the scenario's last block and hand over what is left of the record."""
+        self.advance(self._scenario.horizon_blocks)
+        self.clock.finish()
+        return self.clock, self.collector
+
+    def _window(self) -> Generator[Any, Any, None]:
+        height = self._scenario.warm_up_blocks
+        yield self.clock.after_all(height * self._scenario.block_ms, AFTER_HANDS)
+        self.clock.advance(height)
+        self.collector.begin_window(self.clock)
+
+
+def play(scenario: Scenario, market: MarketSetup, seed: int, **options: Any) -> tuple[BlockClock, Collector]:
     """Run a market to the scenario's last block; return the clock with the final tables, and the collector of the record.
 
-    `receipts` is filled with the answers to hand-written messages, `observe` is told of each; `out` as for `run`.
+    Of the options of `Play`, `receipts` is filled with the answers to hand-written messages, `observe` is told of each; `out` as for `run`.
     """
-    collector = Collector(scenario, seed, market._replace(calls=[]), out)
-    env = simpy.Environment()
-    engine = market.engine
-    if scenario.record == "everything":  # else the clock hands them over every few blocks
-        engine = engine._replace(
-            bid_rows=rows_of(BIDS_AT_ONCE, BidRow),
-            decline_rows=np.zeros(DECLINES_AT_ONCE, np.int64),
-        )
-    clock = BlockClock(
-        env,
-        collector.attach(market.chain),
-        engine,
-        take_events=collector.take_events,
-        take_bids=collector.take_bids,
-        take_declines=collector.take_declines,
-        audit=audit,
-    )
-    collector.watch(clock)
-    pricing = start_pricing(clock, scenario, market)
-    before = None if pricing is None else pricing.quote
-    if pricing is not None:
-        collector.reasons = pricing.reasons
-    if scenario.market is not None:
-        start_reference(clock, scenario.market.agents, market, before)
-    else:
-        start_tenants(clock, scenario, market, before)
-    start_providers(clock, scenario, market, seed)
-    if scenario.messages or scenario.governance:
-        by_hand = ByHand(clock, scenario, market, receipts, observe)
-        env.process(by_hand.process())
-    last = scenario.horizon_blocks
-    day = max(1, DAY_MS // scenario.block_ms)
-    step = min(max(1, last // PROGRESS_STEPS), day) if progress else day
-    report = (lambda height: progress(height, last)) if progress else _silent
-    env.process(clock.blocks_process(step, last, report))
-    env.run(until=last * scenario.block_ms + 1)
-    clock.advance(last)
-    clock.finish()
-    return clock, collector
+    return Play(scenario, market, seed, **options).finish()
 
 
 def start_reference(clock: BlockClock, agents: str, market: MarketSetup, before: tenants.OnLook | None = None) -> None:
@@ -190,6 +232,7 @@ def start_providers(clock: BlockClock, scenario: Scenario, market: MarketSetup, 
                     providers.outages(
                         clock,
                         slot,
+                        int(market.book.rows[slot, Desk.key]),
                         stream(seed, f"provider/{cohort.name}/{index}/outages"),
                         rule.every.milliseconds(block_ms),
                         rule.lasts.milliseconds(block_ms),
@@ -197,11 +240,12 @@ def start_providers(clock: BlockClock, scenario: Scenario, market: MarketSetup, 
                     )
                 )
             slot += 1
-    for fault in scenario.faults:
+    for number, fault in enumerate(scenario.faults):
         kind = Kind.OUTAGE if fault.kind == "outage" else Kind.BLOCK
         lasts = 0 if fault.lasts is None else fault.lasts.milliseconds(block_ms)
         at = fault.at.milliseconds(block_ms)
-        clock.env.process(providers.fault(clock, slots[fault.provider], kind, at, lasts, fault.kind != "unblock"))
+        slot = slots[fault.provider]
+        clock.env.process(providers.fault(clock, slot, number, kind, at, lasts, fault.kind != "unblock"))
 
 
 def versions() -> dict[str, str]:

@@ -501,10 +501,7 @@ class _Requests:
 
 
 def _units(rows: list[list[int]], requirements: Requirements) -> tuple[ResourceUnit, ...]:
-    """Resource units out of the chain's rows; of several volumes of a unit the chain keeps the sum, shown as one.
-
-    An order that is given by sizes exposes one port, of its first unit.
-    """
+    """Resource units out of the chain's rows; of several volumes of a unit the chain keeps the sum, shown as one."""
     models = iter(requirements.gpus)
     return tuple(
         ResourceUnit(
@@ -514,9 +511,9 @@ def _units(rows: list[list[int]], requirements: Requirements) -> tuple[ResourceU
             gpu=row[Resource.gpu],
             gpu_models=_models(next(models, ())) if row[Resource.gpu_attributes] else (),
             count=row[Resource.count],
-            endpoints=int(at == 0),
+            endpoints=row[Resource.endpoints],
         )
-        for at, row in enumerate(rows)
+        for row in rows
     )
 
 

@@ -15,9 +15,10 @@ from marketsim.chain import leasing as market
 from marketsim.chain.bid_index import bid_insert, bid_slot
 from marketsim.chain.columns import Bid, BidState, G, Order, Rules
 from marketsim.chain.deployments import close_group
-from marketsim.chain.edge import Chain, MessageError, parse_price
+from marketsim.chain.edge import Chain
 from marketsim.chain.leasing import create_bid, create_lease
 from marketsim.chain.ledger import recount_problems
+from marketsim.chain.parsing import MessageError, parse_price
 from marketsim.chain.requirements import (
     FITS,
     LACKS_ATTRIBUTES,

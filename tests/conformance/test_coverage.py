@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from marketsim.chain.columns import Rules
-from marketsim.chain.edge import OPERATIONS, Chain, result_of
+from marketsim.chain.edge import Chain, result_of
+from marketsim.chain.parsing import ARGUMENTS, OPERATIONS, SIGNERS
 from marketsim.chain.rule_sets import QUIRKS_OF, RULES
 from marketsim.chain.transitions import ADDRESSED, TableAnswer, addressed_state, outcomes
 from marketsim.cli import main
 from marketsim.conformance.coverage import AllowedAnswer, Coverage, allowed_rows, cover, row_of
 from marketsim.conformance.report import read_vectors
 from marketsim.errors import InputError
-from marketsim.scenario.model import ARGUMENTS, MESSAGES
 
 ROOT = Path(__file__).parents[2]
 CASES = ROOT / "scenarios" / "cases"
@@ -99,7 +99,7 @@ def test_the_rows_are_those_of_the_tables_with_any_quirks(rules: str) -> None:
 
 
 def test_every_message_can_be_written_by_hand() -> None:
-    assert set(MESSAGES) == set(OPERATIONS) == set(ARGUMENTS)
+    assert set(SIGNERS) == set(OPERATIONS) == set(ARGUMENTS)
     assert {row.message for rules in Rules for row in allowed_rows(rules)} == set(OPERATIONS)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from queue_market import run_queue
+from queue_market import run_queue, run_queue_unseen
 from queue_sweep import QueueScenarios
 
 from marketsim.errors import InputError
@@ -308,6 +308,12 @@ def test_a_factor_without_any_effect_is_named(tmp_path: Path) -> None:
     text = SMALL.replace("path: demand, levels: [1, 2]", "path: sleep, levels: [0, 0.001]")
     carried(tmp_path, text)
     assert "Factor demand changed nothing" in (tmp_path / "out" / "report.md").read_text()
+
+
+def test_a_factor_that_moves_a_named_metric_alone_has_an_effect(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, SMALL)
+    carry_out(plan, tmp_path / "out", local_pool(plan, run_queue_unseen, 2))
+    assert "changed nothing" not in (tmp_path / "out" / "report.md").read_text()
 
 
 @pytest.mark.parametrize("design", ["{kind: sobol, samples: 16}", "{kind: morris, trajectories: 4}"])

@@ -196,6 +196,9 @@ def test_keys_are_judged_by_the_effective_scenario() -> None:
     other = load_scenario(SMALL, ["rules=virtengine"]).effective()
     assert ignored_because("providers.large.withdraw_every", other) is None
     assert ignored_because("tenants.web.patience", other) is None
+    assert ignored_because("tenants.web.value", effective) is None  # the ceiling is all of it
+    apart = load_scenario(SMALL, ["tenants.web.ceiling=25uve"]).effective()
+    assert "only welfare metrics" in (ignored_because("tenants.web.value", apart) or "")
 
 
 def test_metrics_are_found_in_a_summary() -> None:

@@ -7,6 +7,7 @@ import pytest
 from marketsim.bench.theory_markets import Planted, cohort_of, constant, market_of, provider_of
 from marketsim.experiments.runs.simulated import Simulated, runner_for
 from marketsim.experiments.runs.welfare import welfare_of
+from marketsim.metrics.summary import summarize
 from marketsim.scenario import scenario_from_mapping
 from marketsim.simulation import run
 
@@ -29,18 +30,47 @@ def test_a_market_with_room_for_all() -> None:
     found, record = welfare(market(1000, take=0.02))
     leases = record.leases
     blocks = (leases["closed_at"] - leases["created_at"])[leases["closed_at"] >= 0].sum()
-    paid = int(leases["withdrawn"].sum())
-    assert paid == 10 * blocks
-    assert found["protocol_take_uve"] == leases["fees"].sum()
     alive = (record.blocks - leases["created_at"])[leases["closed_at"] < 0].sum()
-    assert found["tenant_surplus_uve"] == pytest.approx(25 * (blocks + alive) - paid)
-    assert found["provider_profit_uve"] == pytest.approx(paid - leases["fees"].sum() - 10 * (blocks + alive))
+    assert alive > 0, "leases that go on"
+    assert leases["withdrawn"].sum() == 10 * blocks
+    earned = leases["earned_whole"].sum()
+    assert earned == 10 * (blocks + alive)
+    assert record.totals["accrued"] == 98 * 10**17 * int(alive)
+    assert found["protocol_take_uve"] == leases["fees"].sum()
+    assert found["tenant_surplus_uve"] == pytest.approx(15 * (blocks + alive))
+    assert found["provider_profit_uve"] == pytest.approx(earned - leases["fees"].sum() - 10 * (blocks + alive))
     assert found["total_uve"] == pytest.approx(15 * (blocks + alive))
     assert found["efficiency"] == pytest.approx(1.0)
     assert found["efficiency_gap"] == pytest.approx(0.0, abs=1e-6)
     assert (found["hhi"], found["gini"]) == (1.0, 0.0)
     assert found["price_dispersion"] == pytest.approx(0.0)
     assert found["unserved_percent"] == {}
+
+
+@pytest.mark.parametrize("rules", ["seed", "virtengine"])
+def test_welfare_revenue_and_take_cover_the_same_window(rules: str) -> None:
+    """Two halves of a run are the whole: what is settled and accrued in them, and every part of the surplus."""
+
+    def part(*overrides: str) -> tuple[dict[str, Any], Any]:
+        scenario = scenario_from_mapping(market(1000, take=0.02, rules=rules), overrides=overrides)
+        found = run(scenario, seed=1)
+        return welfare_of(scenario, 1, found.record), found.record
+
+    whole, record = part()
+    late, later = part("warm_up=300 blocks")
+    early, first = part("horizon=300 blocks")
+    summary = summarize(later)
+    assert late["protocol_take_uve"] == summary["take_uve"] > 0
+    assert summarize(record)["take_uve"] == summary["take_uve"] + summarize(first)["take_uve"]
+    for name in ("tenant_surplus_uve", "total_uve"):
+        assert late[name] + early[name] == pytest.approx(whole[name])
+        assert 0 < late[name] < whole[name]
+    gross = later.leases["earned_whole"].sum() - later.leases["earned_before_whole"].sum()
+    blocks = sum(
+        max(0, (end if end >= 0 else later.blocks) - max(begun, 300))
+        for begun, end in zip(later.leases["created_at"].tolist(), later.leases["closed_at"].tolist(), strict=True)
+    )
+    assert gross == 10 * blocks
 
 
 def test_a_full_market_is_below_its_optimum() -> None:

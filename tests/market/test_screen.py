@@ -26,6 +26,7 @@ DESK = st.fixed_dictionaries(
         "code": st.sampled_from([0, 0, 0, 1 + Decline.INVALID_ATTRIBUTES]),
         "shut": st.sampled_from([0, 0, 0, 1 + Decline.PROVIDER_BLOCKED]),
         "strategy": st.sampled_from([Pricing.LINEAR, Pricing.LINEAR, Pricing.UNDERCUT]),
+        "key": st.integers(0, 2**63 - 1),
     }
 )
 
@@ -36,6 +37,7 @@ def _engine(desks: list[dict[str, Any]], seed: int, floor: bool) -> Engine:
     for row, made in zip(engine.desks, desks, strict=True):
         row[[Desk.multiplier_ppm, Desk.margin_ppm, Desk.decimals]] = PPM, made["margin"], 18
         row[[Desk.strategy, Desk.latency_blocks]] = made["strategy"], made["blocks"]
+        row[Desk.key] = made["key"]
         row[Desk.max_cpu : Desk.max_gpu + 1] = made["most"]
         row[[Desk.min_value, Desk.min_value_atto]] = divmod(made["least"], ATTO)
         row[Desk.shut] = made["shut"]
@@ -59,7 +61,7 @@ def _price(made: dict[str, Any], quantities: tuple[int, ...], floor: bool) -> in
     st.lists(DESK, min_size=1, max_size=19),
     QUANTITIES,
     st.integers(0, 2**62),
-    st.integers(0, 2**31),
+    st.integers(0, 2**63 - 1),
     st.booleans(),
     st.sampled_from([-1, 0, 1]),
     st.data(),
@@ -96,12 +98,13 @@ def test_eight_desks_at_a_time(
             expected = OVER_CEILING
         assert found[Screen.FOUND] == expected
         assert int(found[Screen.PRICE]) * ATTO + int(found[Screen.PRICE_ATTO]) == price
-        draw = hash64(seed, SALT_LATENCY, order, at)
+        draw = hash64(seed, SALT_LATENCY, order, made["key"])
         assert found[Screen.DELAY] == (draw % made["blocks"] if made["blocks"] else ~(draw % QUANTILES))
 
 
 def test_quantities_whose_limbs_could_overflow_are_priced_desk_by_desk() -> None:
     made = {"prices": (ATTO,) * 4, "margin": 0, "most": (2**41,) * 4, "least": 0, "blocks": 5, "code": 0, "shut": 0, "strategy": 0}
+    made["key"] = 7
     engine = _engine([made], 1, True)
     for storage, expected in ((8_999_997, 0), (8_999_998, ALONE)):
         screen_desks(engine, 0, 1, 1, 1, storage, 1, 10**17, 0, 10**17, 0)

@@ -169,6 +169,23 @@ def test_a_summary_record_draws_what_it_has() -> None:
     assert any("not kept" in note for note in content.warnings)
 
 
+def test_ceilings_drawn_apart_from_values_are_said_so() -> None:
+    def facts(*cohorts: dict[str, object]) -> dict[str, str]:
+        meta = RECORD.meta | {"scenario": RECORD.meta["scenario"] | {"tenants": cohorts}}
+        orders = RECORD.orders | {"ceiling_whole": RECORD.orders["value_whole"] + (np.arange(len(RECORD.orders["tenant"])) % 4 == 0)}
+        orders |= {"ceiling_atto": RECORD.orders["value_atto"]}
+        return dict(make_content(replace(RECORD, meta=meta, orders=orders), SUMMARY).facts)
+
+    share, apart = {"ceiling": {"share_of_value": 1.0, "times_cost": None}}, {"ceiling": {"share_of_value": None, "times_cost": 2.0}}
+    names = [{"name": name} for name in ("web", "batch", "gpu")]
+    assert "Ceilings" not in facts(*(name | share for name in names))
+    assert "Ceilings" not in facts(names[0] | {"ceiling": None, "value": None})  # a manifest's prices are both
+    everybody = facts(*(name | apart for name in names))["Ceilings"]
+    assert everybody == "drawn apart from values by web, batch, gpu, above the value in 25 % of their orders"
+    assert facts(names[0] | share, names[1] | apart)["Ceilings"].startswith("drawn apart from values by batch, above the value in ")
+    assert "web" in facts(names[0] | {"ceiling": None, "value": {"times_cost": 1.5}})["Ceilings"]
+
+
 def test_the_library_style_of_the_caller_does_not_matter(folders: list[Path]) -> None:
     import matplotlib as mpl
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
-from marketsim.agents.streams import draw, stream
+from marketsim.agents.streams import draw, key_of, keys_from
 from marketsim.scenario import load_scenario, scenario_from_mapping
 from marketsim.scenario.distributions import Distribution
 from marketsim.scenario.literals import Money, Span
@@ -53,6 +53,8 @@ tenants = st.fixed_dictionaries(
         "wallet": st.integers(0, 10**9).map(lambda n: f"{n}uve"),
         "demand": st.one_of(
             numbers.map(lambda n: {"arrivals": f"{n}/h"}),
+            numbers.map(lambda n: {"arrivals_each": f"{n}/h", "week_profile": [n + 1] * 7, "normalise": False}),
+            blocks.map(lambda d: {"orders": 5, "within": d, "surges": [{"at": d, "lasts": d, "factor": 2}]}),
             wholes.map(lambda n: {"orders": n, "day_profile": [n % 7 + i for i in range(24)]}),
         ),
         "order": st.fixed_dictionaries(
@@ -75,7 +77,7 @@ tenants = st.fixed_dictionaries(
         "top_up": st.one_of(st.none(), blocks.map(lambda d: {"after_depletion": {"delay": d}})),
     },
     optional={
-        "ceiling": st.one_of(amounts, laws(numbers).map(lambda d: {"times_cost": d})),
+        "ceiling": st.one_of(amounts, laws(numbers).map(lambda d: {"times_cost": d}), st.just({"share_of_value": {"uniform": [0.5, 1]}})),
         "value": amounts,
         "terminate_after": laws(blocks),
         "never_choose": st.floats(0, 1),
@@ -182,7 +184,7 @@ def test_scenarios_are_frozen() -> None:
 def test_no_draw_is_outside_the_bounds(written: Any, bounds: tuple[float, float]) -> None:
     law = NumberLaw.model_validate(written)
     assert law.bounds() == bounds
-    drawn = draw(law.law(), stream(1, "bounds"), 500)
+    drawn = draw(law.law(), keys_from(key_of(1, "bounds"), 500), "bounds")
     assert bounds[0] <= drawn.min() and drawn.max() <= bounds[1]
 
 

@@ -99,6 +99,7 @@ DEAR_SOUTH["providers"][1]["config"]["bid_engine"]["min_profit_margin"] = 60
 """A provider more, dearer than the two others."""
 DEAR_AND_FULL = changed(DEAR_SOUTH, provider={"capacity": {"cpu": 4000, "memory": "16Gi", "storage": "400Gi"}})
 """The cheap ones have room for four orders each, so that the dear one wins now and then."""
+VALUED = changed(PLAIN, tenant={"value": "400uve"})
 POOR = changed(
     PLAIN, tenant={"ceiling": "10uve", "deposit": "600uve", "duration": "400 blocks"}, grace="100 blocks", settle_every="10 blocks"
 )
@@ -106,6 +107,7 @@ POOR = changed(
 AKASH = changed(PLAIN, rules="akash", tenant={"wallet": "100VE"}, provider={"wallet": "100VE"})
 FULL = changed(PLAIN, provider={"capacity": {"cpu": 4000, "memory": "16Gi", "storage": "400Gi", "gpu": 8}})
 """Room for four orders a provider."""
+BUSY = changed(FULL, horizon="2d", tenant={"demand": {"orders": 400}, "ceiling": "90uve", "duration": "600 blocks"})
 BY_USE = changed(PLAIN, charging="ve_settlement", tenant={"duration": "600 blocks"})
 DAYS = changed(PLAIN, horizon="4d", tenant={"demand": {"arrivals": "10/h"}})
 REFERENCE: dict[str, Any] = {
@@ -221,6 +223,10 @@ def first_order(result: Run, _: Scenario) -> int:
     return int(result.record.orders["created_at"].min())
 
 
+def last_order(result: Run, _: Scenario) -> int:
+    return int(result.record.orders["created_at"].max())
+
+
 def has(column: str, table: str = "providers") -> Measure:
     """The sum of a column of the record's tables."""
     return lambda result, _: int(getattr(result.record, table)[column].sum())
@@ -273,11 +279,11 @@ class Felt(NamedTuple):
     """Other keys that make it felt, path by path."""
 
 
-def laws(section: str, path: str, low: Any, high: Any, measure: Measure) -> dict[str, list[Felt]]:
+def laws(section: str, path: str, low: Any, high: Any, measure: Measure, market: Mapping[str, Any] = PLAIN) -> dict[str, list[Felt]]:
     """What each key of a distribution does to something drawn: `low` and `high` are literals, an order or so apart."""
 
     def moved(key: str, first: Any, second: Any, effect: str = "more") -> tuple[str, list[Felt]]:
-        return f"{section}.{key}", [Felt(path, first, second, PLAIN, measure, effect)]
+        return f"{section}.{key}", [Felt(path, first, second, market, measure, effect)]
 
     return dict(
         (
@@ -554,6 +560,21 @@ FELT: dict[str, Felt | list[Felt]] = {
     "Demand.arrivals": Felt("tenants.0.demand.arrivals", "10/h", "60/h", PLAIN, CREATED, "more", {"tenants.0.demand": {}}),
     "Demand.trace": Felt("tenants.0.demand.trace", "few.csv", "trace.csv", PLAIN, CREATED, "more", {"tenants.0.demand": {}}),
     "Demand.orders": Felt("tenants.0.demand.orders", 20, 60, PLAIN, CREATED, "more"),
+    "Demand.arrivals_each": Felt("tenants.0.demand.arrivals_each", "5/h", "20/h", PLAIN, CREATED, "more", {"tenants.0.demand": {}}),
+    "Demand.within": Felt("tenants.0.demand.within", "100 blocks", "1100 blocks", PLAIN, last_order, "more"),
+    "Demand.normalise": Felt(
+        "tenants.0.demand.normalise", True, False, DAYS, CREATED, "less", {"tenants.0.demand.day_profile": [0.1] * 24}
+    ),
+    "Demand.surges": Felt("tenants.0.demand.surges", [], [{"at": "1d", "lasts": "1d", "factor": 9}], DAYS, CREATED, "more"),
+    "Surge.at": Felt(
+        "tenants.0.demand.surges.0.at", "2d", "9d", DAYS, CREATED, "less", {"tenants.0.demand.surges": [{"lasts": "1d", "factor": 9}]}
+    ),
+    "Surge.lasts": Felt(
+        "tenants.0.demand.surges.0.lasts", "1h", "2d", DAYS, CREATED, "more", {"tenants.0.demand.surges": [{"at": "1d", "factor": 9}]}
+    ),
+    "Surge.factor": Felt(
+        "tenants.0.demand.surges.0.factor", 2, 9, DAYS, CREATED, "more", {"tenants.0.demand.surges": [{"at": "1d", "lasts": "1d"}]}
+    ),
     "Demand.day_profile": Felt("tenants.0.demand.day_profile", [1] * 12 + [0] * 12, [0] * 12 + [1] * 12, DAYS, first_order, "more"),
     "Demand.week_profile": Felt("tenants.0.demand.week_profile", [1, 0, 0, 0, 0, 0, 0], [0, 1, 0, 0, 0, 0, 0], DAYS, first_order, "more"),
     "Demand.bursts": Felt("tenants.0.demand.bursts", None, {"every": "6h", "factor": 9, "lasts": "2h"}, DAYS, CREATED, "more"),
@@ -576,6 +597,7 @@ FELT: dict[str, Felt | list[Felt]] = {
     ),
     "OrderShape.storage": Felt("tenants.0.order.storage", "10Gi", "20Gi", PLAIN, asked("storage"), "more"),
     "OrderShape.gpu": Felt("tenants.0.order.gpu", 0, 1, PLAIN, asked("gpu"), "more"),
+    "OrderShape.endpoints": Felt("tenants.0.order.endpoints", 0, 2, PLAIN, WON, "more"),
     "OrderShape.gpu_model": Felt(
         "tenants.0.order.gpu_model", None, "nvidia-a100", PLAIN, of("unserved.no_eligible_provider"), "more", {"tenants.0.order.gpu": 1}
     ),
@@ -644,14 +666,13 @@ FELT: dict[str, Felt | list[Felt]] = {
             "providers.0.attributes": {"tier": "gold"},
         },
     ),
-    "PriceRule.times_cost": [
-        Felt("tenants.0.ceiling", {"times_cost": 2}, {"times_cost": 3}, PLAIN, asked("ceiling_whole"), "more"),
-        Felt("tenants.0.value", {"times_cost": 2}, {"times_cost": 3}, PLAIN, asked("value_whole"), "more"),
-    ],
-    "PriceRule.per_block": [
-        Felt("tenants.0.ceiling", {"per_block": "20uve"}, {"per_block": "30uve"}, PLAIN, asked("ceiling_whole"), "more"),
-        Felt("tenants.0.value", {"per_block": "20uve"}, {"per_block": "30uve"}, PLAIN, asked("value_whole"), "more"),
-    ],
+    "PriceRule.times_cost": Felt("tenants.0.value", {"times_cost": 2}, {"times_cost": 3}, PLAIN, asked("value_whole"), "more"),
+    "PriceRule.per_block": Felt("tenants.0.value", {"per_block": "20uve"}, {"per_block": "30uve"}, PLAIN, asked("value_whole"), "more"),
+    "Ceiling.share_of_value": Felt(
+        "tenants.0.ceiling", {"share_of_value": 0.5}, {"share_of_value": 1}, VALUED, asked("ceiling_whole"), "more"
+    ),
+    "Ceiling.times_cost": Felt("tenants.0.ceiling", {"times_cost": 2}, {"times_cost": 3}, PLAIN, asked("ceiling_whole"), "more"),
+    "Ceiling.per_block": Felt("tenants.0.ceiling", {"per_block": "20uve"}, {"per_block": "30uve"}, PLAIN, asked("ceiling_whole"), "more"),
     "ChoiceRule.kind": Felt(
         "tenants.0.choice", {"kind": "lowest_price"}, {"kind": "random_among_cheapest", "random_among_cheapest": 3}, DEAR_SOUTH, WON, "more"
     ),
@@ -780,6 +801,7 @@ FELT: dict[str, Felt | list[Felt]] = {
             {"providers.0.repricing": {"every": "20 blocks", "high": 0.01, "low": 0, "up": 1.1, "down": 0.9, "min": 0.5, "max": 2} | given},
         )
         for key, first, second, effect, given in (
+            ("follows", "cpu", "gpu", "less", {"high": 0.0001}),
             ("every", "20 blocks", "200 blocks", "less", {}),
             ("high", 0.01, 1, "less", {}),
             ("low", 0, 1, "less", {"high": 1}),
@@ -906,12 +928,20 @@ FELT: dict[str, Felt | list[Felt]] = {
     "StrategyChoice.script": Felt("providers.0.strategy.script", "five.sh", "nine.sh", PLAIN, WON, "more"),
     "StrategyChoice.python": Felt("providers.0.strategy.python", "felt_strategies:Cheap", "felt_strategies:Dear", PLAIN, WON, "more"),
     **{
-        f"ScalePrices.{name}": Felt(f"providers.0.strategy.scale.{name}", "0.0005uve", "0.001uve", PLAIN, WON, "more")
+        f"ScalePrices.{name}": Felt(
+            f"providers.0.strategy.scale.{name}", "0.0005uve", "0.001uve", PLAIN, WON, "more", {"tenants.0.order.endpoints": 1}
+        )
         for name in ("cpu", "memory", "storage", "endpoint")
     },
     **{
         f"MonthlyTargetPrices.{name}": Felt(
-            f"providers.0.strategy.monthly_targets.{name}", 1, 2, PLAIN, WON, "more", {"tenants.0.order.gpu": 1}
+            f"providers.0.strategy.monthly_targets.{name}",
+            1,
+            2,
+            PLAIN,
+            WON,
+            "more",
+            {"tenants.0.order.gpu": 1, "tenants.0.order.endpoints": 1},
         )
         for name in ("cpu", "memory", "hd_ephemeral", "endpoint", "gpu")
     },
@@ -959,11 +989,20 @@ FELT: dict[str, Felt | list[Felt]] = {
         },
     ),
     "UtilizationSteps.low": Felt("providers.0.strategy.utilization.low", 0.8, 1.2, PRICED, WON, "more", {"providers.0.strategy": ...}),
+    "UtilizationSteps.follows": Felt(
+        "providers.0.strategy.utilization.follows",
+        "gpu",
+        "cpu",
+        BUSY,
+        WON,
+        "more",
+        {"providers.0.config": ENGINE, "providers.0.strategy": ...},
+    ),
     "UtilizationSteps.high": Felt(
         "providers.0.strategy.utilization.high",
         1,
         4,
-        changed(FULL, horizon="2d", tenant={"demand": {"orders": 400}, "ceiling": "90uve", "duration": "600 blocks"}),
+        BUSY,
         WON,
         "more",
         {"providers.0.config": ENGINE, "providers.0.strategy": ...},
@@ -972,7 +1011,7 @@ FELT: dict[str, Felt | list[Felt]] = {
         "providers.0.strategy.utilization.step",
         0.05,
         0.5,
-        changed(FULL, horizon="2d", tenant={"demand": {"orders": 400}, "ceiling": "90uve", "duration": "600 blocks"}),
+        BUSY,
         WON,
         "less",
         {"providers.0.config": ENGINE, "providers.0.strategy": ...},
@@ -1007,6 +1046,7 @@ FELT: dict[str, Felt | list[Felt]] = {
     **laws("SizeLaw", "tenants.0.order.storage", "10Gi", "30Gi", asked("storage")),
     **laws("CountLaw", "tenants.0.deposit.blocks", 10, 30, of("escrow.deposited_uve")),
     **laws("NumberLaw", "tenants.0.ceiling.times_cost", 20, 60, asked("ceiling_whole")),
+    **laws("ShareLaw", "tenants.0.ceiling.share_of_value", 0.1, 0.9, asked("ceiling_whole"), VALUED),
     **laws("MoneyLaw", "tenants.0.ceiling.per_block", "100uve", "300uve", asked("ceiling_whole")),
     **laws("DurationLaw", "tenants.0.duration", "60 blocks", "180 blocks", life),
     "TextLaw.constant": Felt("tenants.0.order.region", {"constant": "west"}, {"constant": "mars"}, PLAIN, LEASED, "less", WEST),

@@ -6,16 +6,20 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from hand_market import provider, tenant
 
 from marketsim.chain.edge import Chain
 from marketsim.chain.ledger import totals
+from marketsim.chain.parsing import ARGUMENTS, NEEDED, SIGNERS, MessageError, parse
 from marketsim.cli import main
 from marketsim.errors import InputError
+from marketsim.market.loop import fold_some
+from marketsim.metrics.summary import summarize
 from marketsim.scenario import load_scenario, scenario_from_mapping
-from marketsim.scenario.model import ARGUMENTS
 from marketsim.simulation import Run, run
-from marketsim.simulation.run import play, prepare
+from marketsim.simulation.run import Play, play, prepare, versions
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 CASES = SCENARIOS / "cases"
@@ -301,6 +305,194 @@ def test_the_page_s_example_runs_as_it_says(tmp_path: Path) -> None:
     receipts = run(load_scenario(path)).summary["messages"]["receipts"]
     assert len(receipts) == 6
     assert all("expected" not in receipt for receipt in receipts)
-    for operation, (needed, possible) in ARGUMENTS.items():
+    for operation, arguments in ARGUMENTS.items():
         row = next(line for line in page.splitlines() if line.startswith("| ") and f"`{operation}`" in line)
-        assert all(f"`{name}`" in row for name in (*needed, *possible) if name != "signer")
+        assert all(f"`{name}`" in row for name in arguments if name != "signer")
+
+
+# --- who signs, what is malformed, who comes later -------------------------------------------------------------------------------------
+
+EVERY: dict[str, dict[str, Any]] = {
+    "create_deployment": {"id": "ada/7", "deposit": "1000", "sources": ["balance"], "hash": "a", "groups": [GROUP]},
+    "update_deployment": {"id": "ada/1", "hash": "b"},
+    "close_deployment": {"id": "ada/1"},
+    "close_group": {"id": "ada/1/1"},
+    "pause_group": {"id": "ada/1/1"},
+    "start_group": {"id": "ada/1/1"},
+    "create_bid": {"id": "ada/1/1/1/south", "price": "10", "deposit": "500", "sources": ["balance"]},
+    "close_bid": {"id": "ada/1/1/1/north", "reason": 10000},
+    "create_lease": {"id": "ada/1/1/1/north"},
+    "close_lease": {"id": "ada/1/1/1/north"},
+    "withdraw": {"id": "ada/1/1/1/north"},
+    "activate_lease": {"id": "ada/1/1/1/north"},
+    "start_reclaim": {"id": "ada/1/1/1/north", "reason": 10000},
+    "account_deposit": {"id": "ada/1", "signer": "ada", "deposit": "100", "sources": ["balance"]},
+    "grant": {"granter": "ada", "signer": "north", "limit": "5", "scopes": ["bid"]},
+    "sign_attributes": {"signer": "auditor", "provider": "north", "attributes": {"a": "b"}},
+    "create_provider": {"provider": "west", "attributes": {"a": "b"}},
+    "update_provider": {"provider": "north", "attributes": {"a": "b"}},
+    "delete_provider": {"provider": "south"},
+    "set_params": {"params": {"order_max_bids": 5}},
+    "block_provider": {"provider": "north"},
+    "unblock_provider": {"provider": "north"},
+    "settle_escrow": {"id": "ada/1"},
+    "submit_usage": {"id": "ada/1/1/1/north", "metrics": {"cpu": 1}},
+}
+"""A message of every kind, on a chain where ada/1 has an open bid of north."""
+
+
+def begun() -> Chain:
+    chain = Chain("seed", start=START, charging="rate")
+    for height, message in enumerate((deploy(1), bid(2, "ada/1/1/1/north")), 1):
+        assert chain.execute(message, height).name == "Ok"
+    return chain
+
+
+def everything(chain: Chain) -> tuple[Any, ...]:
+    names = (chain.wallet_names, chain.deployment_names, chain.group_names, chain.order_names, chain.bid_names, chain.lease_names)
+    return tuple(map(tuple, names)), tuple(table.tobytes() for table in chain.state), len(chain._texts), len(chain._eligibility.specs)
+
+
+def test_every_kind_of_message_is_here() -> None:
+    assert set(EVERY) == set(ARGUMENTS) == set(SIGNERS)
+
+
+@pytest.mark.parametrize("operation", EVERY)
+def test_a_malformed_message_changes_nothing_at_all(operation: str) -> None:
+    chain = begun()
+    before = everything(chain)
+    names = {"id": "new/9/1/1/newer", "signer": "newest", "provider": "new", "granter": "newer"}
+    message = {"op": operation, **EVERY[operation]}
+    message |= {key: names[key] for key in names if key in message and not (key == "id" and operation == "create_deployment")}
+    for key in ARGUMENTS[operation]:
+        with pytest.raises((MessageError, TypeError, ValueError, AttributeError)):
+            chain.execute(message | {key: [[]]}, 5)
+        assert everything(chain) == before, key
+        if ARGUMENTS[operation][key].default is NEEDED:
+            with pytest.raises(MessageError):
+                chain.execute({name: value for name, value in message.items() if name != key}, 5)
+            assert everything(chain) == before, key
+    with pytest.raises(MessageError):
+        chain.execute(message | {"op": "dance"}, 5)
+    assert everything(chain) == before
+
+
+@pytest.mark.parametrize("operation", EVERY)
+def test_who_must_sign_may_be_left_out_and_another_is_refused(operation: str) -> None:
+    message = {"op": operation, **EVERY[operation]}
+    alone = begun().execute(message, 5)
+    must = parse(message).must
+    if operation == "grant":  # `signer` names the grantee
+        assert must == "ada"
+        return
+    if not must:
+        assert operation in {"account_deposit", "sign_attributes"}
+        return
+    assert must == {"owner": "ada", "provider": "north", "governance": "governance"}.get(SIGNERS[operation], must) or operation in {
+        "create_bid", "create_provider", "delete_provider",
+    }  # fmt: skip
+    assert begun().execute(message | {"signer": must}, 5) == alone
+    chain = begun()
+    before = totals(chain.state), list(chain.order_names)
+    refused = chain.execute(message | {"signer": "mallory"}, 5)
+    assert refused.name == ("UnknownLease" if operation == "submit_usage" else "Unauthorized")
+    assert (totals(chain.state), list(chain.order_names)) == before
+
+
+def test_nobody_closes_another_s_deployment_in_a_run_and_nobody_pays_for_the_attempt() -> None:
+    attempt = say(4, "close_deployment", "ada/1", signer="north")
+    for rules in ("seed", "virtengine"):
+        with_, without = (
+            ran([deploy(2), *more, say(9, "close_deployment", "ada/1", signer="ada")], rules=rules) for more in ([attempt], [])
+        )
+        assert answers(with_)[1] == "Unauthorized"
+        assert with_.summary["fingerprint"] == without.summary["fingerprint"]
+        assert with_.summary["network_fees"] == without.summary["network_fees"]
+
+
+def test_a_provider_that_registers_while_a_market_runs_can_bid_and_be_paid() -> None:
+    mapping = tiny() | {
+        "horizon": "300 blocks",
+        "record": "everything",
+        "charging": "rate",
+        "start": {"wallets": {"ada": 50_000, "west": 10_000}},
+    }
+    for key in ("bid_min_deposit", "deployment_min_deposit"):
+        mapping[key] = "500uve"
+    scenario = scenario_from_mapping(mapping, SCENARIOS)
+    market = prepare(scenario, 1)
+    market.chain.globals.keep_bids = 1
+    playing = Play(scenario, market, 1, audit=True)
+    playing.advance(20)
+    sent: list[tuple[dict[str, Any], str]] = [
+        ({"op": "create_provider", "provider": "faraway"}, "Ok"),
+        ({"op": "account_deposit", "id": "ada/1", "signer": "ada", "deposit": "1", "sources": ["balance"]}, "AccountNotFound"),
+        ({"op": "create_provider", "provider": "west", "attributes": {"tier": "gold"}}, "Ok"),
+        ({"op": "create_deployment", **EVERY["create_deployment"], "id": "ada/5", "deposit": "5000"}, "Ok"),
+        ({"op": "create_bid", **EVERY["create_bid"], "id": "ada/5/1/1/west"}, "Ok"),
+        ({"op": "create_bid", **EVERY["create_bid"], "id": "ada/5/1/1/faraway"}, "InvalidDeposit"),
+        ({"op": "create_lease", "id": "ada/5/1/1/west"}, "Ok"),
+    ]
+    for height, (message, answer) in enumerate(sent, 21):
+        assert playing.by_hand.send(height, message).name == answer, message
+    clock, collector = playing.finish()
+    record = collector.record(clock, versions(), 0.0)
+    at = record.providers["name"].index("west")
+    assert record.providers["revenue_net"][at] == record.providers["revenue_days"][at].sum() > 1000
+    assert record.providers["won"][at] == 1
+    assert summarize(record)["conserved"] is True
+    mine = np.flatnonzero(record.orders["dseq"] == 5)
+    assert [record.tenants["name"][row] for row in record.orders["tenant"][mine]] == ["ada"]
+
+
+def test_a_newcomer_who_orders_is_a_tenant_of_the_record() -> None:
+    scenario = scenario_from_mapping(tiny() | {"horizon": "60 blocks", "deployment_min_deposit": "0uve"}, SCENARIOS)
+    playing = Play(scenario, prepare(scenario, 1), 1)
+    message = {"op": "create_deployment", **EVERY["create_deployment"], "id": "late/30", "deposit": "0"}
+    assert playing.by_hand.send(30, message).name == "Ok"
+    assert playing.by_hand.send(31, message | {"id": "north-0/31"}).name == "Ok"
+    clock, collector = playing.finish()
+    record = collector.record(clock, versions(), 0.0)
+    names = [record.tenants["name"][row] for row in record.orders["tenant"]]
+    assert {"late", "north-0"} < set(names)
+    cohorts = [record.tenant_cohorts[record.tenants["cohort"][record.tenants["name"].index(name)]] for name in ("late", "north-0")]
+    assert cohorts == ["by hand", "by hand"]
+
+
+def test_in_one_instant_nothing_depends_on_who_began_to_wait_first(tmp_path: Path) -> None:
+    """A tenant looks at block 22, when a message by hand takes its bid: it sees what was before, whenever hands began to wait."""
+
+    def found(irrelevant: int) -> tuple[int, list[str]]:
+        cohort = tenant(tmp_path, "a", [10], react={"retry": 1, "raise_ceiling": 1.1}, never_choose=1.0)
+        messages = [
+            say(irrelevant, "account_deposit", "nobody/1", signer="nobody", deposit="1", sources=["balance"]),
+            say(22, "create_lease", "a-0/10/1/1/p-0"),
+        ]
+        mapping = {
+            "name": "hand", "horizon": "200 blocks", "bid_min_deposit": "10uve", "deployment_min_deposit": "10uve", "charging": "rate",
+            "tenants": [cohort], "providers": [provider()], "messages": sorted(messages, key=lambda message: message["height"]),
+        }  # fmt: skip
+        result = run(scenario_from_mapping(mapping, tmp_path))
+        return result.summary["orders"]["created"], sorted(answers(result))
+
+    assert found(5) == found(21) == found(105) == (2, ["InvalidDeposit", "ok"])
+
+
+def test_parameters_change_after_what_was_due_before_whoever_looked() -> None:
+    """The take falls at block 250: what was settled until then bears the old one, with a look before it or without."""
+
+    def paid(look: bool) -> tuple[str, str]:
+        messages = [deploy(2, deposit="9000"), bid(3, "ada/1/1/1/north"), say(4, "create_lease", "ada/1/1/1/north")]
+        mapping = {"horizon": "300 blocks", "start": START, "charging": "rate", "take": 0.5, "settle_every": "100 blocks"}
+        governance = [{"height": 250, "op": "set_params", "params": {"take_percent": 0}}]
+        scenario = scenario_from_mapping(mapping | {"messages": messages, "governance": governance})
+        playing = Play(scenario, prepare(scenario, 1), 1)
+        playing.advance(249)
+        if look:
+            assert fold_some(playing.clock.chain, playing.clock.engine, 249)
+        clock, collector = playing.finish()
+        summary = summarize(collector.record(clock, versions(), 0.0, []))
+        return summary["escrow"]["fees"], summary["fingerprint"]
+
+    assert paid(False) == paid(True)
+    assert int(paid(False)[0]) == 990

@@ -136,12 +136,7 @@ def aggregates(path: Path, seed: int, mirrored: bool) -> list[float]:
     ]
 
 
-@pytest.mark.slow
-def test_the_order_of_the_cohorts_in_the_file_is_no_advantage() -> None:
-    """Twenty seeds, provider cohorts as written and reversed: no aggregate moves beyond sampling noise (paired, four standard errors)."""
-    straight = np.asarray([aggregates(BASELINE, seed, False) for seed in range(20)])
-    reversed_ = np.asarray([aggregates(BASELINE, seed, True) for seed in range(20)])
-    difference = reversed_ - straight
-    assert np.abs(difference).max() > 0  # ties and latencies did change
-    error = difference.std(axis=0, ddof=1) / np.sqrt(len(difference))
-    assert (np.abs(difference.mean(axis=0)) <= 4 * error + 1e-12).all(), difference.mean(axis=0) / error
+def test_the_order_of_the_cohorts_in_the_file_decides_nothing() -> None:
+    """Provider cohorts as written and reversed: every aggregate is the same, but for the order in which floats are added up."""
+    for seed in (1, 2, 3):
+        assert aggregates(BASELINE, seed, True) == pytest.approx(aggregates(BASELINE, seed, False), rel=1e-12, abs=0)

@@ -18,7 +18,7 @@ from marketsim.simulation import Run, run
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "tiny-walkthrough.md").read_text(encoding="utf-8")
 ORDERS = {"Alice": 0, "Bob": 1, "Carol": 2, "Dave": 3}
-GOLDEN = "e5136888b210551825fb8d5666e25d79"
+GOLDEN = "f75fb51cc49eee919db6552e12412631"
 ATTO = 10**18
 
 
@@ -176,8 +176,8 @@ def test_the_sum_of_the_page_is_the_summary() -> None:
 def test_explain_prints_what_the_page_says() -> None:
     from marketsim.report.explain import explain
 
-    for name in ORDERS:
-        text = str(explain(tiny().record, f"{name.lower()}-0/1"))
+    for name, at in ORDERS.items():
+        text = str(explain(tiny().record, f"{name.lower()}-0/{10 * (1 + at)}"))
         for block, *_ in rows(section(name)):
             assert re.search(rf"block {block}\b", text), (name, block)
         assert "10 uve refunded" not in text  # a bidder's deposit is not this order's

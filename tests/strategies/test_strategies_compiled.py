@@ -43,7 +43,7 @@ def test_cost_plus_margin(
     for at, price in enumerate(prices):
         desk[Desk.list_cpu + 2 * at], desk[Desk.list_cpu_atto + 2 * at] = divmod(price, ATTO)
     refresh_units(desk)
-    whole, atto = linear_price(desk, cpu, -(-memory // MIB), -(-storage // MIB), gpu, int(floor))
+    whole, atto = linear_price(desk, cpu, -(-memory // MIB), -(-storage // MIB), gpu, 1, int(floor))
     strategy = CostPlusMargin(UnitPrices(*prices), margin_ppm * ATTO // 10_000, floor)
     unit = ResourceUnit(cpu=cpu, memory=memory, volumes=(Volume(storage),), gpu=gpu)
     answer = strategy.price(PriceRequest((unit,), price_ceiling=10**40))

@@ -101,7 +101,7 @@ class Auditor:
     def of(cls, chain: Any) -> Auditor:
         """Begin with the wallets of a chain on which nothing has happened yet."""
         g = chain.globals
-        assert g[G.accounts] == g[G.leases] == g[G.events_total] == 0
+        assert g[G.accounts] == g[G.leases] == g[G.events] == 0
         return cls(
             chain.wallets[: g[G.wallets], Wallet.balance].tolist(),
             int(g[G.rules]),

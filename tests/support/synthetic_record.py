@@ -50,7 +50,7 @@ def make_record(
     latencies = np.minimum(rng.lognormal(np.log(1500), 0.73, submitted).astype(int), LATENCY_BINS - 1)
     dust = 123_456_789
     held, refunded = 40_000_000 * ATTO, 7_000_000 * ATTO
-    totals = dict.fromkeys(("stranded", "debt", "network_fees"), 0) | {
+    totals = dict.fromkeys(("stranded", "debt", "network_fees", "accrued"), 0) | {
         "deposited": held + refunded + dust + (net + take) * ATTO,
         "held": held,
         "paid": net * ATTO,

@@ -8,7 +8,7 @@ messages reach all of them through `escrow`.
 from __future__ import annotations
 
 from marketsim.chain.columns import Account, AccountState, Deposit, DepositSource, EventKind, Lease, PaymentState
-from marketsim.chain.events import book_income, emit
+from marketsim.chain.events import book_income, emit, note
 from marketsim.chain.ledger import deposit_coins, drop_to_dust, pay_coins, refund_coins, touch
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
@@ -405,7 +405,10 @@ def pay(s: State, lease: int, cumulative: bool) -> None:
     p.withdrawn += gross
     p.fees += fee
     pay_coins(s, p.provider, gross, fee)
-    emit(s, EventKind.PAID, lease, p.provider, gross - fee, 0, fee)
+    if cumulative:  # when it is paid depends on who looks, what was paid in the end does not
+        note(s, EventKind.PAID, lease, p.provider, gross - fee, 0, fee)
+    else:
+        emit(s, EventKind.PAID, lease, p.provider, gross - fee, 0, fee)
     book_income(s, p.slot, gross - fee, fee)
 
 

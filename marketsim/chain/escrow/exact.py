@@ -29,7 +29,7 @@ from marketsim.chain.escrow.accounts import (
     pay,
     refund_deposits,
 )
-from marketsim.chain.events import emit
+from marketsim.chain.events import emit, note
 from marketsim.chain.ledger import touch
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
@@ -302,7 +302,7 @@ def _credit(s: State, h: int, lease: int, delta: int, whole: int, atto: int) -> 
     if whole != 0 or atto != 0:
         add_to(p, Lease.balance, whole, atto)
         add_to(s.accounts[p.account], Account.transferred, whole, atto)
-        emit(s, EventKind.SETTLED, lease, h, whole, atto, delta)
+        note(s, EventKind.SETTLED, lease, h, whole, atto, delta)
         pay(s, lease, True)
 
 
@@ -588,7 +588,8 @@ def step_to(s: State, h: int, account: int) -> int:
 @compiled
 def _is_stepwise(s: State) -> bool:
     # Use without cap may run out before the due height, so the settlements before a message must be looked at
-    # one by one. Otherwise they can all be paid and the message's own settlement covers them.
+    # one by one. Otherwise they can all be paid and the message's own settlement covers them, unless it finds a shortfall: what is
+    # shared out then must not depend on who looked before.
     charging: int = s.globals.charging
     return charging == Charging.USAGE
 
@@ -653,7 +654,7 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
 def payment_withdraw(s: State, h: int, lease: int) -> Status:
     """PaymentClosed unless the payment is open; else settle and pay, like a forced settlement."""
     account = s.leases[lease].account
-    if _is_stepwise(s):
+    if _is_stepwise(s) or is_short(s, h, account):
         fold(s, h, account)
     if s.leases[lease].payment != PaymentState.OPEN:
         return Status.PaymentClosed
@@ -671,7 +672,7 @@ def payment_close(s: State, h: int, lease: int) -> Status:
     a = s.accounts[account]
     if p.payment == PaymentState.CLOSED:
         return Status.PaymentClosed
-    if _is_stepwise(s):
+    if _is_stepwise(s) or is_short(s, h, account):
         fold(s, h, account)
     touch(s, account)
     settle(s, h, account, False)
@@ -696,7 +697,7 @@ def account_close(s: State, h: int, account: int) -> Status:
         return Status.AccountClosed
     touch(s, account)
     if a.first_lease >= 0:
-        if _is_stepwise(s):
+        if _is_stepwise(s) or is_short(s, h, account):
             fold(s, h, account)
         settle(s, h, account, False)
         end_payments(s, account)
@@ -711,7 +712,7 @@ def settle_forced(s: State, h: int, account: int) -> Status:
     """AccountClosed; else settle and pay every payment; settled_at moves also without one."""
     if s.accounts[account].state == AccountState.CLOSED:
         return Status.AccountClosed
-    if _is_stepwise(s):
+    if _is_stepwise(s) or is_short(s, h, account):
         fold(s, h, account)
     settle(s, h, account, False)
     return Status.Ok

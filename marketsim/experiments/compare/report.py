@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from marketsim.experiments.compare.paired import Comparison, MetricComparison
-from marketsim.experiments.runs.metric_names import MetricName, fitting_name
+from marketsim.experiments.runs.metric_names import MetricName, coverage, fitting_name
 from marketsim.export.csv_text import cell
 from marketsim.statistics.group_sequential import Stopping
 from marketsim.statistics.sequential import Decision
@@ -44,6 +44,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
         f"correction  Holm over {len(comparison.metrics)} metrics; intervals hold at every look together"
         if len(comparison.metrics) > 1
         else "correction  none needed (one metric); intervals hold at every look together",
+        f"covers      {coverage([one.metric for one in comparison.metrics])}",
     ]
     for one in comparison.metrics:
         lines += ["", *_metric_lines(one, comparison.level)]
@@ -186,7 +187,7 @@ def _page(comparison: Comparison, figures: dict[str, bytes]) -> dict[str, Any]:
     return {
         "headline": _headline(comparison),
         "metrics": metrics,
-        "facts": facts,
+        "facts": facts | {"Covers": coverage([one.metric for one in comparison.metrics])},
         "savings": _saving_lines(comparison),
         "rule": comparison.rule.words,
     }

@@ -35,7 +35,7 @@ def ignored_because(path: str, effective: Effective, *, welfare: bool = False) -
         cohort = _cohort(effective.get(words[0]), words[1])
         if cohort is not None:
             below = ".".join(words[2:])
-            if words[2] in {"value", "cost_share"} and not welfare:
+            if words[2] in {"value", "cost_share"} and not welfare and not _ceilings_follow(cohort):
                 return "only welfare metrics depend on it, ask for one such as welfare.tenant_surplus"
             return (_tenant_key if words[0] == "tenants" else _provider_key)(below, cohort, effective)
     return None
@@ -132,6 +132,11 @@ def _provider_key(below: str, cohort: Effective, effective: Effective) -> str | 
     if below.startswith("window") and effective.get("rules") != "akash":
         return "only `rules: akash` has reclamation windows"
     return None
+
+
+def _ceilings_follow(cohort: Effective) -> bool:
+    """Whether a tenant cohort's ceilings are shares of its values."""
+    return (cohort.get("ceiling") or {}).get("share_of_value") is not None
 
 
 def _asks_for_gpus(tenants: Sequence[Effective]) -> bool:

@@ -34,6 +34,7 @@ _FIXED: dict[str, MetricName] = {
     "bid_latency_seconds.p95": MetricName("bid latency, 95th percentile", "s"),
     "revenue.total": MetricName("provider revenue", "VE", _VE),
     "revenue.per_day_mean": MetricName("provider revenue per day", "VE/day", _VE),
+    "revenue.accrued": MetricName("provider revenue accrued, not yet settled", "VE", _VE),
     "take": MetricName("network take", "VE", _VE),
     "network_fees": MetricName("network fees", "VE", _VE),
     "shortfall": MetricName("shortfall forgiven", "VE", _VE),
@@ -68,6 +69,36 @@ _OPEN: dict[str, MetricName] = {
     "unserved": MetricName("unserved orders: {}", "%", 100),
 }
 """Mappings of a summary whose keys depend on the run; a key that a run lacks counts 0."""
+
+
+_COVERS: dict[str, tuple[str, ...]] = {
+    "the window after warm-up": (
+        "fill_rate", "acceptance_rate", "win_rate", "revenue", "take", "utilization", "price", "welfare",
+    ),
+    "the end of the run": ("revenue.accrued", "orders.open", "leases.active", "leases.insufficient_funds", "escrow.held", "escrow.debt"),
+    "the whole run": ("", "welfare.unserved_percent", "welfare.efficiency", "welfare.efficiency_low", "welfare.efficiency_gap"),
+}  # fmt: skip
+
+
+def covers(name: str) -> str:
+    """What a metric covers: the window after warm-up, the end of the run, or the whole run."""
+    words = name.split(".")
+    for count in range(len(words), 0, -1):
+        start = ".".join(words[:count]).removesuffix("_uve")
+        for span, names in _COVERS.items():
+            if start in names:
+                return span
+    return "the whole run"
+
+
+def coverage(names: Sequence[str]) -> str:
+    """Say of the metrics of one table what each covers, in a sentence."""
+    spans: dict[str, list[str]] = {}
+    for name in names:
+        spans.setdefault(covers(name), []).append(metric_name(name).title)
+    if len(spans) == 1:
+        return f"All metrics cover {next(iter(spans))}."
+    return "; ".join(f"{span}: {', '.join(dict.fromkeys(titles))}" for span, titles in spans.items()) + "."
 
 
 def unknown_metric(name: str, open_keys: Mapping[str, Sequence[str]] | None = None) -> str | None:

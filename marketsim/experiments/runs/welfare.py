@@ -7,6 +7,7 @@ never served are the ones drawn for them (streams do not depend on what happened
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,11 @@ from marketsim.statistics.estimates import FloatArray, finite
 
 
 def welfare_of(scenario: Scenario, seed: int, record: Record, *, hindsight: bool = True) -> dict[str, Any]:
-    """Welfare of one recorded run as plain numbers over the whole run (docs/statistics.md has the definitions).
+    """Welfare of one recorded run as plain numbers (docs/statistics.md has the definitions).
 
-    The efficiency is None without `hindsight`, beyond 300 orders × 20 providers, and where orders were relisted.
+    Surplus, concentration and dispersion cover the window after `warm_up`, like revenue and take in the summary: a lease counts with its
+    blocks there and with what it earned there, settled or not; the take is what was settled. Unserved orders and the efficiency cover the
+    whole run. The efficiency is None without `hindsight`, beyond 300 orders × 20 providers, and where orders were relisted or repeated.
     Raises ValueError for a market that is not made of cohorts (`market:`, hand-written messages).
     """
     if not scenario.tenants or not scenario.providers:
@@ -52,12 +55,13 @@ def welfare_of(scenario: Scenario, seed: int, record: Record, *, hindsight: bool
     cost = np.where(unit[slot].any(axis=1), own, generic[row]) * share[slot]
     gains = surplus(
         value=value[row],
-        blocks=_served(record),
-        paid=leases["withdrawn"].astype(np.float64),
+        blocks=_served(record, record.warm_up_blocks),
+        paid=_earned(leases, "earned") - _earned(leases, "earned_before"),
         cost=cost,
-        fees=leases["fees"].astype(np.float64),
+        fees=(leases["fees"] - leases["fees_before"]).astype(np.float64),
     )
-    price = leases["price_whole"] + leases["price_atto"] / 1e18
+    here = leases["created_at"] > record.warm_up_blocks
+    price = (leases["price_whole"] + leases["price_atto"] / 1e18)[here]
     reasons = orders["unfilled"][(orders["relisted"] == 0) & (orders["unfilled"] >= 0)]
     counts = dict(zip(UNFILLED, np.bincount(reasons, minlength=len(UNFILLED)).tolist(), strict=True))
     revenue = record.providers["revenue_net"]
@@ -68,13 +72,13 @@ def welfare_of(scenario: Scenario, seed: int, record: Record, *, hindsight: bool
         "total_uve": gains.total,
         "hhi": finite(herfindahl(revenue)),
         "gini": finite(gini(revenue)),
-        "price_dispersion": finite(price_dispersion(price, generic[row])),
+        "price_dispersion": finite(price_dispersion(price, generic[row][here])),
         "unserved_percent": unserved_shares(counts).percent,
         "efficiency": None,
         "efficiency_low": None,
         "efficiency_gap": None,
     }
-    small = 0 < len(value) <= ORDERS_MAX and len(unit) <= PROVIDERS_MAX
+    small = 0 < len(value) <= ORDERS_MAX and len(unit) <= PROVIDERS_MAX and not any(cohort.react for cohort in scenario.tenants)
     if hindsight and small and not orders["relisted"].any():
         best = _hindsight(market, record, value, sizes, generic, unit, share)
         found["efficiency"] = finite(best.efficiency)
@@ -130,11 +134,16 @@ def _drawn(market: MarketSetup) -> dict[tuple[int, int], tuple[int, int]]:
     return dict(zip(keys, zip(life.tolist(), spec.tolist(), strict=True), strict=True))
 
 
-def _served(record: Record) -> FloatArray:
-    """Blocks that each lease was alive."""
-    closed = record.leases["closed_at"]
-    served: FloatArray = (np.where(closed < 0, record.blocks, closed) - record.leases["created_at"]).astype(np.float64)
+def _served(record: Record, after: int = 0) -> FloatArray:
+    """Blocks after a height that each lease was alive."""
+    closed = np.where(record.leases["closed_at"] < 0, record.blocks, record.leases["closed_at"])
+    served: FloatArray = np.maximum(closed - np.maximum(record.leases["created_at"], after), 0).astype(np.float64)
     return served
+
+
+def _earned(leases: Mapping[str, Any], name: str) -> FloatArray:
+    earned: FloatArray = leases[f"{name}_whole"] + leases[f"{name}_atto"] / 1e18
+    return earned
 
 
 def _sizes(cpu: Any, memory: Any, storage: Any, gpu: Any) -> FloatArray:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from marketsim.experiments.runs.execute import write_atomically
-from marketsim.experiments.runs.metric_names import MetricName
+from marketsim.experiments.runs.metric_names import MetricName, coverage
 from marketsim.experiments.sweep.design import level_number
 from marketsim.experiments.sweep.figures import FigureFile, SweepStatistics, shown_metrics, sweep_figures
 from marketsim.experiments.sweep.folder import SweepFolder
@@ -401,7 +401,7 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
             )
             for row in result.failures
         ],
-        "notes": [*statistics.notes, *_no_effect_notes(result), *_warm_up_notes(result)],
+        "notes": [*statistics.notes, *_no_effect_notes(result), *_warm_up_notes(result), _coverage_note(result)],
     }  # fmt: skip
 
 
@@ -570,19 +570,23 @@ def _surface_words(known: MetricName, surface: ResponseSurface) -> dict[str, Any
     }
 
 
+def _coverage_note(result: SweepResult) -> str:
+    return f"What the metrics cover: {coverage(result.plan.sweep.metrics)}"
+
+
 def _no_effect_notes(result: SweepResult) -> Iterator[str]:
-    """Factors whose levels made no difference at all, to the last byte of what happened."""
-    prints: dict[tuple[int, int], str] = {(row.point, row.replication): row.fingerprint for row in result.rows if row.fingerprint}
+    """Factors whose levels made no difference at all, neither in what happened nor in a metric that the sweep names."""
+    prints = {(row.point, row.replication): (row.fingerprint, repr(row.values)) for row in result.rows if row.fingerprint}
     if result.plan.sweep.seeds.pairing != "common" or not prints:
         return
     points = result.plan.design.points
     for k, factor in enumerate(result.plan.sweep.factors):
-        groups: dict[tuple[tuple[str, ...], int], set[str]] = {}
+        groups: dict[tuple[tuple[str, ...], int], set[tuple[str, str]]] = {}
         sizes: dict[tuple[tuple[str, ...], int], int] = {}
-        for (point, replication), fingerprint in prints.items():
+        for (point, replication), outcome in prints.items():
             labels = points[point].labels()
             key = ((*labels[:k], *labels[k + 1 :]), replication)
-            groups.setdefault(key, set()).add(fingerprint)
+            groups.setdefault(key, set()).add(outcome)
             sizes[key] = sizes.get(key, 0) + 1
         compared = [key for key, size in sizes.items() if size > 1]
         if compared and all(len(groups[key]) == 1 for key in compared):

@@ -1,0 +1,78 @@
+"""A draw is a hash of who draws and what for: the same beside whomever, as its law says, and nothing to do with any other."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from marketsim.agents.streams import draw, draw_index, exponential, key_of, keys_from, normal, quantiles, uniform
+from marketsim.scenario.distributions import Law
+
+KEYS = keys_from(key_of(7, "tenant/web/day/3"), 200_000)
+LAWS = {
+    "constant": Law("constant", 3.0, 0.0, (), (), 0.0, math.inf, "", False),
+    "uniform": Law("uniform", 2.0, 5.0, (), (), 0.0, math.inf, "", False),
+    "whole": Law("uniform", 1, 6, (), (), 0.0, math.inf, "", True),
+    "lognormal": Law("lognormal", 4.0, 0.5, (), (), 0.0, math.inf, "", False),
+    "exponential": Law("exponential", 9.0, 0.0, (), (), 0.0, math.inf, "", False),
+    "normal": Law("normal", 50.0, 4.0, (), (), 0.0, math.inf, "", False),
+    "clamped": Law("normal", 1.0, 1.0, (), (), 0.5, 2.0, "", False),
+    "choice": Law("choice", 0.0, 0.0, (1, 2, 8), (0.5, 0.3, 0.2), 0.0, math.inf, "", False),
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_draw_does_not_depend_on_who_else_draws(name: str) -> None:
+    """Bit by bit, wherever in a column it stands."""
+    together = draw(LAWS[name], KEYS[:1001], "size")
+    assert [float(draw(LAWS[name], KEYS[at : at + 1], "size")[0]) for at in range(0, 1001, 7)] == together[::7].tolist()
+    backwards = draw(LAWS[name], KEYS[:1001][::-1], "size")
+    assert backwards[::-1].tolist() == together.tolist()
+
+
+@pytest.mark.parametrize("name", ["uniform", "lognormal", "exponential", "normal", "clamped", "choice"])
+def test_draws_follow_their_law(name: str) -> None:
+    """Mean and variance against those of the law's quantiles, within five standard errors of a mean."""
+    drawn, law = draw(LAWS[name], KEYS, "size"), quantiles(LAWS[name], 20_000)
+    for power in (1, 2):
+        error = (drawn**power).std() / math.sqrt(len(drawn))
+        assert abs((drawn**power).mean() - (law**power).mean()) < 5 * error + 2e-3 * (law**power).mean()
+    assert drawn.min() >= LAWS[name].low and drawn.max() <= LAWS[name].high
+
+
+def test_whole_draws_take_both_ends_alike() -> None:
+    counts = np.bincount(draw(LAWS["whole"], KEYS, "die").astype(int), minlength=7)
+    assert counts[0] == 0 and (np.abs(counts[1:] - len(KEYS) / 6) < 5 * math.sqrt(len(KEYS) / 6)).all()
+
+
+def test_purposes_and_keys_have_nothing_to_do_with_each_other() -> None:
+    columns = [uniform(KEYS, "a"), uniform(KEYS, "b"), normal(KEYS, "a/b"), exponential(KEYS, "c"), np.roll(uniform(KEYS, "a"), 1)]
+    columns.append(uniform(keys_from(key_of(8, "tenant/web/day/3"), len(KEYS)), "a"))
+    correlations = np.corrcoef(columns) - np.eye(len(columns))
+    assert np.abs(correlations).max() < 5 / math.sqrt(len(KEYS))
+
+
+def test_names_and_seeds_give_keys_apart_and_longer_sequences_begin_alike() -> None:
+    names = {key_of(seed, f"{part}/{number}") for seed in (1, 2) for part in ("a", "b") for number in range(50)}
+    assert len(names) == 200 and all(0 <= name < 1 << 63 for name in names)
+    assert len(np.unique(KEYS)) == len(KEYS) and KEYS.max() < 1 << 63
+    assert keys_from(5, 10)[:4].tolist() == keys_from(5, 4).tolist()
+    both = keys_from(np.asarray([5, 6], np.uint64), np.asarray([3, 2]))
+    assert both.tolist() == [*keys_from(5, 3).tolist(), *keys_from(6, 2).tolist()]
+
+
+def test_a_choice_of_one_draws_nothing_and_weights_are_shares() -> None:
+    one = LAWS["choice"]._replace(values=(4,), weights=(1.0,))
+    assert draw_index(one, KEYS[:3], "x").tolist() == [0, 0, 0]
+    shares = np.bincount(draw_index(LAWS["choice"], KEYS, "x")) / len(KEYS)
+    assert shares == pytest.approx([0.5, 0.3, 0.2], abs=0.005)
+
+
+def test_quantiles_stand_at_the_middles_of_equal_shares() -> None:
+    assert quantiles(LAWS["uniform"], 3).tolist() == pytest.approx([2.5, 3.5, 4.5])
+    assert quantiles(LAWS["choice"], 10).tolist() == [1] * 5 + [2] * 3 + [8] * 2
+    assert quantiles(LAWS["lognormal"], 5)[2] == pytest.approx(4.0)
+    assert quantiles(LAWS["exponential"], 1)[0] == pytest.approx(9 * math.log(2))
+    assert quantiles(LAWS["clamped"], 9).tolist() == sorted(np.clip(quantiles(LAWS["clamped"], 9), 0.5, 2.0).tolist())
