@@ -263,7 +263,9 @@ def test_validate_finds_classes_and_runs_nothing_of_them(capsys: Shell, tmp_path
     (tmp_path / "package" / "__init__.py").write_text(stop)
     (tmp_path / "package" / "inner.py").write_text(stop + "class Deep:\n    pass\n")
     path = tmp_path / "market.yaml"
-    path.write_text(MARKET.replace("CPU", "1").replace("GPU", "0").replace("name: north,", f'name: north, strategy: {{python: "{spec}"}},'))
+    path.write_text(
+        MARKET.replace("CPU", "1000").replace("GPU", "0").replace("name: north,", f'name: north, strategy: {{python: "{spec}"}},')
+    )
     assert main(["validate", str(path)]) == (0 if told is None else 2)
     err = capsys.readouterr().err
     assert "this was imported" not in err and (told is None or (told in err and "8:" in err and "providers.north.strategy.python: " in err))
@@ -272,7 +274,7 @@ def test_validate_finds_classes_and_runs_nothing_of_them(capsys: Shell, tmp_path
 def test_validate_imports_classes_when_it_is_told_to(capsys: Shell, tmp_path: Path) -> None:
     (tmp_path / "unpriced.py").write_text("class Mine:\n    pass\n")
     path = tmp_path / "market.yaml"
-    text = MARKET.replace("CPU", "1").replace("GPU", "0").replace("name: north,", 'name: north, strategy: {python: "unpriced:Mine"},')
+    text = MARKET.replace("CPU", "1000").replace("GPU", "0").replace("name: north,", 'name: north, strategy: {python: "unpriced:Mine"},')
     path.write_text(text)
     assert main(["validate", str(path)]) == 0
     assert main(["validate", "--import", str(path)]) == 2
@@ -327,7 +329,7 @@ def test_a_default_is_what_the_key_takes() -> None:
     """What the page calls a default, written into a file, is what is there without it."""
     base: dict[str, Any] = {
         "horizon": "1d",
-        "tenants": [{"name": "a", "demand": "1/h", "order": {"cpu": 1, "memory": 1, "storage": 1}}],
+        "tenants": [{"name": "a", "demand": "1/h", "order": {"cpu": 1000, "memory": "1Gi", "storage": "1Gi"}}],
         "providers": [{"name": "b", "capacity": {"cpu": 1, "memory": 1, "storage": 1}}],
     }
     left_out = scenario_from_mapping(base).effective()
