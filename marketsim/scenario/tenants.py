@@ -121,9 +121,9 @@ class Bursts(Frozen):
 class Surge(Frozen):
     """One time of multiplied demand: `factor` times as much from `at` on, for `lasts`; surges that overlap multiply."""
 
-    at: Span
-    lasts: PositiveSpan
-    factor: Number
+    at: Span = Field(description="time from the start of the run")
+    lasts: PositiveSpan = Field(description="length of the surge")
+    factor: Number = Field(description="what the rate is multiplied by")
 
 
 SOURCES = ("arrivals", "arrivals_each", "trace", "orders")

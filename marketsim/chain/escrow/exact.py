@@ -652,12 +652,17 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
 
 @compiled
 def payment_withdraw(s: State, h: int, lease: int) -> Status:
-    """PaymentClosed unless the payment is open; else settle and pay, like a forced settlement."""
+    """PaymentClosed unless the payment is open; else settle and pay, like a forced settlement.
+
+    Where it is the one to find the account dry, settlements of before that nobody looked at share out what there was, and it is Ok.
+    """
     account = s.leases[lease].account
-    if _is_stepwise(s) or is_short(s, h, account):
+    if _is_stepwise(s):
         fold(s, h, account)
     if s.leases[lease].payment != PaymentState.OPEN:
         return Status.PaymentClosed
+    if is_short(s, h, account):
+        fold(s, h, account)
     settle(s, h, account, False)
     return Status.Ok
 
