@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from marketsim.money.units import ATTO, BLOCKS_A_MONTH, GIB, MILLICORES, UVE_PER_VE
+from marketsim.money.units import ATTO, BLOCKS_A_MONTH, GIB, MILLICORES, UVE_PER_VE, WHOLE_MAX
 
 USD_THREAD = 1.60
 USD_MEMORY_GIB = 0.80
@@ -38,7 +38,7 @@ def to_pair(uve: NDArray[np.float64], decimals: int = 6) -> tuple[NDArray[np.int
     """Return prices as (whole, atto) columns, rounded to `decimals` as manifests write them, at least one
     last unit.
     """
-    uve = np.minimum(uve, DRAWN_MAX)
+    uve = np.minimum(uve, float(WHOLE_MAX))
     scale = 10**decimals
     large = uve * float(scale) >= 2.0**62  # beyond what a count of last units holds: whole uve and the rest apart
     units = np.maximum(np.rint(np.where(large, uve % 1.0, uve) * scale), np.where(large, 0, 1)).astype(np.int64)

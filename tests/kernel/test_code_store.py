@@ -139,7 +139,7 @@ def planted() -> bytes:
         return a + 41
 
     assert isinstance(hash64, Compiled)
-    code, _ = compiler.emit(compiler.Inner(answer, inline=False), (types.int64,) * 4, "marketsim.chain.events.hash64")
+    code = compiler.emit(compiler.Inner(answer, inline=False), (types.int64,) * 4, "marketsim.chain.events.hash64")
     return _kept({"symbol": "marketsim.chain.events.hash64", "enum": None}, code)
 
 
