@@ -354,6 +354,7 @@ def checks() -> list[Check]:
             "an outage lasts at least a block",
         ),
         *_queue_checks(),
+        Check("of three equal bids the first wins one in three", "rules: ties by hash", "first_of_three", 1 / 3, 0.0, "none"),
         *(Check(title, market, figure, 0.0, 0.0, "none", exact=True) for title, market, figure in RULE_CHECKS),
     ]
     return found
