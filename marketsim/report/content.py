@@ -152,7 +152,7 @@ def _coins(scenario: Mapping[str, Any]) -> list[tuple[str, str]]:
         {
             price["denom"]
             for cohort in scenario.get("tenants") or ()
-            for weighted in cohort["order"].get("sdl") or ()
+            for weighted in (cohort.get("order") or {}).get("sdl") or ()
             for placement in weighted["sdl"]["profiles"]["placement"].values()
             for price in placement.get("pricing", {}).values()
             if price is not None
