@@ -195,11 +195,11 @@ class Collector:
         before = np.zeros((3, len(whole)), np.int64)
         before[:, : self._before.shape[1]] = self._before
         return {
-            "earned_whole": whole,
-            "earned_atto": atto,
-            "earned_before_whole": before[0],
-            "earned_before_atto": before[1],
-            "fees_before": before[2],
+            "earned_whole": whole.copy(),  # each column by itself: parts of one table would keep all of it alive
+            "earned_atto": atto.copy(),
+            "earned_before_whole": before[0].copy(),
+            "earned_before_atto": before[1].copy(),
+            "fees_before": before[2].copy(),
         }
 
     def _providers(self, clock: BlockClock) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_a_tail_that_is_cut_is_counted() -> None:
             "memory": {"lognormal": {"median": "2Mi", "sigma": 20}},
             "gpu": {"exponential": 20},
         },
-        "ceiling": {"lognormal": {"median": "1VE", "sigma": 9}},
+        "ceiling": {"lognormal": {"median": "1VE", "sigma": 14}},
         "utilization": {"normal": {"mean": 0.5, "sd": 0.5}},
         "duration": {"normal": {"mean": "1h", "sd": "2h"}, "min": "0s"},
     }
