@@ -119,7 +119,7 @@ def test_compiled_code_reads_and_writes_the_same() -> None:
 def test_a_row_of_another_width_is_refused() -> None:
     with pytest.raises(TypeError, match=r"^array of shape \(3,\), expected 4 columns of Fruit$"):
         dearer(np.zeros(3, np.int64), 1)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match=r"^table leases: 3 columns, expected 30$"):
+    with pytest.raises(TypeError, match=rf"^table leases: 3 columns, expected {Lease.width}$"):
         _ = make_state(2)._replace(leases=np.zeros((2, 3), np.int64)).address
 
 
