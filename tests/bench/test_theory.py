@@ -153,7 +153,8 @@ def test_a_count_of_broken_rules_is_zero_in_every_replication() -> None:
 
 def test_every_rule_is_kept_and_tested_on_many_leases() -> None:
     found = theory.bench(7, replications=3, only=[market.name for market in rule_markets.RULE_MARKETS])
-    assert len(found.outcomes) == len(rule_markets.RULE_CHECKS)
+    exact = [one for one in found.outcomes if one.check.exact]
+    assert len(exact) == len(rule_markets.RULE_CHECKS) == len(found.outcomes) - 1  # beside them the share of equal bids
     assert found.agrees, "\n".join(found.lines())
 
 
