@@ -105,8 +105,13 @@ class DaskPool:
         until = time.monotonic() + _RETURN_SECONDS
         while self._client.status == "connecting" and time.monotonic() < until:
             time.sleep(0.1)
-        if self._client.status != "running":
-            raise self._lost()
+        try:
+            if self._client.status == "running":
+                self._client.nthreads()  # the client may not have noticed yet that nobody answers
+                return
+        except Exception as error:  # whatever a connection that breaks raises
+            raise self._lost() from error
+        raise self._lost()
 
     def _look_for_workers(self) -> None:
         """Say so, once, when nobody is left to make the runs: others may join."""
