@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from marketsim.errors import InputError, InvariantError
+    from marketsim.face.runs import ReplicatedRuns, RunResult, load_result, replicate, run
     from marketsim.scenario import Scenario, load_scenario
-    from marketsim.simulation.run import Run, run
     from marketsim.strategies.check import check_strategy
     from marketsim.strategies.repriced_cost import RepricedCostPlusColumns
     from marketsim.strategies.requests import Prices
@@ -24,18 +24,21 @@ __all__ = [
     "Prices",
     "Refusal",
     "RefusalCode",
+    "ReplicatedRuns",
     "RepricedCostPlusColumns",
-    "Run",
+    "RunResult",
     "Scenario",
     "check_strategy",
+    "load_result",
     "load_scenario",
+    "replicate",
     "run",
 ]
 
 _PLACES = {
     "errors": ("InputError", "InvariantError"),
     "scenario": ("Scenario", "load_scenario"),
-    "simulation": ("Run", "run"),
+    "face.runs": ("ReplicatedRuns", "RunResult", "load_result", "replicate", "run"),
     "strategies.check": ("check_strategy",),
     "strategies.repriced_cost": ("RepricedCostPlusColumns",),
     "strategies.requests": ("Prices",),
