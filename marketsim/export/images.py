@@ -132,15 +132,15 @@ def image_bytes(figure: Figure, format_: str = "png", style: StyleLike | None = 
 def _parameters(style: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:
     """The parameters of matplotlib that a style sheet or a mapping sets; raises InputError for what is none."""
     import matplotlib as mpl
-    from matplotlib import style as sheets
+    from matplotlib.style import library as sheets
 
     if isinstance(style, Mapping):
         unknown = [name for name in style if name not in mpl.rcParams]
         if unknown:
             raise InputError(f"style: {unknown[0]!r} is no parameter of matplotlib, one is 'font.size'")
         return style
-    if str(style) in sheets.library:
-        return dict(sheets.library[str(style)])
+    if str(style) in sheets:
+        return dict(sheets[str(style)])
     if not Path(style).is_file():
         raise InputError(f"style: {style} is neither a file nor a style sheet of matplotlib, one is 'grayscale'")
     return dict(mpl.rc_params_from_file(str(style), fail_on_error=False, use_default_template=False))
