@@ -19,7 +19,7 @@ NEVER = 1 << 62
 
 
 @dataclass
-class Place:
+class HowFar:
     """How far a process of tenants has come: all that it knows beside what it was begun with, so that a copy goes on from there."""
 
     row: int = 0
@@ -27,20 +27,20 @@ class Place:
     looks: deque[tuple[int, int]] = field(default_factory=deque)
     """When to look at which plan, the first to come in front."""
 
-    def copy(self) -> Place:
+    def copy(self) -> HowFar:
         """Return another one that is as far."""
-        return Place(self.row, deque(self.looks))
+        return HowFar(self.row, deque(self.looks))
 
 
 def batches(
-    clock: BlockClock, calls: Table, every_ms: int, before: OnLook | None = None, place: Place | None = None
+    clock: BlockClock, calls: Table, every_ms: int, before: OnLook | None = None, place: HowFar | None = None
 ) -> Generator[Any, Any, None]:
     """SimPy process: hand over the orders of the next `every_ms` at a time, dated, at the start of each such span.
 
     `calls` are rows of `Call` sorted by submission time. `before` (here and in the other processes of this module) sees the messages before
     they go, to price them where desks are a user's. `place` (likewise) is where it begins, and kept up.
     """
-    place = place or Place()
+    place = place or HowFar()
     start = place.row
     times = calls[:, Call.time]
     while start < len(calls):
@@ -55,9 +55,9 @@ def batches(
         start = place.row = end
 
 
-def one_by_one(clock: BlockClock, calls: Table, before: OnLook | None = None, place: Place | None = None) -> Generator[Any, Any, None]:
+def one_by_one(clock: BlockClock, calls: Table, before: OnLook | None = None, place: HowFar | None = None) -> Generator[Any, Any, None]:
     """SimPy process: one event an order, submitted at its own moment."""
-    place = place or Place()
+    place = place or HowFar()
     env = clock.env
     timeout = env.timeout
     send = clock.sender(calls)
@@ -79,14 +79,14 @@ def reacting(
     wait_ms: int,
     again: Callable[[int], Table | None],
     before: OnLook | None = None,
-    place: Place | None = None,
+    place: HowFar | None = None,
 ) -> Generator[Any, Any, None]:
     """SimPy process of a cohort whose tenants wait for the outcome: it wakes for each order, and `wait_ms` after each.
 
     The tenant then looks at the chain; when its order has no lease, `again(plan)` may return another message to submit, and it waits
     for that one. All wait equally long, so that who ordered first looks first.
     """
-    place = place or Place()
+    place = place or HowFar()
     env = clock.env
     timeout = env.timeout
     send, look, has_lease = clock.sender(calls), clock.look, clock.has_lease

@@ -58,7 +58,7 @@ class Receipt:
     fee: int = 0
     """Network fee that was paid, whole uve."""
     events: tuple[Mapping[str, Any], ...] = ()
-    """What happened by it, as `rendering.event_value` says it; of a market that is held only."""
+    """What happened by it, as `View.event` says it; of a market that is held only."""
 
     @property
     def result(self) -> str:
@@ -252,6 +252,11 @@ class Chain:
         while len(self.lease_names) < count:
             bid = int(self.state.leases[len(self.lease_names), 0])
             self._register(self.lease_names, self._leases, self.bid_names[bid])
+
+    @property
+    def texts(self) -> list[str]:
+        """Manifest hashes and names of groups, by the numbers that stand for them in the tables."""
+        return list(self._texts)
 
     @staticmethod
     def _register(names: list[str], rows: dict[str, int], name: str) -> None:

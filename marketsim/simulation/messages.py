@@ -30,12 +30,12 @@ from marketsim.chain.edge import Chain, Receipt, result_of
 from marketsim.chain.events import emit
 from marketsim.chain.ledger import move
 from marketsim.chain.parsing import Message, MessageError, Parsed, param_of, parse
-from marketsim.chain.rendering import event_value
 from marketsim.chain.requirements import requirements_of, with_eligible
 from marketsim.chain.room import with_room
 from marketsim.chain.state import MODULES, State, identity
 from marketsim.chain.status import Status
 from marketsim.chain.transitions import addressed_state
+from marketsim.errors import InputError
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.calendar import push
@@ -234,7 +234,8 @@ class ByHand:
 
     `receipts` has one entry a message in the order of execution: height, op, id (what it addresses) and
     result as the vectors spell it; where the message names another `result`, also `expected`. `observe`
-    is told of each message that was executed. `answers` holds the receipts of messages with a ticket.
+    is told of each message that was executed. `answers` holds the receipts of messages with a ticket,
+    and the rows of the events that they caused.
     """
 
     def __init__(
@@ -246,7 +247,7 @@ class ByHand:
         observe: Observe | None = None,
     ) -> None:
         self.receipts = [] if receipts is None else receipts
-        self.answers: dict[int, Receipt] = {}
+        self.answers: dict[int, tuple[Receipt, Table]] = {}
         self._clock = clock
         self._scenario = scenario
         self._market = market
@@ -361,9 +362,9 @@ class ByHand:
         if message.get("result", receipt["result"]) != receipt["result"]:
             receipt["expected"] = str(message["result"])
         self.receipts.append(receipt)
-        answer = Receipt(height, parsed.op, status, what, gas, fee, tuple(event_value(names, row) for row in rows.tolist()))
+        answer = Receipt(height, parsed.op, status, what, gas, fee)
         if ticket is not None:
-            self.answers[ticket] = answer
+            self.answers[ticket] = answer, rows
         return answer
 
     def _executed(self, parsed: Parsed, height: int, told: bool) -> tuple[Status, Table]:
@@ -399,15 +400,20 @@ class ByHand:
         self._clock.chain = names.state
         self._welcome()
 
-    def parsed(self, message: Message, where: tuple[str | int, ...] = ("message",)) -> Parsed:
-        """Return a message as the chain takes it, which changes nothing. Raises InputError at `where` for what is no message."""
+    def parsed(self, message: Message, where: tuple[str | int, ...] = ()) -> Parsed:
+        """Return a message as the chain takes it, which changes nothing.
+
+        Raises InputError for what is no message, at `where` in the scenario; without it the message came from elsewhere.
+        """
         try:
             return parse(message)
         except MessageError as error:
-            raise self._scenario.refusal((*where, *error.key.split(".")), error.problem) from None
+            path, problem = tuple(error.key.split(".")), error.problem
         except (TypeError, AttributeError, ValueError, OverflowError) as error:
-            problem = f"{message['op']}: has a value of the wrong kind ({error})"
-            raise self._scenario.refusal(where, problem) from None
+            path, problem = (), f"{message['op']}: has a value of the wrong kind ({error})"
+        if where:
+            raise self._scenario.refusal((*where, *path), problem)
+        raise InputError(f"{'.'.join(('message', *path))}: {problem}")
 
     def _settle(self, height: int) -> None:
         """Apply what cadences have settled: what comes after may change by which rules, and nobody may have looked for long."""

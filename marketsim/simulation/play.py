@@ -25,6 +25,7 @@ from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup, build_market, with_settlement_wallet
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
+from marketsim.simulation.heard import Heard
 from marketsim.simulation.messages import ByHand, Observe, with_actors
 from marketsim.simulation.reference import build_reference
 
@@ -67,6 +68,7 @@ class Play:
 
     In how many steps it advances, and who looks between them, changes nothing. `by_hand` sends messages beyond those of the scenario.
     A market whose `keeps` is true can be copied (`copy`): the long tables of its record then stay apart from the results until the end.
+    `hears` is how many of its last events are kept in `heard`, of all kinds and whatever the record keeps.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Play:
         observe: Observe | None = None,
         out: Path | None = None,
         keeps: bool = False,
+        hears: int = 0,
     ) -> None:
         self._scenario = scenario
         self.market = market._replace(calls=[])
@@ -92,11 +95,16 @@ class Play:
                 bid_rows=rows_of(BIDS_AT_ONCE, BidRow),
                 decline_rows=np.zeros(DECLINES_AT_ONCE, np.int64),
             )
+        chain = self.collector.attach(market.chain)
+        self.heard: Heard | None = None
+        if hears:
+            self.heard = Heard(hears, int(chain.globals.event_mask), self.collector.take_events)
+            chain.globals.event_mask = -1
         self.clock = clock = BlockClock(
             self.env,
-            self.collector.attach(market.chain),
+            chain,
             engine,
-            take_events=self.collector.take_events,
+            take_events=self.heard or self.collector.take_events,
             take_bids=self.collector.take_bids,
             take_declines=self.collector.take_declines,
             audit=audit,
@@ -115,7 +123,7 @@ class Play:
         self._by_hand: ByHand | None = None
         self._hands = partial(ByHand, clock, scenario, self.market, receipts, observe)
         if scenario.messages or scenario.governance:
-            self.by_hand.begin()
+            self.by_hand  # noqa: B018  (makes it)
         self._begin()
         if not keeps:
             self._parts = []  # messages that were sent go with their process
@@ -124,6 +132,8 @@ class Play:
         """Start every process from where it stands."""
         for part in self._parts:
             self.env.process(part.begin(self.clock, part.place))
+        if self._by_hand is not None:
+            self._by_hand.begin()
         scenario, progress = self._scenario, self._progress
         last = scenario.horizon_blocks
         day = max(1, DAY_MS // scenario.block_ms)
@@ -159,9 +169,10 @@ class Play:
         other.env = simpy.Environment(initial_time=self.env.now)
         other.market = self.market.copy()
         other.collector = self.collector.copy(other.market)
+        other.heard = None if self.heard is None else self.heard.copy(other.collector.take_events)
         other.clock = clock.copy(
             other.env,
-            take_events=other.collector.take_events,
+            take_events=other.heard or other.collector.take_events,
             take_bids=other.collector.take_bids,
             take_declines=other.collector.take_declines,
         )
@@ -336,7 +347,7 @@ class Retry:
 class Tenants:
     """How far a cohort has come: what it has sent and waits for, and how often its tenants tried."""
 
-    sent: tenants.Place = field(default_factory=tenants.Place)
+    sent: tenants.HowFar = field(default_factory=tenants.HowFar)
     again: Retry | None = None
 
     def copy(self, clock: BlockClock) -> Tenants:
