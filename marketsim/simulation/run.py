@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -15,19 +16,23 @@ import simpy
 
 from marketsim.agents import providers, tenants
 from marketsim.agents.streams import stream
+from marketsim.chain.columns import Trail
+from marketsim.chain.events import TRAIL_BLOCKS
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.clock import AFTER_HANDS, BlockClock
 from marketsim.market.fingerprint import fingerprint
 from marketsim.market.tables import BidRow, Call, Desk, Kind
+from marketsim.market.trail import close_chunk
 from marketsim.metrics.summary import summarize
 from marketsim.money.units import DAY_MS, PPM
 from marketsim.recording.record import Record
+from marketsim.recording.trail import trail_of
 from marketsim.scenario.footprint import warn_if_scarce
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup, build_market, with_settlement_wallet
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
-from marketsim.simulation.messages import ByHand, Observe, with_actors
+from marketsim.simulation.messages import ByHand, Observe, Tell, with_actors
 from marketsim.simulation.reference import build_reference
 
 BIDS_AT_ONCE = 32_768
@@ -56,12 +61,14 @@ def run(
     audit: bool = False,
     progress: Progress | None = None,
     out: Path | None = None,
+    trail: bool = False,
 ) -> Run:
     """Run a scenario and return its summary and record.
 
     `seed` replaces the scenario's. `audit` checks the ledger after every executed block. `progress(blocks done, blocks in all)` is
     called now and then. Of tables longer than a chunk (bids, declines, settlements, events) the rows go to files while the run goes on:
-    into `out`, the folder into which the record will be written, or into a temporary one that lives as long as the record.
+    into `out`, the folder into which the record will be written, or into a temporary one that lives as long as the record. `trail` keeps
+    the run's trail in the record, and changes nothing else.
     Raises InputError for a scenario that cannot be run, InvariantError when the ledger does not add up.
     """
     began = time.perf_counter()
@@ -69,10 +76,12 @@ def run(
     number = scenario.seed if seed is None else seed
     market = prepare(scenario, number)
     receipts: list[dict[str, Any]] = []
-    clock, collector = play(scenario, market, number, audit=audit, progress=progress, receipts=receipts, out=out)
+    clock, collector = play(scenario, market, number, audit=audit, progress=progress, receipts=receipts, out=out, trail=trail)
     del market  # and with it the messages that have been sent
     by_hand = bool(scenario.messages or scenario.governance)
     record = collector.record(clock, versions(), time.perf_counter() - began, receipts if by_hand else None)
+    if trail:
+        record = replace(record, trail=trail_of(clock.chain.trail, scenario.horizon_blocks))
     del clock, collector  # the tables go before anything is made of the record, which has its own columns
     return Run(summarize(record), record)
 
@@ -91,6 +100,7 @@ class Play:
     """A market that is played block by block: `advance` it as far as the horizon, then `finish` it.
 
     In how many steps it advances, and who looks between them, changes nothing. `by_hand` sends messages beyond those of the scenario.
+    With `trail` the chain's table of that name is kept (`marketsim.recording.trail`).
     """
 
     def __init__(
@@ -103,7 +113,9 @@ class Play:
         progress: Progress | None = None,
         receipts: list[dict[str, Any]] | None = None,
         observe: Observe | None = None,
+        tell: Tell | None = None,
         out: Path | None = None,
+        trail: bool = False,
     ) -> None:
         self._scenario = scenario
         self.collector = Collector(scenario, seed, market._replace(calls=[]), out)
@@ -114,9 +126,13 @@ class Play:
                 bid_rows=rows_of(BIDS_AT_ONCE, BidRow),
                 decline_rows=np.zeros(DECLINES_AT_ONCE, np.int64),
             )
+        chain = self.collector.attach(market.chain)
+        if trail:
+            chain = chain._replace(trail=rows_of(scenario.horizon_blocks // TRAIL_BLOCKS + 2, Trail))
+            engine.globals.trail_until = 0
         self.clock = clock = BlockClock(
             self.env,
-            self.collector.attach(market.chain),
+            chain,
             engine,
             take_events=self.collector.take_events,
             take_bids=self.collector.take_bids,
@@ -134,7 +150,7 @@ class Play:
             start_tenants(clock, scenario, market, before)
         start_providers(clock, scenario, market, seed)
         self._by_hand: ByHand | None = None
-        self._hands = partial(ByHand, clock, scenario, market, receipts, observe)
+        self._hands = partial(ByHand, clock, scenario, market, receipts, observe, tell)
         if scenario.messages or scenario.governance:
             self.env.process(self.by_hand.process())
         last = scenario.horizon_blocks
@@ -167,6 +183,9 @@ class Play:
         """Advance to the scenario's last block and hand over what is left of the record."""
         self.advance(self._scenario.horizon_blocks)
         self.clock.finish()
+        chain, engine = self.clock.chain, self.clock.engine
+        if len(chain.trail):
+            close_chunk(chain, engine, self._scenario.horizon_blocks)
         return self.clock, self.collector
 
     def _window(self) -> Generator[Any, Any, None]:
@@ -179,7 +198,8 @@ class Play:
 def play(scenario: Scenario, market: MarketSetup, seed: int, **options: Any) -> tuple[BlockClock, Collector]:
     """Run a market to the scenario's last block; return the clock with the final tables, and the collector of the record.
 
-    Of the options of `Play`, `receipts` is filled with the answers to hand-written messages, `observe` is told of each; `out` as for `run`.
+    Of the options of `Play`, `receipts` is filled with the answers to hand-written messages, `observe` is told of each that was executed,
+    `tell` of each that was sent; `out` as for `run`.
     """
     return Play(scenario, market, seed, **options).finish()
 
