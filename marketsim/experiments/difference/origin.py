@@ -9,7 +9,7 @@ from typing import Any
 from marketsim.experiments.runs.execute import package_hash
 from marketsim.experiments.runs.files_read import Contents
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.run import versions
+from marketsim.simulation.play import versions
 
 COMPARED = ("marketsim", "numpy", "numba", "simpy", "python", "machine")
 """Versions that a fingerprint may depend on."""

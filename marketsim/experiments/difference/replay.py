@@ -21,7 +21,7 @@ from marketsim.kernel.table_set import Table
 from marketsim.market.trail import close_chunk, desks_state
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.messages import wallet_names
-from marketsim.simulation.run import Play, prepare
+from marketsim.simulation.play import Play, prepare
 
 _OPS = {
     EventKind.DEPLOYMENT_CREATED: "create_deployment, of its tenant",

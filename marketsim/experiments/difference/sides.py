@@ -15,7 +15,7 @@ from marketsim.export.results import MANIFEST, SCHEMA, read_json
 from marketsim.recording.trail import RunTrail, read_trail, trail_of
 from marketsim.scenario import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.run import Play, prepare, versions
+from marketsim.simulation.play import Play, prepare, versions
 
 Progress = Callable[[int, int], None]
 """Called with (blocks done, blocks in all)."""
