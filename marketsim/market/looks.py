@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from marketsim.chain.cascades import follow_payments
-from marketsim.chain.columns import AccountState, EscrowRule, Rules
+from marketsim.chain.columns import AccountState, EscrowRule, Event, Rules, Trail
 from marketsim.chain.escrow.exact import fold
 from marketsim.chain.state import MODULES, State
 from marketsim.kernel.compiled import compiled
@@ -26,7 +26,7 @@ def beside(chain: State) -> State:
         first = -(rows.ctypes.data // 8) % 8
         empty[name] = rows[first : first + table.size].reshape(table.shape)
     empty["globals"], empty["scratch"], empty["income"] = chain.globals.copy(), chain.scratch.copy(), np.zeros((1, 3), np.int64)
-    empty["events"] = rows_of(0, type(chain.events))
+    empty["events"], empty["trail"] = rows_of(0, Event), rows_of(0, Trail)
     return chain._replace(**empty)
 
 

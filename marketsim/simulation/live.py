@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -19,11 +20,12 @@ from marketsim.market.fingerprint import settled
 from marketsim.metrics.summary import summarize
 from marketsim.money.units import HOUR_MS
 from marketsim.recording.record import Record
+from marketsim.recording.trail import trail_of
 from marketsim.scenario.footprint import warn_if_scarce
 from marketsim.scenario.literals import Duration, parse_duration
 from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario, read_message
-from marketsim.simulation.messages import Observe, all_names
+from marketsim.simulation.messages import Observe, wallet_names
 from marketsim.simulation.play import OnProgress, Play, prepare, versions
 from marketsim.simulation.state_hash import state_hash
 from marketsim.simulation.views import (
@@ -31,11 +33,11 @@ from marketsim.simulation.views import (
     BidRecord,
     DeploymentRecord,
     LeaseRecord,
-    Names,
     OrderRecord,
     Page,
     ProviderRecord,
     View,
+    WalletNames,
     WalletRecord,
 )
 
@@ -124,13 +126,14 @@ class LiveMarket:
         observe: Observe | None = None,
         messages: bool = True,
         events: int = EVENTS_KEPT,
+        trail: bool = False,
     ) -> None:
         """Begin a market at height 0.
 
         `seed` replaces the scenario's. `audit` checks the ledger after every executed block. `out` is a folder into which the long tables
         of the record go as they come. `progress(blocks done, blocks in all)` is called now and then. `observe` is told of every message by
         hand. A market with `messages=False` takes none beside the scenario's, keeps no bid that has ended, is no copy's source, and runs
-        with less memory. `events` is how many of the last events are kept. Raises InputError for a scenario that cannot be run.
+        with less memory. `events` is how many of the last events are kept. `trail` keeps the run's trail in the record. Raises InputError for a scenario that cannot be run.
         """
         warn_if_scarce(scenario)
         self._began = time.perf_counter()
@@ -144,6 +147,7 @@ class LiveMarket:
         self._takes = messages and scenario.market is None
         self._audit = audit
         self._events = events
+        self._trail = trail
         setup = prepare(scenario, self.seed, self._takes)
         receipts: list[dict[str, Any]] = []
         self._receipts = receipts
@@ -158,6 +162,7 @@ class LiveMarket:
             out=out,
             keeps=messages and out is None,
             hears=events,
+            trail=trail,
         )
         self._finished: Run | None = None
         self._height = 0
@@ -171,7 +176,7 @@ class LiveMarket:
 
     def _set_names(self) -> None:
         play = self._play
-        self._names = Names(play.by_hand.names.wallet_names if self._takes else all_names(play.clock.chain, play.market))
+        self._names = WalletNames(play.by_hand.names.wallet_names if self._takes else wallet_names(play.clock.chain, play.market))
 
     @property
     def height(self) -> int:
@@ -365,7 +370,9 @@ class LiveMarket:
 
     def _replayed(self) -> Self:
         other = copy(self)
-        LiveMarket.__init__(other, self.scenario, seed=self.seed, audit=self._audit, messages=self._messages, events=self._events)
+        LiveMarket.__init__(
+            other, self.scenario, seed=self.seed, audit=self._audit, messages=self._messages, events=self._events, trail=self._trail
+        )
         for height, message, signer in self.log:
             other.submit({**message, "height": height}, signer=signer)
         other._go(self.height)
@@ -389,6 +396,8 @@ class LiveMarket:
             clock, collector = self._play.finish()
             by_hand = bool(self.scenario.messages or self.scenario.governance or self.log)
             record = collector.record(clock, versions(), time.perf_counter() - self._began, self._receipts if by_hand else None)
+            if self._trail:
+                record = replace(record, trail=trail_of(clock.chain.trail, self.scenario.horizon_blocks))
             if not self._messages:
                 del clock, collector, self._play  # the tables go before anything is made of the record, which has its own columns
             self._finished = Run(summarize(record), record)

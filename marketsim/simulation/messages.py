@@ -7,6 +7,7 @@ desks quote on the orders of hand-made deployments like on any other, but nobody
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
@@ -27,7 +28,7 @@ from marketsim.chain.columns import (
     Wallet,
 )
 from marketsim.chain.edge import Chain, Receipt, result_of
-from marketsim.chain.events import emit
+from marketsim.chain.events import SUM, chunk_of, emit
 from marketsim.chain.ledger import move
 from marketsim.chain.parsing import Message, MessageError, Parsed, param_of, parse
 from marketsim.chain.requirements import requirements_of, with_eligible
@@ -55,6 +56,8 @@ from marketsim.simulation.orders import OrderKind
 
 Observe = Callable[[Message, str, Status], None]
 """Told of each executed message: the message, the state of what it addressed before, the answer."""
+Tell = Callable[[int, tuple[str | int, ...], Message, str], None]
+"""Told of each message that was sent, executed or not: its block, its place in the scenario, the message, the answer."""
 
 _GOVERNANCE = {
     "set_params": "set_params",
@@ -225,6 +228,7 @@ class Due(NamedTuple):
 
     message: Message
     parsed: Parsed
+    where: tuple[str | int, ...] = ("message",)
     ticket: int | None = None
     """Of a message that came while the market ran: by what its receipt is asked for."""
 
@@ -234,7 +238,7 @@ class ByHand:
 
     `receipts` has one entry a message in the order of execution: height, op, id (what it addresses) and
     result as the vectors spell it; where the message names another `result`, also `expected`. `observe`
-    is told of each message that was executed. `answers` holds the receipts of messages with a ticket,
+    is told of each message that was executed, `tell` of each that was sent. `answers` holds the receipts of messages with a ticket,
     and the rows of the events that they caused.
     """
 
@@ -245,6 +249,7 @@ class ByHand:
         market: MarketSetup,
         receipts: list[dict[str, Any]] | None = None,
         observe: Observe | None = None,
+        tell: Tell | None = None,
     ) -> None:
         self.receipts = [] if receipts is None else receipts
         self.answers: dict[int, tuple[Receipt, Table]] = {}
@@ -252,24 +257,24 @@ class ByHand:
         self._scenario = scenario
         self._market = market
         self._observe = observe
-        self.names = Chain.over(clock.chain, all_names(clock.chain, market), market.eligibility)
-        self._cohorts = {
-            name for name, cohort in zip(market.book.names, market.book.cohorts, strict=True) if cohort < len(scenario.providers)
-        }
-        own = (name for name, cohort in zip(market.tenant_names, market.tenant_cohorts, strict=True) if cohort < len(scenario.tenants))
-        self._cohorts |= {*MODULES, *own}
+        self._tell = tell
+        self.names = Chain.over(clock.chain, wallet_names(clock.chain, market), market.eligibility)
+        desks = zip(market.book.names, market.book.cohorts, strict=True)
+        tenants = zip(market.tenant_names, market.tenant_cohorts, strict=True)
+        self._cohorts = {*MODULES, *(name for name, cohort in desks if cohort < len(scenario.providers))}
+        self._cohorts |= {name for name, cohort in tenants if cohort < len(scenario.tenants)}
         self._listed = {*market.tenant_names}
         self._dated: set[int] = set()
         self._due: dict[int, list[Due]] = {}
         for height, where, message in self._calendar():
-            self._due.setdefault(height, []).append(Due(message, self.parsed(message, where)))
+            self._due.setdefault(height, []).append(Due(message, self.parsed(message, where), where))
         self._heights = deque(self._due)
         """Of the scenario's messages, which are waited for one after the other."""
 
     def copy(self, clock: BlockClock, market: MarketSetup) -> ByHand:
         """Return the messages of a copied market: those that were answered and those that wait."""
         other = copy(self)
-        other._clock, other._market, other._observe = clock, market, None
+        other._clock, other._market, other._observe, other._tell = clock, market, None, None
         other.names = self.names.copy(clock.chain, market.eligibility)
         other.receipts, other.answers = list(self.receipts), dict(self.answers)
         other._listed, other._dated = set(self._listed), set(self._dated)
@@ -288,7 +293,7 @@ class ByHand:
         if height not in self._due:
             self._due[height] = []
             self._await(height)
-        self._due[height].append(Due(message, parsed, ticket))
+        self._due[height].append(Due(message, parsed, ("log", ticket), ticket))
 
     def _await(self, height: int) -> None:
         if height <= self._scenario.horizon_blocks:
@@ -297,8 +302,8 @@ class ByHand:
             callbacks.append(lambda _: self._send_due(height))
 
     def _send_due(self, height: int) -> None:
-        for message, parsed, ticket in self._due.pop(height):
-            self._execute(height, message, parsed, ticket)
+        for due in self._due.pop(height):
+            self._execute(height, due)
         if self._heights and self._heights[0] == height:
             self._heights.popleft()
             if self._heights:
@@ -327,9 +332,10 @@ class ByHand:
 
         Raises InputError at `where` for what is no message, which changes nothing.
         """
-        return self._execute(height, message, self.parsed(message, where)).status
+        return self._execute(height, Due(message, self.parsed(message, where), where)).status
 
-    def _execute(self, height: int, message: Message, parsed: Parsed, ticket: int | None = None) -> Receipt:
+    def _execute(self, height: int, due: Due) -> Receipt:
+        message, parsed, where, ticket = due
         clock, names = self._clock, self.names
         clock.open_block(height)
         clock.make_room()
@@ -362,6 +368,9 @@ class ByHand:
         if message.get("result", receipt["result"]) != receipt["result"]:
             receipt["expected"] = str(message["result"])
         self.receipts.append(receipt)
+        leave_message(clock.chain, height, len(self.receipts), message, receipt["result"])
+        if self._tell is not None:
+            self._tell(height, where, message, receipt["result"])
         answer = Receipt(height, parsed.op, status, what, gas, fee)
         if ticket is not None:
             self.answers[ticket] = answer, rows
@@ -639,6 +648,16 @@ class ByHand:
                 push(engine, height + blocks, int(Phase.SETTLE), tie, int(kind), lease)
 
 
+def leave_message(chain: State, height: int, number: int, message: Message, result: str) -> None:
+    """Take a message and its answer into the trail, where somebody keeps one; `number` counts the run's messages from 1."""
+    if not len(chain.trail):
+        return
+    row = chain.trail[chunk_of(chain, height)]
+    said = {key: value for key, value in message.items() if key != "result"}  # what the file expects changes nothing
+    text = json.dumps([height, number, said, result], sort_keys=True, default=str)
+    row.messages = (int(row.messages) + (identity(text) & SUM)) & SUM
+
+
 class _Before:
     """What a message addresses, as rows (-1 = none), before it is executed."""
 
@@ -675,7 +694,7 @@ class _Before:
         return False
 
 
-def all_names(chain: State, market: MarketSetup) -> Sequence[str]:
+def wallet_names(chain: State, market: MarketSetup) -> Sequence[str]:
     """Return the names of all wallets by row: modules, desks, tenants, then who takes part by hand."""
     names = [""] * int(chain.globals.wallets)
     names[:MODULE_WALLETS] = MODULES
@@ -690,4 +709,4 @@ def all_names(chain: State, market: MarketSetup) -> Sequence[str]:
     return names
 
 
-__all__ = ["BY_HAND", "ByHand", "Observe", "actors", "all_names", "with_actors"]
+__all__ = ["BY_HAND", "ByHand", "Observe", "Tell", "actors", "wallet_names", "with_actors"]

@@ -16,17 +16,20 @@ import simpy
 
 from marketsim.agents import providers, tenants
 from marketsim.agents.streams import stream
+from marketsim.chain.columns import Trail
+from marketsim.chain.events import TRAIL_BLOCKS
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.clock import AFTER_HANDS, BlockClock
 from marketsim.market.fingerprint import fingerprint
 from marketsim.market.tables import BidRow, Call, Desk, Kind
+from marketsim.market.trail import close_chunk
 from marketsim.money.units import DAY_MS, PPM
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup, build_market, with_settlement_wallet
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
 from marketsim.simulation.heard import Heard
-from marketsim.simulation.messages import ByHand, Observe, with_actors
+from marketsim.simulation.messages import ByHand, Observe, Tell, with_actors
 from marketsim.simulation.reference import build_reference
 
 BIDS_AT_ONCE = 32_768
@@ -69,6 +72,7 @@ class Play:
     In how many steps it advances, and who looks between them, changes nothing. `by_hand` sends messages beyond those of the scenario.
     A market whose `keeps` is true can be copied (`copy`): the long tables of its record then stay apart from the results until the end.
     `hears` is how many of its last events are kept in `heard`, of all kinds and whatever the record keeps.
+    With `trail` the chain's table of that name is kept (`marketsim.recording.trail`).
     """
 
     def __init__(
@@ -81,9 +85,11 @@ class Play:
         progress: OnProgress | None = None,
         receipts: list[dict[str, Any]] | None = None,
         observe: Observe | None = None,
+        tell: Tell | None = None,
         out: Path | None = None,
         keeps: bool = False,
         hears: int = 0,
+        trail: bool = False,
     ) -> None:
         self._scenario = scenario
         self.market = market._replace(calls=[])
@@ -100,6 +106,9 @@ class Play:
         if hears:
             self.heard = Heard(hears, int(chain.globals.event_mask), self.collector.take_events)
             chain.globals.event_mask = -1
+        if trail:
+            chain = chain._replace(trail=rows_of(scenario.horizon_blocks // TRAIL_BLOCKS + 2, Trail))
+            engine.globals.trail_until = 0
         self.clock = clock = BlockClock(
             self.env,
             chain,
@@ -121,7 +130,7 @@ class Play:
         self._parts += provider_parts(clock, scenario, market, seed)
         self._progress = progress
         self._by_hand: ByHand | None = None
-        self._hands = partial(ByHand, clock, scenario, self.market, receipts, observe)
+        self._hands = partial(ByHand, clock, scenario, self.market, receipts, observe, tell)
         if scenario.messages or scenario.governance:
             self.by_hand  # noqa: B018  (makes it)
         self._begin()
@@ -199,6 +208,9 @@ class Play:
         """Advance to the scenario's last block and hand over what is left of the record."""
         self.advance(self._scenario.horizon_blocks)
         self.clock.finish()
+        chain, engine = self.clock.chain, self.clock.engine
+        if len(chain.trail):
+            close_chunk(chain, engine, self._scenario.horizon_blocks)
         return self.clock, self.collector
 
     def _window(self) -> Generator[Any, Any, None]:
@@ -211,7 +223,8 @@ class Play:
 def play(scenario: Scenario, market: MarketSetup, seed: int, **options: Any) -> tuple[BlockClock, Collector]:
     """Run a market to the scenario's last block; return the clock with the final tables, and the collector of the record.
 
-    Of the options of `Play`, `receipts` is filled with the answers to hand-written messages, `observe` is told of each; `out` as for `run`.
+    Of the options of `Play`, `receipts` is filled with the answers to hand-written messages, `observe` is told of each that was executed,
+    `tell` of each that was sent; `out` as for `run`.
     """
     return Play(scenario, market, seed, **options).finish()
 

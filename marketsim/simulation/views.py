@@ -204,7 +204,7 @@ def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-class Names:
+class WalletNames:
     """The names of a market's wallets by row, and the rows of wallets and deployments by name; both only grow."""
 
     def __init__(self, wallets: Sequence[str]) -> None:
@@ -237,7 +237,7 @@ class View:
     Asking changes nothing: accounts are settled up to the height on copies. Amounts are exact decimals of uve.
     """
 
-    def __init__(self, height: int, block_ms: int, chain: State, engine: Engine, names: Names) -> None:
+    def __init__(self, height: int, block_ms: int, chain: State, engine: Engine, names: WalletNames) -> None:
         self.height = height
         self.now_ms = height * block_ms
         self._chain = chain
@@ -705,10 +705,10 @@ __all__ = [
     "BidRecord",
     "DeploymentRecord",
     "LeaseRecord",
-    "Names",
     "OrderRecord",
     "Page",
     "ProviderRecord",
     "View",
+    "WalletNames",
     "WalletRecord",
 ]
