@@ -131,9 +131,10 @@ class LiveMarket:
         """Begin a market at height 0.
 
         `seed` replaces the scenario's. `audit` checks the ledger after every executed block. `out` is a folder into which the long tables
-        of the record go as they come. `progress(blocks done, blocks in all)` is called now and then. `observe` is told of every message by
-        hand. A market with `messages=False` takes none beside the scenario's, keeps no bid that has ended, is no copy's source, and runs
-        with less memory. `events` is how many of the last events are kept. `trail` keeps the run's trail in the record. Raises InputError for a scenario that cannot be run.
+        of the record go as they come. `progress(blocks done, blocks in all)` is called now and then. `observe` is told of every message
+        by hand. A market with `messages=False` takes none beside the scenario's, keeps no bid that has ended, cannot be copied, and needs
+        less memory. `events` is how many of the last events are kept, `trail` whether the run's trail goes into its record. Raises
+        InputError for a scenario that cannot be run.
         """
         warn_if_scarce(scenario)
         self._began = time.perf_counter()
@@ -370,9 +371,8 @@ class LiveMarket:
 
     def _replayed(self) -> Self:
         other = copy(self)
-        LiveMarket.__init__(
-            other, self.scenario, seed=self.seed, audit=self._audit, messages=self._messages, events=self._events, trail=self._trail
-        )
+        options: dict[str, Any] = {"audit": self._audit, "messages": self._messages, "events": self._events, "trail": self._trail}
+        LiveMarket.__init__(other, self.scenario, seed=self.seed, **options)
         for height, message, signer in self.log:
             other.submit({**message, "height": height}, signer=signer)
         other._go(self.height)
