@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from marketsim.errors import InputError, InvariantError
+    from marketsim.face.market import Market
     from marketsim.face.runs import ReplicatedRuns, RunResult, load_result, replicate, run
     from marketsim.scenario import Scenario, load_scenario
     from marketsim.strategies.check import check_strategy
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "InputError",
     "InvariantError",
+    "Market",
     "PriceRequest",
     "Prices",
     "Refusal",
@@ -39,6 +41,7 @@ _PLACES = {
     "errors": ("InputError", "InvariantError"),
     "scenario": ("Scenario", "load_scenario"),
     "face.runs": ("ReplicatedRuns", "RunResult", "load_result", "replicate", "run"),
+    "face.market": ("Market",),
     "strategies.check": ("check_strategy",),
     "strategies.repriced_cost": ("RepricedCostPlusColumns",),
     "strategies.requests": ("Prices",),

@@ -366,5 +366,5 @@ def _run(scenario: Scenario, seed: int | None, audit: bool, progress: Telling, o
     if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0):
         raise InputError(f"seed: {seed!r} is no seed, give a whole number of 0 or more")
     with told(scenario.name, "blocks", progress) as tell:
-        finished = run_once(scenario, seed=None if seed is None else int(seed), audit=audit, progress=tell, out=out)
+        finished = run_once(scenario, seed=None if seed is None else int(seed), audit=audit, progress=tell, out=out, trail=out is not None)
     return RunResult(finished.summary, finished.record)
