@@ -12,7 +12,7 @@ from marketsim.errors import InputError
 from marketsim.face.telling import Telling, told
 from marketsim.money.units import UVE_PER_VE
 from marketsim.recording.record import Record
-from marketsim.scenario.html import html_table
+from marketsim.scenario.html_lines import html_table
 from marketsim.scenario.load import Overrides, load_scenario
 from marketsim.scenario.model import Scenario
 
@@ -319,7 +319,7 @@ def replicate(
     """Run a scenario with several seeds, one after the other in this process, and return the results in the order of the seeds.
 
     `seeds` are the seeds, or how many, counted from the scenario's own. The rest as for `run`. For many runs of many settings, and for all
-    processors, there is `sweep`.
+    processors, there is `sweep`. Raises InputError as `run` does, and for seeds that stand twice.
 
     >>> import marketsim as ms
     >>> ms.replicate("tiny", seeds=(1, 2)).summaries["orders.created"].tolist()
