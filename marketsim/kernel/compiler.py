@@ -21,6 +21,7 @@ from numba.core.registry import CPUDispatcher
 from numba.np import arrayobj
 from numba.np.arrayobj import populate_array
 
+from marketsim.kernel.compiled import CHECKED
 from marketsim.kernel.rows import Row
 from marketsim.kernel.table_set_numba import TableType, mark_disjoint
 
@@ -30,7 +31,7 @@ OPTIONS: dict[str, Any] = {
     "_nrt": False,
     "error_model": "numpy",
     "nopython": True,
-    "boundscheck": None,
+    "boundscheck": CHECKED,
     # Entries unpack Python's arguments, and nobody calls compiled functions by their C address.
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,

@@ -24,6 +24,7 @@ from numba.extending import (
 from numba.np.arrayobj import populate_array
 
 from marketsim.kernel.codes import CodeType
+from marketsim.kernel.compiled import CHECKED
 from marketsim.kernel.intrinsics import LINE, WORDS, add_eight, equal_eight, lowest_bit, prefetch, prefetch_line, rarely
 from marketsim.kernel.rows import Column, Row, Schema
 
@@ -249,6 +250,15 @@ def lower_field(context: Any, builder: Any, kind: Any, value: Any, attribute: st
     return array._getvalue()
 
 
+def _eight_from(context: Any, builder: Any, array: Any, first: Any) -> Any:
+    """Return where the eight columns of a row from `first` on lie; in the checked build all of them within the row."""
+    if CHECKED:
+        (columns,) = cgutils.unpack_tuple(builder, array.shape)
+        cgutils.do_boundscheck(context, builder, first, columns, 0)
+        cgutils.do_boundscheck(context, builder, builder.add(first, INT64(7)), columns, 0)
+    return builder.bitcast(builder.gep(array.data, [first]), ir.VectorType(INT64, 8).as_pointer())
+
+
 @type_callable(equal_eight)  # type: ignore[untyped-decorator]
 def type_equal_eight(_context: Any) -> Any:
     """`equal_eight(row, first, value)` returns an integer."""
@@ -270,7 +280,7 @@ def lower_equal_eight(context: Any, builder: Any, signature: Any, arguments: Any
         context.cast(builder, argument, given, types.int64) for argument, given in zip(arguments[1:], signature.args[1:], strict=True)
     )
     eight = ir.VectorType(INT64, 8)
-    loaded = builder.load(builder.bitcast(builder.gep(array.data, [first]), eight.as_pointer()), align=8)
+    loaded = builder.load(_eight_from(context, builder, array, first), align=8)
     mark_disjoint(loaded, kind)
     one = builder.insert_element(ir.Constant(eight, ir.Undefined), value, INT32(0))
     each = builder.shuffle_vector(one, ir.Constant(eight, ir.Undefined), ir.Constant(ir.VectorType(INT32, 8), [0] * 8))
@@ -298,7 +308,7 @@ def lower_add_eight(context: Any, builder: Any, signature: Any, arguments: Any) 
         context.cast(builder, argument, given, types.int64) for argument, given in zip(arguments[1:], signature.args[1:], strict=True)
     )
     eight = ir.VectorType(INT64, 8)
-    pointer = builder.bitcast(builder.gep(array.data, [first]), eight.as_pointer())
+    pointer = _eight_from(context, builder, array, first)
     truths = builder.bitcast(builder.trunc(bits, ir.IntType(8)), ir.VectorType(ir.IntType(1), 8))
     loaded = builder.load(pointer, align=8)
     mark_disjoint(loaded, kind)

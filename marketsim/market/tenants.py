@@ -36,7 +36,8 @@ SALT_CHOICE = 21
 SALT_LEAVE = 22
 SALT_ORDER = 23
 TWO_52 = 1 << 52
-FOREVER = 1 << 60
+FOREVER = 10**18
+"""Blocks that nothing lasts, the most that `blocks_covered` counts to."""
 
 
 @compiled

@@ -291,7 +291,7 @@ class ByHand:
             status = names.execute(parsed, height)
             clock.chain = names.state
             self._welcome(parsed, status)
-            clock.make_room()
+            self._make_room(parsed, before)
             self._book_fee(signer, fee, status)
             if self._observe is not None:
                 self._observe(message, before.state, status)
@@ -316,7 +316,19 @@ class ByHand:
         """Apply what cadences have settled: what comes after may change by which rules, and nobody may have looked for long."""
         clock = self._clock
         while not fold_some(clock.chain, clock.engine, height):
-            clock.make_room()
+            clock.grow()
+
+    def _make_room(self, parsed: Parsed, before: _Before) -> None:
+        """Ask for what `_follow` may add: orders that are opened and quoted, and their timeouts."""
+        chain = self._clock.chain
+        orders, entries = 1, 0
+        if parsed.op == "create_deployment":
+            orders = len(parsed.arguments["groups"])
+        elif parsed.op == "set_params":
+            entries = int(chain.globals.orders)
+        elif before.deployment >= 0:
+            entries = int(chain.deployments[before.deployment].groups)
+        self._clock.make_room(orders=orders, entries=entries)
 
     def _welcome(self, parsed: Parsed, status: Status) -> None:
         """Give a desk to a provider that the run did not know, and a place among the tenants to such an owner."""
