@@ -1,5 +1,4 @@
-"""Room in the tables: what is done next says by number how many rows it may add, before its first write; here they are counted, looked for and
-made.
+"""Room in the tables: what is done next says by number how many rows it may add, before its first write; here they are counted and made.
 
 Compiled code writes without looking at the length of a table. So whatever adds rows asks first, the block loop for each thing that is due
 (`asked_by_next`) and Python for what it is about to do (`BlockClock.make_room`). Four numbers say it: orders that are opened and quoted,

@@ -490,6 +490,8 @@ class Kind(Code):
     CLOSE_DEPLOYMENT = 25  # message; deployment
     SET_PARAM = 26  # message
     CLOSE_BID = 27  # bid
+    PAUSE_GROUP = 28  # a message by hand: network fees
+    CLOSE_LEASE = 29  # a message by hand: network fees
 
 
 class Node(Row):

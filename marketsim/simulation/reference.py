@@ -11,8 +11,8 @@ from marketsim.chain.room import with_room
 from marketsim.chain.state import make_state
 from marketsim.kernel.rows import Rows
 from marketsim.kernel.table_set import rows_of
-from marketsim.market.room import ROWS, make_room
 from marketsim.market.quoting import refresh_units
+from marketsim.market.room import ROWS, make_room
 from marketsim.market.tables import PHASES, Call, Decline, Desk, Kind, Phase, Plan, Pricing, TopUpTime, codes_of, make_engine, no_fits
 from marketsim.money.units import DECIMALS, MIB, PPM
 from marketsim.scenario.model import Scenario

@@ -100,9 +100,8 @@ def test_an_order_with_more_bids_than_the_calendar_has_spare_entries(tmp_path: P
     """Their timeouts are dated at once when the window ends without a lease; with the quirk each is closed by its provider after one."""
     count = 4_500
     late = tenant(tmp_path, "t", [3]) | {"never_choose": 0 if quirks else 1}
-    result = ran(
-        tmp_path, tenants=[late], providers=[crowd(count)], order_max_bids=5_000, quirks=quirks, record="summary", order_timeout="90 blocks",
-    )  # fmt: skip
+    chain = {"order_max_bids": 5_000, "quirks": quirks, "order_timeout": "90 blocks"}
+    result = ran(tmp_path, tenants=[late], providers=[crowd(count)], record="summary", **chain)
     assert result.summary["bids"]["accepted"] == count
     assert result.summary["orders"]["leased"] == bool(quirks)
     assert result.summary["escrow"]["held"] == "0" if not quirks else True

@@ -1,4 +1,4 @@
-"""Runs random scenarios that are asked for by number, a line each, in one mode, and prints what came out, a line each.
+"""Runs random scenarios and random messages that are asked for by number, a line each, in one mode; prints what came out, a line each.
 
 The mode is `MARKETSIM_COMPILE` of the process. As plain Python it also holds what each step adds to the tables against what it asked for.
 """
@@ -7,14 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import sys
 import traceback
 import warnings
 from pathlib import Path
 from typing import Any
 
-from random_scenarios import scenario_of
+from random_scenarios import messages_of, scenario_of
 
+from marketsim.chain.columns import G
+from marketsim.chain.edge import Chain
+from marketsim.chain.events import fingerprint
+from marketsim.chain.ledger import recount_problems, totals
+from marketsim.chain.rule_sets import QUIRKS, QUIRKS_OF, RULES
+from marketsim.chain.status import Status
 from marketsim.errors import InputError
 from marketsim.kernel.compiled import COMPILING
 from marketsim.market import loop, room
@@ -22,6 +29,8 @@ from marketsim.market.clock import BlockClock
 from marketsim.scenario import scenario_from_mapping
 from marketsim.simulation import run
 
+QUIRK_NAMES = {quirk: name for name, quirk in QUIRKS.items()}
+MESSAGES = 200
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
 
@@ -79,21 +88,42 @@ def outcome_of(data: dict[str, Any], audit: bool) -> list[Any]:
     except Exception:
         return ["broken", traceback.format_exc(limit=-4)]
     summary = {name: value for name, value in result.summary.items() if name not in {"timing", "versions"}}
-    counts = summary["orders"]["created"], summary["leases"]["created"] if "created" in summary["leases"] else None
+    counts = summary["orders"]["created"], summary["leases"].get("created")
     text = json.dumps(summary, sort_keys=True, default=str)
     return [summary["fingerprint"], hashlib.sha256(text.encode()).hexdigest(), *counts]
 
 
+def answers_of(number: int, audit: bool) -> list[Any]:
+    """Return the fingerprint of a chain after MESSAGES random messages, a hash of what it answered and holds, and how many were Ok."""
+    chance = random.Random(f"messages/{number}")
+    rules = chance.choice(("seed", "virtengine", "akash"))
+    quirks = [QUIRK_NAMES[quirk] for quirk in sorted(QUIRKS_OF[RULES[rules]]) if chance.random() < 0.3]
+    start = {"wallets": {"ada": 10**7, "ben": 3_000, "north": 10**6, "south": 900}, "providers": {"north": {}, "south": {}, "p0-0": {}}}
+    charging = chance.choice(("rate", "usage_capped", "usage")) if rules == "seed" else None
+    params = {G.bid_min_deposit: 500, G.deployment_min_deposit: 1}
+    chain = Chain(rules, quirks, start=start, charging=charging, params=params)
+    digest, height, done = hashlib.sha256(), 1, 0
+    for message in messages_of(chance, MESSAGES, MESSAGES):
+        height = max(height, int(message.pop("height")))
+        (receipt,), events = chain.execute_block(height, [message])
+        done += receipt.status == Status.Ok
+        digest.update(json.dumps([receipt.result, events], default=str).encode())
+        if audit:
+            assert recount_problems(chain.state) == []
+    digest.update(json.dumps(totals(chain.state), default=str).encode())
+    return [fingerprint(chain.state), digest.hexdigest(), done, MESSAGES]
+
+
 def main() -> None:
-    """Answer until there is nothing more to read."""
+    """Answer until there is nothing more to read: `[kind, number, audit]` with `kind` scenario or messages."""
     warnings.simplefilter("ignore")
     asked = None if COMPILING else Asked()
-    print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
-        number, audit = json.loads(line)
+        kind, number, audit = json.loads(line)
         if asked is not None:
             asked.forget()
-        print(json.dumps([number, audit, outcome_of(scenario_of(number), audit)]), flush=True)
+        outcome = outcome_of(scenario_of(number), audit) if kind == "scenario" else answers_of(number, audit)
+        print(json.dumps([kind, number, audit, outcome]), flush=True)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,12 @@ OWN_QUIRKS = {
     "virtengine": ("open_orders_stay", "pause_open_order", "settle_same_height", "payment_create_loses"),
     "akash": ("settle_same_height", "payment_create_loses"),
 }
+OFTEN = ("create_deployment", "create_bid", "create_lease")
+SELDOM = (
+    "close_bid", "close_lease", "withdraw", "account_deposit", "close_group", "pause_group", "start_group", "close_deployment", "grant",
+    "block_provider", "unblock_provider", "settle_escrow", "set_params", "submit_usage", "activate_lease", "create_provider",
+    "update_deployment",
+)  # fmt: skip
 UNIT = {"count": 1, "cpu": 100, "memory": 1 << 20, "storage": 5 << 20, "gpu": 0}
 
 
@@ -63,7 +69,8 @@ def scenario_of(number: int) -> dict[str, Any]:
     data["providers"] = [providers_of(chance, f"p{at}") for at in range(pick((1, 2, 3)))]
     if some() < 0.4:
         data["faults"] = [
-            {"at": f"{chance.randint(1, blocks)} blocks", "provider": "p0/0", "kind": kind} | ({"lasts": "9 blocks"} if kind == "outage" else {})
+            {"at": f"{chance.randint(1, blocks)} blocks", "provider": "p0/0", "kind": kind}
+            | ({"lasts": "9 blocks"} if kind == "outage" else {})
             for kind in chance.choices(("outage", "block", "unblock"), k=2)
         ]
     if some() < 0.4:
@@ -185,11 +192,7 @@ def message_of(chance: random.Random, deployment: str, group: str, bid: str) -> 
     """One message by hand about a deployment, a group of it and a bid on the group's order."""
     pick = chance.choice
     owner, provider = deployment.partition("/")[0], bid.rpartition("/")[2]
-    op = pick(
-        ("create_deployment",) * 4 + ("create_bid",) * 5 + ("create_lease",) * 4 + ("close_bid", "close_lease", "withdraw", "account_deposit",
-        "close_group", "pause_group", "start_group", "close_deployment", "grant", "block_provider", "unblock_provider", "settle_escrow",
-        "set_params", "submit_usage", "activate_lease", "create_provider", "update_deployment")
-    )  # fmt: skip
+    op = pick(OFTEN * 3 + SELDOM)
     amount, sources = pick(("1", "600", "50000")), pick((["balance"], ["grant", "balance"]))
     if op == "create_deployment":
         many = pick((1, 2, 2, 3, 90))
