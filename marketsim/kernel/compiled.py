@@ -30,20 +30,16 @@ import numpy as np
 
 from marketsim.kernel import code_store
 from marketsim.kernel.codes import CodeType
+from marketsim.kernel.modes import CHECKED, COMPILING
 from marketsim.kernel.rows import Row
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-COMPILING: bool = os.environ.get("MARKETSIM_COMPILE", "1") not in {"0", "no", "off", "false"}
-"""True when functions are compiled; False when they run as plain Python."""
-CHECKED: bool = os.environ.get("MARKETSIM_COMPILE") == "checked"
-"""True when every index of every table is compared with the table's length before it is used: the same code, slower, for tests."""
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _SOURCES = ("kernel", "money", "chain", "market")
 _MAKERS = tuple(
     _PACKAGE / "kernel" / f"{name}.py"
-    for name in ("codes", "compiled", "compiler", "intrinsics", "machine_code", "rows", "table_set_numba")
+    for name in ("codes", "compiled", "compiler", "intrinsics", "machine_code", "modes", "rows", "table_set_numba")
 )
 _IMPORT = re.compile(rb"^from marketsim\.([\w.]+) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 

@@ -23,10 +23,10 @@ from marketsim.chain.ledger import recount_problems, totals
 from marketsim.chain.rule_sets import QUIRKS, QUIRKS_OF, RULES
 from marketsim.chain.status import Status
 from marketsim.errors import InputError
-from marketsim.kernel.compiled import COMPILING
+from marketsim.kernel.modes import COMPILING
 from marketsim.market import loop, room
 from marketsim.market.clock import BlockClock
-from marketsim.scenario import scenario_from_mapping
+from marketsim.scenario import load_scenario, scenario_from_mapping
 from marketsim.simulation import run
 
 QUIRK_NAMES = {quirk: name for name, quirk in QUIRKS.items()}
@@ -79,10 +79,15 @@ class Asked:
         self._before = None
 
 
-def outcome_of(data: dict[str, Any], audit: bool) -> list[Any]:
-    """Return fingerprint and a hash of the summary, or the refusal of a scenario."""
+def outcome_of(data: dict[str, Any] | str, audit: bool) -> list[Any]:
+    """Return fingerprint and a hash of the summary, or the refusal of a scenario: a mapping, or a path with overrides behind it."""
     try:
-        result = run(scenario_from_mapping(data, SCENARIOS), audit=audit)
+        if isinstance(data, str):
+            path, *overrides = data.split("?")
+            scenario = load_scenario(SCENARIOS / path, overrides)
+        else:
+            scenario = scenario_from_mapping(data, SCENARIOS)
+        result = run(scenario, audit=audit)
     except InputError as error:
         return ["refused", str(error)]
     except Exception:
@@ -115,15 +120,18 @@ def answers_of(number: int, audit: bool) -> list[Any]:
 
 
 def main() -> None:
-    """Answer until there is nothing more to read: `[kind, number, audit]` with `kind` scenario or messages."""
+    """Answer until there is nothing more to read: `[kind, what, audit]` with the number of a scenario or of messages, or a file."""
     warnings.simplefilter("ignore")
     asked = None if COMPILING else Asked()
     for line in sys.stdin:
-        kind, number, audit = json.loads(line)
+        kind, what, audit = json.loads(line)
         if asked is not None:
             asked.forget()
-        outcome = outcome_of(scenario_of(number), audit) if kind == "scenario" else answers_of(number, audit)
-        print(json.dumps([kind, number, audit, outcome]), flush=True)
+        if kind == "messages":
+            outcome = answers_of(what, audit)
+        else:
+            outcome = outcome_of(scenario_of(what) if kind == "scenario" else what, audit)
+        print(json.dumps([kind, what, audit, outcome]), flush=True)
 
 
 if __name__ == "__main__":
