@@ -13,10 +13,12 @@ from pydantic import ValidationError
 from marketsim.errors import InputError
 from marketsim.scenario.footprint import excess
 from marketsim.scenario.inlined import inline_files
+from marketsim.scenario.literals import Duration, parse_duration
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.overrides import OPTION, PathError, assign, split_override
 from marketsim.scenario.places import Places
 from marketsim.scenario.problems import located, validation_problems
+from marketsim.scenario.schedules import Schedule, staged, written
 from marketsim.scenario.trace import read_trace
 from marketsim.scenario.yaml_source import KeyPath, Problem, Source, read_source
 
@@ -58,11 +60,16 @@ def _build(source: Source, base: Path, overrides: Sequence[str] | Mapping[str, A
             option_lines += error.lines
     inline_files(source, base, failed)
     problems = list(source.problems)
-    scenario: Scenario | None = None
-    try:
-        scenario = Scenario.model_validate(source.data)
-    except ValidationError as error:
-        problems += [p for p in validation_problems(error, Scenario, source.data) if not _follows(p, failed)]
+    stages = staged(source.data, _block_ms(source.data))
+    problems += stages.problems
+    scenario = _validated(stages.first, Scenario, problems, failed, stages.schedules)
+    later: list[tuple[Duration, Scenario]] = []
+    for at, data in stages.later if scenario is not None and not stages.problems else ():
+        stage = _validated(data, Scenario, problems, failed, stages.schedules)
+        if stage is None:
+            break
+        stage._base = base
+        later.append((at, stage))
     trace_lines: list[str] = []
     problems += _file_problems(source.data, base, trace_lines)
     if scenario is not None and not problems and not trace_lines:
@@ -72,8 +79,29 @@ def _build(source: Source, base: Path, overrides: Sequence[str] | Mapping[str, A
     if problems or option_lines or trace_lines or scenario is None:
         raise InputError(option_lines + located(source, problems, roots_of(source)) + list(dict.fromkeys(trace_lines)))
     scenario._base = base
+    scenario._stages, scenario._schedules = tuple(later), tuple(schedule.path for schedule in stages.schedules)
     scenario._places = Places(source, roots_of(source))
     return scenario
+
+
+def _validated(
+    data: Any, kind: type[Scenario], problems: list[Problem], failed: set[KeyPath], schedules: Sequence[Schedule]
+) -> Scenario | None:
+    """The scenario in raw data, None with the problems noted."""
+    try:
+        return kind.model_validate(data)
+    except ValidationError as error:
+        found = [problem for problem in validation_problems(error, kind, data) if not _follows(problem, failed)]
+        problems += [problem._replace(path=written(problem.path, schedules)) for problem in found]
+        return None
+
+
+def _block_ms(data: Any) -> int:
+    """The block time of raw data, by which moments in blocks and in time are compared; that of a file without one where it is wrong."""
+    try:
+        return max(1, parse_duration(data.get("block_time", "6s")).amount)
+    except (ValueError, AttributeError):
+        return 6_000
 
 
 def roots_of(source: Source) -> dict[KeyPath, str]:
