@@ -17,6 +17,18 @@ CHAIN_KEYS = ("take", "bid_window", "order_timeout")
 """Keys of the scenario that may change."""
 TENANT_KEYS = ("value", "ceiling", "utilization", "duration")
 """Keys of a cohort of tenants that may change, beside `arrivals` and `arrivals_each`: of orders that arrive from then on."""
+SCHEDULED: Mapping[str, Sequence[str]] = {
+    "": CHAIN_KEYS,
+    "TenantCohort": TENANT_KEYS,
+    "Demand": ("arrivals", "arrivals_each"),
+    "ProviderCohort": ("capacity",),
+    "Capacity": ("cpu", "memory", "storage", "gpu"),
+    "BidEngine": ("min_profit_margin",),
+    "ListPrices": ("cpu_millicores", "memory_mb", "storage_mb", "gpu"),
+    "ScalePrices": ("cpu", "memory", "storage", "endpoint"),
+    "MonthlyTargetPrices": ("cpu", "memory", "hd_ephemeral", "endpoint", "gpu"),
+}
+"""Keys that may change by the class of the mapping that they stand in; "" is the scenario itself."""
 PRICE_KEYS = ("cpu_millicores", "memory_mb", "storage_mb", "gpu")
 HELP = "write a list such as [{value: …}, {at: 3d, value: …}]"
 
@@ -28,40 +40,66 @@ class Schedule(NamedTuple):
     values: tuple[tuple[Duration, Any], ...]
 
 
+class FileChange(NamedTuple):
+    """Change `number` of the provider file at `path`: from when on which content is laid over it."""
+
+    path: KeyPath
+    number: int
+    at: Duration
+    content: dict[str, Any]
+
+
 class Stages(NamedTuple):
     """The data of a scenario at the start, and as it stands from each moment of a change on; problems found on the way."""
 
     first: Any
     later: tuple[tuple[Duration, Any], ...]
-    schedules: tuple[Schedule, ...]
-    problems: tuple[Problem, ...]
+    schedules: tuple[Schedule, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    changes: tuple[FileChange, ...] = ()
+
+    def written(self, path: KeyPath, ms: int, block_ms: int) -> KeyPath:
+        """Return where in the file stands what is at `path` of the stage that begins at `ms`."""
+        for place, values in self.schedules:
+            if path[: len(place)] == place:
+                at = max(number for number, (begin, _) in enumerate(values) if number == 0 or begin.milliseconds(block_ms) <= ms)
+                return (*place, at, "value", *path[len(place) :])
+        for change in reversed(self.changes):
+            rest = path[len(change.path) :]
+            if (
+                change.at.milliseconds(block_ms) == ms
+                and path[: len(change.path)] == change.path
+                and _get(change.content, rest) is not None
+            ):
+                return (*change.path, "changes", change.number, *rest)
+        return path
 
 
 def staged(data: Any, block_ms: int) -> Stages:
     """Return the stages of raw data in which provider files are inlined; without schedules its `first` is the data itself."""
     if not isinstance(data, dict):
-        return Stages(data, (), (), ())
+        return Stages(data, ())
     problems: list[Problem] = []
     schedules = [found for path, value in _places(data) if (found := _schedule(path, value, problems)) is not None]
     changes = list(_changes(data, problems))
     if not schedules and not changes:
         return Stages(data, (), (), tuple(problems))
     moments = {at.milliseconds(block_ms): at for schedule in schedules for at, _ in schedule.values[1:]}
-    moments |= {at.milliseconds(block_ms): at for _, at, _ in changes}
+    moments |= {change.at.milliseconds(block_ms): change.at for change in changes}
     first = _at(data, schedules, [], 0, block_ms)
     later = tuple((moments[ms], _at(data, schedules, changes, ms, block_ms)) for ms in sorted(moments))
-    return Stages(first, later, tuple(schedules), tuple(problems))
+    return Stages(first, later, tuple(schedules), tuple(problems), tuple(changes))
 
 
-def _at(data: Any, schedules: Sequence[Schedule], changes: Sequence[tuple[KeyPath, Duration, Any]], ms: int, block_ms: int) -> Any:
+def _at(data: Any, schedules: Sequence[Schedule], changes: Sequence[FileChange], ms: int, block_ms: int) -> Any:
     """The data as it stands at a moment."""
     stage = copy.deepcopy(data)
     for path, values in schedules:
         now = [value for at, value in values if at.milliseconds(block_ms) <= ms]
         _put(stage, path, copy.deepcopy(now[-1] if now else values[0][1]))
-    for path, at, change in sorted(changes, key=lambda each: each[1].milliseconds(block_ms)):
-        if at.milliseconds(block_ms) <= ms:
-            _merge(_get(stage, path), copy.deepcopy(change))
+    for change in sorted(changes, key=lambda each: each.at.milliseconds(block_ms)):
+        if change.at.milliseconds(block_ms) <= ms:
+            _merge(_get(stage, change.path), copy.deepcopy(change.content))
     return stage
 
 
@@ -113,8 +151,8 @@ def _schedule(path: KeyPath, value: Any, problems: list[Problem]) -> Schedule | 
     return Schedule(path, tuple(found)) if found else None
 
 
-def _changes(data: Mapping[str, Any], problems: list[Problem]) -> Iterator[tuple[KeyPath, Duration, Any]]:
-    """The changes of provider files: where the file stands, when, and what is laid over it."""
+def _changes(data: Mapping[str, Any], problems: list[Problem]) -> Iterator[FileChange]:
+    """The changes of provider files."""
     for number, cohort in _items(data, "providers"):
         config = cohort.get("config")
         changes = config.get("changes") if isinstance(config, dict) else None
@@ -123,7 +161,7 @@ def _changes(data: Mapping[str, Any], problems: list[Problem]) -> Iterator[tuple
                 path: KeyPath = ("providers", number, "config")
                 moment = _moment((*path, "changes", at, "at"), change["at"], [])
                 if moment is not None:
-                    yield path, moment, {key: value for key, value in change.items() if key != "at"}
+                    yield FileChange(path, at, moment, {key: value for key, value in change.items() if key != "at"})
 
 
 def _moment(path: KeyPath, value: Any, problems: list[Problem]) -> Duration | None:
@@ -163,12 +201,4 @@ def _merge(data: Any, change: Mapping[str, Any]) -> None:
             data[key] = value
 
 
-def written(path: KeyPath, schedules: Sequence[Schedule]) -> KeyPath:
-    """Return where a problem at `path` of some stage stands in the file: in the last value of a schedule there."""
-    for schedule in schedules:
-        if path[: len(schedule.path)] == schedule.path:
-            return (*schedule.path, len(schedule.values) - 1, "value", *path[len(schedule.path) :])
-    return path
-
-
-__all__ = ["Schedule", "Stages", "staged", "written"]
+__all__ = ["FileChange", "Schedule", "Stages", "staged"]
