@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from marketsim.face.finding import Finding
     from marketsim.face.market import Market
     from marketsim.face.prices import price
+    from marketsim.face.projects import copy_scenario, init, scenarios
     from marketsim.face.runs import ReplicatedRuns, RunResult, load_result, replicate, run
     from marketsim.scenario import Scenario, load_scenario
     from marketsim.strategies.check import check_strategy
@@ -40,8 +41,10 @@ __all__ = [
     "bench",
     "check_strategy",
     "compare",
+    "copy_scenario",
     "coverage",
     "diff",
+    "init",
     "load_result",
     "load_scenario",
     "optimize",
@@ -50,6 +53,7 @@ __all__ = [
     "replicate",
     "risk",
     "run",
+    "scenarios",
     "schema",
     "sweep",
     "validate",
@@ -65,6 +69,7 @@ _PLACES = {
     "face.finding": ("Finding",),
     "face.market": ("Market",),
     "face.prices": ("price",),
+    "face.projects": ("copy_scenario", "init", "scenarios"),
     "strategies.check": ("check_strategy",),
     "strategies.repriced_cost": ("RepricedCostPlusColumns",),
     "strategies.requests": ("Prices",),

@@ -19,6 +19,7 @@ from marketsim.scenario.model import Scenario
 if TYPE_CHECKING:
     import pandas as pd
 
+    from marketsim.export.images import StyleLike
     from marketsim.face.plots import Plots, ReplicationPlots
 
 ScenarioLike = str | os.PathLike[str] | Mapping[str, Any] | Scenario
@@ -163,19 +164,30 @@ class RunResult:
 
         return stories.explain(self.record, target)
 
-    def save(self, folder: str | os.PathLike[str], *, report: bool = True, figures: bool = True) -> Path:
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        report: bool = True,
+        figures: bool = True,
+        formats: Sequence[str] = (),
+        style: StyleLike | None = None,
+    ) -> Path:
         """Write a results folder as `marketsim run` does, whole or not at all, and return it.
 
-        `report` adds report.html and report.md, `figures` their images. Raises InputError where the folder is not new or empty.
+        `report` adds report.html and report.md, `figures` their images, with `formats` as pdf or svg too (as wide as a
+        column of a paper), `style` how they look (see `Plots`). Raises InputError where the folder is not new or empty.
         """
+        from marketsim.export.images import look_of
         from marketsim.export.results import as_recorded, new_results
         from marketsim.report.pages import write_pages
 
+        look = look_of(formats, style)
         target = Path(folder)
         with new_results(target, own=False) as write:
             write(self.record, self.summary)
             if report:
-                write_pages(write.folder, as_recorded(self.record), self.summary, figures=figures)
+                write_pages(write.folder, as_recorded(self.record), self.summary, figures=figures, look=look)
         self.folder = target
         return target
 

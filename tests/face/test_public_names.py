@@ -44,27 +44,9 @@ def test_every_function_is_typed_and_says_its_errors(name: str) -> None:
     assert not [p for p in missing if signature.parameters[p].kind is inspect.Parameter.KEYWORD_ONLY and p not in OBVIOUS], missing
 
 
-OBVIOUS = set(
-    "workers progress overrides overrides_a overrides_b seed seed_b level metrics region memory storage record until_decided minimize per_point "
-    "independent".split()
-)
-    "workers",
-    "progress",
-    "overrides",
-    "seed",
-    "level",
-    "metrics",
-    "region",
-    "overrides_a",
-    "overrides_b",
-    "memory",
-    "storage",
-    "seed_b",
-    "record",
-    "until_decided",
-    "minimize",
-    "per_point",
-    "independent",
+OBVIOUS = {
+    *("workers", "progress", "overrides", "overrides_a", "overrides_b", "seed", "seed_b", "level", "metrics"),
+    *("region", "memory", "storage", "record", "until_decided", "minimize", "per_point", "independent"),
 }
 """Parameters that mean the same in all functions; what they are stands with `run` and `sweep`."""
 
@@ -125,6 +107,8 @@ def by_command(folder: Path) -> dict[str, tuple[list[str], Callable[[], Any]]]:
                 ms.compare("small", overrides=CHANGES, overrides_b=[TAKE], pairs=2, workers=1, metrics=["fill_rate"], progress=False).data
             ),
         ),
+        "init": (["init", str(folder / "i"), "--quiet"], lambda: ms.init(folder / "j")),
+        "scenarios": (["scenarios", "list"], ms.scenarios),
         "diff": (["diff", "tiny", "--set-b", TAKE], lambda: ms.diff("tiny", overrides_b=[TAKE]).data),
         "risk": (
             ["risk", "small", *DAY, "--runs", "3", "--workers", "1", *some],
@@ -170,7 +154,13 @@ def test_every_command_can_be_had_from_python(
         return
     monkeypatch.chdir(folder)
     line, call = by_command(folder)[command]
-    assert main([*line, *([] if command == "schema" else ["--json"])]) in (0, 1)
+    assert main([*line, *([] if command in {"schema", "init"} else ["--json"])]) in (0, 1)
+    if command == "init":
+        made = call()
+        assert {file.name: file.read_bytes() for file in made.iterdir() if file.is_file()} == {
+            file.name: file.read_bytes() for file in (folder / "i").iterdir() if file.is_file()
+        }
+        return
     printed = json.loads(capsys.readouterr().out)
     found = json.loads(json.dumps(call(), default=str))
     assert without_times(found) == without_times(printed)
