@@ -202,9 +202,9 @@ class Play:
 
     def advance(self, height: int) -> None:
         """Execute every block up to and including `height`."""
-        until = height * self._scenario.block_ms + 1
-        if self.env.peek() < until:  # else nobody has anything to do, and SimPy's clock may stay behind
-            self.env.run(until=until)
+        env, at = self.env, height * self.clock.block_ms
+        while env.peek() <= at:  # SimPy's own clock stays at the last moment at which somebody had something to do
+            env.step()
         self.clock.advance(height)
 
     def fingerprint(self) -> str:
