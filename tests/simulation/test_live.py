@@ -274,6 +274,15 @@ def test_a_state_hash_knows_names_and_no_rows() -> None:
     assert plain.state_hash() != kept.state_hash()
 
 
+def test_the_page_prints_what_it_says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (SCENARIOS.parent / "docs" / "live.md").read_text("utf-8")
+    code, rest = page.split("```python\n")[1].split("```\n", 1)
+    printed = [line.removeprefix("    ") for line in rest.strip("\n").split("\n\n")[0].splitlines()]
+    monkeypatch.chdir(SCENARIOS.parent)
+    exec(code, {})
+    assert capsys.readouterr().out.splitlines() == printed
+
+
 def test_the_chain_of_names_can_be_copied() -> None:
     chain = Chain("seed", start={"wallets": {"ada": "5000"}})
     other = chain.copy(chain.state.copied(), chain._eligibility.copy())
