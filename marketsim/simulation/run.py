@@ -104,6 +104,7 @@ class Play:
         receipts: list[dict[str, Any]] | None = None,
         observe: Observe | None = None,
         out: Path | None = None,
+        watch_bids: Callable[[Table], None] | None = None,
     ) -> None:
         self._scenario = scenario
         self.collector = Collector(scenario, seed, market._replace(calls=[]), out)
@@ -119,7 +120,7 @@ class Play:
             self.collector.attach(market.chain),
             engine,
             take_events=self.collector.take_events,
-            take_bids=self.collector.take_bids,
+            take_bids=self.collector.take_bids if watch_bids is None else _both(self.collector.take_bids, watch_bids),
             take_declines=self.collector.take_declines,
             audit=audit,
         )
@@ -193,6 +194,14 @@ def start_reference(clock: BlockClock, agents: str, market: MarketSetup, before:
         clock.env.process(tenants.reacting(clock, calls, REACTING_BLOCKS * clock.block_ms, lambda _: None, before))
     else:
         clock.env.process(tenants.batches(clock, calls, DAY_MS, before))
+
+
+def _both(first: Callable[[Table], None], then: Callable[[Table], None]) -> Callable[[Table], None]:
+    def take(rows: Table) -> None:
+        then(rows)  # before the record, which writes into them how each bid fared
+        first(rows)
+
+    return take
 
 
 def _silent(_: int) -> None:
