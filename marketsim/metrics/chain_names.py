@@ -62,12 +62,15 @@ CHAIN_SERIES: Final[tuple[tuple[Series, Callable[[Found], list[Sample]]], ...]] 
     (Series("virtengine_market_leases", "counter", "leases", (), "Leases created."), _of("virtengine_market_orders_leased")),
     (Series("virtengine_market_leases_active", "gauge", "leases", (), "Leases that are active."), _sum("virtengine_market_active_leases")),
     (
-        Series("virtengine_market_provider_capacity", "gauge", "cores, bytes, bytes, units", (*_P, "resource"), "What can be leased."),
+        Series("virtengine_market_provider_capacity", "gauge", "cores, bytes, units", (*_P, "resource"), "What can be leased."),
         _of("virtengine_provider_capacity"),
     ),
-    (Series("virtengine_market_provider_utilization_percent", "gauge", "%", (*_P, "resource"), "Share of it that is leased."), _used_percent),
+    (
+        Series("virtengine_market_provider_utilization_percent", "gauge", "%", (*_P, "resource"), "Share of it that is leased."),
+        _used_percent,
+    ),
     (Series("virtengine_market_fill_rate_percent", "gauge", "%", (), "Orders that became a lease among those decided."), _fill_rate),
-    (Series("virtengine_escrow_locked", "gauge", "uve", (), "Held in escrow for leases that are not closed."), _sum("virtengine_escrow_balance")),
+    (Series("virtengine_escrow_locked", "gauge", "uve", (), "Held in escrow for open leases."), _sum("virtengine_escrow_balance")),
     (
         Series("virtengine_escrow_released", "counter", "uve", _P, "Moved out of escrow by settlements."),
         _counted("virtengine_escrow_settlement_amount"),

@@ -47,7 +47,8 @@ def _write_family(file: IO[str], series: Series, lines: Mapping[tuple[str, tuple
 
     samples = ((time, (suffix, labels, value)) for (suffix, labels), points in lines.items() for time, value in points)
     family = _family(series, samples)
-    file.write(generate_latest(_Collected([family])).decode("utf-8").removesuffix("# EOF\n"))
+    text: bytes = generate_latest(_Collected([family]))  # type: ignore[no-untyped-call]
+    file.write(text.decode("utf-8").removesuffix("# EOF\n"))
     return len(family.samples)
 
 

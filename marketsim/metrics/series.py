@@ -49,10 +49,10 @@ SERIES: Final = (
     Series("virtengine_provider_insufficient_leases", "gauge", "leases", _P, "Leases whose escrow account has run dry."),
     Series("virtengine_provider_lease_capacity", "gauge", "leases", _P, "Leases that the provider may have at a time, where that is set."),
     Series(
-        "virtengine_provider_capacity", "gauge", "cores, bytes, bytes, units", (*_P, "resource"), "What the provider can lease of a resource."
+        "virtengine_provider_capacity", "gauge", "cores, bytes, units", (*_P, "resource"), "What can be leased of a resource."
     ),
     Series(
-        "virtengine_provider_capacity_used", "gauge", "cores, bytes, bytes, units", (*_P, "resource"), "What is leased of a resource."
+        "virtengine_provider_capacity_used", "gauge", "cores, bytes, units", (*_P, "resource"), "What is leased of a resource."
     ),
     Series("virtengine_provider_lease_revenue", "unknown", "uve", _P, "Paid out to the provider so far, net of the take."),
     Series(
@@ -62,13 +62,13 @@ SERIES: Final = (
     Series("virtengine_provider_leases_closed", "counter", "leases", (*_P, "reason"), "Leases that have ended, by reason."),
     Series("virtengine_escrow_balance", "gauge", "uve", LEASE_LABELS, "The lease's share of what its escrow account still holds."),
     Series("virtengine_lease_rate", "gauge", "uve/s", LEASE_LABELS, "The lease's price by second; it is agreed by block."),
-    Series("virtengine_escrow_settlement_amount", "unknown", "uve", _P, "Moved out of escrow for the provider's leases by settlements so far."),
+    Series("virtengine_escrow_settlement_amount", "unknown", "uve", _P, "Moved out of escrow for its leases by settlements so far."),
     Series("virtengine_escrow_settlement_take", "unknown", "uve", _P, "Taken by the network from the provider's pay-outs so far."),
     Series("virtengine_bid", "counter", "bids", _P, "Bids submitted."),
     Series("virtengine_bid_success", "counter", "bids", _P, "Bids that won a lease."),
     Series("virtengine_bid_accepted", "counter", "bids", _P, "Bids that the chain accepted."),
     Series("virtengine_bid_rejected", "counter", "bids", (*_P, "code"), "Bids that the chain refused, by its code."),
-    Series("virtengine_bid_declined", "counter", "orders", (*_P, "code"), "Orders that the engine looked at and did not bid on, by reason."),
+    Series("virtengine_bid_declined", "counter", "orders", (*_P, "code"), "Orders that the engine did not bid on, by reason."),
     Series("virtengine_bid_lost", "counter", "bids", _P, "Bids on orders that went to another or ended."),
     Series("virtengine_bid_duration_seconds", "histogram", "s", _P, "From the engine seeing an order to its bid."),
     Series("virtengine_market_orders_created", "counter", "orders", (), "Orders created."),

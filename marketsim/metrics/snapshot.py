@@ -11,6 +11,8 @@ from marketsim.chain.columns import (
     Account,
     Deployment,
     EscrowRule,
+    Event,
+    EventKind,
     Group,
     Lease,
     LeaseState,
@@ -53,6 +55,27 @@ class BidTimes:
         np.add.at(self.seconds, rows[:, BidRow.desk], seconds)
 
 
+class Moved:
+    """What settlements have moved to each lease's provider, out of the events of kind SETTLED."""
+
+    def __init__(self) -> None:
+        self._pieces: list[NDArray[np.int64]] = []
+        self._sums: Floats = np.zeros(0)
+
+    def add(self, rows: NDArray[np.int64]) -> None:
+        """Take rows of events (`Event`)."""
+        self._pieces.append(rows[rows[:, Event.kind] == EventKind.SETTLED][:, [Event.subject, Event.whole, Event.atto]])
+
+    def by_lease(self, leases: int) -> Floats:
+        """Return uve moved so far, float64 (leases,)."""
+        rows = np.concatenate([np.zeros((0, 3), np.int64), *self._pieces])
+        self._pieces.clear()
+        sums = _sum_by(rows[:, 0], rows[:, 1] + rows[:, 2] / ATTO, leases)
+        sums[: len(self._sums)] += self._sums
+        self._sums = sums
+        return sums.copy()
+
+
 def snapshot(
     chain: State,
     engine: Engine,
@@ -60,6 +83,7 @@ def snapshot(
     providers: Sequence[str],
     owner_of: Callable[[int], str],
     bid_times: BidTimes,
+    moved: Moved,
     unfilled: UnfilledCodes,
     lag_blocks: int = 0,
 ) -> Snapshot:
@@ -97,8 +121,8 @@ def snapshot(
         capacity={name: desks[:, Desk.cap_cpu + at] * scale for at, (name, scale) in enumerate(_RESOURCES.items())},
         used={name: desks[:, Desk.leased_cpu + at] * scale for at, (name, scale) in enumerate(_RESOURCES.items())},
         net=income[:, :-2].sum(axis=1).astype(np.float64),
-        moved=np.bincount(every, _money(leases, Lease.withdrawn) + _money(leases, Lease.balance, Lease.balance_atto), minlength=count),
-        take=np.bincount(every, leases[:, Lease.fees], minlength=count),
+        moved=_sum_by(every, _moved(chain, leases, moved), count),
+        take=_sum_by(every, _money(leases, Lease.fees), count),
         gas=chain.wallets[desks[:, Desk.wallet], Wallet.fees].astype(np.float64),
         submitted=desks[:, Desk.submitted],
         won=desks[:, Desk.won],
@@ -142,6 +166,20 @@ def balances(chain: State, rows: NDArray[np.int64], height: int) -> Floats:
 def _money(rows: NDArray[np.int64], whole: int, atto: int | None = None) -> Floats:
     found: Floats = rows[:, whole].astype(np.float64)
     return found if atto is None else found + rows[:, atto] / ATTO
+
+
+def _moved(chain: State, leases: NDArray[np.int64], moved: Moved) -> Floats:
+    """What settlements have moved for each lease. Where a cadence settles, not every settlement has been an event yet: what the lease was
+    charged less what was forgiven is the same sum.
+    """
+    if chain.globals.escrow == EscrowRule.EXACT:
+        forgiven = _money(leases, Lease.shortfall, Lease.shortfall_atto)
+        return _money(leases, Lease.charged, Lease.charged_atto) - forgiven
+    return moved.by_lease(len(leases))
+
+
+def _sum_by(rows: NDArray[np.int64], amounts: Floats, count: int) -> Floats:
+    return np.bincount(rows, amounts, minlength=count).astype(np.float64)
 
 
 def _lease_ids(

@@ -9,15 +9,15 @@ import numpy as np
 
 from marketsim.chain.columns import Order, OrderState
 from marketsim.chain.state import State
+from marketsim.errors import InputError
 from marketsim.market.tables import Engine, Plan, Track
 from marketsim.metrics.series import Snapshot
-from marketsim.metrics.snapshot import BidTimes, snapshot
-from marketsim.errors import InputError
+from marketsim.metrics.snapshot import BidTimes, Moved, snapshot
 from marketsim.recording.record import Record
 from marketsim.scenario.load import scenario_from_mapping
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.collect import planned, unfilled_codes
-from marketsim.simulation.run import Play, prepare, versions
+from marketsim.simulation.play import Play, prepare, versions
 
 
 class Observed:
@@ -27,8 +27,9 @@ class Observed:
         scenario = scenario.model_copy(update={"record": "everything"})  # else nobody hears of bids
         self._market = prepare(scenario, seed)
         self._bid_times = BidTimes(len(self._market.book.names))
+        self._moved = Moved()
         self.scenario = scenario
-        self.play = Play(scenario, self._market, seed, watch_bids=self._bid_times.add)
+        self.play = Play(scenario, self._market, seed, watch_bids=self._bid_times.add, watch_events=self._moved.add)
 
     def snapshot(self, height: int) -> Snapshot:
         """Advance to a height and return the market as it is then."""
@@ -41,6 +42,7 @@ class Observed:
             providers=market.book.names,
             owner_of=self._owner,
             bid_times=self._bid_times,
+            moved=self._moved,
             unfilled=unfilled,
         )
 
