@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -27,11 +27,17 @@ def register(app: typer.Typer) -> None:
 def export(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A results folder that `run` has written.")],
     openmetrics: Annotated[
-        Path,
+        Path | None,
+        typer.Option("--openmetrics", metavar="FILE", help="Write the training document's metrics as OpenMetrics text."),
+    ] = None,
+    prometheus: Annotated[
+        Path | None,
         typer.Option(
-            "--openmetrics", metavar="FILE", help="Write the metrics of the training document as OpenMetrics, for promtool's backfill."
+            "--prometheus",
+            metavar="FOLDER",
+            help="Write all that a Prometheus and a Grafana need to show the run: data, rules, a dashboard.",
         ),
-    ],
+    ] = None,
     step: Annotated[str, typer.Option("--step", metavar="D", help="Time between samples, at most 5m.")] = "5m",
     providers: Annotated[
         list[str] | None,
@@ -40,35 +46,82 @@ def export(
     names: Annotated[
         str, typer.Option("--names", metavar="document|chain", help="`chain` adds the names that the real code uses.")
     ] = "document",
+    scenario: Annotated[
+        Path | None,
+        typer.Option("--scenario", metavar="FILE", help="The scenario file that was run, beside which the traces that it names are found."),
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no closing line, only errors.")] = False,
 ) -> None:
     """Write a recorded run as metrics over time. The run is played again from its manifest, whatever its record kept."""
+    from marketsim.errors import InputError
     from marketsim.export.results import read_record
+
+    if (openmetrics is None) == (prometheus is None):
+        raise InputError("nothing to write, expected --openmetrics FILE or --prometheus FOLDER, one of the two")
+    record = read_record(folder)
+    wanted = _Wanted(
+        step=_step_blocks(step, int(record.meta["block_ms"])),
+        rows=_rows(providers or [], record),
+        chain=_with_chain(names),
+        base=_base(scenario, record),
+        quiet=quiet,
+    )
+    if openmetrics is not None:
+        count = _write_file(openmetrics, folder, record, wanted)
+        _say(f"{openmetrics}: {count:,} samples", quiet)
+    if prometheus is not None:
+        _write_prometheus(prometheus, folder, record, wanted)
+
+
+class _Wanted(NamedTuple):
+    """What is written of a run: a sample every `step` blocks of the providers in `rows` (all where None); traces stand below `base`."""
+
+    step: int
+    rows: list[int] | None
+    chain: bool
+    base: Path
+    quiet: bool
+
+
+def _write_file(target: Path, folder: Path, record: Record, wanted: _Wanted) -> int:
+    from marketsim.errors import InputError
     from marketsim.metrics.chain_names import CHAIN_SERIES
     from marketsim.metrics.openmetrics import write
     from marketsim.metrics.series import SERIES
 
-    record = read_record(folder)
-    blocks = _step_blocks(step, int(record.meta["block_ms"]))
-    chosen = _rows(providers or [], record)
-    shown = (*SERIES, *(series for series, _ in CHAIN_SERIES)) if _with_chain(names) else SERIES
-    partial = openmetrics.with_name(f".{openmetrics.name}.partial")
+    shown = (*SERIES, *(series for series, _ in CHAIN_SERIES)) if wanted.chain else SERIES
+    partial = target.with_name(f".{target.name}.partial")
     try:
-        count = write(partial, _times(folder, record, blocks, chosen, quiet=quiet), shown)
-        os.replace(partial, openmetrics)
+        count = write(partial, _times(folder, record, wanted), shown)
+        os.replace(partial, target)
     except OSError as error:
-        from marketsim.errors import InputError
-
-        raise InputError(f"{openmetrics}: cannot be written ({error.strerror}), choose another file") from None
+        raise InputError(f"{target}: cannot be written ({error.strerror}), choose another file") from None
     finally:
         partial.unlink(missing_ok=True)
+    return count
+
+
+def _write_prometheus(target: Path, folder: Path, record: Record, wanted: _Wanted) -> None:
+    from marketsim.export.folder import written_whole
+    from marketsim.metrics.prometheus_folder import backfill, serve_command, write_configuration
+
+    with written_whole(target) as fresh:
+        count = _write_file(fresh / "metrics.om", folder, record, wanted)
+        write_configuration(fresh)
+        missing = backfill(fresh / "metrics.om", fresh / "data")
+    _say(f"{target}: {count:,} samples, rules and a dashboard", wanted.quiet)
+    if missing is not None:
+        _say(f"no data for Prometheus: {missing}", quiet=False)
+    else:
+        _say(f"serve it with\n  {serve_command(target)}", wanted.quiet)
+
+
+def _say(text: str, quiet: bool) -> None:
     if not quiet:
-        print(f"{openmetrics}: {count:,} samples", file=sys.stderr)
+        print(text, file=sys.stderr)
 
 
-def _times(
-    folder: Path, record: Record, step: int, rows: list[int] | None, *, quiet: bool
-) -> Iterator[tuple[float, Mapping[str, list[Sample]]]]:
+def _times(folder: Path, record: Record, wanted: _Wanted) -> Iterator[tuple[float, Mapping[str, list[Sample]]]]:
     from marketsim.cli.progress import progress_shown
     from marketsim.metrics.chain_names import with_chain_names
     from marketsim.metrics.series import samples
@@ -76,9 +129,9 @@ def _times(
 
     start = datetime.fromisoformat(str(record.meta["start"]))
     begin = (start if start.tzinfo else start.replace(tzinfo=UTC)).timestamp()
-    with progress_shown(folder.name, quiet=quiet) as progress:
-        for at in again(record, step):
-            yield begin + at.height * at.block_ms / 1000, with_chain_names(samples(at, rows))
+    with progress_shown(folder.name, quiet=wanted.quiet) as progress:
+        for at in again(record, wanted.step, wanted.base):
+            yield begin + at.height * at.block_ms / 1000, with_chain_names(samples(at, wanted.rows))
             if progress is not None:
                 progress(at.height, record.blocks)
 
@@ -114,3 +167,15 @@ def _with_chain(names: str) -> bool:
     if names not in {"document", "chain"}:
         raise InputError(f"--names: {names!r} is none, expected document or chain")
     return names == "chain"
+
+
+def _base(scenario: Path | None, record: Record) -> Path:
+    from marketsim.errors import InputError
+
+    if scenario is not None:
+        return scenario.parent
+    traces = [cohort["demand"].get("trace") for cohort in record.meta["scenario"].get("tenants") or ()]
+    for trace in traces:
+        if trace is not None and not Path(trace).exists():
+            raise InputError(f"the run's demand comes from {trace}, which is not here: give the scenario file with --scenario FILE")
+    return Path()

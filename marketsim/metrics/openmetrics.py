@@ -43,13 +43,19 @@ def write(target: Path, times: Iterable[tuple[float, Mapping[str, list[Sample]]]
 
 
 def _write_family(file: IO[str], series: Series, lines: Mapping[tuple[str, tuple[str, ...]], list[tuple[float, float]]]) -> int:
+    """Write a family; prometheus-client writes its head and each line once, and the times of a line share what it wrote of the labels."""
     from prometheus_client.openmetrics.exposition import generate_latest
+    from prometheus_client.utils import floatToGoString
 
-    samples = ((time, (suffix, labels, value)) for (suffix, labels), points in lines.items() for time, value in points)
-    family = _family(series, samples)
-    text: bytes = generate_latest(_Collected([family]))  # type: ignore[no-untyped-call]
-    file.write(text.decode("utf-8").removesuffix("# EOF\n"))
-    return len(family.samples)
+    firsts = ((None, (suffix, labels, 0.0)) for suffix, labels in lines)
+    text: bytes = generate_latest(_Collected([_family(series, firsts)]))  # type: ignore[no-untyped-call]
+    written = text.decode("utf-8").removesuffix("# EOF\n").splitlines()
+    heads = [line for line in written if line.startswith("#")]
+    starts = [line.removesuffix("0.0") for line in written[len(heads) :]]
+    file.writelines(f"{line}\n" for line in heads)
+    for start, points in zip(starts, lines.values(), strict=True):
+        file.writelines(f"{start}{floatToGoString(value)} {time!r}\n" for time, value in points)  # type: ignore[no-untyped-call]
+    return sum(map(len, lines.values()))
 
 
 class _Collected:

@@ -241,7 +241,7 @@ def _close_rates(at: Snapshot, rows: Numbers, names: Iterable[str]) -> list[Samp
     count = len(at.providers)
     base = np.bincount(at.all_provider[there], minlength=count)
     gone = np.bincount(at.all_provider[closed & (at.all_closed > since)], minlength=count)
-    return [("", (name,), gone[row] / base[row]) for name, row in zip(names, rows.tolist(), strict=True) if base[row]]
+    return [("", (name,), float(gone[row] / base[row])) for name, row in zip(names, rows.tolist(), strict=True) if base[row]]
 
 
 def _bid_times(at: Snapshot, rows: Numbers, names: Iterable[str]) -> list[Sample]:

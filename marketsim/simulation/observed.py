@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,12 +52,12 @@ class Observed:
         return market.tenant_names[market.newcomers.get(wallet, wallet - market.first_tenant)]
 
 
-def again(record: Record, step: int) -> Iterator[Snapshot]:
+def again(record: Record, step: int, base: Path = Path()) -> Iterator[Snapshot]:
     """Play a recorded run again and yield its market in block 0, every `step` blocks and in the last block.
 
-    Raises InputError where these versions of the packages do not give the recorded run again: by its fingerprint, after the last block.
+    `base` is the folder that the paths of its traces start from. Raises InputError where these versions of the packages do not give the recorded run again: by its fingerprint, after the last block.
     """
-    observed = Observed(scenario_from_mapping(record.meta["scenario"], name="manifest.json: scenario"), int(record.meta["seed"]))
+    observed = Observed(scenario_from_mapping(record.meta["scenario"], base, name="manifest.json: scenario"), int(record.meta["seed"]))
     last = record.blocks
     for height in [*range(0, last, step), last]:
         yield observed.snapshot(height)
