@@ -26,6 +26,7 @@ COMMANDS = (
     "export",
     "sweep",
     "compare",
+    "diff",
     "risk",
     "optimize",
     "bench",

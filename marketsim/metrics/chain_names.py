@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from marketsim.metrics.series import Sample, Series
+from marketsim.metrics.series import Sample, MetricSeries
 
 Found = Mapping[str, list[Sample]]
 _P = ("provider",)
@@ -55,34 +55,34 @@ def _looked_at(found: Found) -> list[Sample]:
     return [("_total", (provider,), value) for provider, value in bids.items()]
 
 
-CHAIN_SERIES: Final[tuple[tuple[Series, Callable[[Found], list[Sample]]], ...]] = (
-    (Series("virtengine_market_orders", "counter", "orders", (), "Orders created."), _of("virtengine_market_orders_created")),
-    (Series("virtengine_market_orders_active", "gauge", "orders", (), "Orders that are open."), _of("virtengine_market_orders_open")),
-    (Series("virtengine_market_bids", "counter", "bids", _P, "Bids submitted."), _of("virtengine_bid")),
-    (Series("virtengine_market_leases", "counter", "leases", (), "Leases created."), _of("virtengine_market_orders_leased")),
-    (Series("virtengine_market_leases_active", "gauge", "leases", (), "Leases that are active."), _sum("virtengine_market_active_leases")),
+CHAIN_SERIES: Final[tuple[tuple[MetricSeries, Callable[[Found], list[Sample]]], ...]] = (
+    (MetricSeries("virtengine_market_orders", "counter", "orders", (), "Orders created."), _of("virtengine_market_orders_created")),
+    (MetricSeries("virtengine_market_orders_active", "gauge", "orders", (), "Orders that are open."), _of("virtengine_market_orders_open")),
+    (MetricSeries("virtengine_market_bids", "counter", "bids", _P, "Bids submitted."), _of("virtengine_bid")),
+    (MetricSeries("virtengine_market_leases", "counter", "leases", (), "Leases created."), _of("virtengine_market_orders_leased")),
+    (MetricSeries("virtengine_market_leases_active", "gauge", "leases", (), "Leases that are active."), _sum("virtengine_market_active_leases")),
     (
-        Series("virtengine_market_provider_capacity", "gauge", "cores, bytes, units", (*_P, "resource"), "What can be leased."),
+        MetricSeries("virtengine_market_provider_capacity", "gauge", "cores, bytes, units", (*_P, "resource"), "What can be leased."),
         _of("virtengine_provider_capacity"),
     ),
     (
-        Series("virtengine_market_provider_utilization_percent", "gauge", "%", (*_P, "resource"), "Share of it that is leased."),
+        MetricSeries("virtengine_market_provider_utilization_percent", "gauge", "%", (*_P, "resource"), "Share of it that is leased."),
         _used_percent,
     ),
-    (Series("virtengine_market_fill_rate_percent", "gauge", "%", (), "Orders that became a lease among those decided."), _fill_rate),
-    (Series("virtengine_escrow_locked", "gauge", "uve", (), "Held in escrow for open leases."), _sum("virtengine_escrow_balance")),
+    (MetricSeries("virtengine_market_fill_rate_percent", "gauge", "%", (), "Orders that became a lease among those decided."), _fill_rate),
+    (MetricSeries("virtengine_escrow_locked", "gauge", "uve", (), "Held in escrow for open leases."), _sum("virtengine_escrow_balance")),
     (
-        Series("virtengine_escrow_released", "counter", "uve", _P, "Moved out of escrow by settlements."),
+        MetricSeries("virtengine_escrow_released", "counter", "uve", _P, "Moved out of escrow by settlements."),
         _counted("virtengine_escrow_settlement_amount"),
     ),
-    (Series("virtengine_provider_bid_engine_decisions", "counter", "orders", _P, "Orders that the engine decided on."), _looked_at),
-    (Series("provider_daemon_orders_received", "counter", "orders", _P, "Orders that the engine decided on."), _looked_at),
-    (Series("provider_daemon_orders_skipped", "counter", "orders", _P, "Orders without a bid."), _by_provider("virtengine_bid_declined")),
-    (Series("provider_daemon_bids_submitted", "counter", "bids", _P, "Bids submitted."), _of("virtengine_bid")),
-    (Series("provider_daemon_bids_failed", "counter", "bids", _P, "Bids that the chain refused."), _by_provider("virtengine_bid_rejected")),
-    (Series("provider_daemon_active_leases", "gauge", "leases", _P, "Leases that are active."), _of("virtengine_provider_active_leases")),
+    (MetricSeries("virtengine_provider_bid_engine_decisions", "counter", "orders", _P, "Orders that the engine decided on."), _looked_at),
+    (MetricSeries("provider_daemon_orders_received", "counter", "orders", _P, "Orders that the engine decided on."), _looked_at),
+    (MetricSeries("provider_daemon_orders_skipped", "counter", "orders", _P, "Orders without a bid."), _by_provider("virtengine_bid_declined")),
+    (MetricSeries("provider_daemon_bids_submitted", "counter", "bids", _P, "Bids submitted."), _of("virtengine_bid")),
+    (MetricSeries("provider_daemon_bids_failed", "counter", "bids", _P, "Bids that the chain refused."), _by_provider("virtengine_bid_rejected")),
+    (MetricSeries("provider_daemon_active_leases", "gauge", "leases", _P, "Leases that are active."), _of("virtengine_provider_active_leases")),
     (
-        Series("provider_daemon_bid_duration_seconds", "histogram", "s", _P, "From the engine seeing an order to its bid."),
+        MetricSeries("provider_daemon_bid_duration_seconds", "histogram", "s", _P, "From the engine seeing an order to its bid."),
         _of("virtengine_bid_duration_seconds"),
     ),
 )  # fmt: skip

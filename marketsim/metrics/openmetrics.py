@@ -1,4 +1,4 @@
-"""Series as text: OpenMetrics with a time by each sample for files, Prometheus' own format for a page that is scraped."""
+"""MetricSeries as text: OpenMetrics with a time by each sample for files, Prometheus' own format for a page that is scraped."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from marketsim.metrics.series import SERIES, Sample, Series
+from marketsim.metrics.series import SERIES, Sample, MetricSeries
 
 
-def page(found: Mapping[str, Iterable[Sample]], shown: Sequence[Series] = SERIES) -> bytes:
+def page(found: Mapping[str, Iterable[Sample]], shown: Sequence[MetricSeries] = SERIES) -> bytes:
     """Return the series of one height as the text that `/metrics` answers, without times."""
     from prometheus_client.exposition import generate_latest
 
@@ -17,7 +17,7 @@ def page(found: Mapping[str, Iterable[Sample]], shown: Sequence[Series] = SERIES
     return generate_latest(_Collected(families))
 
 
-def write(target: Path, times: Iterable[tuple[float, Mapping[str, list[Sample]]]], shown: Sequence[Series] = SERIES) -> int:
+def write(target: Path, times: Iterable[tuple[float, Mapping[str, list[Sample]]]], shown: Sequence[MetricSeries] = SERIES) -> int:
     """Write the series of rising times (seconds since 1970, the samples) as an OpenMetrics file and return the number of samples.
 
     A series that ends before the last time gets one more sample, not a number, when it is missed: else it would linger for five minutes
@@ -42,7 +42,7 @@ def write(target: Path, times: Iterable[tuple[float, Mapping[str, list[Sample]]]
     return count
 
 
-def _write_family(file: IO[str], series: Series, lines: Mapping[tuple[str, tuple[str, ...]], list[tuple[float, float]]]) -> int:
+def _write_family(file: IO[str], series: MetricSeries, lines: Mapping[tuple[str, tuple[str, ...]], list[tuple[float, float]]]) -> int:
     """Write a family; prometheus-client writes its head and each line once, and the times of a line share what it wrote of the labels."""
     from prometheus_client.openmetrics.exposition import generate_latest
     from prometheus_client.utils import floatToGoString
@@ -68,7 +68,7 @@ class _Collected:
         return self._found
 
 
-def _family(series: Series, samples: Iterable[tuple[float | None, Sample]]) -> Any:
+def _family(series: MetricSeries, samples: Iterable[tuple[float | None, Sample]]) -> Any:
     from prometheus_client.metrics_core import Metric
 
     family = Metric(series.name, series.help, series.kind)

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from marketsim.errors import InputError
-from marketsim.metrics.series import SERIES, Sample, Series
+from marketsim.metrics.series import SERIES, Sample, MetricSeries
 
 PACKAGE: Final = "promtool is not installed, expected it on the PATH (Debian package prometheus)"
 _SECONDS_LIMIT: Final = 120
 
 
-def input_series(times: Sequence[Mapping[str, list[Sample]]], shown: Sequence[Series] = SERIES) -> list[dict[str, str]]:
+def input_series(times: Sequence[Mapping[str, list[Sample]]], shown: Sequence[MetricSeries] = SERIES) -> list[dict[str, str]]:
     """Return the series of even steps as promtool's `input_series`: a value a step, `_` where there is none yet, `stale` where it ended."""
     lines: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
     for step, found in enumerate(times):

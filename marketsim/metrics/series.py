@@ -1,6 +1,6 @@
 """The series of the training document: one table for a running market's `/metrics` and for the files that `export` writes.
 
-Each series says its name, type, unit, labels and meaning; `samples` computes all of them from one `Snapshot`, which is the market as it is
+Each series says its name, type, unit, labels and meaning; `samples` computes all of them from one `MarketSnapshot`, which is the market as it is
 at one height. Prices are per block, rates per second. Names that grow without `_total` are of type unknown: as counters, exporters append
 `_total`, and the training document's queries would find nothing.
 """
@@ -26,7 +26,7 @@ BID_SECONDS: Final = (1, 2, 3, 5, 7.5, 10, 15, 20, 30, 45, 60, 120, 300)
 LEASE_LABELS: Final = ("owner", "dseq", "gseq", "oseq", "provider")
 
 
-class Series(NamedTuple):
+class MetricSeries(NamedTuple):
     """One series: `kind` is gauge, counter, unknown or histogram; a counter's name is given without its `_total`."""
 
     name: str
@@ -44,51 +44,51 @@ class Series(NamedTuple):
 _P = ("provider",)
 
 SERIES: Final = (
-    Series("virtengine_market_active_leases", "gauge", "leases", _P, "Leases that are active, those out of funds apart."),
-    Series("virtengine_provider_active_leases", "gauge", "leases", _P, "Leases that are active, those out of funds apart."),
-    Series("virtengine_provider_insufficient_leases", "gauge", "leases", _P, "Leases whose escrow account has run dry."),
-    Series("virtengine_provider_lease_capacity", "gauge", "leases", _P, "Leases that the provider may have at a time, where that is set."),
-    Series(
+    MetricSeries("virtengine_market_active_leases", "gauge", "leases", _P, "Leases that are active, those out of funds apart."),
+    MetricSeries("virtengine_provider_active_leases", "gauge", "leases", _P, "Leases that are active, those out of funds apart."),
+    MetricSeries("virtengine_provider_insufficient_leases", "gauge", "leases", _P, "Leases whose escrow account has run dry."),
+    MetricSeries("virtengine_provider_lease_capacity", "gauge", "leases", _P, "Leases that the provider may have at a time, where that is set."),
+    MetricSeries(
         "virtengine_provider_capacity", "gauge", "cores, bytes, units", (*_P, "resource"), "What can be leased of a resource."
     ),
-    Series(
+    MetricSeries(
         "virtengine_provider_capacity_used", "gauge", "cores, bytes, units", (*_P, "resource"), "What is leased of a resource."
     ),
-    Series("virtengine_provider_lease_revenue", "unknown", "uve", _P, "Paid out to the provider so far, net of the take."),
-    Series(
+    MetricSeries("virtengine_provider_lease_revenue", "unknown", "uve", _P, "Paid out to the provider so far, net of the take."),
+    MetricSeries(
         "virtengine_provider_lease_close_rate", "gauge", "1/h", _P,
         "Leases closed in the last hour by leases active at its start; no sample where none was.",
     ),
-    Series("virtengine_provider_leases_closed", "counter", "leases", (*_P, "reason"), "Leases that have ended, by reason."),
-    Series("virtengine_escrow_balance", "gauge", "uve", LEASE_LABELS, "The lease's share of what its escrow account still holds."),
-    Series("virtengine_lease_rate", "gauge", "uve/s", LEASE_LABELS, "The lease's price by second; it is agreed by block."),
-    Series("virtengine_escrow_settlement_amount", "unknown", "uve", _P, "Moved out of escrow for its leases by settlements so far."),
-    Series("virtengine_escrow_settlement_take", "unknown", "uve", _P, "Taken by the network from the provider's pay-outs so far."),
-    Series("virtengine_bid", "counter", "bids", _P, "Bids submitted."),
-    Series("virtengine_bid_success", "counter", "bids", _P, "Bids that won a lease."),
-    Series("virtengine_bid_accepted", "counter", "bids", _P, "Bids that the chain accepted."),
-    Series("virtengine_bid_rejected", "counter", "bids", (*_P, "code"), "Bids that the chain refused, by its code."),
-    Series("virtengine_bid_declined", "counter", "orders", (*_P, "code"), "Orders that the engine did not bid on, by reason."),
-    Series("virtengine_bid_lost", "counter", "bids", _P, "Bids on orders that went to another or ended."),
-    Series("virtengine_bid_duration_seconds", "histogram", "s", _P, "From the engine seeing an order to its bid."),
-    Series("virtengine_market_orders_created", "counter", "orders", (), "Orders created."),
-    Series("virtengine_market_orders_leased", "counter", "orders", (), "Orders that became a lease."),
-    Series("virtengine_market_orders_ended", "counter", "orders", ("reason",), "Orders that ended without a lease, by what they lacked."),
-    Series("virtengine_market_orders_open", "gauge", "orders", (), "Orders that wait for bids or for their tenant's choice."),
-    Series("virtengine_escrow_warnings", "gauge", "leases", _P, "Active leases with less than 24 h of funds."),
-    Series("virtengine_provider_gas_fees", "unknown", "uve", _P, "Paid by the provider for its messages so far."),
-    Series("virtengine_provider_up", "gauge", "", _P, "1 unless the provider is down."),
-    Series("virtengine_provider_engine_enabled", "gauge", "", _P, "1 where its bid engine is switched on."),
-    Series("virtengine_provider_blocked", "gauge", "", _P, "1 while governance blocks it."),
-    Series("virtengine_chain_height", "gauge", "blocks", (), "Height of the last block."),
-    Series("virtengine_block_time_seconds", "gauge", "s", (), "Seconds from block to block."),
-    Series("marketsim_lag_blocks", "gauge", "blocks", (), "Blocks by which a paced market is behind its clock; 0 for a recorded run."),
+    MetricSeries("virtengine_provider_leases_closed", "counter", "leases", (*_P, "reason"), "Leases that have ended, by reason."),
+    MetricSeries("virtengine_escrow_balance", "gauge", "uve", LEASE_LABELS, "The lease's share of what its escrow account still holds."),
+    MetricSeries("virtengine_lease_rate", "gauge", "uve/s", LEASE_LABELS, "The lease's price by second; it is agreed by block."),
+    MetricSeries("virtengine_escrow_settlement_amount", "unknown", "uve", _P, "Moved out of escrow for its leases by settlements so far."),
+    MetricSeries("virtengine_escrow_settlement_take", "unknown", "uve", _P, "Taken by the network from the provider's pay-outs so far."),
+    MetricSeries("virtengine_bid", "counter", "bids", _P, "Bids submitted."),
+    MetricSeries("virtengine_bid_success", "counter", "bids", _P, "Bids that won a lease."),
+    MetricSeries("virtengine_bid_accepted", "counter", "bids", _P, "Bids that the chain accepted."),
+    MetricSeries("virtengine_bid_rejected", "counter", "bids", (*_P, "code"), "Bids that the chain refused, by its code."),
+    MetricSeries("virtengine_bid_declined", "counter", "orders", (*_P, "code"), "Orders that the engine did not bid on, by reason."),
+    MetricSeries("virtengine_bid_lost", "counter", "bids", _P, "Bids on orders that went to another or ended."),
+    MetricSeries("virtengine_bid_duration_seconds", "histogram", "s", _P, "From the engine seeing an order to its bid."),
+    MetricSeries("virtengine_market_orders_created", "counter", "orders", (), "Orders created."),
+    MetricSeries("virtengine_market_orders_leased", "counter", "orders", (), "Orders that became a lease."),
+    MetricSeries("virtengine_market_orders_ended", "counter", "orders", ("reason",), "Orders that ended without a lease, by what they lacked."),
+    MetricSeries("virtengine_market_orders_open", "gauge", "orders", (), "Orders that wait for bids or for their tenant's choice."),
+    MetricSeries("virtengine_escrow_warnings", "gauge", "leases", _P, "Active leases with less than 24 h of funds."),
+    MetricSeries("virtengine_provider_gas_fees", "unknown", "uve", _P, "Paid by the provider for its messages so far."),
+    MetricSeries("virtengine_provider_up", "gauge", "", _P, "1 unless the provider is down."),
+    MetricSeries("virtengine_provider_engine_enabled", "gauge", "", _P, "1 where its bid engine is switched on."),
+    MetricSeries("virtengine_provider_blocked", "gauge", "", _P, "1 while governance blocks it."),
+    MetricSeries("virtengine_chain_height", "gauge", "blocks", (), "Height of the last block."),
+    MetricSeries("virtengine_block_time_seconds", "gauge", "s", (), "Seconds from block to block."),
+    MetricSeries("marketsim_lag_blocks", "gauge", "blocks", (), "Blocks by which a paced market is behind its clock; 0 for a recorded run."),
 )  # fmt: skip
 """Every series, in the order of the training document and then of what its dashboards and exercises need."""
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class MarketSnapshot:
     """A market at one height; columns are of one length for providers (P), for living leases (L) and for all leases that were (A)."""
 
     height: int
@@ -147,8 +147,8 @@ Sample = tuple[str, tuple[str, ...], float]
 """Suffix of the name, values of the labels, and the value."""
 
 
-def samples(at: Snapshot, providers: Sequence[int] | None = None) -> dict[str, list[Sample]]:
-    """Return the samples of every series at one height, by `Series.name`.
+def samples(at: MarketSnapshot, providers: Sequence[int] | None = None) -> dict[str, list[Sample]]:
+    """Return the samples of every series at one height, by `MetricSeries.name`.
 
     `providers` are rows of those to be shown, default all; series of the whole market are always there. The buckets of the histogram
     have the label `le` after its others.
@@ -214,13 +214,13 @@ def samples(at: Snapshot, providers: Sequence[int] | None = None) -> dict[str, l
     }
 
 
-def _warnings(at: Snapshot) -> Numbers:
+def _warnings(at: MarketSnapshot) -> Numbers:
     blocks = WARNING_HOURS * HOUR_MS / at.block_ms
     low = at.lease_active & (at.lease_balance < at.lease_price * blocks)
     return np.bincount(at.lease_provider[low], minlength=len(at.providers))
 
 
-def _closed(at: Snapshot) -> dict[str, Numbers]:
+def _closed(at: MarketSnapshot) -> dict[str, Numbers]:
     count = len(at.providers)
     ended = np.asarray(at.all_ended, object)
     return {
@@ -233,7 +233,7 @@ CLOSE_REASONS: Final = ("tenant_terminated", "lease_completed", "insufficient_fu
 """Why leases end, in the training document's terms."""
 
 
-def _close_rates(at: Snapshot, rows: Numbers, names: Iterable[str]) -> list[Sample]:
+def _close_rates(at: MarketSnapshot, rows: Numbers, names: Iterable[str]) -> list[Sample]:
     since = at.height - HOUR_MS // at.block_ms
     closed = at.all_closed >= 0
     begun = (at.all_begun >= 0) & (at.all_begun <= since)
@@ -244,7 +244,7 @@ def _close_rates(at: Snapshot, rows: Numbers, names: Iterable[str]) -> list[Samp
     return [("", (name,), float(gone[row] / base[row])) for name, row in zip(names, rows.tolist(), strict=True) if base[row]]
 
 
-def _bid_times(at: Snapshot, rows: Numbers, names: Iterable[str]) -> list[Sample]:
+def _bid_times(at: MarketSnapshot, rows: Numbers, names: Iterable[str]) -> list[Sample]:
     found: list[Sample] = []
     bounds = [*(str(float(bound)) for bound in BID_SECONDS), "+Inf"]
     for name, row in zip(names, rows.tolist(), strict=True):

@@ -27,7 +27,7 @@ from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.market.fingerprint import settled
 from marketsim.market.tables import BidRow, Desk, Ended, Engine, Track
-from marketsim.metrics.series import BID_SECONDS, Snapshot
+from marketsim.metrics.series import BID_SECONDS, MarketSnapshot
 from marketsim.money.units import ATTO, MIB
 from marketsim.recording.record import DECLINE_CODES, UNFILLED
 
@@ -86,7 +86,7 @@ def snapshot(
     moved: Moved,
     unfilled: UnfilledCodes,
     lag_blocks: int = 0,
-) -> Snapshot:
+) -> MarketSnapshot:
     """Return the market as it is after the last executed block.
 
     `owner_of` names a wallet; `unfilled` gives the index into UNFILLED of each order, int64 (orders,), -1 unless it ended without a lease.
@@ -104,7 +104,7 @@ def snapshot(
     codes = unfilled(chain, engine)
     income = chain.income[:count]
     rejected = engine.rejected[:count]
-    return Snapshot(
+    return MarketSnapshot(
         height=height,
         block_ms=int(engine.globals.block_ms),
         providers=list(providers),

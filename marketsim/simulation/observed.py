@@ -12,7 +12,7 @@ from marketsim.chain.columns import Order, OrderState
 from marketsim.chain.state import State
 from marketsim.errors import InputError
 from marketsim.market.tables import Engine, Plan, Track
-from marketsim.metrics.series import Snapshot
+from marketsim.metrics.series import MarketSnapshot
 from marketsim.metrics.snapshot import BidTimes, Moved, snapshot
 from marketsim.recording.record import Record
 from marketsim.scenario.load import scenario_from_mapping
@@ -32,7 +32,7 @@ class Observed:
         self.scenario = scenario
         self.play = Play(scenario, self._market, seed, watch_bids=self._bid_times.add, watch_events=self._moved.add)
 
-    def snapshot(self, height: int) -> Snapshot:
+    def snapshot(self, height: int) -> MarketSnapshot:
         """Advance to a height and return the market as it is then."""
         self.play.advance(height)
         clock, market = self.play.clock, self._market
@@ -52,10 +52,11 @@ class Observed:
         return market.tenant_names[market.newcomers.get(wallet, wallet - market.first_tenant)]
 
 
-def again(record: Record, step: int, base: Path = Path()) -> Iterator[Snapshot]:
+def again(record: Record, step: int, base: Path = Path()) -> Iterator[MarketSnapshot]:
     """Play a recorded run again and yield its market in block 0, every `step` blocks and in the last block.
 
-    `base` is the folder that the paths of its traces start from. Raises InputError where these versions of the packages do not give the recorded run again: by its fingerprint, after the last block.
+    `base` is the folder that the paths of its traces start from. Raises InputError where these versions of the packages do not give the
+    recorded run again: by its fingerprint, after the last block.
     """
     observed = Observed(scenario_from_mapping(record.meta["scenario"], base, name="manifest.json: scenario"), int(record.meta["seed"]))
     last = record.blocks

@@ -49,7 +49,8 @@ def test_nothing_to_write(tiny: Path) -> None:
 
 
 def test_a_trace_that_is_not_here(tiny: Path, tmp_path: Path) -> None:
-    assert "traces/tiny-alice.csv, which is not here: give the scenario file" in _refusal(str(tiny), "--openmetrics", str(tmp_path / "file"))
+    said = _refusal(str(tiny), "--openmetrics", str(tmp_path / "file"))
+    assert "traces/tiny-alice.csv, which is not here: give the scenario file" in said
 
 
 def test_a_place_that_cannot_be_written(tiny: Path, tmp_path: Path) -> None:

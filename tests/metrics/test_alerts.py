@@ -123,7 +123,7 @@ def test_an_alert_fires_when_the_series_say(
 
 def test_a_rule_file_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "rules.yml").write_text("groups:\n  - name: a\n    rules:\n      - {alert: A, expr: 'rate(x[1h'}\n")
-    with pytest.raises(InputError, match="rules.yml: .*parse"):
+    with pytest.raises(InputError, match=r"rules\.yml: .*parse"):
         alert_names(tmp_path / "rules.yml")
 
 

@@ -23,7 +23,7 @@ from marketsim.export.results import read_record
 from marketsim.metrics import openmetrics
 from marketsim.metrics.chain_names import CHAIN_SERIES, NOT_SIMULATED, with_chain_names
 from marketsim.metrics.prometheus_folder import dashboard
-from marketsim.metrics.series import SERIES, samples
+from marketsim.metrics.series import LEASE_LABELS, SERIES, samples
 from marketsim.recording.record import Record
 from marketsim.scenario import load_scenario
 from marketsim.simulation import run
@@ -70,6 +70,15 @@ def test_every_name_of_the_document_is_in_the_table() -> None:
     exposed = [series.exposed for series in SERIES]
     assert set(OF_THE_DOCUMENT) <= set(exposed)
     assert len(set(exposed)) == len(exposed)
+
+
+def test_the_page_has_the_table() -> None:
+    rows = ["| Name | Type | Unit | Labels | What it is |", "|---|---|---|---|---|"]
+    for series in SERIES:
+        labels = "L" if series.labels == LEASE_LABELS else ", ".join(series.labels).replace("provider", "P")
+        rows.append(f"| `{series.exposed}` | {series.kind} | {series.unit or '0 or 1'} | {labels or 'none'} | {series.help} |")
+    page = Path("docs/metrics.md").read_text(encoding="utf-8")
+    assert page.partition("<!-- series: begin -->\n")[2].partition("\n<!-- series: end -->")[0] == "\n".join(rows)
 
 
 def test_real_names_are_exported_or_said_not_to_be() -> None:

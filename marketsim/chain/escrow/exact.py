@@ -596,12 +596,11 @@ def _is_stepwise(s: State) -> bool:
 
 
 @compiled
-def _settle_now(s: State, h: int, account: int) -> None:
-    """Settle for a message. Where settlements are on the record, those of the cadence before it stand there under their own height; they
-    can all be paid, else the caller has folded, so that no money moves otherwise."""
+def _record_cadence(s: State, h: int, account: int) -> None:
+    """Where settlements are on the record, let those of the cadence before a message stand there under their own height. They can all be
+    paid, else the caller folds, so that no money moves otherwise."""
     if rarely((s.globals.event_mask >> EventKind.SETTLED) & 1 == 1) and not is_short(s, h, account):
         fold(s, h, account)
-    settle(s, h, account, False)
 
 
 @compiled
@@ -652,7 +651,8 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
         return Status.AmountTooLarge
     if is_key_used(s, account, lease):
         return Status.PaymentExists
-    _settle_now(s, h, account)
+    _record_cadence(s, h, account)
+    settle(s, h, account, False)
     link_payment(s, account, lease)
     start_meter(s, h, lease)
     schedule(s, account)
@@ -673,7 +673,8 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
         return Status.PaymentClosed
     if is_short(s, h, account):
         fold(s, h, account)
-    _settle_now(s, h, account)
+    _record_cadence(s, h, account)
+    settle(s, h, account, False)
     return Status.Ok
 
 
@@ -690,7 +691,8 @@ def payment_close(s: State, h: int, lease: int) -> Status:
     if _is_stepwise(s) or is_short(s, h, account):
         fold(s, h, account)
     touch(s, account)
-    _settle_now(s, h, account)
+    _record_cadence(s, h, account)
+    settle(s, h, account, False)
     drop_fraction(s, lease)
     if p.payment == PaymentState.OPEN:
         leave_open(s, lease, PaymentState.CLOSED)
@@ -714,7 +716,8 @@ def account_close(s: State, h: int, account: int) -> Status:
     if a.first_lease >= 0:
         if _is_stepwise(s) or is_short(s, h, account):
             fold(s, h, account)
-        _settle_now(s, h, account)
+        _record_cadence(s, h, account)
+        settle(s, h, account, False)
         end_payments(s, account)
     a.settled_at = h
     a.state = AccountState.CLOSED
@@ -729,5 +732,6 @@ def settle_forced(s: State, h: int, account: int) -> Status:
         return Status.AccountClosed
     if _is_stepwise(s) or is_short(s, h, account):
         fold(s, h, account)
-    _settle_now(s, h, account)
+    _record_cadence(s, h, account)
+    settle(s, h, account, False)
     return Status.Ok
