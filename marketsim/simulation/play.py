@@ -207,7 +207,7 @@ class Play:
     def advance(self, height: int) -> None:
         """Execute every block up to and including `height`."""
         until = height * self._scenario.block_ms + 1
-        if until > self.env.now:
+        if self.env.peek() < until:  # else nobody has anything to do, and SimPy's clock may stay behind
             self.env.run(until=until)
         self.clock.advance(height)
 
