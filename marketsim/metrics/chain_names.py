@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from marketsim.metrics.series import Sample, MetricSeries
+from marketsim.metrics.series import MetricSeries, Sample
 
 Found = Mapping[str, list[Sample]]
 _P = ("provider",)
@@ -60,7 +60,10 @@ CHAIN_SERIES: Final[tuple[tuple[MetricSeries, Callable[[Found], list[Sample]]], 
     (MetricSeries("virtengine_market_orders_active", "gauge", "orders", (), "Orders that are open."), _of("virtengine_market_orders_open")),
     (MetricSeries("virtengine_market_bids", "counter", "bids", _P, "Bids submitted."), _of("virtengine_bid")),
     (MetricSeries("virtengine_market_leases", "counter", "leases", (), "Leases created."), _of("virtengine_market_orders_leased")),
-    (MetricSeries("virtengine_market_leases_active", "gauge", "leases", (), "Leases that are active."), _sum("virtengine_market_active_leases")),
+    (
+        MetricSeries("virtengine_market_leases_active", "gauge", "leases", (), "Leases that are active."),
+        _sum("virtengine_market_active_leases"),
+    ),
     (
         MetricSeries("virtengine_market_provider_capacity", "gauge", "cores, bytes, units", (*_P, "resource"), "What can be leased."),
         _of("virtengine_provider_capacity"),
@@ -77,27 +80,51 @@ CHAIN_SERIES: Final[tuple[tuple[MetricSeries, Callable[[Found], list[Sample]]], 
     ),
     (MetricSeries("virtengine_provider_bid_engine_decisions", "counter", "orders", _P, "Orders that the engine decided on."), _looked_at),
     (MetricSeries("provider_daemon_orders_received", "counter", "orders", _P, "Orders that the engine decided on."), _looked_at),
-    (MetricSeries("provider_daemon_orders_skipped", "counter", "orders", _P, "Orders without a bid."), _by_provider("virtengine_bid_declined")),
+    (
+        MetricSeries("provider_daemon_orders_skipped", "counter", "orders", _P, "Orders without a bid."),
+        _by_provider("virtengine_bid_declined"),
+    ),
     (MetricSeries("provider_daemon_bids_submitted", "counter", "bids", _P, "Bids submitted."), _of("virtengine_bid")),
-    (MetricSeries("provider_daemon_bids_failed", "counter", "bids", _P, "Bids that the chain refused."), _by_provider("virtengine_bid_rejected")),
-    (MetricSeries("provider_daemon_active_leases", "gauge", "leases", _P, "Leases that are active."), _of("virtengine_provider_active_leases")),
+    (
+        MetricSeries("provider_daemon_bids_failed", "counter", "bids", _P, "Bids that the chain refused."),
+        _by_provider("virtengine_bid_rejected"),
+    ),
+    (
+        MetricSeries("provider_daemon_active_leases", "gauge", "leases", _P, "Leases that are active."),
+        _of("virtengine_provider_active_leases"),
+    ),
     (
         MetricSeries("provider_daemon_bid_duration_seconds", "histogram", "s", _P, "From the engine seeing an order to its bid."),
         _of("virtengine_bid_duration_seconds"),
     ),
-)  # fmt: skip
+)
 """Names of the real code, each with where its samples come from."""
 
 NOT_SIMULATED: Final = (
-    "virtengine_market_order_latency_seconds", "virtengine_market_order_value", "virtengine_market_bids_active",
-    "virtengine_market_bid_latency_seconds", "virtengine_market_bid_value", "virtengine_market_bid_spread_bps",
-    "virtengine_market_lease_value", "virtengine_market_lease_duration_hours", "virtengine_market_providers_active",
-    "virtengine_market_providers_total", "virtengine_market_provider_reliability_score", "virtengine_market_efficiency_score",
-    "virtengine_market_volume_24h", "virtengine_market_spread_avg_bps", "virtengine_escrow_total", "virtengine_escrow_disputed_total",
-    "virtengine_provider_bid_engine_orders", "virtengine_provider_bid_engine_latency_seconds", "virtengine_provider_deployments_*",
-    "provider_daemon_orders_processed_total", "provider_daemon_pending_orders", "provider_daemon_claim_conflicts_total",
+    "virtengine_market_order_latency_seconds",
+    "virtengine_market_order_value",
+    "virtengine_market_bids_active",
+    "virtengine_market_bid_latency_seconds",
+    "virtengine_market_bid_value",
+    "virtengine_market_bid_spread_bps",
+    "virtengine_market_lease_value",
+    "virtengine_market_lease_duration_hours",
+    "virtengine_market_providers_active",
+    "virtengine_market_providers_total",
+    "virtengine_market_provider_reliability_score",
+    "virtengine_market_efficiency_score",
+    "virtengine_market_volume_24h",
+    "virtengine_market_spread_avg_bps",
+    "virtengine_escrow_total",
+    "virtengine_escrow_disputed_total",
+    "virtengine_provider_bid_engine_orders",
+    "virtengine_provider_bid_engine_latency_seconds",
+    "virtengine_provider_deployments_*",
+    "provider_daemon_orders_processed_total",
+    "provider_daemon_pending_orders",
+    "provider_daemon_claim_conflicts_total",
     "provider_daemon_usage_records_collected_total",
-)  # fmt: skip
+)
 """Names of the real code that nothing here is exported under."""
 
 

@@ -1,4 +1,4 @@
-"""MetricSeries as text: OpenMetrics with a time by each sample for files, Prometheus' own format for a page that is scraped."""
+"""Series as text: OpenMetrics with a time by each sample for files, Prometheus' own format for a page that is scraped."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from marketsim.metrics.series import SERIES, Sample, MetricSeries
+from marketsim.metrics.series import SERIES, MetricSeries, Sample
 
 
 def page(found: Mapping[str, Iterable[Sample]], shown: Sequence[MetricSeries] = SERIES) -> bytes:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from marketsim.errors import InputError
-from marketsim.metrics.series import SERIES, Sample, MetricSeries
+from marketsim.metrics.series import SERIES, MetricSeries, Sample
 
 PACKAGE: Final = "promtool is not installed, expected it on the PATH (Debian package prometheus)"
 _SECONDS_LIMIT: Final = 120

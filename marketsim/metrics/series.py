@@ -1,6 +1,6 @@
 """The series of the training document: one table for a running market's `/metrics` and for the files that `export` writes.
 
-Each series says its name, type, unit, labels and meaning; `samples` computes all of them from one `MarketSnapshot`, which is the market as it is
+Each series says its name, type, unit, labels and meaning; `samples` computes all of them from one `MarketSnapshot`, the market as it is
 at one height. Prices are per block, rates per second. Names that grow without `_total` are of type unknown: as counters, exporters append
 `_total`, and the training document's queries would find nothing.
 """
@@ -47,16 +47,17 @@ SERIES: Final = (
     MetricSeries("virtengine_market_active_leases", "gauge", "leases", _P, "Leases that are active, those out of funds apart."),
     MetricSeries("virtengine_provider_active_leases", "gauge", "leases", _P, "Leases that are active, those out of funds apart."),
     MetricSeries("virtengine_provider_insufficient_leases", "gauge", "leases", _P, "Leases whose escrow account has run dry."),
-    MetricSeries("virtengine_provider_lease_capacity", "gauge", "leases", _P, "Leases that the provider may have at a time, where that is set."),
     MetricSeries(
-        "virtengine_provider_capacity", "gauge", "cores, bytes, units", (*_P, "resource"), "What can be leased of a resource."
+        "virtengine_provider_lease_capacity", "gauge", "leases", _P, "Leases that the provider may have at a time, where that is set."
     ),
-    MetricSeries(
-        "virtengine_provider_capacity_used", "gauge", "cores, bytes, units", (*_P, "resource"), "What is leased of a resource."
-    ),
+    MetricSeries("virtengine_provider_capacity", "gauge", "cores, bytes, units", (*_P, "resource"), "What can be leased of a resource."),
+    MetricSeries("virtengine_provider_capacity_used", "gauge", "cores, bytes, units", (*_P, "resource"), "What is leased of a resource."),
     MetricSeries("virtengine_provider_lease_revenue", "unknown", "uve", _P, "Paid out to the provider so far, net of the take."),
     MetricSeries(
-        "virtengine_provider_lease_close_rate", "gauge", "1/h", _P,
+        "virtengine_provider_lease_close_rate",
+        "gauge",
+        "1/h",
+        _P,
         "Leases closed in the last hour by leases active at its start; no sample where none was.",
     ),
     MetricSeries("virtengine_provider_leases_closed", "counter", "leases", (*_P, "reason"), "Leases that have ended, by reason."),
@@ -73,7 +74,9 @@ SERIES: Final = (
     MetricSeries("virtengine_bid_duration_seconds", "histogram", "s", _P, "From the engine seeing an order to its bid."),
     MetricSeries("virtengine_market_orders_created", "counter", "orders", (), "Orders created."),
     MetricSeries("virtengine_market_orders_leased", "counter", "orders", (), "Orders that became a lease."),
-    MetricSeries("virtengine_market_orders_ended", "counter", "orders", ("reason",), "Orders that ended without a lease, by what they lacked."),
+    MetricSeries(
+        "virtengine_market_orders_ended", "counter", "orders", ("reason",), "Orders that ended without a lease, by what they lacked."
+    ),
     MetricSeries("virtengine_market_orders_open", "gauge", "orders", (), "Orders that wait for bids or for their tenant's choice."),
     MetricSeries("virtengine_escrow_warnings", "gauge", "leases", _P, "Active leases with less than 24 h of funds."),
     MetricSeries("virtengine_provider_gas_fees", "unknown", "uve", _P, "Paid by the provider for its messages so far."),
@@ -82,8 +85,10 @@ SERIES: Final = (
     MetricSeries("virtengine_provider_blocked", "gauge", "", _P, "1 while governance blocks it."),
     MetricSeries("virtengine_chain_height", "gauge", "blocks", (), "Height of the last block."),
     MetricSeries("virtengine_block_time_seconds", "gauge", "s", (), "Seconds from block to block."),
-    MetricSeries("marketsim_lag_blocks", "gauge", "blocks", (), "Blocks by which a paced market is behind its clock; 0 for a recorded run."),
-)  # fmt: skip
+    MetricSeries(
+        "marketsim_lag_blocks", "gauge", "blocks", (), "Blocks by which a paced market is behind its clock; 0 for a recorded run."
+    ),
+)
 """Every series, in the order of the training document and then of what its dashboards and exercises need."""
 
 
