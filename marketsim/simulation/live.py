@@ -399,7 +399,7 @@ class LiveMarket:
         if self._finished is None:
             self._go(self.scenario.horizon_blocks)
             clock, collector = self._play.finish()
-            by_hand = bool(self.scenario.messages or self.scenario.governance or self.log)
+            by_hand = bool(self.scenario.messages or self.scenario.governance or self._receipts)
             record = collector.record(clock, versions(), time.perf_counter() - self._began, self._receipts if by_hand else None)
             if self._trail:
                 record = replace(record, trail=trail_of(clock.chain.trail, self.scenario.horizon_blocks))
