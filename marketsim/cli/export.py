@@ -48,7 +48,7 @@ def export(
     ] = "document",
     scenario: Annotated[
         Path | None,
-        typer.Option("--scenario", metavar="FILE", help="The scenario file that was run, beside which the traces that it names are found."),
+        typer.Option("--scenario", metavar="FILE", help="The scenario file that was run, where its traces are not where they were."),
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no closing line, only errors.")] = False,
 ) -> None:
@@ -63,7 +63,7 @@ def export(
         step=_step_blocks(step, int(record.meta["block_ms"])),
         rows=_rows(providers or [], record),
         chain=_with_chain(names),
-        base=_base(scenario, record),
+        base=_base(scenario, folder, record),
         quiet=quiet,
     )
     if openmetrics is not None:
@@ -169,13 +169,15 @@ def _with_chain(names: str) -> bool:
     return names == "chain"
 
 
-def _base(scenario: Path | None, record: Record) -> Path:
+def _base(scenario: Path | None, folder: Path, record: Record) -> Path:
+    """The folder that the run's traces are found from: beside the scenario file, by default where the manifest says that it was."""
     from marketsim.errors import InputError
+    from marketsim.export.results import MANIFEST, read_json
 
-    if scenario is not None:
-        return scenario.parent
-    traces = [cohort["demand"].get("trace") for cohort in record.meta["scenario"].get("tenants") or ()]
-    for trace in traces:
-        if trace is not None and not Path(trace).exists():
-            raise InputError(f"the run's demand comes from {trace}, which is not here: give the scenario file with --scenario FILE")
-    return Path()
+    origin = read_json(folder, MANIFEST).get("origin") or {}
+    base = Path(origin.get("folder", "")) if scenario is None else scenario.parent
+    for cohort in record.meta["scenario"].get("tenants") or ():
+        trace = cohort["demand"].get("trace")
+        if trace is not None and not (base / trace).exists():
+            raise InputError(f"the run's demand comes from {trace}, which is not in {base}: give the scenario file with --scenario FILE")
+    return base

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -20,6 +22,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     answer = CliRunner().invoke(build_app(), ["run", "scenarios/tiny.yaml", "--out", str(folder), "--no-figures", "--quiet"])
     assert answer.exit_code == 0, answer.output
     return folder
+
+
+def _copied(folder: Path, target: Path, **changes: Any) -> Path:
+    """A copy of a run's folder whose manifest says something else."""
+    shutil.copytree(folder, target)
+    manifest = json.loads((target / "manifest.json").read_text())
+    (target / "manifest.json").write_text(json.dumps(manifest | changes))
+    return target
 
 
 def _refusal(*arguments: str) -> str:
@@ -48,9 +58,12 @@ def test_nothing_to_write(tiny: Path) -> None:
     assert "expected --openmetrics FILE or --prometheus FOLDER" in _refusal(str(tiny))
 
 
-def test_a_trace_that_is_not_here(tiny: Path, tmp_path: Path) -> None:
-    said = _refusal(str(tiny), "--openmetrics", str(tmp_path / "file"))
-    assert "traces/tiny-alice.csv, which is not here: give the scenario file" in said
+def test_a_trace_that_is_not_where_it_was(tiny: Path, tmp_path: Path) -> None:
+    moved = _copied(tiny, tmp_path / "run", origin={"folder": str(tmp_path)})
+    said = _refusal(str(moved), "--openmetrics", str(tmp_path / "file"))
+    assert f"traces/tiny-alice.csv, which is not in {tmp_path}: give the scenario file with --scenario FILE" in said
+    order = ["export", str(moved), *FROM, "--openmetrics", str(tmp_path / "file"), "--quiet"]
+    assert CliRunner().invoke(build_app(), order).exit_code == 0
 
 
 def test_a_place_that_cannot_be_written(tiny: Path, tmp_path: Path) -> None:
@@ -58,14 +71,8 @@ def test_a_place_that_cannot_be_written(tiny: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_that_is_not_the_recorded_one_is_refused_and_nothing_kept(tiny: Path, tmp_path: Path) -> None:
-    changed = tmp_path / "run"
-    changed.mkdir()
-    for file in tiny.iterdir():
-        (changed / file.name).write_bytes(file.read_bytes())
-    manifest = json.loads((changed / "manifest.json").read_text())
-    manifest["fingerprint"] = "0" * 32
-    manifest["versions"]["numpy"] = "1.0"
-    (changed / "manifest.json").write_text(json.dumps(manifest))
+    versions = json.loads((tiny / "manifest.json").read_text())["versions"] | {"numpy": "1.0"}
+    changed = _copied(tiny, tmp_path / "run", fingerprint="0" * 32, versions=versions)
     said = _refusal(str(changed), *FROM, "--openmetrics", str(tmp_path / "file"))
     assert "run the scenario again" in said and "numpy 1.0 ->" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"]
