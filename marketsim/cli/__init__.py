@@ -24,6 +24,7 @@ COMMANDS = (
     "price",
     "report",
     "explain",
+    "export",
     "sweep",
     "compare",
     "diff",
