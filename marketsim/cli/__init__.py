@@ -25,6 +25,7 @@ COMMANDS = (
     "explain",
     "sweep",
     "compare",
+    "check",
     "risk",
     "optimize",
     "bench",
