@@ -26,6 +26,7 @@ COMMANDS = (
     "sweep",
     "compare",
     "check",
+    "diff",
     "risk",
     "optimize",
     "bench",

@@ -232,6 +232,16 @@ class BlockClock:
             self._take_declines(self.engine.decline_rows[:declines])
             self.engine.globals.decline_rows = 0
 
+    def keep_events(self, take: Callable[[Table], None]) -> None:
+        """Keep rows of all kinds of event from now on, and hand them to `take` alone; what happens does not change by it."""
+        self._flush()
+        self._take_events = take
+        self.chain.globals.event_mask = (1 << 62) - 1
+
+    def hand_over(self) -> None:
+        """Hand over what the record holds so far."""
+        self._flush()
+
     def make_room(self) -> None:
         """Hand over what the record holds so far, and let the tables grow to what one more entry or message may need."""
         self._flush()

@@ -14,16 +14,19 @@ import simpy
 
 from marketsim.agents import providers, tenants
 from marketsim.agents.streams import stream
+from marketsim.chain.columns import Trail
+from marketsim.chain.events import TRAIL_BLOCKS
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.clock import AFTER_HANDS, BlockClock
 from marketsim.market.fingerprint import fingerprint
 from marketsim.market.tables import BidRow, Call, Desk, Kind
+from marketsim.market.trail import close_chunk
 from marketsim.money.units import DAY_MS, PPM
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup, build_market, with_settlement_wallet
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
-from marketsim.simulation.messages import ByHand, Observe, with_actors
+from marketsim.simulation.messages import ByHand, Observe, Tell, with_actors
 from marketsim.simulation.reference import build_reference
 
 BIDS_AT_ONCE = 32_768
@@ -53,6 +56,7 @@ class Play:
     """A market that is played block by block: `advance` it as far as the horizon, then `finish` it.
 
     In how many steps it advances, and who looks between them, changes nothing. `by_hand` sends messages beyond those of the scenario.
+    With `trail` the chain's table of that name is kept (`marketsim.recording.trail`).
     """
 
     def __init__(
@@ -65,7 +69,9 @@ class Play:
         progress: OnProgress | None = None,
         receipts: list[dict[str, Any]] | None = None,
         observe: Observe | None = None,
+        tell: Tell | None = None,
         out: Path | None = None,
+        trail: bool = False,
     ) -> None:
         self._scenario = scenario
         self.collector = Collector(scenario, seed, market._replace(calls=[]), out)
@@ -76,9 +82,13 @@ class Play:
                 bid_rows=rows_of(BIDS_AT_ONCE, BidRow),
                 decline_rows=np.zeros(DECLINES_AT_ONCE, np.int64),
             )
+        chain = self.collector.attach(market.chain)
+        if trail:
+            chain = chain._replace(trail=rows_of(scenario.horizon_blocks // TRAIL_BLOCKS + 2, Trail))
+            engine.globals.trail_until = 0
         self.clock = clock = BlockClock(
             self.env,
-            self.collector.attach(market.chain),
+            chain,
             engine,
             take_events=self.collector.take_events,
             take_bids=self.collector.take_bids,
@@ -96,7 +106,7 @@ class Play:
             start_tenants(clock, scenario, market, before)
         start_providers(clock, scenario, market, seed)
         self._by_hand: ByHand | None = None
-        self._hands = partial(ByHand, clock, scenario, market, receipts, observe)
+        self._hands = partial(ByHand, clock, scenario, market, receipts, observe, tell)
         if scenario.messages or scenario.governance:
             self.env.process(self.by_hand.process())
         last = scenario.horizon_blocks
@@ -129,6 +139,9 @@ class Play:
         """Advance to the scenario's last block and hand over what is left of the record."""
         self.advance(self._scenario.horizon_blocks)
         self.clock.finish()
+        chain, engine = self.clock.chain, self.clock.engine
+        if len(chain.trail):
+            close_chunk(chain, engine, self._scenario.horizon_blocks)
         return self.clock, self.collector
 
     def _window(self) -> Generator[Any, Any, None]:
@@ -141,7 +154,8 @@ class Play:
 def play(scenario: Scenario, market: MarketSetup, seed: int, **options: Any) -> tuple[BlockClock, Collector]:
     """Run a market to the scenario's last block; return the clock with the final tables, and the collector of the record.
 
-    Of the options of `Play`, `receipts` is filled with the answers to hand-written messages, `observe` is told of each; `out` as for `run`.
+    Of the options of `Play`, `receipts` is filled with the answers to hand-written messages, `observe` is told of each that was executed,
+    `tell` of each that was sent; `out` as for `run`.
     """
     return Play(scenario, market, seed, **options).finish()
 

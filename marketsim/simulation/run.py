@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from marketsim.metrics.summary import summarize
 from marketsim.recording.record import Record
+from marketsim.recording.trail import trail_of
 from marketsim.scenario.footprint import warn_if_scarce
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.play import OnProgress, Play, play, prepare, versions
@@ -27,12 +29,14 @@ def run(
     audit: bool = False,
     progress: OnProgress | None = None,
     out: Path | None = None,
+    trail: bool = False,
 ) -> Run:
     """Run a scenario and return its summary and record.
 
     `seed` replaces the scenario's. `audit` checks the ledger after every executed block. `progress(blocks done, blocks in all)` is
     called now and then. Of tables longer than a chunk (bids, declines, settlements, events) the rows go to files while the run goes on:
-    into `out`, the folder into which the record will be written, or into a temporary one that lives as long as the record.
+    into `out`, the folder into which the record will be written, or into a temporary one that lives as long as the record. `trail` keeps
+    the run's trail in the record, and changes nothing else.
     Raises InputError for a scenario that cannot be run, InvariantError when the ledger does not add up.
     """
     began = time.perf_counter()
@@ -40,10 +44,12 @@ def run(
     number = scenario.seed if seed is None else seed
     market = prepare(scenario, number)
     receipts: list[dict[str, Any]] = []
-    clock, collector = play(scenario, market, number, audit=audit, progress=progress, receipts=receipts, out=out)
+    clock, collector = play(scenario, market, number, audit=audit, progress=progress, receipts=receipts, out=out, trail=trail)
     del market  # and with it the messages that have been sent
     by_hand = bool(scenario.messages or scenario.governance)
     record = collector.record(clock, versions(), time.perf_counter() - began, receipts if by_hand else None)
+    if trail:
+        record = replace(record, trail=trail_of(clock.chain.trail, scenario.horizon_blocks))
     del clock, collector  # the tables go before anything is made of the record, which has its own columns
     return Run(summarize(record), record)
 

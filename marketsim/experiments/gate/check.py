@@ -14,8 +14,8 @@ import numpy as np
 
 from marketsim.errors import InputError
 from marketsim.experiments.gate.baseline import SCHEMA, Baseline, KeptRun, KeptScenario, kept_metric, relative_to
-from marketsim.experiments.gate.first_difference import FirstDifference, trail_of, where_parted
 from marketsim.experiments.gate.gate_metric import GateMetric
+from marketsim.experiments.gate.parted import Parting, kept_trail, where_parted
 from marketsim.experiments.runs.metric_names import metric_value
 from marketsim.experiments.runs.scenario_source import ScenarioFiles
 from marketsim.experiments.runs.variants import Runs, Summary, Variant, read_arm
@@ -113,7 +113,7 @@ class ScenarioOutcome:
     changed_seeds: tuple[int, ...]
     changed_content: bool
     seconds: float
-    parted: FirstDifference | None
+    parted: Parting | None
 
     @property
     def is_byte_equal(self) -> bool:
@@ -393,7 +393,7 @@ def make_baseline(
             settings=settings,
             content=content_of(arm),
             runs=tuple(map(lambda seed, a, b: _kept_run(seed, a, metrics, b), numbers, plain, other)),
-            trail=trail_of(arm, numbers[0]),
+            trail=kept_trail(arm, numbers[0]),
         )
         plans = [plan_metric(scenario, metric, alpha, power, count) for metric in metrics]
         _refuse_marginless(path, plans)

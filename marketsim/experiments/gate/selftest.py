@@ -323,7 +323,7 @@ def _spread(pairs: Sequence[int]) -> tuple[int, int, int]:
 
 
 def scenario_data(path: Path) -> tuple[dict[str, Any], str]:
-    """A scenario's file as plain data, and its folder."""
-    from marketsim.experiments.runs.scenario_source import ScenarioFiles
+    """A scenario's file as plain data with every default, and its folder."""
+    from marketsim.scenario import load_scenario
 
-    return ScenarioFiles().read(path), str(path.parent)
+    return load_scenario(path).effective(), str(path.parent)
