@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from marketsim.errors import InputError, InvariantError
     from marketsim.scenario import Scenario, load_scenario
-    from marketsim.simulation.run import Run, run
+    from marketsim.simulation.live import Market, Run
+    from marketsim.simulation.run import run
     from marketsim.strategies.check import check_strategy
     from marketsim.strategies.repriced_cost import RepricedCostPlusColumns
     from marketsim.strategies.requests import Prices
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "InputError",
     "InvariantError",
+    "Market",
     "PriceRequest",
     "Prices",
     "Refusal",
@@ -35,7 +37,7 @@ __all__ = [
 _PLACES = {
     "errors": ("InputError", "InvariantError"),
     "scenario": ("Scenario", "load_scenario"),
-    "simulation": ("Run", "run"),
+    "simulation": ("Market", "Run", "run"),
     "strategies.check": ("check_strategy",),
     "strategies.repriced_cost": ("RepricedCostPlusColumns",),
     "strategies.requests": ("Prices",),

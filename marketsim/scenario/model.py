@@ -181,7 +181,8 @@ class Governance(Frozen):
         return value
 
 
-def _message(value: object) -> dict[str, Any]:
+def read_message(value: object) -> dict[str, Any]:
+    """Return a message of `messages:` as plain data; raises ValueError for one of no kind, without height, or with wrong arguments."""
     data = _mapping(value)
     if data.get("op") not in OPERATIONS:
         raise ValueError(f"{shown(data.get('op'))} is not a message, op is one of {', '.join(OPERATIONS)}")
@@ -201,7 +202,7 @@ def _message(value: object) -> dict[str, Any]:
 Message = Annotated[
     dict[str, Any],
     Reading(
-        _message,
+        read_message,
         {
             "type": "object",
             "required": ["height", "op"],
