@@ -53,7 +53,10 @@ def check(
         str, typer.Option("--reason", metavar="TEXT", help="With --update: why outcomes may move; kept in the baseline.")
     ] = "",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="With --update: change the scenarios; kept in the baseline.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="PATH=VALUE", help="With --update: change the scenarios; kept in the baseline. With selftest: its scenario."
+        ),
     ] = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=2, help="With --update: seeds, in place of as many as are needed.")] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="With --update: the first seed.")] = 1,
@@ -103,7 +106,7 @@ def check(
             print(f"check: {text}", file=sys.stderr, flush=True)
 
     if files[0] == Path(SELFTEST) and not files[0].exists():
-        _selftest(files[1:], fresh=fresh, store=store, gates=gates, workers=count, tell=tell, as_json=as_json)
+        _selftest(files[1:], settings or [], fresh=fresh, store=store, gates=gates, workers=count, tell=tell, as_json=as_json)
         return
     only_new = {"--metric": metric, "--out": out, "--reason": reason, "--set": settings, "--seeds": seeds}
     if update:
@@ -275,18 +278,28 @@ def _metrics(texts: list[str], old: Baseline | None, out: Path) -> list[GateMetr
 
 
 def _selftest(
-    files: list[Path], *, fresh: bool, store: Path | None, gates: int, workers: int, tell: Callable[[str], None], as_json: bool
+    files: list[Path],
+    settings: list[str],
+    *,
+    fresh: bool,
+    store: Path | None,
+    gates: int,
+    workers: int,
+    tell: Callable[[str], None],
+    as_json: bool,
 ) -> None:
     from marketsim.experiments.gate.selftest import METRICS, drawn, scenario_data, selftest, stored, stored_bytes
     from marketsim.experiments.runs.execute import write_atomically
 
     if len(files) > 1 or (files and not fresh):
         raise InputError(f"selftest: {files[-1]}: give one scenario with --fresh, or none for the stored replications")
+    if settings and not files:
+        raise InputError("--set: changes a scenario, give one with --fresh")
     if store is not None and not fresh:
         raise InputError("--store: keeps replications that are drawn, give --fresh with it")
     if fresh:
         if files:
-            scenario, base = scenario_data(files[0])
+            scenario, base = scenario_data(files[0], settings)
         else:
             known = stored()
             scenario, base = known.scenario, known.base

@@ -457,7 +457,6 @@ def content_of(arm: Variant) -> str:
 
 def versions_now() -> dict[str, str]:
     """The versions and the platform that fingerprints hold for."""
-    from marketsim.simulation import run as simulation_run  # noqa: F401  (the room's own entry)
     from marketsim.simulation.play import versions
 
     return {**versions(), "system": platform.system()}
@@ -486,7 +485,8 @@ def changes(old: Baseline, new: Baseline) -> list[str]:
         moved = [run.seed for run in one.runs if run.seed in prints and prints[run.seed] != run.fingerprint]
         if len(was.runs) != len(one.runs) or was.seeds != one.seeds:
             lines.append(f"{one.path}: {len(was.runs)} seeds → {len(one.runs)}")
-        lines.append(f"{one.path}: {len(moved)} of {len(one.runs)} runs have another fingerprint")
+        if moved:
+            lines.append(f"{one.path}: {len(moved)} of {len(one.runs)} runs have another fingerprint")
         for metric in new.metrics:
             if not any(metric.name == each.name for each in old.metrics):
                 continue

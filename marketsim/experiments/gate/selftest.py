@@ -322,8 +322,8 @@ def _spread(pairs: Sequence[int]) -> tuple[int, int, int]:
     return min(pairs), int(np.median(pairs)), max(pairs)
 
 
-def scenario_data(path: Path) -> tuple[dict[str, Any], str]:
-    """A scenario's file as plain data with every default, and its folder."""
+def scenario_data(path: Path, settings: Sequence[str] = ()) -> tuple[dict[str, Any], str]:
+    """A scenario's file with settings as plain data with every default, and its folder."""
     from marketsim.scenario import load_scenario
 
-    return load_scenario(path).effective(), str(path.parent)
+    return load_scenario(path, settings).effective(), str(path.parent)
