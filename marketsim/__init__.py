@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from marketsim.errors import InputError, InvariantError
+    from marketsim.face.market import Market
+    from marketsim.face.runs import ReplicatedRuns, RunResult, load_result, replicate, run
     from marketsim.scenario import Scenario, load_scenario
-    from marketsim.simulation.live import Market, Run
-    from marketsim.simulation.run import run
     from marketsim.strategies.check import check_strategy
     from marketsim.strategies.repriced_cost import RepricedCostPlusColumns
     from marketsim.strategies.requests import Prices
@@ -26,18 +26,22 @@ __all__ = [
     "Prices",
     "Refusal",
     "RefusalCode",
+    "ReplicatedRuns",
     "RepricedCostPlusColumns",
-    "Run",
+    "RunResult",
     "Scenario",
     "check_strategy",
+    "load_result",
     "load_scenario",
+    "replicate",
     "run",
 ]
 
 _PLACES = {
     "errors": ("InputError", "InvariantError"),
     "scenario": ("Scenario", "load_scenario"),
-    "simulation": ("Market", "Run", "run"),
+    "face.runs": ("ReplicatedRuns", "RunResult", "load_result", "replicate", "run"),
+    "face.market": ("Market",),
     "strategies.check": ("check_strategy",),
     "strategies.repriced_cost": ("RepricedCostPlusColumns",),
     "strategies.requests": ("Prices",),

@@ -30,12 +30,12 @@ from marketsim.simulation.orders import (
     CohortOrders,
     OrderKind,
     cpu_of,
-    draw_orders,
     lives_of,
     mean_cpu,
     mean_life,
     mean_per_hour,
     orders_at,
+    staged_orders,
     tenants_of,
 )
 
@@ -110,7 +110,7 @@ class MarketSetup(NamedTuple):
 def build_market(scenario: Scenario, seed: int, by_hand: bool = False) -> MarketSetup:
     """Return chain, engine and orders for one seed; `by_hand` for a market that takes messages which the scenario does not hold."""
     book = DeskBook(scenario, seed)
-    orders = [draw_orders(cohort, scenario, seed) for cohort in scenario.tenants]
+    orders = [staged_orders(number, scenario, seed) for number in range(len(scenario.tenants))]
     if scenario.initial > 0:
         orders = with_initial(scenario, book, orders, seed)
     total = sum(len(part.calls) for part in orders)

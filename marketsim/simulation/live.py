@@ -33,6 +33,7 @@ from marketsim.simulation.views import (
     BidRecord,
     DeploymentRecord,
     LeaseRecord,
+    Looks,
     OrderRecord,
     Page,
     ProviderRecord,
@@ -177,6 +178,7 @@ class LiveMarket:
 
     def _set_names(self) -> None:
         play = self._play
+        self._looks = Looks(play.clock.chain)
         self._names = WalletNames(play.by_hand.names.wallet_names if self._takes else wallet_names(play.clock.chain, play.market))
 
     @property
@@ -286,9 +288,10 @@ class LiveMarket:
     def _go(self, height: int) -> None:
         if self._finished is not None:
             raise InputError("the market is finished, start another one or fork it before")
-        for view in list(self._views):
-            view.detach()
-        self._views.clear()
+        if self._views:
+            for view in list(self._views):
+                view.detach()
+            self._views.clear()
         self._play.advance(height)
         self._height = height
 
@@ -314,7 +317,9 @@ class LiveMarket:
     def view(self) -> View:
         """Return what the chain would answer now, for as long as one likes; looking changes nothing."""
         clock = self._play.clock
-        view = View(self.height, self.scenario.block_ms, clock.chain, clock.engine, self._names)
+        if self._looks.chain is not clock.chain:
+            self._looks = Looks(clock.chain)
+        view = View(self.height, self.scenario.block_ms, self._looks, clock.engine, self._names)
         self._views.add(view)
         return view
 
@@ -394,7 +399,7 @@ class LiveMarket:
         if self._finished is None:
             self._go(self.scenario.horizon_blocks)
             clock, collector = self._play.finish()
-            by_hand = bool(self.scenario.messages or self.scenario.governance or self.log)
+            by_hand = bool(self.scenario.messages or self.scenario.governance or self._receipts)
             record = collector.record(clock, versions(), time.perf_counter() - self._began, self._receipts if by_hand else None)
             if self._trail:
                 record = replace(record, trail=trail_of(clock.chain.trail, self.scenario.horizon_blocks))

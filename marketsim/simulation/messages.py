@@ -53,6 +53,7 @@ from marketsim.simulation.build import MODULE_WALLETS, SETTLEMENT, MarketSetup, 
 from marketsim.simulation.collect import BY_HAND
 from marketsim.simulation.desks import DeskBook
 from marketsim.simulation.orders import OrderKind
+from marketsim.simulation.stages import StageChange, parameters, reconfigure, stages_of
 
 Observe = Callable[[Message, str, Status], None]
 """Told of each executed message: the message, the state of what it addressed before, the answer."""
@@ -227,10 +228,12 @@ class Due(NamedTuple):
     """A message that waits for its block."""
 
     message: Message
-    parsed: Parsed
+    parsed: Parsed | None = None
     where: tuple[str | int, ...] = ("message",)
     ticket: int | None = None
     """Of a message that came while the market ran: by what its receipt is asked for."""
+    stage: StageChange | None = None
+    """In place of a message: the scenario goes on to its next stage."""
 
 
 class ByHand:
@@ -268,7 +271,13 @@ class ByHand:
         self._due: dict[int, list[Due]] = {}
         for height, where, message in self._calendar():
             self._due.setdefault(height, []).append(Due(message, self.parsed(message, where), where))
-        self._heights = deque(self._due)
+        for number, stage in enumerate(stages_of(scenario)):
+            changes = [Due({"op": "change"}, stage=stage)]
+            if params := parameters(stage):
+                message = {"op": "set_params", "params": params}
+                changes.append(Due(message, self.parsed(message), ("stages", number)))
+            self._due.setdefault(stage.height, []).extend(changes)
+        self._heights = deque(sorted(self._due))
         """Of the scenario's messages, which are waited for one after the other."""
 
     def copy(self, clock: BlockClock, market: MarketSetup) -> ByHand:
@@ -303,7 +312,10 @@ class ByHand:
 
     def _send_due(self, height: int) -> None:
         for due in self._due.pop(height):
-            self._execute(height, due)
+            if due.stage is not None:
+                self._change(height, due.stage)
+            else:
+                self._execute(height, due)
         if self._heights and self._heights[0] == height:
             self._heights.popleft()
             if self._heights:
@@ -334,13 +346,23 @@ class ByHand:
         """
         return self._execute(height, Due(message, self.parsed(message, where), where)).status
 
+    def _change(self, height: int, stage: StageChange) -> None:
+        """Let the market go on to a scenario's next stage; what the chain must be told goes as a message."""
+        clock, market = self._clock, self._market
+        clock.open_block(height)
+        clock.engine.globals.bid_window = stage.after.bid_window.blocks(clock.block_ms)
+        if stage.before.providers != stage.after.providers:
+            seed = int(clock.engine.globals.seed)
+            self._judge(reconfigure(stage, seed, clock.chain, clock.engine, market.book))
+
     def _execute(self, height: int, due: Due) -> Receipt:
-        message, parsed, where, ticket = due
+        message, parsed, where, ticket, _ = due
+        assert parsed is not None
         clock, names = self._clock, self.names
         clock.open_block(height)
         clock.make_room()
         names.take(clock.chain)
-        if where[:1] != ("governance",):  # which names providers that must be there
+        if where[:1] not in (("governance",), ("stages",)):  # which names providers that must be there
             self._introduce(message)
         before = _Before(names, message)
         gas, fee = self._gas(message, before), 0

@@ -31,6 +31,7 @@ from marketsim.simulation.custom import start_pricing
 from marketsim.simulation.heard import Heard
 from marketsim.simulation.messages import ByHand, Observe, Tell, with_actors
 from marketsim.simulation.reference import build_reference
+from marketsim.simulation.stages import priced_anew
 
 BIDS_AT_ONCE = 32_768
 """Bids that the record takes over at once."""
@@ -54,6 +55,8 @@ def prepare(scenario: Scenario, seed: int, by_hand: bool = False) -> MarketSetup
         for key in ("messages", "governance"):
             if getattr(scenario, key):
                 raise scenario.refusal((key,), "stands beside market, a generated market takes no messages by hand")
+        if scenario.stages:
+            raise scenario.refusal(("market",), "stands beside a schedule, nothing changes in a generated market")
         return build_reference(scenario, seed)
     return with_settlement_wallet(with_actors(build_market(scenario, seed, by_hand), scenario), scenario)
 
@@ -131,7 +134,11 @@ class Play:
         self._progress = progress
         self._by_hand: ByHand | None = None
         self._hands = partial(ByHand, clock, scenario, self.market, receipts, observe, tell)
-        if scenario.messages or scenario.governance:
+        for name, number in priced_anew(scenario):
+            if engine.desks[np.asarray(market.book.cohorts) == number, Desk.quoted].any():
+                problem = "its prices change while it prices volumes, addresses or models of GPUs, which have one price for the whole run"
+                raise scenario.refusal(("providers", name), problem)
+        if scenario.messages or scenario.governance or scenario.stages:
             self.by_hand  # noqa: B018  (makes it)
         self._begin()
         if not keeps:
@@ -196,7 +203,7 @@ class Play:
     def advance(self, height: int) -> None:
         """Execute every block up to and including `height`."""
         until = height * self._scenario.block_ms + 1
-        if until > self.env.now:
+        if self.env.peek() < until:  # else nobody has anything to do, and SimPy's clock may stay behind
             self.env.run(until=until)
         self.clock.advance(height)
 

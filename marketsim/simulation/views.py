@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from html import escape
+from operator import itemgetter
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -19,6 +20,7 @@ from marketsim.chain.columns import (
     EventKind,
     Group,
     Lease,
+    LeaseState,
     Order,
     OrderEnd,
     Provider,
@@ -59,6 +61,11 @@ _OTHERS = {
     int(EventKind.USAGE_ESCROW_ENDED): "state",
 }
 """What the second number of an event is, where it is not the row of something that the id says already."""
+_OF_LEASE = itemgetter(
+    Lease.gseq, Lease.oseq, Lease.provider, Lease.state, Lease.created_at, Lease.active_at, Lease.closed_at, Lease.payment,
+    Lease.withdrawn, Lease.reason, Lease.rate, Lease.rate_atto, Lease.balance, Lease.balance_atto, Lease.shortfall, Lease.shortfall_atto,
+)  # fmt: skip
+_ACCOUNT_OF_LEASE, _TARGET, _OWNER, _DSEQ = Lease.account, Account.target, Deployment.owner, Deployment.dseq
 _SCOPES = {int(Scope.DEPLOYMENT): "deployment", int(Scope.BID): "bid"}
 _USED = {
     "deployments": "deployments", "groups": "groups", "orders": "orders", "bids": "bids", "leases": "leases", "accounts": "accounts",
@@ -211,6 +218,8 @@ class WalletNames:
         self.wallets = wallets
         self._rows: dict[str, int] = {}
         self._deployments: dict[tuple[int, int], int] = {}
+        self.leases: dict[str, int] = {}
+        """Rows of the leases that somebody has asked for; they are nobody else's later."""
 
     def wallet(self, name: str) -> int:
         """Return the row of a wallet, -1 for none."""
@@ -228,6 +237,37 @@ class WalletNames:
         return row if row < count else -1
 
 
+class Looks:
+    """The tables of a chain as plain arrays, and what accounts would be if somebody looked at them: made once for all views of a height."""
+
+    def __init__(self, chain: State) -> None:
+        self.chain = chain
+        self.tables: dict[str, Table] = {name: np.asarray(getattr(chain, name)) for name in _USED}
+        self._is_exact = bool(chain.globals.rules == Rules.SEED)
+        self._height = -1
+        self._looked: set[int] = set()
+        self._aside: State | None = None
+        self._settled: dict[str, Table] = self.tables
+        self._look: Callable[[int, int], None]
+
+    def settled(self, accounts: Iterable[int], height: int) -> dict[str, Table]:
+        """Return tables in which these accounts, their payments and deposits are settled up to the height; other rows hold nothing."""
+        if not self._is_exact:
+            return self.tables
+        if self._aside is None:
+            self._aside = beside(self.chain)
+            self._settled = {name: np.asarray(getattr(self._aside, name)) for name in _USED}
+            self._look = bound(look, self.chain, self._aside)
+        if height != self._height:
+            self._height = height
+            self._looked.clear()
+        for account in accounts:
+            if account not in self._looked:
+                self._look(height, account)
+                self._looked.add(account)
+        return self._settled
+
+
 class View:
     """What the chain would answer at one height. It stays as it is when the market goes on: what it has not copied by then it copies then,
     so drop a view that is not asked any more.
@@ -237,29 +277,28 @@ class View:
     Asking changes nothing: accounts are settled up to the height on copies. Amounts are exact decimals of uve.
     """
 
-    def __init__(self, height: int, block_ms: int, chain: State, engine: Engine, names: WalletNames) -> None:
+    def __init__(self, height: int, block_ms: int, looks: Looks, engine: Engine, names: WalletNames) -> None:
         self.height = height
         self.now_ms = height * block_ms
-        self._chain = chain
+        self._chain = looks.chain
+        self._looks: Looks | None = looks
+        self._tables = looks.tables
         self._engine = engine
         self._names = names
-        self._settled: State | None = chain if chain.globals.rules != Rules.SEED else None
-        self._aside: State | None = None
-        self._looked: set[int] = set()
-        self._detached = False
+        self._whole: dict[str, Table] | None = None
 
     def detach(self) -> None:
         """Copy what the view may be asked for: the market is about to go on."""
-        if self._detached:
+        if self._looks is None:
             return
-        self._detached = True
-        state = self._all()
+        state = settled(self._chain, self._engine)
         copies: dict[str, Any] = {"globals": state.globals.copy()}
         for name, counter in _USED.items():
             copies[name] = getattr(state, name)[: int(getattr(state.globals, counter))].copy()
-        self._settled = self._chain = state._replace(**copies)
+        self._chain = state._replace(**copies)
+        self._tables = self._whole = {name: np.asarray(copies[name]) for name in _USED}
         self._engine = self._engine._replace(desks=self._engine.desks.copy())
-        self._aside = None
+        self._looks = None
 
     # --- pages -------------------------------------------------------------------------------------------------------------------
 
@@ -267,7 +306,7 @@ class View:
         self, *, state: str | Collection[str] | None = None, owner: str | None = None, after: int = -1, limit: int | None = None
     ) -> Page[DeploymentRecord]:
         """Return deployments. Raises InputError for a state that is none."""
-        table = _used(self._chain, "deployments")
+        table = self._used("deployments")
         keep = _in_state(table[:, Deployment.state], state, DEPLOYMENT_STATES, "deployment")
         if owner is not None:
             keep &= table[:, Deployment.owner] == self._names.wallet(owner)
@@ -284,10 +323,10 @@ class View:
         limit: int | None = None,
     ) -> Page[OrderRecord]:
         """Return orders; `state` is open, matched, active or closed, or several of them. Raises InputError for another one."""
-        table = _used(self._chain, "orders")
+        table = self._used("orders")
         keep = _in_state(table[:, Order.state], state, ORDER_STATES, "order")
         if owner is not None:
-            owners = _used(self._chain, "deployments")[:, Deployment.owner]
+            owners = self._used("deployments")[:, Deployment.owner]
             keep &= owners[table[:, Order.deployment]] == self._names.wallet(owner)
         if deployment is not None:
             keep &= table[:, Order.deployment] == self._row_of_deployment(deployment)
@@ -304,7 +343,7 @@ class View:
         limit: int | None = None,
     ) -> Page[BidRecord]:
         """Return bids; `state` is open, active, lost or closed. A market that takes no messages keeps no bid that has ended."""
-        table = _used(self._chain, "bids")
+        table = self._used("bids")
         keep = _in_state(table[:, Bid.state], state, BID_STATES, "bid") & (table[:, Bid.state] > 0)
         if not self._chain.globals.keep_bids:
             keep[_free_bids(self._chain)] = False
@@ -325,10 +364,10 @@ class View:
         limit: int | None = None,
     ) -> Page[LeaseRecord]:
         """Return leases with their payments; `state` is active, insufficient_funds, reclaiming or closed."""
-        table = _used(self._chain, "leases")
+        table = self._used("leases")
         keep = _in_state(table[:, Lease.state], state, LEASE_STATES, "lease")
         if owner is not None:
-            owners = _used(self._chain, "accounts")[:, Account.owner]
+            owners = self._used("accounts")[:, Account.owner]
             keep &= owners[table[:, Lease.account]] == self._names.wallet(owner)
         if provider is not None:
             keep &= table[:, Lease.provider] == self._names.wallet(provider)
@@ -345,7 +384,7 @@ class View:
         limit: int | None = None,
     ) -> Page[AccountRecord]:
         """Return escrow accounts; `state` is open, overdrawn or closed, `scope` deployment, bid or None for both."""
-        table = _used(self._chain, "accounts")
+        table = self._used("accounts")
         keep = _in_state(table[:, Account.state], state, ACCOUNT_STATES, "account") & (table[:, Account.state] > 0)
         keep &= _in_state(table[:, Account.scope], scope, _SCOPES, "account's scope")
         if not self._chain.globals.keep_bids:
@@ -357,14 +396,14 @@ class View:
 
     def providers(self, *, registered: bool | None = None, after: int = -1, limit: int | None = None) -> Page[ProviderRecord]:
         """Return providers."""
-        table = _used(self._chain, "providers")
+        table = self._used("providers")
         keep = np.ones(len(table), bool) if registered is None else table[:, Provider.registered] == int(registered)
         rows, following = _picked(keep, after, limit)
         return Page.of([self._provider(row) for row in rows], self.height, following)
 
     def wallets(self, *, after: int = -1, limit: int | None = None) -> Page[WalletRecord]:
         """Return wallets, the modules' first."""
-        table = _used(self._all(), "wallets")
+        table = self._all()["wallets"][: int(self._chain.globals.wallets)]
         rows, following = _picked(np.ones(len(table), bool), after, limit)
         return Page.of([self._wallet(row) for row in rows], self.height, following)
 
@@ -387,12 +426,10 @@ class View:
 
     def lease(self, name: str) -> LeaseRecord | None:
         """Return a lease, owner/dseq/gseq/oseq/provider."""
-        order, _, provider = name.rpartition("/")
-        row = self._row_of_order(order)
-        lease = int(np.asarray(self._chain.orders)[row, Order.lease]) if row >= 0 else -1
-        if lease < 0 or int(np.asarray(self._chain.leases)[lease, Lease.provider]) != self._names.wallet(provider):
-            return None
-        return self._leases([lease])[0]
+        row = self._names.leases.get(name, -1)
+        if row < 0:
+            row = self._row_of_lease(name)
+        return self._one_lease(row) if 0 <= row < len(self._used("leases")) else None
 
     def account(self, name: str) -> AccountRecord | None:
         """Return the escrow account of a deployment or of a bid's deposit, by their name."""
@@ -405,7 +442,7 @@ class View:
     def provider(self, name: str) -> ProviderRecord | None:
         """Return a provider by its name."""
         wallet = self._names.wallet(name)
-        rows = np.flatnonzero(_used(self._chain, "providers")[:, Provider.wallet] == wallet).tolist()
+        rows = np.flatnonzero(self._used("providers")[:, Provider.wallet] == wallet).tolist()
         return self._provider(rows[0]) if rows and wallet >= 0 else None
 
     def wallet(self, name: str) -> WalletRecord | None:
@@ -415,26 +452,18 @@ class View:
 
     # --- what is settled ---------------------------------------------------------------------------------------------------------
 
-    def _all(self) -> State:
-        """The chain with every account settled."""
-        if self._settled is None:
-            self._settled = settled(self._chain, self._engine)
-        return self._settled
+    def _all(self) -> dict[str, Table]:
+        """The tables with every account settled."""
+        if self._whole is None:
+            state = settled(self._chain, self._engine)
+            self._whole = {name: np.asarray(getattr(state, name)) for name in _USED}
+        return self._whole
 
-    def _with(self, accounts: Collection[int]) -> State:
-        """The chain with these accounts settled, and perhaps no others."""
-        if self._settled is None and len(accounts) > SINGLE_LOOKS:
+    def _with(self, accounts: Sequence[int]) -> dict[str, Table]:
+        """The tables with these accounts settled, and perhaps no others."""
+        if self._whole is not None or self._looks is None or len(accounts) > SINGLE_LOOKS:
             return self._all()
-        if self._settled is not None:
-            return self._settled
-        if self._aside is None:
-            self._aside = beside(self._chain)
-            self._look = bound(look, self._chain, self._aside)
-        for account in accounts:
-            if account not in self._looked:
-                self._look(self.height, account)
-                self._looked.add(account)
-        return self._aside
+        return self._looks.settled(accounts, self.height)
 
     # --- events --------------------------------------------------------------------------------------------------------------------
 
@@ -447,24 +476,24 @@ class View:
         if what == "bid":
             told["id"] = self._bids([extra])[0].id
         elif what == "lease":
-            told["id"] = self._leases([subject])[0].id
+            told["id"] = self._one_lease(subject).id
         elif what == "order":
             told["id"] = "/".join(self._named_orders([subject])[0])
         elif what == "deployment":
             told["id"] = self._deployments([subject])[0].id
         elif what == "group":
-            deployment, gseq = np.asarray(self._chain.groups)[subject, [Group.deployment, Group.gseq]].tolist()
+            deployment, gseq = self._tables["groups"][subject, [Group.deployment, Group.gseq]].tolist()
             told["id"] = f"{self._deployments([deployment])[0].id}/{gseq}"
         elif what == "account":
             told["id"] = self._accounts([subject])[0].id
         elif what == "provider" or kind in (EventKind.OUTAGE, EventKind.REPRICED):
-            told["id"] = self._names.wallets[int(np.asarray(self._chain.providers)[subject, Provider.wallet])]
+            told["id"] = self._names.wallets[int(self._tables["providers"][subject, Provider.wallet])]
         elif kind in (EventKind.MESSAGE_REFUSED, EventKind.NETWORK_FEE):
             told["id"] = self._names.wallets[subject]
         elif kind == EventKind.PARAMS_CHANGED:
             told["id"] = next((name for name, (column, _) in PARAMS.items() if column == subject), str(subject))
         else:
-            told["id"] = self._leases([subject])[0].id
+            told["id"] = self._one_lease(subject).id
         told["amount"] = _money(whole, atto)
         if kind == EventKind.ORDER_CLOSED:
             told["reason"] = OrderEnd(other).name.lower()
@@ -480,6 +509,10 @@ class View:
 
     # --- rows ----------------------------------------------------------------------------------------------------------------------
 
+    def _used(self, name: str) -> Table:
+        """The rows of a table that hold something."""
+        return self._tables[name][: int(getattr(self._chain.globals, _USED[name]))]
+
     def _row_of_deployment(self, name: str) -> int:
         owner, _, dseq = name.partition("/")
         wallet = self._names.wallet(owner)
@@ -493,29 +526,38 @@ class View:
         gseq, oseq = int(parts[2]), int(parts[3])
         if row < 0:
             return -1
-        first, count = np.asarray(self._chain.deployments)[row, [Deployment.first_group, Deployment.groups]].tolist()
+        first, count = self._tables["deployments"][row, [Deployment.first_group, Deployment.groups]].tolist()
         if not 1 <= gseq <= count:
             return -1
-        orders = np.asarray(self._chain.orders)
-        order = int(np.asarray(self._chain.groups)[first + gseq - 1, Group.last_order])
+        orders = self._tables["orders"]
+        order = int(self._tables["groups"][first + gseq - 1, Group.last_order])
         while order >= 0 and int(orders[order, Order.oseq]) != oseq:
             order = int(orders[order, Order.previous])
         return order
 
+    def _row_of_lease(self, name: str) -> int:
+        order, _, provider = name.rpartition("/")
+        row = self._row_of_order(order)
+        lease = int(self._tables["orders"][row, Order.lease]) if row >= 0 else -1
+        if lease < 0 or int(self._tables["leases"][lease, Lease.provider]) != self._names.wallet(provider):
+            return -1
+        self._names.leases[name] = lease
+        return lease
+
     def _row_of_bid(self, name: str) -> int:
         order, _, provider = name.rpartition("/")
-        row, wallet, bids = self._row_of_order(order), self._names.wallet(provider), np.asarray(self._chain.bids)
-        bid = int(np.asarray(self._chain.orders)[row, Order.first_bid]) if row >= 0 else -1
+        row, wallet, bids = self._row_of_order(order), self._names.wallet(provider), self._tables["bids"]
+        bid = int(self._tables["orders"][row, Order.first_bid]) if row >= 0 else -1
         while bid >= 0 and int(bids[bid, Bid.provider]) != wallet:
             bid = int(bids[bid, Bid.next])
         return bid
 
     def _named_orders(self, rows: Sequence[int]) -> list[tuple[str, str]]:
         """The owner and the name of each order's deployment, with the rest of the order's name behind."""
-        chain, wallets = self._chain, self._names.wallets
-        orders = np.asarray(chain.orders)[rows][:, [Order.deployment, Order.group, Order.oseq]]
-        owners = np.asarray(chain.deployments)[orders[:, 0]][:, [Deployment.owner, Deployment.dseq]].tolist()
-        gseqs = np.asarray(chain.groups)[orders[:, 1], Group.gseq].tolist()
+        wallets = self._names.wallets
+        orders = self._tables["orders"][rows][:, [Order.deployment, Order.group, Order.oseq]]
+        owners = self._tables["deployments"][orders[:, 0]][:, [Deployment.owner, Deployment.dseq]].tolist()
+        gseqs = self._tables["groups"][orders[:, 1], Group.gseq].tolist()
         return [
             (f"{wallets[owner]}/{dseq}", f"{gseq}/{oseq}")
             for (owner, dseq), gseq, oseq in zip(owners, gseqs, orders[:, 2].tolist(), strict=True)
@@ -523,7 +565,7 @@ class View:
 
     def _deployments(self, rows: Sequence[int]) -> list[DeploymentRecord]:
         wallets, found = self._names.wallets, []
-        for values in np.asarray(self._chain.deployments)[rows].tolist():
+        for values in self._tables["deployments"][rows].tolist():
             owner, dseq = wallets[values[Deployment.owner]], values[Deployment.dseq]
             state = DEPLOYMENT_STATES[values[Deployment.state]]
             closed = values[Deployment.closed_at] if state == "closed" else None
@@ -533,10 +575,10 @@ class View:
         return found
 
     def _orders(self, rows: Sequence[int]) -> list[OrderRecord]:
-        chain, wallets, found = self._chain, self._names.wallets, []
-        values = np.asarray(chain.orders)[rows].tolist()
-        sizes = np.asarray(chain.groups)[[each[Order.group] for each in values]][:, Group.cpu : Group.gpu + 1].tolist() if values else []
-        leases = np.asarray(chain.leases)
+        wallets, found = self._names.wallets, []
+        values = self._tables["orders"][rows].tolist()
+        sizes = self._tables["groups"][[each[Order.group] for each in values]][:, Group.cpu : Group.gpu + 1].tolist() if values else []
+        leases = self._tables["leases"]
         for order, (deployment, rest), size in zip(values, self._named_orders(rows), sizes, strict=True):
             name, state = f"{deployment}/{rest}", ORDER_STATES[order[Order.state]]
             lease = order[Order.lease]
@@ -563,7 +605,7 @@ class View:
 
     def _bids(self, rows: Sequence[int]) -> list[BidRecord]:
         wallets, found = self._names.wallets, []
-        values = np.asarray(self._chain.bids)[rows].tolist()
+        values = self._tables["bids"][rows].tolist()
         for bid, (deployment, rest) in zip(values, self._named_orders([each[Bid.order] for each in values]), strict=True):
             order, provider, state = f"{deployment}/{rest}", wallets[bid[Bid.provider]], BID_STATES[bid[Bid.state]]
             closed = bid[Bid.closed_at] if state in ("lost", "closed") else None
@@ -572,40 +614,47 @@ class View:
         return found
 
     def _leases(self, rows: Sequence[int]) -> list[LeaseRecord]:
-        wallets, found = self._names.wallets, []
-        accounts = np.asarray(self._chain.leases)[rows, Lease.account].tolist()
-        values = np.asarray(self._with(accounts).leases)[rows].tolist()
-        for lease, (deployment, rest) in zip(values, self._named_orders([each[Lease.order] for each in values]), strict=True):
-            order, provider, state = f"{deployment}/{rest}", wallets[lease[Lease.provider]], LEASE_STATES[lease[Lease.state]]
-            active = lease[Lease.active_at]
-            found.append(
-                LeaseRecord(
-                    f"{order}/{provider}",
-                    order,
-                    deployment.partition("/")[0],
-                    provider,
-                    state,
-                    lease[Lease.created_at],
-                    active if active >= 0 else None,
-                    lease[Lease.closed_at] if state == "closed" else None,
-                    _money(lease[Lease.rate], lease[Lease.rate_atto]),
-                    PAYMENT_STATES[lease[Lease.payment]],
-                    _money(lease[Lease.balance], lease[Lease.balance_atto]),
-                    lease[Lease.withdrawn],
-                    _money(lease[Lease.shortfall], lease[Lease.shortfall_atto]),
-                    lease[Lease.reason],
-                )
-            )
-        return found
+        wallets, tables = self._names.wallets, self._tables
+        accounts = tables["leases"][rows, Lease.account]
+        owners = tables["deployments"][tables["accounts"][accounts, Account.target]][:, [Deployment.owner, Deployment.dseq]].tolist()
+        values = self._with(accounts.tolist())["leases"][rows].tolist()
+        return [self._lease(lease, wallets[owner], dseq) for lease, (owner, dseq) in zip(values, owners, strict=True)]
+
+    def _one_lease(self, row: int) -> LeaseRecord:
+        tables = self._tables
+        account = int(tables["leases"][row, _ACCOUNT_OF_LEASE])
+        deployment = tables["deployments"][tables["accounts"][account, _TARGET]].tolist()
+        values = self._with((account,))["leases"][row].tolist()
+        return self._lease(values, self._names.wallets[deployment[_OWNER]], deployment[_DSEQ])
+
+    def _lease(self, values: Sequence[int], owner: str, dseq: int) -> LeaseRecord:
+        gseq, oseq, wallet, state, created, active, closed, payment, withdrawn, reason, *money = _OF_LEASE(values)
+        order, provider = f"{owner}/{dseq}/{gseq}/{oseq}", self._names.wallets[wallet]
+        return LeaseRecord(
+            f"{order}/{provider}",
+            order,
+            owner,
+            provider,
+            LEASE_STATES[state],
+            created,
+            active if active >= 0 else None,
+            closed if state == LeaseState.CLOSED else None,
+            _money(money[0], money[1]),
+            PAYMENT_STATES[payment],
+            _money(money[2], money[3]),
+            withdrawn,
+            _money(money[4], money[5]),
+            reason,
+        )
 
     def _accounts(self, rows: Sequence[int]) -> list[AccountRecord]:
         wallets, found = self._names.wallets, []
-        chain = self._with([row for row in rows if row >= 0])
-        deposits = np.asarray(chain.deposits)
-        for account in np.asarray(chain.accounts)[rows].tolist():
+        settled_tables = self._with(rows)
+        deposits = settled_tables["deposits"]
+        for account in settled_tables["accounts"][rows].tolist():
             scope = _SCOPES[account[Account.scope]]
             if scope == "deployment":
-                owner, dseq = np.asarray(self._chain.deployments)[account[Account.target], [Deployment.owner, Deployment.dseq]].tolist()
+                owner, dseq = self._tables["deployments"][account[Account.target], [Deployment.owner, Deployment.dseq]].tolist()
                 name = f"{wallets[owner]}/{dseq}"
             else:
                 name = self._bids([account[Account.target]])[0].id
@@ -635,7 +684,7 @@ class View:
         return found
 
     def _provider(self, row: int) -> ProviderRecord:
-        values = np.asarray(self._chain.providers)[row].tolist()
+        values = self._tables["providers"][row].tolist()
         desk = np.asarray(self._engine.desks)[row].tolist()
         return ProviderRecord(
             self._names.wallets[values[Provider.wallet]],
@@ -657,14 +706,8 @@ class View:
         )
 
     def _wallet(self, row: int) -> WalletRecord:
-        values = np.asarray(self._all().wallets)[row].tolist()
+        values = self._all()["wallets"][row].tolist()
         return WalletRecord(self._names.wallets[row], values[Wallet.balance], values[Wallet.fees])
-
-
-def _used(chain: State, name: str) -> Table:
-    """The rows of a table that hold something."""
-    table: Table = np.asarray(getattr(chain, name))
-    return table[: int(getattr(chain.globals, _USED[name]))]
 
 
 def _free_bids(chain: State) -> list[int]:
@@ -697,7 +740,9 @@ def _picked(keep: NDArray[np.bool_], after: int, limit: int | None) -> tuple[lis
 
 
 def _money(whole: int, atto: int) -> Decimal:
-    return Decimal(amount(whole, atto)) if atto else Decimal(whole)
+    if whole < 0 and atto:
+        return Decimal(amount(whole, atto))
+    return Decimal(f"{whole}.{atto:018d}".rstrip("0")) if atto else Decimal(whole)
 
 
 __all__ = [

@@ -280,3 +280,73 @@ def test_the_chain_of_names_can_be_copied() -> None:
     other.wallet("bob")
     assert "bob" not in chain.wallet_names
     assert other.row_of("wallet", "ada") == chain.row_of("wallet", "ada")
+
+
+# --- between steps as in the file -----------------------------------------------------------------------------------------------------
+
+
+def bid(name: str) -> dict[str, Any]:
+    return {"op": "create_bid", "id": name, "price": "1.5", "deposit": "500000", "sources": ["balance"]}
+
+
+def plan_of(seed: int, last: int) -> list[dict[str, Any]]:
+    """Messages at random heights: sensible ones, refused ones, by strangers, about the background's deployments and about their own."""
+    rng = np.random.default_rng(seed)
+    names, own = ["zoe", "ann", "north", "large-0", "web-3"], [f"{who}/{dseq}" for who in ("zoe", "ann", "web-3") for dseq in (7, 8)]
+
+    def pick(values: list[str]) -> str:
+        return values[int(rng.integers(len(values)))]
+
+    def about() -> str:
+        return pick([*own, f"web-{rng.integers(12)}/{rng.integers(1, 400)}", "batch-1/1"])
+
+    def message() -> dict[str, Any]:
+        sources, order = ["balance"], f"{about()}/1/1"
+        return [
+            lambda: deploy(*pick(own).split("/")),  # type: ignore[arg-type]
+            lambda: bid(f"{order}/{pick(['north', 'south', 'large-1'])}"),
+            lambda: {"op": "create_lease", "id": f"{order}/{pick(['north', 'large-0', 'large-1', 'local-2'])}"},
+            lambda: {"op": "close_deployment", "id": about()},
+            lambda: {"op": "close_lease", "id": f"{order}/{pick(['north', 'large-0', 'large-1'])}", "signer": pick(names)},
+            lambda: {"op": "account_deposit", "id": about(), "signer": pick(names), "deposit": "1000", "sources": sources},
+            lambda: {"op": "create_provider", "provider": pick(["north", "south", "zoe"])},
+            lambda: {"op": "grant", "granter": pick(names), "signer": pick(names), "limit": "50000", "scopes": ["deployment"]},
+            lambda: {"op": "set_params", "params": {"take_percent": int(rng.integers(9))}},
+            lambda: {"op": "block_provider", "provider": pick(["north", "large-0", "local-1", "nobody"])},
+            lambda: {"op": "unblock_provider", "provider": "large-0"},
+            lambda: {"op": "withdraw", "id": f"{order}/{pick(['north', 'large-0'])}"},
+            lambda: {"op": "settle_escrow", "id": about()},
+        ][int(rng.integers(13))]()  # fmt: skip
+
+    heights = np.sort(rng.integers(1, last + 1, int(rng.integers(5, 30)))).tolist()
+    return [{"height": int(height), **message()} for height in heights]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_messages_between_steps_give_what_they_give_in_the_file(seed: int) -> None:
+    base = small().effective() | {"horizon": "40m", "warm_up": "5m", "network_fees": seed % 3 == 0, "seed": seed % 5 + 1}
+    base["start"] = base["start"] | {"wallets": {"zoe": "100VE", "ann": "3VE", "north": "2VE"}, "providers": {"north": {}}}
+    plan = plan_of(seed, 400)
+    written = run(scenario_from_mapping(base | {"messages": plan}, SCENARIOS), audit=True)
+    market = Market(scenario_from_mapping(base, SCENARIOS), audit=True)
+    tickets = []
+    rng = np.random.default_rng(seed)
+    for message in plan:
+        if market.height < message["height"] - 1:
+            market.advance(int(rng.integers(market.height, message["height"])))
+            market.view().leases(limit=3)
+            market.advance(message["height"] - 1)
+        tickets.append(market.submit({key: value for key, value in message.items() if key != "height"}))
+        if rng.random() < 0.1:
+            market = market.fork()
+    held = market.finish()
+    told_written, told_held = told(written.summary), told(held.summary)
+    assert told_held == told_written
+    results = [market.receipt(ticket) for ticket in tickets]
+    assert [each.result for each in results if each] == [each["result"] for each in told_written["messages"]["receipts"]]
+    for table in ("orders", "leases"):
+        mine, theirs = getattr(held.record, table), getattr(written.record, table)
+        assert all(np.array_equal(mine[name], theirs[name]) for name in theirs if name != "tenant")
+    assert held.record.providers["name"] == written.record.providers["name"]
+    owners = [[record.tenants["name"][row] for row in record.orders["tenant"]] for record in (held.record, written.record)]
+    assert owners[0] == owners[1]
