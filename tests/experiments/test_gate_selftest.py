@@ -9,7 +9,7 @@ import pytest
 
 from marketsim.cli import main
 from marketsim.experiments.gate import selftest as bench
-from marketsim.experiments.gate.selftest import BASE, METRICS, SHIFTED, Replications, selftest, stored, stored_bytes
+from marketsim.experiments.gate.selftest import BASE, METRICS, SHIFTED, KeptArms, selftest, stored, stored_bytes
 
 
 def test_replications_are_kept_whole(tmp_path: object) -> None:
@@ -33,7 +33,7 @@ def test_the_gate_keeps_its_promises(capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_gate_that_errs_more_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     judge, arms = bench.judge, stored()
-    small = Replications(arms.scenario, arms.base, METRICS[:1], arms.values)
+    small = KeptArms(arms.scenario, arms.base, METRICS[:1], arms.values)
     honest = selftest(small, 150)
     assert honest.holds
     monkeypatch.setattr(bench, "judge", lambda before, after, margin, aim, alpha: judge(before, after, margin, aim, 4 * alpha))

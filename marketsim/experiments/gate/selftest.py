@@ -35,7 +35,7 @@ _BATCH = 50
 
 
 @dataclass(frozen=True)
-class Replications:
+class KeptArms:
     """Values of each arm and metric, float64[replications] by equal seeds, of a scenario as plain data."""
 
     scenario: dict[str, Any]
@@ -45,7 +45,7 @@ class Replications:
 
     @property
     def count(self) -> int:
-        """Replications of each arm."""
+        """KeptArms of each arm."""
         return len(self.values[BASE][_REVENUE])
 
 
@@ -121,17 +121,17 @@ class Selftest:
         }
 
 
-def stored() -> Replications:
+def stored() -> KeptArms:
     """The replications that come with marketsim."""
     data = json.loads((files("marketsim.experiments.gate") / "selftest.json").read_bytes())
     values = {
         arm: {name: np.array(column, dtype=np.float64) for name, column in columns.items()} for arm, columns in data["values"].items()
     }
-    return Replications(data["scenario"], "", tuple(data["metrics"]), values)
+    return KeptArms(data["scenario"], "", tuple(data["metrics"]), values)
 
 
-def stored_bytes(arms: Replications) -> bytes:
-    """Replications as the file has them: values to nine digits, a metric a line."""
+def stored_bytes(arms: KeptArms) -> bytes:
+    """KeptArms as the file has them: values to nine digits, a metric a line."""
     values = [
         f'  "{arm}": {{\n'
         + ",\n".join(f'   "{name}": [{", ".join(f"{value:.9g}" for value in arms.values[arm][name])}]' for name in arms.metrics)
@@ -145,7 +145,7 @@ def stored_bytes(arms: Replications) -> bytes:
 
 def drawn(
     scenario: dict[str, Any], base: str, runs: Runs, count: int = REPLICATIONS, tell: Callable[[str], None] | None = None
-) -> Replications:
+) -> KeptArms:
     """Make `count` replications of each arm of a scenario; InputError where a larger take moves no revenue."""
     plain = Variant(BASE, scenario, base)
     effective = plain.effective()
@@ -169,7 +169,7 @@ def drawn(
         raise InputError("selftest: a metric is undefined in some runs of this scenario, give one in which leases are made in every run")
     if _shift(values, _REVENUE) >= 0:
         raise InputError("selftest: a larger take does not lower revenue in this scenario, give one with take")
-    return Replications(scenario, base, METRICS, values)
+    return KeptArms(scenario, base, METRICS, values)
 
 
 def _shift(values: dict[str, dict[str, FloatArray]], metric: str, arm: str = SHIFTED) -> float:
@@ -177,7 +177,7 @@ def _shift(values: dict[str, dict[str, FloatArray]], metric: str, arm: str = SHI
 
 
 def selftest(
-    arms: Replications,
+    arms: KeptArms,
     gates: int = 1000,
     tell: Callable[[str], None] | None = None,
     *,
@@ -241,7 +241,7 @@ Found = tuple[list[list[Judged]], list[int]]
 class _Dealt:
     """Deals gates out of replications."""
 
-    def __init__(self, arms: Replications, gates: int, alpha: float, power: float, seed: int) -> None:
+    def __init__(self, arms: KeptArms, gates: int, alpha: float, power: float, seed: int) -> None:
         self._arms, self._gates, self._alpha, self._power, self._seed = arms, gates, alpha, power, seed
 
     def gates(self, metrics: Sequence[GateMetric], arm: str, *, disjoint: bool = False) -> Found:
