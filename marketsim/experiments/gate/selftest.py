@@ -45,7 +45,7 @@ class KeptArms:
 
     @property
     def count(self) -> int:
-        """KeptArms of each arm."""
+        """Replications of each arm."""
         return len(self.values[BASE][_REVENUE])
 
 
@@ -131,7 +131,7 @@ def stored() -> KeptArms:
 
 
 def stored_bytes(arms: KeptArms) -> bytes:
-    """KeptArms as the file has them: values to nine digits, a metric a line."""
+    """Replications as the file has them: values to nine digits, a metric a line."""
     values = [
         f'  "{arm}": {{\n'
         + ",\n".join(f'   "{name}": [{", ".join(f"{value:.9g}" for value in arms.values[arm][name])}]' for name in arms.metrics)
