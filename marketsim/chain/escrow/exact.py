@@ -234,8 +234,9 @@ def _find_losses(s: State, lease: int) -> bool:
     for resource in range(_RESOURCES):
         u[Usage.step_cpu + resource] = 0
         reserved = u[Usage.reserved_cpu + resource]
-        if reserved > 0:
-            unit, unit_low = doubled_of(u[Usage.unit_cpu + 2 * resource], u[Usage.unit_cpu + 2 * resource + 1])
+        whole, atto = u[Usage.unit_cpu + 2 * resource], u[Usage.unit_cpu + 2 * resource + 1]
+        if reserved > 0 and (whole > 0 or atto > 0):
+            unit, unit_low = doubled_of(whole, atto)
             loss, loss_low = doubled_times(price, price_low, unit, unit_low)
             if loss > _LOSS_MAX:
                 return False
@@ -253,13 +254,14 @@ def _price_less_cuts(s: State, h: int, lease: int) -> tuple[int, int]:
     if p.rate * (blocks // PPM + 1) > _RATE_BLOCKS_MAX:
         return -1, 0
     whole, atto = times(p.rate, p.rate_atto, blocks * u.utilization_ppm)  # in millionths, without the cuts
-    lost, lost_atto = 0, 0
+    lost, lost_atto, is_cut = 0, 0, False
     for resource in range(_RESOURCES):
         cut = u[Usage.step_cpu + resource] * blocks % BASE
         if cut > 0:
+            is_cut = True
             part = times(u[Usage.loss_cpu + 2 * resource], u[Usage.loss_cpu + 2 * resource + 1], cut)
             lost, lost_atto = add(lost, lost_atto, part[0], part[1])
-    if lost > 0 or lost_atto > 0:
+    if is_cut:
         whole, atto = subtract(whole, atto, lost // BASE, lost % BASE * BASE + lost_atto // BASE)
         if atto % PPM < _DOUBT or atto % PPM >= PPM - _DOUBT:
             return -1, 0
