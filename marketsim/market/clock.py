@@ -289,7 +289,7 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
     rows = ROW_ROOM
     chain = with_room(
         chain,
-        events=int(engine.globals.event_room) + 4 * dated + (EVENTS_AHEAD if chain.globals.event_mask else 0),
+        events=int(engine.globals.event_room) + 4 * dated + EVENTS_AHEAD,
         orders=rows,
         groups=rows,
         deployments=rows,
