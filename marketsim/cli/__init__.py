@@ -27,6 +27,7 @@ COMMANDS = (
     "export",
     "sweep",
     "compare",
+    "check",
     "diff",
     "risk",
     "optimize",
