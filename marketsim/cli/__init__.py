@@ -26,6 +26,8 @@ COMMANDS = (
     "sweep",
     "compare",
     "diff",
+    "bisect",
+    "capsule",
     "risk",
     "optimize",
     "bench",
