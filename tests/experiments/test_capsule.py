@@ -159,6 +159,7 @@ def test_what_is_not_installed_is_said(capsule: Path, tmp_path: Path, capsys: py
     assert "--no-code" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_sweep_agrees_with_another_number_of_workers(market: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "sweep"
     assert main(["sweep", str(market.parent / "sweeps" / "counts.yaml"), "--workers", "2", "--quiet", "--out", str(folder)]) == 0
