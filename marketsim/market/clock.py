@@ -8,25 +8,18 @@ from typing import Any
 import numpy as np
 import simpy
 
-from marketsim.chain.bid_index import fill_bid_index
 from marketsim.chain.ledger import AUDIT_PROBLEMS, recount_problems
-from marketsim.chain.room import with_bid_bits, with_room
 from marketsim.chain.state import State
 from marketsim.errors import InvariantError
 from marketsim.kernel.compiled import bound
-from marketsim.kernel.intrinsics import LINE
 from marketsim.kernel.rows import row_of
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market import inbox
-from marketsim.market.calendar import CHUNK_BITS
-from marketsim.market.loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance
-from marketsim.market.tables import PHASES, BidRow, Call, Chunk, Desk, Engine, Entry, Kind, Later, Offer, Phase, Sample, Track, Watch
+from marketsim.market.loop import AUDIT_BROKEN, DONE, RECOUNT, advance
+from marketsim.market.room import ask_room, make_room
+from marketsim.market.tables import PHASES, Call, Engine, Kind, Phase
 
-EVENTS_AHEAD = 65_536
-"""Rows of events beyond what must be free, so that the record is not handed over too often."""
 LEAST_INBOX = 256
-SPARE = 64
-"""Rows beyond what is needed, of tables that grow little by little."""
 
 AFTER_AGENTS, AFTER_HANDS = 2, 3
 """Priorities within an instant: agents' events are SimPy's 0 and 1, then come messages by hand, then blocks."""
@@ -90,6 +83,32 @@ class BlockClock:
         self._engine = tables
         self._run = self._leased = None
 
+    def copy(
+        self,
+        env: simpy.Environment,
+        *,
+        take_events: Callable[[Table], None],
+        take_bids: Callable[[Table], None],
+        take_declines: Callable[[Table], None],
+    ) -> BlockClock:
+        """Return a clock that stands where this one does, over copies of the tables, in a SimPy environment of its own.
+
+        The record's rows must have been handed over (`hand_over`). Nobody waits in the new environment yet.
+        """
+        other = BlockClock(
+            env,
+            self.chain.copied(frozenset({"events"})),
+            self.engine.copied(frozenset({"bid_rows", "decline_rows"})),
+            take_events=take_events,
+            take_bids=take_bids,
+            take_declines=take_declines,
+            audit=bool(self.engine.globals.audit),
+        )
+        other._pending = list(self._pending)
+        other.recounts = self.recounts
+        other.refused_by_hand = dict(self.refused_by_hand)
+        return other
+
     def height_of(self, time_ms: int) -> int:
         """Return the block that takes a message submitted at `time_ms`."""
         return max(1, -(-time_ms // self.block_ms))
@@ -131,6 +150,11 @@ class BlockClock:
         """Execute every block before the present instant, so that the tables say what an agent sees now."""
         self.advance(-(-int(self.env.now) // self.block_ms) - 1)
 
+    @property
+    def executed(self) -> int:
+        """The last block up to which everything that was due is done; -1 before the first."""
+        return self._executed
+
     def has_lease(self, plan: int) -> bool:
         """Return whether the order of a plan, the newest of its first group, has a lease as far as blocks are executed."""
         if self._leased is None:
@@ -156,7 +180,7 @@ class BlockClock:
                 height = int(self.engine.globals.last_block)
                 raise InvariantError(f"block {height}: {AUDIT_PROBLEMS[int(self.engine.globals.audit_problem)]}")
             else:
-                self.make_room()
+                self.grow()
 
     def open_block(self, height: int) -> None:
         """Execute every block before `height` and begin that one: what the caller then does to the tables comes before its phases."""
@@ -176,13 +200,13 @@ class BlockClock:
 
     def finish(self) -> None:
         """Hand over what is left of the record and, when auditing, recount everything once more."""
-        self._flush()
+        self.hand_over()
         if self.engine.globals.audit:
             self._recount()
 
     def blocks_process(self, every: int, last: int, progress: Callable[[int], None]) -> Generator[Any, Any, None]:
         """SimPy process: execute what is due at least every `every` blocks and report the height reached."""
-        height = 0
+        height = max(0, self._executed)
         while height < last:
             height = min(last, height + every)
             at = height * self.block_ms
@@ -218,7 +242,8 @@ class BlockClock:
         engine.globals.inbox = 0
         engine.globals.inbox_end = len(waiting)
 
-    def _flush(self) -> None:
+    def hand_over(self) -> None:
+        """Hand over what the record holds so far."""
         used = int(self.chain.globals.events)
         if used:
             self._take_events(self.chain.events[:used])
@@ -234,17 +259,20 @@ class BlockClock:
 
     def keep_events(self, take: Callable[[Table], None]) -> None:
         """Keep rows of all kinds of event from now on, and hand them to `take` alone; what happens does not change by it."""
-        self._flush()
+        self.hand_over()
         self._take_events = take
         self.chain.globals.event_mask = (1 << 62) - 1
 
-    def hand_over(self) -> None:
-        """Hand over what the record holds so far."""
-        self._flush()
+    def make_room(self, orders: int = 0, entries: int = 0, events: int = 0) -> None:
+        """Hand over what the record holds so far, and let the tables grow to what the caller is about to add: orders opened, entries of
+        the calendar, events; one bid, one lease and a few rows of anything have room without being asked for.
+        """
+        ask_room(self.engine, orders, 0, entries, events)
+        self.grow()
 
-    def make_room(self) -> None:
-        """Hand over what the record holds so far, and let the tables grow to what one more entry or message may need."""
-        self._flush()
+    def grow(self) -> None:
+        """Hand over what the record holds so far, and let the tables grow to what compiled code has asked for."""
+        self.hand_over()
         self.chain, self.engine = make_room(self.chain, self.engine)
 
     def _recount(self) -> None:
@@ -253,79 +281,3 @@ class BlockClock:
         if problems:
             height = int(self.engine.globals.last_block)
             raise InvariantError("; ".join(f"block {height}: {problem}" for problem in problems))
-
-
-def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engine]:
-    """Return the tables with the room that one more calendar entry may need, `bids` bids in one block included."""
-    dated = max(bids, _most_dated(engine))
-    rows = ROW_ROOM
-    chain = with_room(
-        chain,
-        events=int(engine.globals.event_room) + 4 * dated + EVENTS_AHEAD,
-        orders=rows,
-        groups=rows,
-        deployments=rows,
-        leases=rows,
-        usage=rows,
-        accounts=rows + dated,
-        deposits=rows + dated,
-        bids=rows + dated,
-    )
-    chain = with_index(chain, int(chain.globals.bids_live) + dated + rows)
-    chain = with_bid_bits(chain, dated + rows)
-    x = engine.globals
-    changes: dict[str, Any] = {}
-    wanted: dict[str, tuple[int, Any]] = {  # by table, the rows that it needs and what they are of
-        "tracks": (len(chain.orders), Track),
-        "accounts": (len(chain.accounts), Watch),
-        "offers": (int(x.offers) + int(x.providers) * rows, Offer),
-        "calendar": (int(x.calendar + x.waiting) + ENTRY_ROOM + dated + SPARE, Entry),
-        "later": (int(x.later) + ENTRY_ROOM + dated + SPARE, Later.SIZE),
-        "samples": (int(x.samples) + SPARE, Sample),
-        "audit_values": (len(chain.accounts), 2),
-        "bid_rows": (int(x.bids_rows) + dated + rows, BidRow),
-    }
-    if engine.desks.ctypes.data % LINE:
-        changes["desks"] = rows_of(len(engine.desks), Desk)
-        changes["desks"][:] = engine.desks
-    if len(engine.chunks) == 1:
-        changes["chunks"] = rows_of((int(x.horizon) >> CHUNK_BITS) + 2, Chunk)
-    for name, (needed, kind) in wanted.items():
-        table: Table = getattr(engine, name)
-        if len(table) < needed:
-            grown = rows_of(max(needed, 2 * len(table)), kind)
-            grown[: len(table)] = table
-            changes[name] = grown
-    if len(engine.nodes):  # where replicas stand, row for row beside offers and orders
-        for name, beside in (("offer_nodes", "offers"), ("order_nodes", "tracks")):
-            wanted_rows, places = len(changes.get(beside, getattr(engine, beside))), getattr(engine, name)
-            if len(places) < wanted_rows:
-                changes[name] = np.zeros((wanted_rows, places.shape[1]), np.int64)
-                changes[name][: len(places)] = places
-    declines = int(x.keep_bid_rows * (x.decline_rows + max((x.providers + 1) * rows, dated + 1)))
-    lines = {"plan_of": len(chain.deployments), "alive": len(chain.accounts), "batch": dated + rows, "decline_rows": declines}
-    for name, needed in lines.items():
-        line: Table = getattr(engine, name)
-        if len(line) < needed:
-            longer = np.full(max(needed, 2 * len(line)), -1, np.int64)
-            longer[: len(line)] = line
-            changes[name] = longer
-    return chain, engine._replace(**changes) if changes else engine
-
-
-def _most_dated(engine: Engine) -> int:
-    """Return a bound on the bids of one block: the offers that exist."""
-    return int(engine.globals.offers)
-
-
-def with_index(chain: State, live: int) -> State:
-    """Return the chain with a bid index at most half full when it holds `live` bids."""
-    size = len(chain.bid_index)
-    if 2 * live + ROW_ROOM <= size:
-        return chain
-    while size < 4 * live + 2 * ROW_ROOM:
-        size *= 2
-    index = np.full(size, -1, np.int64)
-    grown = chain._replace(bid_index=index)
-    fill_bid_index(grown, chain)
-    return grown

@@ -18,9 +18,8 @@ from marketsim.errors import InputError
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.calendar import push
-from marketsim.market.clock import make_room
-from marketsim.market.loop import EVENT_ROOM, ROW_ROOM
 from marketsim.market.packing import REPLICA
+from marketsim.market.room import ROWS, ask_room, make_room
 from marketsim.market.tables import PHASES, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.money.units import ATTO, DAY_MS, HOUR_MS
 from marketsim.scenario.model import Scenario
@@ -30,12 +29,12 @@ from marketsim.simulation.orders import (
     CohortOrders,
     OrderKind,
     cpu_of,
-    draw_orders,
     lives_of,
     mean_cpu,
     mean_life,
     mean_per_hour,
     orders_at,
+    staged_orders,
     tenants_of,
 )
 
@@ -52,6 +51,8 @@ MANIFEST_MS = 300_000
 """A provider that has no manifest by then closes its bid."""
 FUNDS_LOOK_MS = 600_000
 """How often the provider daemon looks at the funds behind a lease (protocol reference 4.1)."""
+EVENT_ROOM = 4_096
+"""Events for which there is room at any time, beside those of bids."""
 EVENTS_A_BID_LIMIT = 80
 """Events for each bid that an order may have: a deployment of 20 groups may end with all its bids, each refunded."""
 FORTNIGHT_DAYS = 14
@@ -94,16 +95,29 @@ class MarketSetup(NamedTuple):
     cut: Mapping[str, dict[str, Any]] = MappingProxyType({})
     """By key of the scenario: draws that were cut off, rows of traces that were left out."""
 
+    def copy(self) -> MarketSetup:
+        """Return the setup of a market that goes its own way from here on; the tables in it are those of the start."""
+        return self._replace(
+            book=self.book.copy(),
+            tenant_names=list(self.tenant_names),
+            tenant_cohorts=list(self.tenant_cohorts),
+            regions=list(self.regions),
+            asked=list(self.asked),
+            eligibility=self.eligibility.copy(),
+            newcomers=dict(self.newcomers),
+        )
 
-def build_market(scenario: Scenario, seed: int) -> MarketSetup:
-    """Return chain, engine and orders for one seed."""
+
+def build_market(scenario: Scenario, seed: int, by_hand: bool = False) -> MarketSetup:
+    """Return chain, engine and orders for one seed; `by_hand` for a market that takes messages which the scenario does not hold."""
     book = DeskBook(scenario, seed)
-    orders = [draw_orders(cohort, scenario, seed) for cohort in scenario.tenants]
+    orders = [staged_orders(number, scenario, seed) for number in range(len(scenario.tenants))]
     if scenario.initial > 0:
         orders = with_initial(scenario, book, orders, seed)
     total = sum(len(part.calls) for part in orders)
     chain = make_state(FIRST_ROWS)
     set_rules(chain, scenario)
+    chain.globals.keep_bids = int(by_hand or bool(scenario.messages))
     chain, tenant_names, tenant_cohorts = add_wallets(chain, scenario, book)
     book.rows[:, Desk.wallet] = np.arange(len(book.names)) + MODULE_WALLETS
     eligibility = Eligibility()
@@ -115,11 +129,12 @@ def build_market(scenario: Scenario, seed: int) -> MarketSetup:
     chain, engine, calls, asked = add_orders(chain, engine, scenario, book, eligibility, orders)
     first_tenant = MODULE_WALLETS + len(book.names)
     engine.plans[:, Plan.region] = home_regions(scenario, seed)[engine.plans[:, Plan.tenant] - first_tenant]
-    engine = with_nodes(chain, engine, scenario, book)
+    engine = with_nodes(chain, engine, book)
     set_engine(engine, scenario, seed)
-    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + ROW_ROOM))
+    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + ROWS))
     if scenario.charging != "rate":
-        chain = with_room(chain, usage=total + ROW_ROOM)
+        chain = with_room(chain, usage=total + ROWS)
+    ask_room(engine, 0, 0, 3 + len(scenario.providers), 0)
     chain, engine = make_room(chain, engine)
     set_calendar(engine, scenario)
     regions = sorted({kind.region for kind in asked if kind.region is not None})
@@ -181,7 +196,6 @@ def set_rules(chain: State, scenario: Scenario) -> None:
     g.block_ms = block_ms
     g.network_fees = int(scenario.network_fees)
     g.gas_price_atto = scenario.gas_price * 3 // 2
-    g.keep_bids = int(bool(scenario.messages))
     g.event_mask = EVENTS_KEPT[scenario.record]
 
 
@@ -280,7 +294,7 @@ def add_orders(
     return chain, engine._replace(plans=table, fits=fits), calls, kinds
 
 
-def with_nodes(chain: State, engine: Engine, scenario: Scenario, book: DeskBook) -> Engine:
+def with_nodes(chain: State, engine: Engine, book: DeskBook) -> Engine:
     """Return the engine with the nodes of its desks and, where there are any, places for the replicas of the largest order."""
     if not len(book.nodes):
         return engine
@@ -288,7 +302,7 @@ def with_nodes(chain: State, engine: Engine, scenario: Scenario, book: DeskBook)
     counts = np.concatenate([[0], np.cumsum(chain.resources[: int(chain.globals.resources), Resource.count])])
     sums = counts[drafts[:, Draft.first_resource] + drafts[:, Draft.resources]] - counts[drafts[:, Draft.first_resource]]
     most = int(sums.max(initial=1))
-    if scenario.messages:
+    if chain.globals.keep_bids:  # orders may come by hand
         most = REPLICAS_MAX
     width = 1 + REPLICA * min(most, REPLICAS_MAX)
     return engine._replace(
