@@ -21,7 +21,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 from marketsim.errors import InputError
 from marketsim.kernel.code_store import folders
-from marketsim.kernel.compiled import COMPILING
+from marketsim.kernel.modes import COMPILING
 
 PACKAGE = "marketsim"
 _SECONDS_MAX = 3600.0
