@@ -105,7 +105,7 @@ class Archive:
         try:
             with zipfile.ZipFile(io.BytesIO(self._content)) as archive:
                 self._places = _places(self._content, archive.infolist())
-        except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, EOFError, UnicodeDecodeError) as error:
+        except (zipfile.BadZipFile, struct.error, ValueError, RuntimeError, EOFError, UnicodeDecodeError) as error:
             said = (
                 f"damaged: {self.damage}"
                 if self.damage is not None

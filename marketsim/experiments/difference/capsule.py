@@ -11,8 +11,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from marketsim.errors import InputError
 from marketsim.experiments.difference.archive import Archive, write_archive
 from marketsim.experiments.difference.origin import code
+from marketsim.experiments.difference.sides import changed_keys, run_apart
 from marketsim.experiments.runs.files_read import Contents, user_code
 from marketsim.export.folder import write_file
 from marketsim.export.results import MANIFEST, SCHEMA, json_text, read_json
@@ -51,7 +50,7 @@ _NAMING = ("scenario", "config", "sdl", "trace", "script")
 
 
 @dataclass
-class Verdict:
+class Verification:
     """What a verification found: `missing` what is not installed here, `damage` where the capsule is not what was written, `differing` the
     files that came out otherwise, each with its first byte in words."""
 
@@ -97,7 +96,7 @@ def make_capsule(path: Path) -> bytes:
         folder = scratch / "made"
         is_sweep = _is_sweep_file(path)
         command = ["sweep", str(path), "--out", str(folder), "--quiet"] if is_sweep else _run_command(str(path), folder)
-        _marketsim(command, Path.cwd(), {})
+        run_apart(command, Path.cwd())
         return _of_folder(folder)
 
 
@@ -262,7 +261,7 @@ def _installed(package: str) -> str:
 
 def verify_capsule(
     path: Path, *, workers: int | None = None, anyway: bool = False, allow_code: bool = True, tell: Callable[[str], None] = lambda _: None
-) -> Verdict:
+) -> Verification:
     """Make the run or sweep of a capsule again and compare every byte of its outputs.
 
     `workers` are the processes of a sweep. Where versions differ nothing is run unless `anyway`. Raises InputError for what is no capsule,
@@ -270,7 +269,7 @@ def verify_capsule(
     """
     archive = Archive(path)
     head = _head(archive)
-    verdict = Verdict(str(head["kind"]), str(head["name"]), sum(name.startswith(f"{OUTPUTS}/") for name in archive.members))
+    verdict = Verification(str(head["kind"]), str(head["name"]), sum(name.startswith(f"{OUTPUTS}/") for name in archive.members))
     verdict.damage = _damage_of(archive, head)
     if verdict.damage and any(archive.damage is not None and archive.damage.member.startswith(f"{part}/") for part in (INPUTS, MODULES)):
         return verdict  # it is not what the run was made of
@@ -353,7 +352,7 @@ def _made_again(archive: Archive, head: Mapping[str, Any], scratch: Path, worker
         command = ["sweep", str(file), "--out", str(folder), "--quiet", *([] if workers is None else ["--workers", str(workers)])]
     else:
         command = [*_run_command(str(file), folder), "--seed", str(head["seeds"][0]), *(["--audit"] if head["audit"] else [])]
-    _marketsim(command, inside, {"PYTHONPATH": str(scratch / MODULES)})
+    run_apart(command, inside, {"PYTHONPATH": str(scratch / MODULES)})
     return outputs_of(folder)
 
 
@@ -383,22 +382,6 @@ def _files_named(node: Any, key: str = "") -> Iterator[str]:
 
 def _run_command(scenario: str, folder: Path) -> list[str]:
     return ["run", scenario, "--out", str(folder), "--no-figures", "--quiet"]
-
-
-def _marketsim(command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
-    """Run a command of marketsim in a process of its own; raises InputError with what it complains of."""
-    package = str(Path(sys.modules["marketsim"].__file__ or "").resolve().parent.parent)
-    before = [path for path in (environment.get("PYTHONPATH"), package, os.environ.get("PYTHONPATH")) if path]
-    every = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(before)}
-    done = subprocess.run(
-        [sys.executable, "-m", "marketsim", *command], cwd=folder, env=every, capture_output=True, text=True, errors="replace", check=False,
-        stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    if done.returncode == 130:
-        raise KeyboardInterrupt
-    if done.returncode != 0:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
-        raise InputError([f"marketsim {command[0]} failed:", *lines[-8:]])
 
 
 @contextmanager
@@ -448,8 +431,6 @@ def _place_of(name: str, kept: bytes, made: bytes, offset: int) -> str:
 
 
 def _key_of(kept: bytes, made: bytes) -> str:
-    from marketsim.experiments.difference.sides import changed_keys
-
     try:
         changed = changed_keys(json.loads(kept), json.loads(made))
     except (ValueError, RecursionError):
@@ -485,7 +466,7 @@ def _cell_of(kept: bytes, made: bytes) -> str:
     return "the same values, written otherwise" if best is None else f"row {best[0]:,}, {best[1]}"
 
 
-def verdict_lines(path: Path, verdict: Verdict) -> list[str]:
+def verdict_lines(path: Path, verdict: Verification) -> list[str]:
     """Return what `capsule verify` prints."""
     what = f"{path}: the {verdict.kind} {verdict.name}"
     lines = []
