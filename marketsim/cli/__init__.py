@@ -23,6 +23,7 @@ COMMANDS = (
     "price",
     "report",
     "explain",
+    "export",
     "sweep",
     "compare",
     "diff",

@@ -34,6 +34,7 @@ from marketsim.chain.ledger import touch
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled
+from marketsim.kernel.intrinsics import rarely
 from marketsim.money.pairs import BLOCKS_MAX, RATE_MAX, add, add_to, blocks_covered, is_less, subtract, times
 from marketsim.money.units import ATTO, PPM
 from marketsim.money.wide import (
@@ -595,6 +596,14 @@ def _is_stepwise(s: State) -> bool:
 
 
 @compiled
+def _record_cadence(s: State, h: int, account: int) -> None:
+    """Where settlements are on the record, let those of the cadence before a message stand there under their own height. They can all be
+    paid, else the caller folds, so that no money moves otherwise."""
+    if rarely((s.globals.event_mask >> EventKind.SETTLED) & 1 == 1) and not is_short(s, h, account):
+        fold(s, h, account)
+
+
+@compiled
 def deposited(s: State, h: int, account: int) -> None:
     """Follow up a deposit into an open account: reactivate its insufficient_funds payments when funds now
     cover one block of them all.
@@ -642,6 +651,7 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
         return Status.AmountTooLarge
     if is_key_used(s, account, lease):
         return Status.PaymentExists
+    _record_cadence(s, h, account)
     settle(s, h, account, False)
     link_payment(s, account, lease)
     start_meter(s, h, lease)
@@ -663,6 +673,7 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
         return Status.PaymentClosed
     if is_short(s, h, account):
         fold(s, h, account)
+    _record_cadence(s, h, account)
     settle(s, h, account, False)
     return Status.Ok
 
@@ -680,6 +691,7 @@ def payment_close(s: State, h: int, lease: int) -> Status:
     if _is_stepwise(s) or is_short(s, h, account):
         fold(s, h, account)
     touch(s, account)
+    _record_cadence(s, h, account)
     settle(s, h, account, False)
     drop_fraction(s, lease)
     if p.payment == PaymentState.OPEN:
@@ -704,6 +716,7 @@ def account_close(s: State, h: int, account: int) -> Status:
     if a.first_lease >= 0:
         if _is_stepwise(s) or is_short(s, h, account):
             fold(s, h, account)
+        _record_cadence(s, h, account)
         settle(s, h, account, False)
         end_payments(s, account)
     a.settled_at = h
@@ -719,5 +732,6 @@ def settle_forced(s: State, h: int, account: int) -> Status:
         return Status.AccountClosed
     if _is_stepwise(s) or is_short(s, h, account):
         fold(s, h, account)
+    _record_cadence(s, h, account)
     settle(s, h, account, False)
     return Status.Ok
