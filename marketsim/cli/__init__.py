@@ -26,6 +26,7 @@ COMMANDS = (
     "export",
     "sweep",
     "compare",
+    "check",
     "diff",
     "bisect",
     "capsule",
