@@ -198,6 +198,7 @@ def set_rules(chain: State, scenario: Scenario) -> None:
     g.block_ms = block_ms
     g.network_fees = int(scenario.network_fees)
     g.gas_price_atto = scenario.gas_price * 3 // 2
+    g.keep_bids = 0  # unless messages by hand may name them
     g.event_mask = EVENTS_KEPT[scenario.record]
 
 
@@ -355,7 +356,7 @@ def set_engine(engine: Engine, scenario: Scenario, seed: int) -> None:
     x.tie_by_index = int(scenario.tie == "provider_index")
     x.reserve_at_bid = int(scenario.reserve == "at_bid")
     x.price_floor = int(scenario.price_rounding == "floor")
-    x.seed = seed
+    x.seed = seed if scenario.salt == 0 else key_of(seed, f"salt/{scenario.salt}")
     x.bid_window = scenario.bid_window.blocks(block_ms)
     x.queue_limit = QUEUE_LIMIT
     x.block_ms = block_ms
