@@ -29,6 +29,8 @@ COMMANDS = (
     "compare",
     "check",
     "diff",
+    "bisect",
+    "capsule",
     "risk",
     "optimize",
     "bench",
