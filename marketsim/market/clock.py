@@ -18,9 +18,27 @@ from marketsim.kernel.intrinsics import LINE
 from marketsim.kernel.rows import row_of
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market import inbox
+from marketsim.market.asking import quote_asked
 from marketsim.market.calendar import CHUNK_BITS
-from marketsim.market.loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance
-from marketsim.market.tables import PHASES, BidRow, Call, Chunk, Desk, Engine, Entry, Kind, Later, Offer, Phase, Sample, Track, Watch
+from marketsim.market.loop import ASK, AUDIT_BROKEN, DONE, RECOUNT, advance, fold_some
+from marketsim.market.room import ENTRY_ROOM, ROW_ROOM
+from marketsim.market.tables import (
+    PHASES,
+    BidRow,
+    Call,
+    Chunk,
+    Desk,
+    Engine,
+    Entry,
+    Kind,
+    Later,
+    Offer,
+    Outcome,
+    Phase,
+    Sample,
+    Track,
+    Watch,
+)
 
 EVENTS_AHEAD = 65_536
 """Rows of events beyond what must be free, so that the record is not handed over too often."""
@@ -57,6 +75,7 @@ class BlockClock:
         self._chain = chain
         self._engine = engine
         self._run: Callable[[int], int] | None = None
+        self._quote: Callable[[], bool] | None = None
         self._leased: Callable[[int], bool] | None = None
         self._executed = int(engine.globals.executed)
         self.block_ms = int(engine.globals.block_ms)
@@ -65,6 +84,10 @@ class BlockClock:
         self._take_bids = take_bids
         self._take_declines = take_declines
         self.recounts = 0
+        self.answer: Callable[[], None] = _nobody_answers
+        """Writes the prices of the orders that wait for them (`Engine.asking`) into quotes."""
+        self.take_outcomes: Callable[[Table], None] = _unheard
+        """Takes over rows of `Outcome`; they are written over afterwards."""
         self.refused_by_hand: dict[tuple[int, int], int] = {}
         """Refused bids of hand-written messages by desk and Status: counted like any, and no part of the fingerprint."""
         engine.globals.audit = int(audit)
@@ -78,7 +101,7 @@ class BlockClock:
     @chain.setter
     def chain(self, tables: State) -> None:
         self._chain = tables
-        self._run = self._leased = None
+        self._run = self._leased = self._quote = None
 
     @property
     def engine(self) -> Engine:
@@ -88,7 +111,7 @@ class BlockClock:
     @engine.setter
     def engine(self, tables: Engine) -> None:
         self._engine = tables
-        self._run = self._leased = None
+        self._run = self._leased = self._quote = None
 
     def height_of(self, time_ms: int) -> int:
         """Return the block that takes a message submitted at `time_ms`."""
@@ -150,13 +173,25 @@ class BlockClock:
             if code == DONE:
                 self._executed = until
                 return
-            if code == RECOUNT:
+            if code == ASK:
+                self._ask()
+            elif code == RECOUNT:
                 self._recount()
             elif code == AUDIT_BROKEN:
                 height = int(self.engine.globals.last_block)
                 raise InvariantError(f"block {height}: {AUDIT_PROBLEMS[int(self.engine.globals.audit_problem)]}")
             else:
                 self.make_room()
+
+    def _ask(self) -> None:
+        """Have the orders priced that wait for it, and let every desk look at them."""
+        self.answer()
+        while True:
+            if self._quote is None:
+                self._quote = bound(quote_asked, self._chain, self._engine)
+            if self._quote():
+                return
+            self.make_room()
 
     def open_block(self, height: int) -> None:
         """Execute every block before `height` and begin that one: what the caller then does to the tables comes before its phases."""
@@ -219,6 +254,7 @@ class BlockClock:
         engine.globals.inbox_end = len(waiting)
 
     def _flush(self) -> None:
+        self.hand_over_outcomes()
         used = int(self.chain.globals.events)
         if used:
             self._take_events(self.chain.events[:used])
@@ -237,12 +273,33 @@ class BlockClock:
         self._flush()
         self.chain, self.engine = make_room(self.chain, self.engine)
 
+    def settle(self) -> None:
+        """Apply what cadences have settled up to the last executed block, so that everybody has been paid what was due by then."""
+        height = int(self.engine.globals.executed)
+        while not fold_some(self.chain, self.engine, height):
+            self.make_room()
+
+    def hand_over_outcomes(self) -> None:
+        """Hand over what became of the bids of desks that hear of it."""
+        used = int(self.engine.globals.outcomes)
+        if used:
+            self.take_outcomes(self.engine.outcomes[:used])
+            self.engine.globals.outcomes = 0
+
     def _recount(self) -> None:
         self.recounts += 1
         problems = recount_problems(self.chain)
         if problems:
             height = int(self.engine.globals.last_block)
             raise InvariantError("; ".join(f"block {height}: {problem}" for problem in problems))
+
+
+def _nobody_answers() -> None:
+    raise InvariantError("orders wait for prices, and nobody prices them")
+
+
+def _unheard(_: Table) -> None:
+    return
 
 
 def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engine]:
@@ -274,6 +331,7 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
         "samples": (int(x.samples) + SPARE, Sample),
         "audit_values": (len(chain.accounts), 2),
         "bid_rows": (int(x.bids_rows) + dated + rows, BidRow),
+        "outcomes": (int(x.outcomes) + int(x.hears) * (int(x.event_room) + rows), Outcome),
     }
     if engine.desks.ctypes.data % LINE:
         changes["desks"] = rows_of(len(engine.desks), Desk)
@@ -293,7 +351,13 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
                 changes[name] = np.zeros((wanted_rows, places.shape[1]), np.int64)
                 changes[name][: len(places)] = places
     declines = int(x.keep_bid_rows * (x.decline_rows + max((x.providers + 1) * rows, dated + 1)))
-    lines = {"plan_of": len(chain.deployments), "alive": len(chain.accounts), "batch": dated + rows, "decline_rows": declines}
+    lines = {
+        "plan_of": len(chain.deployments),
+        "alive": len(chain.accounts),
+        "batch": dated + rows,
+        "decline_rows": declines,
+        "asking": rows,
+    }
     for name, needed in lines.items():
         line: Table = getattr(engine, name)
         if len(line) < needed:

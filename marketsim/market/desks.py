@@ -40,6 +40,7 @@ from marketsim.market.tables import (
     Desk,
     Engine,
     Kind,
+    OutcomeKind,
     Phase,
     Pricing,
     Screen,
@@ -331,26 +332,18 @@ def date_bid(e: Engine, height: int, order: int, desk_row: int) -> None:
 @compiled
 def ask(s: State, e: Engine, order: int, desk_row: int) -> tuple[int, int]:
     """Return the price of one desk for an order, whatever its strategy; a negative one where it will not bid, NO_QUOTE where nobody asked
-    the user's class.
+    the user's code. What comes from Python stands in the row QUOTE_ROW of quotes.
     """
     desk = e.desks[desk_row]
     track = e.tracks[order]
     strategy = desk.strategy
+    row = e.globals.quote_row
     if strategy == Pricing.CUSTOM:
-        plan = track.plan
-        row = -1
-        if plan >= 0:
-            row = e.plans[plan].quote
         if row < 0:
             return NO_QUOTE, 0
-        row += s.groups[s.orders[order].group].gseq - 1  # a row a group, side by side
         return e.quotes[row, 2 * desk_row], e.quotes[row, 2 * desk_row + 1]
-    if desk.quoted == 1 and track.plan >= 0:
-        row = e.plans[track.plan].quote
-        if row >= 0:
-            row += s.groups[s.orders[order].group].gseq - 1
-            if e.quotes[row, 2 * desk_row] >= 0:
-                return quoted_price(desk, e.quotes[row, 2 * desk_row], e.quotes[row, 2 * desk_row + 1])
+    if desk.quoted == 1 and row >= 0 and e.quotes[row, 2 * desk_row] >= 0:
+        return quoted_price(desk, e.quotes[row, 2 * desk_row], e.quotes[row, 2 * desk_row + 1])
     cpu = track.cpu
     x = e.globals
     endpoints = 0
@@ -603,6 +596,57 @@ def let_go(e: Engine, height: int, offer: int) -> None:
         desk.queue_head = e.offers[queued].next
         desk.queued -= 1
         append_offer(e, height + 1, queued)
+
+
+@compiled
+def hear(s: State, e: Engine, height: int, offer: int, kind: int, other: int, other_atto: int) -> None:
+    """Write down what became of a placed bid, where its desk wants to hear of it; `other` is the price that won."""
+    row = e.offers[offer]
+    if e.desks[row.desk].hears == 0:
+        return
+    note_outcome(e, height, row.desk, row.order, kind, row.price, row.price_atto, other, other_atto)
+
+
+@compiled
+def note_outcome(
+    e: Engine, height: int, desk_row: int, order: int, kind: int, price: int, price_atto: int, other: int, other_atto: int
+) -> None:
+    """Write one row of outcomes; room is guaranteed by the block loop."""
+    x = e.globals
+    outcome = e.outcomes[x.outcomes]
+    x.outcomes += 1
+    outcome.height = height
+    outcome.desk = desk_row
+    outcome.order = order
+    outcome.kind = kind
+    outcome.price = price
+    outcome.price_atto = price_atto
+    outcome.other = other
+    outcome.other_atto = other_atto
+
+
+@compiled
+def hear_choice(s: State, e: Engine, height: int, order: int, winner: int, price: int, price_atto: int) -> None:
+    """Let the desks of an order's placed bids hear that the bid in row `winner` of bids won at this price; -1: that none did."""
+    offer = e.tracks[order].first_offer
+    while offer >= 0:
+        kind = OutcomeKind.LOST
+        if winner < 0:
+            kind = OutcomeKind.CLOSED
+        elif e.offers[offer].bid == winner:
+            kind = OutcomeKind.WON
+        hear(s, e, height, offer, kind, price, price_atto)
+        offer = e.offers[offer].next
+
+
+@compiled
+def hear_end(s: State, e: Engine, height: int, order: int, lease: int, ended: int) -> None:
+    """Let the desk that served a lease hear that it is over, and why (Ended)."""
+    desk_row = e.tracks[order].held_by
+    if desk_row < 0 or e.desks[desk_row].hears == 0:
+        return
+    p = s.leases[lease]
+    note_outcome(e, height, desk_row, order, OutcomeKind.ENDED, p.rate, p.rate_atto, ended, 0)
 
 
 @compiled

@@ -26,6 +26,7 @@ from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open
 from marketsim.market.desks import find_next_bids, know_blockings, lease_key, place_offer, set_shut, take_offers, tie_of
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.quoting import account_use, prepare_desks, reprice, screen_desk
+from marketsim.market.room import ENTRY_ROOM, ROW_ROOM, has_rows
 from marketsim.market.tables import PHASES, Choosing, Desk, Ended, Engine, Kind, Phase, Sample
 from marketsim.market.tenants import (
     covered,
@@ -48,13 +49,8 @@ DONE = 0
 NEED_ROOM = 1
 RECOUNT = 2
 AUDIT_BROKEN = 3
+ASK = 4
 
-EVENT_ROOM = 4_096
-"""Free rows of events that one calendar entry may need beside those of bids that end with a deployment (E.event_room holds both)."""
-ENTRY_ROOM = 4_096
-"""Free calendar entries that one entry may need at most: a timeout for each bid of a block."""
-ROW_ROOM = 64
-"""Free rows of every other table that one entry may need at most (groups of a deployment, grants of a deposit)."""
 FOLD_CHUNK = 1_000
 """Accounts settled a call when a sample is taken, so that events never outgrow their room."""
 FOLD_ROOM = 1_024
@@ -63,36 +59,6 @@ SALT_OUTAGE = 31
 AHEAD = 2
 """How many messages before its turn the rows of an order are brought near."""
 WARNING_MS = 86_400_000
-
-
-@compiled
-def has_rows(s: State, e: Engine) -> bool:
-    """Return whether every table has the room that one more entry may need."""
-    g = s.globals
-    x = e.globals
-    return bool(
-        g.events + x.event_room <= s.events.shape[0]
-        and x.calendar + x.waiting + ENTRY_ROOM < e.calendar.shape[0]
-        and x.later + ENTRY_ROOM < e.later.shape[0]
-        and g.orders + ROW_ROOM <= s.orders.shape[0]
-        and g.orders + ROW_ROOM <= e.tracks.shape[0]
-        and g.groups + ROW_ROOM <= s.groups.shape[0]
-        and g.deployments + ROW_ROOM <= s.deployments.shape[0]
-        and g.deployments + ROW_ROOM <= e.plan_of.shape[0]
-        and g.leases + ROW_ROOM <= s.leases.shape[0]
-        and g.usage + ROW_ROOM <= s.usage.shape[0]
-        and g.accounts + ROW_ROOM <= s.accounts.shape[0]
-        and g.accounts + ROW_ROOM <= e.accounts.shape[0]
-        and g.deposits + ROW_ROOM <= s.deposits.shape[0]
-        and g.bids + ROW_ROOM <= s.bids.shape[0]
-        and g.bids_live * 2 + ROW_ROOM <= s.bid_index.shape[0]
-        and g.bits + ROW_ROOM <= s.bid_bits.shape[0]
-        and s.accounts.shape[0] <= e.audit_values.shape[0]
-        and x.offers + x.providers * ROW_ROOM <= e.offers.shape[0]
-        and x.samples < e.samples.shape[0]
-        and x.bids_rows + ROW_ROOM <= e.bid_rows.shape[0]
-        and x.decline_rows + x.keep_bid_rows * (x.providers + 1) * ROW_ROOM <= e.decline_rows.shape[0]
-    )
 
 
 @compiled_inline
@@ -173,7 +139,8 @@ def advance(s: State, e: Engine, until: int) -> int:
     """Execute everything due up to and including block `until`; empty blocks cost nothing.
 
     Returns DONE, or what the caller must do before it calls again: NEED_ROOM, a table must grow or the record be taken away; RECOUNT, a
-    full recount is due; AUDIT_BROKEN, the audit after a block found E.audit_problem.
+    full recount is due; AUDIT_BROKEN, the audit after a block found E.audit_problem; ASK, the arrivals of a block are over and orders
+    wait for prices from Python (`market/asking.py`).
     """
     x = e.globals
     if rarely(x.prepared == 0):
@@ -183,6 +150,8 @@ def advance(s: State, e: Engine, until: int) -> int:
     while True:
         key, source = next_due(s, e, (until + 1) * PHASES)
         height = key // PHASES
+        if rarely(x.asking > 0) and (key > x.asking_at * PHASES + Phase.ARRIVE or x.asking + ROW_ROOM > e.asking.shape[0]):
+            return ASK
         if rarely(x.audit == 1 and x.last_block > x.last_audit and (source == NOWHERE or height > x.last_block)):
             x.last_audit = x.last_block
             x.audited += 1

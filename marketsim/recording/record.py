@@ -219,6 +219,8 @@ class Record:
     declines: LongTable | None = None
     settlements: LongTable | None = None
     events: LongTable | None = None
+    logs: dict[str, Table] = field(default_factory=dict)
+    """What users' strategies and agents wrote down, a table a cohort or agent: `height`, `who`, then columns of their own."""
 
     @property
     def blocks(self) -> int:

@@ -145,6 +145,14 @@ class StrategyChoice(Frozen):
         default=None, description="path of an executable: it gets the request as JSON on standard input and prints a price"
     )
     python: Text | None = Field(default=None, description="module:Class of your own, or the name of an entry point (docs/strategies.md)")
+    options: dict[Text, Any] = Field(
+        default_factory=dict, description="python: keyword arguments that the class is built with: numbers, texts, lists of them"
+    )
+    each: Literal["cohort", "provider"] | None = Field(
+        default=None,
+        description="python: whether one object prices for the whole cohort or each provider has its own; cohort where the class has "
+        "`decide`, else provider",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -178,7 +186,18 @@ class StrategyChoice(Frozen):
 
     @model_serializer(mode="wrap")
     def _dump(self, handler: Any) -> Any:
-        return self.kind if self.kind in ("cost_plus", "random_range") else {self.kind: handler(self)[self.kind]}
+        if self.kind in ("cost_plus", "random_range"):
+            return self.kind
+        dumped = handler(self)
+        more = ("options",) * bool(self.options) + ("each",) * (self.each is not None)
+        return {key: dumped[key] for key in (self.kind, *more)}
+
+    @model_validator(mode="after")
+    def _of_python(self) -> StrategyChoice:
+        if self.kind != "python" and (self.options or self.each is not None):
+            key = "options" if self.options else "each"
+            raise ValueError(f"{key} is for a class of your own, give it beside python")
+        return self
 
 
 class Repricing(Frozen):

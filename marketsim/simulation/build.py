@@ -19,8 +19,8 @@ from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.calendar import push
 from marketsim.market.clock import make_room
-from marketsim.market.loop import EVENT_ROOM, ROW_ROOM
 from marketsim.market.packing import REPLICA
+from marketsim.market.room import EVENT_ROOM, ROW_ROOM
 from marketsim.market.tables import PHASES, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.money.units import ATTO, DAY_MS, HOUR_MS
 from marketsim.scenario.model import Scenario

@@ -37,11 +37,11 @@ from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.calendar import push
 from marketsim.market.clock import BlockClock
-from marketsim.market.desks import lease_key, let_all_go, let_go, occupy, tie_of
+from marketsim.market.desks import hear, hear_choice, lease_key, let_all_go, let_go, occupy, tie_of
 from marketsim.market.fees import GAS_REFUSED, fee_of
 from marketsim.market.loop import fold_some
 from marketsim.market.packing import has_nodes, lease_nodes
-from marketsim.market.tables import LANES, BidRow, Choosing, Desk, Engine, Kind, Phase, Stage, codes_of, rows_of_lanes
+from marketsim.market.tables import LANES, BidRow, Choosing, Desk, Engine, Kind, OutcomeKind, Phase, Stage, codes_of, rows_of_lanes
 from marketsim.market.tenants import schedule_end, start_meter, sync_account, sync_deployment
 from marketsim.money.units import ATTO, PPM
 from marketsim.scenario.model import Scenario
@@ -485,6 +485,8 @@ class ByHand:
         else:
             engine.offers[previous].next = following
         engine.tracks[before.order].offers -= 1
+        if engine.globals.hears:
+            hear(self._clock.chain, engine, height, offer, int(OutcomeKind.CLOSED), 0, 0)
         let_go(engine, height, offer)
 
     def _take_lease(self, height: int, before: _Before) -> None:
@@ -501,6 +503,9 @@ class ByHand:
             engine.desks[slot].lost -= 1  # let_all_go counts each of them as lost
         if slot < engine.globals.providers and has_nodes(engine, slot):
             lease_nodes(chain, engine, slot, order, offered.get(before.bid, -1))
+        if engine.globals.hears:
+            won = chain.bids[before.bid]
+            hear_choice(chain, engine, height, order, before.bid, int(won.price), int(won.price_atto))
         let_all_go(engine, height, order, 1)
         track = engine.tracks[order]
         track.choosing = Choosing.DECIDED

@@ -490,7 +490,6 @@ def _plans(
     size, block_ms = draws.size, scenario.block_ms
     plans = rows_of(size, Plan)
     plans[:, Plan.deployment] = -1
-    plans[:, Plan.quote] = -1
     plans[:, Plan.leave_blocks] = -1
     plans[:, Plan.region] = -1
     if "duration_seconds" in trace:

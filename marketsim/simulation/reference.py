@@ -12,8 +12,8 @@ from marketsim.chain.state import make_state
 from marketsim.kernel.rows import Rows
 from marketsim.kernel.table_set import rows_of
 from marketsim.market.clock import make_room
-from marketsim.market.loop import ROW_ROOM
 from marketsim.market.quoting import refresh_units
+from marketsim.market.room import ROW_ROOM
 from marketsim.market.tables import PHASES, Call, Decline, Desk, Kind, Phase, Plan, Pricing, TopUpTime, codes_of, make_engine, no_fits
 from marketsim.money.units import DECIMALS, MIB, PPM
 from marketsim.scenario.model import Scenario
@@ -166,7 +166,7 @@ def price_by_python(book: DeskBook, many: bool) -> None:
     strategy = RepricedCostPlusColumns if many else RepricedCostPlus
     book.rows[:, Desk.strategy] = Pricing.CUSTOM
     book.rows[:, Desk.reprice_every] = 0
-    book.custom = {row: strategy() for row in range(len(book.names))}
+    book.custom = dict.fromkeys(range(len(book.names)), strategy)
 
 
 def plans_of(draws: ReferenceMarket, first_tenant: int) -> Rows[Plan]:
@@ -174,7 +174,6 @@ def plans_of(draws: ReferenceMarket, first_tenant: int) -> Rows[Plan]:
     plans = rows_of(len(draws.created_at), Plan)
     plans[:, Plan.key] = np.arange(len(plans))
     plans[:, Plan.deployment] = -1
-    plans[:, Plan.quote] = -1
     plans[:, Plan.region] = -1
     plans[:, Plan.tenant] = draws.tenant + first_tenant
     plans[:, Plan.duration] = draws.completes_after

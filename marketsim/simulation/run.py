@@ -29,6 +29,7 @@ from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
 from marketsim.simulation.messages import ByHand, Observe, with_actors
 from marketsim.simulation.reference import build_reference
+from marketsim.strategies.run_log import RunLog
 
 BIDS_AT_ONCE = 32_768
 """Bids that the record takes over at once."""
@@ -124,14 +125,14 @@ class Play:
             audit=audit,
         )
         self.collector.watch(clock)
-        pricing = start_pricing(clock, scenario, market)
-        before = None if pricing is None else pricing.quote
+        self.collector.log = log = RunLog()
+        pricing = start_pricing(clock, scenario, market, seed, log)
         if pricing is not None:
             self.collector.reasons = pricing.reasons
         if scenario.market is not None:
-            start_reference(clock, scenario.market.agents, market, before)
+            start_reference(clock, scenario.market.agents, market)
         else:
-            start_tenants(clock, scenario, market, before)
+            start_tenants(clock, scenario, market)
         start_providers(clock, scenario, market, seed)
         self._by_hand: ByHand | None = None
         self._hands = partial(ByHand, clock, scenario, market, receipts, observe)
@@ -184,28 +185,26 @@ def play(scenario: Scenario, market: MarketSetup, seed: int, **options: Any) -> 
     return Play(scenario, market, seed, **options).finish()
 
 
-def start_reference(clock: BlockClock, agents: str, market: MarketSetup, before: tenants.OnLook | None = None) -> None:
+def start_reference(clock: BlockClock, agents: str, market: MarketSetup) -> None:
     """Start the tenants of the reference market: how they hand over their orders changes no outcome, only the cost of a run."""
     calls = market.calls[0]
     if agents == "per_order":
-        clock.env.process(tenants.one_by_one(clock, calls, before))
+        clock.env.process(tenants.one_by_one(clock, calls))
     elif agents == "reacting":
-        clock.env.process(tenants.reacting(clock, calls, REACTING_BLOCKS * clock.block_ms, lambda _: None, before))
+        clock.env.process(tenants.reacting(clock, calls, REACTING_BLOCKS * clock.block_ms, lambda _: None))
     else:
-        clock.env.process(tenants.batches(clock, calls, DAY_MS, before))
+        clock.env.process(tenants.batches(clock, calls, DAY_MS))
 
 
 def _silent(_: int) -> None:
     return
 
 
-def start_tenants(clock: BlockClock, scenario: Scenario, market: MarketSetup, before: tenants.OnLook | None = None) -> None:
-    """Start a process for each cohort, and hand over what stands in the first block; `before` sees every order before it goes."""
+def start_tenants(clock: BlockClock, scenario: Scenario, market: MarketSetup) -> None:
+    """Start a process for each cohort, and hand over what stands in the first block."""
     for number, calls in enumerate(market.calls):
         cohort = scenario.tenants[number % len(scenario.tenants)] if scenario.tenants else None
         if number >= len(scenario.tenants):
-            if before is not None:
-                before(calls)
             clock.submit_rows(calls)
             continue
         order = np.argsort(calls[:, Call.time], kind="stable")
@@ -213,9 +212,9 @@ def start_tenants(clock: BlockClock, scenario: Scenario, market: MarketSetup, be
         if cohort is not None and cohort.react is not None:
             wait = (scenario.bid_window.blocks(scenario.block_ms) + 2) * scenario.block_ms
             again = Retry(clock, cohort.react.retry, cohort.react.raise_ceiling, scenario.block_ms)
-            clock.env.process(tenants.reacting(clock, rows, wait, again, before))
+            clock.env.process(tenants.reacting(clock, rows, wait, again))
         else:
-            clock.env.process(tenants.batches(clock, rows, DAY_MS, before))
+            clock.env.process(tenants.batches(clock, rows, DAY_MS))
 
 
 def start_providers(clock: BlockClock, scenario: Scenario, market: MarketSetup, seed: int) -> None:

@@ -36,6 +36,13 @@ class Dear:
 class Cheap:
     def price(self, request):
         return 10**18
+
+class Asks:
+    def __init__(self, uve=1):
+        self.uve = uve
+    def price(self, request):
+        self.uve += 1
+        return self.uve * 10**18
 """
 MANIFEST = """
 version: "2.0"
@@ -926,6 +933,12 @@ FELT: dict[str, Felt | list[Felt]] = {
         "providers.0.strategy.undercut", {"by": 0.01}, {"by": 0.3}, DEAR_AND_FULL, WON, "less", {"providers.0.strategy": ...}
     ),
     "StrategyChoice.script": Felt("providers.0.strategy.script", "five.sh", "nine.sh", PLAIN, WON, "more"),
+    "StrategyChoice.options": Felt(
+        "providers.0.strategy.options", {"uve": 1}, {"uve": 40}, PLAIN, WON, "more", {"providers.0.strategy.python": "felt_strategies:Asks"}
+    ),
+    "StrategyChoice.each": Felt(
+        "providers.0.strategy.each", "provider", "cohort", PLAIN, WON, "more", {"providers.0.strategy.python": "felt_strategies:Asks"}
+    ),
     "StrategyChoice.python": Felt("providers.0.strategy.python", "felt_strategies:Cheap", "felt_strategies:Dear", PLAIN, WON, "more"),
     **{
         f"ScalePrices.{name}": Felt(
