@@ -33,7 +33,7 @@ from marketsim.market.tables import (
     Kind,
     Later,
     Offer,
-    Outcome,
+    BidOutcome,
     Phase,
     Sample,
     Track,
@@ -42,6 +42,8 @@ from marketsim.market.tables import (
 
 EVENTS_AHEAD = 65_536
 """Rows of events beyond what must be free, so that the record is not handed over too often."""
+OUTCOMES_AHEAD = 16_384
+"""The same of rows of outcomes."""
 LEAST_INBOX = 256
 SPARE = 64
 """Rows beyond what is needed, of tables that grow little by little."""
@@ -87,7 +89,7 @@ class BlockClock:
         self.answer: Callable[[], None] = _nobody_answers
         """Writes the prices of the orders that wait for them (`Engine.asking`) into quotes."""
         self.take_outcomes: Callable[[Table], None] = _unheard
-        """Takes over rows of `Outcome`; they are written over afterwards."""
+        """Takes over rows of `BidOutcome`; they are written over afterwards."""
         self.refused_by_hand: dict[tuple[int, int], int] = {}
         """Refused bids of hand-written messages by desk and Status: counted like any, and no part of the fingerprint."""
         engine.globals.audit = int(audit)
@@ -268,6 +270,16 @@ class BlockClock:
             self._take_declines(self.engine.decline_rows[:declines])
             self.engine.globals.decline_rows = 0
 
+    def keep_events(self, take: Callable[[Table], None]) -> None:
+        """Keep rows of all kinds of event from now on, and hand them to `take` alone; what happens does not change by it."""
+        self._flush()
+        self._take_events = take
+        self.chain.globals.event_mask = (1 << 62) - 1
+
+    def hand_over(self) -> None:
+        """Hand over what the record holds so far."""
+        self._flush()
+
     def make_room(self) -> None:
         """Hand over what the record holds so far, and let the tables grow to what one more entry or message may need."""
         self._flush()
@@ -331,7 +343,7 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
         "samples": (int(x.samples) + SPARE, Sample),
         "audit_values": (len(chain.accounts), 2),
         "bid_rows": (int(x.bids_rows) + dated + rows, BidRow),
-        "outcomes": (int(x.outcomes) + int(x.hears) * (int(x.event_room) + rows), Outcome),
+        "outcomes": (int(x.outcomes) + int(x.hears) * (int(x.event_room) + OUTCOMES_AHEAD), BidOutcome),
     }
     if engine.desks.ctypes.data % LINE:
         changes["desks"] = rows_of(len(engine.desks), Desk)

@@ -40,6 +40,7 @@ from marketsim.market.tenants import (
     time_out_bid,
     top_up,
 )
+from marketsim.market.trail import close_chunk
 from marketsim.market.unpaid import leave_unpaid
 from marketsim.money.pairs import is_less, times
 from marketsim.money.units import PPM
@@ -152,6 +153,8 @@ def advance(s: State, e: Engine, until: int) -> int:
         height = key // PHASES
         if rarely(x.asking > 0) and (key > x.asking_at * PHASES + Phase.ARRIVE or x.asking + ROW_ROOM > e.asking.shape[0]):
             return ASK
+        if rarely(height > x.trail_until):
+            close_chunk(s, e, height)
         if rarely(x.audit == 1 and x.last_block > x.last_audit and (source == NOWHERE or height > x.last_block)):
             x.last_audit = x.last_block
             x.audited += 1

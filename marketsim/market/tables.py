@@ -100,6 +100,7 @@ class E(Row):
     quote_row = column("row of quotes that holds the prices of the order in hand", default=-1)
     hears = column("1: some desk is told what becomes of its bids")
     outcomes = column("rows in outcomes")
+    trail_until = column("last block of the trail's chunk under way, FAR where nobody keeps one", default=FAR)
 
 
 class Desk(Row, width=104):
@@ -503,7 +504,7 @@ class OutcomeKind(Code):
     ENDED = 3  # its lease is over
 
 
-class Outcome(Row, width=8):
+class BidOutcome(Row, width=8):
     """Columns of Engine.outcomes; a row is one cache line."""
 
     height = column(unit="height")
@@ -622,7 +623,7 @@ class _EngineTables(NamedTuple):
     """1-D: the orders of a block that wait for prices from Python, in the order in which they were opened."""
     ask_specs: Table
     """1-D, an entry a spec, or fewer: 1 where orders of the spec wait."""
-    outcomes: Rows[Outcome]
+    outcomes: Rows[BidOutcome]
     """What became of the bids of desks that hear of it, until it is handed over."""
     samples: Rows[Sample]
     latencies: Table
@@ -665,7 +666,7 @@ class Engine(TableSet, _EngineTables):
         "samples": Sample,
         "bid_rows": BidRow,
         "nodes": Node,
-        "outcomes": Outcome,
+        "outcomes": BidOutcome,
     }
     widths: ClassVar[Mapping[str, int]] = {"screen": Screen.SIZE * LANES, "ring": 2, "later": Later.SIZE}
 
@@ -712,7 +713,7 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
         "quotes": np.zeros((0, 2 * max(desks, 1)), np.int64),
         "asking": np.full(rows, -1, np.int64),
         "ask_specs": np.zeros(0, np.int64),
-        "outcomes": rows_of(0, Outcome),
+        "outcomes": rows_of(0, BidOutcome),
         "samples": rows_of(rows, Sample),
         "latencies": np.full((1, QUANTILES), LATENCY_MS, np.int64),
         "latency": np.zeros(LATENCY_BINS, np.int64),

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from marketsim.errors import InvariantError
 from marketsim.market.tables import LATENCY_BINS, STATUSES, Ended
 from marketsim.money.units import ATTO
+from marketsim.recording.trail import RunTrail
 
 Column = NDArray[Any]
 Table = dict[str, Column]
@@ -221,6 +222,8 @@ class Record:
     events: LongTable | None = None
     logs: dict[str, Table] = field(default_factory=dict)
     """What users' strategies and agents wrote down, a table a cohort or agent: `height`, `who`, then columns of their own."""
+    trail: RunTrail | None = None
+    """The run's trail, where it was kept: a file of its own beside the tables."""
 
     @property
     def blocks(self) -> int:

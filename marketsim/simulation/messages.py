@@ -7,6 +7,7 @@ desks quote on the orders of hand-made deployments like on any other, but nobody
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -25,7 +26,7 @@ from marketsim.chain.columns import (
     Wallet,
 )
 from marketsim.chain.edge import Chain, result_of
-from marketsim.chain.events import emit
+from marketsim.chain.events import SUM, chunk_of, emit
 from marketsim.chain.ledger import move
 from marketsim.chain.parsing import Message, MessageError, Parsed, param_of, parse
 from marketsim.chain.requirements import requirements_of, with_eligible
@@ -52,6 +53,8 @@ from marketsim.simulation.orders import OrderKind
 
 Observe = Callable[[Message, str, Status], None]
 """Told of each executed message: the message, the state of what it addressed before, the answer."""
+Tell = Callable[[int, tuple[str | int, ...], Message, str], None]
+"""Told of each message that was sent, executed or not: its block, its place in the scenario, the message, the answer."""
 
 _GOVERNANCE = {
     "set_params": "set_params",
@@ -217,7 +220,7 @@ class ByHand:
 
     `receipts` has one entry a message in the order of execution: height, op, id (what it addresses) and
     result as the vectors spell it; where the message names another `result`, also `expected`. `observe`
-    is told of each message that was executed.
+    is told of each message that was executed, `tell` of each that was sent.
     """
 
     def __init__(
@@ -227,13 +230,15 @@ class ByHand:
         market: MarketSetup,
         receipts: list[dict[str, Any]] | None = None,
         observe: Observe | None = None,
+        tell: Tell | None = None,
     ) -> None:
         self.receipts = [] if receipts is None else receipts
         self._clock = clock
         self._scenario = scenario
         self._market = market
         self._observe = observe
-        self._names = Chain.over(clock.chain, _all_names(clock, market, scenario), market.eligibility)
+        self._tell = tell
+        self._names = Chain.over(clock.chain, wallet_names(clock, market, scenario), market.eligibility)
         self._dated: set[int] = set()
         for _, where, message in self._calendar():
             self._parsed(message, where)
@@ -301,6 +306,9 @@ class ByHand:
         if message.get("result", receipt["result"]) != receipt["result"]:
             receipt["expected"] = str(message["result"])
         self.receipts.append(receipt)
+        leave_message(clock.chain, height, len(self.receipts), message, receipt["result"])
+        if self._tell is not None:
+            self._tell(height, where, message, receipt["result"])
         return status
 
     def _parsed(self, message: Message, where: tuple[str | int, ...]) -> Parsed:
@@ -540,6 +548,16 @@ class ByHand:
                 push(engine, height + blocks, int(Phase.SETTLE), tie, int(kind), lease)
 
 
+def leave_message(chain: State, height: int, number: int, message: Message, result: str) -> None:
+    """Take a message and its answer into the trail, where somebody keeps one; `number` counts the run's messages from 1."""
+    if not len(chain.trail):
+        return
+    row = chain.trail[chunk_of(chain, height)]
+    said = {key: value for key, value in message.items() if key != "result"}  # what the file expects changes nothing
+    text = json.dumps([height, number, said, result], sort_keys=True, default=str)
+    row.messages = (int(row.messages) + (identity(text) & SUM)) & SUM
+
+
 class _Before:
     """What a message addresses, as rows (-1 = none), before it is executed."""
 
@@ -576,7 +594,7 @@ class _Before:
         return False
 
 
-def _all_names(clock: BlockClock, market: MarketSetup, scenario: Scenario) -> Sequence[str]:
+def wallet_names(clock: BlockClock, market: MarketSetup, scenario: Scenario) -> Sequence[str]:
     """Return the names of all wallets by row: modules, desks, tenants, then who takes part by hand."""
     names = [""] * int(clock.chain.globals.wallets)
     names[:MODULE_WALLETS] = MODULES

@@ -244,7 +244,7 @@ class _Asking:
         self.hears = self._decide[0] is not None or self.hears_at_intervals
         self._batches = self._decide[0] is not None or self._many[0] is not None
         self._own = [self._own_desks(at) for at in range(len(desks.strategies))]
-        self._nothing = [self._outcomes(rows_of(0, Outcome), at) for at in range(len(desks.strategies))]
+        self._nothing = [self._outcomes(rows_of(0, BidOutcome), at) for at in range(len(desks.strategies))]
         for at, start in enumerate(starts):
             if start is not None:
                 name = desks.name if self._shared else desks.providers[at]
@@ -308,13 +308,13 @@ class _Asking:
             self._call("hear", what, "it to return", hear, self._own[at], self._taken(at))
 
     def take_outcomes(self, rows: Table, all_are_its: bool) -> None:
-        """Keep rows of `Outcome` until they are told; those of other desks are left."""
-        mine = rows if all_are_its else rows[(rows[:, Outcome.desk] >= self.first) & (rows[:, Outcome.desk] < self.last)]
+        """Keep rows of `BidOutcome` until they are told; those of other desks are left."""
+        mine = rows if all_are_its else rows[(rows[:, BidOutcome.desk] >= self.first) & (rows[:, BidOutcome.desk] < self.last)]
         if self._shared:
             self._heard[0].append(mine.copy())
             return
-        for at in np.unique(mine[:, Outcome.desk]).tolist():
-            self._heard[at - self.first].append(mine[mine[:, Outcome.desk] == at])
+        for at in np.unique(mine[:, BidOutcome.desk]).tolist():
+            self._heard[at - self.first].append(mine[mine[:, BidOutcome.desk] == at])
 
     def _taken(self, at: int) -> Outcomes:
         heard = self._heard[at]
@@ -367,13 +367,12 @@ class _Asking:
 
     def _ask_one(self, at: int, orders: _Orders, columns: Table, pairs: Table, coins: bool, check: Callable[[int, int], int]) -> None:
         """Ask one object about a batch."""
-        used = self._utilization()
-        places, desks = columns[Asking.AT].tolist(), columns[Asking.DESK].tolist()
+        places = columns[Asking.AT]
         gpus, names = self._gpus, self._names
 
         def request_at(one: int) -> PriceRequest:
-            desk = desks[one]
-            return orders.of(places[one], gpus).for_desk(names[desk], used[desk])
+            desk = int(columns[Asking.DESK, one])
+            return orders.of(int(places[one]), gpus).for_desk(names[desk], self._utilization()[desk])
 
         batch = RequestBatch(columns[Asking.DESK :], request_at)
         if not self._shared:
@@ -393,7 +392,7 @@ class _Asking:
         except BaseException as error:
             if users_code.passes(error):
                 raise
-            first, last = orders.name(places[0]), orders.name(places[-1])
+            first, last = orders.name(int(places[0])), orders.name(int(places[-1]))
             which = f"order {first}" if first == last else f"orders {first} to {last}"
             raise self._failure(which, method, self._owner(at), error) from error
         if isinstance(answers, Prices):

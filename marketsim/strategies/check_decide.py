@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from marketsim.kernel.table_set import rows_of
-from marketsim.market.tables import Desk, Outcome, OutcomeKind
+from marketsim.market.tables import Desk, BidOutcome, OutcomeKind
 from marketsim.money.units import ATTO, PPM
 from marketsim.strategies import users_code
 from marketsim.strategies.hearing import Outcomes, OwnDesks, StrategyRun
@@ -85,9 +85,9 @@ def _story(subject: Any, requests: Sequence[PriceRequest]) -> tuple[list[Any], l
 
 
 def _outcomes(count: int) -> Outcomes:
-    rows = rows_of(count, Outcome)
-    rows[:, Outcome.kind] = OutcomeKind.WON
-    rows[:, Outcome.price] = rows[:, Outcome.other] = 2
+    rows = rows_of(count, BidOutcome)
+    rows[:, BidOutcome.kind] = OutcomeKind.WON
+    rows[:, BidOutcome.price] = rows[:, BidOutcome.other] = 2
     orders: Callable[[Any], Any] = lambda which: (which + 1, which * 0 + 1000)  # noqa: E731
     return Outcomes(rows, 0, orders)
 

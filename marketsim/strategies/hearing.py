@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.kernel.table_set import Table
-from marketsim.market.tables import Desk, Ended, Outcome, OutcomeKind
+from marketsim.market.tables import Desk, Ended, BidOutcome, OutcomeKind
 from marketsim.money.units import ATTO, MIB
 from marketsim.strategies.requests import Column
 
@@ -145,7 +145,7 @@ class Outcomes:
     LOST, WON, CLOSED, ENDED = LOST, WON, CLOSED, ENDED
 
     def __init__(self, rows: Table, first: int, orders: Callable[[Table], tuple[Table, Table]]) -> None:
-        """`rows` are rows of `Outcome`; `first` is the row of the desk that is row 0 of `own`; `orders` gives ids and sizes of orders."""
+        """`rows` are rows of `BidOutcome`; `first` is the row of the desk that is row 0 of `own`; `orders` gives ids and sizes of orders."""
         self._rows = rows
         self._first = first
         self._orders = orders
@@ -159,37 +159,37 @@ class Outcomes:
     @cached_property
     def kind(self) -> Column:
         """LOST, WON, CLOSED or ENDED."""
-        return self._column(Outcome.kind)
+        return self._column(BidOutcome.kind)
 
     @cached_property
     def desk(self) -> Column:
         """The row of `own`."""
-        return self._column(Outcome.desk) - self._first
+        return self._column(BidOutcome.desk) - self._first
 
     @cached_property
     def height(self) -> Column:
         """The block in which it happened."""
-        return self._column(Outcome.height)
+        return self._column(BidOutcome.height)
 
     @cached_property
     def order(self) -> Column:
         """The order's number, the same as in `batch.order`."""
-        return self._orders(self._rows[:, Outcome.order])[0]
+        return self._orders(self._rows[:, BidOutcome.order])[0]
 
     @cached_property
     def cpu(self) -> Column:
         """Millicores that the order asked for."""
-        return self._orders(self._rows[:, Outcome.order])[1]
+        return self._orders(self._rows[:, BidOutcome.order])[1]
 
     @cached_property
     def price_whole(self) -> Column:
         """Whole uve per block of one's own bid."""
-        return self._column(Outcome.price)
+        return self._column(BidOutcome.price)
 
     @cached_property
     def price_atto(self) -> Column:
         """The rest of it in 10^-18 uve."""
-        return self._column(Outcome.price_atto)
+        return self._column(BidOutcome.price_atto)
 
     @cached_property
     def price(self) -> NDArray[np.float64]:
@@ -199,12 +199,12 @@ class Outcomes:
     @cached_property
     def winning_whole(self) -> Column:
         """Whole uve per block of the bid that won; 0 where none did (CLOSED, ENDED)."""
-        return np.where(self.kind <= WON, self._rows[:, Outcome.other], 0)
+        return np.where(self.kind <= WON, self._rows[:, BidOutcome.other], 0)
 
     @cached_property
     def winning_atto(self) -> Column:
         """The rest of it in 10^-18 uve."""
-        return np.where(self.kind <= WON, self._rows[:, Outcome.other_atto], 0)
+        return np.where(self.kind <= WON, self._rows[:, BidOutcome.other_atto], 0)
 
     @cached_property
     def winning(self) -> NDArray[np.float64]:
@@ -214,7 +214,7 @@ class Outcomes:
     @cached_property
     def why(self) -> Column:
         """Of an ENDED lease its reason, a number of ENDED_FOR; 0 for the others."""
-        return np.where(self.kind == ENDED, self._rows[:, Outcome.other], 0)
+        return np.where(self.kind == ENDED, self._rows[:, BidOutcome.other], 0)
 
 
 class StrategyRun:
