@@ -24,6 +24,7 @@ from marketsim.market.loop import ASK, AUDIT_BROKEN, DONE, RECOUNT, advance, fol
 from marketsim.market.room import ENTRY_ROOM, ROW_ROOM
 from marketsim.market.tables import (
     PHASES,
+    BidOutcome,
     BidRow,
     Call,
     Chunk,
@@ -33,7 +34,6 @@ from marketsim.market.tables import (
     Kind,
     Later,
     Offer,
-    BidOutcome,
     Phase,
     Sample,
     Track,

@@ -25,7 +25,7 @@ from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.asking import check_answers, list_asked, take_answers
 from marketsim.market.clock import BlockClock
 from marketsim.market.quoting import QUOTE_MAX
-from marketsim.market.tables import REFUSED, Asking, Decline, Desk, Outcome
+from marketsim.market.tables import REFUSED, Asking, BidOutcome, Decline, Desk
 from marketsim.money.units import ATTO, DAY_MS, MIB
 from marketsim.strategies import users_code
 from marketsim.strategies.hearing import Outcomes, OwnDesks, StrategyRun

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from marketsim.kernel.table_set import rows_of
-from marketsim.market.tables import Desk, BidOutcome, OutcomeKind
+from marketsim.market.tables import BidOutcome, Desk, OutcomeKind
 from marketsim.money.units import ATTO, PPM
 from marketsim.strategies import users_code
 from marketsim.strategies.hearing import Outcomes, OwnDesks, StrategyRun

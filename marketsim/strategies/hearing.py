@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.kernel.table_set import Table
-from marketsim.market.tables import Desk, Ended, BidOutcome, OutcomeKind
+from marketsim.market.tables import BidOutcome, Desk, Ended, OutcomeKind
 from marketsim.money.units import ATTO, MIB
 from marketsim.strategies.requests import Column
 
@@ -145,7 +145,7 @@ class Outcomes:
     LOST, WON, CLOSED, ENDED = LOST, WON, CLOSED, ENDED
 
     def __init__(self, rows: Table, first: int, orders: Callable[[Table], tuple[Table, Table]]) -> None:
-        """`rows` are rows of `BidOutcome`; `first` is the row of the desk that is row 0 of `own`; `orders` gives ids and sizes of orders."""
+        """`rows` are rows of `BidOutcome`; `first` is the desk that is row 0 of `own`; `orders` gives ids and sizes."""
         self._rows = rows
         self._first = first
         self._orders = orders
