@@ -76,6 +76,7 @@ def settled(chain: State, engine: Engine) -> State:
         "providers": chain.providers.copy(),
         "scratch": chain.scratch.copy(),
     }
+    copies["trail"] = chain.trail[:0]  # what a look settles has no part in it
     copies["globals"][[G.event_mask, G.auditing]] = 0
     looked = chain._replace(**copies)
     settle_cadences(looked, engine, height)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,60 @@ from marketsim.scenario.inlined import inline_files
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.overrides import OPTION, PathError, assign, split_override
 from marketsim.scenario.places import Places
+from marketsim.scenario.plain import plain
 from marketsim.scenario.problems import located, validation_problems
+from marketsim.scenario.shipped import found_file
 from marketsim.scenario.trace import read_trace
 from marketsim.scenario.yaml_source import KeyPath, Problem, Source, read_source
 
+Overrides = Sequence[str] | Mapping[str, Any]
+"""`path=value` each, as `--set` takes them, or path → value: `{"providers.edge.count": 5}`."""
 
-def load_scenario(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Scenario:
-    """The scenario in the file at `path`, after `overrides` (`path=value` each).
 
-    Raises InputError with every error of the file and of the files it names, one located line each.
+def load_scenario(
+    source: str | os.PathLike[str] | Mapping[str, Any] | Scenario | None = None,
+    overrides: Overrides = (),
+    *,
+    base: str | os.PathLike[str] = ".",
+    **keys: Any,
+) -> Scenario:
+    """Return a scenario, read from a file, a mapping or its keys, with every error found at once.
+
+    `source` is the path of a scenario file, the name of a shipped one (`"baseline"`; a path that exists wins), a mapping with the
+    keys of a scenario, a loaded scenario, or None where `keys` say everything. `overrides` change values by dotted path, the value as a
+    file would have it: `{"providers.edge.count": 5, "take": "4%"}`, or texts `path=value`. `keys` replace whole keys at the top:
+    `horizon="2d"`. `base` is the folder of the files (traces, provider files, manifests, scripts) that a mapping names; a file's own
+    folder is its base.
+
+    Durations, sizes and prices are texts with a unit (`"6s"`, `"2Gi"`, `"0.5VE"`) or numbers in the unit that docs/scenario.md names;
+    `datetime.timedelta` is a duration.
+
+    Raises InputError with every error of the scenario and of the files it names, one located line each.
+
+    >>> scenario = load_scenario("tiny", {"seed": 3}, horizon="30m")
+    >>> scenario.name, scenario.seed, scenario.horizon_blocks
+    ('tiny', 3, 300)
     """
-    file = Path(path)
-    return _build(read_source(file), file.parent, overrides)
+    try:
+        if isinstance(source, Scenario):
+            return source.replace(_paths(overrides) | keys)
+        if isinstance(source, Mapping) or source is None:
+            if source is None and not keys:
+                raise InputError("scenario: is missing, give a path, the name of a shipped scenario, a mapping, or its keys")
+            return _build(Source("scenario", plain({**(source or {}), **keys})), Path(base), overrides)
+        if not isinstance(source, (str, os.PathLike)):
+            raise InputError(f"scenario: {type(source).__name__} is no scenario, give a path, a mapping or a loaded scenario")
+        file = found_file(source)
+        return _build(read_source(file), file.parent, _paths(overrides) | plain(keys) if keys else overrides)
+    except InputError as error:
+        if isinstance(overrides, Mapping) or keys:  # who writes Python knows no option of that name
+            raise InputError(line.removeprefix(f"{OPTION}: ") for line in error.lines) from None
+        raise
+
+
+def _paths(overrides: Overrides) -> dict[str, Any]:
+    """Path → value, whichever way they are written."""
+    return plain(overrides) if isinstance(overrides, Mapping) else dict(map(split_override, overrides))
 
 
 def scenario_from_mapping(
@@ -41,11 +84,13 @@ def scenario_from_mapping(
 
     Raises InputError; its lines begin with `name` in place of a file.
     """
-    return _build(Source(name, copy.deepcopy(dict(mapping))), Path(base), overrides)
+    return _build(Source(name, plain(mapping)), Path(base), overrides)
 
 
-def _build(source: Source, base: Path, overrides: Sequence[str] | Mapping[str, Any]) -> Scenario:
+def _build(source: Source, base: Path, overrides: Overrides) -> Scenario:
     failed: set[KeyPath] = set()
+    if isinstance(overrides, Mapping):
+        overrides = plain(overrides)
     option_lines: list[str] = []
     for override in overrides.items() if isinstance(overrides, Mapping) else overrides:
         path = override[0] if isinstance(override, tuple) else override.partition("=")[0].strip()
@@ -72,8 +117,13 @@ def _build(source: Source, base: Path, overrides: Sequence[str] | Mapping[str, A
     if problems or option_lines or trace_lines or scenario is None:
         raise InputError(option_lines + located(source, problems, roots_of(source)) + list(dict.fromkeys(trace_lines)))
     scenario._base = base
-    scenario._places = Places(source, roots_of(source))
+    scenario._places = Places(source, roots_of(source), partial(_rebuilt, source, base))
     return scenario
+
+
+def _rebuilt(source: Source, base: Path, changes: Mapping[str, Any]) -> Scenario:
+    """The scenario of a source that was loaded, with other values at some paths; the source stays as it is."""
+    return _build(copy.deepcopy(source), base, changes)
 
 
 def roots_of(source: Source) -> dict[KeyPath, str]:

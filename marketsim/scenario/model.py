@@ -16,6 +16,7 @@ from marketsim.chain.parsing import ARGUMENTS, NEEDED, OPERATIONS
 from marketsim.errors import InputError
 from marketsim.scenario.distributions import Frozen, Window
 from marketsim.scenario.go_values import is_denom
+from marketsim.scenario.html import html_table
 from marketsim.scenario.literals import (
     BlockTime,
     Coins,
@@ -181,7 +182,8 @@ class Governance(Frozen):
         return value
 
 
-def _message(value: object) -> dict[str, Any]:
+def read_message(value: object) -> dict[str, Any]:
+    """Return a message of `messages:` as plain data; raises ValueError for one of no kind, without height, or with wrong arguments."""
     data = _mapping(value)
     if data.get("op") not in OPERATIONS:
         raise ValueError(f"{shown(data.get('op'))} is not a message, op is one of {', '.join(OPERATIONS)}")
@@ -201,7 +203,7 @@ def _message(value: object) -> dict[str, Any]:
 Message = Annotated[
     dict[str, Any],
     Reading(
-        _message,
+        read_message,
         {
             "type": "object",
             "required": ["height", "op"],
@@ -563,6 +565,35 @@ class Scenario(Frozen):
     def take_ppm(self) -> int:
         """The network's share in millionths."""
         return int(self.take * 1_000_000)
+
+    def replace(self, changes: Mapping[str, Any] | None = None, **keys: Any) -> Scenario:
+        """Return the scenario with other values: `changes` by dotted path, `keys` whole keys at the top.
+
+        Defaults that depend on other keys (`rules`) are taken anew. Raises InputError as loading does.
+
+        >>> from marketsim import load_scenario
+        >>> load_scenario("tiny").replace({"seed": 4}, horizon="1h").horizon_blocks
+        600
+        """
+        wanted = {**(changes or {}), **keys}
+        if self._places is None:
+            raise InputError("scenario: was not loaded, make it with load_scenario to change values in it")
+        changed: Scenario = self._places.rebuilt(wanted)
+        return changed
+
+    def _repr_html_(self) -> str:
+        """A few lines for notebooks."""
+        rows = {
+            "rules": f"{self.rules}, charging {self.charging}",
+            "horizon": f"{self.horizon} = {self.horizon_blocks:,} blocks of {self.block_time}, warm-up {self.warm_up}",
+            "tenants": ", ".join(f"{cohort.count} {cohort.name}" for cohort in self.tenants) or "none",
+            "providers": ", ".join(f"{cohort.count} {cohort.name}" for cohort in self.providers) or "none",
+            "seed": str(self.seed),
+        }
+        if self.market is not None:
+            rows["market"] = f"generated: {self.market.orders} orders, {self.market.tenants} tenants, {self.market.providers} providers"
+            del rows["tenants"], rows["providers"]
+        return html_table(f"Scenario {self.name}", rows)
 
     def effective(self) -> dict[str, Any]:
         """Plain JSON-able data with every default filled in; reading it again gives an equal scenario."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from decimal import Decimal
 from typing import Any
 
@@ -72,6 +73,13 @@ class DeskBook:
         self.rows = as_rows(Desk, np.concatenate(rows)) if rows else rows_of(0, Desk)
         self.nodes: Table = node_rows(self.rows, [scenario.providers[number] for number in self.cohorts])
         self.latencies: Table = np.stack(profiles) if profiles else np.full((1, QUANTILES), LATENCY_MS, np.int64)
+
+    def copy(self) -> DeskBook:
+        """Return another book that providers may be entered into; those in it are shared, nobody changes them."""
+        other = copy(self)
+        other.names, other.cohorts, other.cohort_names = list(self.names), list(self.cohorts), list(self.cohort_names)
+        other.attributes, other.signed = list(self.attributes), list(self.signed)
+        return other
 
     def refusal(self, desk: int, asked: Requirements, region: str | None, requested: Mapping[str, set[str]], fit: int) -> int:
         """Return 0 or 1 + Decline: allowed regions, then attributes and auditors (`fit`, the chain's answer),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from copy import copy
+from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import simpy
@@ -26,6 +28,7 @@ from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup, build_market, with_settlement_wallet
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
+from marketsim.simulation.heard import Heard
 from marketsim.simulation.messages import ByHand, Observe, Tell, with_actors
 from marketsim.simulation.reference import build_reference
 from marketsim.strategies.run_log import RunLog
@@ -43,20 +46,33 @@ REACTING_BLOCKS = 12
 """When tenants of the reference market look what became of an order: a block after its timeout."""
 
 
-def prepare(scenario: Scenario, seed: int) -> MarketSetup:
-    """Return what a run of the scenario starts from. Raises InputError for a scenario that cannot be run."""
+def prepare(scenario: Scenario, seed: int, by_hand: bool = False) -> MarketSetup:
+    """Return what a run of the scenario starts from; `by_hand` when it must take messages that the scenario does not hold.
+
+    Raises InputError for a scenario that cannot be run.
+    """
     if scenario.market is not None:
         for key in ("messages", "governance"):
             if getattr(scenario, key):
                 raise scenario.refusal((key,), "stands beside market, a generated market takes no messages by hand")
         return build_reference(scenario, seed)
-    return with_settlement_wallet(with_actors(build_market(scenario, seed), scenario), scenario)
+    return with_settlement_wallet(with_actors(build_market(scenario, seed, by_hand), scenario), scenario)
+
+
+class Part(NamedTuple):
+    """One of a market's processes as data: begun anew from its place, it goes on as if it had never stopped."""
+
+    begin: Callable[[BlockClock, Any], Generator[Any, Any, None]]
+    place: Any
+    """How far it has come; `copy(clock)` gives another one."""
 
 
 class Play:
     """A market that is played block by block: `advance` it as far as the horizon, then `finish` it.
 
     In how many steps it advances, and who looks between them, changes nothing. `by_hand` sends messages beyond those of the scenario.
+    A market whose `keeps` is true can be copied (`copy`): the long tables of its record then stay apart from the results until the end.
+    `hears` is how many of its last events are kept in `heard`, of all kinds and whatever the record keeps.
     With `trail` the chain's table of that name is kept (`marketsim.recording.trail`).
     """
 
@@ -72,10 +88,13 @@ class Play:
         observe: Observe | None = None,
         tell: Tell | None = None,
         out: Path | None = None,
+        keeps: bool = False,
+        hears: int = 0,
         trail: bool = False,
     ) -> None:
         self._scenario = scenario
-        self.collector = Collector(scenario, seed, market._replace(calls=[]), out)
+        self.market = market._replace(calls=[])
+        self.collector = Collector(scenario, seed, self.market, out, keeps)
         self.env = simpy.Environment()
         engine = market.engine
         if scenario.record == "everything":  # else the clock hands them over every few blocks
@@ -84,6 +103,10 @@ class Play:
                 decline_rows=np.zeros(DECLINES_AT_ONCE, np.int64),
             )
         chain = self.collector.attach(market.chain)
+        self.heard: Heard | None = None
+        if hears:
+            self.heard = Heard(hears, int(chain.globals.event_mask), self.collector.take_events)
+            chain.globals.event_mask = -1
         if trail:
             chain = chain._replace(trail=rows_of(scenario.horizon_blocks // TRAIL_BLOCKS + 2, Trail))
             engine.globals.trail_until = 0
@@ -91,31 +114,43 @@ class Play:
             self.env,
             chain,
             engine,
-            take_events=self.collector.take_events,
+            take_events=self.heard or self.collector.take_events,
             take_bids=self.collector.take_bids,
             take_declines=self.collector.take_declines,
             audit=audit,
         )
         self.collector.watch(clock)
         self.collector.log = log = RunLog()
-        pricing = start_pricing(clock, scenario, market, seed, log)
-        if pricing is not None:
-            self.collector.reasons = pricing.reasons
+        self.pricing = start_pricing(clock, scenario, market, seed, log)
+        if self.pricing is not None:
+            self.collector.reasons = self.pricing.reasons
         if scenario.market is not None:
-            start_reference(clock, scenario.market.agents, market)
+            self._parts = reference_parts(clock, scenario.market.agents, market)
         else:
-            start_tenants(clock, scenario, market)
-        start_providers(clock, scenario, market, seed)
+            self._parts = tenant_parts(clock, scenario, market)
+        self._parts += provider_parts(clock, scenario, market, seed)
+        self._progress = progress
         self._by_hand: ByHand | None = None
-        self._hands = partial(ByHand, clock, scenario, market, receipts, observe, tell)
+        self._hands = partial(ByHand, clock, scenario, self.market, receipts, observe, tell)
         if scenario.messages or scenario.governance:
-            self.env.process(self.by_hand.process())
+            self.by_hand  # noqa: B018  (makes it)
+        self._begin()
+        if not keeps:
+            self._parts = []  # messages that were sent go with their process
+
+    def _begin(self) -> None:
+        """Start every process from where it stands."""
+        for part in self._parts:
+            self.env.process(part.begin(self.clock, part.place))
+        if self._by_hand is not None:
+            self._by_hand.begin()
+        scenario, progress = self._scenario, self._progress
         last = scenario.horizon_blocks
         day = max(1, DAY_MS // scenario.block_ms)
         step = min(max(1, last // PROGRESS_STEPS), day) if progress else day
         report = (lambda height: progress(height, last)) if progress else _silent
-        self.env.process(clock.blocks_process(step, last, report))
-        if 0 < scenario.warm_up_blocks < last:
+        self.env.process(self.clock.blocks_process(step, last, report))
+        if max(0, self.clock.executed) < scenario.warm_up_blocks < last:
             self.env.process(self._window())
 
     @property
@@ -125,10 +160,44 @@ class Play:
             self._by_hand = self._hands()
         return self._by_hand
 
+    def why_not_copied(self) -> str:
+        """Return why this market cannot be copied, "" when it can: whose code would have to be."""
+        if self.pricing is not None:
+            return "its prices are made in Python, whose objects are not copied"
+        return "" if self.collector.keeps else "its record goes into a results folder as it comes"
+
+    def copy(self) -> Play:
+        """Return a market that goes its own way from the last executed block on, with agents, messages and record as they are here.
+
+        Raises ValueError for one that cannot be copied (`why_not_copied`).
+        """
+        if reason := self.why_not_copied():
+            raise ValueError(reason)
+        clock = self.clock
+        clock.hand_over()
+        other = copy(self)
+        other.env = simpy.Environment(initial_time=self.env.now)
+        other.market = self.market.copy()
+        other.collector = self.collector.copy(other.market)
+        other.heard = None if self.heard is None else self.heard.copy(other.collector.take_events)
+        other.clock = clock.copy(
+            other.env,
+            take_events=other.heard or other.collector.take_events,
+            take_bids=other.collector.take_bids,
+            take_declines=other.collector.take_declines,
+        )
+        other.collector.watch(other.clock)
+        other._parts = [part._replace(place=part.place.copy(other.clock)) for part in self._parts]
+        other._by_hand = None if self._by_hand is None else self._by_hand.copy(other.clock, other.market)
+        other._hands = partial(ByHand, other.clock, self._scenario, other.market, None, None)
+        other._progress = None
+        other._begin()
+        return other
+
     def advance(self, height: int) -> None:
         """Execute every block up to and including `height`."""
         until = height * self._scenario.block_ms + 1
-        if until > self.env.now:
+        if self.env.peek() < until:  # else nobody has anything to do, and SimPy's clock may stay behind
             self.env.run(until=until)
         self.clock.advance(height)
 
@@ -161,23 +230,24 @@ def play(scenario: Scenario, market: MarketSetup, seed: int, **options: Any) -> 
     return Play(scenario, market, seed, **options).finish()
 
 
-def start_reference(clock: BlockClock, agents: str, market: MarketSetup) -> None:
-    """Start the tenants of the reference market: how they hand over their orders changes no outcome, only the cost of a run."""
+def reference_parts(clock: BlockClock, agents: str, market: MarketSetup) -> list[Part]:
+    """Return the tenants of the reference market: how they hand over their orders changes no outcome, only the cost of a run."""
     calls = market.calls[0]
     if agents == "per_order":
-        clock.env.process(tenants.one_by_one(clock, calls))
-    elif agents == "reacting":
-        clock.env.process(tenants.reacting(clock, calls, REACTING_BLOCKS * clock.block_ms, lambda _: None))
-    else:
-        clock.env.process(tenants.batches(clock, calls, DAY_MS))
+        return [Part(lambda clock, place: tenants.one_by_one(clock, calls, place.sent), Tenants())]
+    if agents == "reacting":
+        wait = REACTING_BLOCKS * clock.block_ms
+        return [Part(lambda clock, place: tenants.reacting(clock, calls, wait, lambda _: None, place.sent), Tenants())]
+    return [Part(lambda clock, place: tenants.batches(clock, calls, DAY_MS, place.sent), Tenants())]
 
 
 def _silent(_: int) -> None:
     return
 
 
-def start_tenants(clock: BlockClock, scenario: Scenario, market: MarketSetup) -> None:
-    """Start a process for each cohort, and hand over what stands in the first block."""
+def tenant_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup) -> list[Part]:
+    """Return a process for each cohort, and hand over what stands in the first block."""
+    parts = []
     for number, calls in enumerate(market.calls):
         cohort = scenario.tenants[number % len(scenario.tenants)] if scenario.tenants else None
         if number >= len(scenario.tenants):
@@ -188,39 +258,52 @@ def start_tenants(clock: BlockClock, scenario: Scenario, market: MarketSetup) ->
         if cohort is not None and cohort.react is not None:
             wait = (scenario.bid_window.blocks(scenario.block_ms) + 2) * scenario.block_ms
             again = Retry(clock, cohort.react.retry, cohort.react.raise_ceiling, scenario.block_ms)
-            clock.env.process(tenants.reacting(clock, rows, wait, again))
+            parts.append(Part(partial(_reacting, rows, wait), Tenants(again=again)))
         else:
-            clock.env.process(tenants.batches(clock, rows, DAY_MS))
+            parts.append(Part(partial(_batches, rows), Tenants()))
+    return parts
 
 
-def start_providers(clock: BlockClock, scenario: Scenario, market: MarketSetup, seed: int) -> None:
-    """Start a process for each provider that has outages, each fault and each governance action."""
+def _reacting(rows: Table, wait_ms: int, clock: BlockClock, place: Tenants) -> Generator[Any, Any, None]:
+    assert place.again is not None
+    return tenants.reacting(clock, rows, wait_ms, place.again, place.sent)
+
+
+def _batches(rows: Table, clock: BlockClock, place: Tenants) -> Generator[Any, Any, None]:
+    return tenants.batches(clock, rows, DAY_MS, place.sent)
+
+
+def provider_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup, seed: int) -> list[Part]:
+    """Return a process for each provider that has outages, and submit each planned fault, dated."""
     block_ms = scenario.block_ms
     slot = 0
     slots: dict[str, int] = {}
+    parts = []
     for cohort in scenario.providers:
         for index in range(cohort.count):
             slots[f"{cohort.name}/{index}"] = slot
             if cohort.outages is not None:
                 rule = cohort.outages
-                clock.env.process(
-                    providers.outages(
-                        clock,
-                        slot,
-                        int(market.book.rows[slot, Desk.key]),
-                        stream(seed, f"provider/{cohort.name}/{index}/outages"),
-                        rule.every.milliseconds(block_ms),
-                        rule.lasts.milliseconds(block_ms),
-                        round(rule.closes * PPM),
-                    )
-                )
+                numbers = {
+                    "desk": slot,
+                    "key": int(market.book.rows[slot, Desk.key]),
+                    "every_ms": rule.every.milliseconds(block_ms),
+                    "lasts_ms": rule.lasts.milliseconds(block_ms),
+                    "closes_ppm": round(rule.closes * PPM),
+                }
+                rng = stream(seed, f"provider/{cohort.name}/{index}/outages")
+                parts.append(Part(partial(_outages, numbers), providers.Outage(rng)))
             slot += 1
     for number, fault in enumerate(scenario.faults):
         kind = Kind.OUTAGE if fault.kind == "outage" else Kind.BLOCK
         lasts = 0 if fault.lasts is None else fault.lasts.milliseconds(block_ms)
         at = fault.at.milliseconds(block_ms)
-        slot = slots[fault.provider]
-        clock.env.process(providers.fault(clock, slot, number, kind, at, lasts, fault.kind != "unblock"))
+        providers.fault(clock, slots[fault.provider], number, kind, at, lasts, fault.kind != "unblock")
+    return parts
+
+
+def _outages(numbers: Mapping[str, int], clock: BlockClock, place: providers.Outage) -> Generator[Any, Any, None]:
+    return providers.outages(clock, place=place, **numbers)
 
 
 def versions() -> dict[str, str]:
@@ -252,6 +335,12 @@ class Retry:
         self._block_ms = block_ms
         self._tries: dict[int, int] = {}
 
+    def copy(self, clock: BlockClock) -> Retry:
+        """Return what the tenant of a copied market does."""
+        other = copy(self)
+        other._clock, other._tries = clock, dict(self._tries)
+        return other
+
     def __call__(self, plan: int) -> Table | None:
         """Return the next order of the tenant whose order of `plan` failed, None when it gives up."""
         from marketsim.simulation.retries import repeat_order
@@ -264,3 +353,15 @@ class Retry:
             return None
         self._tries[int(message[0, Call.plan])] = tries + 1
         return message
+
+
+@dataclass
+class Tenants:
+    """How far a cohort has come: what it has sent and waits for, and how often its tenants tried."""
+
+    sent: tenants.HowFar = field(default_factory=tenants.HowFar)
+    again: Retry | None = None
+
+    def copy(self, clock: BlockClock) -> Tenants:
+        """Return what a cohort of a copied market goes on from."""
+        return Tenants(self.sent.copy(), None if self.again is None else self.again.copy(clock))

@@ -146,7 +146,7 @@ class PlayedAgain:
     def names(self) -> Names:
         """The names of what there is now."""
         clock = self.play.clock
-        return Names(clock.chain, clock.engine, wallet_names(clock, self._market, self.scenario))
+        return Names(clock.chain, clock.engine, wallet_names(clock.chain, self._market))
 
     def advance(self, height: int) -> None:
         """Play up to and including a block, keeping nothing."""
