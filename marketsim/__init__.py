@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from marketsim.face.market import Market
     from marketsim.face.runs import ReplicatedRuns, RunResult, load_result, replicate, run
     from marketsim.scenario import Scenario, load_scenario
+    from marketsim.simulation.check_agent import check_agent
     from marketsim.strategies.check import check_strategy
     from marketsim.strategies.repriced_cost import RepricedCostPlusColumns
     from marketsim.strategies.requests import Prices
@@ -30,6 +31,7 @@ __all__ = [
     "RepricedCostPlusColumns",
     "RunResult",
     "Scenario",
+    "check_agent",
     "check_strategy",
     "load_result",
     "load_scenario",
@@ -42,6 +44,7 @@ _PLACES = {
     "scenario": ("Scenario", "load_scenario"),
     "face.runs": ("ReplicatedRuns", "RunResult", "load_result", "replicate", "run"),
     "face.market": ("Market",),
+    "simulation.check_agent": ("check_agent",),
     "strategies.check": ("check_strategy",),
     "strategies.repriced_cost": ("RepricedCostPlusColumns",),
     "strategies.requests": ("Prices",),

@@ -20,7 +20,7 @@ from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market import inbox
 from marketsim.market.asking import quote_asked
 from marketsim.market.calendar import CHUNK_BITS
-from marketsim.market.loop import ASK, AUDIT_BROKEN, DONE, RECOUNT, advance, fold_some
+from marketsim.market.loop import ASK, AUDIT_BROKEN, DONE, MESSAGE, RECOUNT, SEEN, advance, fold_some
 from marketsim.market.room import ENTRY_ROOM, ROW_ROOM
 from marketsim.market.tables import (
     PHASES,
@@ -88,6 +88,8 @@ class BlockClock:
         self.recounts = 0
         self.answer: Callable[[], None] = _nobody_answers
         """Writes the prices of the orders that wait for them (`Engine.asking`) into quotes."""
+        self.carry_out: Callable[[int, int], None] = _nobody_sent
+        """Carries out the message with a number in a block: one of a user's agent (Kind.MESSAGE)."""
         self.take_outcomes: Callable[[Table], None] = _unheard
         """Takes over rows of `BidOutcome`; they are written over afterwards."""
         self.refused_by_hand: dict[tuple[int, int], int] = {}
@@ -195,6 +197,14 @@ class BlockClock:
 
     def advance(self, until: int) -> None:
         """Execute every block up to and including `until`; does nothing when that is done already."""
+        while self._executed < until:
+            self._advance(until)
+
+    def watch(self, until: int) -> None:
+        """Execute blocks up to `until`, but none behind one in which there is something for agents to see (E.watching)."""
+        self._advance(until)
+
+    def _advance(self, until: int) -> None:
         if until <= self._executed:
             return
         if self._pending:
@@ -208,6 +218,15 @@ class BlockClock:
                 return
             if code == ASK:
                 self._ask()
+            elif code == MESSAGE:
+                x = self.engine.globals
+                number = int(self.engine.inbox[int(x.inbox)].plan)
+                x.inbox += 1
+                self.carry_out(number, int(x.last_block))
+            elif code == SEEN:
+                self._executed = int(self.engine.globals.executed)
+                self.hand_over_outcomes()
+                return
             elif code == RECOUNT:
                 self._recount()
             elif code == AUDIT_BROKEN:
@@ -338,6 +357,10 @@ def _nobody_answers() -> None:
     raise InvariantError("orders wait for prices, and nobody prices them")
 
 
+def _nobody_sent(number: int, height: int) -> None:
+    raise InvariantError(f"block {height}: message {number} is nobody's")
+
+
 def _unheard(_: Table) -> None:
     return
 
@@ -371,7 +394,7 @@ def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engin
         "samples": (int(x.samples) + SPARE, Sample),
         "audit_values": (len(chain.accounts), 2),
         "bid_rows": (int(x.bids_rows) + dated + rows, BidRow),
-        "outcomes": (int(x.outcomes) + int(x.hears) * (int(x.event_room) + OUTCOMES_AHEAD), BidOutcome),
+        "outcomes": (int(x.outcomes) + int(x.hears) * (int(x.event_room) + dated + OUTCOMES_AHEAD), BidOutcome),
     }
     if engine.desks.ctypes.data % LINE:
         changes["desks"] = rows_of(len(engine.desks), Desk)

@@ -16,6 +16,7 @@ from marketsim.market.quoting import (
     ALONE,
     LOW_VALUE,
     OVER_CEILING,
+    SILENT,
     account_use,
     has_room,
     hold,
@@ -197,7 +198,7 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
     for first in range(0, x.providers, LANES * BLOCKS_A_WORD):
         every = (1 << min(LANES * BLOCKS_A_WORD, x.providers - first)) - 1
         bidding, priced = divide_desks(s, e, order, first, value, value_atto)
-        others = every & ~(bidding | priced)
+        others = every & ~(bidding | priced | silent_desks(e, first))
         bidding &= every
         while bidding != 0:
             desk_row = first + lowest_bit(bidding)
@@ -220,8 +221,19 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
     if rarely(x.keep_bid_rows == 1):
         for desk_row in range(x.providers):
             found = e.screen[desk_row // LANES, Screen.FOUND * LANES + desk_row % LANES]
-            if found != 0:
+            if found != 0 and found != SILENT:
                 keep_decline(s, e, order, desk_row, found - 1)
+
+
+@compiled
+def silent_desks(e: Engine, first: int) -> int:
+    """Return, of the desks from `first` on, those that agents bid for, a bit a desk: their engines look at no order."""
+    silent = 0
+    if e.globals.agents == 1:
+        row = first // LANES
+        for block in range(min(BLOCKS_A_WORD, rows_screened(e) - row)):
+            silent |= equal_eight(e.screen[row + block], Screen.FOUND * LANES, SILENT) << (LANES * block)
+    return silent
 
 
 @compiled_inline
@@ -518,6 +530,8 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         stage = Stage.NO_DEPOSIT
     if code >= 0:
         decline(s, e, order, desk_row, code, stage)
+        if rarely(desk.hears == 2):
+            note_outcome(e, height, desk_row, order, OutcomeKind.DECLINED, row.price, row.price_atto, code, 0)
         free_offer(e, offer)
         return False
     if rarely(desk.rated == 1):
@@ -557,9 +571,13 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     leave_fact(s, o.id, s.providers[desk_row].id, latency, status)
     if rarely(status != Status.Ok):
         e.rejected[desk_row, status] += 1
+        if rarely(desk.hears == 2):
+            note_outcome(e, height, desk_row, order, OutcomeKind.REFUSED, row.price, row.price_atto, status, 0)
         free_offer(e, offer)
         return False
     desk.accepted += 1
+    if rarely(desk.hears == 2):
+        note_outcome(e, height, desk_row, order, OutcomeKind.PLACED, row.price, row.price_atto, 0, 0)
     row.bid = o.last_bid
     # where a bid went away the best of those left is unknown, until the next list begins
     if track.first_offer < 0 or (track.best >= 0 and not is_before(e, track.best, offer)):
@@ -616,6 +634,7 @@ def note_outcome(
     x = e.globals
     outcome = e.outcomes[x.outcomes]
     x.outcomes += 1
+    x.heard += 1
     outcome.height = height
     outcome.desk = desk_row
     outcome.order = order

@@ -51,6 +51,8 @@ NEED_ROOM = 1
 RECOUNT = 2
 AUDIT_BROKEN = 3
 ASK = 4
+MESSAGE = 5
+SEEN = 6
 
 FOLD_CHUNK = 1_000
 """Accounts settled a call when a sample is taken, so that events never outgrow their room."""
@@ -141,7 +143,8 @@ def advance(s: State, e: Engine, until: int) -> int:
 
     Returns DONE, or what the caller must do before it calls again: NEED_ROOM, a table must grow or the record be taken away; RECOUNT, a
     full recount is due; AUDIT_BROKEN, the audit after a block found E.audit_problem; ASK, the arrivals of a block are over and orders
-    wait for prices from Python (`market/asking.py`).
+    wait for prices from Python (`market/asking.py`); MESSAGE, the first message of the inbox is a user's agent's, for Python to carry out;
+    SEEN, agents wait (E.watching) and in the block that is over now there was something to see.
     """
     x = e.globals
     if rarely(x.prepared == 0):
@@ -153,6 +156,12 @@ def advance(s: State, e: Engine, until: int) -> int:
         height = key // PHASES
         if rarely(x.asking > 0) and (key > x.asking_at * PHASES + Phase.ARRIVE or x.asking + ROW_ROOM > e.asking.shape[0]):
             return ASK
+        if rarely(x.watching == 1) and height > x.last_block:
+            if s.globals.orders != x.watched_orders or x.heard != x.watched_heard:
+                x.watched_orders = s.globals.orders
+                x.watched_heard = x.heard
+                x.executed = x.last_block
+                return SEEN
         if rarely(height > x.trail_until):
             close_chunk(s, e, height)
         if rarely(x.audit == 1 and x.last_block > x.last_audit and (source == NOWHERE or height > x.last_block)):
@@ -176,6 +185,8 @@ def advance(s: State, e: Engine, until: int) -> int:
             s.globals.height = height
         if source == INBOX:
             at = x.inbox
+            if rarely(e.inbox[at].kind == Kind.MESSAGE):
+                return MESSAGE
             x.inbox = at + 1
             execute_call(s, e, height, at)
             continue
@@ -215,6 +226,7 @@ def has_bid_room(s: State, e: Engine, count: int) -> bool:
         and g.events + 4 * count + x.event_room <= s.events.shape[0]
         and x.bids_rows + count <= e.bid_rows.shape[0]
         and x.decline_rows + x.keep_bid_rows * (count + 1) <= e.decline_rows.shape[0]
+        and x.outcomes + x.hears * (count + x.event_room) <= e.outcomes.shape[0]
     )
 
 

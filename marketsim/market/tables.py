@@ -100,6 +100,11 @@ class E(Row):
     quote_row = column("row of quotes that holds the prices of the order in hand", default=-1)
     hears = column("1: some desk is told what becomes of its bids")
     outcomes = column("rows in outcomes")
+    heard = column("outcomes ever written down")
+    agents = column("1: users' agents bid for some desks")
+    watching = column("1: agents wait, and the loop stops behind a block in which an order was opened or something was heard")
+    watched_orders = column("orders that the agents know of")
+    watched_heard = column("outcomes that the agents know of")
     trail_until = column("last block of the trail's chunk under way, FAR where nobody keeps one", default=FAR)
 
 
@@ -214,7 +219,7 @@ class Desk(Row, width=104):
     quoted = column("1: an order's price may stand in quotes, before spread and repricing; else it is the linear one")
     reprice_follows = column("0 cpu, 1 memory, 2 storage, 3 gpu, 4 the one most used")
     key = column("hash of its name: what its draws come from")
-    hears = column("1: what becomes of its bids is written down in outcomes")
+    hears = column("1: what becomes of its bids is written down in outcomes; 2: refused ones too")
 
 
 LANES = 8
@@ -251,6 +256,7 @@ class Pricing(Code):
     RANDOM_RANGE = 1
     UNDERCUT = 2
     CUSTOM = 3  # a Python class or an operator's script, asked in the order's block; prices come in through the quotes table
+    AGENT = 4  # a user's agent, which sends its bids itself
 
 
 class Plan(Row):
@@ -493,6 +499,7 @@ class Kind(Code):
     CLOSE_DEPLOYMENT = 25  # message; deployment
     SET_PARAM = 26  # message
     CLOSE_BID = 27  # bid
+    MESSAGE = 28  # message of a user's agent, which Python carries out; `plan` is its number
 
 
 class OutcomeKind(Code):
@@ -502,6 +509,9 @@ class OutcomeKind(Code):
     WON = 1
     CLOSED = 2  # it ended without a lease: its order did, or it was withdrawn or timed out
     ENDED = 3  # its lease is over
+    PLACED = 4  # the chain took the bid; agents alone hear this and the next two
+    REFUSED = 5  # the chain did not
+    DECLINED = 6  # the desk's own engine held it back
 
 
 class BidOutcome(Row, width=8):
@@ -513,7 +523,7 @@ class BidOutcome(Row, width=8):
     kind = column("OutcomeKind")
     price = column("of the desk's own bid", "uve")
     price_atto = column(unit="atto-uve")
-    other = column("LOST: the price that won; ENDED: why (Ended)", "uve")
+    other = column("LOST: the price that won; ENDED: why (Ended); REFUSED: Status; DECLINED: Decline", "uve")
     other_atto = column(unit="atto-uve")
 
 

@@ -33,7 +33,7 @@ def draw_figures(record: Record, summary: Mapping[str, Any], format_: str = "png
     """Return images by file name without ending, in one of FORMATS; what was not recorded is not drawn.
 
     `style` changes how they look (see `marketsim.export.images`). Figures: revenue_per_day, fill_rate, utilization, winning_prices,
-    close_reasons.
+    close_reasons, price_paths.
     """
     images = {}
     with drawn(format_, style):
@@ -290,6 +290,28 @@ def _plain_ticks(axes: Axes, month: Any, wide: bool) -> None:
             axis.set_minor_formatter(NullFormatter())
 
 
+def _price_paths(record: Record, summary: Mapping[str, Any], axes: Axes) -> bool:
+    """The columns named price or price_… that strategies and agents wrote down, a line each."""
+    paths = [
+        (str(who), name, log["height"][log["who"] == who], log[name][log["who"] == who])
+        for log in record.logs.values()
+        for name in log
+        if (name == "price" or name.startswith("price_")) and log[name].dtype.kind in "if"
+        for who in dict.fromkeys(log["who"].tolist())
+    ][: len(COLOURS)]
+    if not any(len(heights) > 1 for _, _, heights, _ in paths):
+        return False
+    several = len({name for _, name, _, _ in paths}) > 1
+    for row, (who, name, heights, prices) in enumerate(paths):
+        label = f"{who}, {name}" if several else who
+        axes.plot(heights / record.day_blocks, prices, lw=1.2, color=COLOURS[row], label=label)
+    _days_axis(axes, record, "Simulated day")
+    axes.set_ylabel("Price that was written down")
+    axes.set_title("Price paths")
+    _legend(axes, 4)
+    return True
+
+
 def _legend(axes: Axes, columns: int) -> None:
     """A legend under the figure, where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
@@ -313,6 +335,7 @@ PLOTS: Final[Mapping[str, Plot]] = {
     "utilization": _utilization,
     "winning_prices": _winning_prices,
     "close_reasons": _close_reasons,
+    "price_paths": _price_paths,
 }
-IN_REPORTS: Final = ("revenue_per_day", "fill_rate", "utilization", "winning_prices", "close_reasons")
+IN_REPORTS: Final = ("revenue_per_day", "fill_rate", "utilization", "winning_prices", "close_reasons", "price_paths")
 """The figures of a report, in its order."""

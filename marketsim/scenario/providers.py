@@ -130,7 +130,7 @@ class StrategyChoice(Frozen):
 
     short_forms = ({"enum": ["cost_plus", "random_range", "scale", "monthly_targets", "utilization", "undercut"]},)
 
-    kind: Literal["cost_plus", "scale", "monthly_targets", "random_range", "utilization", "undercut", "script", "python"] = Field(
+    kind: Literal["cost_plus", "scale", "monthly_targets", "random_range", "utilization", "undercut", "script", "python", "agent"] = Field(
         default="cost_plus", description="the strategy by name; it need not stand where a key below does"
     )
     scale: ScalePrices | None = Field(default=None, description="a price for each unit of resource (Akash's scale pricing)")
@@ -165,6 +165,8 @@ class StrategyChoice(Frozen):
             if data in ("script", "python"):
                 raise ValueError(f"'{data}' needs a value, write {{{data}: …}}")
             raise ValueError(f"{shown(data)} is not a strategy, {_STRATEGY_HELP}")
+        if isinstance(data, dict) and data.get("kind") == "agent" and len(data) == 1:
+            return data
         if isinstance(data, dict) and "kind" not in data:
             given = [key for key in STRATEGIES if key in data]
             if len(given) > 1:
@@ -186,7 +188,7 @@ class StrategyChoice(Frozen):
 
     @model_serializer(mode="wrap")
     def _dump(self, handler: Any) -> Any:
-        if self.kind in ("cost_plus", "random_range"):
+        if self.kind in ("cost_plus", "random_range", "agent"):
             return self.kind
         dumped = handler(self)
         more = ("options",) * bool(self.options) + ("each",) * (self.each is not None)

@@ -125,7 +125,7 @@ def _quoted_desks(clock: BlockClock, scenario: Scenario, market: MarketSetup) ->
     manifests = any(requirements.beyond is not None for requirements in specs)
     models = any(requirements.gpus for requirements in specs)
     found = []
-    for number, cohort in enumerate(scenario.providers):
+    for number, cohort in enumerate(scenario.desks):
         strategy = built_in_strategy(cohort)
         by_model = cohort.strategy.monthly_targets is not None and bool(cohort.strategy.monthly_targets.gpu_mappings)
         if strategy is None or not (manifests or (models and by_model)):

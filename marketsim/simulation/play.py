@@ -25,6 +25,7 @@ from marketsim.market.tables import BidRow, Call, Desk, Kind
 from marketsim.market.trail import close_chunk
 from marketsim.money.units import DAY_MS, PPM
 from marketsim.scenario.model import Scenario
+from marketsim.simulation.agents import Agents
 from marketsim.simulation.build import MarketSetup, build_market, with_settlement_wallet
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
@@ -56,7 +57,7 @@ def prepare(scenario: Scenario, seed: int, by_hand: bool = False) -> MarketSetup
             if getattr(scenario, key):
                 raise scenario.refusal((key,), "stands beside market, a generated market takes no messages by hand")
         return build_reference(scenario, seed)
-    return with_settlement_wallet(with_actors(build_market(scenario, seed, by_hand), scenario), scenario)
+    return with_settlement_wallet(with_actors(build_market(scenario, seed, by_hand or bool(scenario.agents)), scenario), scenario)
 
 
 class Part(NamedTuple):
@@ -130,10 +131,15 @@ class Play:
             self._parts = tenant_parts(clock, scenario, market)
         self._parts += provider_parts(clock, scenario, market, seed)
         self._progress = progress
+        self.agents: Agents | None = None
         self._by_hand: ByHand | None = None
         self._hands = partial(ByHand, clock, scenario, self.market, receipts, observe, tell)
         if scenario.messages or scenario.governance:
             self.by_hand  # noqa: B018  (makes it)
+        if scenario.agents:
+            self.agents = Agents(clock, scenario, self.market, self.by_hand, seed, log)
+            for process in self.agents.processes():
+                self.env.process(process)
         self._begin()
         if not keeps:
             self._parts = []  # messages that were sent go with their process
@@ -164,6 +170,8 @@ class Play:
         """Return why this market cannot be copied, "" when it can: whose code would have to be."""
         if self.pricing is not None:
             return "its prices are made in Python, whose objects are not copied"
+        if self.agents is not None:
+            return "its agents are users' generators, which are not copied"
         return "" if self.collector.keeps else "its record goes into a results folder as it comes"
 
     def copy(self) -> Play:
@@ -279,7 +287,7 @@ def provider_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup, s
     slot = 0
     slots: dict[str, int] = {}
     parts = []
-    for cohort in scenario.providers:
+    for cohort in scenario.desks:
         for index in range(cohort.count):
             slots[f"{cohort.name}/{index}"] = slot
             if cohort.outages is not None:

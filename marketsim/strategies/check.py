@@ -148,7 +148,7 @@ def load_strategy(
     installed entry point of the group `marketsim.strategies`. Raises InputError, each line beginning with
     `where`, for a name that does not exist, options that do not fit, and an object with neither `price` nor `decide`.
     """
-    made = _named_object(spec, search, where)
+    made = named_object(spec, search, where)
     try:
         strategy = made(**(options or {})) if callable(made) else made
         is_strategy = any(callable(getattr(strategy, method, None)) for method in ("price", "decide"))
@@ -162,7 +162,8 @@ def load_strategy(
     return result
 
 
-def _named_object(spec: str, search: Sequence[Path], where: str) -> Any:
+def named_object(spec: str, search: Sequence[Path], where: str) -> Any:
+    """What `spec`, module:name, names in the folders of `search` or on the import path; raises InputError where there is nothing."""
     match = _SPEC.fullmatch(spec)
     if match is None:
         installed = entry_points(group=ENTRY_POINTS)
