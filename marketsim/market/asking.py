@@ -7,7 +7,7 @@ from marketsim.kernel.compiled import compiled
 from marketsim.kernel.table_set import Table
 from marketsim.market.desks import know_blockings, quote_order
 from marketsim.market.quoting import CODE
-from marketsim.market.room import has_rows
+from marketsim.market.room import ask_room, has_rows
 from marketsim.market.tables import LANES, Asking, Engine
 from marketsim.money.units import ATTO, MIB
 
@@ -78,7 +78,8 @@ def quote_asked(s: State, e: Engine) -> bool:
     """Let every desk look at the orders that have waited for prices; False where tables must grow before it is called again."""
     x = e.globals
     while x.quote_row + 1 < x.asking:
-        if not has_rows(s, e):
+        if not has_rows(s, e, 1, 0, 0, 0):
+            ask_room(e, 1, 0, 0, 0)
             return False
         x.quote_row += 1
         quote_order(s, e, x.asking_at, e.asking[x.quote_row])

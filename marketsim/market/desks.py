@@ -618,7 +618,7 @@ def let_go(e: Engine, height: int, offer: int) -> None:
 
 
 @compiled
-def hear(s: State, e: Engine, height: int, offer: int, kind: int, other: int, other_atto: int) -> None:
+def hear(e: Engine, height: int, offer: int, kind: int, other: int, other_atto: int) -> None:
     """Write down what became of a placed bid, where its desk wants to hear of it; `other` is the price that won."""
     row = e.offers[offer]
     if e.desks[row.desk].hears == 0:
@@ -630,8 +630,10 @@ def hear(s: State, e: Engine, height: int, offer: int, kind: int, other: int, ot
 def note_outcome(
     e: Engine, height: int, desk_row: int, order: int, kind: int, price: int, price_atto: int, other: int, other_atto: int
 ) -> None:
-    """Write one row of outcomes; room is guaranteed by the block loop."""
+    """Write one row of outcomes; the block loop sees to it that there is room for more than ever end at once."""
     x = e.globals
+    if x.outcomes >= e.outcomes.shape[0]:
+        return
     outcome = e.outcomes[x.outcomes]
     x.outcomes += 1
     x.heard += 1
@@ -646,7 +648,7 @@ def note_outcome(
 
 
 @compiled
-def hear_choice(s: State, e: Engine, height: int, order: int, winner: int, price: int, price_atto: int) -> None:
+def hear_choice(e: Engine, height: int, order: int, winner: int, price: int, price_atto: int) -> None:
     """Let the desks of an order's placed bids hear that the bid in row `winner` of bids won at this price; -1: that none did."""
     offer = e.tracks[order].first_offer
     while offer >= 0:
@@ -655,7 +657,7 @@ def hear_choice(s: State, e: Engine, height: int, order: int, winner: int, price
             kind = OutcomeKind.CLOSED
         elif e.offers[offer].bid == winner:
             kind = OutcomeKind.WON
-        hear(s, e, height, offer, kind, price, price_atto)
+        hear(e, height, offer, kind, price, price_atto)
         offer = e.offers[offer].next
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from pydantic import ValidationError
 from marketsim.errors import InputError
 from marketsim.scenario.footprint import excess
 from marketsim.scenario.inlined import inline_files
+from marketsim.scenario.literals import Duration, parse_duration
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.overrides import OPTION, PathError, assign, split_override
 from marketsim.scenario.places import Places
 from marketsim.scenario.plain import plain
 from marketsim.scenario.problems import located, validation_problems
+from marketsim.scenario.schedules import staged
 from marketsim.scenario.shipped import found_file
 from marketsim.scenario.trace import read_trace
 from marketsim.scenario.yaml_source import KeyPath, Problem, Source, read_source
@@ -103,11 +105,17 @@ def _build(source: Source, base: Path, overrides: Overrides) -> Scenario:
             option_lines += error.lines
     inline_files(source, base, failed)
     problems = list(source.problems)
-    scenario: Scenario | None = None
-    try:
-        scenario = Scenario.model_validate(source.data)
-    except ValidationError as error:
-        problems += [p for p in validation_problems(error, Scenario, source.data) if not _follows(p, failed)]
+    block_ms = _block_ms(source.data)
+    stages = staged(source.data, block_ms)
+    problems += stages.problems
+    scenario = _validated(stages.first, problems, failed, partial(stages.written, ms=0, block_ms=block_ms))
+    later: list[tuple[Duration, Scenario]] = []
+    for at, data in stages.later if scenario is not None and not stages.problems else ():
+        stage = _validated(data, problems, failed, partial(stages.written, ms=at.milliseconds(block_ms), block_ms=block_ms))
+        if stage is None:
+            break
+        stage._base = base
+        later.append((at, stage))
     trace_lines: list[str] = []
     problems += _file_problems(source.data, base, trace_lines)
     if scenario is not None and not problems and not trace_lines:
@@ -117,6 +125,7 @@ def _build(source: Source, base: Path, overrides: Overrides) -> Scenario:
     if problems or option_lines or trace_lines or scenario is None:
         raise InputError(option_lines + located(source, problems, roots_of(source)) + list(dict.fromkeys(trace_lines)))
     scenario._base = base
+    scenario._stages, scenario._schedules = tuple(later), tuple(schedule.path for schedule in stages.schedules)
     scenario._places = Places(source, roots_of(source), partial(_rebuilt, source, base))
     return scenario
 
@@ -124,6 +133,25 @@ def _build(source: Source, base: Path, overrides: Overrides) -> Scenario:
 def _rebuilt(source: Source, base: Path, changes: Mapping[str, Any]) -> Scenario:
     """The scenario of a source that was loaded, with other values at some paths; the source stays as it is."""
     return _build(copy.deepcopy(source), base, changes)
+
+
+def _validated(data: Any, problems: list[Problem], failed: set[KeyPath], written: Callable[[KeyPath], KeyPath]) -> Scenario | None:
+    """The scenario in raw data, None with the problems noted; of a schedule that is none itself nothing more is said."""
+    wrong = {problem.path[:length] for problem in problems for length in range(len(problem.path))}
+    try:
+        return Scenario.model_validate(data)
+    except ValidationError as error:
+        found = [problem for problem in validation_problems(error, Scenario, data) if not _follows(problem, failed)]
+        problems += [problem._replace(path=written(problem.path)) for problem in found if problem.path not in wrong]
+        return None
+
+
+def _block_ms(data: Any) -> int:
+    """The block time of raw data, by which moments in blocks and in time are compared; that of a file without one where it is wrong."""
+    try:
+        return max(1, parse_duration(data.get("block_time", "6s")).amount)
+    except (ValueError, AttributeError):
+        return 6_000
 
 
 def roots_of(source: Source) -> dict[KeyPath, str]:

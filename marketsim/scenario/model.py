@@ -375,6 +375,8 @@ class Scenario(Frozen):
 
     _base: Path = PrivateAttr(default=Path())
     _places: Places | None = PrivateAttr(default=None)
+    _stages: tuple[tuple[Duration, Scenario], ...] = PrivateAttr(default=())
+    _schedules: tuple[tuple[str | int, ...], ...] = PrivateAttr(default=())
 
     @model_validator(mode="before")
     @classmethod
@@ -546,6 +548,11 @@ class Scenario(Frozen):
         return self._base
 
     @property
+    def stages(self) -> tuple[tuple[Duration, Scenario], ...]:
+        """The scenario as it stands from each change on, by the moment of the change; empty where nothing changes while a run goes on."""
+        return self._stages
+
+    @property
     def coin(self) -> str:
         """The market's own coin, in which everything is paid."""
         return "uakt" if self.rules == "akash" else "uve"
@@ -621,6 +628,13 @@ class Scenario(Frozen):
     def effective(self) -> dict[str, Any]:
         """Plain JSON-able data with every default filled in; reading it again gives an equal scenario."""
         data: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
+        later = [(str(at), stage.model_dump(mode="json", by_alias=True)) for at, stage in self._stages] if self._schedules else []
+        for path in self._schedules:
+            values: list[dict[str, Any]] = [{"value": _at(data, path)}]
+            for at, stage in later:
+                if (value := _at(stage, path)) != values[-1]["value"]:
+                    values.append({"at": at, "value": value})
+            _at(data, path[:-1])[path[-1]] = values
         return data
 
     def hash(self) -> str:
@@ -628,6 +642,12 @@ class Scenario(Frozen):
         content = {key: value for key, value in self.effective().items() if key != "seed"}
         text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _at(data: Any, path: tuple[str | int, ...]) -> Any:
+    for key in path:
+        data = data[key]
+    return data
 
 
 __all__ = ["Calibration", "Fault", "Governance", "MarketGenerator", "Report", "Scenario", "Start"]

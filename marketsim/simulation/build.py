@@ -18,9 +18,8 @@ from marketsim.errors import InputError
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.calendar import push
-from marketsim.market.clock import make_room
 from marketsim.market.packing import REPLICA
-from marketsim.market.room import EVENT_ROOM, ROW_ROOM
+from marketsim.market.room import ROWS, ask_room, make_room
 from marketsim.market.tables import PHASES, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.money.units import ATTO, DAY_MS, HOUR_MS
 from marketsim.scenario.model import Scenario
@@ -29,13 +28,14 @@ from marketsim.simulation.desks import DeskBook, region_codes, repricing_periods
 from marketsim.simulation.orders import (
     CohortOrders,
     OrderKind,
+    Stretch,
     cpu_of,
-    draw_orders,
     lives_of,
     mean_cpu,
     mean_life,
     mean_per_hour,
     orders_at,
+    staged_orders,
     tenants_of,
 )
 
@@ -52,6 +52,8 @@ MANIFEST_MS = 300_000
 """A provider that has no manifest by then closes its bid."""
 FUNDS_LOOK_MS = 600_000
 """How often the provider daemon looks at the funds behind a lease (protocol reference 4.1)."""
+EVENT_ROOM = 4_096
+"""Events for which there is room at any time, beside those of bids."""
 EVENTS_A_BID_LIMIT = 80
 """Events for each bid that an order may have: a deployment of 20 groups may end with all its bids, each refunded."""
 FORTNIGHT_DAYS = 14
@@ -107,10 +109,11 @@ class MarketSetup(NamedTuple):
         )
 
 
-def build_market(scenario: Scenario, seed: int, by_hand: bool = False) -> MarketSetup:
-    """Return chain, engine and orders for one seed; `by_hand` for a market that takes messages which the scenario does not hold."""
+def build_market(scenario: Scenario, seed: int, by_hand: bool = False, stretch: Stretch | None = None) -> MarketSetup:
+    """Return chain, engine and orders for one seed; `by_hand` for a market that takes messages which the scenario does not hold, `stretch`
+    where orders are drawn for a part of the horizon."""
     book = DeskBook(scenario, seed)
-    orders = [draw_orders(cohort, scenario, seed) for cohort in scenario.tenants]
+    orders = [staged_orders(number, scenario, seed, stretch) for number in range(len(scenario.tenants))]
     if scenario.initial > 0:
         orders = with_initial(scenario, book, orders, seed)
     total = sum(len(part.calls) for part in orders)
@@ -130,9 +133,10 @@ def build_market(scenario: Scenario, seed: int, by_hand: bool = False) -> Market
     engine.plans[:, Plan.region] = home_regions(scenario, seed)[engine.plans[:, Plan.tenant] - first_tenant]
     engine = with_nodes(chain, engine, book)
     set_engine(engine, scenario, seed)
-    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + ROW_ROOM))
+    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + ROWS))
     if scenario.charging != "rate":
-        chain = with_room(chain, usage=total + ROW_ROOM)
+        chain = with_room(chain, usage=total + ROWS)
+    ask_room(engine, 0, 0, 3 + len(scenario.providers), 0)
     chain, engine = make_room(chain, engine)
     set_calendar(engine, scenario)
     regions = sorted({kind.region for kind in asked if kind.region is not None})
@@ -316,12 +320,18 @@ def requested_values(asked: OrderKind) -> dict[str, set[str]]:
     return requested
 
 
-def number_deployments(calls: list[Table], plans: list[Table]) -> None:
-    """Give each tenant's deployments the height of their creation as sequence number, plus one while an earlier one of it has that."""
+def number_deployments(calls: list[Table], plans: list[Table], last: Mapping[int, int] = MappingProxyType({})) -> dict[int, int]:
+    """Give each tenant's deployments the height of their creation as sequence number, plus one while an earlier one of it has that.
+
+    `last` are the numbers that tenants had last, by wallet, where these orders come after others; they are returned for the next ones.
+    """
     if not calls:
-        return
-    tenants = np.concatenate([plan[:, Plan.tenant] for plan in plans])
-    every = np.concatenate(calls)
+        return dict(last)
+    before = rows_of(len(last), Call)
+    before[:, Call.key] = np.asarray(list(last.values()), np.int64) * PHASES
+    before[:, Call.time] = -1
+    tenants = np.concatenate([np.asarray(list(last), np.int64), *(plan[:, Plan.tenant] for plan in plans)])
+    every = np.concatenate([before, *calls])
     order = np.lexsort((every[:, Call.tie], every[:, Call.time], every[:, Call.key], tenants))
     dseq = every[order, Call.key] // PHASES
     # x[n] = max(height[n], x[n - 1] + 1) within a tenant: the running maximum of height - n, plus n
@@ -329,11 +339,13 @@ def number_deployments(calls: list[Table], plans: list[Table]) -> None:
     far = np.int64(1) << 40
     position = np.arange(len(order))
     dseq = np.maximum.accumulate(dseq - position + owner * far) - owner * far + position
+    latest = dict(zip(tenants[order].tolist(), dseq.tolist(), strict=True))  # ascending within a tenant
     dseq[order] = dseq.copy()
-    at = 0
+    at = len(last)
     for rows in calls:
         rows[:, Call.dseq] = dseq[at : at + len(rows)]
         at += len(rows)
+    return latest
 
 
 def set_engine(engine: Engine, scenario: Scenario, seed: int) -> None:

@@ -43,6 +43,7 @@ from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column,
 from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup
+from marketsim.simulation.stages import mean_capacity
 from marketsim.strategies.run_log import RunLog
 
 HEIGHT_SHIFT = 33
@@ -231,12 +232,15 @@ class Collector:
         for desk in range(count):
             account_use(engine, desk, blocks)
         desks = engine.desks[:count]
+        capacity = desks[:, Desk.cap_cpu : Desk.cap_gpu + 1].copy()
+        if (mean := mean_capacity(self._scenario, self._seed)) is not None:
+            capacity[: len(mean)] = mean
         plain = {
             "cohort": np.asarray(book.cohorts, np.int64),
-            "cpu": desks[:, Desk.cap_cpu],
-            "memory": desks[:, Desk.cap_memory] * MIB,
-            "storage": desks[:, Desk.cap_storage] * MIB,
-            "gpu": desks[:, Desk.cap_gpu],
+            "cpu": capacity[:, 0],
+            "memory": capacity[:, 1] * MIB,
+            "storage": capacity[:, 2] * MIB,
+            "gpu": capacity[:, 3],
             "lease_capacity": desks[:, Desk.lease_capacity],
             "leases": np.bincount(clock.chain.leases[: int(clock.chain.globals.leases), Lease.slot], minlength=count)[:count],
             "revenue_net": clock.chain.income[:count, -2],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -34,6 +36,8 @@ _TAILED = {
 }  # fmt: skip
 """Keys by purpose whose normal draws are cut at 0; sizes and prices have limits of their own."""
 
+FAR_MS = 1 << 62
+"""Later than every order."""
 TIES = 1 << 62
 """Draws that break ties of submission time."""
 RESTARTS_MAX = 1_000_000
@@ -136,21 +140,35 @@ def mean_per_hour(cohort: TenantCohort, scenario: Scenario) -> float:
     return mean
 
 
-def arrivals_of(cohort: TenantCohort, scenario: Scenario, seed: int, rate: demand.ArrivalRate) -> tuple[demand.Arrivals, Columns, int]:
-    """Return when the orders of a cohort arrive within the horizon, its trace's columns and how many rows of it the horizon leaves out."""
+class Stretch(NamedTuple):
+    """A part of the run: after `begin_ms`, until `end_ms`."""
+
+    begin_ms: int
+    end_ms: int
+
+
+def horizon_of(scenario: Scenario) -> Stretch:
+    """Return the whole run."""
+    return Stretch(-1, scenario.horizon_blocks * scenario.block_ms)
+
+
+def arrivals_of(
+    cohort: TenantCohort, scenario: Scenario, seed: int, rate: demand.ArrivalRate, stretch: Stretch
+) -> tuple[demand.Arrivals, Columns, int]:
+    """Return when the orders of a cohort arrive within a stretch, its trace's columns and how many rows of it lie behind the stretch."""
     name = f"tenant/{cohort.name}"
-    horizon_ms = scenario.horizon_blocks * scenario.block_ms
+    begin_ms, horizon_ms = stretch
     wish = cohort.demand
     if wish.trace is not None:
         columns = read_trace(scenario.base / wish.trace)
         times = whole(columns["at_seconds"] * SECOND_MS)
-        kept = times <= horizon_ms
-        arrivals = demand.traced_arrivals(seed, name, times[kept])
-        return arrivals, {key: column[kept] for key, column in columns.items()}, int((~kept).sum())
+        kept = (times <= horizon_ms) & (times > begin_ms)
+        arrivals = demand.traced_arrivals(seed, name, times, kept)
+        return arrivals, {key: column[kept] for key, column in columns.items()}, int((times > horizon_ms).sum())
     if wish.orders is not None:
         arrivals = demand.exact_arrivals(seed, name, wish.orders, within_ms(cohort, scenario), scenario.block_ms, rate)
-        return demand.until(arrivals, horizon_ms), {}, 0
-    return demand.poisson_arrivals(seed, name, rate, horizon_ms), {}, 0
+        return demand.between(arrivals, begin_ms, horizon_ms), {}, 0
+    return demand.poisson_arrivals(seed, name, rate, horizon_ms, begin_ms), {}, 0
 
 
 def tenants_at(cohort: TenantCohort, rate: demand.ArrivalRate, arrivals: demand.Arrivals) -> Ints:
@@ -210,10 +228,74 @@ class _Draws:
         return uniform(self.keys, purpose) < probability
 
 
-def draw_orders(cohort: TenantCohort, scenario: Scenario, seed: int) -> CohortOrders:
-    """Return every order that a cohort makes within the horizon."""
+def staged_orders(number: int, scenario: Scenario, seed: int, stretch: Stretch | None = None) -> CohortOrders:
+    """Return every order that cohort `number` makes within a stretch, each as the cohort is when it arrives.
+
+    The same draws serve every stage: a change moves no order but those that arrive after it.
+    """
+    cohort = scenario.tenants[number]
+    stages = [(0, scenario)]
+    for at, stage in scenario.stages:
+        if stage.tenants[number] != stages[-1][1].tenants[number]:
+            stages.append((at.milliseconds(scenario.block_ms), stage))
+    if len(stages) == 1:
+        return draw_orders(cohort, scenario, seed, stretch)
+    ends = [at for at, _ in stages[1:]] + [FAR_MS]
+    parts = [
+        within(draw_orders(stage.tenants[number], stage, seed, stretch), begin, end)
+        for (begin, stage), end in zip(stages, ends, strict=True)
+    ]
+    return joined(parts)
+
+
+def within(orders: CohortOrders, begin_ms: int, end_ms: int) -> CohortOrders:
+    """Return the orders that arrive from `begin_ms` on and before `end_ms`."""
+    times = orders.calls[:, Call.time]
+    rows = np.flatnonzero((times >= begin_ms) & (times < end_ms))
+    calls = orders.calls[rows]
+    calls[:, Call.plan] = np.arange(len(rows))
+    cuts = {key: cut._replace(side=cut.side[rows]) for key, cut in orders.cuts.items() if cut.side[rows].any()}
+    return orders._replace(calls=calls, plans=orders.plans[rows], tenants=orders.tenants[rows], value=orders.value[rows], cuts=cuts)
+
+
+def joined(parts: Sequence[CohortOrders]) -> CohortOrders:
+    """Return the orders of several stages as one cohort's."""
+    calls, drafts, asked = [], [], list[OrderKind]()
+    plans, first_draft, first_resource = 0, 0, 0
+    cuts: dict[str, Cut] = {}
+    for part in parts:
+        rows, groups = part.calls.copy(), part.drafts.copy()
+        rows[:, Call.plan] += plans
+        rows[:, Call.first_draft] += first_draft
+        groups[:, Draft.spec] += len(asked)
+        groups[:, Draft.first_resource] += first_resource
+        for key, cut in part.cuts.items():
+            before = cuts.get(key, Cut("", "", cut.side[:0]))
+            cuts[key] = Cut(before.low or cut.low, before.high or cut.high, np.concatenate([before.side, cut.side]))
+        calls.append(rows)
+        drafts.append(groups)
+        asked += part.asked
+        plans, first_draft, first_resource = plans + len(rows), first_draft + len(groups), first_resource + len(part.resources)
+    return parts[0]._replace(
+        calls=np.concatenate(calls),
+        plans=np.concatenate([part.plans for part in parts]),
+        drafts=np.concatenate(drafts),
+        resources=np.concatenate([part.resources for part in parts]),
+        asked=asked,
+        tenants=np.concatenate([part.tenants for part in parts]),
+        value=np.concatenate([part.value for part in parts]),
+        cuts=cuts,
+    )
+
+
+def draw_orders(cohort: TenantCohort, scenario: Scenario, seed: int, stretch: Stretch | None = None) -> CohortOrders:
+    """Return every order that a cohort makes within a stretch, unless it is given the horizon."""
+    stretch = stretch or horizon_of(scenario)
     rate = rate_of(cohort, scenario, seed)
-    arrivals, trace, late = arrivals_of(cohort, scenario, seed, rate)
+    spans = rate.spans[(rate.spans[:, 1] > stretch.begin_ms) & (rate.spans[:, 0] < stretch.end_ms + DAY_MS)]
+    if cohort.demand.orders is None:  # else what lies before and behind decides as well
+        rate = replace(rate, spans=spans)
+    arrivals, trace, late = arrivals_of(cohort, scenario, seed, rate, stretch)
     tenants = tenants_at(cohort, rate, arrivals)
     unread = tuple(name for name in trace if name in SIZES) if cohort.order.sdl is not None else ()
     return orders_at(cohort, scenario, arrivals.times, arrivals.keys, tenants, trace)._replace(late=late, unread=unread)
@@ -590,6 +672,7 @@ def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray
 __all__ = [
     "CohortOrders",
     "OrderKind",
+    "Stretch",
     "cpu_of",
     "draw_orders",
     "lives_of",
@@ -597,5 +680,6 @@ __all__ = [
     "mean_life",
     "mean_per_hour",
     "orders_at",
+    "staged_orders",
     "tenants_of",
 ]

@@ -25,13 +25,16 @@ from marketsim.market.tables import BidRow, Call, Desk, Kind
 from marketsim.market.trail import close_chunk
 from marketsim.money.units import DAY_MS, PPM
 from marketsim.scenario.model import Scenario
+from marketsim.scenario.tenants import TenantCohort
 from marketsim.simulation.agents import Agents
 from marketsim.simulation.build import MarketSetup, build_market, with_settlement_wallet
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
 from marketsim.simulation.heard import Heard
 from marketsim.simulation.messages import ByHand, Observe, Tell, with_actors
+from marketsim.simulation.orders import Stretch
 from marketsim.simulation.reference import build_reference
+from marketsim.simulation.stages import priced_anew
 from marketsim.strategies.run_log import RunLog
 
 BIDS_AT_ONCE = 32_768
@@ -47,8 +50,9 @@ REACTING_BLOCKS = 12
 """When tenants of the reference market look what became of an order: a block after its timeout."""
 
 
-def prepare(scenario: Scenario, seed: int, by_hand: bool = False) -> MarketSetup:
-    """Return what a run of the scenario starts from; `by_hand` when it must take messages that the scenario does not hold.
+def prepare(scenario: Scenario, seed: int, by_hand: bool = False, stretch: Stretch | None = None) -> MarketSetup:
+    """Return what a run of the scenario starts from; `by_hand` when it must take messages that the scenario does not hold, `stretch` where
+    orders are drawn for a part of the horizon.
 
     Raises InputError for a scenario that cannot be run.
     """
@@ -56,8 +60,10 @@ def prepare(scenario: Scenario, seed: int, by_hand: bool = False) -> MarketSetup
         for key in ("messages", "governance"):
             if getattr(scenario, key):
                 raise scenario.refusal((key,), "stands beside market, a generated market takes no messages by hand")
+        if scenario.stages:
+            raise scenario.refusal(("market",), "stands beside a schedule, nothing changes in a generated market")
         return build_reference(scenario, seed)
-    return with_settlement_wallet(with_actors(build_market(scenario, seed, by_hand or bool(scenario.agents)), scenario), scenario)
+    return with_settlement_wallet(with_actors(build_market(scenario, seed, by_hand or bool(scenario.agents), stretch), scenario), scenario)
 
 
 class Part(NamedTuple):
@@ -134,7 +140,11 @@ class Play:
         self.agents: Agents | None = None
         self._by_hand: ByHand | None = None
         self._hands = partial(ByHand, clock, scenario, self.market, receipts, observe, tell)
-        if scenario.messages or scenario.governance:
+        for name, number in priced_anew(scenario):
+            if engine.desks[np.asarray(market.book.cohorts) == number, Desk.quoted].any():
+                problem = "its prices change while it prices volumes, addresses or models of GPUs, which have one price for the whole run"
+                raise scenario.refusal(("providers", name), problem)
+        if scenario.messages or scenario.governance or scenario.stages:
             self.by_hand  # noqa: B018  (makes it)
         if scenario.agents:
             self.agents = Agents(clock, scenario, self.market, self.by_hand, seed, log)
@@ -158,6 +168,11 @@ class Play:
         self.env.process(self.clock.blocks_process(step, last, report))
         if max(0, self.clock.executed) < scenario.warm_up_blocks < last:
             self.env.process(self._window())
+
+    def add(self, part: Part) -> None:
+        """Begin one more process."""
+        self._parts = [*self._parts, part]
+        self.env.process(part.begin(self.clock, part.place))
 
     @property
     def by_hand(self) -> ByHand:
@@ -204,9 +219,9 @@ class Play:
 
     def advance(self, height: int) -> None:
         """Execute every block up to and including `height`."""
-        until = height * self._scenario.block_ms + 1
-        if self.env.peek() < until:  # else nobody has anything to do, and SimPy's clock may stay behind
-            self.env.run(until=until)
+        env, at = self.env, height * self.clock.block_ms
+        while env.peek() <= at:  # SimPy's own clock stays at the last moment at which somebody had something to do
+            env.step()
         self.clock.advance(height)
 
     def fingerprint(self) -> str:
@@ -261,15 +276,19 @@ def tenant_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup) -> 
         if number >= len(scenario.tenants):
             clock.submit_rows(calls)
             continue
-        order = np.argsort(calls[:, Call.time], kind="stable")
-        rows: Table = calls[order]
-        if cohort is not None and cohort.react is not None:
-            wait = (scenario.bid_window.blocks(scenario.block_ms) + 2) * scenario.block_ms
-            again = Retry(clock, cohort.react.retry, cohort.react.raise_ceiling, scenario.block_ms)
-            parts.append(Part(partial(_reacting, rows, wait), Tenants(again=again)))
-        else:
-            parts.append(Part(partial(_batches, rows), Tenants()))
+        assert cohort is not None
+        parts.append(tenant_part(clock, scenario, cohort, calls))
     return parts
+
+
+def tenant_part(clock: BlockClock, scenario: Scenario, cohort: TenantCohort, calls: Table) -> Part:
+    """Return the process of a cohort for some of its orders."""
+    rows: Table = calls[np.argsort(calls[:, Call.time], kind="stable")]
+    if cohort.react is None:
+        return Part(partial(_batches, rows), Tenants())
+    wait = (scenario.bid_window.blocks(scenario.block_ms) + 2) * scenario.block_ms
+    again = Retry(clock, cohort.react.retry, cohort.react.raise_ceiling, scenario.block_ms)
+    return Part(partial(_reacting, rows, wait), Tenants(again=again))
 
 
 def _reacting(rows: Table, wait_ms: int, clock: BlockClock, place: Tenants) -> Generator[Any, Any, None]:

@@ -10,7 +10,7 @@ from marketsim import Prices
 class Learner:
     """Each provider keeps the value of every margin after every margin, and changes its own once a period.
 
-    A period's reward is what was paid out in it. The state is the pair of margins of the period before, the rival's as far as winning prices
+    A period's reward is what was paid out in it. The state is the margin that the rival seemed to ask, as far as winning prices
     tell; with probability `explore`, which falls by `cool` every period, a margin is drawn.
     """
 

@@ -120,7 +120,7 @@ def test_an_agent_orders_chooses_pays_and_closes(folder: Path) -> None:
         ("def agent(me):\n    order = yield me.next_order()\n    me.bid(order, 1.5)", r"1.5 of type float is no price.*:3\)"),
         ("def agent(me):\n    yield me.next_order(lambda order: 1 // 0)", r"raises ZeroDivisionError.*:2\)"),
         (
-            "def agent(me):\n    ticket = me.send({'op': 'withdraw', 'id': 'a/1/1/1/b'})\n    while True:\n        yield me.outcome(ticket)",
+            "def agent(me):\n    t = me.withdraw('a/1/1/1/b')\n    while True:\n        yield me.outcome(t)",
             "goes on 50 times",
         ),
         ("def agent(me):\n    while True:\n        pass\n    yield", r"has worked for 0.5 s without a yield \(.*user_agent\.py:[23]\)"),
