@@ -319,11 +319,10 @@ def note(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
 def book_income(s: State, slot: int, net: int, take: int) -> None:
     """Add a pay-out to its provider's income by day; what is due at a day's last block is of that day."""
     g = s.globals
-    if slot >= 0 and slot < s.providers.shape[0]:
-        s.providers[slot].earned += net
-        s.providers[slot].taken += take
     if g.day_blocks == 0 or slot >= s.income.shape[0]:
         return
+    s.providers[slot].earned += net
+    s.providers[slot].taken += take
     height = max(g.height, 1)
     days = s.income.shape[1] - 2
     s.income[slot, min((height - 1) // g.day_blocks, days - 1)] += net

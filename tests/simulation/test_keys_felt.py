@@ -43,6 +43,20 @@ class Asks:
     def price(self, request):
         self.uve += 1
         return self.uve * 10**18
+
+def bids(me):
+    while True:
+        order = yield me.next_order(me.may_bid)
+        for _ in range(me.options.get("times", 1)):
+            me.bid(order, "2uve")
+            order = yield me.next_order(me.may_bid)
+
+def orders(me):
+    yield me.sleep("1m")
+    me.create_deployment({"cpu": 1000, "price": "50uve"}, deposit="600VE")
+
+def none(me):
+    yield me.block()
 """
 MANIFEST = """
 version: "2.0"
@@ -124,6 +138,12 @@ REFERENCE: dict[str, Any] = {
     "horizon": "1500 blocks",
     "market": {"generator": "rm1", "orders": 200, "providers": 10, "tenants": 20, "load": 0.8},
 }
+BIDDER = {
+    "name": "ann",
+    "python": "felt_strategies:bids",
+    "provider": {"capacity": {"cpu": 16000, "memory": "64Gi", "storage": "4Ti"}},
+}
+AGENTS = PLAIN | {"agents": [BIDDER]}
 HAND: dict[str, Any] = {
     "horizon": "60 blocks",
     "charging": "usage_capped",
@@ -408,6 +428,54 @@ FELT: dict[str, Felt | list[Felt]] = {
     "Scenario.tenants": Felt("tenants", PLAIN["tenants"], [PLAIN["tenants"][0] | {"demand": {"orders": 9}}], PLAIN, CREATED, "less"),
     "Scenario.providers": Felt("providers", PRICED["providers"], TWO_KINDS["providers"], PRICED, of("bids.submitted"), "more"),
     "Scenario.messages": Felt("messages", HAND["messages"][:2], HAND["messages"], HAND, LEASED, "more"),
+    "Scenario.agents": Felt("agents", [], [BIDDER], PLAIN, of("bids.submitted"), "more"),
+    "AgentCohort.name": Felt("agents.0.name", "ann", "ben", AGENTS, lambda run, _: run.record.providers["name"], "other"),
+    "AgentCohort.python": Felt("agents.0.python", "felt_strategies:none", "felt_strategies:bids", AGENTS, of("bids.submitted"), "more"),
+    "AgentCohort.count": Felt("agents.0.count", 1, 2, AGENTS, of("bids.submitted"), "more"),
+    "AgentCohort.wallet": Felt(
+        "agents.0.wallet",
+        "500VE",
+        "700VE",
+        AGENTS,
+        CREATED,
+        "more",
+        {"agents.0.python": "felt_strategies:orders", "agents.0.provider": ...},
+    ),
+    "AgentCohort.options": Felt("agents.0.options", {"times": 0}, {"times": 1}, AGENTS, of("bids.submitted"), "more"),
+    "AgentCohort.provider": Felt(
+        "agents.0.provider.capacity.cpu", 1000, 16000, AGENTS, lambda run, _: int(run.record.providers["won"][-1]), "more"
+    ),
+    "AgentProvider.capacity": Felt(
+        "agents.0.provider.capacity.memory", "1Gi", "64Gi", AGENTS, lambda run, _: int(run.record.providers["won"][-1]), "more"
+    ),
+    "AgentProvider.lease_capacity": Felt(
+        "agents.0.provider.lease_capacity", 1, 50, AGENTS, lambda run, _: int(run.record.providers["won"][-1]), "more"
+    ),
+    "AgentProvider.attributes": Felt(
+        "agents.0.provider.attributes",
+        {"a": "b"},
+        {"a": "c"},
+        AGENTS,
+        of("bids.submitted"),
+        "less",
+        {"tenants.0.order.attributes": {"a": "b"}},
+    ),
+    "AgentProvider.regions": Felt(
+        "agents.0.provider.regions", ["west"], ["mars"], AGENTS, of("bids.submitted"), "less", {"tenants.0.order.region": "west"}
+    ),
+    "AgentProvider.signed_by": Felt(
+        "agents.0.provider.signed_by",
+        {"eve": {"a": "b"}},
+        {},
+        AGENTS,
+        of("bids.submitted"),
+        "less",
+        {
+            "tenants.0.order.attributes": {"a": "b"},
+            "agents.0.provider.attributes": {"a": "b"},
+            "tenants.0.order.signed_by": {"all_of": ["eve"]},
+        },
+    ),
     "Scenario.faults": Felt(
         "faults",
         [],
