@@ -108,7 +108,7 @@ def test_an_agent_orders_chooses_pays_and_closes(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("def agent(me):\n    yield me.sleep('1h')\n    1 // 0", r"one-0 after block 600 raises ZeroDiv.*user_agent\.py:3\)"),
+        ("def agent(me):\n    yield me.sleep('1h')\n    1 // 0", r"one-0 after block 599 raises ZeroDiv.*user_agent\.py:3\)"),
         ("import sys\ndef agent(me):\n    sys.exit(0)\n    yield", r"raises SystemExit: 0 \(.*:3\)"),
         ("def agent(me):\n    raise KeyboardInterrupt\n    yield", r"raises KeyboardInterrupt \(.*:2\)"),
         ("def agent(me):\n    yield 5", r"yields 5 of type int \(.*user_agent\.py:2\), expected me.sleep"),

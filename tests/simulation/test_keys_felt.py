@@ -144,6 +144,7 @@ BIDDER = {
     "provider": {"capacity": {"cpu": 16000, "memory": "64Gi", "storage": "4Ti"}},
 }
 AGENTS = PLAIN | {"agents": [BIDDER]}
+CLAIM = {"a": "b"}
 HAND: dict[str, Any] = {
     "horizon": "60 blocks",
     "charging": "usage_capped",
@@ -277,6 +278,11 @@ def by_name(scenario: Scenario, name: str) -> str:
         return scenario_from_mapping(scenario.effective(), overrides=[f"tenants.web.order.sdl.{name}.weight=7"]).hash()
     except InputError as error:
         return str(error)
+
+
+def won_by_ann(result: Run, _: Scenario) -> int:
+    """Bids that the last provider won: the agent's."""
+    return int(result.record.providers["won"][-1])
 
 
 def trace_of(result: Run, _: Scenario) -> Any:
@@ -442,15 +448,9 @@ FELT: dict[str, Felt | list[Felt]] = {
         {"agents.0.python": "felt_strategies:orders", "agents.0.provider": ...},
     ),
     "AgentCohort.options": Felt("agents.0.options", {"times": 0}, {"times": 1}, AGENTS, of("bids.submitted"), "more"),
-    "AgentCohort.provider": Felt(
-        "agents.0.provider.capacity.cpu", 1000, 16000, AGENTS, lambda run, _: int(run.record.providers["won"][-1]), "more"
-    ),
-    "AgentProvider.capacity": Felt(
-        "agents.0.provider.capacity.memory", "1Gi", "64Gi", AGENTS, lambda run, _: int(run.record.providers["won"][-1]), "more"
-    ),
-    "AgentProvider.lease_capacity": Felt(
-        "agents.0.provider.lease_capacity", 1, 50, AGENTS, lambda run, _: int(run.record.providers["won"][-1]), "more"
-    ),
+    "AgentCohort.provider": Felt("agents.0.provider.capacity.cpu", 1000, 16000, AGENTS, won_by_ann, "more"),
+    "AgentProvider.capacity": Felt("agents.0.provider.capacity.memory", "1Gi", "64Gi", AGENTS, won_by_ann, "more"),
+    "AgentProvider.lease_capacity": Felt("agents.0.provider.lease_capacity", 1, 50, AGENTS, won_by_ann, "more"),
     "AgentProvider.attributes": Felt(
         "agents.0.provider.attributes",
         {"a": "b"},
