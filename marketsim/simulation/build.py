@@ -355,7 +355,7 @@ def set_engine(engine: Engine, scenario: Scenario, seed: int) -> None:
     x.tie_by_index = int(scenario.tie == "provider_index")
     x.reserve_at_bid = int(scenario.reserve == "at_bid")
     x.price_floor = int(scenario.price_rounding == "floor")
-    x.seed = seed
+    x.seed = seed if scenario.salt == 0 else key_of(seed, f"salt/{scenario.salt}")
     x.bid_window = scenario.bid_window.blocks(block_ms)
     x.queue_limit = QUEUE_LIMIT
     x.block_ms = block_ms

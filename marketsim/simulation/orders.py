@@ -388,7 +388,7 @@ def _sizes(
     regions, region_at = _texts(shape.region, draws, "region")
     models, model_at = _texts(shape.gpu_model, draws, "gpu_model")
     model_at = np.where(gpu > 0, model_at, -1)
-    resources[:, Resource.gpu_attributes] = np.asarray([models[m] is not None if m >= 0 else False for m in model_at], np.int64)
+    resources[:, Resource.gpu_attributes] = np.asarray([*(model is not None for model in models), False], np.int64)[model_at]
     code = region_at * (len(models) + 1) + model_at + 1
     kinds, spec_at = np.unique(code, return_inverse=True)
     asked = [

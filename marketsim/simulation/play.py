@@ -74,6 +74,15 @@ class Part(NamedTuple):
     """How far it has come; `copy(clock)` gives another one."""
 
 
+def _silent(_: object) -> None:
+    return
+
+
+def _both(watch: Callable[[Table], None], take: Callable[[Table], None], rows: Table) -> None:
+    watch(rows)  # before the record, which writes into bids how each fared
+    take(rows)
+
+
 class Play:
     """A market that is played block by block: `advance` it as far as the horizon, then `finish` it.
 
@@ -98,6 +107,8 @@ class Play:
         keeps: bool = False,
         hears: int = 0,
         trail: bool = False,
+        watch_bids: Callable[[Table], None] = _silent,
+        watch_events: Callable[[Table], None] = _silent,
     ) -> None:
         self._scenario = scenario
         self.market = market._replace(calls=[])
@@ -121,8 +132,8 @@ class Play:
             self.env,
             chain,
             engine,
-            take_events=self.heard or self.collector.take_events,
-            take_bids=self.collector.take_bids,
+            take_events=partial(_both, watch_events, self.heard or self.collector.take_events),
+            take_bids=partial(_both, watch_bids, self.collector.take_bids),
             take_declines=self.collector.take_declines,
             audit=audit,
         )
@@ -262,10 +273,6 @@ def reference_parts(clock: BlockClock, agents: str, market: MarketSetup) -> list
         wait = REACTING_BLOCKS * clock.block_ms
         return [Part(lambda clock, place: tenants.reacting(clock, calls, wait, lambda _: None, place.sent), Tenants())]
     return [Part(lambda clock, place: tenants.batches(clock, calls, DAY_MS, place.sent), Tenants())]
-
-
-def _silent(_: int) -> None:
-    return
 
 
 def tenant_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup) -> list[Part]:
