@@ -153,6 +153,25 @@ def arrivals_of(cohort: TenantCohort, scenario: Scenario, seed: int, rate: deman
     return demand.poisson_arrivals(seed, name, rate, horizon_ms), {}, 0
 
 
+def expected_arrivals(cohort: TenantCohort, scenario: Scenario, seed: int) -> float:
+    """Return how many orders a cohort with a rate makes on average after `warm_up` and within the horizon, given the seed's bursts."""
+    rate = rate_of(cohort, scenario, seed)
+    begin, end = scenario.warm_up_blocks * scenario.block_ms, scenario.horizon_blocks * scenario.block_ms
+    edges = np.unique(np.clip(np.append(rate.edges(end), begin), begin, end))
+    return rate.per_hour / HOUR_MS * float(np.diff(edges) @ rate.factors((edges[1:] + edges[:-1]) / 2))
+
+
+def costs_of(cohort: TenantCohort, scenario: Scenario, keys: Keys) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return for each key what an order of a cohort costs at generic prices and what it is worth to its tenant, both uve per block."""
+    draws = _Draws(keys)
+    if cohort.order.sdl is None:
+        _, _, _, cost, _, value, _ = _sizes(cohort, draws, {})
+        return cost, value
+    *_, per_order, cost = _manifests(cohort, draws, scenario)
+    value = per_order[:, 2] / MICRO if cohort.value is None else _price(cohort.value, draws, "value", cost)[0]
+    return cost, value
+
+
 def tenants_at(cohort: TenantCohort, rate: demand.ArrivalRate, arrivals: demand.Arrivals) -> Ints:
     """Return who of a cohort orders at each arrival, 0 … count − 1.
 
@@ -591,12 +610,16 @@ def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray
 __all__ = [
     "CohortOrders",
     "OrderKind",
+    "arrivals_of",
+    "costs_of",
     "cpu_of",
     "draw_orders",
+    "expected_arrivals",
     "lives_of",
     "mean_cpu",
     "mean_life",
     "mean_per_hour",
     "orders_at",
+    "rate_of",
     "tenants_of",
 ]

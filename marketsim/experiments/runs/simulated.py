@@ -20,7 +20,8 @@ class Simulated:
     """Makes one run of a scenario given as plain data; picklable. `welfare` adds the block of that name to the summary.
 
     `hindsight` adds to it the efficiency against the best assignment in hindsight, which takes longer. Every
-    summary has `activity`: `hours` of simulated time and `active_leases` at each, at most 400 samples.
+    summary has `activity`: `hours` of simulated time and `active_leases` at each, at most 400 samples; and `chance`, how far the run's
+    demand and costs were from the expected (`chance_of`).
     """
 
     welfare: bool = False
@@ -28,12 +29,13 @@ class Simulated:
 
     def __call__(self, scenario: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
         """The summary of one run; `base` is the folder of the files that the scenario names."""
+        from marketsim.experiments.runs.chance import chance_of
         from marketsim.scenario import scenario_from_mapping
         from marketsim.simulation import run
 
         loaded = scenario_from_mapping(scenario, Path(base))
         finished = run(loaded, seed=seed)
-        summary = {**finished.summary, "activity": _activity(finished)}
+        summary = {**finished.summary, "activity": _activity(finished), "chance": chance_of(loaded, seed, finished.record)}
         if self.welfare:
             from marketsim.experiments.runs.welfare import welfare_of
 

@@ -13,6 +13,7 @@ import numpy as np
 from marketsim.experiments.sweep.design import level_number
 from marketsim.experiments.sweep.file import Factor, Level
 from marketsim.experiments.sweep.rounds import SweepResult
+from marketsim.statistics.controls import Controlled
 from marketsim.statistics.estimates import Description, Effect, Interval, ResponseSurface, t_interval
 from marketsim.statistics.indices import ElementaryEffect, SobolIndex
 
@@ -83,6 +84,8 @@ class SweepStatistics:
     morris: dict[str, list[ElementaryEffect]]
     notes: tuple[str, ...]
     pairing: dict[str, float]
+    controlled: dict[str, tuple[Controlled | None, ...]]
+    """The points' means with known chance taken out, None where there are too few runs or no control."""
 
 
 def sweep_figures(result: SweepResult, statistics: SweepStatistics) -> list[FigureFile]:

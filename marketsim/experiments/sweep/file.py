@@ -41,7 +41,8 @@ RUN_COLUMNS = ("point", "replication", "seed", "status", "message", "fingerprint
 
 POINT_COLUMNS = (
     "point", "metric", "runs", "mean", "sd", "se", "t_low", "t_high", "bootstrap_low", "bootstrap_high",
-    "median", "median_low", "median_high", "q10", "q10_low", "q10_high", "q90", "q90_low", "q90_high",
+    "median", "median_low", "median_high",
+    "controlled_mean", "controlled_low", "controlled_high", "controlled_ratio", "q10", "q10_low", "q10_high", "q90", "q90_low", "q90_high",
 )  # fmt: skip
 """What a row of `points` has beside factors."""
 

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -22,12 +23,15 @@ from marketsim.experiments.sweep.folder import SweepFolder
 from marketsim.experiments.sweep.rounds import SweepResult
 from marketsim.export.csv_text import cell
 from marketsim.metrics.expressions import plain_number
+from marketsim.statistics.controls import CONTROL_TITLES, LEAST_RUNS, Controlled, controlled
 from marketsim.statistics.estimates import Description, Effect, Interval, ResponseSurface, describe, effects, mser5, response_surface
 from marketsim.statistics.indices import LEAST_SAMPLES, ElementaryEffect, SobolIndex, morris_effects, sobol_indices
 
 # Beyond this many (point, metric) cells the bootstrap would take longer than the runs; t intervals remain.
 _BOOTSTRAP_CELLS = 400
 _TABLE_POINTS = 200
+# Adjusting by controls takes a hundredth of a second a cell.
+_CONTROLLED_CELLS = 1000
 _INTERACTION_POINTS = 2000
 _SURFACE_LEVELS = 3
 
@@ -86,7 +90,13 @@ def sweep_statistics(result: SweepResult) -> SweepStatistics:
             notes.append(f"No response surface of {name}: {surface}.")
         else:
             surfaces[name] = surface
-    return SweepStatistics(described, found_effects, surfaces, sobol, morris, tuple(dict.fromkeys(notes)), _pairing(result))
+    adjusted: dict[str, tuple[Controlled | None, ...]] = {name: (None,) * len(points) for name in result.metrics}
+    if cells <= _CONTROLLED_CELLS:
+        chance = [result.chance(p.index) for p in points]
+        adjusted = {n: tuple(controlled(result.values(p.index, n), chance[p.index], level) for p in points) for n in result.metrics}
+    else:
+        notes.append(f"No control variates: {cells:,} points × metrics are more than {_CONTROLLED_CELLS:,}.")
+    return SweepStatistics(described, found_effects, surfaces, sobol, morris, tuple(dict.fromkeys(notes)), _pairing(result), adjusted)
 
 
 def write_report(result: SweepResult, folder: SweepFolder) -> dict[str, Any]:
@@ -155,7 +165,7 @@ def sweep_content(result: SweepResult, statistics: SweepStatistics) -> dict[str,
                 "point": p.index,
                 "levels": {f.name: _plain_level(level) for f, level in zip(sweep.factors, p.levels, strict=True)},
                 "stopped": result.stopped[p.index],
-                "metrics": {name: statistics.points[name][p.index].as_json() for name in result.metrics},
+                "metrics": {name: _point_json(statistics, name, p.index) for name in result.metrics},
             }
             for p in result.plan.design.points
         ],
@@ -170,6 +180,11 @@ def sweep_content(result: SweepResult, statistics: SweepStatistics) -> dict[str,
         },
         "notes": [*statistics.notes, *(f"Not reproducible: {reason}." for reason in result.irreproducible)],
     }
+
+
+def _point_json(statistics: SweepStatistics, name: str, point: int) -> dict[str, Any]:
+    found = statistics.controlled[name][point]
+    return {**statistics.points[name][point].as_json(), "controlled": found.as_json() if found else None}
 
 
 def rule_sets(result: SweepResult) -> list[str]:
@@ -283,6 +298,11 @@ def _point_columns(result: SweepResult, statistics: SweepStatistics) -> dict[str
         "median_high": [d.median.interval.high for d in found],
     }.items():
         columns[title] = _numbers(values)
+    adjusted = [statistics.controlled[name][p.index] for p, name, _ in cells]
+    columns["controlled_mean"] = _numbers([math.nan if c is None else c.mean for c in adjusted])
+    columns["controlled_low"] = _numbers([math.nan if c is None else c.interval.low for c in adjusted])
+    columns["controlled_high"] = _numbers([math.nan if c is None else c.interval.high for c in adjusted])
+    columns["controlled_ratio"] = _numbers([math.nan if c is None else c.ratio for c in adjusted])
     for k, quantile in enumerate(found[0].quantiles):
         title = f"q{round(100 * quantile.q)}"
         columns[title] = _numbers([d.quantiles[k].estimate for d in found])
@@ -351,6 +371,9 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
             *(f.label for f in sweep.factors), "runs", *(result.naming(m).label for m in result.metrics)
         ],
         "point_rows": list(_point_rows(result, statistics)),
+        "controls": _control_words(result, statistics),
+        "controlled_rows": list(_controlled_rows(result, statistics)),
+        "controls_left_out": f"fewer than {LEAST_RUNS} runs a point, or no control that varies",
         "points_left_out": max(0, len(plan.design.points) - _TABLE_POINTS),
         "effects": [
             {
@@ -530,6 +553,53 @@ def _point_rows(result: SweepResult, statistics: SweepStatistics) -> Iterator[li
             for d in (statistics.points[name][point.index],)
         ]
         yield [*point.labels(), str(first.count), *cells]
+
+
+def _helped(result: SweepResult, statistics: SweepStatistics) -> list[str]:
+    """Metrics whose variance the controls lower at most points."""
+    found = []
+    for name in result.metrics:
+        ratios = [c.ratio for c in statistics.controlled[name] if c is not None]
+        if ratios and float(np.median(ratios)) > 1:
+            found.append(name)
+    return found
+
+
+def _control_words(result: SweepResult, statistics: SweepStatistics) -> list[tuple[str, ...]]:
+    """A row a metric: which controls at how many points, the variance ratio, whether they help."""
+    rows: list[tuple[str, ...]] = []
+    for name in result.metrics:
+        found = [c for c in statistics.controlled[name] if c is not None]
+        if not found:
+            continue
+        # A control counts at a point where most of the folds chose it.
+        at = Counter(control for c in found for control, times in c.taken.items() if times > c.folds / 2)
+        words = ", ".join(f"{CONTROL_TITLES.get(control, control)} at {times}" for control, times in at.most_common()) or "none"
+        ratios = sorted(c.ratio for c in found)
+        counts = sorted({c.count for c in found})
+        rows.append((
+            result.naming(name).title,
+            f"{words} of {len(found)} points",
+            f"{float(np.median(ratios)):.3g} ({ratios[0]:.3g} to {ratios[-1]:.3g})",
+            f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}",
+            "yes" if float(np.median(ratios)) > 1 else "no",
+        ))  # fmt: skip
+    return rows
+
+
+def _controlled_rows(result: SweepResult, statistics: SweepStatistics) -> Iterator[list[str]]:
+    """The points' means with controls, of the metrics that they help; the first row heads them."""
+    names = _helped(result, statistics)
+    if not names:
+        return
+    yield [*(f.label for f in result.plan.sweep.factors), *(result.naming(m).label for m in names)]
+    for point in result.plan.design.points[:_TABLE_POINTS]:
+        found = [statistics.controlled[name][point.index] for name in names]
+        cells = [
+            "–" if c is None else _with_interval(c.mean, c.interval, result.naming(name).scale)
+            for c, name in zip(found, names, strict=True)
+        ]
+        yield [*point.labels(), *cells]
 
 
 def _ordered(found: list[Effect]) -> list[Effect]:
