@@ -31,8 +31,8 @@ from marketsim.money.units import ATTO
 from marketsim.scenario.load import scenario_from_mapping
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.collect import Collector
+from marketsim.simulation.play import play, versions
 from marketsim.simulation.reference import market_of
-from marketsim.simulation.run import play, versions
 
 FATES = {
     Ended.LEASE_COMPLETED: Fate.CLOSED_COMPLETED,

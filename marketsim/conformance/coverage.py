@@ -158,7 +158,7 @@ def cover(folder: Path, progress: Callable[[str], None] | None = None) -> Covera
 
 
 def _run(scenario: Scenario, name: str, coverage: Coverage) -> None:
-    from marketsim.simulation.run import play, prepare
+    from marketsim.simulation.play import play, prepare
 
     allowed, reached = coverage.allowed[scenario.rules], coverage.reached[scenario.rules]
     outside = coverage.outside[scenario.rules]

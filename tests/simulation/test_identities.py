@@ -13,7 +13,7 @@ from hand_market import play, provider, reasons, tenant
 
 from marketsim.scenario import Scenario, load_scenario, scenario_from_mapping
 from marketsim.simulation import run
-from marketsim.simulation.run import Play, prepare
+from marketsim.simulation.play import Play, prepare
 from marketsim.strategies.rules import EPHEMERAL, MonthlyTargets, MonthlyTargetScript, PriceRequest, ResourceUnit, ScalePricing, Volume
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"

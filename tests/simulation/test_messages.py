@@ -19,7 +19,7 @@ from marketsim.market.loop import fold_some
 from marketsim.metrics.summary import summarize
 from marketsim.scenario import load_scenario, scenario_from_mapping
 from marketsim.simulation import Run, run
-from marketsim.simulation.run import Play, play, prepare, versions
+from marketsim.simulation.play import Play, play, prepare, versions
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 CASES = SCENARIOS / "cases"
