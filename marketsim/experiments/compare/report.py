@@ -13,6 +13,7 @@ import numpy as np
 
 from marketsim.experiments.compare.paired import Comparison, MetricComparison
 from marketsim.experiments.runs.metric_names import MetricName, coverage, fitting_name
+from marketsim.experiments.runs.pages import render
 from marketsim.export.csv_text import cell
 from marketsim.statistics.controls import LEAST_RUNS
 from marketsim.statistics.group_sequential import Stopping
@@ -28,8 +29,8 @@ def comparison_files(comparison: Comparison) -> dict[str, bytes]:
     return {
         "comparison.json": json.dumps(comparison.as_json(), indent=1).encode() + b"\n",
         "pairs.csv": _pairs(comparison),
-        "report.md": _render("compare.md.j2", page, escape=False),
-        "report.html": _render("compare.html.j2", page, escape=True),
+        "report.md": render("compare.md.j2", page, escape=False),
+        "report.html": render("compare.html.j2", page, escape=True),
         **{f"figures/{name}": png for name, png in figures.items()},
     }
 
@@ -336,20 +337,6 @@ def _limit(axes: Any, shown: list[Any], students: list[Any], scale: float, one: 
 
 def _naming(one: MetricComparison) -> MetricName:
     return fitting_name(one.metric, max(abs(one.mean_a), abs(one.mean_b)))
-
-
-def _render(template: str, page: dict[str, Any], *, escape: bool) -> bytes:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("marketsim.experiments"),
-        autoescape=escape,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(template).render(**page).encode()
 
 
 def _slug(metric: str) -> str:

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from marketsim.experiments.optimize.search import Optimization
+from marketsim.experiments.runs.pages import render
 from marketsim.export.csv_text import cell
 
 
@@ -20,8 +21,8 @@ def optimization_files(found: Optimization) -> dict[str, bytes]:
     return {
         "optimization.json": json.dumps(found.as_json(), indent=1).encode() + b"\n",
         "trials.csv": _trials(found),
-        "report.md": _render("optimize.md.j2", page, escape=False),
-        "report.html": _render("optimize.html.j2", page, escape=True),
+        "report.md": render("optimize.md.j2", page, escape=False),
+        "report.html": render("optimize.html.j2", page, escape=True),
         "figures/search.png": figure,
     }
 
@@ -136,20 +137,6 @@ def _figure(found: Optimization) -> bytes:
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
     return out.getvalue()
-
-
-def _render(template: str, page: dict[str, Any], *, escape: bool) -> bytes:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("marketsim.experiments"),
-        autoescape=escape,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(template).render(**page).encode()
 
 
 def _number(value: float) -> str:

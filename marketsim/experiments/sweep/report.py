@@ -17,6 +17,7 @@ import numpy as np
 
 from marketsim.experiments.runs.execute import write_atomically
 from marketsim.experiments.runs.metric_names import MetricName, coverage
+from marketsim.experiments.runs.pages import render
 from marketsim.experiments.sweep.design import level_number
 from marketsim.experiments.sweep.figures import FigureFile, SweepStatistics, shown_metrics, sweep_figures
 from marketsim.experiments.sweep.folder import SweepFolder
@@ -117,8 +118,8 @@ def write_report(result: SweepResult, folder: SweepFolder) -> dict[str, Any]:
     content = sweep_content(result, statistics)
     write_atomically(folder.root / "sweep.json", json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
     page = _page(result, statistics, figures)
-    write_atomically(folder.root / "report.html", _render("sweep.html.j2", page, escape=True))
-    write_atomically(folder.root / "report.md", _render("sweep.md.j2", page, escape=False))
+    write_atomically(folder.root / "report.html", render("sweep.html.j2", page, escape=True))
+    write_atomically(folder.root / "report.md", render("sweep.md.j2", page, escape=False))
     return content
 
 
@@ -693,17 +694,3 @@ def _time(value: Any) -> str:
         days = value / 86_400_000
         return f"{days:g} days" if days >= 1 else f"{value / 3_600_000:g} hours"
     return str(value)
-
-
-def _render(template: str, page: dict[str, Any], *, escape: bool) -> bytes:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("marketsim.experiments", "templates"),
-        autoescape=escape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(template).render(page).encode()
