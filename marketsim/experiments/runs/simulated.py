@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from marketsim.experiments.runs.course import Span, spans_key
 from marketsim.experiments.runs.metric_names import wants_hindsight, wants_welfare
 
 if TYPE_CHECKING:
@@ -19,13 +20,15 @@ SAMPLES_MAX = 400
 class Simulated:
     """Makes one run of a scenario given as plain data; picklable. `welfare` adds the block of that name to the summary.
 
-    `hindsight` adds to it the efficiency against the best assignment in hindsight, which takes longer. Every
+    `spans` adds `series`, by key the course of each metric over time. `hindsight` adds to the welfare
+    the efficiency against the best assignment in hindsight, which takes longer. Every
     summary has `activity`: `hours` of simulated time and `active_leases` at each, at most 400 samples; and `chance`, how far the run's
     demand and costs were from the expected (`chance_of`).
     """
 
     welfare: bool = False
     hindsight: bool = False
+    spans: tuple[Span, ...] = ()
 
     def __call__(self, scenario: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
         """The summary of one run; `base` is the folder of the files that the scenario names."""
@@ -36,6 +39,10 @@ class Simulated:
         loaded = scenario_from_mapping(scenario, Path(base))
         finished = run(loaded, seed=seed)
         summary = {**finished.summary, "activity": _activity(finished), "chance": chance_of(loaded, seed, finished.record)}
+        if self.spans:
+            from marketsim.experiments.runs.course import course_of
+
+            summary["series"] = {span.key: course_of(finished.record, span) for span in self.spans}
         if self.welfare:
             from marketsim.experiments.runs.welfare import welfare_of
 
@@ -45,13 +52,14 @@ class Simulated:
     @property
     def extent(self) -> str:
         """What the summaries hold: part of a run's key, so that no run stands for one that holds more."""
-        return "hindsight" if self.hindsight else "welfare" if self.welfare else "plain"
+        plain = "hindsight" if self.hindsight else "welfare" if self.welfare else "plain"
+        return f"{plain}, {spans_key(self.spans)}" if self.spans else plain
 
 
-def runner_for(metrics: Iterable[str]) -> Simulated:
-    """The runner whose summaries have all the metrics: no welfare, or no hindsight, where none asks for it."""
+def runner_for(metrics: Iterable[str], spans: Iterable[Span] = ()) -> Simulated:
+    """The runner whose summaries have all the metrics and series: no welfare, or no hindsight, where none asks for it."""
     names = list(metrics)
-    return Simulated(welfare=wants_welfare(names), hindsight=wants_hindsight(names))
+    return Simulated(welfare=wants_welfare(names), hindsight=wants_hindsight(names), spans=tuple(spans))
 
 
 def _activity(finished: Run) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from marketsim.errors import InputError
+from marketsim.experiments.runs.course import unknown_course
 from marketsim.experiments.runs.execute import RunTask, package_hash, run_key
 from marketsim.experiments.runs.simulated import runner_for
 from marketsim.experiments.sweep.design import DesignError, DesignMatrix, make_design
@@ -128,7 +129,7 @@ def plan_sweep(loaded: LoadedSweep, source: ScenarioSource) -> SweepPlan:
     problems += _ignored_problems(loaded, source, effective)
     if problems:
         raise InputError(dict.fromkeys(problems))
-    extent = runner_for(sweep.recorded).extent
+    extent = runner_for(sweep.recorded, sweep.spans).extent
     by_scenario = {id(one): source.contents(one, base) for one in effective}
     contents = tuple(by_scenario[id(one)] for one in effective)
     return SweepPlan(loaded, design, base, tuple(effective), contents, package_hash() + ("" if extent == "plain" else f"-{extent}"))
@@ -156,6 +157,9 @@ def _metric_problems(loaded: LoadedSweep, source: ScenarioSource, effective: dic
     named: list[tuple[Location, str]] = [(("metrics", i), name) for i, name in enumerate(sweep.metrics)]
     if sweep.replications.until is not None:
         named.append((("replications", "until", "metric"), sweep.replications.until.metric))
+    for i, one in enumerate(sweep.series):
+        if (problem := unknown_course(one.metric)) is not None:
+            yield loaded.error(("series", i, "metric"), problem)
     for location, name in named:
         if (problem := source.unknown_metric(name, effective)) is not None:
             yield loaded.error(location, problem)

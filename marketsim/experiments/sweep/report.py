@@ -19,13 +19,23 @@ from marketsim.experiments.runs.execute import write_atomically
 from marketsim.experiments.runs.metric_names import MetricName, coverage
 from marketsim.experiments.runs.pages import render
 from marketsim.experiments.sweep.design import level_number
-from marketsim.experiments.sweep.figures import FigureFile, SweepStatistics, shown_metrics, sweep_figures
+from marketsim.experiments.sweep.figures import FigureFile, SweepStatistics, course_over, shown_metrics, sweep_figures
 from marketsim.experiments.sweep.folder import SweepFolder
 from marketsim.experiments.sweep.rounds import SweepResult
 from marketsim.export.csv_text import cell
 from marketsim.metrics.expressions import plain_number
 from marketsim.statistics.controls import CONTROL_TITLES, LEAST_RUNS, Controlled, controlled
-from marketsim.statistics.estimates import Description, Effect, Interval, ResponseSurface, describe, effects, mser5, response_surface
+from marketsim.statistics.estimates import (
+    Description,
+    Effect,
+    Interval,
+    ResponseSurface,
+    describe,
+    effects,
+    mser5,
+    response_surface,
+    t_interval,
+)
 from marketsim.statistics.indices import LEAST_SAMPLES, ElementaryEffect, SobolIndex, morris_effects, sobol_indices
 
 # Beyond this many (point, metric) cells the bootstrap would take longer than the runs; t intervals remain.
@@ -111,10 +121,11 @@ def write_report(result: SweepResult, folder: SweepFolder) -> dict[str, Any]:
     place = folder.root / "figures"
     place.mkdir(exist_ok=True)
     for stale in place.glob("*.png"):
-        if stale.stem not in {figure.name for figure in figures}:
+        if stale.name not in {name for figure in figures for name in figure.files}:
             stale.unlink()
     for figure in figures:
-        write_atomically(place / f"{figure.name}.png", figure.png)
+        for name, png in figure.files.items():
+            write_atomically(place / name, png)
     content = sweep_content(result, statistics)
     write_atomically(folder.root / "sweep.json", json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
     page = _page(result, statistics, figures)
@@ -128,7 +139,10 @@ def write_tables(result: SweepResult, statistics: SweepStatistics, folder: Sweep
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    for name, columns in (("results", _run_columns(result)), ("points", _point_columns(result, statistics))):
+    tables = [("results", _run_columns(result)), ("points", _point_columns(result, statistics))]
+    if result.plan.sweep.series:
+        tables.append(("series", _series_columns(result)))
+    for name, columns in tables:
         table = pa.table(columns)
         target = io.BytesIO()
         parquet.write_table(table, target, compression="zstd")
@@ -175,6 +189,7 @@ def sweep_content(result: SweepResult, statistics: SweepStatistics) -> dict[str,
         "sobol": {name: [i.as_json() for i in found] for name, found in statistics.sobol.items()},
         "morris": {name: [e.as_json() for e in found] for name, found in statistics.morris.items()},
         "pairing_gain": statistics.pairing,
+        "series": [one.span.key for one in sweep.series],
         "warm_up": {
             "left_out": result.plan.scenario.get("warm_up"),
             "mser5": [{"point": p.point, "hours": p.hours, "settled": p.settled} for p in proposed_warm_up(result)],
@@ -312,6 +327,36 @@ def _point_columns(result: SweepResult, statistics: SweepStatistics) -> dict[str
     return columns
 
 
+def _series_columns(result: SweepResult) -> dict[str, Any]:
+    """One row a series, point and span: the end of the span in hours, replications, mean, sd, t interval, least and largest value."""
+    import pyarrow as pa
+
+    rows: list[tuple[int, str, float, int, list[float]]] = []
+    for wanted in result.plan.sweep.series:
+        for point in result.plan.design.points:
+            course = course_over(result, wanted.span.key, [point.index])
+            if course is None:
+                continue
+            hours, values = course
+            for hour, column in zip(hours, values.T, strict=True):
+                seen = column[np.isfinite(column)]
+                interval = t_interval(seen, result.plan.sweep.confidence)
+                mean, deviation = (float(seen.mean()) if seen.size else math.nan), (float(seen.std(ddof=1)) if seen.size > 1 else math.nan)
+                ends = [float(seen.min()), float(seen.max())] if seen.size else [math.nan, math.nan]
+                rows.append((point.index, wanted.span.key, hour, int(seen.size), [mean, deviation, interval.low, interval.high, *ends]))
+    columns: dict[str, Any] = {
+        "series": pa.array([row[1] for row in rows], pa.string()),
+        "point": pa.array([row[0] for row in rows], pa.int32()),
+    }
+    for k, factor in enumerate(result.plan.sweep.factors):
+        columns[factor.name] = _level_column([result.plan.design.points[row[0]].levels[k] for row in rows])
+    columns["hour"] = pa.array([row[2] for row in rows], pa.float64())
+    columns["runs"] = pa.array([row[3] for row in rows], pa.int32())
+    for k, title in enumerate(("mean", "sd", "t_low", "t_high", "least", "largest")):
+        columns[title] = _numbers([row[4][k] for row in rows])
+    return columns
+
+
 def _level_column(levels: list[Any]) -> Any:
     import pyarrow as pa
 
@@ -363,8 +408,9 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
             {
                 "title": figure.title,
                 "caption": figure.caption,
-                "file": f"figures/{figure.name}.png",
-                "data": base64.b64encode(figure.png).decode(),
+                "panels": [
+                    {"file": f"figures/{name}", "data": base64.b64encode(png).decode()} for name, png in figure.files.items()
+                ],
             }
             for figure in figures
         ],
@@ -432,7 +478,7 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
 def _headline(result: SweepResult, statistics: SweepStatistics) -> list[str]:
     """The best point by revenue and by fill rate, in a sentence each."""
     sentences = []
-    for name in shown_metrics(result):
+    for name in shown_metrics(result)[:2]:
         known = result.naming(name)
         means = [d.mean for d in statistics.points[name]]
         finite = [i for i, mean in enumerate(means) if math.isfinite(mean)]

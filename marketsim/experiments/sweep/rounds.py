@@ -61,6 +61,8 @@ class Replication:
     values: tuple[float, ...]
     chance: Mapping[str, float] = field(default_factory=dict)
     """How far the run's demand and costs were from the expected, by control."""
+    series: Mapping[str, Mapping[str, Sequence[float | None]]] = field(default_factory=dict)
+    """The course of metrics over time: by key the `hours` at which spans end and the `values` in them."""
 
 
 @dataclass(frozen=True)
@@ -289,8 +291,8 @@ class _Rounds:
         self._take_activity(task.point, summary.get("activity"))
         values = tuple(metric_value(summary, name) for name in self._metrics)
         fingerprint = str(summary.get("fingerprint", ""))
-        chance = summary.get("chance", {})
-        return Replication(task.point, task.replication, task.seed, task.key, "ok", "", fingerprint, values, chance)
+        chance, series = summary.get("chance", {}), summary.get("series", {})
+        return Replication(task.point, task.replication, task.seed, task.key, "ok", "", fingerprint, values, chance, series)
 
 
 def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
