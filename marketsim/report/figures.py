@@ -31,7 +31,10 @@ ORDERS_A_POINT: Final = 25
 POINTS_MIN: Final = 6
 """A cohort with fewer points than this has no curve of its own."""
 
-_BACKGROUND: Final = {"all tenants": 0, "95 % interval": 2, "target": 3, "warm-up": 4}
+PRICE_ROWS_MAX: Final = 6
+"""Cohorts that have a row of their own in the figure of prices, the largest ones."""
+
+_BACKGROUND: Final = {"all tenants": 0, "95 % interval (Wilson)": 2, "target": 3, "warm-up": 4}
 
 _STYLE: Final[Mapping[str, Any]] = {
     "font.family": "DejaVu Sans",
@@ -144,7 +147,7 @@ def _fill_rate(record: Record, summary: Mapping[str, Any], figure: Figure) -> bo
                 lw=0,
                 label="target",
             )
-    axes.fill_between(middle, low, high, color=INK, alpha=0.15, lw=0, label="95 % interval")
+    axes.fill_between(middle, low, high, color=INK, alpha=0.15, lw=0, label="95 % interval (Wilson)")
     cohort = record.tenants["cohort"][orders["tenant"]]
     cohorts = record.tenant_cohorts if 1 < len(record.tenant_cohorts) <= len(COLOURS) else []
     for row, name in enumerate(cohorts):
@@ -158,10 +161,10 @@ def _fill_rate(record: Record, summary: Mapping[str, Any], figure: Figure) -> bo
                 lw=1.1,
                 color=COLOURS[row],
                 alpha=0.9,
-                label=name,
+                label=f"{name}, {_span_words(own, record)}",
             )
     axes.plot(middle, rate, color=INK, lw=2, label="all tenants", marker="o", ms=2.5)
-    _days_axis(axes, record, "Day on which the order was created")
+    _days_axis(axes, record, f"Day on which the order was created; leased of those created in spans of {_span_words(edges, record)}")
     lowest = np.nanmin(low) if np.isfinite(low).any() else 0
     axes.set_ylim(0 if lowest < 50 else 50, 101)
     axes.set_ylabel("Orders leased, % of orders created")
@@ -202,38 +205,51 @@ def _winning_prices(record: Record, summary: Mapping[str, Any], figure: Figure) 
     monthly = int((record.meta["scenario"].get("report") or {}).get("monthly_blocks") or BLOCKS_A_MONTH)
     scale = monthly / UVE_IN_VE
     cohort = record.providers["cohort"][leases["provider"]][chosen]
-    axes = figure.add_subplot()
     wide = prices.max() / max(prices.min(), 1e-18) > 20
     edges = _price_edges(prices, wide)
-    parts = [prices[cohort == row] for row in range(len(record.provider_cohorts))]
-    axes.hist(
-        parts,
-        bins=list(edges),
-        stacked=True,
-        color=[COLOURS[row % len(COLOURS)] for row in range(len(parts))],
-        label=record.provider_cohorts,
-        edgecolor="white",
-        linewidth=0.4,
-    )
-    if wide:
-        axes.set_xscale("log")
-    top = axes.get_ylim()[1]
-    axes.set_ylim(0, top * 1.12)
-    for name, key in (("10 %", "p10"), ("median", "p50"), ("90 %", "p90")):
-        value = summary["price"][f"{key}_uve"]
-        if value:
-            axes.axvline(value, color=INK, lw=1.1, ls=(0, (4, 3)))
-            axes.annotate(name, (value, top * 1.1), (3, 0), "data", "offset points", fontsize=8.5, va="top")
-    axes.grid(axis="y")
-    _thousands(axes)
-    axes.set_xlabel("Price of the lease, uve a block" + (" (logarithmic)" if wide else ""))
-    axes.set_ylabel("Leases")
-    month = axes.secondary_xaxis("top", functions=(partial(np.multiply, scale), partial(np.multiply, 1 / scale)))
+    names = list(record.provider_cohorts)
+    parts = [prices[cohort == row] for row in range(len(names))]
+    # A row a cohort, the largest ones: stacked bars hide all but the lowest.
+    shown = [row for row in np.argsort([-len(part) for part in parts], kind="stable")[:PRICE_ROWS_MAX] if len(parts[row])]
+    rows = [("all", prices, INK), *((names[row], parts[row], COLOURS[row % len(COLOURS)]) for row in sorted(shown))]
+    rows = rows if len(shown) > 1 else [(names[shown[0]], prices, COLOURS[shown[0] % len(COLOURS)])]
+    figure.set_size_inches(7.6, 1.9 + 1.05 * len(rows))
+    grid = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (name, part, colour) in zip(grid, rows, strict=True):
+        axes.hist(part, bins=list(edges), color=colour, edgecolor="white", linewidth=0.4)
+        if wide:
+            axes.set_xscale("log")
+        top = axes.get_ylim()[1]
+        axes.set_ylim(0, top * 1.25)
+        ranked = np.sort(part)
+        for text, share in (("10 %", 10), ("median", 50), ("90 %", 90)):
+            value = ranked[max(0, -(-len(ranked) * share // 100) - 1)]
+            axes.axvline(value, color=INK, lw=1.0, ls=(0, (4, 3)))
+            if axes is grid[0]:
+                axes.annotate(text, (value, top * 1.23), (3, 0), "data", "offset points", fontsize=8.5, va="top")
+        axes.grid(axis="y")
+        _thousands(axes)
+        middle = ranked[max(0, -(-len(ranked) // 2) - 1)]
+        axes.annotate(
+            f"{name}: {count(len(part))} leases, median {middle:,.4g}",
+            (0.0, 0.97),
+            (4, 0),
+            "axes fraction",
+            "offset points",
+            va="top",
+            fontsize=8.5,
+            color=colour,
+            fontweight="bold",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+        )
+        axes.yaxis.get_major_locator().set_params(nbins=3)
+    grid[-1].set_xlabel("Price of the lease, uve a block" + (" (logarithmic)" if wide else ""))
+    figure.supylabel("Leases", fontsize=9.5)
+    month = grid[0].secondary_xaxis("top", functions=(partial(np.multiply, scale), partial(np.multiply, 1 / scale)))
     month.set_xlabel("VE a month", fontsize=9)
     month.tick_params(labelsize=8.5)
-    axes.set_title(f"Winning prices of {count(len(prices))} leases by provider cohort")
-    _plain_ticks(axes, month, wide)
-    _legend(axes, 4)
+    grid[0].set_title(f"Winning prices of {count(len(prices))} leases by provider cohort")
+    _plain_ticks(grid[-1], month, wide)
     return True
 
 
@@ -254,17 +270,9 @@ def _close_reasons(record: Record, summary: Mapping[str, Any], figure: Figure) -
         target = targets.get(f"close_reasons.{name}")
         if target is not None and target.aim is not None:
             low, high = max(0.0, 100 * target.low), 100 * target.high
-            aim = 100 * target.aim
-            axes.errorbar(
-                [aim],
-                [y[row]],
-                xerr=[[aim - low], [high - aim]],
-                fmt="D",
-                color=INK,
-                ms=4,
-                capsize=4,
-                lw=1.2,
-                label=None if labelled else "target and tolerance",
+            # A band behind the bar: whiskers on it would be taken for its error.
+            axes.barh(
+                y[row], high - low, 0.86, low, color="#009e73", alpha=0.16, lw=0, zorder=0, label=None if labelled else "target range"
             )
             labelled = True
             reach[row] = max(reach[row], high)
@@ -281,6 +289,11 @@ def _close_reasons(record: Record, summary: Mapping[str, Any], figure: Figure) -
     if labelled:
         _legend(axes, 1)
     return True
+
+
+def _span_words(edges: Column, record: Record) -> str:
+    """How long the spans between edges are: `3 h`."""
+    return f"{(edges[1] - edges[0]) * 24 / record.day_blocks:.3g} h"
 
 
 def _time_bins(record: Record, orders: int) -> Column:

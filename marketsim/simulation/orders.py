@@ -153,10 +153,13 @@ def arrivals_of(cohort: TenantCohort, scenario: Scenario, seed: int, rate: deman
     return demand.poisson_arrivals(seed, name, rate, horizon_ms), {}, 0
 
 
-def expected_arrivals(cohort: TenantCohort, scenario: Scenario, seed: int) -> float:
-    """Return how many orders a cohort with a rate makes on average after `warm_up` and within the horizon, given the seed's bursts."""
+def expected_arrivals(cohort: TenantCohort, scenario: Scenario, seed: int, *, whole: bool = False) -> float:
+    """Return how many orders a cohort with a rate makes on average after `warm_up` (or in the `whole` run) and within the horizon, given
+    the seed's bursts.
+    """
     rate = rate_of(cohort, scenario, seed)
-    begin, end = scenario.warm_up_blocks * scenario.block_ms, scenario.horizon_blocks * scenario.block_ms
+    begin = 0 if whole else scenario.warm_up_blocks * scenario.block_ms
+    end = scenario.horizon_blocks * scenario.block_ms
     edges = np.unique(np.clip(np.append(rate.edges(end), begin), begin, end))
     return rate.per_hour / HOUR_MS * float(np.diff(edges) @ rate.factors((edges[1:] + edges[:-1]) / 2))
 

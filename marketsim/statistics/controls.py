@@ -24,9 +24,11 @@ from marketsim.statistics.cautious_t import informative
 from marketsim.statistics.estimates import FloatArray, Interval, finite
 
 FOLDS = 16
-# With fewer runs a slope costs more than it brings; a control has to lower the error of prediction by GAIN to be taken.
+# With fewer runs a slope costs more than it brings; a control has to lower the squared error of prediction by GAIN to be taken, and by
+# what the best of five useless ones reaches in one case of twenty, CHANCE ÷ runs.
 LEAST_RUNS = 16
 GAIN = 0.1
+CHANCE = 5.0
 # Metrics of which more values than this are one and the same are left alone: adjusted, equal pairs would look different.
 _ALIKE = 0.5
 
@@ -169,11 +171,11 @@ def _slopes(y: FloatArray, columns: FloatArray) -> FloatArray:
         return slopes
     scales = columns.std(axis=0)
     taken: list[int] = []
-    error = _left_out(y, columns, scales, taken)[0]
+    error, wanted = _left_out(y, columns, scales, taken)[0], max(GAIN, CHANCE / y.size)
     while len(taken) < columns.shape[1]:
         trials = {k: _left_out(y, columns, scales, [*taken, k])[0] for k in range(columns.shape[1]) if k not in taken and scales[k] > 0}
         best = min(trials, key=lambda k: trials[k], default=None)
-        if best is None or not trials[best] < (1 - GAIN) * error:
+        if best is None or not trials[best] < (1 - wanted) * error:
             break
         error = trials[best]
         taken.append(best)

@@ -40,6 +40,17 @@ def chance_of(scenario: Scenario, seed: int, record: Record) -> dict[str, float]
     return found
 
 
+def demand_of(scenario: Scenario, seed: int) -> dict[str, float]:
+    """`arrivals` of the cohorts with a rate within the horizon, and how many were `expected` given the seed's bursts."""
+    found = {"arrivals": 0.0, "expected": 0.0}
+    for cohort in scenario.tenants if scenario.market is None else ():
+        if cohort.demand.trace is None and cohort.demand.orders is None:
+            rate = rate_of(cohort, scenario, seed)
+            found["arrivals"] += float(len(arrivals_of(cohort, scenario, seed, rate)[0].times))
+            found["expected"] += expected_arrivals(cohort, scenario, seed, whole=True)
+    return found
+
+
 def _demand(cohort: TenantCohort, scenario: Scenario, seed: int) -> dict[str, float]:
     if cohort.demand.trace is not None:
         return {}

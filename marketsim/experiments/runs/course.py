@@ -128,4 +128,4 @@ FLOWS = ("revenue.total", "orders.created", "orders.leased", "bids.submitted")
 
 def spans_key(spans: Sequence[Span]) -> str:
     """What of the spans makes a run another one: part of its key."""
-    return ",".join(sorted(span.key for span in spans))
+    return ", ".join(sorted(span.key for span in spans))

@@ -159,7 +159,7 @@ def _courses(result: SweepResult) -> list[FigureFile]:
     for wanted in result.plan.sweep.series:
         known = course_name(wanted.metric)
         groups = course_groups(result)
-        figure, axis = _panel(width=7.2, height=3.9)
+        figure, axis = _panel(width=5.8, height=3.6)
         for g, (label, members) in enumerate(groups):
             course = course_over(result, wanted.span.key, members)
             if course is None:
