@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from marketsim.errors import InputError, InvariantError
+    from marketsim.face.market import Market
+    from marketsim.face.runs import ReplicatedRuns, RunResult, load_result, replicate, run
     from marketsim.scenario import Scenario, load_scenario
-    from marketsim.simulation.run import Run, run
     from marketsim.strategies.check import check_strategy
     from marketsim.strategies.repriced_cost import RepricedCostPlusColumns
     from marketsim.strategies.requests import Prices
@@ -20,22 +21,27 @@ __version__ = "0.1.0"
 __all__ = [
     "InputError",
     "InvariantError",
+    "Market",
     "PriceRequest",
     "Prices",
     "Refusal",
     "RefusalCode",
+    "ReplicatedRuns",
     "RepricedCostPlusColumns",
-    "Run",
+    "RunResult",
     "Scenario",
     "check_strategy",
+    "load_result",
     "load_scenario",
+    "replicate",
     "run",
 ]
 
 _PLACES = {
     "errors": ("InputError", "InvariantError"),
     "scenario": ("Scenario", "load_scenario"),
-    "simulation": ("Run", "run"),
+    "face.runs": ("ReplicatedRuns", "RunResult", "load_result", "replicate", "run"),
+    "face.market": ("Market",),
     "strategies.check": ("check_strategy",),
     "strategies.repriced_cost": ("RepricedCostPlusColumns",),
     "strategies.requests": ("Prices",),

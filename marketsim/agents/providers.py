@@ -1,8 +1,10 @@
-"""Providers as SimPy processes: outages that come and go, faults and governance at given moments."""
+"""Providers' outages: those that come and go at random as SimPy processes, those of a plan as dated messages."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Generator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,28 +13,46 @@ from marketsim.market.clock import BlockClock
 from marketsim.market.tables import Kind, Phase
 
 
+@dataclass
+class Outage:
+    """How far a provider's outages have come: all that their process knows beside what it was begun with."""
+
+    rng: np.random.Generator
+    at_ms: int = -1
+    """When it goes down or comes up next; -1 = not drawn yet."""
+    down: bool = False
+
+    def copy(self, clock: BlockClock) -> Outage:
+        """Return another one that is as far and will draw the same; whose clock it is does not matter."""
+        return replace(self, rng=copy.deepcopy(self.rng))
+
+
 def outages(
-    clock: BlockClock, desk: int, key: int, rng: np.random.Generator, every_ms: int, lasts_ms: int, closes_ppm: int
+    clock: BlockClock, desk: int, key: int, place: Outage, every_ms: int, lasts_ms: int, closes_ppm: int
 ) -> Generator[Any, Any, None]:
     """SimPy process of one provider: exponential times up of mean `every_ms`, exponential times down of mean
     `lasts_ms`.
 
-    `key` is the desk's (Desk.key), which breaks ties. Going down, the provider closes a share of its leases (`closes_ppm`); while it is
-    down its engine does not bid.
+    `key` is the desk's (Desk.key), which breaks ties; `place` is where it begins, and kept up. Going down, the provider closes a share of
+    its leases (`closes_ppm`); while it is down its engine does not bid.
     """
+    if place.at_ms < 0:
+        place.at_ms = int(clock.env.now) + max(1, round(place.rng.exponential(every_ms)))
     while True:
-        yield clock.env.timeout(max(1, round(rng.exponential(every_ms))))
-        clock.submit(Kind.OUTAGE, Phase.GOVERN, desk=desk, begins=1, share_ppm=closes_ppm, tie=key)
-        yield clock.env.timeout(max(clock.block_ms, round(rng.exponential(lasts_ms))))
-        clock.submit(Kind.OUTAGE, Phase.GOVERN, desk=desk, begins=0, tie=key)
+        if place.at_ms > clock.env.now:
+            yield clock.env.timeout(place.at_ms - int(clock.env.now))
+        if place.down:
+            clock.submit(Kind.OUTAGE, Phase.GOVERN, desk=desk, begins=0, tie=key)
+            place.at_ms += max(1, round(place.rng.exponential(every_ms)))
+        else:
+            clock.submit(Kind.OUTAGE, Phase.GOVERN, desk=desk, begins=1, share_ppm=closes_ppm, tie=key)
+            place.at_ms += max(clock.block_ms, round(place.rng.exponential(lasts_ms)))
+        place.down = not place.down
 
 
-def fault(clock: BlockClock, desk: int, key: int, kind: Kind, at_ms: int, lasts_ms: int, begins: bool) -> Generator[Any, Any, None]:
-    """SimPy process of one planned fault: an outage, or a block by governance, lifted after `lasts_ms` (0 =
-    never).
-    """
-    yield clock.env.timeout(at_ms)
-    clock.submit(kind, Phase.GOVERN, desk=desk, begins=int(begins), share_ppm=1_000_000 if kind == Kind.OUTAGE else 0, tie=key)
+def fault(clock: BlockClock, desk: int, key: int, kind: Kind, at_ms: int, lasts_ms: int, begins: bool) -> None:
+    """Submit one planned fault, dated: an outage, or a block by governance, lifted after `lasts_ms` (0 = never)."""
+    share_ppm = 1_000_000 if kind == Kind.OUTAGE else 0
+    clock.submit(kind, Phase.GOVERN, at_ms, desk=desk, begins=int(begins), share_ppm=share_ppm, tie=key)
     if lasts_ms > 0:
-        yield clock.env.timeout(lasts_ms)
-        clock.submit(kind, Phase.GOVERN, desk=desk, begins=0, tie=key)
+        clock.submit(kind, Phase.GOVERN, at_ms + lasts_ms, desk=desk, begins=0, tie=key)

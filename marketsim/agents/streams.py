@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from statistics import NormalDist
 from typing import Any, Protocol
@@ -58,6 +61,35 @@ class LawLike(Protocol):
         """Whether draws are whole numbers."""
 
 
+class Draws(Protocol):
+    """Told of everything that is drawn while it listens (`listening`); what it is given it must not change."""
+
+    def stream(self, name: str, made: np.random.Generator) -> np.random.Generator:
+        """A generator was made; the one returned is used in its place, and must draw the same."""
+
+    def named(self, name: str, key: int) -> None:
+        """A key was made of a name."""
+
+    def keys(self, parents: Keys, counts: NDArray[np.int64], made: Keys) -> None:
+        """Keys were made from each of some, so many side by side."""
+
+    def drawn(self, purpose: str, keys: Keys, values: NDArray[Any]) -> None:
+        """A value was drawn for each key and a purpose: by a law, or as it is between 0 and 1."""
+
+
+_LISTENER: ContextVar[Draws | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def listening(listener: Draws) -> Iterator[None]:
+    """Have a listener told of every draw of this thread, which changes none of them."""
+    token = _LISTENER.set(listener)
+    try:
+        yield
+    finally:
+        _LISTENER.reset(token)
+
+
 def stream(seed: int, name: str) -> np.random.Generator:
     """Return the counter-based generator of a name: Philox keyed by SHA-256 of seed and name.
 
@@ -65,12 +97,18 @@ def stream(seed: int, name: str) -> np.random.Generator:
     same market.
     """
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+    made = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+    listener = _LISTENER.get()
+    return made if listener is None else listener.stream(name, made)
 
 
 def key_of(seed: int, name: str) -> int:
     """Return the key of a name: 63 bits of SHA-256 of seed and name."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "little") >> 1
+    key = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "little") >> 1
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener.named(name, key)
+    return key
 
 
 def keys_from(key: int | Keys, count: int | NDArray[np.int64]) -> Keys:
@@ -82,13 +120,24 @@ def keys_from(key: int | Keys, count: int | NDArray[np.int64]) -> Keys:
     first = np.cumsum(counts) - counts
     number = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(first, counts)
     start = np.repeat(np.atleast_1d(np.asarray(key)).astype(np.uint64), counts)
-    return _mixed(start + (number + 1).astype(np.uint64) * _GOLDEN) >> np.uint64(1)
+    made: Keys = _mixed(start + (number + 1).astype(np.uint64) * _GOLDEN) >> np.uint64(1)
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener.keys(np.atleast_1d(np.asarray(key)).astype(np.uint64), counts, made)
+    return made
 
 
 def uniform(keys: Keys, purpose: str) -> NDArray[np.float64]:
     """Return a draw of 0 < u < 1 for each key and a purpose: a hash of both, whatever else is drawn and beside whom."""
     bits = _mixed(keys + _salt(purpose)) >> np.uint64(12)
-    return (bits.astype(np.float64) + 0.5) * 2.0**-52
+    return _told(purpose, keys, (bits.astype(np.float64) + 0.5) * 2.0**-52)
+
+
+def _told(purpose: str, keys: Keys, values: NDArray[Any]) -> NDArray[Any]:
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener.drawn(purpose, keys, values)
+    return values
 
 
 def _mixed(z: Keys) -> Keys:
@@ -132,8 +181,7 @@ def draw(law: LawLike, keys: Keys, purpose: str) -> NDArray[np.float64]:
         out = law.a + law.b * normal(keys, purpose)
     else:
         out = np.full(len(keys), float(law.a))
-    clamped: NDArray[np.float64] = np.clip(out, law.low, law.high)
-    return clamped
+    return _told(purpose, keys, np.clip(out, law.low, law.high))
 
 
 def draw_index(law: LawLike, keys: Keys, purpose: str) -> NDArray[np.int64]:
@@ -141,7 +189,7 @@ def draw_index(law: LawLike, keys: Keys, purpose: str) -> NDArray[np.int64]:
     if len(law.values) <= 1:
         return np.zeros(len(keys), np.int64)
     edges = np.cumsum(np.asarray(law.weights))
-    return np.searchsorted(edges / edges[-1], uniform(keys, purpose), side="right").astype(np.int64)
+    return _told(purpose, keys, np.searchsorted(edges / edges[-1], uniform(keys, purpose), side="right").astype(np.int64))
 
 
 def quantiles(law: LawLike, count: int) -> NDArray[np.float64]:

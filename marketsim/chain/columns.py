@@ -423,6 +423,19 @@ class Event(Row, width=8):
     whole = column()
     atto = column()
     extra = column()
+    identity = column("of the subject; ~identity of what is only noted")
+
+
+class Trail(Row, width=8):
+    """What happened in a chunk of blocks, by names: hashes of 62 bits; those beside `events` are sums, which know no order."""
+
+    events = column("which, about whom, in which order")
+    prices = column("amounts of ceilings, bids, leases and repricings")
+    payments = column("amounts of what moved when something happened")
+    settlements = column("amounts of what a cadence settled, as somebody looked at it")
+    states = column("what no event says: sizes asked for, latencies, other figures of events")
+    messages = column("sent by hand or by governance, with their answers; who sends them writes it")
+    desks = column("the state of all desks at the end; 0 = as before")
 
 
 class DeploymentState(Code):

@@ -8,6 +8,7 @@ in a simulated run never passes through here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -50,6 +51,14 @@ class Receipt:
     height: int
     op: str
     status: Status
+    id: str = ""
+    """What it addressed."""
+    gas: int = 0
+    """Units of gas, whether or not the scenario charges for them; 0 for a message without a measured figure."""
+    fee: int = 0
+    """Network fee that was paid, whole uve."""
+    events: tuple[Mapping[str, Any], ...] = ()
+    """What happened by it, as `View.event` says it; of a market that is held only."""
 
     @property
     def result(self) -> str:
@@ -130,6 +139,15 @@ class Chain:
         chain._eligibility = eligibility
         chain.take(state)
         return chain
+
+    def copy(self, state: State, eligibility: Eligibility) -> Chain:
+        """Return the names of a copied chain, which go their own way from here on."""
+        other = copy(self)
+        for name, held in vars(self).items():
+            if isinstance(held, (list, dict, set)):
+                setattr(other, name, held.copy())
+        other.state, other._eligibility = state, eligibility
+        return other
 
     def take(self, state: State) -> None:
         """Go on with these tables, and name what others have added to them since."""
@@ -234,6 +252,11 @@ class Chain:
         while len(self.lease_names) < count:
             bid = int(self.state.leases[len(self.lease_names), 0])
             self._register(self.lease_names, self._leases, self.bid_names[bid])
+
+    @property
+    def texts(self) -> list[str]:
+        """Manifest hashes and names of groups, by the numbers that stand for them in the tables."""
+        return list(self._texts)
 
     @staticmethod
     def _register(names: list[str], rows: dict[str, int], name: str) -> None:
@@ -522,11 +545,11 @@ class Chain:
         return Status(registry.grant(self.state, height, granter, grantee, asked["limit"], asked["scopes"]))
 
     def _sign_attributes(self, asked: Message, height: int) -> Status:
-        slot = self._slot_ever(asked["provider"])
+        slot = self.slot_ever(asked["provider"])
         self.state = self._eligibility.sign(self.state, slot, asked["signer"], asked["attributes"])
         return Status.Ok
 
-    def _slot_ever(self, name: str) -> int:
+    def slot_ever(self, name: str) -> int:
         """Return the row that a name has or will have as a provider: signed attributes may come before
         it registers."""
         wallet = self.wallet(name)

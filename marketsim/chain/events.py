@@ -18,6 +18,25 @@ SIZES = 62
 """What a group asks for, in the fingerprint beside the kinds of event."""
 OF_DEPLOYMENT, OF_GROUP, OF_ORDER, OF_BID = 41, 42, 43, 44
 _SIGN = 1 << 63
+TRAIL_BLOCKS = 100
+"""Blocks of a chunk of the trail; chunk 0 is what stands before the first block."""
+SUM = (1 << 62) - 1
+"""What the sums of a trail are taken modulo, less one: two of them fit in an int64."""
+PRICED = 1 << EventKind.ORDER_CREATED | 1 << EventKind.BID_CREATED | 1 << EventKind.LEASE_CREATED | 1 << EventKind.REPRICED
+"""Kinds of event, a bit each, whose figures are prices."""
+PAYING = (
+    1 << EventKind.DEPOSITED
+    | 1 << EventKind.REFUNDED
+    | 1 << EventKind.SETTLED
+    | 1 << EventKind.PAID
+    | 1 << EventKind.SHORTFALL
+    | 1 << EventKind.USAGE_RECORDED
+    | 1 << EventKind.NETWORK_FEE
+    | 1 << EventKind.USAGE_ESCROW_OPENED
+    | 1 << EventKind.FEES_SPLIT
+    | 1 << EventKind.USAGE_ESCROW_ENDED
+)
+"""Kinds of event whose figures are payments."""
 
 # Odd constants with well-spread bits, as int64: the first from the golden ratio, the others from the
 # finalizers of splitmix64 and murmur3 and from primes of xxhash.
@@ -170,25 +189,64 @@ def other_identity(s: State, kind: int, other: int) -> int:
 
 
 @compiled_inline
-def mix_identities(s: State, kind: int, subject: int, other: int, whole: int, atto: int, extra: int) -> None:
-    """Take one event at G.height into the fingerprint; `subject` and `other` are rows or numbers as in its row."""
+def chunk_of(s: State, height: int) -> int:
+    """Return the row of the trail of a block; what lies behind its last one stays in that one."""
+    return min((height + TRAIL_BLOCKS - 1) // TRAIL_BLOCKS, s.trail.shape[0] - 1)
+
+
+@compiled
+def leave_trail(s: State, kind: int, identity: int, other: int, whole: int, atto: int, extra: int) -> None:
+    """Take one event at G.height into the trail."""
+    height = s.globals.height
+    row = s.trail[chunk_of(s, height)]
+    what = hash64(identity, kind, other, height)
+    row.events = hash64(row.events, what, 0, 0)
+    if whole == 0 and atto == 0 and extra == 0:
+        return
+    figures = hash64(what, whole, atto, extra) & SUM
+    if (PRICED >> kind) & 1 == 1:
+        row.prices = (row.prices + figures) & SUM
+    elif (PAYING >> kind) & 1 == 1:
+        row.payments = (row.payments + figures) & SUM
+    else:
+        row.states = (row.states + figures) & SUM
+
+
+@compiled
+def leave_settlement(s: State, kind: int, identity: int, other: int, whole: int, atto: int, extra: int) -> None:
+    """Take what a cadence settled into the trail, in the chunk of its own height."""
+    height = s.globals.height
+    row = s.trail[chunk_of(s, height)]
+    row.settlements = (row.settlements + (hash64(hash64(identity, kind, other, height), whole, atto, extra) & SUM)) & SUM
+
+
+@compiled
+def leave_fact(s: State, identity: int, a: int, b: int, c: int) -> None:
+    """Take into the trail what no event says of a thing, where somebody keeps one."""
+    if s.trail.shape[0] == 0:
+        return
+    height = s.globals.height
+    row = s.trail[chunk_of(s, height)]
+    row.states = (row.states + (hash64(hash64(identity, a, b, c), height, 0, 0) & SUM)) & SUM
+
+
+@compiled_inline
+def mix_identities(s: State, kind: int, subject: int, other: int, whole: int, atto: int, extra: int) -> int:
+    """Take one event at G.height into the fingerprint and the trail; `subject` and `other` are rows or numbers as in its row.
+
+    Returns the identity of the subject.
+    """
     g = s.globals
     more = extra
     if kind <= EventKind.LEASE_CREATED:
         more = 0  # rows
-    lane_a, lane_b = mix_event(
-        g.fingerprint_a,
-        g.fingerprint_b,
-        g.height,
-        kind,
-        subject_identity(s, kind, subject),
-        other_identity(s, kind, other),
-        whole,
-        atto,
-        more,
-    )
+    identity, also = subject_identity(s, kind, subject), other_identity(s, kind, other)
+    lane_a, lane_b = mix_event(g.fingerprint_a, g.fingerprint_b, g.height, kind, identity, also, whole, atto, more)
     g.fingerprint_a = lane_a
     g.fingerprint_b = lane_b
+    if s.trail.shape[0] > 0:
+        leave_trail(s, kind, identity, also, whole, atto, more)
+    return identity
 
 
 @compiled_inline
@@ -209,6 +267,7 @@ def mix_sizes(s: State, group: int) -> None:
     )
     g.fingerprint_a = lane_a
     g.fingerprint_b = lane_b
+    leave_fact(s, hash64(group_identity(s, group), row.cpu, row.memory, row.storage), row.gpu, SIZES, 0)
 
 
 @compiled_inline
@@ -218,7 +277,7 @@ def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
     The caller guarantees a free row in `events` for every event that a message can cause.
     """
     g = s.globals
-    mix_identities(s, kind, subject, other, whole, atto, extra)
+    identity = mix_identities(s, kind, subject, other, whole, atto, extra)
     if rarely((g.event_mask >> kind) & 1 == 1):
         row = g.events
         g.events = row + 1
@@ -230,6 +289,7 @@ def emit(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
         event.whole = whole
         event.atto = atto
         event.extra = extra
+        event.identity = identity
 
 
 @compiled_inline
@@ -238,6 +298,8 @@ def note(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
     on the record when somebody looks at the account.
     """
     g = s.globals
+    if s.trail.shape[0] > 0 and (PAYING >> kind) & 1 == 1:
+        leave_settlement(s, kind, s.leases[subject].id, 0, whole, atto, extra)
     if rarely((g.event_mask >> kind) & 1 == 1):
         row = g.events
         g.events = row + 1
@@ -249,6 +311,7 @@ def note(s: State, kind: int, subject: int, other: int, whole: int, atto: int, e
         event.whole = whole
         event.atto = atto
         event.extra = extra
+        event.identity = ~subject_identity(s, kind, subject)
 
 
 @compiled

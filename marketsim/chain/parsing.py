@@ -50,6 +50,7 @@ PARAMS: Mapping[str, tuple[int, int]] = {
     "bid_min_deposit": (G.bid_min_deposit, 1),
     "deployment_min_deposit": (G.deployment_min_deposit, 1),
     "take_percent": (G.take_ppm, PPM // 100),
+    "take_ppm": (G.take_ppm, 1),
     "settle_every": (G.settle_every, 1),
     "grace": (G.grace, 1),
     "order_timeout": (G.order_timeout, 1),

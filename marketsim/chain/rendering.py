@@ -212,14 +212,15 @@ _SUBJECTS: dict[str, tuple[EventKind, ...]] = {
     "account": (EventKind.DEPOSITED, EventKind.REFUNDED, EventKind.FORCED_SETTLEMENT),
     "provider": (EventKind.PROVIDER_BLOCKED, EventKind.PROVIDER_UNBLOCKED),
 }
-_SUBJECT_OF = {int(kind): subject for subject, kinds in _SUBJECTS.items() for kind in kinds}
+SUBJECT_OF = {int(kind): subject for subject, kinds in _SUBJECTS.items() for kind in kinds}
+"""What kind of object each kind of event is about."""
 
 
 def event_value(chain: RenderedChain, values: list[int]) -> dict[str, Any]:
     """Render one row of the record: its height, its name in the past tense, what it is about, and its
     figures."""
     height, kind, subject, other, whole, atto, extra = values[:7]
-    what = _SUBJECT_OF.get(kind)
+    what = SUBJECT_OF.get(kind)
     value: dict[str, Any] = {"height": height, "event": EventKind(kind).name.title().replace("_", "")}
     if what == "bid":
         value["id"] = chain.bid_names[extra]

@@ -165,6 +165,14 @@ class Eligibility:
         self._owned: dict[int, dict[str, str]] = {}
         self._signed: dict[int, dict[str, dict[str, str]]] = {}
 
+    def copy(self) -> Eligibility:
+        """Return another register that goes its own way from here on."""
+        other = Eligibility()
+        other.specs, other._numbers = list(self.specs), dict(self._numbers)
+        other._owned = {slot: dict(claims) for slot, claims in self._owned.items()}
+        other._signed = {slot: {auditor: dict(claims) for auditor, claims in each.items()} for slot, each in self._signed.items()}
+        return other
+
     def spec(self, state: State, asked: Requirements) -> tuple[State, int]:
         """Return the number of these requirements, a new one with its row of answers filled in if need be."""
         number = self._numbers.get(asked)

@@ -22,6 +22,7 @@ from marketsim.chain.columns import (
     Order,
     Provider,
     Resource,
+    Trail,
     Usage,
     UsageEscrow,
     Wallet,
@@ -59,6 +60,8 @@ class _StateTables(NamedTuple):
     """(providers, days + 2): paid out by provider and day, net, whole uve, then net and take fees of all after G.income_from; kept where
     G.day_blocks says how long a day is."""
     events: Rows[Event]
+    trail: Rows[Trail]
+    """A row a chunk of TRAIL_BLOCKS blocks (`events.chunk_of`), from the one before the first block on; no rows where nobody keeps it."""
     scratch: Table
     """1-D work space of wide arithmetic; nothing in it outlives a call."""
 
@@ -85,6 +88,7 @@ class State(TableSet, _StateTables):
         "deposits": Deposit,
         "grants": Grant,
         "events": Event,
+        "trail": Trail,
     }
 
 
@@ -131,6 +135,7 @@ def make_state(rows: int = 64) -> State:
     return State(
         globals=row_of(G),
         **tables,
+        trail=rows_of(0, Trail),
         eligible=np.zeros((rows, rows), np.int8),
         bid_bits=np.zeros((rows, 1), np.int64),
         income=np.zeros((1, 3), np.int64),

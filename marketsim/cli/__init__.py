@@ -25,6 +25,7 @@ COMMANDS = (
     "explain",
     "sweep",
     "compare",
+    "diff",
     "risk",
     "optimize",
     "bench",

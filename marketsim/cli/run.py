@@ -53,6 +53,7 @@ def run(
     ] = None,
 ) -> None:
     """Run a scenario, print its revenue and fill-rate report and write the results folder."""
+    from marketsim.experiments.difference.origin import origin_of
     from marketsim.export.results import as_recorded, json_text, new_results, results_folder
     from marketsim.scenario import load_scenario
 
@@ -68,7 +69,7 @@ def run(
     target = results_folder(RESULTS, used, loaded.effective()) if out is None else out
     with new_results(target, own=out is None) as write:
         result = _simulate(loaded, seed, audit=audit, quiet=quiet, out=write.folder)
-        folder = write(result.record, result.summary)
+        folder = write(result.record, result.summary, origin_of(loaded))
         figures = loaded.report.figures and not no_figures
         content = _pages(folder, as_recorded(result.record), result.summary, figures=figures)
     if as_json:
@@ -113,7 +114,7 @@ def _simulate(scenario: Scenario, seed: int | None, *, audit: bool, quiet: bool,
     from marketsim import simulation
 
     with progress_shown(scenario.name, quiet=quiet) as progress:
-        return simulation.run(scenario, seed=seed, audit=audit, progress=progress, out=out)
+        return simulation.run(scenario, seed=seed, audit=audit, progress=progress, out=out, trail=True)
 
 
 def _pages(folder: Path, record: Any, summary: Mapping[str, Any], *, figures: bool) -> Content:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,12 @@ from marketsim.recording.rows import ColumnChunks
 class Spill:
     """Where rows go that are too many for memory."""
 
-    def __init__(self, results: Path | None = None) -> None:
-        """`results` is the folder in which the run's results are being written, None when nobody asked for them."""
+    def __init__(self, results: Path | None = None, keeps: bool = False) -> None:
+        """`results` is the folder in which the run's results are being written, None when nobody asked for them. Where chunks must be kept
+        apart until the end, because the market may be copied (`keeps`), they stand in a temporary folder that the copies share."""
         self.results = results
+        self.keeps = keeps
+        self.chunks = tempfile.TemporaryDirectory(prefix="marketsim-chunks-") if keeps else None
         self.temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def folder(self) -> Path:
@@ -33,6 +37,20 @@ class Spill:
         if self.temporary is None:
             self.temporary = tempfile.TemporaryDirectory(prefix="marketsim-rows-")
         return Path(self.temporary.name)
+
+    def kept(self, block: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return a block as it is read back from a file of the shared folder, which lasts as long as some market has it."""
+        assert self.chunks is not None
+        handle, path = tempfile.mkstemp(dir=self.chunks.name)
+        with open(handle, "wb") as file:
+            block.tofile(file)
+        return np.memmap(path, np.int64, "r", shape=block.shape)
+
+    def copy(self) -> Spill:
+        """Return the place of a copied market, which shares the chunks until now."""
+        other = Spill()
+        other.keeps, other.chunks = self.keeps, self.chunks
+        return other
 
 
 class LongTable:
@@ -48,12 +66,24 @@ class LongTable:
         self._spill = spill
         self._kinds: dict[str, Kind] = {key: words.get(key, int) for key in COLUMNS[name]}
         self._writer: TableWriter | None = None
+        self._kept: list[NDArray[np.int64]] = []
         self.chunks = ColumnChunks(places or range(len(self._kinds)), self._write)
         """Takes the rows."""
+
+    def copy(self, spill: Spill, words: Mapping[str, Kind]) -> LongTable:
+        """Return the table of a copied market, which shares the chunks that are full."""
+        other = copy(self)
+        other._spill, other._kept = spill, list(self._kept)
+        other._kinds = {**self._kinds, **words}
+        other.chunks = self.chunks.copy(other._write)
+        return other
 
     def finish(self) -> Mapping[str, Column]:
         """Return the table, from memory or from its file."""
         rest = self.chunks.rest()
+        self._spill.keeps = False  # nobody copies what is finished
+        for block in self._kept:
+            self._write(block)
         if self._writer is None:
             return dict(zip(self._kinds, rest, strict=True))
         if rest.shape[1]:
@@ -63,6 +93,9 @@ class LongTable:
         return StoredTable(path, self._kinds, self._writer.rows, self._spill.temporary)
 
     def _write(self, block: NDArray[np.int64]) -> None:
+        if self._spill.keeps:
+            self._kept.append(self._spill.kept(block))
+            return
         if self._writer is None:
             csv = self._spill.results is not None
             self._writer = TableWriter(self._spill.folder(), self._name, self._kinds, csv=csv)

@@ -2,7 +2,8 @@
 
 `manifest.json`, `summary.json`, and each table as parquet and CSV. Money stays in pairs of int64 columns, `…_whole` and `…_atto`.
 Names stand where the record has numbers of names (tenants, providers, states, reasons); rows refer to rows of other tables by
-position (`orders.lease`, `leases.order`). Writing the same record again gives the same bytes, but for the manifest's `timing`.
+position (`orders.lease`, `leases.order`). Writing the same record again gives the same bytes, but for the manifest's `timing` and
+`origin`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from marketsim.export.folder import safe_name, write_file, written_whole
 from marketsim.export.table_files import Kind, StoredTable, read_columns, write_table
 from marketsim.export.words import Words, vocabulary
 from marketsim.market.tables import LATENCY_BINS, STATUSES
+from marketsim.recording import trail
 from marketsim.recording.record import COLUMNS, DECLINE_CODES, OPTIONAL, Record, Table, blank, decline_codes
 
 SCHEMA: Final = "marketsim-results/1"
@@ -62,9 +64,9 @@ class NewResults:
         self.folder = folder
         """Where the files go until the folder takes its name; `run(..., out=)` streams long tables into it."""
 
-    def __call__(self, record: Record, summary: Mapping[str, Any]) -> Path:
-        """Write a record and its summary; return the folder, for pages and figures to be added."""
-        write_record(self.folder, record, summary)
+    def __call__(self, record: Record, summary: Mapping[str, Any], origin: Mapping[str, str] | None = None) -> Path:
+        """Write a record, its summary and what it was made with; return the folder, for pages and figures to be added."""
+        write_record(self.folder, record, summary, origin)
         return self.folder
 
 
@@ -78,8 +80,8 @@ def new_results(target: Path, *, own: bool) -> Iterator[NewResults]:
         yield NewResults(folder)
 
 
-def write_record(folder: Path, record: Record, summary: Mapping[str, Any]) -> None:
-    """Write manifest, summary and tables into an existing folder."""
+def write_record(folder: Path, record: Record, summary: Mapping[str, Any], origin: Mapping[str, str] | None = None) -> None:
+    """Write manifest, summary and tables into an existing folder; `origin` says in the manifest where the run comes from."""
     kept = as_recorded(record)
     rows = {}
     for name, (kinds, columns) in _tables(kept).items():
@@ -88,13 +90,15 @@ def write_record(folder: Path, record: Record, summary: Mapping[str, Any]) -> No
             rows[name] = columns.rows
         else:
             rows[name] = write_table(folder, name, kinds, columns)
+    if record.trail is not None:
+        write_file(folder / trail.FILE, record.trail.text())
     write_file(folder / "summary.json", json_text(summary))
-    write_file(folder / MANIFEST, json_text(_manifest(kept, rows)))
+    write_file(folder / MANIFEST, json_text(_manifest(kept, rows) | ({} if origin is None else {"origin": dict(origin)})))
 
 
 def read_record(folder: Path) -> Record:
     """Return the record in a results folder; raise InputError when it is not one or is damaged."""
-    manifest = _read_json(folder, MANIFEST)
+    manifest = read_json(folder, MANIFEST)
     if manifest.get("schema") != SCHEMA:
         raise InputError(f"{folder / MANIFEST}:1:1: schema: {manifest.get('schema')!r}, expected {SCHEMA!r}")
     try:
@@ -105,7 +109,7 @@ def read_record(folder: Path) -> Record:
 
 def read_summary(folder: Path) -> dict[str, Any]:
     """Return the summary in a results folder; raise InputError when there is none."""
-    return _read_json(folder, "summary.json")
+    return read_json(folder, "summary.json")
 
 
 def json_text(value: Any) -> str:
@@ -207,6 +211,7 @@ def _meta(manifest: Mapping[str, Any]) -> dict[str, Any]:
             "regions",
             "totals_atto",
             "timing",
+            "origin",
         ),
     }
     meta = {key: value for key, value in manifest.items() if key not in other}
@@ -237,7 +242,8 @@ def _stacked(columns: Sequence[Any], rows: int) -> Any:
     return np.column_stack(columns).astype(np.int64) if columns else np.zeros((rows, 0), np.int64)
 
 
-def _read_json(folder: Path, name: str) -> dict[str, Any]:
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """Return the mapping in a file of a results folder; raise InputError when there is none."""
     path = folder / name
     if not folder.is_dir():
         raise InputError(f"{folder}: no such results folder, expected one that `marketsim run` has written")

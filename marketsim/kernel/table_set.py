@@ -114,6 +114,10 @@ class TableSet:
         """Return the columns of a field of two dimensions that always has as many, None for any other."""
         return cls.rows[name].width if name in cls.rows else cls.widths.get(name)
 
+    def copied(self, empty: frozenset[str] = frozenset()) -> Any:
+        """Return the same tables in memory of their own; of those in `empty` the size alone, zeros."""
+        return type(self)(*(_copied(table, name in empty) for name, table in zip(self._fields, self, strict=True)))  # type: ignore[attr-defined, call-overload]
+
     @property
     def address(self) -> int:
         """Where the directory of this set lies in memory."""
@@ -135,6 +139,17 @@ class TableSet:
         kept["directory"] = directory
         kept["where"] = int(directory.ctypes.data)
         return int(kept["where"])
+
+
+def _copied(table: NDArray[Any], empty: bool) -> NDArray[Any]:
+    """A table of the same shape and kind that begins where a cache line does."""
+    words = LINE // table.itemsize
+    room = np.zeros(table.size + words, table.dtype) if empty else np.empty(table.size + words, table.dtype)
+    first = -(room.ctypes.data // table.itemsize) % words
+    copy: NDArray[Any] = room[first : first + table.size].reshape(table.shape)
+    if not empty:
+        copy[...] = table
+    return copy
 
 
 def _check_disjoint(tables: Mapping[str, NDArray[Any]]) -> None:

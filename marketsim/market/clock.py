@@ -90,6 +90,32 @@ class BlockClock:
         self._engine = tables
         self._run = self._leased = None
 
+    def copy(
+        self,
+        env: simpy.Environment,
+        *,
+        take_events: Callable[[Table], None],
+        take_bids: Callable[[Table], None],
+        take_declines: Callable[[Table], None],
+    ) -> BlockClock:
+        """Return a clock that stands where this one does, over copies of the tables, in a SimPy environment of its own.
+
+        The record's rows must have been handed over (`hand_over`). Nobody waits in the new environment yet.
+        """
+        other = BlockClock(
+            env,
+            self.chain.copied(frozenset({"events"})),
+            self.engine.copied(frozenset({"bid_rows", "decline_rows"})),
+            take_events=take_events,
+            take_bids=take_bids,
+            take_declines=take_declines,
+            audit=bool(self.engine.globals.audit),
+        )
+        other._pending = list(self._pending)
+        other.recounts = self.recounts
+        other.refused_by_hand = dict(self.refused_by_hand)
+        return other
+
     def height_of(self, time_ms: int) -> int:
         """Return the block that takes a message submitted at `time_ms`."""
         return max(1, -(-time_ms // self.block_ms))
@@ -130,6 +156,11 @@ class BlockClock:
     def look(self) -> None:
         """Execute every block before the present instant, so that the tables say what an agent sees now."""
         self.advance(-(-int(self.env.now) // self.block_ms) - 1)
+
+    @property
+    def executed(self) -> int:
+        """The last block up to which everything that was due is done; -1 before the first."""
+        return self._executed
 
     def has_lease(self, plan: int) -> bool:
         """Return whether the order of a plan, the newest of its first group, has a lease as far as blocks are executed."""
@@ -176,13 +207,13 @@ class BlockClock:
 
     def finish(self) -> None:
         """Hand over what is left of the record and, when auditing, recount everything once more."""
-        self._flush()
+        self.hand_over()
         if self.engine.globals.audit:
             self._recount()
 
     def blocks_process(self, every: int, last: int, progress: Callable[[int], None]) -> Generator[Any, Any, None]:
         """SimPy process: execute what is due at least every `every` blocks and report the height reached."""
-        height = 0
+        height = max(0, self._executed)
         while height < last:
             height = min(last, height + every)
             at = height * self.block_ms
@@ -218,7 +249,8 @@ class BlockClock:
         engine.globals.inbox = 0
         engine.globals.inbox_end = len(waiting)
 
-    def _flush(self) -> None:
+    def hand_over(self) -> None:
+        """Hand over what the record holds so far."""
         used = int(self.chain.globals.events)
         if used:
             self._take_events(self.chain.events[:used])
@@ -232,9 +264,15 @@ class BlockClock:
             self._take_declines(self.engine.decline_rows[:declines])
             self.engine.globals.decline_rows = 0
 
+    def keep_events(self, take: Callable[[Table], None]) -> None:
+        """Keep rows of all kinds of event from now on, and hand them to `take` alone; what happens does not change by it."""
+        self.hand_over()
+        self._take_events = take
+        self.chain.globals.event_mask = (1 << 62) - 1
+
     def make_room(self) -> None:
         """Hand over what the record holds so far, and let the tables grow to what one more entry or message may need."""
-        self._flush()
+        self.hand_over()
         self.chain, self.engine = make_room(self.chain, self.engine)
 
     def _recount(self) -> None:

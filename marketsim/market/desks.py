@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from marketsim.chain import leasing as market
 from marketsim.chain.columns import OrderState, Rules
-from marketsim.chain.events import hash64
+from marketsim.chain.events import hash64, leave_fact
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled, compiled_inline
@@ -561,6 +561,7 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         record.price_atto = row.price_atto
         record.latency = latency
         record.status = status
+    leave_fact(s, o.id, s.providers[desk_row].id, latency, status)
     if rarely(status != Status.Ok):
         e.rejected[desk_row, status] += 1
         free_offer(e, offer)

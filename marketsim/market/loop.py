@@ -39,6 +39,7 @@ from marketsim.market.tenants import (
     time_out_bid,
     top_up,
 )
+from marketsim.market.trail import close_chunk
 from marketsim.market.unpaid import leave_unpaid
 from marketsim.money.pairs import is_less, times
 from marketsim.money.units import PPM
@@ -183,6 +184,8 @@ def advance(s: State, e: Engine, until: int) -> int:
     while True:
         key, source = next_due(s, e, (until + 1) * PHASES)
         height = key // PHASES
+        if rarely(height > x.trail_until):
+            close_chunk(s, e, height)
         if rarely(x.audit == 1 and x.last_block > x.last_audit and (source == NOWHERE or height > x.last_block)):
             x.last_audit = x.last_block
             x.audited += 1

@@ -94,6 +94,7 @@ class E(Row):
     decline_rows = column("numbers in decline_rows")
     declined_at = column("the height that the last of them belong to", default=-1)
     waiting = column("entries in later")
+    trail_until = column("last block of the trail's chunk under way, FAR where nobody keeps one", default=FAR)
 
 
 class Desk(Row, width=104):

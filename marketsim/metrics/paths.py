@@ -93,6 +93,22 @@ def metric_at(summary: Mapping[str, Any], path: str | Path) -> float:
     return _as_float(value_at(summary, parts), parts)
 
 
+def numbers_of(summary: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Every number of a summary by its dotted path, in its order; exact money under its own name as a float, NaN for null.
+
+    Left out are lists, words, versions and the tables by provider.
+    """
+    for key, value in summary.items():
+        path = f"{prefix}{key}"
+        is_beside = key.endswith("_uve") and key.removesuffix("_uve") in summary
+        if isinstance(value, Mapping):
+            if not (is_beside or key in {"versions", "by_provider"}):
+                yield from numbers_of(summary.get(f"{key}_uve", value), f"{path}.")
+        elif not (is_beside or isinstance(value, bool | list) or (isinstance(value, str) and f"{key}_uve" not in summary)):
+            number = summary.get(f"{key}_uve", value)
+            yield path, math.nan if number is None else float(number)
+
+
 def _as_float(value: Any, parts: Path) -> float:
     if value is None:
         return math.nan

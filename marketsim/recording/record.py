@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from marketsim.errors import InvariantError
 from marketsim.market.tables import LATENCY_BINS, STATUSES, Ended
 from marketsim.money.units import ATTO
+from marketsim.recording.trail import RunTrail
 
 Column = NDArray[Any]
 Table = dict[str, Column]
@@ -219,6 +220,8 @@ class Record:
     declines: LongTable | None = None
     settlements: LongTable | None = None
     events: LongTable | None = None
+    trail: RunTrail | None = None
+    """The run's trail, where it was kept: a file of its own beside the tables."""
 
     @property
     def blocks(self) -> int:

@@ -6,8 +6,10 @@ long the run, and files do not depend on when their rows came.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,6 +55,13 @@ class ColumnChunks:
         self._places = np.array(places, np.int64)
         self._block: Table = np.empty((len(places), length), np.int64)
         self._used = 0
+
+    def copy(self, full: Callable[[Table], None]) -> ColumnChunks:
+        """Return other chunks that go on from these; `full` gets what fills them."""
+        other = copy(self)
+        other._full, other._block = full, np.empty_like(self._block)
+        other._block[:, : self._used] = self._block[:, : self._used]
+        return other
 
     def add(self, rows: Table) -> None:
         """Take rows, int64 of shape (rows, numbers), C-contiguous; `full` gets every chunk that they fill, int64 of shape
@@ -116,6 +125,19 @@ class WaitingRows:
         self._used = 0
         self._chunks = 0
         self._file: Any = None
+
+    def copy(self, known: Callable[[Table], bool], take: Callable[[Table], None], folder: Callable[[], Path]) -> WaitingRows:
+        """Return other waiting rows that go on from these, with a file of their own where these have one."""
+        other = copy(self)
+        other._known, other._take, other._folder = known, take, folder
+        other._block = np.empty_like(self._block)
+        other._block[: self._used] = self._block[: self._used]
+        other._full = None if self._full is None else self._full.copy()
+        if self._file is not None:
+            other._file = tempfile.TemporaryFile(dir=folder(), buffering=0)  # noqa: SIM115
+            self._file.seek(0)
+            shutil.copyfileobj(self._file, other._file)
+        return other
 
     def add(self, rows: Table) -> None:
         """Take rows, int64 of shape (rows, columns)."""

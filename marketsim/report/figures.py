@@ -1,14 +1,14 @@
-"""Draws the figures of a run from its record as PNG files, the same bytes for the same record."""
+"""Draws the figures of a run from its record, the same bytes for the same record."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from marketsim.export.images import COLOURS, INK, NARROW, SHADE, StyleLike, drawn, image_bytes, new_figure
 from marketsim.metrics.amounts import floats
 from marketsim.metrics.calibration import calibration_targets
 from marketsim.money.units import BLOCKS_A_MONTH
@@ -17,11 +17,6 @@ from marketsim.report.phrases import ENDED_TEXT, UVE_IN_VE, count, unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-INK, GRID, SHADE = "#333333", "#dddddd", "#f0f0f0"
-COLOURS: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7a5195", "#999999")
-"""Okabe and Ito's palette, which colour-blind readers tell apart."""
 
 BINS_MAX: Final = 56
 """Points of a curve over time; fewer when there are too few orders for that many."""
@@ -36,75 +31,28 @@ PRICE_ROWS_MAX: Final = 6
 
 _BACKGROUND: Final = {"all tenants": 0, "95 % interval (Wilson)": 2, "target": 3, "warm-up": 4}
 
-_STYLE: Final[Mapping[str, Any]] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9.5,
-    "axes.titlesize": 11.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 12,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.7,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "figure.dpi": 150,
-    "savefig.dpi": 150,
-    "path.simplify": True,
-}
 
+def draw_figures(record: Record, summary: Mapping[str, Any], format_: str = "png", style: StyleLike | None = None) -> dict[str, bytes]:
+    """Return images by file name without ending, in one of FORMATS; what was not recorded is not drawn.
 
-def draw_figures(record: Record, summary: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return PNG images by file name without ending; what was not recorded is not drawn.
-
-    Figures: revenue_per_day, fill_rate, utilization, winning_prices, close_reasons.
+    `style` changes how they look (see `marketsim.export.images`). Figures: revenue_per_day, fill_rate, utilization, winning_prices,
+    close_reasons.
     """
-    import matplotlib as mpl
-
-    plots: dict[str, Callable[[Record, Mapping[str, Any], Figure], bool]] = {
-        "revenue_per_day": _revenue_per_day,
-        "fill_rate": _fill_rate,
-        "utilization": _utilization,
-        "winning_prices": _winning_prices,
-        "close_reasons": _close_reasons,
-    }
     images = {}
-    with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE, "backend": "agg"}):
-        for name, plot in plots.items():
-            image = _image(plot, record, summary)
-            if image is not None:
-                images[name] = image
+    with drawn(format_, style):
+        for name in IN_REPORTS:
+            figure = new_figure(format_)
+            if PLOTS[name](record, summary, figure.add_subplot()):
+                images[name] = image_bytes(figure, format_, style)
     return images
 
 
-def _image(plot: Callable[[Record, Mapping[str, Any], Figure], bool], record: Record, summary: Mapping[str, Any]) -> bytes | None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    # No pyplot: it costs a second to import and keeps every figure it makes.
-    figure = Figure(figsize=(7.6, 4.1), layout="constrained")
-    FigureCanvasAgg(figure)
-    if not plot(record, summary, figure):
-        return None
-    out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Software": None})
-    return out.getvalue()
-
-
-def _revenue_per_day(record: Record, summary: Mapping[str, Any], figure: Figure) -> bool:
+def _revenue_per_day(record: Record, summary: Mapping[str, Any], axes: Axes) -> bool:
     days = record.providers["revenue_days"]
     by_cohort = np.zeros((len(record.provider_cohorts), days.shape[1]))
     np.add.at(by_cohort, record.providers["cohort"], days)
     unit = unit_of(by_cohort.sum(axis=0))
     by_cohort /= UVE_IN_VE if unit == "VE" else 1
-    axes = figure.add_subplot()
     x = np.arange(days.shape[1]) + 0.5
     base = np.zeros(days.shape[1])
     for row, name in enumerate(record.provider_cohorts):
@@ -123,7 +71,7 @@ def _revenue_per_day(record: Record, summary: Mapping[str, Any], figure: Figure)
     return True
 
 
-def _fill_rate(record: Record, summary: Mapping[str, Any], figure: Figure) -> bool:
+def _fill_rate(record: Record, summary: Mapping[str, Any], axes: Axes) -> bool:
     if record.meta["record"] == "summary":
         return False
     orders = record.orders
@@ -133,7 +81,6 @@ def _fill_rate(record: Record, summary: Mapping[str, Any], figure: Figure) -> bo
         return False
     edges = _time_bins(record, total)
     middle = (edges[:-1] + edges[1:]) / 2 / record.day_blocks
-    axes = figure.add_subplot()
     leased = orders["lease"] >= 0
     rate, low, high = _rates(orders["created_at"][counted], leased[counted], edges)
     targets = calibration_targets(summary, record.meta["scenario"].get("calibration"))
@@ -173,9 +120,8 @@ def _fill_rate(record: Record, summary: Mapping[str, Any], figure: Figure) -> bo
     return True
 
 
-def _utilization(record: Record, summary: Mapping[str, Any], figure: Figure) -> bool:
+def _utilization(record: Record, summary: Mapping[str, Any], axes: Axes) -> bool:
     series, providers = record.timeseries, record.providers
-    axes = figure.add_subplot()
     x = series["height"] / record.day_blocks
     peak = 0.0
     for row, name in enumerate(RESOURCES):
@@ -196,7 +142,7 @@ def _utilization(record: Record, summary: Mapping[str, Any], figure: Figure) -> 
     return True
 
 
-def _winning_prices(record: Record, summary: Mapping[str, Any], figure: Figure) -> bool:
+def _winning_prices(record: Record, summary: Mapping[str, Any], axes: Axes) -> bool:
     leases = record.leases
     chosen = leases["created_at"] > record.warm_up_blocks
     prices = floats(leases, "price")[chosen]
@@ -213,52 +159,42 @@ def _winning_prices(record: Record, summary: Mapping[str, Any], figure: Figure) 
     shown = [row for row in np.argsort([-len(part) for part in parts], kind="stable")[:PRICE_ROWS_MAX] if len(parts[row])]
     rows = [("all", prices, INK), *((names[row], parts[row], COLOURS[row % len(COLOURS)]) for row in sorted(shown))]
     rows = rows if len(shown) > 1 else [(names[shown[0]], prices, COLOURS[shown[0] % len(COLOURS)])]
-    figure.set_size_inches(7.6, 1.9 + 1.05 * len(rows))
-    grid = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (name, part, colour) in zip(grid, rows, strict=True):
-        axes.hist(part, bins=list(edges), color=colour, edgecolor="white", linewidth=0.4)
-        if wide:
-            axes.set_xscale("log")
-        top = axes.get_ylim()[1]
-        axes.set_ylim(0, top * 1.25)
-        ranked = np.sort(part)
-        for text, share in (("10 %", 10), ("median", 50), ("90 %", 90)):
-            value = ranked[max(0, -(-len(ranked) * share // 100) - 1)]
-            axes.axvline(value, color=INK, lw=1.0, ls=(0, (4, 3)))
-            if axes is grid[0]:
-                axes.annotate(text, (value, top * 1.23), (3, 0), "data", "offset points", fontsize=8.5, va="top")
-        axes.grid(axis="y")
-        _thousands(axes)
-        middle = ranked[max(0, -(-len(ranked) // 2) - 1)]
-        axes.annotate(
-            f"{name}: {count(len(part))} leases, median {middle:,.4g}",
-            (0.0, 0.97),
-            (4, 0),
-            "axes fraction",
-            "offset points",
-            va="top",
-            fontsize=8.5,
-            color=colour,
-            fontweight="bold",
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+    for place, (_, part, colour) in enumerate(rows[::-1]):
+        counts = np.histogram(part, edges)[0]
+        axes.bar(
+            edges[:-1], 0.8 * counts / counts.max(), np.diff(edges), place, align="edge", color=colour, edgecolor="white", linewidth=0.4
         )
-        axes.yaxis.get_major_locator().set_params(nbins=3)
-    grid[-1].set_xlabel("Price of the lease, uve a block" + (" (logarithmic)" if wide else ""))
-    figure.supylabel("Leases", fontsize=9.5)
-    month = grid[0].secondary_xaxis("top", functions=(partial(np.multiply, scale), partial(np.multiply, 1 / scale)))
-    month.set_xlabel("VE a month", fontsize=9)
-    month.tick_params(labelsize=8.5)
-    grid[0].set_title(f"Winning prices of {count(len(prices))} leases by provider cohort")
-    _plain_ticks(grid[-1], month, wide)
+        ranked = np.sort(part)
+        for share in (10, 50, 90):
+            value = ranked[max(0, -(-len(ranked) * share // 100) - 1)]
+            axes.plot(
+                [value, value], [place, place + 0.86], color=INK, lw=1.2 if share == 50 else 0.9, ls="-" if share == 50 else (0, (3, 2))
+            )
+            if share == 50:
+                axes.annotate(f"{value:,.4g}", (value, place + 0.86), (0, 1), "data", "offset points", fontsize="small", ha="center")
+    if wide:
+        axes.set_xscale("log")
+    axes.set_ylim(0, len(rows) + 0.15)
+    axes.set_yticks(np.arange(len(rows)) + 0.4, [f"{name}\n{count(len(part))} leases" for name, part, _ in rows[::-1]])
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(
+        "Price of the lease, uve a block"
+        + (", logarithmic" if wide else "")
+        + "; each row on a scale of its own, lines: 10 %, median, 90 %"
+    )
+    month = axes.secondary_xaxis("top", functions=(partial(np.multiply, scale), partial(np.multiply, 1 / scale)))
+    month.set_xlabel("VE a month", fontsize="medium")
+    month.tick_params(labelsize="small")
+    axes.set_title(f"Winning prices of {count(len(prices))} leases by provider cohort")
+    _plain_ticks(axes, month, wide)
     return True
 
 
-def _close_reasons(record: Record, summary: Mapping[str, Any], figure: Figure) -> bool:
+def _close_reasons(record: Record, summary: Mapping[str, Any], axes: Axes) -> bool:
     counts = summary["leases"]["close_reasons"]
     closed = sum(counts.values())
     if not closed:
         return False
-    axes = figure.add_subplot()
     names = list(counts)
     y = np.arange(len(names))[::-1]
     shares = np.array([100 * counts[name] / closed for name in names])
@@ -365,9 +301,23 @@ def _legend(axes: Axes, columns: int) -> None:
     if handles:
         # The line that matters first, what explains the background last.
         ranked = sorted(zip(labels, handles, strict=True), key=lambda pair: _BACKGROUND.get(pair[0], 1))
-        axes.figure.legend(
-            [handle for _, handle in ranked],
-            [label for label, _ in ranked],
-            loc="outside lower center",
-            ncols=min(max(columns, 4), len(ranked)),
-        )
+        names, shown = [label for label, _ in ranked], [handle for _, handle in ranked]
+        if len(axes.figure.axes) > 1:  # somebody's figure of several: under all of them legends would lie on each other
+            axes.legend(shown, names)
+            return
+        width = axes.figure.get_figure(root=True).get_figwidth()
+        axes.figure.legend(shown, names, loc="outside lower center", ncols=min(max(columns, 4) if width > NARROW else 3, len(ranked)))
+
+
+Plot = Callable[[Record, Mapping[str, Any], "Axes"], bool]
+"""Draws one figure of a run; False where the run has nothing to draw."""
+
+PLOTS: Final[Mapping[str, Plot]] = {
+    "revenue_per_day": _revenue_per_day,
+    "fill_rate": _fill_rate,
+    "utilization": _utilization,
+    "winning_prices": _winning_prices,
+    "close_reasons": _close_reasons,
+}
+IN_REPORTS: Final = ("revenue_per_day", "fill_rate", "utilization", "winning_prices", "close_reasons")
+"""The figures of a report, in its order."""

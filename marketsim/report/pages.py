@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from marketsim.export.folder import write_file
+from marketsim.export.images import FORMATS, PLAIN, FigureLook, StyleLike
 from marketsim.recording.record import Record
 from marketsim.report.content import Content, make_content, text_columns
 from marketsim.report.phrases import percent
@@ -26,31 +27,35 @@ CAPTIONS: Final = {
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
-def write_pages(folder: Path, record: Record, summary: Mapping[str, Any], *, figures: bool = True) -> Content:
+def write_pages(folder: Path, record: Record, summary: Mapping[str, Any], *, figures: bool = True, look: FigureLook = PLAIN) -> Content:
     """Write report.html, report.md and figures/*.png into a results folder and return what they say.
 
-    Each file is replaced in one step; figures that are not drawn any more are removed.
+    `look` says in which further formats figures are written, and how they look. Each file is replaced in one step; figures that are not
+    drawn any more are removed.
     """
     content = make_content(record, summary)
-    images = _drawn(record, summary) if figures else {}
-    drawn = folder / "figures"
+    by_format = {format_: _drawn(record, summary, format_, look.style) if figures else {} for format_ in look.formats}
+    images = by_format["png"]
+    place = folder / "figures"
     if images:
-        drawn.mkdir(exist_ok=True)
-    for name, image in images.items():
-        write_file(drawn / f"{name}.png", image)
-    for name in CAPTIONS:
-        if name not in images:
-            (drawn / f"{name}.png").unlink(missing_ok=True)
+        place.mkdir(exist_ok=True)
+    for format_ in FORMATS:
+        there = by_format.get(format_, {})
+        for name, image in there.items():
+            write_file(place / f"{name}.{format_}", image)
+        for name in CAPTIONS:
+            if name not in there:
+                (place / f"{name}.{format_}").unlink(missing_ok=True)
     version = str(summary.get("versions", {}).get("marketsim", ""))
     write_file(folder / "report.html", html_page(content, images, version))
     write_file(folder / "report.md", markdown_page(content, images))
     return content
 
 
-def _drawn(record: Record, summary: Mapping[str, Any]) -> dict[str, bytes]:
+def _drawn(record: Record, summary: Mapping[str, Any], format_: str, style: StyleLike | None) -> dict[str, bytes]:
     from marketsim.report.figures import draw_figures
 
-    return draw_figures(record, summary)
+    return draw_figures(record, summary, format_, style)
 
 
 def html_page(content: Content, images: Mapping[str, bytes], version: str) -> str:

@@ -16,6 +16,7 @@ from marketsim.chain.parsing import ARGUMENTS, NEEDED, OPERATIONS
 from marketsim.errors import InputError
 from marketsim.scenario.distributions import Frozen, Window
 from marketsim.scenario.go_values import is_denom
+from marketsim.scenario.html import html_table
 from marketsim.scenario.literals import (
     BlockTime,
     Coins,
@@ -181,7 +182,8 @@ class Governance(Frozen):
         return value
 
 
-def _message(value: object) -> dict[str, Any]:
+def read_message(value: object) -> dict[str, Any]:
+    """Return a message of `messages:` as plain data; raises ValueError for one of no kind, without height, or with wrong arguments."""
     data = _mapping(value)
     if data.get("op") not in OPERATIONS:
         raise ValueError(f"{shown(data.get('op'))} is not a message, op is one of {', '.join(OPERATIONS)}")
@@ -201,7 +203,7 @@ def _message(value: object) -> dict[str, Any]:
 Message = Annotated[
     dict[str, Any],
     Reading(
-        _message,
+        read_message,
         {
             "type": "object",
             "required": ["height", "op"],
@@ -369,6 +371,8 @@ class Scenario(Frozen):
 
     _base: Path = PrivateAttr(default=Path())
     _places: Places | None = PrivateAttr(default=None)
+    _stages: tuple[tuple[Duration, Scenario], ...] = PrivateAttr(default=())
+    _schedules: tuple[tuple[str | int, ...], ...] = PrivateAttr(default=())
 
     @model_validator(mode="before")
     @classmethod
@@ -526,6 +530,11 @@ class Scenario(Frozen):
         return self._base
 
     @property
+    def stages(self) -> tuple[tuple[Duration, Scenario], ...]:
+        """The scenario as it stands from each change on, by the moment of the change; empty where nothing changes while a run goes on."""
+        return self._stages
+
+    @property
     def coin(self) -> str:
         """The market's own coin, in which everything is paid."""
         return "uakt" if self.rules == "akash" else "uve"
@@ -564,9 +573,45 @@ class Scenario(Frozen):
         """The network's share in millionths."""
         return int(self.take * 1_000_000)
 
+    def replace(self, changes: Mapping[str, Any] | None = None, **keys: Any) -> Scenario:
+        """Return the scenario with other values: `changes` by dotted path, `keys` whole keys at the top.
+
+        Defaults that depend on other keys (`rules`) are taken anew. Raises InputError as loading does.
+
+        >>> from marketsim import load_scenario
+        >>> load_scenario("tiny").replace({"seed": 4}, horizon="1h").horizon_blocks
+        600
+        """
+        wanted = {**(changes or {}), **keys}
+        if self._places is None:
+            raise InputError("scenario: was not loaded, make it with load_scenario to change values in it")
+        changed: Scenario = self._places.rebuilt(wanted)
+        return changed
+
+    def _repr_html_(self) -> str:
+        """A few lines for notebooks."""
+        rows = {
+            "rules": f"{self.rules}, charging {self.charging}",
+            "horizon": f"{self.horizon} = {self.horizon_blocks:,} blocks of {self.block_time}, warm-up {self.warm_up}",
+            "tenants": ", ".join(f"{cohort.count} {cohort.name}" for cohort in self.tenants) or "none",
+            "providers": ", ".join(f"{cohort.count} {cohort.name}" for cohort in self.providers) or "none",
+            "seed": str(self.seed),
+        }
+        if self.market is not None:
+            rows["market"] = f"generated: {self.market.orders} orders, {self.market.tenants} tenants, {self.market.providers} providers"
+            del rows["tenants"], rows["providers"]
+        return html_table(f"Scenario {self.name}", rows)
+
     def effective(self) -> dict[str, Any]:
         """Plain JSON-able data with every default filled in; reading it again gives an equal scenario."""
         data: dict[str, Any] = self.model_dump(mode="json", by_alias=True)
+        later = [(str(at), stage.model_dump(mode="json", by_alias=True)) for at, stage in self._stages] if self._schedules else []
+        for path in self._schedules:
+            values: list[dict[str, Any]] = [{"value": _at(data, path)}]
+            for at, stage in later:
+                if (value := _at(stage, path)) != values[-1]["value"]:
+                    values.append({"at": at, "value": value})
+            _at(data, path[:-1])[path[-1]] = values
         return data
 
     def hash(self) -> str:
@@ -574,6 +619,12 @@ class Scenario(Frozen):
         content = {key: value for key, value in self.effective().items() if key != "seed"}
         text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _at(data: Any, path: tuple[str | int, ...]) -> Any:
+    for key in path:
+        data = data[key]
+    return data
 
 
 __all__ = ["Calibration", "Fault", "Governance", "MarketGenerator", "Report", "Scenario", "Start"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from marketsim.scenario.problems import located
@@ -12,9 +12,11 @@ from marketsim.scenario.yaml_source import KeyPath, Problem, Source
 class Places:
     """The source of one scenario. All are equal: where a scenario stands is no part of what it says."""
 
-    def __init__(self, source: Source, roots: Mapping[KeyPath, str]) -> None:
+    def __init__(self, source: Source, roots: Mapping[KeyPath, str], rebuilt: Callable[[Mapping[str, Any]], Any]) -> None:
         self._source = source
         self._roots = roots
+        self.rebuilt = rebuilt
+        """Makes the scenario anew from its source with other values at some dotted paths."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Places)

@@ -5,11 +5,23 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import Field, StrictBool, field_validator, model_validator
+from pydantic import Field, StrictBool, field_validator, model_serializer, model_validator
 
 from marketsim.money.units import MIB
 from marketsim.scenario.distributions import Frozen
-from marketsim.scenario.literals import Count, Money, PositiveCount, PositiveSpan, Reading, Text, exact, parse_duration, parse_money, shown
+from marketsim.scenario.literals import (
+    Count,
+    Money,
+    PositiveCount,
+    PositiveSpan,
+    Reading,
+    Span,
+    Text,
+    exact,
+    parse_duration,
+    parse_money,
+    shown,
+)
 
 
 def _attribute_pair(value: object) -> str:
@@ -79,11 +91,20 @@ class BidEngine(Frozen):
         return int(self.min_profit_margin * 10_000)
 
 
+class ProviderChange(Frozen):
+    """What is otherwise in a provider's file from a moment on; what is left out stays as it is."""
+
+    at: Span = Field(description="time from the start of the run from which on it holds")
+    bid_engine: dict[str, Any] = Field(default_factory=dict, description="keys of bid_engine that change, such as {min_profit_margin: 20}")
+    filters: dict[str, Any] = Field(default_factory=dict, description="keys of filters that change, such as {max_cpu: 32000}")
+
+
 class ProviderFile(Frozen):
     """One provider's configuration, with `filters` at the top level (a nested block is lifted there)."""
 
     bid_engine: BidEngine = Field(description="what the engine bids and how much")
     filters: Filters = Field(default=Filters(), description="which orders it bids on")
+    changes: tuple[ProviderChange, ...] = Field(default=(), description="what changes in this file while a run goes on, and when")
 
     @model_validator(mode="before")
     @classmethod
@@ -94,6 +115,13 @@ class ProviderFile(Frozen):
     @classmethod
     def _empty_block(cls, value: object) -> object:
         return {} if value is None else value
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: Any) -> Any:
+        data = handler(self)
+        if not self.changes:
+            del data["changes"]
+        return data
 
 
 def lift_filters(data: dict[str, Any]) -> dict[str, Any]:
@@ -107,4 +135,4 @@ def lift_filters(data: dict[str, Any]) -> dict[str, Any]:
     } | {key: value for key, value in data.items() if key not in ("bid_engine", "filters")}
 
 
-__all__ = ["MIB", "BidEngine", "Filters", "ListPrices", "ProviderFile", "lift_filters"]
+__all__ = ["MIB", "BidEngine", "Filters", "ListPrices", "ProviderChange", "ProviderFile", "lift_filters"]

@@ -12,9 +12,11 @@ from marketsim.scenario.key_list import every_model, keys_in
 from marketsim.scenario.key_page import key_page, manifest_page
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.provider_file import ProviderFile
+from marketsim.scenario.schedules import SCHEDULED
 from marketsim.scenario.sdl import Sdl
 
 KINDS: dict[str, type[Any]] = {"scenario": Scenario, "provider": ProviderFile, "sdl": Sdl}
+_TIME = {"type": ["string", "integer"], "description": "from when on it holds, such as 3d or 100 blocks"}
 _NESTED_FILTERS = {"$ref": "#/$defs/Filters", "description": "the same as filters at the top level"}
 
 
@@ -24,9 +26,23 @@ def json_schema(kind: str) -> dict[str, Any]:
         own: dict[str, Any] = _untitled(TypeAdapter(Sdl).json_schema(by_alias=True))
         return {**_head(kind), **own}
     schema = described_schema(kind, KINDS[kind])
+    if kind == "scenario":  # a provider file by itself has changes in their place
+        _let_change(schema)
     if kind == "provider":  # a file may nest its filters; loaded, they stand beside bid_engine
         schema["$defs"]["BidEngine"]["properties"]["filters"] = _NESTED_FILTERS
     return schema
+
+
+def _let_change(schema: dict[str, Any]) -> None:
+    """Let the keys that may change while a run goes on take a list of values too."""
+    for name, keys in SCHEDULED.items():
+        mapping = schema["$defs"].get(name, {}) if name else schema  # a provider's file has a schema of its own
+        for properties in _properties(mapping):
+            for key in keys:
+                told = {part: text for part, text in properties[key].items() if part in ("description", "default")}
+                one = {part: content for part, content in properties[key].items() if part not in told}
+                entry = {"type": "object", "required": ["value"], "properties": {"at": _TIME, "value": one}, "additionalProperties": False}
+                properties[key] = {"anyOf": [one, {"type": "array", "items": entry, "minItems": 1}], **told}
 
 
 def docs_page(kind: str) -> str:

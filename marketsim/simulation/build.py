@@ -30,12 +30,12 @@ from marketsim.simulation.orders import (
     CohortOrders,
     OrderKind,
     cpu_of,
-    draw_orders,
     lives_of,
     mean_cpu,
     mean_life,
     mean_per_hour,
     orders_at,
+    staged_orders,
     tenants_of,
 )
 
@@ -94,16 +94,29 @@ class MarketSetup(NamedTuple):
     cut: Mapping[str, dict[str, Any]] = MappingProxyType({})
     """By key of the scenario: draws that were cut off, rows of traces that were left out."""
 
+    def copy(self) -> MarketSetup:
+        """Return the setup of a market that goes its own way from here on; the tables in it are those of the start."""
+        return self._replace(
+            book=self.book.copy(),
+            tenant_names=list(self.tenant_names),
+            tenant_cohorts=list(self.tenant_cohorts),
+            regions=list(self.regions),
+            asked=list(self.asked),
+            eligibility=self.eligibility.copy(),
+            newcomers=dict(self.newcomers),
+        )
 
-def build_market(scenario: Scenario, seed: int) -> MarketSetup:
-    """Return chain, engine and orders for one seed."""
+
+def build_market(scenario: Scenario, seed: int, by_hand: bool = False) -> MarketSetup:
+    """Return chain, engine and orders for one seed; `by_hand` for a market that takes messages which the scenario does not hold."""
     book = DeskBook(scenario, seed)
-    orders = [draw_orders(cohort, scenario, seed) for cohort in scenario.tenants]
+    orders = [staged_orders(number, scenario, seed) for number in range(len(scenario.tenants))]
     if scenario.initial > 0:
         orders = with_initial(scenario, book, orders, seed)
     total = sum(len(part.calls) for part in orders)
     chain = make_state(FIRST_ROWS)
     set_rules(chain, scenario)
+    chain.globals.keep_bids = int(by_hand or bool(scenario.messages))
     chain, tenant_names, tenant_cohorts = add_wallets(chain, scenario, book)
     book.rows[:, Desk.wallet] = np.arange(len(book.names)) + MODULE_WALLETS
     eligibility = Eligibility()
@@ -115,7 +128,7 @@ def build_market(scenario: Scenario, seed: int) -> MarketSetup:
     chain, engine, calls, asked = add_orders(chain, engine, scenario, book, eligibility, orders)
     first_tenant = MODULE_WALLETS + len(book.names)
     engine.plans[:, Plan.region] = home_regions(scenario, seed)[engine.plans[:, Plan.tenant] - first_tenant]
-    engine = with_nodes(chain, engine, scenario, book)
+    engine = with_nodes(chain, engine, book)
     set_engine(engine, scenario, seed)
     chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + ROW_ROOM))
     if scenario.charging != "rate":
@@ -181,7 +194,6 @@ def set_rules(chain: State, scenario: Scenario) -> None:
     g.block_ms = block_ms
     g.network_fees = int(scenario.network_fees)
     g.gas_price_atto = scenario.gas_price * 3 // 2
-    g.keep_bids = int(bool(scenario.messages))
     g.event_mask = EVENTS_KEPT[scenario.record]
 
 
@@ -280,7 +292,7 @@ def add_orders(
     return chain, engine._replace(plans=table, fits=fits), calls, kinds
 
 
-def with_nodes(chain: State, engine: Engine, scenario: Scenario, book: DeskBook) -> Engine:
+def with_nodes(chain: State, engine: Engine, book: DeskBook) -> Engine:
     """Return the engine with the nodes of its desks and, where there are any, places for the replicas of the largest order."""
     if not len(book.nodes):
         return engine
@@ -288,7 +300,7 @@ def with_nodes(chain: State, engine: Engine, scenario: Scenario, book: DeskBook)
     counts = np.concatenate([[0], np.cumsum(chain.resources[: int(chain.globals.resources), Resource.count])])
     sums = counts[drafts[:, Draft.first_resource] + drafts[:, Draft.resources]] - counts[drafts[:, Draft.first_resource]]
     most = int(sums.max(initial=1))
-    if scenario.messages:
+    if chain.globals.keep_bids:  # orders may come by hand
         most = REPLICAS_MAX
     width = 1 + REPLICA * min(most, REPLICAS_MAX)
     return engine._replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column,
 from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup
+from marketsim.simulation.stages import mean_capacity
 
 HEIGHT_SHIFT = 33
 """Bits below the height in a key that sorts by block, lease and kind: heights take 29 bits (money.BLOCKS_MAX)."""
@@ -66,14 +68,16 @@ STAGES = {
 class Collector:
     """Takes the record from the block clock while a run goes on, and makes a Record of it at the end.
 
-    Long tables do not wait for the end: see `marketsim.export.long_tables`. `out` is the folder into which the results are written.
+    Long tables do not wait for the end: see `marketsim.export.long_tables`. `out` is the folder into which the results are written. With
+    `keeps` the collector can be copied with its market.
     """
 
-    def __init__(self, scenario: Scenario, seed: int, market: MarketSetup, out: Path | None = None) -> None:
+    def __init__(self, scenario: Scenario, seed: int, market: MarketSetup, out: Path | None = None, keeps: bool = False) -> None:
         self._scenario = scenario
         self._seed = seed
         self._market = market
-        self._spill = Spill(out)
+        self._spill = Spill(out, keeps)
+        self.keeps = keeps
         self.reasons: Mapping[tuple[int, int, int, int], str] = {}
         """What users' code says of orders that it does not price, as `CustomPricing.reasons`."""
         everything, orders = scenario.record == "everything", scenario.record != "summary"
@@ -88,6 +92,19 @@ class Collector:
         self._clock: BlockClock | None = None
         self._before: Table = np.zeros((3, 0), np.int64)
         """What each lease had earned (whole, atto) and paid as take when the window began."""
+
+    def copy(self, market: MarketSetup) -> Collector:
+        """Return the collector of a copied market, with the record as far as it is."""
+        other = copy(self)
+        other._market = market
+        other._spill = spill = self._spill.copy()
+        names = market.book.names
+        other._events = None if self._events is None else self._events.copy(spill, {})
+        other._bids = None if self._bids is None else self._bids.copy(spill, names)
+        other._declines = None if self._declines is None else self._declines.copy(spill, names)
+        other._settlements = None if self._settlements is None else self._settlements.copy(spill)
+        other._clock = None
+        return other
 
     def watch(self, clock: BlockClock) -> None:
         """Name the clock whose rows are taken."""
@@ -211,12 +228,15 @@ class Collector:
         for desk in range(count):
             account_use(engine, desk, blocks)
         desks = engine.desks[:count]
+        capacity = desks[:, Desk.cap_cpu : Desk.cap_gpu + 1].copy()
+        if (mean := mean_capacity(self._scenario, self._seed)) is not None:
+            capacity[: len(mean)] = mean
         plain = {
             "cohort": np.asarray(book.cohorts, np.int64),
-            "cpu": desks[:, Desk.cap_cpu],
-            "memory": desks[:, Desk.cap_memory] * MIB,
-            "storage": desks[:, Desk.cap_storage] * MIB,
-            "gpu": desks[:, Desk.cap_gpu],
+            "cpu": capacity[:, 0],
+            "memory": capacity[:, 1] * MIB,
+            "storage": capacity[:, 2] * MIB,
+            "gpu": capacity[:, 3],
             "lease_capacity": desks[:, Desk.lease_capacity],
             "leases": np.bincount(clock.chain.leases[: int(clock.chain.globals.leases), Lease.slot], minlength=count)[:count],
             "revenue_net": clock.chain.income[:count, -2],
@@ -336,6 +356,13 @@ class Bids:
         self._waiting = WaitingRows(BidRow.width, self._decided, self._put, spill.folder)
         self._chain: State | None = None
 
+    def copy(self, spill: Spill, providers: Sequence[str]) -> Bids:
+        """Return the bids of a copied market."""
+        other = copy(self)
+        other._table = self._table.copy(spill, {"provider": Words(providers)})
+        other._waiting = self._waiting.copy(other._decided, other._put, spill.folder)
+        return other
+
     def add(self, rows: Table, chain: State) -> None:
         """Take rows of placed bids; `chain` are the tables as they are now."""
         self._chain = chain
@@ -407,6 +434,13 @@ class Declines:
         self._table = LongTable("declines", spill, {"provider": Words(providers), "reason": Words(DECLINE_CODES)})
         self._height: Table = np.zeros(1, np.int64)
 
+    def copy(self, spill: Spill, providers: Sequence[str]) -> Declines:
+        """Return the declines of a copied market."""
+        other = copy(self)
+        other._table = self._table.copy(spill, {"provider": Words(providers)})
+        other._height = self._height.copy()
+        return other
+
     def add(self, packed: Table) -> None:
         """Take numbers of `Engine.decline_rows`, the pieces in their order."""
         chunks, begin = self._table.chunks, 0
@@ -432,6 +466,14 @@ class Settlements:
         self._enough = ENOUGH
         self._waiting: Table = np.empty((2 * ENOUGH, Event.width), np.int64)
         self._used = 0
+
+    def copy(self, spill: Spill) -> Settlements:
+        """Return the settlements of a copied market."""
+        other = copy(self)
+        other._table = self._table.copy(spill, {})
+        other._waiting = np.empty_like(self._waiting)
+        other._waiting[: self._used] = self._waiting[: self._used]
+        return other
 
     def add(self, rows: Table, begin: int, end: int) -> None:
         """Take those of the events from `begin` up to `end` that are of the kinds SETTLED and PAID."""

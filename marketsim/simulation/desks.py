@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from decimal import Decimal
 from typing import Any
 
@@ -73,11 +74,29 @@ class DeskBook:
         self.nodes: Table = node_rows(self.rows, [scenario.providers[number] for number in self.cohorts])
         self.latencies: Table = np.stack(profiles) if profiles else np.full((1, QUANTILES), LATENCY_MS, np.int64)
 
+    def copy(self) -> DeskBook:
+        """Return another book that providers may be entered into; those in it are shared, nobody changes them."""
+        other = copy(self)
+        other.names, other.cohorts, other.cohort_names = list(self.names), list(self.cohorts), list(self.cohort_names)
+        other.attributes, other.signed = list(self.attributes), list(self.signed)
+        return other
+
+    def take_filters(self, before: DeskBook, after: DeskBook) -> list[int]:
+        """Let the desks have the filters of another book where they are not those of the one before; return which."""
+        changed = [
+            desk
+            for desk, (old, new) in enumerate(zip(before._files, after._files, strict=True))
+            if old is not None and new is not None and old.filters != new.filters
+        ]
+        self._files = [after._files[desk] if desk in changed else file for desk, file in enumerate(self._files)]
+        return changed
+
     def refusal(self, desk: int, asked: Requirements, region: str | None, requested: Mapping[str, set[str]], fit: int) -> int:
         """Return 0 or 1 + Decline: allowed regions, then attributes and auditors (`fit`, the chain's answer),
         then excluded attributes.
         """
-        filters = self._files[desk].filters if self._files[desk] is not None else None
+        file = self._files[desk] if desk < len(self._files) else None
+        filters = None if file is None else file.filters
         refused = 1 + int(Decline.INVALID_ATTRIBUTES)
         if filters is not None and region is not None and filters.allowed_regions is not None:
             if region not in filters.allowed_regions:

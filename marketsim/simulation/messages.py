@@ -7,9 +7,11 @@ desks quote on the orders of hand-made deployments like on any other, but nobody
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from itertools import groupby
-from typing import Any
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from marketsim.chain.columns import (
     COLLECTOR_WALLET,
     BidState,
     Deployment,
+    Event,
     EventKind,
     LeaseState,
     OrderState,
@@ -24,8 +27,8 @@ from marketsim.chain.columns import (
     Rules,
     Wallet,
 )
-from marketsim.chain.edge import Chain, result_of
-from marketsim.chain.events import emit
+from marketsim.chain.edge import Chain, Receipt, result_of
+from marketsim.chain.events import SUM, chunk_of, emit
 from marketsim.chain.ledger import move
 from marketsim.chain.parsing import Message, MessageError, Parsed, param_of, parse
 from marketsim.chain.requirements import requirements_of, with_eligible
@@ -33,6 +36,7 @@ from marketsim.chain.room import with_room
 from marketsim.chain.state import MODULES, State, identity
 from marketsim.chain.status import Status
 from marketsim.chain.transitions import addressed_state
+from marketsim.errors import InputError
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.calendar import push
@@ -49,9 +53,12 @@ from marketsim.simulation.build import MODULE_WALLETS, SETTLEMENT, MarketSetup, 
 from marketsim.simulation.collect import BY_HAND
 from marketsim.simulation.desks import DeskBook
 from marketsim.simulation.orders import OrderKind
+from marketsim.simulation.stages import StageChange, parameters, reconfigure, stages_of
 
 Observe = Callable[[Message, str, Status], None]
 """Told of each executed message: the message, the state of what it addressed before, the answer."""
+Tell = Callable[[int, tuple[str | int, ...], Message, str], None]
+"""Told of each message that was sent, executed or not: its block, its place in the scenario, the message, the answer."""
 
 _GOVERNANCE = {
     "set_params": "set_params",
@@ -87,16 +94,21 @@ def actors(scenario: Scenario) -> tuple[list[str], list[str]]:
     providers = dict.fromkeys(scenario.start.providers)
     others: dict[str, None] = {}
     for message in scenario.messages:
-        parts = _parts(message)
-        if len(parts) == 5 and parts[4]:
-            providers[parts[4]] = None
-        if message.get("provider"):
-            providers[str(message["provider"])] = None
-        if parts and parts[0]:
-            others[parts[0]] = None
-        others |= {str(message[key]): None for key in ("signer", "granter") if message.get(key)}
+        named, served = actors_of(message)
+        others |= dict.fromkeys(named)
+        providers |= dict.fromkeys(served)
     others |= {name: None for name in scenario.start.wallets if name not in providers}
     return list(others), list(providers)
+
+
+def actors_of(message: Message) -> tuple[list[str], list[str]]:
+    """Return the names that one message uses: tenants and others; those in a provider's place."""
+    parts = _parts(message)
+    others = parts[:1] if parts and parts[0] else []
+    others += [str(message[key]) for key in ("signer", "granter") if message.get(key)]
+    providers = [parts[4]] if len(parts) == 5 and parts[4] else []
+    providers += [str(message["provider"])] if message.get("provider") else []
+    return others, providers
 
 
 def _parts(message: Message) -> list[str]:
@@ -212,12 +224,25 @@ def rank(wallets: Table, names: Mapping[int, str]) -> None:
 # --- a run ----------------------------------------------------------------------------------------------
 
 
+class Due(NamedTuple):
+    """A message that waits for its block."""
+
+    message: Message
+    parsed: Parsed | None = None
+    where: tuple[str | int, ...] = ("message",)
+    ticket: int | None = None
+    """Of a message that came while the market ran: by what its receipt is asked for."""
+    stage: StageChange | None = None
+    """In place of a message: the scenario goes on to its next stage."""
+
+
 class ByHand:
     """The messages and governance actions of one run.
 
     `receipts` has one entry a message in the order of execution: height, op, id (what it addresses) and
     result as the vectors spell it; where the message names another `result`, also `expected`. `observe`
-    is told of each message that was executed.
+    is told of each message that was executed, `tell` of each that was sent. `answers` holds the receipts of messages with a ticket,
+    and the rows of the events that they caused.
     """
 
     def __init__(
@@ -227,27 +252,74 @@ class ByHand:
         market: MarketSetup,
         receipts: list[dict[str, Any]] | None = None,
         observe: Observe | None = None,
+        tell: Tell | None = None,
     ) -> None:
         self.receipts = [] if receipts is None else receipts
+        self.answers: dict[int, tuple[Receipt, Table]] = {}
         self._clock = clock
         self._scenario = scenario
         self._market = market
         self._observe = observe
-        self._names = Chain.over(clock.chain, _all_names(clock, market, scenario), market.eligibility)
+        self._tell = tell
+        self.names = Chain.over(clock.chain, wallet_names(clock.chain, market), market.eligibility)
+        desks = zip(market.book.names, market.book.cohorts, strict=True)
+        tenants = zip(market.tenant_names, market.tenant_cohorts, strict=True)
+        self._cohorts = {*MODULES, *(name for name, cohort in desks if cohort < len(scenario.providers))}
+        self._cohorts |= {name for name, cohort in tenants if cohort < len(scenario.tenants)}
+        self._listed = {*market.tenant_names}
         self._dated: set[int] = set()
-        for _, where, message in self._calendar():
-            self._parsed(message, where)
+        self._due: dict[int, list[Due]] = {}
+        for height, where, message in self._calendar():
+            self._due.setdefault(height, []).append(Due(message, self.parsed(message, where), where))
+        for number, stage in enumerate(stages_of(scenario)):
+            changes = [Due({"op": "change"}, stage=stage)]
+            if params := parameters(stage):
+                message = {"op": "set_params", "params": params}
+                changes.append(Due(message, self.parsed(message), ("stages", number)))
+            self._due.setdefault(stage.height, []).extend(changes)
+        self._heights = deque(sorted(self._due))
+        """Of the scenario's messages, which are waited for one after the other."""
 
-    def process(self) -> Generator[Any, Any, None]:
-        """SimPy process: send what is due at each height before that block, and after what agents do at that instant."""
-        env, block_ms = self._clock.env, self._clock.block_ms
-        for height, messages in groupby(self._calendar(), key=lambda entry: entry[0]):
-            if height > self._scenario.horizon_blocks:
-                return
-            if height * block_ms > env.now:
-                yield self._clock.after_all(height * block_ms)
-            for _, where, message in messages:
-                self.send(height, message, where)
+    def copy(self, clock: BlockClock, market: MarketSetup) -> ByHand:
+        """Return the messages of a copied market: those that were answered and those that wait."""
+        other = copy(self)
+        other._clock, other._market, other._observe, other._tell = clock, market, None, None
+        other.names = self.names.copy(clock.chain, market.eligibility)
+        other.receipts, other.answers = list(self.receipts), dict(self.answers)
+        other._listed, other._dated = set(self._listed), set(self._dated)
+        other._due = {height: list(each) for height, each in self._due.items()}
+        other._heights = deque(self._heights)
+        return other
+
+    def begin(self) -> None:
+        """Wait for the blocks of the messages at hand: they go before the block, and after what agents do at that instant."""
+        first = self._heights[0] if self._heights else 0
+        for height in sorted(height for height in self._due if height <= first or height not in self._heights):
+            self._await(height)
+
+    def submit(self, height: int, message: Message, parsed: Parsed, ticket: int) -> None:
+        """Let a message wait for block `height`, which is not executed yet, behind those that wait for it already."""
+        if height not in self._due:
+            self._due[height] = []
+            self._await(height)
+        self._due[height].append(Due(message, parsed, ("log", ticket), ticket))
+
+    def _await(self, height: int) -> None:
+        if height <= self._scenario.horizon_blocks:
+            callbacks = self._clock.after_all(height * self._clock.block_ms).callbacks
+            assert callbacks is not None
+            callbacks.append(lambda _: self._send_due(height))
+
+    def _send_due(self, height: int) -> None:
+        for due in self._due.pop(height):
+            if due.stage is not None:
+                self._change(height, due.stage)
+            else:
+                self._execute(height, due)
+        if self._heights and self._heights[0] == height:
+            self._heights.popleft()
+            if self._heights:
+                self._await(self._heights[0])
 
     def _calendar(self) -> list[tuple[int, tuple[str, int], dict[str, Any]]]:
         entries = [(message["height"], ("messages", number), message) for number, message in enumerate(self._scenario.messages)]
@@ -272,27 +344,46 @@ class ByHand:
 
         Raises InputError at `where` for what is no message, which changes nothing.
         """
-        parsed = self._parsed(message, where)
-        clock, names = self._clock, self._names
+        return self._execute(height, Due(message, self.parsed(message, where), where)).status
+
+    def _change(self, height: int, stage: StageChange) -> None:
+        """Let the market go on to a scenario's next stage; what the chain must be told goes as a message."""
+        clock, market = self._clock, self._market
+        clock.open_block(height)
+        clock.engine.globals.bid_window = stage.after.bid_window.blocks(clock.block_ms)
+        if stage.before.providers != stage.after.providers:
+            seed = int(clock.engine.globals.seed)
+            self._judge(reconfigure(stage, seed, clock.chain, clock.engine, market.book))
+
+    def _execute(self, height: int, due: Due) -> Receipt:
+        message, parsed, where, ticket, _ = due
+        assert parsed is not None
+        clock, names = self._clock, self.names
         clock.open_block(height)
         clock.make_room()
         names.take(clock.chain)
+        if where[:1] not in (("governance",), ("stages",)):  # which names providers that must be there
+            self._introduce(message)
         before = _Before(names, message)
+        gas, fee = self._gas(message, before), 0
+        rows: Table = clock.chain.events[:0]
         if parsed.op == "set_params" and parsed.is_authorized:
             self._settle(height - 1)
+            names.take(clock.chain)
         signer = self._payer(parsed)
-        fee = self._fee(message, before) if signer >= 0 else 0
+        fee = fee_of(clock.chain, gas) if signer >= 0 else 0
         if signer >= 0 and fee > clock.chain.wallets[signer].balance:
-            status = Status.InsufficientFunds  # no block takes it: the wallet cannot pay for its gas
+            status, gas, fee = Status.InsufficientFunds, 0, 0  # no block takes it: the wallet cannot pay for its gas
         else:
             # The fee goes first, as on the chain: a deposit finds what it leaves.
             if signer >= 0:
                 move(clock.chain, signer, COLLECTOR_WALLET, fee)
-            status = names.execute(parsed, height)
+            status, rows = self._executed(parsed, height, ticket is not None)
             clock.chain = names.state
             self._welcome(parsed, status)
             clock.make_room()
-            self._book_fee(signer, fee, status)
+            gas = gas if status == Status.Ok else min(gas, GAS_REFUSED)
+            fee = self._book_fee(signer, fee, status)
             if self._observe is not None:
                 self._observe(message, before.state, status)
             self._follow(height, message, parsed, before, status)
@@ -301,16 +392,62 @@ class ByHand:
         if message.get("result", receipt["result"]) != receipt["result"]:
             receipt["expected"] = str(message["result"])
         self.receipts.append(receipt)
-        return status
+        leave_message(clock.chain, height, len(self.receipts), message, receipt["result"])
+        if self._tell is not None:
+            self._tell(height, where, message, receipt["result"])
+        answer = Receipt(height, parsed.op, status, what, gas, fee)
+        if ticket is not None:
+            self.answers[ticket] = answer, rows
+        return answer
 
-    def _parsed(self, message: Message, where: tuple[str | int, ...]) -> Parsed:
+    def _executed(self, parsed: Parsed, height: int, told: bool) -> tuple[Status, Table]:
+        """Execute a message; when the sender wants to be told, the second is a copy of the rows of all events that it caused."""
+        names = self.names
+        if not told:
+            return names.execute(parsed, height), names.state.events[:0]
+        mask, first = int(names.state.globals.event_mask), int(names.state.globals.events)
+        names.state.globals.event_mask = -1
+        try:
+            status = names.execute(parsed, height)
+        finally:
+            names.state.globals.event_mask = mask
+        rows = names.state.events[first : int(names.state.globals.events)].copy()
+        kept = rows[mask >> rows[:, Event.kind] & 1 == 1]
+        names.state.events[first : first + len(kept)] = kept
+        names.state.globals.events = first + len(kept)
+        return status, rows
+
+    def _introduce(self, message: Message) -> None:
+        """Give the names of a message a wallet, and those in a provider's place a row that never quotes, where they have none."""
+        others, providers = actors_of(message)
+        market, names = self._market, self.names
+        for name in others:
+            if name not in self._cohorts and name not in self._listed:
+                self._listed.add(name)
+                market.newcomers[names.wallet(name)] = len(market.tenant_names)
+                market.tenant_names.append(name)
+                market.tenant_cohorts.append(len(self._scenario.tenants))
+        for name in providers:
+            if name not in self._cohorts:
+                names.slot_ever(name)
+        self._clock.chain = names.state
+        self._welcome()
+        names.take(self._clock.chain)
+
+    def parsed(self, message: Message, where: tuple[str | int, ...] = ()) -> Parsed:
+        """Return a message as the chain takes it, which changes nothing.
+
+        Raises InputError for what is no message, at `where` in the scenario; without it the message came from elsewhere.
+        """
         try:
             return parse(message)
         except MessageError as error:
-            raise self._scenario.refusal((*where, *error.key.split(".")), error.problem) from None
+            path, problem = tuple(error.key.split(".")), error.problem
         except (TypeError, AttributeError, ValueError, OverflowError) as error:
-            problem = f"{message['op']}: has a value of the wrong kind ({error})"
-            raise self._scenario.refusal(where, problem) from None
+            path, problem = (), f"{message['op']}: has a value of the wrong kind ({error})"
+        if where:
+            raise self._scenario.refusal((*where, *path), problem)
+        raise InputError(f"{'.'.join(('message', *path))}: {problem}")
 
     def _settle(self, height: int) -> None:
         """Apply what cadences have settled: what comes after may change by which rules, and nobody may have looked for long."""
@@ -318,17 +455,17 @@ class ByHand:
         while not fold_some(clock.chain, clock.engine, height):
             clock.make_room()
 
-    def _welcome(self, parsed: Parsed, status: Status) -> None:
+    def _welcome(self, parsed: Parsed | None = None, status: Status = Status.Panic) -> None:
         """Give a desk to a provider that the run did not know, and a place among the tenants to such an owner."""
         clock, market, scenario = self._clock, self._market, self._scenario
         while len(market.book.names) < clock.chain.globals.providers:
             slot = len(market.book.names)
             clock.chain, clock.engine = with_desk_row(clock.chain, clock.engine, slot)
-            name = self._names.name_of("provider", slot)
+            name = self.names.name_of("provider", slot)
             list_provider(market.book, name, len(scenario.providers), {})
-        if parsed.op != "create_deployment" or status != Status.Ok:
+        if parsed is None or parsed.op != "create_deployment" or status != Status.Ok:
             return
-        owner = self._names.row_of("wallet", parsed.arguments["owner"])
+        owner = self.names.row_of("wallet", parsed.arguments["owner"])
         known = len(market.tenant_names) - len(market.newcomers)
         if owner not in market.newcomers and not 0 <= owner - market.first_tenant < known:
             market.newcomers[owner] = len(market.tenant_names)
@@ -341,19 +478,19 @@ class ByHand:
         """Return the wallet that pays for a message's gas, -1 for none: gas is free, or nobody signed who may."""
         if parsed.op not in _GAS or not self._clock.chain.globals.network_fees or not parsed.is_authorized:
             return -1
-        return self._names.row_of("wallet", parsed.signer)
+        return self.names.row_of("wallet", parsed.signer)
 
-    def _fee(self, message: Message, before: _Before) -> int:
-        with_lease, without = _GAS[message["op"]]
+    def _gas(self, message: Message, before: _Before) -> int:
+        with_lease, without = _GAS.get(message["op"], (0, 0))
         gas = with_lease if before.leases else without
         if message["op"] == "create_lease":
             gas += _GAS_A_LOSER * max(0, len(before.open_bids) - 1)
-        return fee_of(self._clock.chain, gas)
+        return gas
 
-    def _book_fee(self, signer: int, fee: int, status: Status) -> None:
-        """Give back what a refused message did not use of its gas, and put the fee on the record."""
+    def _book_fee(self, signer: int, fee: int, status: Status) -> int:
+        """Give back what a refused message did not use of its gas, and put the fee on the record; return it."""
         if signer < 0:
-            return
+            return 0
         chain = self._clock.chain
         if status != Status.Ok:
             refused = min(fee, fee_of(chain, GAS_REFUSED))
@@ -362,6 +499,7 @@ class ByHand:
         chain.globals.network_fees_paid += fee
         chain.wallets[signer].fees += fee
         emit(chain, EventKind.NETWORK_FEE, signer, 0, fee, 0, 0)
+        return fee
 
     # --- what the agents know ----------------------------------------------------------------------------
 
@@ -375,7 +513,7 @@ class ByHand:
             return
         chain = self._clock.chain
         if operation == "create_deployment" and status == Status.Ok:
-            row = self._names.row_of("deployment", message["id"])
+            row = self.names.row_of("deployment", message["id"])
             engine = self._clock.engine
             engine.plan_of[row] = -1
             engine.accounts[chain.deployments[row].account] = -1
@@ -433,7 +571,7 @@ class ByHand:
         self._judge(range(int(clock.engine.globals.providers)))
 
     def _know_provider(self, name: str) -> None:
-        slot = self._names.row_of("provider", name)
+        slot = self.names.row_of("provider", name)
         if 0 <= slot < self._clock.engine.globals.providers:
             self._judge([slot])
 
@@ -448,14 +586,14 @@ class ByHand:
     def _count_bid(self, height: int, parsed: Parsed, status: Status) -> None:
         chain, engine = self._clock.chain, self._clock.engine
         order_name, _, name = parsed.arguments["id"].rpartition("/")
-        wallet = self._names.row_of("wallet", name)
+        wallet = self.names.row_of("wallet", name)
         slots = np.flatnonzero(chain.providers[: chain.globals.providers, Provider.wallet] == wallet)
         if wallet < 0 or not len(slots):
             return
         slot = int(slots[0])
         engine.desks[slot].submitted += 1
         engine.globals.bids_submitted += 1
-        order = self._names.row_of("order", order_name)
+        order = self.names.row_of("order", order_name)
         if engine.globals.keep_bid_rows and order >= 0:
             row = engine.bid_rows[engine.globals.bids_rows]
             row[: BidRow.status + 1] = (height, order, slot, *parsed.arguments["price"], -1, int(status))
@@ -535,6 +673,16 @@ class ByHand:
                 push(engine, height + blocks, int(Phase.SETTLE), tie, int(kind), lease)
 
 
+def leave_message(chain: State, height: int, number: int, message: Message, result: str) -> None:
+    """Take a message and its answer into the trail, where somebody keeps one; `number` counts the run's messages from 1."""
+    if not len(chain.trail):
+        return
+    row = chain.trail[chunk_of(chain, height)]
+    said = {key: value for key, value in message.items() if key != "result"}  # what the file expects changes nothing
+    text = json.dumps([height, number, said, result], sort_keys=True, default=str)
+    row.messages = (int(row.messages) + (identity(text) & SUM)) & SUM
+
+
 class _Before:
     """What a message addresses, as rows (-1 = none), before it is executed."""
 
@@ -571,19 +719,19 @@ class _Before:
         return False
 
 
-def _all_names(clock: BlockClock, market: MarketSetup, scenario: Scenario) -> Sequence[str]:
+def wallet_names(chain: State, market: MarketSetup) -> Sequence[str]:
     """Return the names of all wallets by row: modules, desks, tenants, then who takes part by hand."""
-    names = [""] * int(clock.chain.globals.wallets)
+    names = [""] * int(chain.globals.wallets)
     names[:MODULE_WALLETS] = MODULES
-    if clock.chain.globals.settlement_wallet > 0:
-        names[int(clock.chain.globals.settlement_wallet)] = SETTLEMENT
+    if chain.globals.settlement_wallet > 0:
+        names[int(chain.globals.settlement_wallet)] = SETTLEMENT
     desks = market.first_tenant - MODULE_WALLETS
     names[MODULE_WALLETS : market.first_tenant] = market.book.names[:desks]
     tenants = market.tenant_names
     names[market.first_tenant : market.first_tenant + len(tenants)] = tenants
     for slot in range(desks, len(market.book.names)):
-        names[int(clock.chain.providers[slot].wallet)] = market.book.names[slot]
+        names[int(chain.providers[slot].wallet)] = market.book.names[slot]
     return names
 
 
-__all__ = ["BY_HAND", "ByHand", "Observe", "actors", "with_actors"]
+__all__ = ["BY_HAND", "ByHand", "Observe", "Tell", "actors", "wallet_names", "with_actors"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -34,6 +35,8 @@ _TAILED = {
 }  # fmt: skip
 """Keys by purpose whose normal draws are cut at 0; sizes and prices have limits of their own."""
 
+FAR_MS = 1 << 62
+"""Later than every order."""
 TIES = 1 << 62
 """Draws that break ties of submission time."""
 RESTARTS_MAX = 1_000_000
@@ -230,6 +233,63 @@ class _Draws:
 
     def chance(self, purpose: str, probability: float) -> NDArray[np.bool_]:
         return uniform(self.keys, purpose) < probability
+
+
+def staged_orders(number: int, scenario: Scenario, seed: int) -> CohortOrders:
+    """Return every order that cohort `number` makes within the horizon, each as the cohort is when it arrives.
+
+    The same draws serve every stage: a change moves no order but those that arrive after it.
+    """
+    cohort = scenario.tenants[number]
+    stages = [(0, scenario)]
+    for at, stage in scenario.stages:
+        if stage.tenants[number] != stages[-1][1].tenants[number]:
+            stages.append((at.milliseconds(scenario.block_ms), stage))
+    if len(stages) == 1:
+        return draw_orders(cohort, scenario, seed)
+    ends = [at for at, _ in stages[1:]] + [FAR_MS]
+    parts = [within(draw_orders(stage.tenants[number], stage, seed), begin, end) for (begin, stage), end in zip(stages, ends, strict=True)]
+    return joined(parts)
+
+
+def within(orders: CohortOrders, begin_ms: int, end_ms: int) -> CohortOrders:
+    """Return the orders that arrive from `begin_ms` on and before `end_ms`."""
+    times = orders.calls[:, Call.time]
+    rows = np.flatnonzero((times >= begin_ms) & (times < end_ms))
+    calls = orders.calls[rows]
+    calls[:, Call.plan] = np.arange(len(rows))
+    cuts = {key: cut._replace(side=cut.side[rows]) for key, cut in orders.cuts.items() if cut.side[rows].any()}
+    return orders._replace(calls=calls, plans=orders.plans[rows], tenants=orders.tenants[rows], value=orders.value[rows], cuts=cuts)
+
+
+def joined(parts: Sequence[CohortOrders]) -> CohortOrders:
+    """Return the orders of several stages as one cohort's."""
+    calls, drafts, asked = [], [], list[OrderKind]()
+    plans, first_draft, first_resource = 0, 0, 0
+    cuts: dict[str, Cut] = {}
+    for part in parts:
+        rows, groups = part.calls.copy(), part.drafts.copy()
+        rows[:, Call.plan] += plans
+        rows[:, Call.first_draft] += first_draft
+        groups[:, Draft.spec] += len(asked)
+        groups[:, Draft.first_resource] += first_resource
+        for key, cut in part.cuts.items():
+            before = cuts.get(key, Cut("", "", cut.side[:0]))
+            cuts[key] = Cut(before.low or cut.low, before.high or cut.high, np.concatenate([before.side, cut.side]))
+        calls.append(rows)
+        drafts.append(groups)
+        asked += part.asked
+        plans, first_draft, first_resource = plans + len(rows), first_draft + len(groups), first_resource + len(part.resources)
+    return parts[0]._replace(
+        calls=np.concatenate(calls),
+        plans=np.concatenate([part.plans for part in parts]),
+        drafts=np.concatenate(drafts),
+        resources=np.concatenate([part.resources for part in parts]),
+        asked=asked,
+        tenants=np.concatenate([part.tenants for part in parts]),
+        value=np.concatenate([part.value for part in parts]),
+        cuts=cuts,
+    )
 
 
 def draw_orders(cohort: TenantCohort, scenario: Scenario, seed: int) -> CohortOrders:
@@ -624,5 +684,6 @@ __all__ = [
     "mean_per_hour",
     "orders_at",
     "rate_of",
+    "staged_orders",
     "tenants_of",
 ]

@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from copy import copy
+from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import simpy
 
 from marketsim.agents import providers, tenants
 from marketsim.agents.streams import stream
+from marketsim.chain.columns import Trail
+from marketsim.chain.events import TRAIL_BLOCKS
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.clock import AFTER_HANDS, BlockClock
 from marketsim.market.fingerprint import fingerprint
 from marketsim.market.tables import BidRow, Call, Desk, Kind
+from marketsim.market.trail import close_chunk
 from marketsim.money.units import DAY_MS, PPM
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup, build_market, with_settlement_wallet
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
-from marketsim.simulation.messages import ByHand, Observe, with_actors
+from marketsim.simulation.heard import Heard
+from marketsim.simulation.messages import ByHand, Observe, Tell, with_actors
 from marketsim.simulation.reference import build_reference
+from marketsim.simulation.stages import priced_anew
 
 BIDS_AT_ONCE = 32_768
 """Bids that the record takes over at once."""
@@ -39,20 +46,36 @@ REACTING_BLOCKS = 12
 """When tenants of the reference market look what became of an order: a block after its timeout."""
 
 
-def prepare(scenario: Scenario, seed: int) -> MarketSetup:
-    """Return what a run of the scenario starts from. Raises InputError for a scenario that cannot be run."""
+def prepare(scenario: Scenario, seed: int, by_hand: bool = False) -> MarketSetup:
+    """Return what a run of the scenario starts from; `by_hand` when it must take messages that the scenario does not hold.
+
+    Raises InputError for a scenario that cannot be run.
+    """
     if scenario.market is not None:
         for key in ("messages", "governance"):
             if getattr(scenario, key):
                 raise scenario.refusal((key,), "stands beside market, a generated market takes no messages by hand")
+        if scenario.stages:
+            raise scenario.refusal(("market",), "stands beside a schedule, nothing changes in a generated market")
         return build_reference(scenario, seed)
-    return with_settlement_wallet(with_actors(build_market(scenario, seed), scenario), scenario)
+    return with_settlement_wallet(with_actors(build_market(scenario, seed, by_hand), scenario), scenario)
+
+
+class Part(NamedTuple):
+    """One of a market's processes as data: begun anew from its place, it goes on as if it had never stopped."""
+
+    begin: Callable[[BlockClock, Any], Generator[Any, Any, None]]
+    place: Any
+    """How far it has come; `copy(clock)` gives another one."""
 
 
 class Play:
     """A market that is played block by block: `advance` it as far as the horizon, then `finish` it.
 
     In how many steps it advances, and who looks between them, changes nothing. `by_hand` sends messages beyond those of the scenario.
+    A market whose `keeps` is true can be copied (`copy`): the long tables of its record then stay apart from the results until the end.
+    `hears` is how many of its last events are kept in `heard`, of all kinds and whatever the record keeps.
+    With `trail` the chain's table of that name is kept (`marketsim.recording.trail`).
     """
 
     def __init__(
@@ -65,10 +88,15 @@ class Play:
         progress: OnProgress | None = None,
         receipts: list[dict[str, Any]] | None = None,
         observe: Observe | None = None,
+        tell: Tell | None = None,
         out: Path | None = None,
+        keeps: bool = False,
+        hears: int = 0,
+        trail: bool = False,
     ) -> None:
         self._scenario = scenario
-        self.collector = Collector(scenario, seed, market._replace(calls=[]), out)
+        self.market = market._replace(calls=[])
+        self.collector = Collector(scenario, seed, self.market, out, keeps)
         self.env = simpy.Environment()
         engine = market.engine
         if scenario.record == "everything":  # else the clock hands them over every few blocks
@@ -76,35 +104,59 @@ class Play:
                 bid_rows=rows_of(BIDS_AT_ONCE, BidRow),
                 decline_rows=np.zeros(DECLINES_AT_ONCE, np.int64),
             )
+        chain = self.collector.attach(market.chain)
+        self.heard: Heard | None = None
+        if hears:
+            self.heard = Heard(hears, int(chain.globals.event_mask), self.collector.take_events)
+            chain.globals.event_mask = -1
+        if trail:
+            chain = chain._replace(trail=rows_of(scenario.horizon_blocks // TRAIL_BLOCKS + 2, Trail))
+            engine.globals.trail_until = 0
         self.clock = clock = BlockClock(
             self.env,
-            self.collector.attach(market.chain),
+            chain,
             engine,
-            take_events=self.collector.take_events,
+            take_events=self.heard or self.collector.take_events,
             take_bids=self.collector.take_bids,
             take_declines=self.collector.take_declines,
             audit=audit,
         )
         self.collector.watch(clock)
-        pricing = start_pricing(clock, scenario, market)
-        before = None if pricing is None else pricing.quote
-        if pricing is not None:
-            self.collector.reasons = pricing.reasons
+        self.pricing = start_pricing(clock, scenario, market)
+        before = None if self.pricing is None else self.pricing.quote
+        if self.pricing is not None:
+            self.collector.reasons = self.pricing.reasons
         if scenario.market is not None:
-            start_reference(clock, scenario.market.agents, market, before)
+            self._parts = reference_parts(clock, scenario.market.agents, market, before)
         else:
-            start_tenants(clock, scenario, market, before)
-        start_providers(clock, scenario, market, seed)
+            self._parts = tenant_parts(clock, scenario, market, before)
+        self._parts += provider_parts(clock, scenario, market, seed)
+        self._progress = progress
         self._by_hand: ByHand | None = None
-        self._hands = partial(ByHand, clock, scenario, market, receipts, observe)
-        if scenario.messages or scenario.governance:
-            self.env.process(self.by_hand.process())
+        self._hands = partial(ByHand, clock, scenario, self.market, receipts, observe, tell)
+        for name, number in priced_anew(scenario):
+            if engine.desks[np.asarray(market.book.cohorts) == number, Desk.quoted].any():
+                problem = "its prices change while it prices volumes, addresses or models of GPUs, which have one price for the whole run"
+                raise scenario.refusal(("providers", name), problem)
+        if scenario.messages or scenario.governance or scenario.stages:
+            self.by_hand  # noqa: B018  (makes it)
+        self._begin()
+        if not keeps:
+            self._parts = []  # messages that were sent go with their process
+
+    def _begin(self) -> None:
+        """Start every process from where it stands."""
+        for part in self._parts:
+            self.env.process(part.begin(self.clock, part.place))
+        if self._by_hand is not None:
+            self._by_hand.begin()
+        scenario, progress = self._scenario, self._progress
         last = scenario.horizon_blocks
         day = max(1, DAY_MS // scenario.block_ms)
         step = min(max(1, last // PROGRESS_STEPS), day) if progress else day
         report = (lambda height: progress(height, last)) if progress else _silent
-        self.env.process(clock.blocks_process(step, last, report))
-        if 0 < scenario.warm_up_blocks < last:
+        self.env.process(self.clock.blocks_process(step, last, report))
+        if max(0, self.clock.executed) < scenario.warm_up_blocks < last:
             self.env.process(self._window())
 
     @property
@@ -114,10 +166,44 @@ class Play:
             self._by_hand = self._hands()
         return self._by_hand
 
+    def why_not_copied(self) -> str:
+        """Return why this market cannot be copied, "" when it can: whose code would have to be."""
+        if self.pricing is not None:
+            return "its prices are made in Python, whose objects are not copied"
+        return "" if self.collector.keeps else "its record goes into a results folder as it comes"
+
+    def copy(self) -> Play:
+        """Return a market that goes its own way from the last executed block on, with agents, messages and record as they are here.
+
+        Raises ValueError for one that cannot be copied (`why_not_copied`).
+        """
+        if reason := self.why_not_copied():
+            raise ValueError(reason)
+        clock = self.clock
+        clock.hand_over()
+        other = copy(self)
+        other.env = simpy.Environment(initial_time=self.env.now)
+        other.market = self.market.copy()
+        other.collector = self.collector.copy(other.market)
+        other.heard = None if self.heard is None else self.heard.copy(other.collector.take_events)
+        other.clock = clock.copy(
+            other.env,
+            take_events=other.heard or other.collector.take_events,
+            take_bids=other.collector.take_bids,
+            take_declines=other.collector.take_declines,
+        )
+        other.collector.watch(other.clock)
+        other._parts = [part._replace(place=part.place.copy(other.clock)) for part in self._parts]
+        other._by_hand = None if self._by_hand is None else self._by_hand.copy(other.clock, other.market)
+        other._hands = partial(ByHand, other.clock, self._scenario, other.market, None, None)
+        other._progress = None
+        other._begin()
+        return other
+
     def advance(self, height: int) -> None:
         """Execute every block up to and including `height`."""
         until = height * self._scenario.block_ms + 1
-        if until > self.env.now:
+        if self.env.peek() < until:  # else nobody has anything to do, and SimPy's clock may stay behind
             self.env.run(until=until)
         self.clock.advance(height)
 
@@ -129,6 +215,9 @@ class Play:
         """Advance to the scenario's last block and hand over what is left of the record."""
         self.advance(self._scenario.horizon_blocks)
         self.clock.finish()
+        chain, engine = self.clock.chain, self.clock.engine
+        if len(chain.trail):
+            close_chunk(chain, engine, self._scenario.horizon_blocks)
         return self.clock, self.collector
 
     def _window(self) -> Generator[Any, Any, None]:
@@ -141,28 +230,30 @@ class Play:
 def play(scenario: Scenario, market: MarketSetup, seed: int, **options: Any) -> tuple[BlockClock, Collector]:
     """Run a market to the scenario's last block; return the clock with the final tables, and the collector of the record.
 
-    Of the options of `Play`, `receipts` is filled with the answers to hand-written messages, `observe` is told of each; `out` as for `run`.
+    Of the options of `Play`, `receipts` is filled with the answers to hand-written messages, `observe` is told of each that was executed,
+    `tell` of each that was sent; `out` as for `run`.
     """
     return Play(scenario, market, seed, **options).finish()
 
 
-def start_reference(clock: BlockClock, agents: str, market: MarketSetup, before: tenants.OnLook | None = None) -> None:
-    """Start the tenants of the reference market: how they hand over their orders changes no outcome, only the cost of a run."""
+def reference_parts(clock: BlockClock, agents: str, market: MarketSetup, before: tenants.OnLook | None = None) -> list[Part]:
+    """Return the tenants of the reference market: how they hand over their orders changes no outcome, only the cost of a run."""
     calls = market.calls[0]
     if agents == "per_order":
-        clock.env.process(tenants.one_by_one(clock, calls, before))
-    elif agents == "reacting":
-        clock.env.process(tenants.reacting(clock, calls, REACTING_BLOCKS * clock.block_ms, lambda _: None, before))
-    else:
-        clock.env.process(tenants.batches(clock, calls, DAY_MS, before))
+        return [Part(lambda clock, place: tenants.one_by_one(clock, calls, before, place.sent), Tenants())]
+    if agents == "reacting":
+        wait = REACTING_BLOCKS * clock.block_ms
+        return [Part(lambda clock, place: tenants.reacting(clock, calls, wait, lambda _: None, before, place.sent), Tenants())]
+    return [Part(lambda clock, place: tenants.batches(clock, calls, DAY_MS, before, place.sent), Tenants())]
 
 
 def _silent(_: int) -> None:
     return
 
 
-def start_tenants(clock: BlockClock, scenario: Scenario, market: MarketSetup, before: tenants.OnLook | None = None) -> None:
-    """Start a process for each cohort, and hand over what stands in the first block; `before` sees every order before it goes."""
+def tenant_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup, before: tenants.OnLook | None = None) -> list[Part]:
+    """Return a process for each cohort, and hand over what stands in the first block; `before` sees every order before it goes."""
+    parts = []
     for number, calls in enumerate(market.calls):
         cohort = scenario.tenants[number % len(scenario.tenants)] if scenario.tenants else None
         if number >= len(scenario.tenants):
@@ -175,39 +266,52 @@ def start_tenants(clock: BlockClock, scenario: Scenario, market: MarketSetup, be
         if cohort is not None and cohort.react is not None:
             wait = (scenario.bid_window.blocks(scenario.block_ms) + 2) * scenario.block_ms
             again = Retry(clock, cohort.react.retry, cohort.react.raise_ceiling, scenario.block_ms)
-            clock.env.process(tenants.reacting(clock, rows, wait, again, before))
+            parts.append(Part(partial(_reacting, rows, wait, before), Tenants(again=again)))
         else:
-            clock.env.process(tenants.batches(clock, rows, DAY_MS, before))
+            parts.append(Part(partial(_batches, rows, before), Tenants()))
+    return parts
 
 
-def start_providers(clock: BlockClock, scenario: Scenario, market: MarketSetup, seed: int) -> None:
-    """Start a process for each provider that has outages, each fault and each governance action."""
+def _reacting(rows: Table, wait_ms: int, before: tenants.OnLook | None, clock: BlockClock, place: Tenants) -> Generator[Any, Any, None]:
+    assert place.again is not None
+    return tenants.reacting(clock, rows, wait_ms, place.again, before, place.sent)
+
+
+def _batches(rows: Table, before: tenants.OnLook | None, clock: BlockClock, place: Tenants) -> Generator[Any, Any, None]:
+    return tenants.batches(clock, rows, DAY_MS, before, place.sent)
+
+
+def provider_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup, seed: int) -> list[Part]:
+    """Return a process for each provider that has outages, and submit each planned fault, dated."""
     block_ms = scenario.block_ms
     slot = 0
     slots: dict[str, int] = {}
+    parts = []
     for cohort in scenario.providers:
         for index in range(cohort.count):
             slots[f"{cohort.name}/{index}"] = slot
             if cohort.outages is not None:
                 rule = cohort.outages
-                clock.env.process(
-                    providers.outages(
-                        clock,
-                        slot,
-                        int(market.book.rows[slot, Desk.key]),
-                        stream(seed, f"provider/{cohort.name}/{index}/outages"),
-                        rule.every.milliseconds(block_ms),
-                        rule.lasts.milliseconds(block_ms),
-                        round(rule.closes * PPM),
-                    )
-                )
+                numbers = {
+                    "desk": slot,
+                    "key": int(market.book.rows[slot, Desk.key]),
+                    "every_ms": rule.every.milliseconds(block_ms),
+                    "lasts_ms": rule.lasts.milliseconds(block_ms),
+                    "closes_ppm": round(rule.closes * PPM),
+                }
+                rng = stream(seed, f"provider/{cohort.name}/{index}/outages")
+                parts.append(Part(partial(_outages, numbers), providers.Outage(rng)))
             slot += 1
     for number, fault in enumerate(scenario.faults):
         kind = Kind.OUTAGE if fault.kind == "outage" else Kind.BLOCK
         lasts = 0 if fault.lasts is None else fault.lasts.milliseconds(block_ms)
         at = fault.at.milliseconds(block_ms)
-        slot = slots[fault.provider]
-        clock.env.process(providers.fault(clock, slot, number, kind, at, lasts, fault.kind != "unblock"))
+        providers.fault(clock, slots[fault.provider], number, kind, at, lasts, fault.kind != "unblock")
+    return parts
+
+
+def _outages(numbers: Mapping[str, int], clock: BlockClock, place: providers.Outage) -> Generator[Any, Any, None]:
+    return providers.outages(clock, place=place, **numbers)
 
 
 def versions() -> dict[str, str]:
@@ -239,6 +343,12 @@ class Retry:
         self._block_ms = block_ms
         self._tries: dict[int, int] = {}
 
+    def copy(self, clock: BlockClock) -> Retry:
+        """Return what the tenant of a copied market does."""
+        other = copy(self)
+        other._clock, other._tries = clock, dict(self._tries)
+        return other
+
     def __call__(self, plan: int) -> Table | None:
         """Return the next order of the tenant whose order of `plan` failed, None when it gives up."""
         from marketsim.simulation.retries import repeat_order
@@ -251,3 +361,15 @@ class Retry:
             return None
         self._tries[int(message[0, Call.plan])] = tries + 1
         return message
+
+
+@dataclass
+class Tenants:
+    """How far a cohort has come: what it has sent and waits for, and how often its tenants tried."""
+
+    sent: tenants.HowFar = field(default_factory=tenants.HowFar)
+    again: Retry | None = None
+
+    def copy(self, clock: BlockClock) -> Tenants:
+        """Return what a cohort of a copied market goes on from."""
+        return Tenants(self.sent.copy(), None if self.again is None else self.again.copy(clock))

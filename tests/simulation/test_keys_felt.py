@@ -99,6 +99,8 @@ DEAR_SOUTH["providers"][1]["config"]["bid_engine"]["min_profit_margin"] = 60
 """A provider more, dearer than the two others."""
 DEAR_AND_FULL = changed(DEAR_SOUTH, provider={"capacity": {"cpu": 4000, "memory": "16Gi", "storage": "400Gi"}})
 """The cheap ones have room for four orders each, so that the dear one wins now and then."""
+WITH_CHANGE = changed(PRICED)
+WITH_CHANGE["providers"][0]["config"]["changes"] = [{"at": "1 block", "bid_engine": {"min_profit_margin": 50}}]
 VALUED = changed(PLAIN, tenant={"value": "400uve"})
 POOR = changed(
     PLAIN, tenant={"ceiling": "10uve", "deposit": "600uve", "duration": "400 blocks"}, grace="100 blocks", settle_every="10 blocks"
@@ -826,6 +828,14 @@ FELT: dict[str, Felt | list[Felt]] = {
         "providers.0.config.bid_engine", ENGINE["bid_engine"], ENGINE["bid_engine"] | {"enabled": False}, PRICED, LEASED, "less"
     ),
     "ProviderFile.filters": Felt("providers.0.config.filters", {}, {"max_cpu": 500}, PRICED, LEASED, "less"),
+    "ProviderFile.changes": Felt(
+        "providers.0.config.changes", [], [{"at": "1 block", "bid_engine": {"min_profit_margin": 50}}], PRICED, WON, "more"
+    ),
+    "ProviderChange.at": Felt("providers.0.config.changes.0.at", "1h", "1 block", WITH_CHANGE, WON, "more"),
+    "ProviderChange.bid_engine": Felt(
+        "providers.0.config.changes.0.bid_engine", {"min_profit_margin": 10}, {"min_profit_margin": 50}, WITH_CHANGE, WON, "more"
+    ),
+    "ProviderChange.filters": Felt("providers.0.config.changes.0.filters", {}, {"max_cpu": 500}, WITH_CHANGE, LEASED, "less"),
     "BidEngine.enabled": Felt("providers.0.config.bid_engine.enabled", True, False, PRICED, of(f"{DECLINED}engine_disabled"), "more"),
     "BidEngine.min_profit_margin": Felt("providers.0.config.bid_engine.min_profit_margin", 0, 50, PRICED, WON, "more"),
     "BidEngine.max_concurrent_bids": Felt(

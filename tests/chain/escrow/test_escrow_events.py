@@ -85,10 +85,10 @@ PAID = (int(EventKind.PAID), 6, 7, 8, 9, 10)
 
 def test_rows_are_kept_by_kind_and_the_fingerprint_does_not_care() -> None:
     everything, rows = record([BID, PAID], -1)
-    assert rows == [[5, *BID, 0], [5, *PAID, 0]]
-    assert Event.extra == 6
+    assert rows == [[5, *BID, 1001], [5, *PAID, 1006]]  # with the identities of order and lease
+    assert (Event.extra, Event.identity) == (6, 7)
     some, rows = record([BID, PAID], 1 << EventKind.PAID)
-    assert rows == [[5, *PAID, 0]]
+    assert rows == [[5, *PAID, 1006]]
     none, rows = record([BID, PAID], 0)
     assert rows == []
     assert everything == some == none

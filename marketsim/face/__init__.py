@@ -1,0 +1,1 @@
+"""What `import marketsim as ms` gives: everything that the commands do, from Python."""
