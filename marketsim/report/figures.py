@@ -162,20 +162,20 @@ def _winning_prices(record: Record, summary: Mapping[str, Any], axes: Axes) -> b
     for place, (_, part, colour) in enumerate(rows[::-1]):
         counts = np.histogram(part, edges)[0]
         axes.bar(
-            edges[:-1], 0.8 * counts / counts.max(), np.diff(edges), place, align="edge", color=colour, edgecolor="white", linewidth=0.4
+            edges[:-1], 0.68 * counts / counts.max(), np.diff(edges), place, align="edge", color=colour, edgecolor="white", linewidth=0.4
         )
         ranked = np.sort(part)
         for share in (10, 50, 90):
             value = ranked[max(0, -(-len(ranked) * share // 100) - 1)]
             axes.plot(
-                [value, value], [place, place + 0.86], color=INK, lw=1.2 if share == 50 else 0.9, ls="-" if share == 50 else (0, (3, 2))
+                [value, value], [place, place + 0.73], color=INK, lw=1.2 if share == 50 else 0.9, ls="-" if share == 50 else (0, (3, 2))
             )
             if share == 50:
-                axes.annotate(f"{value:,.4g}", (value, place + 0.86), (0, 1), "data", "offset points", fontsize="small", ha="center")
+                axes.annotate(f"{value:,.4g}", (value, place + 0.73), (0, 1), "data", "offset points", fontsize="small", ha="center")
     if wide:
         axes.set_xscale("log")
     axes.set_ylim(0, len(rows) + 0.15)
-    axes.set_yticks(np.arange(len(rows)) + 0.4, [f"{name}\n{count(len(part))} leases" for name, part, _ in rows[::-1]])
+    axes.set_yticks(np.arange(len(rows)) + 0.34, [f"{name}\n{count(len(part))} leases" for name, part, _ in rows[::-1]])
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(
         "Price of the lease, uve a block"

@@ -1,16 +1,20 @@
 """Control variates of runs: 0 on average by their construction, used and printed where they help."""
 
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from queue_sweep import QueueScenarios
 
 from marketsim.experiments.compare.paired import compare
 from marketsim.experiments.compare.report import comparison_files, comparison_lines
 from marketsim.experiments.runs.chance import chance_of
+from marketsim.experiments.runs.execute import Outcome, Runner, RunTask, attempt
 from marketsim.experiments.runs.variants import SerialRuns, Variant
+from marketsim.experiments.sweep.session import carry_out, read_plan
 from marketsim.scenario import scenario_from_mapping
 from marketsim.simulation import run
 from marketsim.simulation.orders import arrivals_of, costs_of, expected_arrivals, lives_of, rate_of
@@ -135,3 +139,62 @@ def test_equal_policies_are_not_told_apart_by_controls() -> None:
         found = compare(*arms, SerialRuns(noisy), metrics=["revenue.total"], pairs=24)
         declared += found.first.verdict.decision is Decision.DIFFERENT
     assert declared <= 80 * 0.05 + 2 * math.sqrt(80 * 0.05 * 0.95)
+
+
+def told_by_price(values: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
+    """Revenue rises by 10 × orders beyond the expected, and twice that at the higher price: the effect moves with the control."""
+    rng = np.random.default_rng(seed)
+    orders = rng.normal()
+    price = float(values["price"])
+    revenue = 100 * price + 10 * price * orders + np.random.default_rng([seed, int(price * 10)]).normal()
+    return {
+        "revenue": {"total_uve": revenue * 1e6, "per_day_mean": revenue * 1e6},
+        "fill_rate": 0.5,
+        "fingerprint": f"{seed}-{price}",
+        "chance": {"orders": orders},
+    }
+
+
+class AtOnce:
+    """A pool of this process for any runner."""
+
+    workers = 1
+
+    def __init__(self, runs: Path, runner: Runner) -> None:
+        self._runs, self._runner = runs, runner
+
+    def outcomes(self, tasks: Sequence[RunTask]) -> Iterator[tuple[RunTask, Outcome]]:
+        for task in tasks:
+            done = attempt(self._runner, task)
+            if done.payload is not None:
+                self._runs.mkdir(exist_ok=True)
+                (self._runs / f"{task.key}.json").write_bytes(done.payload)
+            yield task, done
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def test_sweeps_print_means_and_effects_with_controls(tmp_path: Path) -> None:
+    (tmp_path / "queue.yaml").write_text("name: queue\n")
+    head = "name: s\nscenario: queue.yaml\nfactors:\n  - {name: price, path: price, levels: [1, 2]}\nmetrics: [revenue.total]\n"
+    (tmp_path / "sweep.yaml").write_text(f"{head}replications: 30\n")
+    plan = read_plan(tmp_path / "sweep.yaml", QueueScenarios())
+    result, content = carry_out(plan, tmp_path / "out", lambda folder: AtOnce(folder.runs, told_by_price))
+    first = content["points"][0]["metrics"]["revenue.total"]["controlled"]
+    assert first["controls"] == {"orders": 16}
+    assert first["variance_ratio"] > 20
+    assert first["mean"] == pytest.approx(100e6, abs=1e6)
+    values = result.values(0, "revenue.total")
+    assert abs(first["mean"] - 100e6) < abs(float(np.mean(values)) - 100e6) or abs(float(np.mean(values)) - 100e6) < 0.5e6
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert "number of orders at 2 of 2 points" in page
+    assert "Means with controls and 95% t intervals" in page
+    effects = page[page.index("## Effects") :]
+    assert "variance ÷" in effects
+    rows = (tmp_path / "out" / "points.csv").read_text().splitlines()
+    assert "controlled_mean" in rows[0]
+    # With fewer runs than a slope needs the report says so.
+    (tmp_path / "few.yaml").write_text(f"{head}replications: 5\n")
+    carry_out(read_plan(tmp_path / "few.yaml", QueueScenarios()), tmp_path / "few", lambda folder: AtOnce(folder.runs, told_by_price))
+    assert "No control variates: fewer than 16 runs a point" in (tmp_path / "few" / "report.md").read_text()

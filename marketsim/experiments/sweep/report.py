@@ -8,7 +8,7 @@ import json
 import math
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -427,11 +427,12 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
                 "metric": _difference_label(result.naming(name)),
                 "seeds": f"{found[0].count} seeds: {_span(found[0].seeds)}",
                 "rows": [
-                    _effect_row(e, result.naming(name).scale, sweep.confidence) for e in _ordered(found)
+                    _effect_row(e, result.naming(name).scale, sweep.confidence, shared) for e in _ordered(found)
                 ],
             }
             for name, found in statistics.effects.items()
             if found
+            for shared in [_shared_chance(result, found[0].seeds)]
         ],
         "sobol": [
             {
@@ -664,11 +665,34 @@ def _span(seeds: tuple[int, ...]) -> str:
     return ", ".join(map(str, seeds[:12])) + (" …" if len(seeds) > 12 else "")
 
 
-def _effect_row(effect: Effect, scale: float, confidence: float) -> tuple[str, ...]:
+def _shared_chance(result: SweepResult, seeds: tuple[int, ...]) -> dict[str, list[float]]:
+    """The controls of each seed by name, where they are the same at every point: none when a factor changes demand or costs."""
+    by_seed: dict[int, list[Mapping[str, float]]] = {}
+    for row in result.rows:
+        if row.status == "ok" and row.chance:
+            by_seed.setdefault(row.seed, []).append(row.chance)
+    if result.plan.sweep.seeds.pairing != "common" or any(seed not in by_seed for seed in seeds) or not seeds:
+        return {}
+    names = [
+        name for name in by_seed[seeds[0]][0] if all(one.get(name) == by_seed[seed][0].get(name) for seed in seeds for one in by_seed[seed])
+    ]
+    return {name: [by_seed[seed][0][name] for seed in seeds] for name in names}
+
+
+def _effect_with_controls(effect: Effect, chance: Mapping[str, list[float]], scale: float, confidence: float) -> str:
+    """The effect with known chance taken out, and its variance ratio; a dash where no control was taken."""
+    found = controlled(effect.per_seed, chance, confidence) if chance and effect.estimate else None
+    if found is None or not found.taken or found.ratio <= 1:
+        return "–"
+    return f"{_with_interval(found.mean, found.interval, scale)}, variance ÷ {found.ratio:.3g}"
+
+
+def _effect_row(effect: Effect, scale: float, confidence: float, chance: Mapping[str, list[float]]) -> tuple[str, ...]:
     verdict = "yes" if effect.p_holm <= 1 - confidence else "no"
     p = "< 0.0001" if effect.p_holm < 1e-4 else f"{effect.p_holm:.4f}"
     shown = _with_interval(effect.estimate, effect.interval, scale)
-    return effect.name.replace("_", " "), effect.kind.value, shown, str(effect.count), p, verdict
+    with_controls = _effect_with_controls(effect, chance, scale, confidence)
+    return effect.name.replace("_", " "), effect.kind.value, shown, str(effect.count), p, verdict, with_controls
 
 
 def _surface_words(known: MetricName, surface: ResponseSurface) -> dict[str, Any]:
