@@ -44,13 +44,10 @@ RULES = {
     ]),
     "calls in line": Without([("kernel/compiler.py", '"forceinline": inline', '"forceinline": False')]),
     "a calendar by chunks": Without([("market/calendar.py", "CHUNK_BITS = 8", "CHUNK_BITS = 40")]),
-    "rows from zero": Without([("kernel/compiler.py", "= from_zero, load, store", "= usual[0], load, store")]),
+    "rows from zero": Without([("kernel/compiler.py", "fix_integer_index = from_zero", "fix_integer_index = usual")]),
     "what is rare kept apart": Without([
         ("kernel/compiler.py", "        if self.is_ladder:\n", "        if False:\n"),
         ("kernel/table_set_numba.py", "    return builder.call(function, [arguments[0], truth(0)])\n", "    return arguments[0]\n"),
-    ]),
-    "tables share no memory": Without([
-        ("kernel/table_set_numba.py", "if not isinstance(kind, TableType) or kind.table is None:", "if True:"),
     ]),
 }  # fmt: skip
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from marketsim.chain.columns import EventKind
 from marketsim.chain.state import State
-from marketsim.kernel.compiled import COMPILING, compiled, compiled_inline
+from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.kernel.intrinsics import rarely
+from marketsim.kernel.modes import COMPILING
 
 _MASK = (1 << 64) - 1
 SIZES = 62

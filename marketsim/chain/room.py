@@ -12,22 +12,10 @@ from marketsim.chain.state import BITS_A_WORD, TABLES, State
 from marketsim.kernel.table_set import Table, rows_of
 
 
-def with_bid_bits(state: State, orders: int) -> State:
-    """Return the tables with free rows of `bid_bits` for `orders` more orders, wide enough for every provider."""
-    words = max(1, -(-int(state.globals.providers) // BITS_A_WORD))
-    rows, width = state.bid_bits.shape
-    used = int(state.globals.bits)
-    if used + orders <= rows and words <= width:
-        return state
-    grown = np.zeros((max(used + orders, 2 * rows), max(words, width)), np.int64)
-    grown[:rows, :width] = state.bid_bits
-    return state._replace(bid_bits=grown)
-
-
 def with_room(state: State, **needed: int) -> State:
     """Return the tables with at least `needed[name]` free rows in each named table, the contents kept.
 
-    `bids` also keeps the bid index at most half full. Growth doubles, so that filling costs linear time.
+    `bids` also makes room to remember who has bid on what. Growth doubles, so that filling costs linear time.
     """
     changes: dict[str, Any] = {}
     if "usage" in needed and state.globals.charging == Charging.VE_SETTLEMENT:
@@ -41,14 +29,29 @@ def with_room(state: State, **needed: int) -> State:
             grown[:used] = table[:used]
             changes[name] = grown
     grown_state = state._replace(**changes) if changes else state
+    if "bids" not in needed:
+        return grown_state
     if state.globals.keep_bids == 0:
-        return grown_state  # bits of orders serve instead of the index
-    live = int(state.globals.bids_live) + needed.get("bids", 0)
-    return with_bid_index(grown_state, live) if 2 * live > len(state.bid_index) else grown_state
+        return _with_bid_bits(grown_state, needed["bids"])
+    return _with_bid_index(grown_state, int(state.globals.bids_live) + needed["bids"])
 
 
-def with_bid_index(state: State, live: int) -> State:
-    """Return the tables with a bid index that `live` entries fill to a quarter at most."""
+def _with_bid_index(state: State, live: int) -> State:
+    """Return the tables with a bid index that `live` entries fill to half at most, to a quarter where it had to grow."""
+    if 2 * live <= len(state.bid_index):
+        return state
     grown = state._replace(bid_index=np.full(1 << (4 * live - 1).bit_length(), -1, np.int64))
     fill_bid_index(grown, state)
     return grown
+
+
+def _with_bid_bits(state: State, orders: int) -> State:
+    """Return the tables with free rows of `bid_bits` for `orders` more orders, wide enough for every provider."""
+    words = max(1, -(-int(state.globals.providers) // BITS_A_WORD))
+    rows, width = state.bid_bits.shape
+    used = int(state.globals.bits)
+    if used + orders <= rows and words <= width:
+        return state
+    grown = np.zeros((max(used + orders, 2 * rows), max(words, width)), np.int64)
+    grown[:rows, :width] = state.bid_bits
+    return state._replace(bid_bits=grown)

@@ -17,7 +17,8 @@ from typing import IO, Final
 
 import numpy as np
 
-from marketsim.kernel.compiled import COMPILING, compiled
+from marketsim.kernel.compiled import compiled
+from marketsim.kernel.modes import COMPILING
 from marketsim.kernel.table_set import Table
 
 Word = np.uint64

@@ -3,7 +3,8 @@
 The chain, the built-in policies and the block loop are written once, as plain functions over arrays.
 `compiled` turns them into machine code with numba; with the environment variable `MARKETSIM_COMPILE=0`
 they stay Python and give the same results, slowly, which is what coverage, debuggers and mutation tests
-need.
+need. With `MARKETSIM_COMPILE=checked` the same code is compiled with bounds: an index outside its table raises
+IndexError instead of touching other memory.
 
 What Python calls is compiled on demand and kept on disk, in a folder named by a hash of the source file and of
 all compiled ones that it imports. A process that finds its functions there never imports the compiler.
@@ -29,18 +30,16 @@ import numpy as np
 
 from marketsim.kernel import code_store
 from marketsim.kernel.codes import CodeType
+from marketsim.kernel.modes import CHECKED, COMPILING
 from marketsim.kernel.rows import Row
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-COMPILING: bool = os.environ.get("MARKETSIM_COMPILE", "1") not in {"0", "no", "off", "false"}
-"""True when functions are compiled; False when they run as plain Python."""
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _SOURCES = ("kernel", "money", "chain", "market")
 _MAKERS = tuple(
     _PACKAGE / "kernel" / f"{name}.py"
-    for name in ("codes", "compiled", "compiler", "intrinsics", "machine_code", "rows", "table_set_numba")
+    for name in ("codes", "compiled", "compiler", "intrinsics", "machine_code", "modes", "rows", "table_set_numba")
 )
 _IMPORT = re.compile(rb"^from marketsim\.([\w.]+) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 
@@ -77,7 +76,7 @@ def sources_hash(path: Path | None = None) -> str:
 @cache
 def folder_of(path: Path) -> str:
     """Return the name of the folder of the compiled functions of one source file."""
-    return f"{path.stem}-{sources_hash(path)}"
+    return f"{path.stem}-{sources_hash(path)}{'-checked' * CHECKED}"
 
 
 def is_cache_cold() -> bool:
@@ -223,10 +222,19 @@ def _entry_in(kept: bytes) -> Callable[..., Any]:
     head, code = rest.split(b"\n", 1)
     about = json.loads(head)
     entry = load(code, about["symbol"])
+    if CHECKED:
+        entry = partial(_in_bounds, about["symbol"], entry)
     if about["enum"] is None:
         return entry
     module, name = about["enum"]
     return partial(_named, getattr(import_module(module), name), entry)
+
+
+def _in_bounds(symbol: str, entry: Callable[..., Any], *words: Any) -> Any:
+    try:
+        return entry(*words)
+    except SystemError:
+        raise IndexError(f"{symbol}: an index lies outside its table") from None
 
 
 def _named(enum: Callable[[int], Any], entry: Callable[..., Any], *words: Any) -> Any:

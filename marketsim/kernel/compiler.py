@@ -21,8 +21,9 @@ from numba.core.registry import CPUDispatcher
 from numba.np import arrayobj
 from numba.np.arrayobj import populate_array
 
+from marketsim.kernel.modes import CHECKED
 from marketsim.kernel.rows import Row
-from marketsim.kernel.table_set_numba import TableType, mark_disjoint
+from marketsim.kernel.table_set_numba import TableType
 
 OPTIONS: dict[str, Any] = {
     # Without reference counting the columns cost nothing to pass on (measured: 6 ns a message instead of
@@ -30,7 +31,7 @@ OPTIONS: dict[str, Any] = {
     "_nrt": False,
     "error_model": "numpy",
     "nopython": True,
-    "boundscheck": None,
+    "boundscheck": CHECKED,
     # Entries unpack Python's arguments, and nobody calls compiled functions by their C address.
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
@@ -148,33 +149,20 @@ class Inner(CPUDispatcher):  # type: ignore[misc]
 
 @contextmanager
 def _plain_tables() -> Iterator[None]:
-    """While it lasts, what is read and written of tables is compiled for tables as they are here: indices have not Python's meaning of
-    negative numbers, five instructions for each row that is read, and no table shares memory with another (`mark_disjoint`).
+    """While it lasts, indices are compiled without Python's meaning of negative numbers: five instructions for each row that is read.
 
     No compiled function uses a negative index: a test runs them as plain Python and looks at every one.
     """
-    usual = arrayobj.fix_integer_index, arrayobj.load_item, arrayobj.store_item
+    usual = arrayobj.fix_integer_index
 
     def from_zero(context: Any, builder: Any, kind: Any, index: Any, _size: Any) -> Any:
         return context.cast(builder, index, kind, types.intp if kind.signed else types.uintp)
 
-    def load(context: Any, builder: Any, kind: Any, pointer: Any) -> Any:
-        loaded = usual[1](context, builder, kind, pointer)
-        if isinstance(loaded, ir.LoadInstr):
-            mark_disjoint(loaded, kind)
-        return loaded
-
-    def store(context: Any, builder: Any, kind: Any, value: Any, pointer: Any) -> None:
-        usual[2](context, builder, kind, value, pointer)
-        stored = builder.block.instructions[-1]
-        if isinstance(stored, ir.StoreInstr):
-            mark_disjoint(stored, kind)
-
-    arrayobj.fix_integer_index, arrayobj.load_item, arrayobj.store_item = from_zero, load, store
+    arrayobj.fix_integer_index = from_zero
     try:
         yield
     finally:
-        arrayobj.fix_integer_index, arrayobj.load_item, arrayobj.store_item = usual
+        arrayobj.fix_integer_index = usual
 
 
 def type_of(kind: str, value: Any, schema: type[Row] | None = None) -> Any:
@@ -182,7 +170,7 @@ def type_of(kind: str, value: Any, schema: type[Row] | None = None) -> Any:
     from numba import typeof
 
     if isinstance(value, np.ndarray) and schema is not None:
-        return TableType(None, types.int64, value.ndim, schema)
+        return TableType(types.int64, value.ndim, schema)
     if kind == "int":
         return types.int64
     if kind == "bool":

@@ -2,8 +2,8 @@
 
 A compiled function that takes every array of a chain by value has some 350 arguments, and so has every call that it makes: compiling
 that took minutes. A `TableSet` (a named tuple of int64 arrays) goes in as the address of a small directory, three numbers a table, and
-`s.orders` becomes an array view when it is used. Directories are written once and never change, and no table shares memory with another:
-the compiler is told both, so that it keeps what it has read.
+`s.orders` becomes an array view when it is used. Directories are written once and never change: the compiler is told so, and keeps what it
+has read of them.
 """
 
 from __future__ import annotations
@@ -135,7 +135,6 @@ class TableSet:
             if table.dtype != kind or not table.flags.c_contiguous or table.ndim != ndim:
                 raise TypeError(f"table {name}: {table.dtype} {table.shape}, expected contiguous {kind.__name__} of {ndim} dimensions")
             directory[at] = table.ctypes.data, table.shape[0], 1 if table.ndim == 1 else columns
-        _check_disjoint(dict(zip(self._fields, self, strict=True)))  # type: ignore[attr-defined, call-overload]
         kept["directory"] = directory
         kept["where"] = int(directory.ctypes.data)
         return int(kept["where"])
@@ -150,15 +149,6 @@ def _copied(table: NDArray[Any], empty: bool) -> NDArray[Any]:
     if not empty:
         copy[...] = table
     return copy
-
-
-def _check_disjoint(tables: Mapping[str, NDArray[Any]]) -> None:
-    """Raise TypeError where two tables share memory."""
-    last, held = 0, ""
-    for start, size, name in sorted((table.ctypes.data, table.nbytes, name) for name, table in tables.items() if table.size):
-        if start < last:
-            raise TypeError(f"table {name} shares memory with {held}")
-        last, held = start + size, name
 
 
 def register(kind: type[Any]) -> None:

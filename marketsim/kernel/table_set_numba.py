@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from llvmlite import ir
 from numba import types
@@ -25,6 +25,7 @@ from numba.np.arrayobj import populate_array
 
 from marketsim.kernel.codes import CodeType
 from marketsim.kernel.intrinsics import LINE, WORDS, add_eight, equal_eight, lowest_bit, prefetch, prefetch_line, rarely
+from marketsim.kernel.modes import CHECKED
 from marketsim.kernel.rows import Column, Row, Schema
 
 INT32 = ir.IntType(32)
@@ -35,37 +36,27 @@ FOR_WRITING, KEEP_NEAR, DATA = INT32(1), INT32(3), INT32(1)
 
 
 class TableType(types.Array):  # type: ignore[misc]
-    """The type of one table of a TableSet class, and of its rows: an array that shares no memory with any other table.
+    """The type of a table whose rows have names, and of its rows: a row has the columns of the row class as attributes."""
 
-    The compiler is told so at each load and store (`mark_disjoint`): what it has read of one table stays read when another is written.
-    A row has the columns of the table's row class as attributes. Rows that Python hands in are of no table: they may be any's.
-    """
-
-    names: ClassVar[dict[str, None]] = {}
-    """All tables of the classes known so far. It is enough that of two tables the one whose code is compiled later knows the other."""
-
-    def __init__(self, table: str | None, dtype: Any, ndim: int, schema: type[Row] | None = None) -> None:
-        self.table = table
+    def __init__(self, dtype: Any, ndim: int, schema: type[Row]) -> None:
         self.schema = schema
-        if table is not None:
-            self.names[table] = None
-        super().__init__(dtype, ndim, "C", name=f"{table or (schema and schema.__name__)}({dtype}, {ndim}d)")
+        super().__init__(dtype, ndim, "C", name=f"{schema.__name__}({dtype}, {ndim}d)")
 
     @property
     def key(self) -> Any:
         """What tells this type from others."""
-        return self.table, self.schema, self.dtype, self.ndim
+        return self.schema, self.dtype, self.ndim
 
     @property
     def mangling_args(self) -> Any:
         """What the names of compiled functions say of it."""
-        return self.__class__.__name__, [self.table or (self.schema and self.schema.__name__), self.ndim]
+        return self.__class__.__name__, [self.schema.__name__, self.ndim]
 
     def copy(self, dtype: Any = None, ndim: Any = None, layout: Any = None, readonly: Any = None) -> Any:
         """Return the type of a row."""
         if layout not in (None, "C") or dtype not in (None, self.dtype) or readonly:
             return super().copy(dtype, ndim, layout, readonly)
-        return TableType(self.table, self.dtype, self.ndim if ndim is None else ndim, self.schema)
+        return TableType(self.dtype, self.ndim if ndim is None else ndim, self.schema)
 
     def unify(self, typingctx: Any, other: Any) -> Any:
         """Return the type of what may be the one or the other."""
@@ -73,7 +64,7 @@ class TableType(types.Array):  # type: ignore[misc]
 
     def column(self, name: str) -> int | None:
         """Return the number of a column, None where this is no row or has no such column."""
-        return None if self.schema is None or self.ndim != 1 else number_of(self.schema, name)
+        return None if self.ndim != 1 else number_of(self.schema, name)
 
 
 def number_of(schema: type, name: str) -> int | None:
@@ -83,20 +74,6 @@ def number_of(schema: type, name: str) -> int | None:
 
 
 register_default(TableType)(models.ArrayModel)
-
-
-def mark_disjoint(instruction: Any, kind: Any) -> None:
-    """Mark a load from or store into a table: what is done to others does not touch it. Arrays that are no tables stay as they are.
-
-    A table is an alias scope of LLVM, known by its name, so that marks of functions compiled apart agree when one is put into the other.
-    """
-    if not isinstance(kind, TableType) or kind.table is None:
-        return
-    module = instruction.module
-    domain = module.add_metadata([ir.MetaDataString(module, "tables")])
-    scopes = {name: module.add_metadata([ir.MetaDataString(module, name), domain]) for name in TableType.names}
-    instruction.set_metadata("alias.scope", module.add_metadata([scopes[kind.table]]))
-    instruction.set_metadata("noalias", module.add_metadata([scope for name, scope in scopes.items() if name != kind.table]))
 
 
 @infer_getattr
@@ -119,16 +96,13 @@ def _place(context: Any, builder: Any, kind: Any, row: Any, attribute: str) -> A
 @lower_getattr_generic(TableType)  # type: ignore[untyped-decorator]
 def lower_column(context: Any, builder: Any, kind: Any, row: Any, attribute: str) -> Any:
     """Read a column of a row."""
-    loaded = builder.load(_place(context, builder, kind, row, attribute))
-    mark_disjoint(loaded, kind)
-    return loaded
+    return builder.load(_place(context, builder, kind, row, attribute))
 
 
 @lower_setattr_generic(TableType)  # type: ignore[untyped-decorator]
 def lower_set_column(context: Any, builder: Any, signature: Any, arguments: Any, attribute: str) -> None:
     """Write a column of a row."""
-    kind = signature.args[0]
-    mark_disjoint(builder.store(arguments[1], _place(context, builder, kind, arguments[0], attribute)), kind)
+    builder.store(arguments[1], _place(context, builder, signature.args[0], arguments[0], attribute))
 
 
 class NumbersType(types.Dummy):  # type: ignore[misc]
@@ -174,22 +148,20 @@ class TablesType(types.Type):  # type: ignore[misc]
     """The type of one TableSet class."""
 
     def __init__(self, kind: type[Any]) -> None:
-        self.kind = kind.__name__
         self.fields: tuple[str, ...] = kind._fields
         self.lines: frozenset[str] = kind.lines
         self.narrow: frozenset[str] = kind.narrow
         self.rows: dict[str, type[Row]] = dict(kind.rows)
         self.width_of = kind.width_of
         super().__init__(name=f"Tables({kind.__name__})")
-        for field in self.fields:
-            self.array_of(field)
 
     def array_of(self, field: str) -> Any:
         """Return the array type of a field, None when there is no such field."""
         if field not in self.fields:
             return None
         dtype = types.int8 if field in self.narrow else types.int64
-        return TableType(f"{self.kind}.{field}", dtype, 1 if field in self.lines else 2, self.rows.get(field))
+        ndim = 1 if field in self.lines else 2
+        return TableType(dtype, ndim, self.rows[field]) if field in self.rows else types.Array(dtype, ndim, "C")
 
 
 @register_model(TablesType)
@@ -249,6 +221,15 @@ def lower_field(context: Any, builder: Any, kind: Any, value: Any, attribute: st
     return array._getvalue()
 
 
+def _eight_from(context: Any, builder: Any, array: Any, first: Any) -> Any:
+    """Return where the eight columns of a row from `first` on lie; in the checked build all of them within the row."""
+    if CHECKED:
+        (columns,) = cgutils.unpack_tuple(builder, array.shape)
+        cgutils.do_boundscheck(context, builder, first, columns, 0)
+        cgutils.do_boundscheck(context, builder, builder.add(first, INT64(7)), columns, 0)
+    return builder.bitcast(builder.gep(array.data, [first]), ir.VectorType(INT64, 8).as_pointer())
+
+
 @type_callable(equal_eight)  # type: ignore[untyped-decorator]
 def type_equal_eight(_context: Any) -> Any:
     """`equal_eight(row, first, value)` returns an integer."""
@@ -270,8 +251,7 @@ def lower_equal_eight(context: Any, builder: Any, signature: Any, arguments: Any
         context.cast(builder, argument, given, types.int64) for argument, given in zip(arguments[1:], signature.args[1:], strict=True)
     )
     eight = ir.VectorType(INT64, 8)
-    loaded = builder.load(builder.bitcast(builder.gep(array.data, [first]), eight.as_pointer()), align=8)
-    mark_disjoint(loaded, kind)
+    loaded = builder.load(_eight_from(context, builder, array, first), align=8)
     one = builder.insert_element(ir.Constant(eight, ir.Undefined), value, INT32(0))
     each = builder.shuffle_vector(one, ir.Constant(eight, ir.Undefined), ir.Constant(ir.VectorType(INT32, 8), [0] * 8))
     return builder.zext(builder.bitcast(builder.icmp_signed("==", loaded, each), ir.IntType(8)), INT64)
@@ -298,11 +278,10 @@ def lower_add_eight(context: Any, builder: Any, signature: Any, arguments: Any) 
         context.cast(builder, argument, given, types.int64) for argument, given in zip(arguments[1:], signature.args[1:], strict=True)
     )
     eight = ir.VectorType(INT64, 8)
-    pointer = builder.bitcast(builder.gep(array.data, [first]), eight.as_pointer())
+    pointer = _eight_from(context, builder, array, first)
     truths = builder.bitcast(builder.trunc(bits, ir.IntType(8)), ir.VectorType(ir.IntType(1), 8))
     loaded = builder.load(pointer, align=8)
-    mark_disjoint(loaded, kind)
-    mark_disjoint(builder.store(builder.sub(loaded, builder.sext(truths, eight)), pointer, align=8), kind)
+    builder.store(builder.sub(loaded, builder.sext(truths, eight)), pointer, align=8)
     return context.get_dummy_value()
 
 

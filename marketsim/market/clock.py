@@ -8,25 +8,18 @@ from typing import Any
 import numpy as np
 import simpy
 
-from marketsim.chain.bid_index import fill_bid_index
 from marketsim.chain.ledger import AUDIT_PROBLEMS, recount_problems
-from marketsim.chain.room import with_bid_bits, with_room
 from marketsim.chain.state import State
 from marketsim.errors import InvariantError
 from marketsim.kernel.compiled import bound
-from marketsim.kernel.intrinsics import LINE
 from marketsim.kernel.rows import row_of
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market import inbox
-from marketsim.market.calendar import CHUNK_BITS
-from marketsim.market.loop import AUDIT_BROKEN, DONE, ENTRY_ROOM, RECOUNT, ROW_ROOM, advance
-from marketsim.market.tables import PHASES, BidRow, Call, Chunk, Desk, Engine, Entry, Kind, Later, Offer, Phase, Sample, Track, Watch
+from marketsim.market.loop import AUDIT_BROKEN, DONE, RECOUNT, advance
+from marketsim.market.room import ask_room, make_room
+from marketsim.market.tables import PHASES, Call, Engine, Kind, Phase
 
-EVENTS_AHEAD = 65_536
-"""Rows of events beyond what must be free, so that the record is not handed over too often."""
 LEAST_INBOX = 256
-SPARE = 64
-"""Rows beyond what is needed, of tables that grow little by little."""
 
 AFTER_AGENTS, AFTER_HANDS = 2, 3
 """Priorities within an instant: agents' events are SimPy's 0 and 1, then come messages by hand, then blocks."""
@@ -187,7 +180,7 @@ class BlockClock:
                 height = int(self.engine.globals.last_block)
                 raise InvariantError(f"block {height}: {AUDIT_PROBLEMS[int(self.engine.globals.audit_problem)]}")
             else:
-                self.make_room()
+                self.grow()
 
     def open_block(self, height: int) -> None:
         """Execute every block before `height` and begin that one: what the caller then does to the tables comes before its phases."""
@@ -270,8 +263,15 @@ class BlockClock:
         self._take_events = take
         self.chain.globals.event_mask = (1 << 62) - 1
 
-    def make_room(self) -> None:
-        """Hand over what the record holds so far, and let the tables grow to what one more entry or message may need."""
+    def make_room(self, orders: int = 0, entries: int = 0, events: int = 0) -> None:
+        """Hand over what the record holds so far, and let the tables grow to what the caller is about to add: orders opened, entries of
+        the calendar, events; one bid, one lease and a few rows of anything have room without being asked for.
+        """
+        ask_room(self.engine, orders, 0, entries, events)
+        self.grow()
+
+    def grow(self) -> None:
+        """Hand over what the record holds so far, and let the tables grow to what compiled code has asked for."""
         self.hand_over()
         self.chain, self.engine = make_room(self.chain, self.engine)
 
@@ -281,79 +281,3 @@ class BlockClock:
         if problems:
             height = int(self.engine.globals.last_block)
             raise InvariantError("; ".join(f"block {height}: {problem}" for problem in problems))
-
-
-def make_room(chain: State, engine: Engine, bids: int = 0) -> tuple[State, Engine]:
-    """Return the tables with the room that one more calendar entry may need, `bids` bids in one block included."""
-    dated = max(bids, _most_dated(engine))
-    rows = ROW_ROOM
-    chain = with_room(
-        chain,
-        events=int(engine.globals.event_room) + 4 * dated + EVENTS_AHEAD,
-        orders=rows,
-        groups=rows,
-        deployments=rows,
-        leases=rows,
-        usage=rows,
-        accounts=rows + dated,
-        deposits=rows + dated,
-        bids=rows + dated,
-    )
-    chain = with_index(chain, int(chain.globals.bids_live) + dated + rows)
-    chain = with_bid_bits(chain, dated + rows)
-    x = engine.globals
-    changes: dict[str, Any] = {}
-    wanted: dict[str, tuple[int, Any]] = {  # by table, the rows that it needs and what they are of
-        "tracks": (len(chain.orders), Track),
-        "accounts": (len(chain.accounts), Watch),
-        "offers": (int(x.offers) + int(x.providers) * rows, Offer),
-        "calendar": (int(x.calendar + x.waiting) + ENTRY_ROOM + dated + SPARE, Entry),
-        "later": (int(x.later) + ENTRY_ROOM + dated + SPARE, Later.SIZE),
-        "samples": (int(x.samples) + SPARE, Sample),
-        "audit_values": (len(chain.accounts), 2),
-        "bid_rows": (int(x.bids_rows) + dated + rows, BidRow),
-    }
-    if engine.desks.ctypes.data % LINE:
-        changes["desks"] = rows_of(len(engine.desks), Desk)
-        changes["desks"][:] = engine.desks
-    if len(engine.chunks) == 1:
-        changes["chunks"] = rows_of((int(x.horizon) >> CHUNK_BITS) + 2, Chunk)
-    for name, (needed, kind) in wanted.items():
-        table: Table = getattr(engine, name)
-        if len(table) < needed:
-            grown = rows_of(max(needed, 2 * len(table)), kind)
-            grown[: len(table)] = table
-            changes[name] = grown
-    if len(engine.nodes):  # where replicas stand, row for row beside offers and orders
-        for name, beside in (("offer_nodes", "offers"), ("order_nodes", "tracks")):
-            wanted_rows, places = len(changes.get(beside, getattr(engine, beside))), getattr(engine, name)
-            if len(places) < wanted_rows:
-                changes[name] = np.zeros((wanted_rows, places.shape[1]), np.int64)
-                changes[name][: len(places)] = places
-    declines = int(x.keep_bid_rows * (x.decline_rows + max((x.providers + 1) * rows, dated + 1)))
-    lines = {"plan_of": len(chain.deployments), "alive": len(chain.accounts), "batch": dated + rows, "decline_rows": declines}
-    for name, needed in lines.items():
-        line: Table = getattr(engine, name)
-        if len(line) < needed:
-            longer = np.full(max(needed, 2 * len(line)), -1, np.int64)
-            longer[: len(line)] = line
-            changes[name] = longer
-    return chain, engine._replace(**changes) if changes else engine
-
-
-def _most_dated(engine: Engine) -> int:
-    """Return a bound on the bids of one block: the offers that exist."""
-    return int(engine.globals.offers)
-
-
-def with_index(chain: State, live: int) -> State:
-    """Return the chain with a bid index at most half full when it holds `live` bids."""
-    size = len(chain.bid_index)
-    if 2 * live + ROW_ROOM <= size:
-        return chain
-    while size < 4 * live + 2 * ROW_ROOM:
-        size *= 2
-    index = np.full(size, -1, np.int64)
-    grown = chain._replace(bid_index=index)
-    fill_bid_index(grown, chain)
-    return grown

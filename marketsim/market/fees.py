@@ -30,6 +30,10 @@ def gas_of(kind: int, detail: int) -> int:
         return 85_000
     if kind == Kind.START_GROUP:
         return 73_000
+    if kind == Kind.PAUSE_GROUP:
+        return 205_000 if detail > 0 else 73_000
+    if kind == Kind.CLOSE_LEASE:
+        return 204_000
     if kind == Kind.LEAVE:
         return 208_000 if detail > 0 else 100_000
     return 248_000 if detail > 0 else 126_000

@@ -26,6 +26,7 @@ from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open
 from marketsim.market.desks import find_next_bids, know_blockings, lease_key, place_offer, set_shut, take_offers, tie_of
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.quoting import account_use, prepare_desks, reprice, screen_desk
+from marketsim.market.room import CALENDAR, INBOX, NOWHERE, RING_OF_BIDS, ask_room, asked_by_next, events_of, has_rows
 from marketsim.market.tables import PHASES, Choosing, Desk, Ended, Engine, Kind, Phase, Sample
 from marketsim.market.tenants import (
     covered,
@@ -44,56 +45,17 @@ from marketsim.market.unpaid import leave_unpaid
 from marketsim.money.pairs import is_less, times
 from marketsim.money.units import PPM
 
-NOWHERE, CALENDAR, INBOX, RING_OF_BIDS = 0, 1, 2, 3
 DONE = 0
 NEED_ROOM = 1
 RECOUNT = 2
 AUDIT_BROKEN = 3
 
-EVENT_ROOM = 4_096
-"""Free rows of events that one calendar entry may need beside those of bids that end with a deployment (E.event_room holds both)."""
-ENTRY_ROOM = 4_096
-"""Free calendar entries that one entry may need at most: a timeout for each bid of a block."""
-ROW_ROOM = 64
-"""Free rows of every other table that one entry may need at most (groups of a deployment, grants of a deposit)."""
 FOLD_CHUNK = 1_000
-"""Accounts settled a call when a sample is taken, so that events never outgrow their room."""
-FOLD_ROOM = 1_024
-"""Free rows of events that settling one account may need at most."""
+"""Accounts settled a call when a sample is taken."""
 SALT_OUTAGE = 31
 AHEAD = 2
 """How many messages before its turn the rows of an order are brought near."""
 WARNING_MS = 86_400_000
-
-
-@compiled
-def has_rows(s: State, e: Engine) -> bool:
-    """Return whether every table has the room that one more entry may need."""
-    g = s.globals
-    x = e.globals
-    return bool(
-        g.events + x.event_room <= s.events.shape[0]
-        and x.calendar + x.waiting + ENTRY_ROOM < e.calendar.shape[0]
-        and x.later + ENTRY_ROOM < e.later.shape[0]
-        and g.orders + ROW_ROOM <= s.orders.shape[0]
-        and g.orders + ROW_ROOM <= e.tracks.shape[0]
-        and g.groups + ROW_ROOM <= s.groups.shape[0]
-        and g.deployments + ROW_ROOM <= s.deployments.shape[0]
-        and g.deployments + ROW_ROOM <= e.plan_of.shape[0]
-        and g.leases + ROW_ROOM <= s.leases.shape[0]
-        and g.usage + ROW_ROOM <= s.usage.shape[0]
-        and g.accounts + ROW_ROOM <= s.accounts.shape[0]
-        and g.accounts + ROW_ROOM <= e.accounts.shape[0]
-        and g.deposits + ROW_ROOM <= s.deposits.shape[0]
-        and g.bids + ROW_ROOM <= s.bids.shape[0]
-        and g.bids_live * 2 + ROW_ROOM <= s.bid_index.shape[0]
-        and g.bits + ROW_ROOM <= s.bid_bits.shape[0]
-        and s.accounts.shape[0] <= e.audit_values.shape[0]
-        and x.offers + x.providers * ROW_ROOM <= e.offers.shape[0]
-        and x.samples < e.samples.shape[0]
-        and x.bids_rows + ROW_ROOM <= e.bid_rows.shape[0]
-        and x.decline_rows + x.keep_bid_rows * (x.providers + 1) * ROW_ROOM <= e.decline_rows.shape[0]
-    )
 
 
 @compiled_inline
@@ -197,10 +159,9 @@ def advance(s: State, e: Engine, until: int) -> int:
         if source == NOWHERE:
             x.executed = until
             return DONE
-        if source == RING_OF_BIDS:
-            if rarely(not has_bid_room(s, e, x.dated)):
-                return NEED_ROOM
-        elif rarely(not has_rows(s, e)):
+        orders, bids, entries, events = asked_by_next(s, e, source)
+        if rarely(not has_rows(s, e, orders, bids, entries, events)):
+            ask_room(e, orders, bids, entries, events)
             return NEED_ROOM
         if height > x.last_block:
             x.last_block = height
@@ -226,27 +187,6 @@ def advance(s: State, e: Engine, until: int) -> int:
 def comes_first(e: Engine, call: int) -> bool:
     """Return whether an inbox message of the same block and phase goes before the first calendar entry."""
     return bool(e.inbox[call].time == 0 and e.inbox[call].tie < e.calendar[FIRST].tie)
-
-
-@compiled
-def has_bid_room(s: State, e: Engine, count: int) -> bool:
-    """Return whether `count` bids fit in one block: rows, deposits, index, events and the record."""
-    g = s.globals
-    x = e.globals
-    return bool(
-        count <= e.batch.shape[0]
-        and x.calendar + x.waiting + ENTRY_ROOM + count < e.calendar.shape[0]
-        and x.later + ENTRY_ROOM + count < e.later.shape[0]
-        and g.bids + count <= s.bids.shape[0]
-        and g.accounts + count <= s.accounts.shape[0]
-        and g.accounts + count <= e.accounts.shape[0]
-        and g.deposits + count <= s.deposits.shape[0]
-        and (g.bids_live + count) * 2 <= s.bid_index.shape[0]
-        and g.bits + count <= s.bid_bits.shape[0]
-        and g.events + 4 * count + x.event_room <= s.events.shape[0]
-        and x.bids_rows + count <= e.bid_rows.shape[0]
-        and x.decline_rows + x.keep_bid_rows * (count + 1) <= e.decline_rows.shape[0]
-    )
 
 
 @compiled
@@ -552,15 +492,20 @@ def set_outage(s: State, e: Engine, height: int, desk_row: int, down: int, share
 
 @compiled
 def fold_some(s: State, e: Engine, height: int) -> bool:
-    """Settle the next living accounts up to the end of this block, a chunk a call; return whether all are done."""
+    """Settle the next living accounts up to the end of this block, a chunk a call; return whether all are done.
+
+    Where events have no room for one more account, it is asked for.
+    """
     x = e.globals
     last = min(x.alive, x.fold_cursor + FOLD_CHUNK)
     if s.globals.rules == Rules.SEED:
         for at in range(x.fold_cursor, last):
-            if s.globals.events + FOLD_ROOM > s.events.shape[0]:
+            account = e.alive[at]
+            events = events_of(s, s.accounts[account].target)
+            if rarely(s.globals.events + events > s.events.shape[0]):
+                ask_room(e, 0, 0, 0, events)
                 last = at
                 break
-            account = e.alive[at]
             due_work.settle_cadence(s, height, account)
             sync_account(s, e, account)
     x.fold_cursor = last

@@ -83,7 +83,11 @@ class E(Row):
     last_won_nano = column()
     sampled = column("height of the last sample")
     dry_ends_count = column("1: a lease out of funds that its tenant closes, with no top-up on its way, counts as insufficient funds")
-    event_room = column("free rows of events that one entry may need", default=16_384)
+    event_room = column("free rows of events beyond what is asked for", default=16_384)
+    asked_orders = column("room asked for: orders that are opened and quoted")
+    asked_bids = column("bids that are placed")
+    asked_entries = column("entries of the calendar")
+    asked_events = column("events")
     prepared = column("1: the desks' derived columns and `screen` are written")
     blockings = column("G.blockings that they know of")
     dated = column("offers dated for a block to come")
@@ -487,6 +491,8 @@ class Kind(Code):
     CLOSE_DEPLOYMENT = 25  # message; deployment
     SET_PARAM = 26  # message
     CLOSE_BID = 27  # bid
+    PAUSE_GROUP = 28  # a message by hand: network fees
+    CLOSE_LEASE = 29  # a message by hand: network fees
 
 
 class Node(Row):

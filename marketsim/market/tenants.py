@@ -36,7 +36,8 @@ SALT_CHOICE = 21
 SALT_LEAVE = 22
 SALT_ORDER = 23
 TWO_52 = 1 << 52
-FOREVER = 1 << 60
+FOREVER = 10**18
+"""Blocks that nothing lasts, the most that `blocks_covered` counts to."""
 
 
 @compiled
@@ -390,61 +391,73 @@ def decide(s: State, e: Engine, height: int, order: int) -> None:
 
 @compiled
 def accept(s: State, e: Engine, height: int, order: int, offer: int) -> bool:
-    """Send CreateLease for an offer and, when the chain takes it, set everything that follows from it in motion."""
-    x = e.globals
-    g = s.globals
+    """Send CreateLease for an offer; when the chain takes it, set everything that follows in motion."""
     track = e.tracks[order]
-    offered = e.offers[offer]
-    desk_row = offered.desk
-    plan = track.plan
-    tenant = e.plans[plan].tenant
+    tenant = e.plans[track.plan].tenant
     if not can_afford(s, tenant, Kind.DECIDE, track.offers - 1, 0):
         return False
-    status = market.create_lease(s, height, offered.bid)
+    status = market.create_lease(s, height, e.offers[offer].bid)
     charge(s, tenant, Kind.DECIDE, status != Status.Ok, track.offers - 1)
     if status != Status.Ok:
         return False
-    price = offered.price
-    price_atto = offered.price_atto
+    follow_lease(s, e, height, order, offer)
+    return True
+
+
+@compiled
+def follow_lease(s: State, e: Engine, height: int, order: int, offer: int) -> None:
+    """Set in motion what follows from an order's new lease: for all desks, the one that leases, and the tenant's plan if there is one.
+
+    `offer` is the one whose bid was accepted, -1 for a bid made by hand.
+    """
+    x = e.globals
+    g = s.globals
+    track = e.tracks[order]
+    plan = track.plan
     lease = s.orders[order].lease
+    p = s.leases[lease]
+    desk_row = p.slot
     if g.quirks != 0:
         chase_bids(s, e, height, order, offer)
     desk = e.desks[desk_row]
     desk.won += 1
-    desk.lost -= 1
-    if has_nodes(e, desk_row):
+    if offer >= 0:
+        desk.lost -= 1  # let_all_go counts each of them as lost
+    runs_engine = desk_row < x.providers
+    if runs_engine and has_nodes(e, desk_row):
         lease_nodes(s, e, desk_row, order, offer)
     let_all_go(e, height, order, 1)
-    occupy(e, height, desk_row, order)
     track.choosing = Choosing.DECIDED
     track.decided_at = height
     x.orders_open -= 1
     if s.orders[order].oseq == 1:
         x.orders_leased += 1
-    nano = (price * NANO + price_atto // NANO) // track.cpu
+    nano = (p.rate * NANO + p.rate_atto // NANO) // track.cpu
     x.last_won = nano // NANO
     x.last_won_nano = nano % NANO
-    start_meter(s, e, lease, plan, desk_row, order)
-    delay = e.plans[plan].deploy_delay
-    if g.rules == Rules.SEED:
-        if delay <= 0:
-            market.activate_lease(s, height, lease)
-        elif delay > x.manifest_blocks:
-            push(e, height + x.manifest_blocks, Phase.CLOSE, tie_of(e, Kind.MANIFEST, track.key), Kind.MANIFEST, lease)
-        else:
-            push(e, height + delay, Phase.ACTIVATE, tie_of(e, Kind.ACTIVATE, track.key), Kind.ACTIVATE, lease)
-    schedule_end(s, e, height, lease, plan, desk_row)
-    every = desk.withdraw_every
-    if g.rules != Rules.SEED:
+    if runs_engine:
+        occupy(e, height, desk_row, order)
+    if plan >= 0:
+        start_meter(s, e, lease, plan, desk_row, order)
+        delay = e.plans[plan].deploy_delay
+        if g.rules == Rules.SEED:
+            if delay <= 0:
+                market.activate_lease(s, height, lease)
+            elif delay > x.manifest_blocks:
+                push(e, height + x.manifest_blocks, Phase.CLOSE, tie_of(e, Kind.MANIFEST, track.key), Kind.MANIFEST, lease)
+            else:
+                push(e, height + delay, Phase.ACTIVATE, tie_of(e, Kind.ACTIVATE, track.key), Kind.ACTIVATE, lease)
+        schedule_end(s, e, height, lease, plan, desk_row)
+    if g.rules != Rules.SEED and runs_engine:
+        every = desk.withdraw_every
         if every > 0:
             push(e, height + every, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, track.key), Kind.WITHDRAW, lease)
         if x.funds_monitor > 0:
             push(e, height + 1, Phase.SETTLE, tie_of(e, Kind.WATCH, track.key), Kind.WATCH, lease)
-    account = s.leases[lease].account
+    account = p.account
     sync_account(s, e, account)
     if e.accounts[account].top_up < 0:
         plan_top_up(s, e, height, account)
-    return True
 
 
 @compiled
@@ -654,8 +667,15 @@ def time_out_bid(s: State, e: Engine, height: int, offer: int) -> None:
     charge(s, desk.wallet, Kind.LEAVE, status != Status.Ok, 0)
     if status != Status.Ok:
         return
-    desk.closed += 1
-    track = e.tracks[order]
+    withdraw_offer(e, height, offer)
+
+
+@compiled
+def withdraw_offer(e: Engine, height: int, offer: int) -> None:
+    """Take an offer whose bid its desk has closed out of its order's list, and let go of what it held."""
+    row = e.offers[offer]
+    e.desks[row.desk].closed += 1
+    track = e.tracks[row.order]
     track.offers -= 1
     track.best = -1
     following = row.next

@@ -28,6 +28,12 @@ BLOCKS_MAX = 500_000_000
 """Largest height: 95 years of blocks of six seconds."""
 
 
+_BELOW = 1.0 - 2.0**-48
+"""Factor that makes a quotient in floating point too small, whatever was rounded up before: eight roundings of 2^-53 at most."""
+_MANY = 1 << 40
+"""Quotients below this are by less than one block too small."""
+
+
 class MoneyRangeError(OverflowError):
     """An amount outside the range that pairs of int64 carry."""
 
@@ -129,23 +135,23 @@ def share_ppm(amount: int, ppm: int) -> int:
 
 @compiled
 def blocks_covered(funds: int, funds_atto: int, rate: int, rate_atto: int, limit: int) -> int:
-    """Return min(limit, floor(funds / rate)), exact, for funds >= 0, rate > 0 and limit <= 10^9.
+    """Return min(limit, floor(funds / rate)), exact and in constant time, for any funds >= 0, any rate > 0 and 0 <= limit <= 10^18.
 
-    An estimate in floating point comes first; multiplying back and comparing makes it exact, so the machine's
-    rounding never shows.
+    A quotient in floating point that is never too large is taken from the funds, exactly; what is left, some thousand rates where the
+    quotient was 10^18, is divided likewise. So the machine's rounding never shows.
     """
-    estimate = (funds + funds_atto * 1e-18) / (rate + rate_atto * 1e-18)
-    if estimate > limit + 1.0:
-        return limit
-    blocks = int(estimate)
-    whole, atto = _times_limb(rate, rate_atto, blocks)
-    while is_less(funds, funds_atto, whole, atto):
-        blocks -= 1
-        whole, atto = subtract(whole, atto, rate, rate_atto)
-    while True:
-        whole, atto = add(whole, atto, rate, rate_atto)
-        if is_less(funds, funds_atto, whole, atto):
-            break
+    blocks = 0
+    more = _MANY
+    while more >= _MANY:
+        estimate = (funds + funds_atto * 1e-18) / (rate + rate_atto * 1e-18) * _BELOW
+        if estimate >= limit - blocks:
+            return limit
+        more = int(estimate)
+        whole, atto = times(rate, rate_atto, more)
+        funds, funds_atto = subtract(funds, funds_atto, whole, atto)
+        blocks += more
+    while not is_less(funds, funds_atto, rate, rate_atto):  # once or twice
+        funds, funds_atto = subtract(funds, funds_atto, rate, rate_atto)
         blocks += 1
     return min(blocks, limit)
 

@@ -18,9 +18,8 @@ from marketsim.errors import InputError
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.calendar import push
-from marketsim.market.clock import make_room
-from marketsim.market.loop import EVENT_ROOM, ROW_ROOM
 from marketsim.market.packing import REPLICA
+from marketsim.market.room import ROWS, ask_room, make_room
 from marketsim.market.tables import PHASES, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.money.units import ATTO, DAY_MS, HOUR_MS
 from marketsim.scenario.model import Scenario
@@ -52,6 +51,8 @@ MANIFEST_MS = 300_000
 """A provider that has no manifest by then closes its bid."""
 FUNDS_LOOK_MS = 600_000
 """How often the provider daemon looks at the funds behind a lease (protocol reference 4.1)."""
+EVENT_ROOM = 4_096
+"""Events for which there is room at any time, beside those of bids."""
 EVENTS_A_BID_LIMIT = 80
 """Events for each bid that an order may have: a deployment of 20 groups may end with all its bids, each refunded."""
 FORTNIGHT_DAYS = 14
@@ -130,9 +131,10 @@ def build_market(scenario: Scenario, seed: int, by_hand: bool = False) -> Market
     engine.plans[:, Plan.region] = home_regions(scenario, seed)[engine.plans[:, Plan.tenant] - first_tenant]
     engine = with_nodes(chain, engine, book)
     set_engine(engine, scenario, seed)
-    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + ROW_ROOM))
+    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + ROWS))
     if scenario.charging != "rate":
-        chain = with_room(chain, usage=total + ROW_ROOM)
+        chain = with_room(chain, usage=total + ROWS)
+    ask_room(engine, 0, 0, 3 + len(scenario.providers), 0)
     chain, engine = make_room(chain, engine)
     set_calendar(engine, scenario)
     regions = sorted({kind.region for kind in asked if kind.region is not None})

@@ -24,7 +24,6 @@ from marketsim.chain.columns import (
     LeaseState,
     OrderState,
     Provider,
-    Rules,
     Wallet,
 )
 from marketsim.chain.edge import Chain, Receipt, result_of
@@ -41,12 +40,11 @@ from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.calendar import push
 from marketsim.market.clock import BlockClock
-from marketsim.market.desks import lease_key, let_all_go, let_go, occupy, tie_of
-from marketsim.market.fees import GAS_REFUSED, fee_of
+from marketsim.market.desks import tie_of
+from marketsim.market.fees import GAS_REFUSED, fee_of, gas_of
 from marketsim.market.loop import fold_some
-from marketsim.market.packing import has_nodes, lease_nodes
-from marketsim.market.tables import LANES, BidRow, Choosing, Desk, Engine, Kind, Phase, Stage, codes_of, rows_of_lanes
-from marketsim.market.tenants import schedule_end, start_meter, sync_account, sync_deployment
+from marketsim.market.tables import LANES, BidRow, Desk, Engine, Kind, Phase, Stage, codes_of, rows_of_lanes
+from marketsim.market.tenants import follow_lease, sync_deployment, withdraw_offer
 from marketsim.money.units import ATTO, PPM
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MODULE_WALLETS, SETTLEMENT, MarketSetup, requested_values
@@ -66,21 +64,19 @@ _GOVERNANCE = {
     "unblock": "unblock_provider",
     "settle": "settle_escrow",
 }
-_GAS = {
-    "create_deployment": (120_000, 120_000),
-    "create_bid": (110_000, 110_000),
-    "create_lease": (129_000, 129_000),
-    "withdraw": (116_000, 116_000),
-    "account_deposit": (85_000, 85_000),
-    "pause_group": (205_000, 73_000),
-    "start_group": (73_000, 73_000),
-    "close_bid": (208_000, 100_000),
-    "close_lease": (204_000, 204_000),
-    "close_deployment": (248_000, 126_000),
+_PAID_FOR = {
+    "create_deployment": Kind.ARRIVE,
+    "create_bid": Kind.BIDS,
+    "create_lease": Kind.DECIDE,
+    "withdraw": Kind.WITHDRAW,
+    "account_deposit": Kind.TOP_UP,
+    "pause_group": Kind.PAUSE_GROUP,
+    "start_group": Kind.START_GROUP,
+    "close_bid": Kind.LEAVE,
+    "close_lease": Kind.CLOSE_LEASE,
+    "close_deployment": Kind.CLOSE_DEPLOYMENT,
 }
-"""Gas of a message that ends a lease, and of one that does not (rules page, network fees). Messages without
-a measured figure cost nothing."""
-_GAS_A_LOSER = 31_000
+"""What messages with a measured figure of gas are in `gas_of`; all others cost nothing."""
 
 
 # --- who takes part -----------------------------------------------------------------------------------------
@@ -381,7 +377,7 @@ class ByHand:
             status, rows = self._executed(parsed, height, ticket is not None)
             clock.chain = names.state
             self._welcome(parsed, status)
-            clock.make_room()
+            self._make_room(parsed, before)
             gas = gas if status == Status.Ok else min(gas, GAS_REFUSED)
             fee = self._book_fee(signer, fee, status)
             if self._observe is not None:
@@ -453,7 +449,21 @@ class ByHand:
         """Apply what cadences have settled: what comes after may change by which rules, and nobody may have looked for long."""
         clock = self._clock
         while not fold_some(clock.chain, clock.engine, height):
-            clock.make_room()
+            clock.grow()
+
+    def _make_room(self, parsed: Parsed, before: _Before) -> None:
+        """Ask for what `_follow` may add: orders that are opened and quoted, their timeouts, bids that losers close."""
+        chain, engine = self._clock.chain, self._clock.engine
+        orders, entries = 1, 0
+        if parsed.op == "create_deployment":
+            orders = len(parsed.arguments["groups"])
+        elif parsed.op == "set_params":
+            entries = int(chain.globals.orders)
+        if before.deployment >= 0:
+            entries += int(chain.deployments[before.deployment].groups)
+        if before.order >= 0:
+            entries += int(engine.tracks[before.order].offers)
+        self._clock.make_room(orders=orders, entries=entries)
 
     def _welcome(self, parsed: Parsed | None = None, status: Status = Status.Panic) -> None:
         """Give a desk to a provider that the run did not know, and a place among the tenants to such an owner."""
@@ -476,16 +486,17 @@ class ByHand:
 
     def _payer(self, parsed: Parsed) -> int:
         """Return the wallet that pays for a message's gas, -1 for none: gas is free, or nobody signed who may."""
-        if parsed.op not in _GAS or not self._clock.chain.globals.network_fees or not parsed.is_authorized:
+        if parsed.op not in _PAID_FOR or not self._clock.chain.globals.network_fees or not parsed.is_authorized:
             return -1
         return self.names.row_of("wallet", parsed.signer)
 
     def _gas(self, message: Message, before: _Before) -> int:
-        with_lease, without = _GAS.get(message["op"], (0, 0))
-        gas = with_lease if before.leases else without
+        if message["op"] not in _PAID_FOR:
+            return 0
+        detail = int(before.leases)
         if message["op"] == "create_lease":
-            gas += _GAS_A_LOSER * max(0, len(before.open_bids) - 1)
-        return gas
+            detail = max(0, len(before.open_bids) - 1)
+        return int(gas_of(int(_PAID_FOR[message["op"]]), detail))
 
     def _book_fee(self, signer: int, fee: int, status: Status) -> int:
         """Give back what a refused message did not use of its gas, and put the fee on the record; return it."""
@@ -609,52 +620,20 @@ class ByHand:
 
     def _withdraw_offer(self, height: int, before: _Before) -> None:
         """Let a desk forget the open bid that a message has just closed for it."""
-        engine = self._clock.engine
-        engine.desks[before.slot].closed += 1
-        engine.tracks[before.order].best = -1
-        previous, offer = -1, int(engine.tracks[before.order].first_offer)
-        while offer >= 0 and engine.offers[offer].bid != before.bid:
-            previous, offer = offer, int(engine.offers[offer].next)
-        if offer < 0:
-            return
-        following = int(engine.offers[offer].next)
-        if previous < 0:
-            engine.tracks[before.order].first_offer = following
+        offer = self._offered(before.order).get(before.bid, -1)
+        if offer >= 0:
+            withdraw_offer(self._clock.engine, height, offer)
         else:
-            engine.offers[previous].next = following
-        engine.tracks[before.order].offers -= 1
-        let_go(engine, height, offer)
+            self._clock.engine.desks[before.slot].closed += 1
 
     def _take_lease(self, height: int, before: _Before) -> None:
-        """Do what follows for the desks when a message has accepted a bid."""
+        """Do what follows when a message has accepted a bid; bids by hand that lose are nobody's offer."""
         chain, engine = self._clock.chain, self._clock.engine
-        order, slot = before.order, before.slot
-        lease = int(chain.orders[order].lease)
-        offered = self._offered(order)
+        offered = self._offered(before.order)
         for bid in before.open_bids:
             if bid not in offered and bid != before.bid:
                 engine.desks[chain.bids[bid].slot].lost += 1
-        engine.desks[slot].won += 1
-        if before.bid in offered:
-            engine.desks[slot].lost -= 1  # let_all_go counts each of them as lost
-        if slot < engine.globals.providers and has_nodes(engine, slot):
-            lease_nodes(chain, engine, slot, order, offered.get(before.bid, -1))
-        let_all_go(engine, height, order, 1)
-        track = engine.tracks[order]
-        track.choosing = Choosing.DECIDED
-        track.decided_at = height
-        engine.globals.orders_open -= 1
-        engine.globals.orders_leased += int(chain.orders[order].oseq == 1)
-        if slot >= engine.globals.providers:
-            return
-        occupy(engine, height, slot, order)
-        plan = int(track.plan)
-        if plan >= 0:
-            start_meter(chain, engine, lease, plan, slot, order)
-            schedule_end(chain, engine, height, lease, plan, slot)
-        if chain.globals.rules != Rules.SEED:
-            self._date_withdrawals(height, lease, int(engine.desks[slot].withdraw_every))
-        sync_account(chain, engine, int(chain.leases[lease].account))
+        follow_lease(chain, engine, height, before.order, offered.get(before.bid, -1))
 
     def _offered(self, order: int) -> dict[int, int]:
         """The placed offers of an order by their bids."""
@@ -664,13 +643,6 @@ class ByHand:
             bids[int(engine.offers[offer].bid)] = offer
             offer = int(engine.offers[offer].next)
         return bids
-
-    def _date_withdrawals(self, height: int, lease: int, every: int) -> None:
-        chain, engine = self._clock.chain, self._clock.engine
-        for kind, blocks in ((Kind.WITHDRAW, every), (Kind.WATCH, int(engine.globals.funds_monitor > 0))):
-            if blocks > 0:
-                tie = tie_of(engine, int(kind), lease_key(chain, engine, lease))
-                push(engine, height + blocks, int(Phase.SETTLE), tie, int(kind), lease)
 
 
 def leave_message(chain: State, height: int, number: int, message: Message, result: str) -> None:

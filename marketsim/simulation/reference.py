@@ -11,9 +11,8 @@ from marketsim.chain.room import with_room
 from marketsim.chain.state import make_state
 from marketsim.kernel.rows import Rows
 from marketsim.kernel.table_set import rows_of
-from marketsim.market.clock import make_room
-from marketsim.market.loop import ROW_ROOM
 from marketsim.market.quoting import refresh_units
+from marketsim.market.room import ROWS, make_room
 from marketsim.market.tables import PHASES, Call, Decline, Desk, Kind, Phase, Plan, Pricing, TopUpTime, codes_of, make_engine, no_fits
 from marketsim.money.units import DECIMALS, MIB, PPM
 from marketsim.scenario.model import Scenario
@@ -102,11 +101,11 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> MarketSe
     engine.globals.queue_limit = 0
     engine.globals.funds_monitor = 0  # providers withdraw every 100 blocks and look at nothing in between
     engine.globals.dry_ends_count = 0
-    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases"), orders + ROW_ROOM))
+    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases"), orders + ROWS))
     # Free rows for the deposits of a block's bids are asked for to the end, though they are nothing here; growing for them would double
     # the table when it is full.
-    chain = with_room(chain, accounts=orders + ROW_ROOM + (most_waiting(draws) + ROW_ROOM) * len(book.names))
-    chain = with_room(chain, deposits=2 * orders + ROW_ROOM)
+    chain = with_room(chain, accounts=orders + ROWS + (most_waiting(draws) + ROWS) * len(book.names))
+    chain = with_room(chain, deposits=2 * orders + ROWS)
     chain, engine = make_room(chain, engine)
     set_calendar(engine, scenario)
     return MarketSetup(

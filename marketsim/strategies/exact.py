@@ -1,8 +1,7 @@
-"""The training document's price formula and filters in exact Python integers, one line of the sum at a time.
+"""The training document's price formula and filters for one order, one line of the sum at a time.
 
-The compiled engine (`quoting`) answers the same for millions of orders; this is the version that explains one
-of them. Money is atto-uve (10⁻¹⁸ uve). Memory and storage are counted in started MiB, as the engine counts
-them.
+The bid itself is the compiled rule's that desks of a run have (`market.quoting`). Money is atto-uve (10⁻¹⁸ uve). Memory and storage
+are counted in started MiB, as the engine counts them.
 """
 
 from __future__ import annotations
@@ -10,12 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import NamedTuple
 
-from marketsim.money.text import half_even
-from marketsim.money.units import MIB, PPM
-from marketsim.strategies.rules import PriceRequest, ResourceUnit, UnitPrices, Volume
+from marketsim.errors import InputError
+from marketsim.kernel.rows import row_of
+from marketsim.market.quoting import linear_price, refresh_units
+from marketsim.market.tables import Desk
+from marketsim.money.units import ATTO, DECIMALS, MIB, PPM, WHOLE_MAX
+from marketsim.strategies.rules import PriceRequest, ResourceUnit, Volume
 
 EXPECTED_LIFETIME_BLOCKS = 14_400
 """Blocks by which a price ceiling is multiplied for `min_order_value` (protocol.md §10, D14)."""
+
+
+QUANTITY_LIMIT = 1 << 41
+"""Millicores, MiB or GPUs of an order that no price is made for."""
 
 
 class Request(NamedTuple):
@@ -89,7 +95,7 @@ class EngineRules(NamedTuple):
 
 def price_breakdown(rules: EngineRules, request: Request) -> PriceBreakdown:
     """Base cost = Σ resources × unit prices, exact; bid = base × (1 + margin), half to even at 18
-    decimals.
+    decimals. Raises InputError for an order that costs more than money holds.
     """
     parts = (
         ("cpu", request.cpu, "millicores", rules.cpu_price),
@@ -98,10 +104,24 @@ def price_breakdown(rules: EngineRules, request: Request) -> PriceBreakdown:
         ("gpu", request.gpu, "units", rules.gpu_price),
     )
     lines = tuple(PriceLine(name, count, unit, price, count * price) for name, count, unit, price in parts)
-    prices = UnitPrices(rules.cpu_price, rules.memory_price, rules.storage_price, rules.gpu_price)
-    base = prices.base_cost(request.as_priced())
+    base = sum(line.amount for line in lines)
     product = base * (PPM + rules.margin_ppm)
-    return PriceBreakdown(lines, base, rules.margin_ppm, half_even(product, PPM), product % PPM == 0)
+    if product >= PPM * WHOLE_MAX * ATTO or max(line.quantity for line in lines) >= QUANTITY_LIMIT:
+        raise InputError(
+            f"a bid on {request.cpu}m CPU, {request.memory_mib} MB memory, {request.storage_mib} MB storage: more than money holds"
+        )
+    return PriceBreakdown(lines, base, rules.margin_ppm, _bid(lines, rules.margin_ppm), product % PPM == 0)
+
+
+def _bid(lines: tuple[PriceLine, ...], margin_ppm: int) -> int:
+    """Return what a desk of a run asks with these unit prices for these quantities: cpu, memory, storage, gpu."""
+    used = [line.unit_price if line.quantity else 0 for line in lines]  # what costs nothing may have any price
+    desk = row_of(Desk, multiplier_ppm=PPM, margin_ppm=margin_ppm, decimals=DECIMALS)
+    desk[Desk.list_cpu : Desk.list_gpu_atto + 1] = [part for price in used for part in divmod(price, ATTO)]
+    refresh_units(desk)
+    cpu, memory, storage, gpu = (line.quantity for line in lines)
+    whole, atto = linear_price(desk, cpu, memory, storage, gpu, 0, 0)
+    return int(whole) * ATTO + int(atto)
 
 
 class FilterResult(NamedTuple):

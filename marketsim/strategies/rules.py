@@ -8,15 +8,14 @@ each names is its source's. Sources: protocol reference 4.2, rules 1.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from marketsim.money.text import half_even, nearest_binary, parse_atto, parse_go_decimal, show_fixed, truncate
+from marketsim.money.text import half_even, nearest_binary, parse_atto, parse_go_decimal, show_fixed
 from marketsim.money.units import ATTO, BLOCKS_A_MONTH, GIB, MIB
 
 EPHEMERAL = "ephemeral"
@@ -149,15 +148,6 @@ class Strategy(Protocol):
         ...
 
 
-def price_all(strategy: Strategy, requests: Sequence[PriceRequest]) -> Sequence[Answer]:
-    """Price many requests: in one call where the strategy offers `price_many`, else one by one."""
-    many = getattr(strategy, "price_many", None)
-    if many is not None:
-        answers: Sequence[Answer] = many(requests)
-        return answers
-    return [strategy.price(request) for request in requests]
-
-
 def within_ceiling(price: int, request: PriceRequest) -> Answer:
     """The price if it is above zero and the order pays that much (equal is enough), else the refusal."""
     if price <= 0:
@@ -192,25 +182,7 @@ class UnitPrices:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class CostPlusMargin:
-    """The training document: base cost times (1 + margin), the exact product rounded half to even at 10^-18.
-
-    `margin_percent` is a percentage in units of 10^-18: 10 % is 10 x 10^18. `floor` rounds down instead.
-    """
-
-    prices: UnitPrices
-    margin_percent: int = 0
-    floor: bool = False
-
-    def price(self, request: PriceRequest, /) -> Answer:
-        """Base cost and margin."""
-        product = self.prices.base_cost(request) * (100 * ATTO + self.margin_percent)
-        rounded = truncate if self.floor else half_even
-        return within_ceiling(rounded(product, 100 * ATTO), request)
-
-
-# ---------------------------------------------------------------------- Akash: scale and random range
+# ---------------------------------------------------------------------- Akash: scale
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,38 +212,6 @@ class ScalePricing:
                 total += Fraction(volume.size * unit.count * scale, MIB)
             total += unit.endpoints * self.endpoint + unit.leased_ips * self.ip
         return within_ceiling(half_even(total.numerator, total.denominator), request)
-
-
-@dataclass(frozen=True, slots=True)
-class RandomRange:
-    """Akash's random range over the order's memory, of which upstream uses only the lowest hundredth.
-
-    The draw is a stateless hash of (seed, provider, order), so that equal requests get equal answers.
-    """
-
-    seed: int
-
-    def range(self, request: PriceRequest) -> tuple[int, int]:
-        """Lowest and highest price in units of 10^-18 uve per block; the highest is at most the ceiling."""
-        memory = request.total_memory()
-        low = truncate(50 * memory, GIB) * ATTO
-        high = min(truncate(1_048_576 * memory, GIB) * ATTO, request.price_ceiling)
-        return low or ATTO, high or ATTO
-
-    def price(self, request: PriceRequest, /) -> Answer:
-        """Low plus a whole number of millionths below a hundredth of the range; low above high is refused."""
-        low, high = self.range(request)
-        if low == high:
-            return within_ceiling(high, request)
-        steps = max(1, truncate((high - low) * 10_000, ATTO))
-        draw = _stateless(self.seed, request.provider, request.order) % steps
-        return within_ceiling(low + draw * (ATTO // 1_000_000), request)
-
-
-def _stateless(seed: int, *names: str) -> int:
-    """128 bits that depend on the seed and the names alone."""
-    digest = hashlib.blake2b("\x00".join(names).encode(), digest_size=16, key=str(seed).encode()[:64])
-    return int.from_bytes(digest.digest(), "big")
 
 
 # ---------------------------------------------------------------------- Akash: the production script
@@ -552,57 +492,3 @@ def _unit_from_script(unit: Mapping[str, Any]) -> ResourceUnit:
         endpoints=unit.get("endpoint_quantity") or 0,
         leased_ips=unit.get("ip_lease_quantity") or 0,
     )
-
-
-# ---------------------------------------------------------------------- strategies about another strategy
-
-
-@dataclass(frozen=True, slots=True)
-class UtilizationPricing:
-    """Another strategy's price, scaled by how full the provider is.
-
-    From `low_percent` (empty) to `high_percent` (full) of that price, along a straight line, rounded half
-    to even.
-    """
-
-    inner: Strategy
-    low_percent: int = 80
-    high_percent: int = 150
-
-    def price(self, request: PriceRequest, /) -> Answer:
-        """The scaled price; the inner strategy's refusal stands."""
-        answer = self.inner.price(_without_ceiling(request))
-        if isinstance(answer, Refusal):
-            return answer
-        percent = self.low_percent + (self.high_percent - self.low_percent) * request.utilization
-        scaled = answer * Fraction(percent) / 100
-        return within_ceiling(half_even(scaled.numerator, scaled.denominator), request)
-
-
-@dataclass(frozen=True, slots=True)
-class UndercutLast:
-    """One step below the last price that won, never below another strategy's price, which is the floor.
-
-    `step_percent` is in units of 10^-18. Without a last price, the floor itself.
-    """
-
-    floor: Strategy
-    step_percent: int = ATTO
-
-    def price(self, request: PriceRequest, /) -> Answer:
-        """The undercut, or the floor where that is more; the floor's refusal stands."""
-        lowest = self.floor.price(_without_ceiling(request))
-        if isinstance(lowest, Refusal):
-            return lowest
-        if request.last_winning_price is None:
-            return within_ceiling(lowest, request)
-        undercut = half_even(request.last_winning_price * (100 * ATTO - self.step_percent), 100 * ATTO)
-        return within_ceiling(max(lowest, undercut), request)
-
-
-_NO_CEILING = 10**12 * ATTO  # beyond every price the chain can hold
-
-
-def _without_ceiling(request: PriceRequest) -> PriceRequest:
-    """The request for an inner price: the ceiling is held against the outcome, not a step to it."""
-    return replace(request, price_ceiling=_NO_CEILING)

@@ -1,25 +1,20 @@
-"""VirtEngine's bid engine: which orders it takes up, how often it may bid, and at which price.
+"""VirtEngine's bid engine as recorded answers have it: which orders it takes up, and at which price; what `parity price` replays.
 
 The provider daemon's rules (protocol reference 4.4, upstream `pkg/provider_daemon`): a static capacity
-without any reservation, two sliding windows of rate limits, one formula with mandatory fields. Prices are
-Cosmos decimals in units of 10^-18, each multiplication rounded half to even.
+without any reservation, one formula with mandatory fields. Prices are Cosmos decimals in units of 10^-18, each
+multiplication rounded half to even. No desk of a run prices so: cores and GB in whole numbers are the daemon's own.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from marketsim.money.text import format_amount, go_decimal_overflows, half_even, multiply_half_even, parse_go_decimal
-from marketsim.money.units import ATTO, GIB, HOUR_MS
-from marketsim.strategies.rules import Answer, PriceRequest, Refusal, RefusalCode, within_ceiling
-
-MINUTE_MS = 60_000
-QUEUE_LENGTH = 100
-"""Orders that wait for the single worker; what does not fit is dropped until the next poll."""
+from marketsim.money.text import go_decimal_overflows, half_even, multiply_half_even, parse_go_decimal
+from marketsim.money.units import ATTO
+from marketsim.strategies.rules import Answer, Refusal, RefusalCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +82,16 @@ class EngineCapacity:
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """What the engine knows of its provider, with upstream's default limits."""
+    """What the engine knows of its provider."""
 
     supported_offerings: tuple[str, ...]
     regions: tuple[str, ...] = ()
     capacity: EngineCapacity = EngineCapacity()
     pricing: EnginePricing = EnginePricing()
-    active: bool = True
-    bids_per_minute: int = 10
-    bids_per_hour: int = 100
 
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any]) -> EngineConfig:
-        """From the vectors' field names; limits and `active` keep their defaults."""
+        """From the vectors' field names."""
         return cls(
             supported_offerings=tuple(config.get("supported_offerings") or ()),
             regions=tuple(config.get("regions") or ()),
@@ -197,86 +189,3 @@ def _markup(text: str) -> int | None:
         return 0
     value = parse_go_decimal(format(Decimal(repr(percent)), "f").removesuffix(".0"))
     return None if value is None else half_even(value, 100)
-
-
-@dataclass(slots=True)
-class RateLimit:
-    """Two sliding windows over the times (ms) at which a bid was let through; both must have room.
-
-    A bid leaves a window when it is exactly as old as the window is long. A refused attempt takes no room;
-    one that is let through does, even if pricing then fails.
-    """
-
-    per_minute: int = 10
-    per_hour: int = 100
-    minute: deque[int] = field(default_factory=deque)
-    hour: deque[int] = field(default_factory=deque)
-
-    def allow(self, now_ms: int) -> bool:
-        """Take a place in both windows at `now_ms`, which never goes back; False where one is full."""
-        while self.minute and self.minute[0] <= now_ms - MINUTE_MS:
-            self.minute.popleft()
-        while self.hour and self.hour[0] <= now_ms - HOUR_MS:
-            self.hour.popleft()
-        if len(self.minute) >= self.per_minute or len(self.hour) >= self.per_hour:
-            return False
-        self.minute.append(now_ms)
-        self.hour.append(now_ms)
-        return True
-
-
-class VirtEngineEngine:
-    """One provider's engine: poll puts matching orders into the queue, work takes one out and prices it.
-
-    It keeps no memory of orders it has bid on, so that an order still open enters again with each poll and
-    takes places in the rate limit; duplicates are left for the chain to refuse.
-    """
-
-    def __init__(self, config: EngineConfig) -> None:
-        self.config = config
-        self.limit = RateLimit(config.bids_per_minute, config.bids_per_hour)
-        self.queue: deque[EngineOrder] = deque()
-
-    def poll(self, orders: tuple[EngineOrder, ...]) -> tuple[Refusal | None, ...]:
-        """What became of each open order: None for queued, else why it was passed over."""
-        return tuple(self._take_up(order) for order in orders)
-
-    def _take_up(self, order: EngineOrder) -> Refusal | None:
-        if not self.config.active:
-            return Refusal(RefusalCode.ENGINE_DISABLED)
-        refusal = matches(order, self.config)
-        if refusal is not None:
-            return refusal
-        if len(self.queue) >= QUEUE_LENGTH:
-            return Refusal(RefusalCode.QUEUE_FULL)
-        self.queue.append(order)
-        return None
-
-    def work(self, now_ms: int) -> tuple[EngineOrder, Answer] | None:
-        """The next queued order and its price, or None; a place in the limit is taken before pricing."""
-        if not self.queue:
-            return None
-        order = self.queue.popleft()
-        if not self.limit.allow(now_ms):
-            return order, Refusal(RefusalCode.RATE_LIMITED)
-        return order, bid_price(order, self.config.pricing)
-
-
-@dataclass(frozen=True, slots=True)
-class VirtEngineFormula:
-    """The daemon's formula as a strategy over requests: cores and GB are rounded up to whole ones."""
-
-    pricing: EnginePricing
-
-    def price(self, request: PriceRequest, /) -> Answer:
-        """The formula's price; above the ceiling it is refused, never lowered."""
-        order = EngineOrder(
-            offering="",
-            cpu_cores=-(-request.total_cpu() // 1000),
-            memory_gb=-(-request.total_memory() // GIB),
-            storage_gb=-(-request.total_storage() // GIB),
-            gpus=request.total_gpu(),
-            max_price=format_amount(request.price_ceiling),
-        )
-        answer = bid_price(order, self.pricing)
-        return answer if isinstance(answer, Refusal) else within_ceiling(answer, request)

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pricing_twins import CostPlusMargin
 
 from marketsim.cli import main
 from marketsim.money.units import ATTO
 from marketsim.strategies.exact import EngineRules, Request, check_filters, price_breakdown
-from marketsim.strategies.rules import CostPlusMargin, Refusal, UnitPrices
+from marketsim.strategies.rules import Refusal, UnitPrices
 
 ROOT = Path(__file__).parents[2]
 TRAINING = str(ROOT / "scenarios" / "providers" / "training.yaml")

@@ -18,7 +18,7 @@ import pytest
 from marketsim.conformance.escrow import replay
 from marketsim.conformance.report import MalformedVectorError, replay_file
 from marketsim.conformance.shapes import check_escrow
-from marketsim.kernel.compiled import COMPILING
+from marketsim.kernel.modes import COMPILING
 
 VECTORS = Path(__file__).parents[1] / "data" / "vectors"
 FILES = ("escrow-sequential.jsonl.gz", "escrow-sequential-quirks.jsonl.gz", "escrow-seed.jsonl.gz")

@@ -14,7 +14,8 @@ import pytest
 from marketsim.chain.events import hash64
 from marketsim.errors import PlainWarning
 from marketsim.kernel import code_store
-from marketsim.kernel.compiled import COMPILING, Compiled, _entry_in, _file_of, _kept, _load, folder_of
+from marketsim.kernel.compiled import Compiled, _entry_in, _file_of, _kept, _load, folder_of
+from marketsim.kernel.modes import COMPILING
 
 ROOT = Path(__file__).parents[2]
 SOMEBODY = 4242

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from marketsim.chain.events import hash64
 from marketsim.chain.state import State, make_state
 from marketsim.chain.status import Status
-from marketsim.kernel.compiled import COMPILING, bound, compiled, folder_of
+from marketsim.kernel.compiled import bound, compiled, folder_of
 from marketsim.kernel.intrinsics import add_eight, equal_eight, lowest_bit, rarely
+from marketsim.kernel.modes import COMPILING
 from marketsim.market.tables import Table
 from marketsim.money.pairs import add, add_to
 
@@ -162,19 +163,12 @@ def test_a_ladder_expects_no_refusal(function: Any, refusals: int, monkeypatch: 
 
 
 def test_what_is_written_is_read_again() -> None:
-    """Tables share no memory with each other, but a row may be another by name, and an array that is handed in any table."""
+    """A row may be another by name, and an array that is handed in may be any table's."""
     state = make_state(4)
     assert raise_price(state, state.bids, 1, 2) == 1
     assert raise_price(state, state.bids, 1, 1) == 3
     assert raise_price(state, np.zeros((4, 12), np.int64), 1, 3) == 3
     assert state.bids[:, 5].tolist() == [0, 3, 1, 1] and state.orders[1, 5] == -1
-
-
-def test_tables_that_share_memory_are_refused() -> None:
-    state = make_state(4)
-    with pytest.raises(TypeError, match=r"^table (providers shares memory with wallets|wallets shares memory with providers)$"):
-        _ = state._replace(providers=state.wallets[1:3]).address
-    assert state._replace(events=state.events[:0]).address != state.address
 
 
 def test_bound_tables_are_given_once() -> None:

@@ -10,7 +10,8 @@ import pytest
 from marketsim.chain.columns import G, Lease, Order, OrderState
 from marketsim.chain.state import State, make_state
 from marketsim.kernel.codes import Code
-from marketsim.kernel.compiled import COMPILING, compiled
+from marketsim.kernel.compiled import compiled
+from marketsim.kernel.modes import COMPILING
 from marketsim.kernel.rows import Row, Schema, as_rows, column, row_of
 from marketsim.kernel.table_set import rows_of
 from marketsim.market.tables import Engine, make_engine

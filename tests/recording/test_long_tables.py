@@ -25,7 +25,7 @@ from marketsim.export.long_tables import LongTable, Spill
 from marketsim.export.results import new_results, read_record
 from marketsim.export.table_files import PARQUET_ONLY, StoredTable, TableWriter, read_columns, write_table
 from marketsim.export.words import Words, members
-from marketsim.kernel.compiled import COMPILING
+from marketsim.kernel.modes import COMPILING
 from marketsim.kernel.table_set import rows_of
 from marketsim.market.tables import DESK_SHIFT, ORDER_SHIFT
 from marketsim.recording import rows as rows_module

@@ -33,7 +33,7 @@ import json, sys
 sys.path[:0] = sys.argv[1:3]
 from digest import digest
 from marketsim.agents.reference_market import draw
-from marketsim.kernel.compiled import COMPILING
+from marketsim.kernel.modes import COMPILING
 from marketsim_designs import RULE_SETS, play_outcome
 assert not COMPILING
 for case in json.load(sys.stdin):

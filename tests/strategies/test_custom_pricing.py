@@ -85,7 +85,7 @@ providers:
 
 ENGINE = '''
 from marketsim.money.units import ATTO
-from marketsim.strategies.rules import CostPlusMargin
+from pricing_twins import CostPlusMargin
 
 class Engine:
     """The file's prices and margin, rounded as the compiled engine rounds."""

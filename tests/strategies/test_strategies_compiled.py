@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pricing_twins import CostPlusMargin, RateLimit
 
 from marketsim.kernel.rows import row_of
 from marketsim.market.quoting import linear_price, note_bid_time, rate_limited, refresh_units
 from marketsim.market.tables import Desk, make_engine
 from marketsim.money.units import ATTO, MIB, PPM
-from marketsim.strategies.rules import CostPlusMargin, PriceRequest, ResourceUnit, UnitPrices, Volume
-from marketsim.strategies.virtengine import RateLimit
+from marketsim.strategies.rules import PriceRequest, ResourceUnit, UnitPrices, Volume
 
 UNIT_PRICE = st.one_of(st.integers(0, 10**6), st.integers(0, 20 * ATTO))
 

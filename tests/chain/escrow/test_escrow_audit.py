@@ -31,7 +31,7 @@ from marketsim.chain.escrow import messages as escrow
 from marketsim.chain.ledger import AUDIT_FINE
 from marketsim.chain.room import with_room
 from marketsim.chain.status import Status
-from marketsim.kernel.compiled import COMPILING
+from marketsim.kernel.modes import COMPILING
 from marketsim.money.text import parse_amount
 
 ACTIONS = ("deposit", "open", "withdraw", "close_payment", "settle", "close")

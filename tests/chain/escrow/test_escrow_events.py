@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from marketsim.chain.columns import Event, EventKind, Lease, Order, Provider, Wallet
 from marketsim.chain.events import emit, fingerprint, hash64, mix_event, note
 from marketsim.chain.state import make_state
-from marketsim.kernel.compiled import COMPILING
+from marketsim.kernel.modes import COMPILING
 
 ROOT = Path(__file__).resolve().parents[3]
 EDGES = (0, 1, -1, 2, 10**9, -(10**18), 2**62, 2**63 - 1, -(2**63))

@@ -16,7 +16,7 @@ from marketsim.chain.columns import Account, Charging, EscrowRule, EventKind, G,
 from marketsim.chain.escrow import exact
 from marketsim.chain.escrow import messages as escrow
 from marketsim.chain.status import Status
-from marketsim.kernel.compiled import COMPILING
+from marketsim.kernel.modes import COMPILING
 from marketsim.money.pairs import from_pair, to_pair
 from marketsim.money.text import format_amount, parse_amount
 from marketsim.money.units import ATTO

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from marketsim.conformance.escrow import replay
-from marketsim.kernel.compiled import COMPILING
+from marketsim.kernel.modes import COMPILING
 from marketsim.money.text import format_amount
 
 YEARS = 5 * 5_259_600

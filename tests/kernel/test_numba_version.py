@@ -1,0 +1,36 @@
+"""What the compiler takes of numba beyond its public interface is there, and in a version of which somebody has seen that it works."""
+
+from __future__ import annotations
+
+import inspect
+from importlib.metadata import version
+
+import pytest
+
+from marketsim.kernel.modes import COMPILING
+
+SEEN = ("0.68.1",)
+"""Versions of numba with which all tests have passed and shipped scenarios had the same fingerprints."""
+
+
+def test_this_version_of_numba_was_seen() -> None:
+    found = version("numba")
+    assert found in SEEN, (
+        f"numba {found} is not one of {', '.join(SEEN)}, with which `kernel/compiler.py` was seen to work: it uses private names of numba. "
+        "Run the tests and the shipped scenarios; where they pass, add it to SEEN here"
+    )
+
+
+@pytest.mark.skipif(not COMPILING, reason="nothing is compiled")
+def test_the_private_names_are_there() -> None:
+    from numba.core import compiler
+    from numba.core.codegen import JITCodeLibrary
+    from numba.core.registry import CPUDispatcher
+    from numba.np import arrayobj
+
+    for name in ("_optimize_final_module", "_finalize_final_module", "_finalize_dynamic_globals", "_verify_declare_only_symbols"):
+        assert callable(getattr(JITCodeLibrary, name, None)), f"JITCodeLibrary.{name}"
+    assert list(inspect.signature(arrayobj.fix_integer_index).parameters) == ["context", "builder", "idxty", "idx", "size"]
+    assert "fix_integer_index(" in inspect.getsource(arrayobj.basic_indexing)
+    assert "_compile_core" in inspect.getsource(inspect.getmodule(CPUDispatcher.__mro__[1]))  # type: ignore[arg-type]
+    assert {"library", "pipeline_class", "flags"} <= set(inspect.signature(compiler.compile_extra).parameters)
