@@ -14,7 +14,7 @@ CHAIN_TESTS := tests/money/test_money.py tests/money/test_wide.py $(addprefix te
 	$(addprefix escrow/test_,escrow_exact escrow_vectors escrow_deposits escrow_audit usage_settlement ve_settlement) \
 	$(addprefix test_,market transitions chain_stateful))) tests/conformance/test_parity_market.py
 
-.PHONY: demo test test-plain differential crash lint figures readme mutants constraints clean help
+.PHONY: demo test test-plain differential crash selftest lint figures readme mutants constraints clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,9 @@ differential: $(VENV)/.installed-dev  ## 2,000 random scenarios and 100,000 mess
 
 crash: $(VENV)/.installed-dev  ## Ctrl-C and kill -9 at 100 moments each of a run and of a sweep
 	MARKETSIM_CRASHES=100 $(BIN)/python -m pytest tests/cli/test_interrupts.py
+
+selftest: $(VENV)/.installed  ## Error rates of `marketsim check` on 2,000 fresh replications: some minutes
+	$(BIN)/marketsim check selftest --fresh
 
 lint: $(VENV)/.installed-dev  ## Style, strict types and layers; the tests hold them too
 	$(BIN)/ruff check .

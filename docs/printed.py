@@ -117,6 +117,8 @@ def _example(made: Path) -> None:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         check=True,
     )
+    manifest = made / "manifest.json"  # names the scenario's folder, which is another on every machine
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace(f"{ROOT}{os.sep}", ""), encoding="utf-8")
     target = ROOT / "results" / "example"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(made, target)

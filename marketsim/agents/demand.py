@@ -83,28 +83,29 @@ class ArrivalRate:
         return np.unique(np.concatenate([[0.0, until_ms], inner[(inner > 0) & (inner < until_ms)]]))
 
 
-def poisson_arrivals(seed: int, name: str, rate: ArrivalRate, horizon_ms: int) -> Arrivals:
-    """Return the arrivals until `horizon_ms` of a Poisson process with a rate that moves.
+def poisson_arrivals(seed: int, name: str, rate: ArrivalRate, horizon_ms: int, begin_ms: int = -1) -> Arrivals:
+    """Return the arrivals after `begin_ms` and until `horizon_ms` of a Poisson process with a rate that moves.
 
     They are the points of a Poisson process of unit density on time x level that lie below the rate. The points do not depend on the
     rate: how many a day and slab of levels holds is drawn from the stream `name`/day/17, where they lie from their keys, which are
     named by day and slab. So a higher rate adds orders and changes none, and a longer horizon leaves the first days as they were.
     """
-    days = -(-horizon_ms // DAY_MS)
+    first = max(0, begin_ms) // DAY_MS
+    days = max(0, -(-horizon_ms // DAY_MS) - first)
     widths = np.diff(SLAB_TOPS, prepend=0.0)
     counts = np.zeros((days, SLABS), np.int64)
     day_keys = np.zeros(days, np.uint64)
     for day in range(days):
-        rng = stream(seed, f"{name}/day/{day}")
+        rng = stream(seed, f"{name}/day/{first + day}")
         day_keys[day] = rng.integers(0, 1 << 63)
-        slabs = int(np.searchsorted(SLAB_TOPS, rate.peak(day))) + 1  # a slab's count is drawn after those below it
+        slabs = int(np.searchsorted(SLAB_TOPS, rate.peak(first + day))) + 1  # a slab's count is drawn after those below it
         counts[day, :slabs] = rng.poisson(widths[:slabs] * (DAY_MS / HOUR_MS))
     keys = keys_from(keys_from(day_keys, np.full(days, SLABS)), counts.ravel())
     each = counts.sum(axis=1)
-    times = (uniform(keys, "moment") * DAY_MS).astype(np.int64) + np.repeat(np.arange(days) * DAY_MS, each)
+    times = (uniform(keys, "moment") * DAY_MS).astype(np.int64) + np.repeat((first + np.arange(days)) * DAY_MS, each)
     bottoms = np.repeat(np.broadcast_to(SLAB_TOPS - widths, counts.shape).ravel(), counts.ravel())
     levels = bottoms + uniform(keys, "level") * np.repeat(np.broadcast_to(widths, counts.shape).ravel(), counts.ravel())
-    kept = np.flatnonzero((levels < rate.per_hour * rate.factors(times)) & (times <= horizon_ms))
+    kept = np.flatnonzero((levels < rate.per_hour * rate.factors(times)) & (times <= horizon_ms) & (times > begin_ms))
     kept = kept[np.lexsort((keys[kept], times[kept]))]
     return Arrivals(np.maximum(times[kept], 1), keys[kept], levels[kept])
 
@@ -137,13 +138,16 @@ def exact_arrivals(seed: int, name: str, orders: int, within_ms: int, block_ms: 
     return Arrivals(np.maximum(times[order], 1), keys[order], np.full(orders, np.nan))
 
 
-def until(arrivals: Arrivals, horizon_ms: int) -> Arrivals:
-    """Return the arrivals until `horizon_ms`."""
-    count = int(np.searchsorted(arrivals.times, horizon_ms, side="right"))
-    return Arrivals(arrivals.times[:count], arrivals.keys[:count], arrivals.levels[:count])
+def between(arrivals: Arrivals, begin_ms: int, end_ms: int) -> Arrivals:
+    """Return the arrivals after `begin_ms` and until `end_ms`."""
+    first, last = np.searchsorted(arrivals.times, [begin_ms, end_ms], side="right").tolist()
+    return Arrivals(arrivals.times[first:last], arrivals.keys[first:last], arrivals.levels[first:last])
 
 
-def traced_arrivals(seed: int, name: str, times: Times) -> Arrivals:
-    """Return arrivals at the times of a trace, in milliseconds and ascending; a row's key is named by its number."""
+def traced_arrivals(seed: int, name: str, times: Times, kept: NDArray[np.bool_] | None = None) -> Arrivals:
+    """Return arrivals at the times of a trace, in milliseconds and ascending, as far as they are kept; a row's key is named by its
+    number."""
     keys = keys_from(key_of(seed, f"{name}/trace"), len(times))
-    return Arrivals(np.maximum(times, 1), keys, np.full(len(times), np.nan))
+    if kept is not None:
+        times, keys = times[kept], keys[kept]
+    return Arrivals(np.maximum(times, 1), keys, np.full(len(keys), np.nan))

@@ -180,7 +180,7 @@ def draw(law: LawLike, keys: Keys, purpose: str) -> NDArray[np.float64]:
     elif law.family == "normal":
         out = law.a + law.b * normal(keys, purpose)
     else:
-        out = np.full(len(keys), float(law.a))
+        return _told(purpose, keys, np.full(len(keys), min(max(float(law.a), law.low), law.high)))
     return _told(purpose, keys, np.clip(out, law.low, law.high))
 
 

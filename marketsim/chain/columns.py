@@ -10,7 +10,7 @@ Coins (wallets, pay-outs, fees) are whole uve in one column. Heights are block n
 from __future__ import annotations
 
 from marketsim.kernel.codes import Code
-from marketsim.kernel.rows import Row, column
+from marketsim.kernel.rows import Row, column, same_place
 
 
 class G(Row):
@@ -332,6 +332,34 @@ class Usage(Row):
     until = column("height up to which use is recorded")
     utilization_ppm = column("built-in meter: share of the reservation that runs; -1 = reported by messages", "ppm")
     metered = column("built-in meter: blocks metered so far")
+    closed_form = column("built-in meter: ClosedForm, how the columns below say what its use costs")
+    step_cpu = column("what is used in a block beyond whole units, 10^-9 of one")
+    step_memory = column()
+    step_storage = column()
+    step_gpu = column()
+    loss_cpu = column("what a unit that is cut off takes from the price: 10^9 x millionths (pair)", "uve")
+    loss_cpu_atto = column(unit="atto-uve")
+    loss_memory = column()
+    loss_memory_atto = column()
+    loss_storage = column()
+    loss_storage_atto = column()
+    loss_gpu = column()
+    loss_gpu_atto = column()
+    units_cpu = same_place(loss_cpu, "of ClosedForm.MARKED_UP: whole units that are used in a block")
+    units_memory = same_place(loss_memory)
+    units_storage = same_place(loss_storage)
+    units_gpu = same_place(loss_gpu)
+    mark_up = same_place(loss_cpu_atto, "of ClosedForm.MARKED_UP: what use costs is unit prices times this, over the next column")
+    mark_up_divisor = same_place(loss_memory_atto)
+
+
+class ClosedForm(Code):
+    """How the price of what a lease meters is computed (`exact`)."""
+
+    UNKNOWN = 0
+    MARKED_UP = 1  # the price is the unit prices of what is reserved, times a simple ratio: so is the price of use
+    LINEAR = 2  # the price of the metered blocks, less what the cuts of units take off
+    FAILS = 3  # neither fits: wide integers
 
 
 class UsageEscrow(Row, width=12):

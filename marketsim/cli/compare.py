@@ -75,6 +75,7 @@ def compare_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print comparison.json and nothing else.")] = False,
 ) -> None:
     """Compare two scenarios run for run over common random numbers, with a verdict that holds however often one looks."""
+    from marketsim.cli.progress import tell_of_compiling
     from marketsim.cli.sweep import usable_cores
     from marketsim.experiments.compare.paired import DEFAULT_METRICS, compare
     from marketsim.experiments.compare.report import comparison_files, comparison_lines
@@ -105,6 +106,7 @@ def compare_command(
         if show:
             print(f"compare: {done} of at most {most} pairs", file=sys.stderr, flush=True)
 
+    tell_of_compiling(quiet=not show or finished)
     with Unwinding(), tempfile.TemporaryDirectory(prefix="marketsim-compare-") as scratch:
         count, runner = workers or usable_cores(), runner_for(metrics)
         runs = SerialRuns(runner) if finished else PooledRuns(runner, Path(scratch), count)

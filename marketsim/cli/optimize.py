@@ -62,6 +62,7 @@ def optimize_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print optimization.json and nothing else.")] = False,
 ) -> None:
     """Search a scenario's best setting under noise, or the front of two objectives; the figures reported come from fresh seeds."""
+    from marketsim.cli.progress import tell_of_compiling
     from marketsim.cli.sweep import usable_cores
     from marketsim.experiments.optimize.front_report import front_files, front_lines
     from marketsim.experiments.optimize.pareto import ParetoFront, pareto
@@ -91,6 +92,7 @@ def optimize_command(
         if show:
             print(f"optimize: {done} of {most} runs", file=sys.stderr, flush=True)
 
+    tell_of_compiling(quiet=not show)
     with Unwinding(), tempfile.TemporaryDirectory(prefix="marketsim-optimize-") as scratch:
         figures = [*(goal.figure for goal in goals), *(one.slack for one in wanted)]
         runner = runner_for(name for figure in figures for name in figure.metrics)

@@ -14,6 +14,15 @@ FIRST_LINE, LINE_EVERY = 2.0, 5.0
 """Seconds until the first plain line and between two; a short run prints none."""
 
 
+def tell_of_compiling(*, quiet: bool) -> None:
+    """Say on standard error that compiling comes first, where nothing is compiled yet; nothing under `quiet`."""
+    from marketsim.kernel.compiled import is_cache_cold
+
+    if not quiet and is_cache_cold():
+        text = "compiling for this machine, once: the first run takes a minute or so longer than the next ones"
+        print(text, file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress_shown(label: str, *, quiet: bool) -> Iterator[Progress | None]:
     """Yield what a run should call with its progress, or None under `quiet`. Everything goes to standard

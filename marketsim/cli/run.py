@@ -102,15 +102,9 @@ def _conditions(texts: Sequence[str]) -> list[Condition]:
 
 
 def _simulate(scenario: Scenario, seed: int | None, *, audit: bool, quiet: bool, out: Path) -> Any:
-    from marketsim.cli.progress import progress_shown
-    from marketsim.kernel.compiled import is_cache_cold
+    from marketsim.cli.progress import progress_shown, tell_of_compiling
 
-    if not quiet and is_cache_cold():
-        print(
-            "compiling for this machine, once: the first run takes a minute or so longer than the next ones",
-            file=sys.stderr,
-            flush=True,
-        )
+    tell_of_compiling(quiet=quiet)
     from marketsim import simulation
 
     with progress_shown(scenario.name, quiet=quiet) as progress:

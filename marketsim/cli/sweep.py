@@ -54,12 +54,15 @@ def sweep(
     as_json: Annotated[bool, typer.Option("--json", help="Print the content of sweep.json and nothing else.")] = False,
 ) -> None:
     """Run a design × replications, locally or on a Dask cluster, and report what each factor does."""
+    from marketsim.cli.progress import tell_of_compiling
     from marketsim.experiments.runs.execute import PoolLostError, preloads, start_server
     from marketsim.experiments.runs.simulated import runner_for
     from marketsim.experiments.sweep.dry_run import dry_run
     from marketsim.experiments.sweep.progress import watcher_for
     from marketsim.experiments.sweep.session import carry_out, dask_pool, default_folder, local_pool, read_plan
 
+    if scheduler is None:
+        tell_of_compiling(quiet=quiet or as_json)
     if scheduler is None and not dry:
         start_server(preloads(runner_for(())))  # it loads the simulation while this process plans
     plan = read_plan(file)
@@ -181,4 +184,7 @@ def _print_dry_run(estimate: DryRun) -> None:
     times = duration(estimate.seconds(least))
     if most != least:
         times += f" to {duration(estimate.seconds(most))}"
+    if estimate.compile_seconds:
+        after = "which every sweep does again" if estimate.compiles_again else "kept: the sweep finds it"
+        print(f"compiled    for {duration(estimate.compile_seconds)}, {after}")
     print(f"estimate    {times} with {estimate.workers} workers")

@@ -26,6 +26,10 @@ class _Definition(ctypes.Structure):
     _fields_ = (("name", ctypes.c_char_p), ("code", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p))
 
 
+NO_CODE = frozenset({"NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER", "NUMBA_CACHE_DIR"})
+"""Switches of the compiler that make no other code: a worker of a sweep, which has one thread, finds what this process compiled."""
+
+
 @cache
 def machine() -> str:
     """Return 12 hex digits that stand for the processor that code is made for, and for what users tell the compiler to make of it."""
@@ -33,7 +37,7 @@ def machine() -> str:
 
     features = binding.get_host_cpu_features()
     parts = [binding.get_process_triple(), binding.get_host_cpu_name(), features.flatten()]
-    parts += [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_")]
+    parts += [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("NUMBA_") and name not in NO_CODE]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 

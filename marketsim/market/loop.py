@@ -30,6 +30,7 @@ from marketsim.market.room import CALENDAR, INBOX, NOWHERE, RING_OF_BIDS, ask_ro
 from marketsim.market.tables import PHASES, Choosing, Desk, Ended, Engine, Kind, Phase, Sample
 from marketsim.market.tenants import (
     covered,
+    date_due,
     decide,
     end_deployment_by_tenant,
     finish,
@@ -376,7 +377,10 @@ def time_out_order(s: State, e: Engine, height: int, order: int) -> None:
 def settle_due(s: State, e: Engine, height: int, account: int) -> None:
     """Settle an account at the first block that it may be unable to pay, unless that has moved."""
     watch = e.accounts[account]
+    if watch.dated == height:
+        watch.dated = -1
     if watch.due != height:
+        date_due(s, e, account)
         return
     watch.due = -1
     due_work.settle_due(s, height, account)
@@ -426,12 +430,16 @@ def watch_funds(s: State, e: Engine, height: int, lease: int) -> None:
     if p.payment != PaymentState.OPEN:
         return
     account = p.account
+    every = e.globals.funds_monitor
     left = s.accounts[account].settled_at + covered(s, account) - height
     if left <= 0:
         withdraw(s, e, height, lease, False)
-        left = e.globals.funds_monitor
+        left = every
     if p.payment == PaymentState.OPEN:
-        at = height + max(1, min(left, e.globals.funds_monitor))
+        at = height + max(1, min(left, every))
+        if left > every and s.deployments[s.accounts[account].target].groups == 1:
+            # With one payment the funds can only come to last longer: the looks until the last one before they are gone see nothing.
+            at = height + (min(left, e.globals.horizon) - 1) // every * every
         push(e, at, Phase.SETTLE, tie_of(e, Kind.WATCH, lease_key(s, e, lease)), Kind.WATCH, lease)
 
 

@@ -507,10 +507,11 @@ class Node(Row):
 class Watch(Row):
     """Columns of Engine.accounts."""
 
-    due = column("due height that stands in the calendar", default=-1)
+    due = column("due height as last seen", default=-1)
     grace = column(default=-1)
     top_up = column("height of the next planned top-up", default=-1)
     alive = column("position in the alive list", default=-1)
+    dated = column("height of the calendar's entry that will look at the due height", default=-1)
 
 
 class Sample(Row):

@@ -8,6 +8,7 @@ from marketsim.chain import leasing as market
 from marketsim.chain.columns import (
     AccountState,
     BidState,
+    ClosedForm,
     DeploymentState,
     GroupState,
     LeaseState,
@@ -131,6 +132,15 @@ def ended_by(s: State, lease: int, tag: int) -> int:
 
 
 @compiled
+def date_due(s: State, e: Engine, account: int) -> None:
+    """Enter an account's due height into the calendar, unless an earlier entry will look at it again: settlements put it off many times."""
+    watch = e.accounts[account]
+    if watch.due >= 0 and watch.due <= e.globals.horizon and (watch.dated < 0 or watch.due < watch.dated):
+        watch.dated = watch.due
+        push(e, watch.due, Phase.DEPLETE, tie_of(e, Kind.DUE, account_key(s, e, account)), Kind.DUE, account)
+
+
+@compiled
 def sync_account(s: State, e: Engine, account: int) -> None:
     """Keep an account's due height, its end of grace and its place among the living in step with the chain."""
     watch = e.accounts[account]
@@ -139,8 +149,7 @@ def sync_account(s: State, e: Engine, account: int) -> None:
     x = e.globals
     if due != watch.due:
         watch.due = due
-        if due >= 0 and due <= x.horizon:
-            push(e, due, Phase.DEPLETE, tie_of(e, Kind.DUE, account_key(s, e, account)), Kind.DUE, account)
+        date_due(s, e, account)
     grace = a.grace_at
     if grace != watch.grace:
         watch.grace = grace
@@ -493,6 +502,7 @@ def start_meter(s: State, e: Engine, lease: int, plan: int, desk_row: int, order
     for k in range(8):
         row[Usage.unit_cpu + k] = desk[Desk.list_cpu + k]
     row.utilization_ppm = e.plans[plan].utilization_ppm
+    row.closed_form = ClosedForm.UNKNOWN
 
 
 @compiled

@@ -8,6 +8,7 @@ stream.
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, ValidationInfo, field_validator, model_serializer, model_validator
@@ -237,6 +238,11 @@ class Distribution(Frozen, Generic[T]):
 
     def law(self) -> Law:
         """The distribution as plain numbers, for whoever draws."""
+        return self.plain
+
+    @cached_property
+    def plain(self) -> Law:
+        """What `law` returns, made once."""
         literals = self.literals()
         durations = [value for value in literals if isinstance(value, Duration)]
         # nothing is no blocks as well as no time

@@ -268,6 +268,13 @@ class Scenario(Frozen):
     name: Name = Field(default="scenario", description="names the run: in reports and in the folder of its results")
     description: Text = Field(default="", description="what the scenario is for; the report begins with it")
     seed: Count = Field(default=1, description="seed of every random stream: another seed is another replication of the same market")
+    salt: Count = Field(
+        default=0,
+        description=(
+            "another number gives the same demand another fine grain: what engines draw by hash (latencies, ties, choices, "
+            "random prices, who leaves) comes out otherwise; two salts of one seed differ as much as a change without effect"
+        ),
+    )
     rules: RuleSet = Field(
         default="seed",
         description=(

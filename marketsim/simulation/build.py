@@ -28,6 +28,7 @@ from marketsim.simulation.desks import DeskBook, region_codes, repricing_periods
 from marketsim.simulation.orders import (
     CohortOrders,
     OrderKind,
+    Stretch,
     cpu_of,
     lives_of,
     mean_cpu,
@@ -108,10 +109,11 @@ class MarketSetup(NamedTuple):
         )
 
 
-def build_market(scenario: Scenario, seed: int, by_hand: bool = False) -> MarketSetup:
-    """Return chain, engine and orders for one seed; `by_hand` for a market that takes messages which the scenario does not hold."""
+def build_market(scenario: Scenario, seed: int, by_hand: bool = False, stretch: Stretch | None = None) -> MarketSetup:
+    """Return chain, engine and orders for one seed; `by_hand` for a market that takes messages which the scenario does not hold, `stretch`
+    where orders are drawn for a part of the horizon."""
     book = DeskBook(scenario, seed)
-    orders = [staged_orders(number, scenario, seed) for number in range(len(scenario.tenants))]
+    orders = [staged_orders(number, scenario, seed, stretch) for number in range(len(scenario.tenants))]
     if scenario.initial > 0:
         orders = with_initial(scenario, book, orders, seed)
     total = sum(len(part.calls) for part in orders)
@@ -318,12 +320,18 @@ def requested_values(asked: OrderKind) -> dict[str, set[str]]:
     return requested
 
 
-def number_deployments(calls: list[Table], plans: list[Table]) -> None:
-    """Give each tenant's deployments the height of their creation as sequence number, plus one while an earlier one of it has that."""
+def number_deployments(calls: list[Table], plans: list[Table], last: Mapping[int, int] = MappingProxyType({})) -> dict[int, int]:
+    """Give each tenant's deployments the height of their creation as sequence number, plus one while an earlier one of it has that.
+
+    `last` are the numbers that tenants had last, by wallet, where these orders come after others; they are returned for the next ones.
+    """
     if not calls:
-        return
-    tenants = np.concatenate([plan[:, Plan.tenant] for plan in plans])
-    every = np.concatenate(calls)
+        return dict(last)
+    before = rows_of(len(last), Call)
+    before[:, Call.key] = np.asarray(list(last.values()), np.int64) * PHASES
+    before[:, Call.time] = -1
+    tenants = np.concatenate([np.asarray(list(last), np.int64), *(plan[:, Plan.tenant] for plan in plans)])
+    every = np.concatenate([before, *calls])
     order = np.lexsort((every[:, Call.tie], every[:, Call.time], every[:, Call.key], tenants))
     dseq = every[order, Call.key] // PHASES
     # x[n] = max(height[n], x[n - 1] + 1) within a tenant: the running maximum of height - n, plus n
@@ -331,11 +339,13 @@ def number_deployments(calls: list[Table], plans: list[Table]) -> None:
     far = np.int64(1) << 40
     position = np.arange(len(order))
     dseq = np.maximum.accumulate(dseq - position + owner * far) - owner * far + position
+    latest = dict(zip(tenants[order].tolist(), dseq.tolist(), strict=True))  # ascending within a tenant
     dseq[order] = dseq.copy()
-    at = 0
+    at = len(last)
     for rows in calls:
         rows[:, Call.dseq] = dseq[at : at + len(rows)]
         at += len(rows)
+    return latest
 
 
 def set_engine(engine: Engine, scenario: Scenario, seed: int) -> None:
@@ -345,7 +355,7 @@ def set_engine(engine: Engine, scenario: Scenario, seed: int) -> None:
     x.tie_by_index = int(scenario.tie == "provider_index")
     x.reserve_at_bid = int(scenario.reserve == "at_bid")
     x.price_floor = int(scenario.price_rounding == "floor")
-    x.seed = seed
+    x.seed = seed if scenario.salt == 0 else key_of(seed, f"salt/{scenario.salt}")
     x.bid_window = scenario.bid_window.blocks(block_ms)
     x.queue_limit = QUEUE_LIMIT
     x.block_ms = block_ms

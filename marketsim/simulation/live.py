@@ -18,7 +18,7 @@ from marketsim.chain.parsing import Parsed
 from marketsim.errors import InputError
 from marketsim.market.fingerprint import settled
 from marketsim.metrics.summary import summarize
-from marketsim.money.units import HOUR_MS
+from marketsim.money.units import DAY_MS, HOUR_MS
 from marketsim.recording.record import Record
 from marketsim.recording.trail import trail_of
 from marketsim.scenario.footprint import warn_if_scarce
@@ -26,6 +26,7 @@ from marketsim.scenario.literals import Duration, parse_duration
 from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario, read_message
 from marketsim.simulation.messages import Observe, wallet_names
+from marketsim.simulation.open_end import OpenEnd, without_end
 from marketsim.simulation.play import OnProgress, Play, prepare, versions
 from marketsim.simulation.state_hash import state_hash
 from marketsim.simulation.views import (
@@ -128,6 +129,7 @@ class LiveMarket:
         messages: bool = True,
         events: int = EVENTS_KEPT,
         trail: bool = False,
+        open_end: bool = False,
     ) -> None:
         """Begin a market at height 0.
 
@@ -136,11 +138,17 @@ class LiveMarket:
         by hand. A market with `messages=False` takes none beside the scenario's, keeps no bid that has ended, cannot be copied, and needs
         less memory. `events` is how many of the last events are kept, `trail` whether the run's trail goes into its record. Raises
         InputError for a scenario that cannot be run.
+
+        With `open_end` the market goes on behind the scenario's horizon, for ten years or 2^28 blocks: its demand is drawn a week ahead
+        and is that of any longer horizon. Such a market takes messages and has no results.
         """
         warn_if_scarce(scenario)
+        if open_end and not (messages and scenario.market is None):
+            raise InputError("open_end: a market without an end takes messages and is made of cohorts")
         self._began = time.perf_counter()
-        self.scenario = scenario
+        self.scenario = scenario = without_end(scenario) if open_end else scenario
         self.seed = scenario.seed if seed is None else seed
+        self._open = OpenEnd(scenario, self.seed) if open_end else None
         self.log: list[LogEntry] = []
         """Messages from outside, in the order in which they were submitted."""
         self.origin: Origin | None = None
@@ -150,7 +158,9 @@ class LiveMarket:
         self._audit = audit
         self._events = events
         self._trail = trail
-        setup = prepare(scenario, self.seed, self._takes)
+        setup = prepare(scenario, self.seed, self._takes, self._open.first if self._open else None)
+        if self._open:
+            self._open.begin(setup)
         receipts: list[dict[str, Any]] = []
         self._receipts = receipts
         self._play = Play(
@@ -168,6 +178,7 @@ class LiveMarket:
         )
         self._finished: Run | None = None
         self._height = 0
+        self._last = scenario.horizon_blocks
         self._views: WeakSet[View] = WeakSet()
         self._set_names()
 
@@ -247,6 +258,9 @@ class LiveMarket:
         It is done when this returns; what is returned tells of the way in slices of `budget_blocks`. Raises InputError for a height that
         lies behind and one beyond the horizon, InvariantError when the ledger does not add up.
         """
+        if type(to) is int and self._height < to <= self._last and budget_blocks is None:
+            self._go(to)  # the shortest way, for who goes block by block
+            return iter((Progress(to, to),))
         return iter(list(self.slices(to, budget_blocks=budget_blocks)))
 
     def slices(self, to: int | str | Duration, *, budget_blocks: int | None = None) -> Iterator[Progress]:
@@ -292,6 +306,8 @@ class LiveMarket:
             for view in list(self._views):
                 view.detach()
             self._views.clear()
+        while self._open and (height + 1) * self.scenario.block_ms + DAY_MS > self._open.until_ms:
+            self._open.extend(self._play)
         self._play.advance(height)
         self._height = height
 
@@ -305,7 +321,7 @@ class LiveMarket:
                 until = self.height + parse_duration(to).blocks(self.scenario.block_ms)
             except ValueError as error:
                 raise InputError(f"advance: {error}") from None
-        last = self.scenario.horizon_blocks
+        last = self._last
         if until < self.height:
             raise InputError(f"advance: block {until} lies behind, the market stands at {self.height}")
         if until > last:
@@ -367,6 +383,7 @@ class LiveMarket:
     def _copied(self) -> Self:
         other = copy(self)
         other._play = self._play.copy()
+        other._open = self._open.copy() if self._open else None
         other.log = list(self.log)
         other._views = WeakSet()
         if self._takes:
@@ -377,6 +394,7 @@ class LiveMarket:
     def _replayed(self) -> Self:
         other = copy(self)
         options: dict[str, Any] = {"audit": self._audit, "messages": self._messages, "events": self._events, "trail": self._trail}
+        options["open_end"] = self._open is not None
         LiveMarket.__init__(other, self.scenario, seed=self.seed, **options)
         for height, message, signer in self.log:
             other.submit({**message, "height": height}, signer=signer)
@@ -396,6 +414,8 @@ class LiveMarket:
 
     def finish(self) -> Run:
         """Advance to the scenario's last block and return summary and record, as `marketsim run` does; the market is over then."""
+        if self._open:
+            raise InputError("finish: a market without an end has no last block, start it without open_end to have results")
         if self._finished is None:
             self._go(self.scenario.horizon_blocks)
             clock, collector = self._play.finish()

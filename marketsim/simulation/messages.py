@@ -563,23 +563,32 @@ class ByHand:
 
     def _know_specs(self, message: Message) -> None:
         """Let the desks judge requirements that no order had before."""
-        market, clock = self._market, self._clock
-        specs = market.eligibility.specs
+        asked = []
         for group in message["groups"]:
-            number = specs.index(requirements_of(group))
-            if number < len(market.asked):
-                continue
             wanted = tuple((str(key), str(value)) for key, value in (group.get("attributes") or {}).items())
-            region = dict(wanted).get("region")
-            market.asked.append(OrderKind(specs[number], region, wanted))
-            if region is not None and region not in market.regions:
-                market.regions.append(region)
-        fits = clock.engine.fits
+            asked.append(OrderKind(requirements_of(group), dict(wanted).get("region"), wanted))
+        self.learn(asked)
+
+    def learn(self, kinds: Sequence[OrderKind]) -> Table:
+        """Return the chain's number of each kind of order, int64 (kinds), after the desks have judged those that are new."""
+        market, clock = self._market, self._clock
+        numbers = np.zeros(max(1, len(kinds)), np.int64)
+        known = len(market.asked)
+        for at, kind in enumerate(kinds):
+            clock.chain, numbers[at] = market.eligibility.spec(clock.chain, kind.requirements)
+            if numbers[at] < len(market.asked):
+                continue
+            market.asked.append(kind)
+            if kind.region is not None and kind.region not in market.regions:
+                market.regions.append(kind.region)
+        specs, fits = market.eligibility.specs, clock.engine.fits
         if len(fits) < len(specs):
             grown = np.zeros((2 * len(specs), fits.shape[1]), np.int64)
             grown[: len(fits)] = fits
             clock.engine = clock.engine._replace(fits=grown)
-        self._judge(range(int(clock.engine.globals.providers)))
+        if len(market.asked) > known:
+            self._judge(range(int(clock.engine.globals.providers)))
+        return numbers
 
     def _know_provider(self, name: str) -> None:
         slot = self.names.row_of("provider", name)

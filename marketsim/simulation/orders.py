@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -139,21 +140,35 @@ def mean_per_hour(cohort: TenantCohort, scenario: Scenario) -> float:
     return mean
 
 
-def arrivals_of(cohort: TenantCohort, scenario: Scenario, seed: int, rate: demand.ArrivalRate) -> tuple[demand.Arrivals, Columns, int]:
-    """Return when the orders of a cohort arrive within the horizon, its trace's columns and how many rows of it the horizon leaves out."""
+class Stretch(NamedTuple):
+    """A part of the run: after `begin_ms`, until `end_ms`."""
+
+    begin_ms: int
+    end_ms: int
+
+
+def horizon_of(scenario: Scenario) -> Stretch:
+    """Return the whole run."""
+    return Stretch(-1, scenario.horizon_blocks * scenario.block_ms)
+
+
+def arrivals_of(
+    cohort: TenantCohort, scenario: Scenario, seed: int, rate: demand.ArrivalRate, stretch: Stretch
+) -> tuple[demand.Arrivals, Columns, int]:
+    """Return when the orders of a cohort arrive within a stretch, its trace's columns and how many rows of it lie behind the stretch."""
     name = f"tenant/{cohort.name}"
-    horizon_ms = scenario.horizon_blocks * scenario.block_ms
+    begin_ms, horizon_ms = stretch
     wish = cohort.demand
     if wish.trace is not None:
         columns = read_trace(scenario.base / wish.trace)
         times = whole(columns["at_seconds"] * SECOND_MS)
-        kept = times <= horizon_ms
-        arrivals = demand.traced_arrivals(seed, name, times[kept])
-        return arrivals, {key: column[kept] for key, column in columns.items()}, int((~kept).sum())
+        kept = (times <= horizon_ms) & (times > begin_ms)
+        arrivals = demand.traced_arrivals(seed, name, times, kept)
+        return arrivals, {key: column[kept] for key, column in columns.items()}, int((times > horizon_ms).sum())
     if wish.orders is not None:
         arrivals = demand.exact_arrivals(seed, name, wish.orders, within_ms(cohort, scenario), scenario.block_ms, rate)
-        return demand.until(arrivals, horizon_ms), {}, 0
-    return demand.poisson_arrivals(seed, name, rate, horizon_ms), {}, 0
+        return demand.between(arrivals, begin_ms, horizon_ms), {}, 0
+    return demand.poisson_arrivals(seed, name, rate, horizon_ms, begin_ms), {}, 0
 
 
 def expected_arrivals(cohort: TenantCohort, scenario: Scenario, seed: int, *, whole: bool = False) -> float:
@@ -235,8 +250,8 @@ class _Draws:
         return uniform(self.keys, purpose) < probability
 
 
-def staged_orders(number: int, scenario: Scenario, seed: int) -> CohortOrders:
-    """Return every order that cohort `number` makes within the horizon, each as the cohort is when it arrives.
+def staged_orders(number: int, scenario: Scenario, seed: int, stretch: Stretch | None = None) -> CohortOrders:
+    """Return every order that cohort `number` makes within a stretch, each as the cohort is when it arrives.
 
     The same draws serve every stage: a change moves no order but those that arrive after it.
     """
@@ -246,9 +261,12 @@ def staged_orders(number: int, scenario: Scenario, seed: int) -> CohortOrders:
         if stage.tenants[number] != stages[-1][1].tenants[number]:
             stages.append((at.milliseconds(scenario.block_ms), stage))
     if len(stages) == 1:
-        return draw_orders(cohort, scenario, seed)
+        return draw_orders(cohort, scenario, seed, stretch)
     ends = [at for at, _ in stages[1:]] + [FAR_MS]
-    parts = [within(draw_orders(stage.tenants[number], stage, seed), begin, end) for (begin, stage), end in zip(stages, ends, strict=True)]
+    parts = [
+        within(draw_orders(stage.tenants[number], stage, seed, stretch), begin, end)
+        for (begin, stage), end in zip(stages, ends, strict=True)
+    ]
     return joined(parts)
 
 
@@ -292,10 +310,14 @@ def joined(parts: Sequence[CohortOrders]) -> CohortOrders:
     )
 
 
-def draw_orders(cohort: TenantCohort, scenario: Scenario, seed: int) -> CohortOrders:
-    """Return every order that a cohort makes within the horizon."""
+def draw_orders(cohort: TenantCohort, scenario: Scenario, seed: int, stretch: Stretch | None = None) -> CohortOrders:
+    """Return every order that a cohort makes within a stretch, unless it is given the horizon."""
+    stretch = stretch or horizon_of(scenario)
     rate = rate_of(cohort, scenario, seed)
-    arrivals, trace, late = arrivals_of(cohort, scenario, seed, rate)
+    spans = rate.spans[(rate.spans[:, 1] > stretch.begin_ms) & (rate.spans[:, 0] < stretch.end_ms + DAY_MS)]
+    if cohort.demand.orders is None:  # else what lies before and behind decides as well
+        rate = replace(rate, spans=spans)
+    arrivals, trace, late = arrivals_of(cohort, scenario, seed, rate, stretch)
     tenants = tenants_at(cohort, rate, arrivals)
     unread = tuple(name for name in trace if name in SIZES) if cohort.order.sdl is not None else ()
     return orders_at(cohort, scenario, arrivals.times, arrivals.keys, tenants, trace)._replace(late=late, unread=unread)
@@ -388,7 +410,7 @@ def _sizes(
     regions, region_at = _texts(shape.region, draws, "region")
     models, model_at = _texts(shape.gpu_model, draws, "gpu_model")
     model_at = np.where(gpu > 0, model_at, -1)
-    resources[:, Resource.gpu_attributes] = np.asarray([models[m] is not None if m >= 0 else False for m in model_at], np.int64)
+    resources[:, Resource.gpu_attributes] = np.asarray([*(model is not None for model in models), False], np.int64)[model_at]
     code = region_at * (len(models) + 1) + model_at + 1
     kinds, spec_at = np.unique(code, return_inverse=True)
     asked = [
@@ -673,6 +695,7 @@ def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray
 __all__ = [
     "CohortOrders",
     "OrderKind",
+    "Stretch",
     "arrivals_of",
     "costs_of",
     "cpu_of",

@@ -25,11 +25,13 @@ from marketsim.market.tables import BidRow, Call, Desk, Kind
 from marketsim.market.trail import close_chunk
 from marketsim.money.units import DAY_MS, PPM
 from marketsim.scenario.model import Scenario
+from marketsim.scenario.tenants import TenantCohort
 from marketsim.simulation.build import MarketSetup, build_market, with_settlement_wallet
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
 from marketsim.simulation.heard import Heard
 from marketsim.simulation.messages import ByHand, Observe, Tell, with_actors
+from marketsim.simulation.orders import Stretch
 from marketsim.simulation.reference import build_reference
 from marketsim.simulation.stages import priced_anew
 
@@ -46,8 +48,9 @@ REACTING_BLOCKS = 12
 """When tenants of the reference market look what became of an order: a block after its timeout."""
 
 
-def prepare(scenario: Scenario, seed: int, by_hand: bool = False) -> MarketSetup:
-    """Return what a run of the scenario starts from; `by_hand` when it must take messages that the scenario does not hold.
+def prepare(scenario: Scenario, seed: int, by_hand: bool = False, stretch: Stretch | None = None) -> MarketSetup:
+    """Return what a run of the scenario starts from; `by_hand` when it must take messages that the scenario does not hold, `stretch` where
+    orders are drawn for a part of the horizon.
 
     Raises InputError for a scenario that cannot be run.
     """
@@ -58,7 +61,7 @@ def prepare(scenario: Scenario, seed: int, by_hand: bool = False) -> MarketSetup
         if scenario.stages:
             raise scenario.refusal(("market",), "stands beside a schedule, nothing changes in a generated market")
         return build_reference(scenario, seed)
-    return with_settlement_wallet(with_actors(build_market(scenario, seed, by_hand), scenario), scenario)
+    return with_settlement_wallet(with_actors(build_market(scenario, seed, by_hand, stretch), scenario), scenario)
 
 
 class Part(NamedTuple):
@@ -67,6 +70,15 @@ class Part(NamedTuple):
     begin: Callable[[BlockClock, Any], Generator[Any, Any, None]]
     place: Any
     """How far it has come; `copy(clock)` gives another one."""
+
+
+def _silent(_: object) -> None:
+    return
+
+
+def _both(watch: Callable[[Table], None], take: Callable[[Table], None], rows: Table) -> None:
+    watch(rows)  # before the record, which writes into bids how each fared
+    take(rows)
 
 
 class Play:
@@ -93,6 +105,8 @@ class Play:
         keeps: bool = False,
         hears: int = 0,
         trail: bool = False,
+        watch_bids: Callable[[Table], None] = _silent,
+        watch_events: Callable[[Table], None] = _silent,
     ) -> None:
         self._scenario = scenario
         self.market = market._replace(calls=[])
@@ -116,14 +130,15 @@ class Play:
             self.env,
             chain,
             engine,
-            take_events=self.heard or self.collector.take_events,
-            take_bids=self.collector.take_bids,
+            take_events=partial(_both, watch_events, self.heard or self.collector.take_events),
+            take_bids=partial(_both, watch_bids, self.collector.take_bids),
             take_declines=self.collector.take_declines,
             audit=audit,
         )
         self.collector.watch(clock)
         self.pricing = start_pricing(clock, scenario, market)
-        before = None if self.pricing is None else self.pricing.quote
+        self.before = before = None if self.pricing is None else self.pricing.quote
+        """What sees every order before it goes."""
         if self.pricing is not None:
             self.collector.reasons = self.pricing.reasons
         if scenario.market is not None:
@@ -158,6 +173,11 @@ class Play:
         self.env.process(self.clock.blocks_process(step, last, report))
         if max(0, self.clock.executed) < scenario.warm_up_blocks < last:
             self.env.process(self._window())
+
+    def add(self, part: Part) -> None:
+        """Begin one more process."""
+        self._parts = [*self._parts, part]
+        self.env.process(part.begin(self.clock, part.place))
 
     @property
     def by_hand(self) -> ByHand:
@@ -202,9 +222,9 @@ class Play:
 
     def advance(self, height: int) -> None:
         """Execute every block up to and including `height`."""
-        until = height * self._scenario.block_ms + 1
-        if self.env.peek() < until:  # else nobody has anything to do, and SimPy's clock may stay behind
-            self.env.run(until=until)
+        env, at = self.env, height * self.clock.block_ms
+        while env.peek() <= at:  # SimPy's own clock stays at the last moment at which somebody had something to do
+            env.step()
         self.clock.advance(height)
 
     def fingerprint(self) -> str:
@@ -247,10 +267,6 @@ def reference_parts(clock: BlockClock, agents: str, market: MarketSetup, before:
     return [Part(lambda clock, place: tenants.batches(clock, calls, DAY_MS, before, place.sent), Tenants())]
 
 
-def _silent(_: int) -> None:
-    return
-
-
 def tenant_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup, before: tenants.OnLook | None = None) -> list[Part]:
     """Return a process for each cohort, and hand over what stands in the first block; `before` sees every order before it goes."""
     parts = []
@@ -261,15 +277,19 @@ def tenant_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup, bef
                 before(calls)
             clock.submit_rows(calls)
             continue
-        order = np.argsort(calls[:, Call.time], kind="stable")
-        rows: Table = calls[order]
-        if cohort is not None and cohort.react is not None:
-            wait = (scenario.bid_window.blocks(scenario.block_ms) + 2) * scenario.block_ms
-            again = Retry(clock, cohort.react.retry, cohort.react.raise_ceiling, scenario.block_ms)
-            parts.append(Part(partial(_reacting, rows, wait, before), Tenants(again=again)))
-        else:
-            parts.append(Part(partial(_batches, rows, before), Tenants()))
+        assert cohort is not None
+        parts.append(tenant_part(clock, scenario, cohort, calls, before))
     return parts
+
+
+def tenant_part(clock: BlockClock, scenario: Scenario, cohort: TenantCohort, calls: Table, before: tenants.OnLook | None) -> Part:
+    """Return the process of a cohort for some of its orders."""
+    rows: Table = calls[np.argsort(calls[:, Call.time], kind="stable")]
+    if cohort.react is None:
+        return Part(partial(_batches, rows, before), Tenants())
+    wait = (scenario.bid_window.blocks(scenario.block_ms) + 2) * scenario.block_ms
+    again = Retry(clock, cohort.react.retry, cohort.react.raise_ceiling, scenario.block_ms)
+    return Part(partial(_reacting, rows, wait, before), Tenants(again=again))
 
 
 def _reacting(rows: Table, wait_ms: int, before: tenants.OnLook | None, clock: BlockClock, place: Tenants) -> Generator[Any, Any, None]:

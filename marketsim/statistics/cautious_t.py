@@ -28,13 +28,15 @@ class Running:
     """Moments of each row after each of its values, all float64[rows, looks]; `informative` is int64.
 
     `error` is the standard error of the mean (NaN at the first value), `skewness` the third standardised
-    moment (0 without spread), `informative` how many values so far differ from the most frequent one.
+    moment (0 without spread), `informative` how many values so far differ from the most frequent one, `counts`
+    the number of values at each look, default 1, 2, 3 ….
     """
 
     mean: FloatArray
     error: FloatArray
     skewness: FloatArray
     informative: npt.NDArray[np.int64]
+    counts: FloatArray | None = None
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
@@ -64,7 +66,7 @@ class Running:
 
     @property
     def _lean(self) -> FloatArray:
-        n = np.arange(1, self.mean.shape[1] + 1, dtype=np.float64)
+        n = np.arange(1, self.mean.shape[1] + 1, dtype=np.float64) if self.counts is None else self.counts
         lean: FloatArray = self.skewness / np.sqrt(n)
         return lean
 
@@ -84,6 +86,20 @@ def running(values: FloatArray) -> Running:
         error = np.sqrt(variance / (n - 1))
         skewness = np.where(variance > 1e-12 * np.maximum(square, 1e-300), third / variance**1.5, 0.0)
     return Running(mean + shift, error, np.nan_to_num(skewness), informative(values))
+
+
+def at_end(values: FloatArray) -> Running:
+    """Moments of each row of `values` (rows × n, n at least 2) after its last value alone, arrays of one look; every row counts as
+    `known`: whoever asks has looked for repeated values.
+    """
+    n = values.shape[1]
+    mean = values.mean(axis=1, keepdims=True)
+    moved = values - mean
+    variance = (moved**2).mean(axis=1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        skewness = np.nan_to_num((moved**3).mean(axis=1, keepdims=True) / variance**1.5)
+    known = np.full(mean.shape, max(n, INFORMATIVE_LEAST), dtype=np.int64)
+    return Running(mean, np.sqrt(variance / (n - 1)), skewness, known, np.array([float(n)]))
 
 
 def informative(values: FloatArray) -> npt.NDArray[np.int64]:

@@ -14,11 +14,11 @@ from marketsim.agents.demand import (
     HOUR_MS,
     ArrivalRate,
     Arrivals,
+    between,
     burst_spans,
     exact_arrivals,
     poisson_arrivals,
     traced_arrivals,
-    until,
 )
 from marketsim.agents.streams import stream
 
@@ -43,9 +43,9 @@ def test_what_arrives_at_a_low_rate_arrives_at_a_higher_one(low: float, high: fl
 
 def test_a_longer_horizon_leaves_the_first_days_as_they_were() -> None:
     short, long = poisson(20, 3, day=OFFICE), poisson(20, 9, day=OFFICE)
-    assert rows(until(long, 3 * DAY_MS)) == rows(short)
+    assert rows(between(long, -1, 3 * DAY_MS)) == rows(short)
     part = poisson_arrivals(1, "tenant/web", ArrivalRate(20, OFFICE), 3 * DAY_MS // 2)
-    assert rows(until(short, 3 * DAY_MS // 2)) == rows(part)
+    assert rows(between(short, -1, 3 * DAY_MS // 2)) == rows(part)
 
 
 def test_many_bursts_a_day_multiply_only_where_they_overlap() -> None:

@@ -17,7 +17,7 @@ from marketsim.experiments.runs.variants import SerialRuns, Variant
 from marketsim.experiments.sweep.session import carry_out, read_plan
 from marketsim.scenario import scenario_from_mapping
 from marketsim.simulation import run
-from marketsim.simulation.orders import arrivals_of, costs_of, expected_arrivals, lives_of, rate_of
+from marketsim.simulation.orders import arrivals_of, costs_of, expected_arrivals, horizon_of, lives_of, rate_of
 from marketsim.statistics.sequential import Decision
 
 SMALL: dict[str, Any] = {
@@ -74,13 +74,15 @@ def test_controls_by_hand() -> None:
     scenario = scenario_from_mapping(plain, Path())
     cohort = scenario.tenants[0]
     assert expected_arrivals(cohort, scenario, 1) == pytest.approx(6 * (5 * 0.5 + 4 * 1.0) / 0.75), "a profile is read by its mean"
-    arrivals = arrivals_of(cohort, scenario, 9, rate_of(cohort, scenario, 9))[0]
+    arrivals = arrivals_of(cohort, scenario, 9, rate_of(cohort, scenario, 9), horizon_of(scenario))[0]
     late = arrivals.times > 3 * 3_600_000
     record = run(scenario, seed=9).record
     found = chance_of(scenario, 9, record)
     assert found["orders"] == pytest.approx(late.sum() - 52)
     assert found["cost"] == pytest.approx(np.log(record.providers["cost_ppm"] / 1e6).mean())
-    many = np.concatenate([arrivals_of(cohort, scenario, seed, rate_of(cohort, scenario, seed))[0].keys for seed in range(100, 600)])
+    many = np.concatenate(
+        [arrivals_of(cohort, scenario, seed, rate_of(cohort, scenario, seed), horizon_of(scenario))[0].keys for seed in range(100, 600)]
+    )
     (own, value), (cost, worth) = costs_of(cohort, scenario, arrivals.keys), costs_of(cohort, scenario, many)
     assert found["size"] == pytest.approx(own[late].sum() - late.sum() * cost.mean(), abs=4 * late.sum() * cost.std() / 30)
     assert found["worth"] == pytest.approx((value >= own)[late].sum() - late.sum() * (worth >= cost).mean(), abs=late.sum() * 0.06)

@@ -340,6 +340,7 @@ FELT: dict[str, Felt | list[Felt]] = {
     "Scenario.name": Felt("name", "a", "b", PLAIN, of("scenario"), "other"),
     "Scenario.description": Felt("description", "of apples", "of pears", PLAIN, report_text, "other"),
     "Scenario.seed": Felt("seed", 1, 2, PLAIN, trace_of, "other"),
+    "Scenario.salt": Felt("salt", 0, 1, PLAIN, trace_of, "other"),
     "Scenario.rules": Felt("rules", "seed", "akash", PLAIN, of("network_fees_uve"), "more"),
     "Scenario.charging": Felt("charging", "rate", "usage_capped", PLAIN, PAID, "less", {"tenants.0.utilization": 0.5}),
     "Scenario.escrow": Felt(

@@ -274,6 +274,38 @@ def test_a_state_hash_knows_names_and_no_rows() -> None:
     assert plain.state_hash() != kept.state_hash()
 
 
+def test_the_page_prints_what_it_says(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (SCENARIOS.parent / "docs" / "live.md").read_text("utf-8")
+    code, rest = page.split("```python\n")[1].split("```\n", 1)
+    printed = [line.removeprefix("    ") for line in rest.strip("\n").split("\n\n")[0].splitlines()]
+    monkeypatch.chdir(SCENARIOS.parent)
+    exec(code, {})
+    assert capsys.readouterr().out.splitlines() == printed
+
+
+def test_a_market_without_an_end_is_that_of_every_longer_horizon() -> None:
+    """Across the end of the first week, with tenants who react, bursts, an exact number of orders, forks and messages."""
+    mapping = small().effective()
+    mapping["tenants"][0] |= {
+        "react": {"retry": 1, "raise_ceiling": 1.2},
+        "demand": {"arrivals": "4/h", "bursts": {"every": "9h", "factor": 3, "lasts": "1h"}},
+    }
+    mapping["tenants"][1]["demand"] = {"orders": 60, "within": "8d"}
+    mapping["horizon"], mapping["block_time"] = "9d", "30s"
+    closed = Market(scenario_from_mapping(mapping, SCENARIOS))
+    mapping["horizon"] = "2d"
+    held = Market(scenario_from_mapping(mapping, SCENARIOS), open_end=True)
+    for height in (2_000, 17_000, 21_000, 24_000):
+        for market in (closed, held):
+            market.advance(height)
+            market.submit({"op": "set_params", "params": {"take_percent": 3}})
+        assert held.fingerprint() == closed.fingerprint()
+        held = held.fork()
+    assert held.state_hash() == closed.state_hash()
+    with pytest.raises(InputError, match="without an end has no last block"):
+        held.finish()
+
+
 def test_the_chain_of_names_can_be_copied() -> None:
     chain = Chain("seed", start={"wallets": {"ada": "5000"}})
     other = chain.copy(chain.state.copied(), chain._eligibility.copy())

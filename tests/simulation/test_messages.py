@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hand_market import provider, tenant
+from hand_market import heights, leases, provider, tenant
+from hand_market import play as play_market
 
+from marketsim.chain.columns import EventKind
 from marketsim.chain.edge import Chain
 from marketsim.chain.ledger import totals
 from marketsim.chain.parsing import ARGUMENTS, NEEDED, SIGNERS, MessageError, parse
@@ -496,3 +498,19 @@ def test_parameters_change_after_what_was_due_before_whoever_looked() -> None:
 
     assert paid(False) == paid(True)
     assert int(paid(False)[0]) == 990
+
+
+def test_a_lease_by_hand_on_a_tenants_order_is_followed_like_its_own(tmp_path: Path) -> None:
+    """Sent five blocks before the tenant would choose: what it planned follows from there, and nothing happens twice."""
+    played = play_market(
+        tmp_path,
+        [tenant(tmp_path, "t", [20])],
+        [provider(), provider("dear", price="0.002uve")],
+        messages=[say(25, "create_lease", "t-0/20/1/1/p-0")],
+        start={"wallets": {"ada": 1}},
+    )
+    assert answers(played) == ["ok"]
+    assert heights(played, EventKind.LEASE_CREATED) == [25]
+    assert heights(played, EventKind.ORDER_ACTIVATED) == [35]
+    assert leases(played) == [(0, 25, 75, 50)]
+    assert [int(played.record.providers[name].sum()) for name in ("won", "lost")] == [1, 1]

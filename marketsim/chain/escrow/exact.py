@@ -18,7 +18,7 @@ A payment is never debited without credit: what it gets leaves the deposits firs
 
 from __future__ import annotations
 
-from marketsim.chain.columns import Account, AccountState, Charging, EventKind, G, Lease, PaymentState, Usage
+from marketsim.chain.columns import Account, AccountState, Charging, ClosedForm, EventKind, G, Lease, PaymentState, Usage
 from marketsim.chain.escrow.accounts import (
     consume,
     drop_fraction,
@@ -34,9 +34,12 @@ from marketsim.chain.ledger import touch
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled
+from marketsim.kernel.intrinsics import rarely
+from marketsim.money.doubled import doubled_of, doubled_quotient, doubled_sum, doubled_times, pair_of
 from marketsim.money.pairs import BLOCKS_MAX, RATE_MAX, add, add_to, blocks_covered, is_less, subtract, times
 from marketsim.money.units import ATTO, PPM
 from marketsim.money.wide import (
+    BASE,
     PAIR_LIMBS,
     add_limbs,
     divide_limbs_floor,
@@ -55,6 +58,22 @@ PRICED_USE_MAX = 1_000_000_000_000_000_000
 """
 
 _RESOURCES = 4
+_RESERVED_MAX = 1 << 52
+_UNIT_MAX = 1 << 52
+_UNITS_MAX = 1e12
+"""Bounds within which the price of metered use has a closed form in int64 and in floats that are whole: what is reserved of a resource, its
+unit price, the unit prices of all that is reserved (uve).
+"""
+_DIVISOR_MAX = 9_000_000_000
+"""Largest divisor of a pair limb by limb: a rest x 10^9 stays within int64."""
+_PRODUCT_MAX = 2e18
+"""Most whole uve of a product of which four are added."""
+_LOSS_MAX = 2e27
+"""Most atto-uve of a `loss`: four of them times 10^9 stay within int64."""
+_DOUBT = 32
+"""Millionths of an atto by which `_price_less_cuts` may be off: four losses by four each, their sum cut, and as much again."""
+_RATE_BLOCKS_MAX = 9_000_000
+"""Most that price x (millions of blocks) may be, so that price x blocks x 10^6 stays within int64."""
 
 
 # --- metering -----------------------------------------------------------------------------------------------
@@ -104,6 +123,157 @@ def priced_use(s: State, h: int, lease: int) -> tuple[int, int]:
     if u.utilization_ppm == PPM and s.globals.block_ms % 1000 == 0:
         # Full use of whole seconds has no fraction to lose: U is the price of the metered blocks.
         return times(p.rate, p.rate_atto, metered_until(s, h, lease))
+    if u.utilization_ppm >= 0:
+        if u.closed_form == ClosedForm.UNKNOWN:
+            _find_closed_form(s, lease)
+        if u.closed_form == ClosedForm.MARKED_UP:
+            return _marked_up_use(s, h, lease)
+        if u.closed_form == ClosedForm.LINEAR:
+            whole, atto = _price_less_cuts(s, h, lease)
+            if whole >= 0:
+                return whole, atto
+    return _priced_in_full(s, h, lease)
+
+
+@compiled
+def _find_closed_form(s: State, lease: int) -> None:
+    """Write how the use of a lease that meters itself is priced, once a lease: MARKED_UP if that fits, else LINEAR."""
+    u = s.usage[s.leases[lease].usage]
+    u.closed_form = ClosedForm.FAILS
+    if u.utilization_ppm > PPM:
+        return
+    for resource in range(_RESOURCES):
+        if u[Usage.reserved_cpu + resource] > _RESERVED_MAX or u[Usage.unit_cpu + 2 * resource] > _UNIT_MAX:
+            return
+    if _find_mark_up(s, lease):
+        u.closed_form = ClosedForm.MARKED_UP
+    elif _find_losses(s, lease):
+        u.closed_form = ClosedForm.LINEAR
+
+
+@compiled
+def _find_mark_up(s: State, lease: int) -> bool:
+    # Whether price = ratio x sum of unit x reserved with a ratio of six decimals: use costs ratio x sum of unit x used / seconds then.
+    p = s.leases[lease]
+    u = s.usage[p.usage]
+    whole, atto = 0, 0
+    for resource in range(_RESOURCES):
+        reserved = u[Usage.reserved_cpu + resource]
+        if reserved > 0:
+            part = times(u[Usage.unit_cpu + 2 * resource], u[Usage.unit_cpu + 2 * resource + 1], reserved)
+            whole, atto = add(whole, atto, part[0], part[1])
+    base = float(whole) + float(atto) * 1e-18
+    price = float(p.rate) + float(p.rate_atto) * 1e-18
+    divisor = s.globals.block_ms * (PPM // 1000)
+    if divisor > _DIVISOR_MAX or base > _UNITS_MAX or price > 100.0 * base or base == 0.0:
+        return False
+    ratio = int(price / base * PPM + 0.5)
+    marked = times(whole, atto, ratio)
+    wanted = times(p.rate, p.rate_atto, PPM)
+    if marked[0] != wanted[0] or marked[1] != wanted[1]:
+        return False
+    share = u.utilization_ppm * s.globals.block_ms
+    if share > _DIVISOR_MAX:
+        return False
+    for resource in range(_RESOURCES):
+        reserved = u[Usage.reserved_cpu + resource]  # share x reserved / 10^9, by parts that fit
+        low = share * (reserved % BASE)
+        u[Usage.units_cpu + 2 * resource] = share * (reserved // BASE) + low // BASE
+        u[Usage.step_cpu + resource] = low % BASE
+    u.mark_up = ratio
+    u.mark_up_divisor = divisor
+    return True
+
+
+@compiled
+def _marked_up_use(s: State, h: int, lease: int) -> tuple[int, int]:
+    # U(h) of ClosedForm.MARKED_UP.
+    u = s.usage[s.leases[lease].usage]
+    blocks = metered_until(s, h, lease)
+    most = float(u.mark_up) * float(blocks + 1)
+    whole, atto = 0, 0
+    for resource in range(_RESOURCES):
+        units = u[Usage.units_cpu + 2 * resource]
+        step = u[Usage.step_cpu + resource]
+        if units > 0 or step > 0:
+            unit = u[Usage.unit_cpu + 2 * resource]
+            if most * float(units + 1) * float(unit + 1) > _PRODUCT_MAX:
+                return _priced_in_full(s, h, lease)
+            part = times(unit, u[Usage.unit_cpu + 2 * resource + 1], units * blocks + step * blocks // BASE)
+            whole, atto = add(whole, atto, part[0], part[1])
+    whole, atto = times(whole, atto, u.mark_up)
+    divisor = u.mark_up_divisor
+    rest = whole % divisor * BASE + atto // BASE
+    return whole // divisor, rest // divisor * BASE + (rest % divisor * BASE + atto % BASE) // divisor
+
+
+@compiled
+def _find_losses(s: State, lease: int) -> bool:
+    """Write what `_price_less_cuts` needs; return whether it fits.
+
+    With n metered blocks resource r has used c R n / 10^9, cut to whole units, where c is share x block ms and R what is reserved. Without
+    the cuts U would be price x n x share; what the cut leaves off, f / 10^9 of a unit, takes price x unit x f / (block ms x sum of unit x
+    reserved) millionths of an atto off. `step` is c R modulo 10^9, so that f = step x n modulo 10^9; `loss` is that quotient without f,
+    10^9 times, off by four at most.
+    """
+    p = s.leases[lease]
+    u = s.usage[p.usage]
+    share = u.utilization_ppm * s.globals.block_ms % BASE
+    weight, weight_low = 0.0, 0.0
+    for resource in range(_RESOURCES):
+        reserved = u[Usage.reserved_cpu + resource]
+        if reserved > 0:
+            unit, unit_low = doubled_of(u[Usage.unit_cpu + 2 * resource], u[Usage.unit_cpu + 2 * resource + 1])
+            part, part_low = doubled_times(unit, unit_low, float(reserved), 0.0)
+            weight, weight_low = doubled_sum(weight, weight_low, part, part_low)
+    if weight == 0.0:
+        return False
+    weight, weight_low = doubled_times(weight, weight_low, float(s.globals.block_ms), 0.0)
+    price, price_low = doubled_of(p.rate, p.rate_atto)
+    price, price_low = doubled_times(price, price_low, 1e9, 0.0)
+    price, price_low = doubled_quotient(price, price_low, weight, weight_low)
+    for resource in range(_RESOURCES):
+        u[Usage.step_cpu + resource] = 0
+        reserved = u[Usage.reserved_cpu + resource]
+        whole, atto = u[Usage.unit_cpu + 2 * resource], u[Usage.unit_cpu + 2 * resource + 1]
+        if reserved > 0 and (whole > 0 or atto > 0):
+            unit, unit_low = doubled_of(whole, atto)
+            loss, loss_low = doubled_times(price, price_low, unit, unit_low)
+            if loss > _LOSS_MAX:
+                return False
+            u[Usage.step_cpu + resource] = share * (reserved % BASE) % BASE
+            u[Usage.loss_cpu + 2 * resource], u[Usage.loss_cpu + 2 * resource + 1] = pair_of(loss, loss_low)
+    return True
+
+
+@compiled
+def _price_less_cuts(s: State, h: int, lease: int) -> tuple[int, int]:
+    # U(h) of ClosedForm.LINEAR; (-1, 0) where that is too near to a whole atto to tell, about one in 15,000, or leaves int64.
+    p = s.leases[lease]
+    u = s.usage[p.usage]
+    blocks = metered_until(s, h, lease)
+    if p.rate * (blocks // PPM + 1) > _RATE_BLOCKS_MAX:
+        return -1, 0
+    whole, atto = times(p.rate, p.rate_atto, blocks * u.utilization_ppm)  # in millionths, without the cuts
+    lost, lost_atto, is_cut = 0, 0, False
+    for resource in range(_RESOURCES):
+        cut = u[Usage.step_cpu + resource] * blocks % BASE
+        if cut > 0:
+            is_cut = True
+            part = times(u[Usage.loss_cpu + 2 * resource], u[Usage.loss_cpu + 2 * resource + 1], cut)
+            lost, lost_atto = add(lost, lost_atto, part[0], part[1])
+    if is_cut:
+        whole, atto = subtract(whole, atto, lost // BASE, lost % BASE * BASE + lost_atto // BASE)
+        if atto % PPM < _DOUBT or atto % PPM >= PPM - _DOUBT:
+            return -1, 0
+    return whole // PPM, whole % PPM * (ATTO // PPM) + atto // PPM
+
+
+@compiled
+def _priced_in_full(s: State, h: int, lease: int) -> tuple[int, int]:
+    # U(h) whatever was used and however it was recorded, through wide integers.
+    p = s.leases[lease]
+    u = s.usage[p.usage]
     k = s.scratch
     for i in range(100, 140):
         k[i] = 0
@@ -234,20 +404,28 @@ def _take_use(s: State, row: int, cpu: int, memory: int, storage: int, gpu: int)
 
 
 @compiled
+def _is_share(u: Usage) -> bool:
+    # Whether what is used is known to be a share of what is reserved.
+    return bool(u.closed_form == ClosedForm.MARKED_UP or u.closed_form == ClosedForm.LINEAR)
+
+
+@compiled
 def charge(s: State, h: int, lease: int) -> tuple[int, int]:
     """Return C(h), what an open payment owes since it began, by G.charging (rules.md 1); a pair, nothing is
     changed.
     """
     p = s.leases[lease]
     delta = h - s.accounts[p.account].settled_at
-    accrued = times(p.rate, p.rate_atto, p.blocks + delta)
     charging = s.globals.charging
     if charging == Charging.RATE or p.usage < 0:
-        return accrued
+        return times(p.rate, p.rate_atto, p.blocks + delta)
     use = priced_use(s, h, lease)
-    if use[0] < 0:
-        return accrued
-    if charging == Charging.USAGE_CAPPED and is_less(accrued[0], accrued[1], use[0], use[1]):
+    if use[0] >= 0:
+        u = s.usage[p.usage]
+        if charging != Charging.USAGE_CAPPED or (_is_share(u) and metered_until(s, h, lease) <= p.blocks + delta):
+            return use  # a share of what the metered blocks cost is no more than these
+    accrued = times(p.rate, p.rate_atto, p.blocks + delta)
+    if use[0] < 0 or is_less(accrued[0], accrued[1], use[0], use[1]):
         return accrued
     return use
 
@@ -416,8 +594,15 @@ def settle(s: State, h: int, account: int, is_due: bool) -> bool:
     if a.open == 0:
         a.settled_at = h
         return False
-    touch(s, account)
     total, total_atto = owed_by(s, h, account)
+    return _settle_owed(s, h, account, is_due, total, total_atto)
+
+
+@compiled
+def _settle_owed(s: State, h: int, account: int, is_due: bool, total: int, total_atto: int) -> bool:
+    # Settle open payments that are owed `total` (a pair) at h; as `settle`.
+    a = s.accounts[account]
+    touch(s, account)
     if is_less(a.funds, a.funds_atto, total, total_atto):
         _settle_short(s, h, account, total, total_atto)
         return True
@@ -429,7 +614,9 @@ def settle(s: State, h: int, account: int, is_due: bool) -> bool:
     while lease >= 0:
         p = s.leases[lease]
         if p.payment == PaymentState.OPEN:
-            whole, atto = owed(s, h, lease)
+            whole, atto = total, total_atto
+            if a.open > 1:
+                whole, atto = owed(s, h, lease)
             read_meter(s, h, lease)
             add_to(p, Lease.charged, whole, atto)
             _credit(s, h, lease, delta, whole, atto)
@@ -485,7 +672,8 @@ def fold(s: State, h: int, account: int) -> bool:
     last = last_cadence(s, h, account)
     if last <= a.settled_at:
         return False
-    if is_short(s, last, account):
+    total, total_atto = owed_by(s, last, account)
+    if is_less(a.funds, a.funds_atto, total, total_atto):
         every = g.settle_every
         first = last_cadence(s, a.settled_at, account) + every
         low, high = 0, (last - first) // every
@@ -499,8 +687,9 @@ def fold(s: State, h: int, account: int) -> bool:
         if low > 0:
             g.height = last - every
             settle(s, last - every, account, False)
+        total, total_atto = owed_by(s, last, account)
     g.height = last
-    short = settle(s, last, account, False)
+    short = _settle_owed(s, last, account, False, total, total_atto)
     g.height = height
     return short
 
@@ -595,6 +784,14 @@ def _is_stepwise(s: State) -> bool:
 
 
 @compiled
+def _record_cadence(s: State, h: int, account: int) -> None:
+    """Where settlements are on the record, let those of the cadence before a message stand there under their own height. They can all be
+    paid, else the caller folds, so that no money moves otherwise."""
+    if rarely((s.globals.event_mask >> EventKind.SETTLED) & 1 == 1) and not is_short(s, h, account):
+        fold(s, h, account)
+
+
+@compiled
 def deposited(s: State, h: int, account: int) -> None:
     """Follow up a deposit into an open account: reactivate its insufficient_funds payments when funds now
     cover one block of them all.
@@ -642,6 +839,7 @@ def payment_open(s: State, h: int, account: int, lease: int) -> Status:
         return Status.AmountTooLarge
     if is_key_used(s, account, lease):
         return Status.PaymentExists
+    _record_cadence(s, h, account)
     settle(s, h, account, False)
     link_payment(s, account, lease)
     start_meter(s, h, lease)
@@ -663,6 +861,7 @@ def payment_withdraw(s: State, h: int, lease: int) -> Status:
         return Status.PaymentClosed
     if is_short(s, h, account):
         fold(s, h, account)
+    _record_cadence(s, h, account)
     settle(s, h, account, False)
     return Status.Ok
 
@@ -680,6 +879,7 @@ def payment_close(s: State, h: int, lease: int) -> Status:
     if _is_stepwise(s) or is_short(s, h, account):
         fold(s, h, account)
     touch(s, account)
+    _record_cadence(s, h, account)
     settle(s, h, account, False)
     drop_fraction(s, lease)
     if p.payment == PaymentState.OPEN:
@@ -704,6 +904,7 @@ def account_close(s: State, h: int, account: int) -> Status:
     if a.first_lease >= 0:
         if _is_stepwise(s) or is_short(s, h, account):
             fold(s, h, account)
+        _record_cadence(s, h, account)
         settle(s, h, account, False)
         end_payments(s, account)
     a.settled_at = h
@@ -719,5 +920,6 @@ def settle_forced(s: State, h: int, account: int) -> Status:
         return Status.AccountClosed
     if _is_stepwise(s) or is_short(s, h, account):
         fold(s, h, account)
+    _record_cadence(s, h, account)
     settle(s, h, account, False)
     return Status.Ok

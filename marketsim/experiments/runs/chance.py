@@ -12,7 +12,7 @@ from marketsim.agents.streams import Keys, key_of, keys_from
 from marketsim.recording.record import Record
 from marketsim.scenario import Scenario
 from marketsim.scenario.tenants import TenantCohort
-from marketsim.simulation.orders import arrivals_of, costs_of, expected_arrivals, lives_of, rate_of
+from marketsim.simulation.orders import arrivals_of, costs_of, expected_arrivals, horizon_of, lives_of, rate_of
 from marketsim.statistics.estimates import FloatArray
 
 # Fresh draws for each order that was made: they add a sixteenth to the variance of a control. No more than MOST, for speed: markets of
@@ -46,7 +46,7 @@ def demand_of(scenario: Scenario, seed: int) -> dict[str, float]:
     for cohort in scenario.tenants if scenario.market is None else ():
         if cohort.demand.trace is None and cohort.demand.orders is None:
             rate = rate_of(cohort, scenario, seed)
-            found["arrivals"] += float(len(arrivals_of(cohort, scenario, seed, rate)[0].times))
+            found["arrivals"] += float(len(arrivals_of(cohort, scenario, seed, rate, horizon_of(scenario))[0].times))
             found["expected"] += expected_arrivals(cohort, scenario, seed, whole=True)
     return found
 
@@ -55,7 +55,7 @@ def _demand(cohort: TenantCohort, scenario: Scenario, seed: int) -> dict[str, fl
     if cohort.demand.trace is not None:
         return {}
     block_ms, horizon, begin = scenario.block_ms, scenario.horizon_blocks, scenario.warm_up_blocks
-    arrivals = arrivals_of(cohort, scenario, seed, rate_of(cohort, scenario, seed))[0]
+    arrivals = arrivals_of(cohort, scenario, seed, rate_of(cohort, scenario, seed), horizon_of(scenario))[0]
     window = arrivals.times > begin * block_ms
     found: dict[str, float] = {}
     if cohort.demand.orders is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,12 @@ from marketsim.experiments.runs.items import is_item
 from marketsim.experiments.runs.metric_names import wants_hindsight, wants_welfare
 
 if TYPE_CHECKING:
+    from marketsim.scenario import Scenario
     from marketsim.simulation import Run
 
 SAMPLES_MAX = 400
+SCENARIOS_KEPT = 32
+"""Scenarios of design points that a worker keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,9 @@ class Simulated:
     def __call__(self, scenario: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
         """The summary of one run; `base` is the folder of the files that the scenario names."""
         from marketsim.experiments.runs.chance import chance_of, demand_of
-        from marketsim.scenario import scenario_from_mapping
         from marketsim.simulation import run
 
-        loaded = scenario_from_mapping(scenario, Path(base))
+        loaded = _loaded(scenario, base)
         finished = run(loaded, seed=seed)
         summary = {**finished.summary, "activity": _activity(finished), "chance": chance_of(loaded, seed, finished.record)}
         summary["demand"] = demand_of(loaded, seed)
@@ -62,6 +65,23 @@ class Simulated:
         """What the summaries hold: part of a run's key, so that no run stands for one that holds more."""
         plain = "hindsight" if self.hindsight else "welfare" if self.welfare else "plain"
         return ", ".join([plain, *([spans_key(self.spans)] if self.spans else []), *self.items])
+
+
+def _loaded(mapping: dict[str, Any], base: str) -> Scenario:
+    """Return the scenario in a mapping: it is read and checked once for all replications of a design point that a worker makes."""
+    from marketsim.scenario import scenario_from_mapping
+
+    key = json.dumps([mapping, base], default=str)
+    scenario = _KEPT.get(key)
+    if scenario is None:
+        scenario = scenario_from_mapping(mapping, Path(base))
+        if len(_KEPT) >= SCENARIOS_KEPT:
+            _KEPT.clear()
+        _KEPT[key] = scenario
+    return scenario
+
+
+_KEPT: dict[str, Scenario] = {}
 
 
 def runner_for(metrics: Iterable[str], spans: Iterable[Span] = ()) -> Simulated:

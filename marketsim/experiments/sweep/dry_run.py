@@ -8,6 +8,7 @@ from typing import Any
 
 from marketsim.experiments.runs.execute import Outcome, Runner, attempt
 from marketsim.experiments.sweep.plan import SweepPlan
+from marketsim.kernel.compiled import is_cache_cold
 
 _REPORT_SECONDS = 5.0
 
@@ -21,6 +22,10 @@ class DryRun:
     runs_most: int
     pilot: tuple[Outcome, ...]
     workers: int
+    compile_seconds: float = 0.0
+    """How long the dry run compiled; 0 where everything was compiled before."""
+    compiles_again: bool = False
+    """Whether the sweep has to compile as well, because there is no place to keep what was compiled."""
 
     @property
     def run_seconds(self) -> float:
@@ -28,8 +33,9 @@ class DryRun:
         return sum(outcome.seconds for outcome in self.pilot) / len(self.pilot)
 
     def seconds(self, runs: int) -> float:
-        """Estimated time of the whole command for a number of runs."""
-        return runs * self.run_seconds / self.workers + _REPORT_SECONDS
+        """Estimated time of the whole command for a number of runs, compiling included where it has to."""
+        compiling = self.compile_seconds if self.compiles_again else 0.0
+        return runs * self.run_seconds / self.workers + _REPORT_SECONDS + compiling
 
     def as_json(self) -> dict[str, Any]:
         """Plain data: the design, the number of runs and the estimate."""
@@ -47,6 +53,7 @@ class DryRun:
                 "failed": [outcome.message for outcome in self.pilot if outcome.status != "ok"],
             },
             "workers": self.workers,
+            "compiling": {"seconds": round(self.compile_seconds, 1), "again": self.compiles_again},
             "estimate_seconds": {
                 "least": round(self.seconds(self.runs_least), 1),
                 "most": round(self.seconds(self.runs_most), 1),
@@ -61,14 +68,18 @@ def dry_run(plan: SweepPlan, runner: Runner, workers: int) -> DryRun:
     """
     count = len(plan.design.points)
     chosen = sorted({0, count // 2, count - 1})
+    cold = is_cache_cold()
+    began = time.perf_counter()
     attempt(runner, plan.task(0, 0))
+    first = time.perf_counter() - began
     outcomes = []
     for point in chosen:
         started = time.perf_counter()
         outcome = attempt(runner, plan.task(point, 0))
         outcomes.append(Outcome(outcome.status, outcome.message, time.perf_counter() - started))
     least, most = run_bounds(plan)
-    return DryRun(plan, least, most, tuple(outcomes), workers)
+    compiled = max(0.0, first - outcomes[0].seconds) if cold else 0.0
+    return DryRun(plan, least, most, tuple(outcomes), workers, compiled, cold and is_cache_cold())
 
 
 def run_bounds(plan: SweepPlan) -> tuple[int, int]:

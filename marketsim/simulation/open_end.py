@@ -1,0 +1,104 @@
+"""A market without an end: its demand is drawn a few days ahead, as it would be for any longer horizon."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Any
+
+import numpy as np
+
+from marketsim.chain.columns import Draft
+from marketsim.chain.room import with_room
+from marketsim.kernel.rows import as_rows
+from marketsim.kernel.table_set import Table
+from marketsim.market.tables import Call, Plan
+from marketsim.money.units import DAY_MS
+from marketsim.scenario.literals import Duration
+from marketsim.scenario.model import Scenario
+from marketsim.simulation.build import MarketSetup, home_regions, number_deployments
+from marketsim.simulation.orders import Stretch, staged_orders
+from marketsim.simulation.play import Play, tenant_part
+
+STRETCH_MS = 7 * DAY_MS
+"""Demand that is drawn at once."""
+YEARS = 10
+BLOCKS_MAX = 1 << 28
+"""Heights that tables hold with room to spare."""
+
+
+def without_end(scenario: Scenario) -> Scenario:
+    """Return the scenario with a horizon that nobody reaches: ten years, or 2^28 blocks; what is spread over the horizon stays so."""
+    far = min(YEARS * 365 * DAY_MS, BLOCKS_MAX * scenario.block_ms)
+    tenants = [
+        cohort.model_copy(update={"demand": cohort.demand.model_copy(update={"within": cohort.demand.within or scenario.horizon})})
+        if cohort.demand.orders is not None
+        else cohort
+        for cohort in scenario.tenants
+    ]
+    changes: dict[str, Any] = {"horizon": Duration(far), "tenants": tuple(tenants)}
+    other = scenario.model_copy(update=changes)
+    other._stages = tuple((at, stage.model_copy(update={"horizon": Duration(far)})) for at, stage in scenario._stages)
+    return other
+
+
+class OpenEnd:
+    """Draws the demand of a market without an end, stretch by stretch."""
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        self._scenario = scenario
+        self._seed = seed
+        self._last: dict[int, int] = {}
+        self.first = Stretch(-1, STRETCH_MS)
+        """What is drawn at the start."""
+        self.until_ms = STRETCH_MS
+
+    def begin(self, market: MarketSetup) -> None:
+        """Note which numbers deployments have had in the first stretch."""
+        for calls in market.calls:
+            owners = market.engine.plans[calls[:, Call.plan], Plan.tenant]
+            for owner, dseq in zip(owners.tolist(), calls[:, Call.dseq].tolist(), strict=True):
+                self._last[owner] = max(dseq, self._last.get(owner, 0))
+
+    def copy(self) -> OpenEnd:
+        """Return what draws for a copied market."""
+        other = copy(self)
+        other._last = dict(self._last)
+        return other
+
+    def extend(self, play: Play) -> None:
+        """Give a market the demand of the next stretch; the market has not come to its end yet."""
+        scenario, market, clock = self._scenario, play.market, play.clock
+        stretch = Stretch(self.until_ms, self.until_ms + STRETCH_MS)
+        homes = home_regions(scenario, self._seed)
+        calls: list[Table] = []
+        plans: list[Table] = []
+        first_plan, first_tenant = len(clock.engine.plans), market.first_tenant
+        for number in range(len(scenario.tenants)):
+            part = staged_orders(number, scenario, self._seed, stretch)
+            specs = play.by_hand.learn(part.asked)
+            drafts, rows, mine = part.drafts.copy(), part.calls.copy(), part.plans.copy()
+            chain = with_room(clock.chain, resources=len(part.resources), drafts=len(drafts))
+            resource, draft = int(chain.globals.resources), int(chain.globals.drafts)
+            if len(drafts):
+                drafts[:, Draft.spec] = specs[drafts[:, Draft.spec]]
+                drafts[:, Draft.first_resource] += resource
+                chain.resources[resource : resource + len(part.resources)] = part.resources
+                chain.drafts[draft : draft + len(drafts)] = drafts
+            chain.globals.resources = resource + len(part.resources)
+            chain.globals.drafts = draft + len(drafts)
+            clock.chain = chain
+            mine[:, Plan.tenant] += first_tenant + sum(each.count for each in scenario.tenants[:number])
+            mine[:, Plan.region] = homes[mine[:, Plan.tenant] - first_tenant]
+            rows[:, Call.plan] += first_plan
+            rows[:, Call.first_draft] += draft
+            first_plan += len(mine)
+            calls.append(rows)
+            plans.append(mine)
+        self._last = number_deployments(calls, plans, self._last)
+        clock.engine = clock.engine._replace(plans=as_rows(Plan, np.concatenate([clock.engine.plans, *plans])))
+        for cohort, rows in zip(scenario.tenants, calls, strict=True):
+            play.add(tenant_part(clock, scenario, cohort, rows, play.before))
+        self.until_ms = stretch.end_ms
+
+
+__all__ = ["OpenEnd", "without_end"]
