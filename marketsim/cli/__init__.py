@@ -28,6 +28,8 @@ COMMANDS = (
     "compare",
     "check",
     "diff",
+    "bisect",
+    "capsule",
     "risk",
     "optimize",
     "bench",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated
 
@@ -46,10 +48,11 @@ def diff(
     there, and the first event that differs is shown with its message, both states of what it touches, and the random streams that were
     drawn differently.
     """
-    from marketsim.cli.progress import progress_shown
+    from marketsim.cli.progress import Progress, progress_shown
     from marketsim.experiments.difference.find import chosen_ingredients, first_difference
     from marketsim.experiments.difference.report import difference_lines, difference_markdown
-    from marketsim.experiments.difference.sides import side_of
+    from marketsim.experiments.difference.sides import sides_of
+    from marketsim.interrupts import Unwinding
 
     if as_json and as_markdown:
         raise InputError("--json: stands beside --markdown, give one of the two")
@@ -58,18 +61,22 @@ def diff(
     if b is None and a.is_dir():
         raise InputError(f"{a}: B: is missing, a finished run is compared with another folder or a scenario file")
     silent = quiet or as_json or as_markdown
-    both = list(set_both or ())
-    sides = []
-    for name, path, changes, number in (("A", a, set_a, seed), ("B", other, set_b, seed if seed_b is None else seed_b)):
-        with progress_shown(f"{name} {path.name}", quiet=silent) as progress:
-            is_folder = path.is_dir()  # what is said of both scenarios is said of none that is done
-            sides.append(side_of(path, [*([] if is_folder else both), *(changes or ())], None if is_folder else number, progress))
+    paths = (a, other)
+    both = list(set_both or ())  # what is said of both scenarios is said of none that is done
+    overrides = tuple([*([] if path.is_dir() else both), *(own or ())] for path, own in zip(paths, (set_a, set_b), strict=True))
+    numbers = (seed, seed if seed_b is None else seed_b)
+    seeds = tuple(None if path.is_dir() else number for path, number in zip(paths, numbers, strict=True))
 
     def tell(text: str) -> None:
         if not silent:
             print(f"diff: {text}", file=sys.stderr, flush=True)
 
-    found = first_difference(sides[0], sides[1], ingredients=chosen, progress=tell)
+    def show(label: str) -> AbstractContextManager[Progress | None]:
+        return progress_shown(label, quiet=silent)
+
+    with Unwinding(), tempfile.TemporaryDirectory(prefix="marketsim-diff-") as scratch:
+        sides = sides_of(paths, (overrides[0], overrides[1]), (seeds[0], seeds[1]), Path(scratch), show)
+        found = first_difference(*sides, ingredients=chosen, progress=tell)
     if as_json:
         print(json.dumps(found.as_json(), indent=1, ensure_ascii=False, default=str))
     elif as_markdown:

@@ -99,7 +99,7 @@ def _at(data: Any, schedules: Sequence[Schedule], changes: Sequence[FileChange],
         _put(stage, path, copy.deepcopy(now[-1] if now else values[0][1]))
     for change in sorted(changes, key=lambda each: each.at.milliseconds(block_ms)):
         if change.at.milliseconds(block_ms) <= ms:
-            _merge(_get(stage, change.path), copy.deepcopy(change.content))
+            merge(_get(stage, change.path), copy.deepcopy(change.content))
     return stage
 
 
@@ -192,13 +192,13 @@ def _put(data: Any, path: KeyPath, value: Any) -> None:
     data[path[-1]] = value
 
 
-def _merge(data: Any, change: Mapping[str, Any]) -> None:
+def merge(data: Any, change: Mapping[str, Any]) -> None:
     """Lay a change over data: mappings key by key, anything else in place of what was there."""
     for key, value in change.items():
         if isinstance(value, dict) and isinstance(data.get(key), dict):
-            _merge(data[key], value)
+            merge(data[key], value)
         else:
             data[key] = value
 
 
-__all__ = ["FileChange", "Schedule", "Stages", "staged"]
+__all__ = ["FileChange", "Schedule", "Stages", "merge", "staged"]

@@ -198,6 +198,7 @@ def set_rules(chain: State, scenario: Scenario) -> None:
     g.block_ms = block_ms
     g.network_fees = int(scenario.network_fees)
     g.gas_price_atto = scenario.gas_price * 3 // 2
+    g.keep_bids = 0  # unless messages by hand may name them
     g.event_mask = EVENTS_KEPT[scenario.record]
 
 

@@ -18,6 +18,7 @@ from marketsim.market.quoting import FACTOR_MAX, refresh_units
 from marketsim.market.tables import LATENCY_MS, QUANTILES, Decline, Desk, Node, Pricing
 from marketsim.money.units import ATTO, BLOCKS_A_MONTH, DECIMALS, HOUR_MS, MIB, MIB_A_GIB, MILLICORES, PPM, SECOND_MS, UVE_PER_VE
 from marketsim.scenario.model import Scenario
+from marketsim.scenario.provider_file import ProviderFile
 from marketsim.scenario.providers import ProviderCohort
 
 RESOURCES = ("cpu", "memory", "storage", "gpu")
@@ -81,6 +82,15 @@ class DeskBook:
         other.attributes, other.signed = list(self.attributes), list(self.signed)
         return other
 
+    def file_of(self, desk: int) -> ProviderFile | None:
+        """Return a desk's provider file as it is now, None for one without."""
+        file: ProviderFile | None = self._files[desk] if desk < len(self._files) else None
+        return file
+
+    def set_file(self, desk: int, file: ProviderFile) -> None:
+        """Let a desk have another provider file, which acts by its filters here."""
+        self._files = [*self._files[:desk], file, *self._files[desk + 1 :]]
+
     def take_filters(self, before: DeskBook, after: DeskBook) -> list[int]:
         """Let the desks have the filters of another book where they are not those of the one before; return which."""
         changed = [
@@ -95,7 +105,7 @@ class DeskBook:
         """Return 0 or 1 + Decline: allowed regions, then attributes and auditors (`fit`, the chain's answer),
         then excluded attributes.
         """
-        file = self._files[desk] if desk < len(self._files) else None
+        file = self.file_of(desk)
         filters = None if file is None else file.filters
         refused = 1 + int(Decline.INVALID_ATTRIBUTES)
         if filters is not None and region is not None and filters.allowed_regions is not None:

@@ -25,6 +25,7 @@ from marketsim.scenario.footprint import warn_if_scarce
 from marketsim.scenario.literals import Duration, parse_duration
 from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario, read_message
+from marketsim.simulation.market_messages import OPERATIONS
 from marketsim.simulation.messages import Observe, wallet_names
 from marketsim.simulation.open_end import OpenEnd, without_end
 from marketsim.simulation.play import OnProgress, Play, prepare, versions
@@ -205,7 +206,8 @@ class LiveMarket:
     # --- told -------------------------------------------------------------------------------------------------------------------
 
     def parse(self, message: Message, *, signer: str | None = None) -> Parsed:
-        """Return a message, a mapping as in `messages:`, as the chain takes it; nothing changes by it, not even a name.
+        """Return a message, a mapping as in `messages:` or one to the market itself (`market_messages.OPERATIONS`), as it is taken; nothing
+        changes by it, not even a name.
 
         Raises InputError for what is no message.
         """
@@ -214,7 +216,7 @@ class LiveMarket:
         if signer is not None and op != "grant":
             given["signer"] = signer
         try:
-            read = read_message({"height": 1} | given)
+            read = given if op in OPERATIONS else read_message({"height": 1} | given)
         except ValueError as error:
             raise InputError(f"message: {error}") from None
         if not self._takes:

@@ -50,6 +50,7 @@ from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MODULE_WALLETS, SETTLEMENT, MarketSetup, requested_values
 from marketsim.simulation.collect import BY_HAND
 from marketsim.simulation.desks import DeskBook
+from marketsim.simulation.market_messages import OPERATIONS, act, parse_market_message, wallet_of
 from marketsim.simulation.orders import OrderKind
 from marketsim.simulation.stages import StageChange, parameters, reconfigure, stages_of
 
@@ -310,6 +311,8 @@ class ByHand:
         for due in self._due.pop(height):
             if due.stage is not None:
                 self._change(height, due.stage)
+            elif due.parsed is not None and due.parsed.op in OPERATIONS:
+                self._act(height, due.message, due.parsed, due.ticket)
             else:
                 self._execute(height, due)
         if self._heights and self._heights[0] == height:
@@ -324,16 +327,11 @@ class ByHand:
             if action.params is not None:
                 message["params"] = action.params
             if action.provider is not None:
-                message["provider"] = self._provider_name(action.provider)
+                message["provider"] = wallet_of(action.provider)
             if action.id is not None:
                 message["id"] = action.id
             entries.append((action.height, ("governance", number), message))
         return sorted(entries, key=lambda entry: entry[0])
-
-    def _provider_name(self, name: str) -> str:
-        """Return the wallet's name of a provider that may be written cohort/index."""
-        cohort, slash, index = name.rpartition("/")
-        return f"{cohort}-{index}" if slash and index.isdigit() else name
 
     def send(self, height: int, message: Message, where: tuple[str | int, ...] = ("messages",)) -> Status:
         """Execute a message at the start of block `height`, after those sent before; return how the chain answered.
@@ -350,6 +348,21 @@ class ByHand:
         if stage.before.providers != stage.after.providers:
             seed = int(clock.engine.globals.seed)
             self._judge(reconfigure(stage, seed, clock.chain, clock.engine, market.book))
+
+    def _act(self, height: int, message: Message, parsed: Parsed, ticket: int | None) -> None:
+        """Carry out a message that no chain would take, before those parts of the block that agents have."""
+        clock, names, market = self._clock, self.names, self._market
+        clock.open_block(height)
+        clock.make_room()
+        names.take(clock.chain)
+        status = act(parsed, height, len(self.receipts), clock, names, market, self._scenario)
+        if parsed.op == "configure" and status == Status.Ok:
+            self._judge([names.row_of("provider", parsed.arguments["provider"])])
+        what = str(parsed.arguments.get("provider") or parsed.arguments.get("wallet"))
+        self.receipts.append({"height": height, "op": parsed.op, "id": what, "result": result_of(status)})
+        leave_message(clock.chain, height, len(self.receipts), message, result_of(status))
+        if ticket is not None:
+            self.answers[ticket] = Receipt(height, parsed.op, status, what), clock.chain.events[:0]
 
     def _execute(self, height: int, due: Due) -> Receipt:
         message, parsed, where, ticket, _ = due
@@ -436,7 +449,7 @@ class ByHand:
         Raises InputError for what is no message, at `where` in the scenario; without it the message came from elsewhere.
         """
         try:
-            return parse(message)
+            return parse_market_message(message) if message.get("op") in OPERATIONS else parse(message)
         except MessageError as error:
             path, problem = tuple(error.key.split(".")), error.problem
         except (TypeError, AttributeError, ValueError, OverflowError) as error:

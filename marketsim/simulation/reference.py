@@ -49,7 +49,6 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> MarketSe
     orders = len(draws.created_at)
     chain = make_state(FIRST_ROWS)
     set_rules(chain, scenario)
-    chain.globals.keep_bids = 0  # no message by hand names a bid
     digits = len(str(max(draws.tenants - 1, 1)))
     tenant_names = [f"tenant-{number:0{digits}d}" for number in range(draws.tenants)]
     spent = np.zeros(draws.tenants, np.int64)

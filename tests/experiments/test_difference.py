@@ -276,6 +276,21 @@ def test_folders_of_other_sources_are_told_apart_by_what_they_recorded(tmp_path:
             assert said["event"]["a"]["text"].startswith("deposited: ada/") and said["message"]["b"]["message"]["op"] == "create_deployment"
 
 
+def test_classes_of_one_name_are_not_taken_for_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two folders with a module of one name: one process would price both with the first."""
+    mapping = copy.deepcopy(MARKET) | {"horizon": "600 blocks"}
+    mapping["providers"][0]["strategy"] = {"python": "tariff:Price"}
+    for name, price in (("a", 10**15), ("b", 10**15 + 1)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tariff.py").write_text(f"class Price:\n    def price(self, request):\n        return {price}\n")
+        (tmp_path / name / "market.json").write_text(json.dumps(mapping))
+    assert main(["diff", *(str(tmp_path / name / "market.json") for name in "ab"), "--json"]) == 1
+    said = json.loads(capsys.readouterr().out)
+    assert said["known_from"] == "recorded events" and said["differing"][0] == "prices"
+    assert "bid" in said["event"]["a"]["text"] or "lease" in said["event"]["a"]["text"]
+    assert any("of one name and other contents" in note for note in said["notes"])
+
+
 def test_a_folder_without_a_trail_is_made_again_or_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a = write(tmp_path / "a", MARKET)
     b = write(tmp_path / "b", {**MARKET, "name": "pairs", "take": 0.03})

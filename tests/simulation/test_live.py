@@ -283,6 +283,50 @@ def test_the_page_prints_what_it_says(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert capsys.readouterr().out.splitlines() == printed
 
 
+def test_a_market_is_told_what_no_chain_would_take() -> None:
+    market = Market(small(), audit=True)
+    market.advance("2h")
+
+    def answer(message: dict[str, Any], signer: str | None = None) -> str:
+        ticket = market.submit(message, signer=signer)
+        market.advance("1 block")
+        receipt = market.receipt(ticket)
+        assert receipt is not None
+        return receipt.result
+
+    assert answer({"op": "outage", "provider": "large/0", "lasts": "1h"}) == "ok"
+    assert [each.name for each in market.providers() if not each.up] == ["large-0"]
+    assert not market.leases(state="active", provider="large-0")
+    assert answer({"op": "repair", "provider": "large-0"}, "mallory") == "Unauthorized"
+    assert answer({"op": "repair", "provider": "large-0"}, "governance") == "ok"
+    assert all(each.up for each in market.providers())
+    assert answer({"op": "outage", "provider": "nobody", "lasts": "1h"}) == "ProviderNotFound"
+    assert answer({"op": "faucet", "wallet": "zoe", "amount": 7_000_000}) == "ok"
+    assert market.view().wallet("zoe").balance == 7_000_000  # type: ignore[union-attr]
+    assert answer(deploy("zoe", 9)) == "ok"
+    before = market.fork()
+    off = {"bid_engine": {"enabled": False}}
+    assert answer({"op": "configure", "provider": "large-0", "changes": off}) == "ok"
+    assert answer({"op": "configure", "provider": "large-0", "changes": {"bid_engine": {"speed": 1}}}) == "InvalidParam"
+    assert answer({"op": "configure", "provider": "large-0", "changes": {"filters": {"max_cpu": 1}}}) == "ok"
+    for each in (market, before):
+        each.advance(2_000)
+    submitted = [each.view().provider("large-0").submitted for each in (market, before)]  # type: ignore[union-attr]
+    assert submitted[0] < submitted[1]
+    again = Market(small(), audit=True)
+    for entry in market.log:
+        again.submit({**entry.message, "height": entry.height}, signer=entry.signer)
+    assert told(again.finish().summary) == told(market.finish().summary)
+    for wrong, line in (
+        ({"op": "outage", "provider": "large-0"}, "message.lasts: missing, outage takes provider and lasts"),
+        ({"op": "faucet", "wallet": "a", "amount": -1}, "message.amount: -1 is no amount"),
+        ({"op": "repair", "provider": "large-0", "speed": 1}, "message.speed: is no argument"),
+    ):
+        with pytest.raises(InputError) as caught:
+            Market(small()).parse(wrong)
+        assert caught.value.lines[0].startswith(line)
+
+
 def test_a_market_without_an_end_is_that_of_every_longer_horizon() -> None:
     """Across the end of the first week, with tenants who react, bursts, an exact number of orders, forks and messages."""
     mapping = small().effective()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -16,7 +16,7 @@ from marketsim.experiments.difference.draws import DrawDifference, draw_differen
 from marketsim.experiments.difference.names import Names, desk_state, kind_of_subject, side_by_side
 from marketsim.experiments.difference.recorded import recorded_difference
 from marketsim.experiments.difference.replay import Happened, Item, PlayedAgain, Said, also_of, compared, event_text, op_of
-from marketsim.experiments.difference.sides import Side, changed_keys
+from marketsim.experiments.difference.sides import Side, changed_keys, hold_both
 from marketsim.market.tables import Desk, Plan, Track
 from marketsim.recording.trail import INGREDIENTS, RunTrail
 
@@ -113,6 +113,9 @@ def first_difference(
         fingerprints=(a.fingerprint, b.fingerprint),
     )  # fmt: skip
     used = _comparable(found, ingredients)
+    if not hold_both(a, b):
+        why = "users' classes or scripts of one name and other contents, of which one process holds one"
+        a, b = replace(a, unlike=[*a.unlike, why]), replace(b, unlike=[*b.unlike, why])
     for side in (a, b):
         if side.unlike:
             found.notes.append(f"{side.label} cannot be played again here, it was made with {'; '.join(side.unlike)}")

@@ -16,6 +16,7 @@ from marketsim.errors import InputError
 from marketsim.experiments.difference.names import kind_of_subject
 from marketsim.export.results import read_record
 from marketsim.recording.record import Record
+from marketsim.recording.trail import INGREDIENTS
 
 if TYPE_CHECKING:
     from marketsim.experiments.difference.find import FirstDifference
@@ -48,12 +49,23 @@ def recorded_difference(found: FirstDifference, a: Path, b: Path, used: Sequence
             pair = [None, pair[1]] if in_b and not in_a else [pair[0], None] if in_a and not in_b else pair
         found.height = height
         found.event = {
-            side: None if told is None else {"height": height, "text": f"{told[1]}: {told[2]}{f', {told[3]}' if told[3] else ''}"}
-            for side, told in zip(("a", "b"), pair, strict=True)
+            side: None if told is None else {"height": height, "text": _text(told)} for side, told in zip(("a", "b"), pair, strict=True)
         }
         _name_message(found, records, height)
         return True
     return False
+
+
+def events_named(record: Record, text: str) -> list[tuple[int, str]]:
+    """Return the recorded events that begin with a text, as height and text; raises InputError where none were recorded."""
+    if record.events is None:
+        raise InputError(f"--event: events were not recorded (record: {record.meta['record']}), expected everything")
+    found = [(told[0], _text(told)) for told in _events(record, 0, INGREDIENTS)]
+    return [each for each in found if each[1].startswith(text)]
+
+
+def _text(told: Told) -> str:
+    return f"{told[1]}: {told[2]}{f', {told[3]}' if told[3] else ''}"
 
 
 def _name_message(found: FirstDifference, records: tuple[Record, Record], height: int) -> None:

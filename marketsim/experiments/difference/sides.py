@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import marketsim
+from marketsim import interrupts
 from marketsim.errors import InputError
 from marketsim.experiments.difference.origin import code, other_than_here
-from marketsim.experiments.runs.files_read import Contents
+from marketsim.experiments.runs.files_read import Contents, user_code
 from marketsim.export.results import MANIFEST, SCHEMA, read_json
 from marketsim.recording.trail import RunTrail, read_trail, trail_of
 from marketsim.scenario import load_scenario, scenario_from_mapping
@@ -111,6 +118,62 @@ def side_of_folder(folder: Path) -> Side:
     return Side(
         str(folder), seed, effective, blocks, fingerprint, read_trail(folder, blocks), scenario, folder, recorded, kept, unlike, seconds
     )  # fmt: skip
+
+
+def hold_both(a: Side, b: Side) -> bool:
+    """Return whether one process can play both: not where they call classes or scripts of one name with other contents."""
+    if a.scenario is None or b.scenario is None:
+        return True
+    return not clash(a.scenario, b.scenario)
+
+
+def clash(a: Scenario, b: Scenario) -> bool:
+    """Return whether two scenarios call users' code by one name that is not the same code: Python keeps one module of a name."""
+    effective = a.effective(), b.effective()
+    if not set(user_code(effective[0])) & set(user_code(effective[1])):
+        return False
+    return Contents(a.base).digest(effective[0]) != Contents(b.base).digest(effective[1])
+
+
+def sides_of(
+    paths: tuple[Path, Path],
+    overrides: tuple[Sequence[str], Sequence[str]],
+    seeds: tuple[int | None, int | None],
+    scratch: Path,
+    progress: Callable[[str], AbstractContextManager[Progress | None]],
+) -> tuple[Side, Side]:
+    """Return both sides of a comparison. Two scenarios whose classes have one name and not one content are run in processes of their own,
+    with their events, in `scratch`. Raises InputError with located lines.
+    """
+    files = [path for path in paths if not path.is_dir()]
+    apart = len(files) == 2 and clash(*(load_scenario(path, changes) for path, changes in zip(paths, overrides, strict=True)))
+    made = []
+    for name, path, changes, seed in zip("AB", paths, overrides, seeds, strict=True):
+        if apart:
+            folder = scratch / name
+            options = [part for change in changes for part in ("--set", change)] + ([] if seed is None else ["--seed", str(seed)])
+            run_apart(["run", str(path), "--out", str(folder), "--record", "everything", "--no-figures", "--quiet", *options], Path.cwd())
+            made.append(replace(side_of_folder(folder), label=" ".join([str(path), *changes])))
+            continue
+        with progress(f"{name} {path.name}") as show:
+            made.append(side_of(path, changes, seed, show))
+    return made[0], made[1]
+
+
+def run_apart(command: Sequence[str], folder: Path, environment: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Run a command of marketsim in a process of its own; raises InputError with what it complains of."""
+    package = str(Path(marketsim.__file__).resolve().parent.parent)
+    before = [path for path in (environment.get("PYTHONPATH"), package, os.environ.get("PYTHONPATH")) if path]
+    every = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(before)}
+    done = subprocess.run(
+        [sys.executable, "-m", "marketsim", *command], cwd=folder, env=every, capture_output=True, text=True, errors="replace", check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    if done.returncode == interrupts.EXIT:
+        raise KeyboardInterrupt
+    if done.returncode != 0:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
+        raise InputError([f"marketsim {command[0]} failed:", *lines[-8:]])
 
 
 def changed_keys(a: Any, b: Any, path: str = "") -> list[tuple[str, Any, Any]]:

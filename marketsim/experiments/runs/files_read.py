@@ -42,6 +42,16 @@ class Contents:
             found.append(f"{kind[1]} {name}: {' '.join(map(self._of, files)) or 'missing'}")
         return hashlib.sha256("\n".join(found).encode()).hexdigest()[:32] if found else ""
 
+    def files(self, scenario: Mapping[str, Any]) -> tuple[dict[str, Path], dict[str, Path]]:
+        """Return the files that a run reads beside the scenario: traces and scripts by the path that names them; modules by their names."""
+        named, modules = dict[str, Path](), dict[str, Path]()
+        for kind, name in dict.fromkeys(_named(scenario)):
+            if kind == _CLASS:
+                modules |= _modules_by_name(name, self._base)
+            else:
+                named[name] = self._base / name
+        return named, modules
+
     def _of(self, file: Path) -> str:
         if file not in self._known:
             try:
@@ -64,7 +74,12 @@ def _named(node: Any, above: str = "") -> Iterator[tuple[tuple[str, str], str]]:
 
 
 def _modules(name: str, base: Path) -> list[Path]:
-    """The file of a class's module and those of all local modules that it imports, one way or another."""
+    found = _modules_by_name(name, base)
+    return [found[one] for one in sorted(found)]
+
+
+def _modules_by_name(name: str, base: Path) -> dict[str, Path]:
+    """The file of a class's module and those of all local modules that it imports, one way or another, by their names."""
     module = name.partition(":")[0]
     if ":" not in name:
         module = next((point.module for point in entry_points(group=ENTRY_POINTS) if point.name == name), "")
@@ -82,7 +97,7 @@ def _modules(name: str, base: Path) -> list[Path]:
         found[one] = file
         package = one if spec.submodule_search_locations is not None else one.rpartition(".")[0]
         waiting += [*_parents(one), *_imports(file, package)]
-    return [found[one] for one in sorted(found)]
+    return found
 
 
 def _spec(module: str, search: Sequence[str]) -> ModuleSpec | None:

@@ -61,10 +61,11 @@ def carry_out(
     block depends only on the sweep, its scenario and the code.
     """
     started, clock = datetime.now(UTC), time.monotonic()
+    file = str(plan.loaded.path.resolve())  # by which `capsule create` finds what the sweep read
     pool = make_pool(SweepFolder(out))  # before anything is written: a cluster may not answer
     try:
         folder = open_sweep_folder(out, plan.sweep, resume=resume)
-        folder.write_manifest({**_identity(plan), "state": "running", "timing": {"started": started.isoformat()}})
+        folder.write_manifest({**_identity(plan), "state": "running", "timing": {"started": started.isoformat(), "file": file}})
         result = run_sweep(plan, folder, pool, watcher)
     finally:
         pool.close()
@@ -86,6 +87,7 @@ def carry_out(
                 "run_seconds": round(result.run_seconds, 3),
                 "workers": pool.workers,
                 "where": where,
+                "file": file,
             },
         }
     )
