@@ -16,7 +16,7 @@ from marketsim.interrupts import Unwinding
 
 if TYPE_CHECKING:
     from marketsim.experiments.optimize.pareto import Goal
-    from marketsim.experiments.optimize.search import Constraint, Figure, Optimization, SearchFactor
+    from marketsim.experiments.optimize.search import Optimization, SearchFactor
     from marketsim.experiments.runs.variants import Variant
 
 
@@ -63,11 +63,12 @@ def optimize_command(
 ) -> None:
     """Search a scenario's best setting under noise, or the front of two objectives; the figures reported come from fresh seeds."""
     from marketsim.cli.progress import tell_of_compiling
-    from marketsim.cli.sweep import usable_cores
+    from marketsim.experiments.optimize.asked import check_search, fitted
     from marketsim.experiments.optimize.front_report import front_files, front_lines
     from marketsim.experiments.optimize.pareto import ParetoFront, pareto
     from marketsim.experiments.optimize.report import optimization_files, optimization_lines
     from marketsim.experiments.optimize.search import optimize, parse_constraint, parse_factor
+    from marketsim.experiments.runs.execute import usable_cores
     from marketsim.experiments.runs.simulated import runner_for
     from marketsim.experiments.runs.variants import PooledRuns, RunFailedError, Variant, read_arm
     from marketsim.experiments.runs.whole_folder import write_folder
@@ -82,7 +83,8 @@ def optimize_command(
     if len(goals) > 2 or len({goal.figure.text for goal in goals}) < len(goals):
         raise InputError("--objective: give one, or two different ones for their front")
     wanted = [parse_constraint(text) for text in constraint or ()]
-    check_search(variant, factors, [goal.figure for goal in goals], wanted)
+    for goal in goals:
+        check_search(variant, factors, goal.figure, wanted)
     folder = out if out is not None else _default_folder(variant, factors, goals, budget, seed)
     if out is not None:
         free_folder(out)
@@ -144,20 +146,6 @@ def optimize_command(
         raise typer.Exit(1)
 
 
-def fitted(variant: Variant, factor: SearchFactor) -> SearchFactor:
-    """The factor with the decimals that its key can hold; as it is where there is no such key, which is found later."""
-    from dataclasses import replace
-
-    from marketsim.experiments.runs.scenario_source import ScenarioFiles
-    from marketsim.metrics.expressions import ExpressionError
-    from marketsim.scenario import PathError
-
-    try:
-        return replace(factor, decimals=ScenarioFiles().decimals(variant.mapping, factor.path, factor.text(1.0)))
-    except (PathError, ExpressionError):
-        return factor
-
-
 def parse_goal(text: str, *, minimize: bool) -> Goal:
     """`METRIC`, `min:METRIC` or `max:METRIC`; raises InputError."""
     from marketsim.experiments.optimize.pareto import Goal
@@ -167,40 +155,6 @@ def parse_goal(text: str, *, minimize: bool) -> Goal:
     if colon and direction.strip() in ("min", "max"):
         return Goal(parse_figure(rest.strip(), "--objective"), direction.strip() == "max")
     return Goal(parse_figure(text, "--objective"), not minimize)
-
-
-def check_search(variant: Variant, factors: list[SearchFactor], objectives: list[Figure], constraints: list[Constraint]) -> None:
-    """Refuse paths, ranges and metrics that no run could answer, before the first run; raises InputError."""
-    from marketsim.experiments.runs.scenario_source import ScenarioFiles
-    from marketsim.metrics.expressions import ExpressionError
-
-    source = ScenarioFiles()
-    wrong: list[str] = []
-    effective = variant.effective()
-    wanted = [name for figure in (*objectives, *(c.slack for c in constraints)) for name in figure.metrics]
-    paths = [factor.path for factor in factors]
-    wrong += [f"--factor: {path}: given twice, give each path once" for path in paths if paths.count(path) > 1]
-    for one in factors:
-        problem = source.path_problem(variant.mapping, one.path)
-        if problem is not None:
-            wrong.append(f"--factor: {one.path}: {problem}")
-            continue
-        for end in (one.low, one.high):
-            try:
-                at_end = source.effective(variant.mapping, variant.base, {one.path: one.value(end)})
-            except ExpressionError as error:
-                wrong.append(f"--factor: {one.path}: {error}")
-            except InputError as error:
-                wrong += [f"--factor: {one.override(end)}: {line.removeprefix('--set: ')}" for line in error.lines]
-            else:
-                ignored = source.ignored(one.path, at_end, wanted)
-                if ignored is not None:
-                    wrong.append(f"--factor: {one.path}: {ignored}")
-    for option, figure in [*(("--objective", one) for one in objectives), *(("--constraint", c.slack) for c in constraints)]:
-        problems = [source.unknown_metric(name, effective) for name in figure.metrics]
-        wrong += [f"{option}: {problem}" for problem in problems if problem is not None]
-    if wrong:
-        raise InputError(dict.fromkeys(wrong))
 
 
 def _default_folder(variant: Variant, factors: list[SearchFactor], goals: list[Goal], budget: int, seed: int) -> Path:

@@ -47,9 +47,9 @@ def risk_command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
 ) -> None:
     """How bad it can get: value at risk and expected shortfall (95 and 99 %) over runs, probabilities of rare events."""
-    from marketsim.cli.sweep import usable_cores
     from marketsim.experiments.compare.paired import DEFAULT_METRICS
     from marketsim.experiments.compare.risk import assess, parse_event, risk_lines
+    from marketsim.experiments.runs.execute import usable_cores
     from marketsim.experiments.runs.items import is_item
     from marketsim.experiments.runs.simulated import runner_for
     from marketsim.experiments.runs.variants import PooledRuns, RunFailedError, SerialRuns, Variant, read_arm

@@ -119,7 +119,9 @@ def read_arm(path: Path, overrides: Sequence[str], label: str) -> Arm:
     from marketsim.experiments.runs.scenario_source import ScenarioFiles
     from marketsim.scenario import scenario_from_mapping
     from marketsim.scenario.overrides import split_override
+    from marketsim.scenario.shipped import found_file
 
+    path = found_file(path)
     variant = Variant(label, ScenarioFiles().read(path), str(path.parent))
     scenario_from_mapping(variant.mapping, variant.base, overrides, name=label)  # errors in them are of the command line
     return variant.changed(label, dict(map(split_override, overrides)))

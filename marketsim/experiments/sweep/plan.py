@@ -104,14 +104,13 @@ class SweepPlan:
         return run_key({"sweep": text}, 0, self.code, "".join(self.contents))[:16]
 
 
-def plan_sweep(loaded: LoadedSweep, source: ScenarioSource) -> SweepPlan:
-    """Lay out a sweep; raises InputError with every problem that can be found without a run."""
+def plan_sweep(loaded: LoadedSweep, source: ScenarioSource, scenario: tuple[dict[str, Any], str] | None = None) -> SweepPlan:
+    """Lay out a sweep; raises InputError with every problem that can be found without a run.
+
+    `scenario` is the scenario as plain data and the folder of its files, where it stands in no file of its own.
+    """
     sweep = loaded.file
-    scenario_path = (loaded.path.parent / sweep.scenario).resolve()
-    if not scenario_path.is_file():
-        raise InputError(loaded.error(("scenario",), f"there is no file {sweep.scenario} beside this one"))
-    mapping = source.read(scenario_path)
-    base = str(scenario_path.parent)
+    mapping, base = _read_scenario(loaded, source) if scenario is None else scenario
     try:
         before = source.effective(mapping, base, sweep.set)
     except InputError as error:
@@ -133,6 +132,13 @@ def plan_sweep(loaded: LoadedSweep, source: ScenarioSource) -> SweepPlan:
     by_scenario = {id(one): source.contents(one, base) for one in effective}
     contents = tuple(by_scenario[id(one)] for one in effective)
     return SweepPlan(loaded, design, base, tuple(effective), contents, package_hash() + ("" if extent == "plain" else f"-{extent}"))
+
+
+def _read_scenario(loaded: LoadedSweep, source: ScenarioSource) -> tuple[dict[str, Any], str]:
+    path = (loaded.path.parent / loaded.file.scenario).resolve()
+    if not path.is_file():
+        raise InputError(loaded.error(("scenario",), f"there is no file {loaded.file.scenario} beside this one"))
+    return source.read(path), str(path.parent)
 
 
 def _decimals(sweep: SweepFile, source: ScenarioSource, mapping: dict[str, Any]) -> dict[str, int | None]:
