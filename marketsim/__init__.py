@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from marketsim.errors import InputError, InvariantError
+    from marketsim.face.checks import bench, coverage, diff, parity
+    from marketsim.face.experiments import SweepRuns, compare, optimize, risk, sweep
+    from marketsim.face.files import schema, validate
+    from marketsim.face.finding import Finding
     from marketsim.face.market import Market
+    from marketsim.face.prices import price
+    from marketsim.face.projects import copy_scenario, init, scenarios
     from marketsim.face.runs import ReplicatedRuns, RunResult, load_result, replicate, run
     from marketsim.scenario import Scenario, load_scenario
     from marketsim.simulation.check_agent import check_agent
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "Finding",
     "InputError",
     "InvariantError",
     "Market",
@@ -31,19 +38,40 @@ __all__ = [
     "RepricedCostPlusColumns",
     "RunResult",
     "Scenario",
+    "SweepRuns",
+    "bench",
     "check_agent",
     "check_strategy",
+    "compare",
+    "copy_scenario",
+    "coverage",
+    "diff",
+    "init",
     "load_result",
     "load_scenario",
+    "optimize",
+    "parity",
+    "price",
     "replicate",
+    "risk",
     "run",
+    "scenarios",
+    "schema",
+    "sweep",
+    "validate",
 ]
 
 _PLACES = {
     "errors": ("InputError", "InvariantError"),
     "scenario": ("Scenario", "load_scenario"),
     "face.runs": ("ReplicatedRuns", "RunResult", "load_result", "replicate", "run"),
+    "face.checks": ("bench", "coverage", "diff", "parity"),
+    "face.experiments": ("SweepRuns", "compare", "optimize", "risk", "sweep"),
+    "face.files": ("schema", "validate"),
+    "face.finding": ("Finding",),
     "face.market": ("Market",),
+    "face.prices": ("price",),
+    "face.projects": ("copy_scenario", "init", "scenarios"),
     "simulation.check_agent": ("check_agent",),
     "strategies.check": ("check_strategy",),
     "strategies.repriced_cost": ("RepricedCostPlusColumns",),

@@ -19,6 +19,7 @@ from marketsim.errors import InputError, InvariantError, show_warnings_plainly
 
 COMMANDS = (
     "run",
+    "projects",
     "files",
     "price",
     "report",

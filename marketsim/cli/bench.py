@@ -36,7 +36,7 @@ def theory(
 ) -> None:
     """Run special cases whose answers are known; one line a check, exit 1 when one fails."""
     from marketsim.bench.theory import bench, parse_planted
-    from marketsim.cli.sweep import usable_cores
+    from marketsim.experiments.runs.execute import usable_cores
 
     def progress(market: str) -> None:
         if not quiet and not as_json:
@@ -58,7 +58,7 @@ def statistics(seed: SEED = 1, as_json: JSON = False, quiet: QUIET = False, work
     fails.
     """
     from marketsim.bench.statistics import bench
-    from marketsim.cli.sweep import usable_cores
+    from marketsim.experiments.runs.execute import usable_cores
 
     def progress(part: str) -> None:
         if not quiet and not as_json:

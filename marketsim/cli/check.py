@@ -93,7 +93,7 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON and nothing else.")] = False,
 ) -> None:
     """Hold the present code and scenarios to a baseline of outcomes: exit 1 when a metric got worse by its margin, or may have."""
-    from marketsim.cli.sweep import usable_cores
+    from marketsim.experiments.runs.execute import usable_cores
 
     for name, value, low, high in (("--alpha", alpha, 0.0, 0.5), ("--power", power, 0.5, 1.0)):
         if value is not None and not low < value < high:

@@ -15,9 +15,7 @@ from marketsim.errors import InputError
 from marketsim.interrupts import Unwinding
 
 if TYPE_CHECKING:
-    from marketsim.experiments.compare.paired import Margin
     from marketsim.experiments.runs.variants import Arm
-    from marketsim.statistics.group_sequential import Stopping
 
 
 def register(app: typer.Typer) -> None:
@@ -56,6 +54,10 @@ def compare_command(
         bool,
         typer.Option("--independent", help="Compare also with other seeds for B, to see what pairing saves."),
     ] = False,
+    controls: Annotated[
+        bool,
+        typer.Option("--controls/--no-controls", help="Take out of the differences what the runs' demand and costs explain."),
+    ] = True,
     level: Annotated[float, typer.Option("--level", help="Confidence of all metrics together.")] = 0.95,
     seed: Annotated[int, typer.Option("--seed", min=0, help="First seed; pair k has seed + k.")] = 1,
     workers: Annotated[
@@ -72,9 +74,10 @@ def compare_command(
 ) -> None:
     """Compare two scenarios run for run over common random numbers, with a verdict that holds however often one looks."""
     from marketsim.cli.progress import tell_of_compiling
-    from marketsim.cli.sweep import usable_cores
+    from marketsim.experiments.compare.asked import check_metrics, parse_margin, parse_stopping
     from marketsim.experiments.compare.paired import DEFAULT_METRICS, compare
     from marketsim.experiments.compare.report import comparison_files, comparison_lines
+    from marketsim.experiments.runs.execute import usable_cores
     from marketsim.experiments.runs.simulated import runner_for
     from marketsim.experiments.runs.variants import PooledRuns, Recorded, RunFailedError, SerialRuns, read_arm
     from marketsim.experiments.runs.whole_folder import write_folder
@@ -90,7 +93,7 @@ def compare_command(
         read_arm(other, [*both, *(set_b or ())], _label(other, set_b)),
     )
     metrics = list(dict.fromkeys(metric or DEFAULT_METRICS))
-    _check(arms, metrics, independent=independent)
+    check_metrics(arms, metrics, independent=independent)
     difference = parse_margin(margin) if margin is not None else None
     folder = out if out is not None else _default_folder(arms, metrics, pairs, seed)
     if out is not None:
@@ -118,6 +121,7 @@ def compare_command(
                 independent=independent,
                 level=level,
                 stopping=rule,
+                controls=controls,
                 progress=progress,
             )
         except RunFailedError as error:
@@ -136,54 +140,8 @@ def compare_command(
         print(f"report      {folder / 'report.html'}")
 
 
-def parse_margin(text: str) -> Margin:
-    """`2%` as a share of A's mean, a bare number in the metric's unit; raises InputError."""
-    from marketsim.experiments.compare.paired import Margin
-
-    relative = text.strip().endswith("%")
-    try:
-        amount = float(text.strip().removesuffix("%"))
-    except ValueError:
-        amount = -1.0
-    if not 0 < amount < float("inf"):
-        raise InputError(f"--margin: '{text}' is not a margin, write 2% or a positive number such as 150")
-    return Margin(amount / 100 if relative else amount, relative)
-
-
-def parse_stopping(text: str, *, until_decided: bool) -> Stopping:
-    """The stopping rule by its name; raises InputError."""
-    from marketsim.statistics.group_sequential import Stopping
-
-    if text not in list(Stopping):
-        raise InputError(f"--stopping: '{text}' is not a rule, give one of {', '.join(Stopping)}")
-    if until_decided and text == Stopping.FIXED:
-        raise InputError("--stopping: fixed looks once, at the end; leave out --until-decided or give obrien-fleming")
-    return Stopping(text)
-
-
 def _label(path: Path, changes: list[str] | None) -> str:
     return " ".join([path.stem if path.is_file() else str(path), *(changes or ())])
-
-
-def _check(arms: tuple[Arm, Arm], metrics: list[str], *, independent: bool) -> None:
-    """Refuse what no run could answer, before the first run."""
-    from marketsim.experiments.runs.metric_names import unknown_metric
-    from marketsim.experiments.runs.scenario_source import ScenarioFiles
-    from marketsim.experiments.runs.variants import Variant
-
-    wrong = []
-    for name in metrics:
-        for arm in arms:
-            if isinstance(arm, Variant):
-                problem = ScenarioFiles().unknown_metric(name, arm.effective())
-            else:
-                problem = unknown_metric(name)
-            if problem is not None:
-                wrong.append(f"--metric: {problem}")
-    if independent and not all(isinstance(arm, Variant) for arm in arms):
-        wrong.append("--independent: finished runs have the seeds they have, give scenario files")
-    if wrong:
-        raise InputError(dict.fromkeys(wrong))
 
 
 def _default_folder(arms: tuple[Arm, Arm], metrics: list[str], pairs: int, seed: int) -> Path:

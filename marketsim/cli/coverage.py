@@ -32,7 +32,7 @@ def coverage(
 ) -> None:
     """Print rows reached per message and rule set, then what is missing; exit 1 below --require and when a
     scenario gets an answer that the table does not have."""
-    from marketsim.conformance.coverage import cover
+    from marketsim.conformance.coverage import cover, missing_lines, total_line
 
     def say(name: str) -> None:
         sys.stderr.write(f"\r\x1b[K{name}")
@@ -54,24 +54,6 @@ def coverage(
             typer.echo(total_line(found, require))
     if found.percent < require or any(found.outside.values()):
         raise typer.Exit(1)
-
-
-def missing_lines(found: Coverage) -> list[str]:
-    """What no scenario reaches, and what happened although the table lacks it, one line each."""
-    lines = [f"missing under {rules}: {row}" for rules in found.allowed for row in found.missing(rules)]
-    lines += [
-        f"not in the table of {rules}: {row} ({', '.join(names)})"
-        for rules, rows in found.outside.items()
-        for row, names in sorted(rows.items())
-    ]
-    return lines
-
-
-def total_line(found: Coverage, require: float) -> str:
-    """The certificate in one line."""
-    reached, total = found.count
-    wanted = f", {require:g} % required" if require else ""
-    return f"{reached} of {total} rows reached by {len(found.scenarios)} scenarios with messages by hand: {found.percent:.1f} %{wanted}"
 
 
 def _print_table(found: Coverage) -> None:

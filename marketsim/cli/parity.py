@@ -16,15 +16,6 @@ from marketsim.errors import InputError
 if TYPE_CHECKING:
     from marketsim.conformance.report import FileReport, Replay, Vector
 
-UNITS = {
-    "escrow": "operations",
-    "market": "messages",
-    "settlement": "operations",
-    "price": "prices",
-    "sdl": "manifests",
-    "script": "requests and prices",
-}
-KINDS = tuple(UNITS)
 _PROGRESS_EVERY_SECONDS = 5.0
 
 
@@ -45,12 +36,14 @@ def parity(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress; print only files that differ.")] = False,
 ) -> None:
     """Print `N/N identical` for each file, or the first differences; exit 1 on any, 2 for a bad file."""
+    from marketsim.conformance.kinds import KINDS, UNITS, replay_of, report_lines
+
     if kind not in KINDS:
         raise InputError(f"parity: {kind!r} cannot be replayed, expected one of {', '.join(KINDS)}")
     files = [*(vectors or ()), *(more or ())]
     if not files:
         raise InputError("parity: no --vectors FILE, expected at least one file of JSON lines")
-    replay, check = _replay_of(kind)
+    replay, check = replay_of(kind)
     reports: list[FileReport] = []
     errors: list[str] = []
     for path in files:
@@ -72,42 +65,6 @@ def parity(
         raise typer.Exit(1)
 
 
-def report_lines(report: FileReport, unit: str) -> list[str]:
-    """The count of one file, then its first differences, one line each."""
-    lines = [f"{report.file}: {report.identical}/{report.compared} identical ({unit}, {report.seconds:.1f} s)"]
-    for found in report.differences:
-        where = f"{found.object} {found.field}".strip()
-        lines.append(f"  sequence {found.sequence}, message {found.message}: {where}: expected {found.expected}, found {found.found}")
-    if report.hidden:
-        lines.append(f"  and {report.hidden} more differences")
-    return lines
-
-
-def _replay_of(kind: str) -> tuple[Replay, Callable[[Vector], None]]:
-    """The replay and the check of a kind; imported here because the chain is heavy."""
-    from marketsim.conformance import shapes
-
-    if kind == "escrow":
-        from marketsim.conformance.escrow import replay as escrow
-
-        return escrow, shapes.check_escrow
-    if kind == "market":
-        from marketsim.conformance.market import replay as market
-
-        return market, shapes.check_market
-    if kind == "settlement":
-        from marketsim.conformance.settlement import replay as settlement
-
-        return settlement, shapes.check_settlement
-    if kind in ("sdl", "script"):
-        from marketsim.conformance.manifests import replay_script, replay_sdl
-
-        return (replay_sdl, shapes.check_sdl) if kind == "sdl" else (replay_script, shapes.check_script)
-    from marketsim.conformance.prices import replay as prices
-
-    return prices, shapes.check_price
-
-
 def _replay(path: Path, kind: str, replay: Replay, check: Callable[[Vector], None], limit: int, *, quiet: bool) -> FileReport:
     from marketsim.conformance.report import replay_file
 
@@ -116,12 +73,13 @@ def _replay(path: Path, kind: str, replay: Replay, check: Callable[[Vector], Non
     if sys.stderr.isatty():
         return _with_bar(path, kind, replay, check, limit)
     said = time.monotonic()
+    unit = _unit(kind)
 
     def say(lines: int, compared: int) -> None:
         nonlocal said
         if time.monotonic() - said >= _PROGRESS_EVERY_SECONDS:
             said = time.monotonic()
-            typer.echo(f"{path}: {lines} sequences, {compared} {UNITS[kind]}", err=True)
+            typer.echo(f"{path}: {lines} sequences, {compared} {unit}", err=True)
 
     return replay_file(path, replay, check=check, limit=limit, progress=say)
 
@@ -137,6 +95,12 @@ def _with_bar(path: Path, kind: str, replay: Replay, check: Callable[[Vector], N
         task = bar.add_task(path.name)
 
         def say(lines: int, compared: int) -> None:
-            bar.update(task, description=f"{path.name}: {lines} sequences, {compared} {UNITS[kind]}")
+            bar.update(task, description=f"{path.name}: {lines} sequences, {compared} {_unit(kind)}")
 
         return replay_file(path, replay, check=check, limit=limit, progress=say)
+
+
+def _unit(kind: str) -> str:
+    from marketsim.conformance.kinds import UNITS
+
+    return UNITS[kind]

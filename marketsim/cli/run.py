@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from marketsim.cli.figures import Formats, Style
 from marketsim.cli.memory import Memory
 
 if TYPE_CHECKING:
+    from marketsim.export.images import FigureLook
     from marketsim.metrics.outcome import Condition
     from marketsim.report.content import Content
     from marketsim.scenario import Scenario
@@ -40,6 +42,8 @@ def run(
     ] = None,
     audit: Annotated[bool, typer.Option("--audit", help="Check the money after every executed block.")] = False,
     no_figures: Annotated[bool, typer.Option("--no-figures", help="Leave the figures out.")] = False,
+    formats: Formats = None,
+    style: Style = None,
     conditions: Annotated[
         list[str] | None,
         typer.Option("--assert", metavar="EXPR", help="Exit with 1 unless it holds, e.g. 'fill_rate>=0.8'; repeatable."),
@@ -54,10 +58,12 @@ def run(
 ) -> None:
     """Run a scenario, print its revenue and fill-rate report and write the results folder."""
     from marketsim.experiments.difference.origin import origin_of
+    from marketsim.export.images import look_of
     from marketsim.export.results import as_recorded, json_text, new_results, results_folder
     from marketsim.scenario import load_scenario
 
     begun = time.monotonic()
+    look = look_of(formats, style)
     checked = _conditions(conditions or [])
     overrides = list(settings or [])
     overrides += [f"{key}={value}" for key, value in (("horizon", horizon), ("record", record)) if value is not None]
@@ -71,7 +77,7 @@ def run(
         result = _simulate(loaded, seed, audit=audit, quiet=quiet, out=write.folder)
         folder = write(result.record, result.summary, origin_of(loaded))
         figures = loaded.report.figures and not no_figures
-        content = _pages(folder, as_recorded(result.record), result.summary, figures=figures)
+        content = _pages(folder, as_recorded(result.record), result.summary, figures=figures, look=look)
     if as_json:
         sys.stdout.write(json_text(result.summary))
     elif not quiet:
@@ -111,10 +117,10 @@ def _simulate(scenario: Scenario, seed: int | None, *, audit: bool, quiet: bool,
         return simulation.run(scenario, seed=seed, audit=audit, progress=progress, out=out, trail=True)
 
 
-def _pages(folder: Path, record: Any, summary: Mapping[str, Any], *, figures: bool) -> Content:
+def _pages(folder: Path, record: Any, summary: Mapping[str, Any], *, figures: bool, look: FigureLook) -> Content:
     from marketsim.report.pages import write_pages
 
-    return write_pages(folder, record, summary, figures=figures)
+    return write_pages(folder, record, summary, figures=figures, look=look)
 
 
 def _print(content: Content, target: Path, seconds: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -55,7 +54,7 @@ def sweep(
 ) -> None:
     """Run a design × replications, locally or on a Dask cluster, and report what each factor does."""
     from marketsim.cli.progress import tell_of_compiling
-    from marketsim.experiments.runs.execute import PoolLostError, preloads, start_server
+    from marketsim.experiments.runs.execute import PoolLostError, preloads, start_server, usable_cores
     from marketsim.experiments.runs.simulated import runner_for
     from marketsim.experiments.sweep.dry_run import dry_run
     from marketsim.experiments.sweep.progress import watcher_for
@@ -66,7 +65,7 @@ def sweep(
     if scheduler is None and not dry:
         start_server(preloads(runner_for(())))  # it loads the simulation while this process plans
     plan = read_plan(file)
-    runner = runner_for(plan.sweep.recorded)
+    runner = runner_for(plan.sweep.recorded, plan.sweep.spans)
     count = workers or usable_cores()
     if dry:
         estimate = dry_run(plan, runner, count)
@@ -115,11 +114,6 @@ def _interrupted(folder: Path) -> typer.Exit:
 
 def _go_on(why: str, folder: Path) -> str:
     return f"{why}; finished runs are kept, go on with --resume --out {folder}"
-
-
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _print_result(result: SweepResult, content: Mapping[str, Any], folder: Path) -> None:

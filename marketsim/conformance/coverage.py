@@ -172,4 +172,19 @@ def _run(scenario: Scenario, name: str, coverage: Coverage) -> None:
     play(scenario, prepare(scenario, scenario.seed), scenario.seed, observe=observe)
 
 
-__all__ = ["AllowedAnswer", "Coverage", "allowed_rows", "cover", "row_of"]
+def missing_lines(found: Coverage) -> list[str]:
+    """What no scenario reaches, and what happened although the table lacks it, one line each."""
+    lines = [f"missing under {rules}: {row}" for rules in found.allowed for row in found.missing(rules)]
+    lines += [
+        f"not in the table of {rules}: {row} ({', '.join(names)})"
+        for rules, rows in found.outside.items()
+        for row, names in sorted(rows.items())
+    ]
+    return lines
+
+
+def total_line(found: Coverage, require: float) -> str:
+    """The certificate in one line."""
+    reached, total = found.count
+    wanted = f", {require:g} % required" if require else ""
+    return f"{reached} of {total} rows reached by {len(found.scenarios)} scenarios with messages by hand: {found.percent:.1f} %{wanted}"

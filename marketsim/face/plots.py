@@ -150,6 +150,30 @@ class ReplicationPlots:
         return _drawn(draw, axes, style, width)
 
 
+def plot_points(points: pd.DataFrame, metric: str, factor: str, factors: list[str], naming: Any, axes: Axes | None) -> Axes:
+    """Means of a metric at the levels of a factor with their intervals, a line for each combination of the other factors."""
+    others = [name for name in factors if name != factor]
+    levels = list(dict.fromkeys(points[factor, ""]))
+    groups = points.groupby([(name, "") for name in others], sort=False) if others else [("", points)]
+
+    def draw(on: Axes) -> None:
+        for number, (name, part) in enumerate(groups):
+            x = [levels.index(level) for level in part[factor, ""]]
+            cells = part[metric]
+            mean = cells["mean"].to_numpy(float) * naming.scale
+            ends = abs(cells[["low", "high"]].to_numpy(float).T * naming.scale - mean)
+            label = ", ".join(f"{key} {value}" for key, value in zip(others, name if isinstance(name, tuple) else (name,), strict=False))
+            on.errorbar(x, mean, yerr=ends, fmt="o-", ms=4, capsize=3, lw=1.4, color=COLOURS[number % len(COLOURS)], label=label or None)
+        on.set_xticks(range(len(levels)), [str(level) for level in levels])
+        on.set_xlabel(factor.replace("_", " "))
+        on.set_ylabel(naming.label)
+        on.grid(axis="y")
+        if others:
+            on.legend()
+
+    return _drawn(draw, axes, None, 7.6)
+
+
 def _known(column: str, columns: Any) -> None:
     if column not in columns:
         raise InputError(f"series: {column!r} is no column here, columns are {', '.join(name for name in UNITS if name in columns)}")

@@ -12,13 +12,14 @@ from marketsim.errors import InputError
 from marketsim.face.telling import Telling, told
 from marketsim.money.units import UVE_PER_VE
 from marketsim.recording.record import Record
-from marketsim.scenario.html import html_table
+from marketsim.scenario.html_lines import html_table
 from marketsim.scenario.load import Overrides, load_scenario
 from marketsim.scenario.model import Scenario
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from marketsim.export.images import StyleLike
     from marketsim.face.plots import Plots, ReplicationPlots
 
 ScenarioLike = str | os.PathLike[str] | Mapping[str, Any] | Scenario
@@ -163,19 +164,30 @@ class RunResult:
 
         return stories.explain(self.record, target)
 
-    def save(self, folder: str | os.PathLike[str], *, report: bool = True, figures: bool = True) -> Path:
+    def save(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        report: bool = True,
+        figures: bool = True,
+        formats: Sequence[str] = (),
+        style: StyleLike | None = None,
+    ) -> Path:
         """Write a results folder as `marketsim run` does, whole or not at all, and return it.
 
-        `report` adds report.html and report.md, `figures` their images. Raises InputError where the folder is not new or empty.
+        `report` adds report.html and report.md, `figures` their images, with `formats` as pdf or svg too (as wide as a
+        column of a paper), `style` how they look (see `Plots`). Raises InputError where the folder is not new or empty.
         """
+        from marketsim.export.images import look_of
         from marketsim.export.results import as_recorded, new_results
         from marketsim.report.pages import write_pages
 
+        look = look_of(formats, style)
         target = Path(folder)
         with new_results(target, own=False) as write:
             write(self.record, self.summary)
             if report:
-                write_pages(write.folder, as_recorded(self.record), self.summary, figures=figures)
+                write_pages(write.folder, as_recorded(self.record), self.summary, figures=figures, look=look)
         self.folder = target
         return target
 
@@ -319,7 +331,7 @@ def replicate(
     """Run a scenario with several seeds, one after the other in this process, and return the results in the order of the seeds.
 
     `seeds` are the seeds, or how many, counted from the scenario's own. The rest as for `run`. For many runs of many settings, and for all
-    processors, there is `sweep`.
+    processors, there is `sweep`. Raises InputError as `run` does, and for seeds that stand twice.
 
     >>> import marketsim as ms
     >>> ms.replicate("tiny", seeds=(1, 2)).summaries["orders.created"].tolist()

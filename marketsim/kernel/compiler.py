@@ -52,12 +52,25 @@ class _LentLibrary(JITCodeLibrary):  # type: ignore[misc]
             expect_no_refusal(module)
         super().add_ir_module(module)
 
-    def _optimize_final_module(self) -> None:
-        """Leave optimizing to the library that links this one."""
-
-    def _finalize_final_module(self) -> None:
+    def finalize(self) -> None:
+        """End the library with its own function alone. What it calls is linked once, into what is emitted: linked here, and again into
+        whoever calls this, every function would be copied and verified as often as there are callers above it.
+        """
+        self._raise_if_finalized()
         self._finalize_dynamic_globals()
         self._finalized = True
+
+    def with_callees(self) -> list[Any]:
+        """Return this library and all that it calls, directly or not, each after one that calls it: so the linker takes it."""
+        found: dict[Any, None] = {}
+        waiting: list[Any] = [self]
+        while waiting:
+            library = waiting.pop()
+            if library not in found:
+                found[library] = None
+                if isinstance(library, _LentLibrary):
+                    waiting += reversed(library._linking_libraries)
+        return list(found)
 
     def get_pointer_to_function(self, name: str) -> int:
         return 0  # nothing was emitted
@@ -191,7 +204,8 @@ def emit(dispatcher: Inner, argument_types: tuple[Any, ...], symbol: str) -> byt
     result = dispatcher.overloads[argument_types]
     context = dispatcher.targetctx
     library = _EmittedLibrary(context.codegen(), symbol)
-    library.add_linking_library(result._asdict()["library"])
+    for lent in result._asdict()["library"].with_callees():
+        library.add_linking_library(lent)
     library.add_ir_module(_entry(context, result, symbol))
     library.finalize()
     return library.code

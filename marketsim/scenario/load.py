@@ -40,7 +40,7 @@ def load_scenario(
 
     `source` is the path of a scenario file, the name of a shipped one (`"baseline"`; a path that exists wins), a mapping with the
     keys of a scenario, a loaded scenario, or None where `keys` say everything. `overrides` change values by dotted path, the value as a
-    file would have it: `{"providers.edge.count": 5, "take": "4%"}`, or texts `path=value`. `keys` replace whole keys at the top:
+    file would have it: `{"providers.edge.count": 5, "take": 0.04}`, or texts `path=value`. `keys` replace whole keys at the top:
     `horizon="2d"`. `base` is the folder of the files (traces, provider files, manifests, scripts) that a mapping names; a file's own
     folder is its base.
 

@@ -17,7 +17,7 @@ from marketsim.errors import InputError
 from marketsim.scenario.agent_cohorts import AgentCohort
 from marketsim.scenario.distributions import Frozen, Window
 from marketsim.scenario.go_values import is_denom
-from marketsim.scenario.html import html_table
+from marketsim.scenario.html_lines import html_table
 from marketsim.scenario.literals import (
     BlockTime,
     Coins,
@@ -617,6 +617,10 @@ class Scenario(Frozen):
             raise InputError("scenario: was not loaded, make it with load_scenario to change values in it")
         changed: Scenario = self._places.rebuilt(wanted)
         return changed
+
+    def written(self) -> dict[str, Any]:
+        """Return the scenario as it was written, without defaults, as plain data with provider files and manifests inside."""
+        return self.effective() if self._places is None else self._places.written
 
     def _repr_html_(self) -> str:
         """A few lines for notebooks."""

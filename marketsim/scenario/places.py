@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -23,6 +24,12 @@ class Places:
 
     def __hash__(self) -> int:
         return 0
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """The scenario as it was written, without defaults, other files inlined."""
+        data: dict[str, Any] = copy.deepcopy(self._source.data)
+        return data
 
     @property
     def notes(self) -> list[str]:

@@ -16,6 +16,10 @@ _LETTERS_MAX = 100
 """A longer word is no name of a shipped file."""
 
 
+PARTS = ("providers", "sdl", "traces")
+"""Folders of files that scenarios name."""
+
+
 def shipped_folder() -> Path:
     """Return the folder of the shipped files: in it scenarios, and `cases/`, `providers/`, `sdl/`, `sweeps/`, `traces/`.
 
@@ -33,10 +37,9 @@ def shipped_names() -> list[str]:
     return [name for name, _ in _files()]
 
 
-def _files() -> Iterator[tuple[str, Path]]:
+def _files(kind: str = "") -> Iterator[tuple[str, Path]]:
     folder = shipped_folder()
-    others = {"providers", "sdl", "traces"}
-    paths = [path for path in folder.rglob("*.yaml") if path.relative_to(folder).parts[0] not in others]
+    paths = [path for path in folder.rglob("*.yaml") if kind or path.relative_to(folder).parts[0] not in PARTS]
     named = {path.relative_to(folder).with_suffix("").as_posix(): path for path in paths}
     yield from sorted(named.items(), key=lambda pair: (pair[0].count("/"), pair[0]))
 
@@ -50,7 +53,7 @@ def found_file(source: str | os.PathLike[str], kind: str = "") -> Path:
     if len(path.name) > _LETTERS_MAX or path.exists() or path.suffix in (".yaml", ".yml") or path.is_absolute():
         return path
     name = os.fspath(source)
-    files = [(known, file) for known, file in _files() if known.startswith(kind)]
+    files = [(known, file) for known, file in _files(kind) if known.startswith(kind)]
     exact = [file for known, file in files if known in (name, f"{kind}/{name}")]
     if exact:
         return exact[0]

@@ -16,8 +16,8 @@ import typer
 
 from marketsim import cli
 from marketsim.cli import main
-from marketsim.cli.files import schema_of
 from marketsim.errors import InputError, InvariantError
+from marketsim.face.files import schema_of
 from marketsim.scenario import Scenario, scenario_from_mapping
 from marketsim.scenario.key_list import keys_in
 from marketsim.scenario.providers import ProviderCohort

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from marketsim import cli
-from marketsim.cli.parity import _replay_of
+from marketsim.conformance.kinds import replay_of
 from marketsim.conformance.report import LINE_MAX, read_vectors, replay_file
 from marketsim.errors import InputError
 
@@ -64,7 +64,7 @@ def mutant(line: Any, chance: random.Random) -> Any:
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in FILES.items() for name in names])
 def test_mutants_are_answered_or_refused(tmp_path: Path, kind: str, name: str) -> None:
-    replay, check = _replay_of(kind)
+    replay, check = replay_of(kind)
     lines = [line for _, line in read_vectors(VECTORS / name)]
     lines = sorted(lines, key=lambda line: len(json.dumps(line)))[: max(8, len(lines) // 8)]
     chance = random.Random(name)

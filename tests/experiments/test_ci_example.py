@@ -79,9 +79,10 @@ def test_the_steps_of_github_actions_pass(project: Path) -> None:
             if files["GITHUB_ENV"].exists():
                 env |= dict(line.split("=", 1) for line in files["GITHUB_ENV"].read_text().splitlines())
     assert list(printed) == ["Note the time", "Install", "Validate", "Test", "Market outcomes", "Summary and minutes", "Comment"]
-    assert "::notice file=outcomes.json,title=market outcomes::identical" in printed["Market outcomes"]
+    # Identical on the platform that made the baseline, by statistics on another.
+    assert re.search(r"::notice file=outcomes.json,title=market outcomes::(identical|pass)", printed["Market outcomes"])
     assert re.search(r"::notice title=minutes::\d+ min \d+ s", printed["Summary and minutes"])
-    assert files["GITHUB_STEP_SUMMARY"].read_text().startswith("### Market outcomes: identical")
+    assert files["GITHUB_STEP_SUMMARY"].read_text().startswith("### Market outcomes: ")
     assert (project.parent / "gh.txt").read_text().startswith("pr comment 7 ")
     cached = next(step for step in steps if str(step.get("uses", "")).startswith("actions/cache"))
     assert cached["with"]["path"] == "~/.cache/marketsim"
@@ -107,7 +108,7 @@ def test_the_job_of_gitlab_passes(project: Path) -> None:
     assert tests in github
     script = [line for line in job["script"] if line != tests]
     printed = passed("\n".join([*job["before_script"], *script]), project, environment(project))
-    assert "verdict     identical" in printed
+    assert re.search("^verdict     (identical|pass)", printed, re.MULTILINE)
     assert re.match(r"minutes - \d+", passed("\n".join(job["after_script"]), project, environment(project)))
     for report in ("build/outcomes.xml", "build/outcomes.md"):
         assert (project / report).is_file()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from queue_market import run_queue
 
-from marketsim.cli.compare import parse_margin
 from marketsim.errors import InputError
+from marketsim.experiments.compare.asked import parse_margin
 from marketsim.experiments.compare.paired import INDEPENDENT_OFFSET, ROUND_PAIRS, Margin, compare, compare_values
 from marketsim.experiments.compare.report import comparison_files, comparison_lines
 from marketsim.experiments.runs.variants import PooledRuns, Recorded, RunFailedError, SerialRuns, Variant, read_arm, read_recorded

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from marketsim.cli.optimize import fitted
 from marketsim.errors import InputError
 from marketsim.experiments.optimize import surrogate
+from marketsim.experiments.optimize.asked import fitted
 from marketsim.experiments.optimize.report import optimization_files, optimization_lines
 from marketsim.experiments.optimize.search import Optimization, optimize, parse_constraint, parse_factor, parse_figure
 from marketsim.experiments.runs.variants import SerialRuns, Variant

@@ -344,3 +344,16 @@ def test_notebooks_see_a_few_lines(result: ms.RunResult, replications: ms.Replic
 def test_columns_are_named_with_units(result: ms.RunResult) -> None:
     assert set(result.series().columns) == set(UNITS)
     assert result.series().attrs["units"] == UNITS
+
+
+def test_commands_write_figures_in_other_formats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from marketsim.cli import main
+
+    assert main(["run", "tiny", "--quiet", "--format", "svg", "--style", "grayscale", "--out", str(tmp_path / "t")]) == 0
+    drawn = {file.suffix for file in (tmp_path / "t" / "figures").iterdir()}
+    assert drawn == {".png", ".svg"}
+    assert main(["report", str(tmp_path / "t"), "--quiet"]) == 0
+    assert {file.suffix for file in (tmp_path / "t" / "figures").iterdir()} == {".png"}, "what is not asked for goes"
+    assert main(["run", "tiny", "--format", "gif", "--out", str(tmp_path / "g")]) == 2
+    assert "format: 'gif' is none of png, pdf, svg" in capsys.readouterr().err
+    assert not (tmp_path / "g").exists()

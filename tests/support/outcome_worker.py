@@ -92,7 +92,7 @@ def outcome_of(data: dict[str, Any] | str, audit: bool) -> list[Any]:
         return ["refused", str(error)]
     except Exception:
         return ["broken", traceback.format_exc(limit=-4)]
-    summary = {name: value for name, value in result.summary.items() if name not in {"timing", "versions"}}
+    summary = {name: value for name, value in result.summary.items() if name not in {"timing", "versions", "audit"}}
     counts = summary["orders"]["created"], summary["leases"].get("created")
     text = json.dumps(summary, sort_keys=True, default=str)
     return [summary["fingerprint"], hashlib.sha256(text.encode()).hexdigest(), *counts]

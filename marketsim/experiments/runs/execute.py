@@ -281,7 +281,9 @@ def start_server(preload: Sequence[str]) -> Any:
         return multiprocessing.get_context("spawn")
     from multiprocessing import forkserver
 
-    context = multiprocessing.get_context("forkserver")
+    from marketsim.experiments.runs.mainless import MainlessContext
+
+    context = MainlessContext()
     context.set_forkserver_preload(list(preload))
     with _one_thread(), _without_interrupts():
         forkserver.ensure_running()
@@ -299,6 +301,11 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def mapped(function: Callable[[Task], Made], tasks: Sequence[Task], workers: int, chunk: int, preload: Sequence[str]) -> list[Made]:

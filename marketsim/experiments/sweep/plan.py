@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from marketsim.errors import InputError
+from marketsim.experiments.runs.course import unknown_course
 from marketsim.experiments.runs.execute import RunTask, package_hash, run_key
 from marketsim.experiments.runs.simulated import runner_for
 from marketsim.experiments.sweep.design import DesignError, DesignMatrix, make_design
@@ -103,14 +104,13 @@ class SweepPlan:
         return run_key({"sweep": text}, 0, self.code, "".join(self.contents))[:16]
 
 
-def plan_sweep(loaded: LoadedSweep, source: ScenarioSource) -> SweepPlan:
-    """Lay out a sweep; raises InputError with every problem that can be found without a run."""
+def plan_sweep(loaded: LoadedSweep, source: ScenarioSource, scenario: tuple[dict[str, Any], str] | None = None) -> SweepPlan:
+    """Lay out a sweep; raises InputError with every problem that can be found without a run.
+
+    `scenario` is the scenario as plain data and the folder of its files, where it stands in no file of its own.
+    """
     sweep = loaded.file
-    scenario_path = (loaded.path.parent / sweep.scenario).resolve()
-    if not scenario_path.is_file():
-        raise InputError(loaded.error(("scenario",), f"there is no file {sweep.scenario} beside this one"))
-    mapping = source.read(scenario_path)
-    base = str(scenario_path.parent)
+    mapping, base = _read_scenario(loaded, source) if scenario is None else scenario
     try:
         before = source.effective(mapping, base, sweep.set)
     except InputError as error:
@@ -128,10 +128,17 @@ def plan_sweep(loaded: LoadedSweep, source: ScenarioSource) -> SweepPlan:
     problems += _ignored_problems(loaded, source, effective)
     if problems:
         raise InputError(dict.fromkeys(problems))
-    extent = runner_for(sweep.recorded).extent
+    extent = runner_for(sweep.recorded, sweep.spans).extent
     by_scenario = {id(one): source.contents(one, base) for one in effective}
     contents = tuple(by_scenario[id(one)] for one in effective)
     return SweepPlan(loaded, design, base, tuple(effective), contents, package_hash() + ("" if extent == "plain" else f"-{extent}"))
+
+
+def _read_scenario(loaded: LoadedSweep, source: ScenarioSource) -> tuple[dict[str, Any], str]:
+    path = (loaded.path.parent / loaded.file.scenario).resolve()
+    if not path.is_file():
+        raise InputError(loaded.error(("scenario",), f"there is no file {loaded.file.scenario} beside this one"))
+    return source.read(path), str(path.parent)
 
 
 def _decimals(sweep: SweepFile, source: ScenarioSource, mapping: dict[str, Any]) -> dict[str, int | None]:
@@ -156,6 +163,9 @@ def _metric_problems(loaded: LoadedSweep, source: ScenarioSource, effective: dic
     named: list[tuple[Location, str]] = [(("metrics", i), name) for i, name in enumerate(sweep.metrics)]
     if sweep.replications.until is not None:
         named.append((("replications", "until", "metric"), sweep.replications.until.metric))
+    for i, one in enumerate(sweep.series):
+        if (problem := unknown_course(one.metric)) is not None:
+            yield loaded.error(("series", i, "metric"), problem)
     for location, name in named:
         if (problem := source.unknown_metric(name, effective)) is not None:
             yield loaded.error(location, problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,24 @@ from pydantic import ValidationError
 from marketsim.errors import InputError
 from marketsim.experiments.sweep.file import SweepFile
 from marketsim.experiments.sweep.plan import LoadedSweep, Location
+from marketsim.scenario.plain import plain
 from marketsim.scenario.yaml_source import Source, read_source
 
 
 def load_sweep(path: Path) -> LoadedSweep:
     """The sweep file at `path`; raises InputError with one located line per problem."""
-    source = read_source(path)
+    return _checked(read_source(path), path)
+
+
+def sweep_of(mapping: Mapping[str, Any], base: Path, name: str = "sweep") -> LoadedSweep:
+    """The sweep in a mapping with the keys of a sweep file; `base` is the folder that its scenario is looked for in.
+
+    Raises InputError with one line per problem, each beginning with `name`.
+    """
+    return _checked(Source(name, plain(mapping)), base / name)
+
+
+def _checked(source: Source, path: Path) -> LoadedSweep:
     lines = [_line(source, p.path, p.message, at_key=p.at_key) for p in source.problems]
     try:
         file = SweepFile.model_validate(source.data)

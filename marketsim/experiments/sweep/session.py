@@ -15,13 +15,14 @@ from marketsim.experiments.sweep.plan import ScenarioSource, SweepPlan, plan_swe
 from marketsim.experiments.sweep.reader import load_sweep
 from marketsim.experiments.sweep.report import rule_sets, write_report
 from marketsim.experiments.sweep.rounds import SweepResult, Watcher, run_sweep
+from marketsim.scenario.shipped import found_file
 
 PoolMaker = Callable[[SweepFolder], RunPool]
 
 
 def read_plan(path: Path, source: ScenarioSource | None = None) -> SweepPlan:
-    """The sweep in a file, laid out and checked; raises InputError."""
-    return plan_sweep(load_sweep(path), source or ScenarioFiles())
+    """The sweep in a file or of a shipped name, laid out and checked; raises InputError."""
+    return plan_sweep(load_sweep(found_file(path, "sweeps")), source or ScenarioFiles())
 
 
 def default_folder(plan: SweepPlan) -> Path:
