@@ -40,7 +40,7 @@ from marketsim.simulation.messages import ByHand, Due
 from marketsim.simulation.stuck import StuckError, Watchdog
 from marketsim.simulation.views import Looks, View, WalletNames
 from marketsim.strategies import users_code
-from marketsim.strategies.check import named_object
+from marketsim.strategies.check import named_object, numbers_of
 from marketsim.strategies.run_log import RunLog
 
 AFTER_ALL = 4
@@ -150,7 +150,7 @@ class AgentPort:
         """The agent's name, also as tenant and provider."""
         self.index = index
         """Its number among those of its name, from 0."""
-        self.options: Mapping[str, Any] = dict(cohort.options)
+        self.options: Mapping[str, Any] = numbers_of(cohort.options)
         """What stands under `options:`."""
         self.rng = stream(seed, f"agent/{cohort.name}/{index}")
         """Draws that depend on the seed and the agent's name alone."""

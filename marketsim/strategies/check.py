@@ -150,7 +150,7 @@ def load_strategy(
     """
     made = named_object(spec, search, where)
     try:
-        strategy = made(**(options or {})) if callable(made) else made
+        strategy = made(**numbers_of(options or {})) if callable(made) else made
         is_strategy = any(callable(getattr(strategy, method, None)) for method in ("price", "decide"))
     except BaseException as error:
         if users_code.passes(error):
@@ -160,6 +160,17 @@ def load_strategy(
         raise InputError(f"{where}: {spec} has no method price(request) and no decide(batch, own, outcomes), expected a pricing strategy")
     result: Strategy = strategy
     return result
+
+
+def numbers_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with texts that are plain numbers as numbers: that is how the levels of a sweep come."""
+    return {key: _number(value) if isinstance(value, str) else value for key, value in options.items()}
+
+
+def _number(text: str) -> Any:
+    if re.fullmatch(r"-?\d+", text):
+        return int(text)
+    return float(text) if re.fullmatch(r"-?\d+\.\d+", text) else text
 
 
 def named_object(spec: str, search: Sequence[Path], where: str) -> Any:
