@@ -140,6 +140,7 @@ FELT: dict[str, Felt] = {
     "SweepFile.series": Felt("series", [], ["fill_rate"], PLAIN, measured, "other"),
     "SeriesWanted.metric": Felt("series.0.metric", "fill_rate", "orders.open", {**PLAIN, "series": [{}]}, measured, "other"),
     "SeriesWanted.every": Felt("series.0.every", "1h", "1d", {**PLAIN, "series": [{"metric": "fill_rate"}]}, measured, "other"),
+    "SweepFile.trails": Felt("trails", False, True, PLAIN, measured, "other"),
     "SweepFile.confidence": Felt("confidence", 0.9, 0.99, PLAIN, report, "other"),
     "SweepFile.timeout": Felt(
         "timeout", 0.2, "10m", {**PLAIN, "set": {"sleep": 0.5}, "factors": [{**PRICE, "levels": [0.2]}]}, succeeded, "more", True

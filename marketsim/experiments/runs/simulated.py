@@ -26,7 +26,7 @@ class Simulated:
     """Makes one run of a scenario given as plain data; picklable. `welfare` adds the block of that name to the summary.
 
     `spans` adds `series`, by key the course of each metric over time, `items` the values of every
-    lease or provider. `hindsight` adds to the welfare
+    lease or provider, `trail` the text of `trail.csv`. `hindsight` adds to the welfare
     the efficiency against the best assignment in hindsight, which takes longer. Every
     summary has `activity`: `hours` of simulated time and `active_leases` at each, at most 400 samples; and `chance`, how far the run's
     demand and costs were from the expected (`chance_of`), and `demand`, its Poisson arrivals and their expected number.
@@ -36,6 +36,7 @@ class Simulated:
     hindsight: bool = False
     spans: tuple[Span, ...] = ()
     items: tuple[str, ...] = ()
+    trail: bool = False
 
     def __call__(self, scenario: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
         """The summary of one run; `base` is the folder of the files that the scenario names."""
@@ -43,9 +44,11 @@ class Simulated:
         from marketsim.simulation import run
 
         loaded = _loaded(scenario, base)
-        finished = run(loaded, seed=seed)
+        finished = run(loaded, seed=seed, trail=self.trail)
         summary = {**finished.summary, "activity": _activity(finished), "chance": chance_of(loaded, seed, finished.record)}
         summary["demand"] = demand_of(loaded, seed)
+        if finished.record.trail is not None:
+            summary["trail"] = finished.record.trail.text()
         if self.items:
             from marketsim.experiments.runs.items import items_of
 
@@ -64,7 +67,7 @@ class Simulated:
     def extent(self) -> str:
         """What the summaries hold: part of a run's key, so that no run stands for one that holds more."""
         plain = "hindsight" if self.hindsight else "welfare" if self.welfare else "plain"
-        return ", ".join([plain, *([spans_key(self.spans)] if self.spans else []), *self.items])
+        return ", ".join([plain, *([spans_key(self.spans)] if self.spans else []), *self.items, *(["trail"] if self.trail else [])])
 
 
 def _loaded(mapping: dict[str, Any], base: str) -> Scenario:
@@ -84,11 +87,11 @@ def _loaded(mapping: dict[str, Any], base: str) -> Scenario:
 _KEPT: dict[str, Scenario] = {}
 
 
-def runner_for(metrics: Iterable[str], spans: Iterable[Span] = ()) -> Simulated:
+def runner_for(metrics: Iterable[str], spans: Iterable[Span] = (), *, trail: bool = False) -> Simulated:
     """The runner whose summaries have all the metrics and series: no welfare, or no hindsight, where none asks for it."""
     names = list(metrics)
     items = tuple(dict.fromkeys(name for name in names if is_item(name)))
-    return Simulated(welfare=wants_welfare(names), hindsight=wants_hindsight(names), spans=tuple(spans), items=items)
+    return Simulated(welfare=wants_welfare(names), hindsight=wants_hindsight(names), spans=tuple(spans), items=items, trail=trail)
 
 
 def _activity(finished: Run) -> dict[str, Any]:

@@ -573,6 +573,9 @@ class SweepFile(_Frozen):
     )
     seeds: Seeds = Field(default=Seeds(), description="seeds of the replications")
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = Field(default=0.95, description="confidence of the intervals")
+    trails: bool = Field(
+        default=False, description="whether each run's file keeps the trail by which `marketsim diff` finds where two runs part"
+    )
     timeout: Annotated[float, Field(json_schema_extra={"type": ["number", "string"]})] = Field(
         default=600.0, description="the most seconds that a run may take, or a duration such as 10m; a longer one is given up"
     )
