@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from marketsim.errors import InputError, InvariantError
-    from marketsim.face.checks import bench, coverage, diff, parity
+    from marketsim.face.checks import coverage, diff, parity, run_bench
     from marketsim.face.experiments import SweepRuns, compare, optimize, risk, sweep
     from marketsim.face.files import schema, validate
     from marketsim.face.finding import Finding
@@ -39,7 +39,6 @@ __all__ = [
     "RunResult",
     "Scenario",
     "SweepRuns",
-    "bench",
     "check_agent",
     "check_strategy",
     "compare",
@@ -55,6 +54,7 @@ __all__ = [
     "replicate",
     "risk",
     "run",
+    "run_bench",
     "scenarios",
     "schema",
     "sweep",
@@ -65,7 +65,7 @@ _PLACES = {
     "errors": ("InputError", "InvariantError"),
     "scenario": ("Scenario", "load_scenario"),
     "face.runs": ("ReplicatedRuns", "RunResult", "load_result", "replicate", "run"),
-    "face.checks": ("bench", "coverage", "diff", "parity"),
+    "face.checks": ("coverage", "diff", "parity", "run_bench"),
     "face.experiments": ("SweepRuns", "compare", "optimize", "risk", "sweep"),
     "face.files": ("schema", "validate"),
     "face.finding": ("Finding",),

@@ -456,7 +456,7 @@ def watch_funds(s: State, e: Engine, height: int, lease: int) -> None:
         at = height + max(1, min(left, every))
         if left > every and s.deployments[s.accounts[account].target].groups == 1:
             # With one payment the funds can only come to last longer: the looks until the last one before they are gone see nothing.
-            at = height + (min(left, e.globals.horizon) - 1) // every * every
+            at = height + max(1, (min(left, e.globals.horizon) - 1) // every) * every
         push(e, at, Phase.SETTLE, tie_of(e, Kind.WATCH, lease_key(s, e, lease)), Kind.WATCH, lease)
 
 

@@ -152,7 +152,7 @@ def test_every_command_can_be_had_from_python(
 ) -> None:
     if command in BENCHED:
         with pytest.raises(ms.InputError, match="colour"):
-            ms.bench("theory", plant={"colour": 2.0})
+            ms.run_bench("theory", plant={"colour": 2.0})
         return
     monkeypatch.chdir(folder)
     calls = by_command(folder)
