@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from marketsim.errors import InputError, InvariantError
-    from marketsim.face.checks import bench, coverage, diff, parity
+    from marketsim.face.checks import coverage, diff, parity, run_bench
     from marketsim.face.experiments import SweepRuns, compare, optimize, risk, sweep
     from marketsim.face.files import schema, validate
     from marketsim.face.finding import Finding
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from marketsim.face.projects import copy_scenario, init, scenarios
     from marketsim.face.runs import ReplicatedRuns, RunResult, load_result, replicate, run
     from marketsim.scenario import Scenario, load_scenario
+    from marketsim.simulation.check_agent import check_agent
     from marketsim.strategies.check import check_strategy
     from marketsim.strategies.repriced_cost import RepricedCostPlusColumns
     from marketsim.strategies.requests import Prices
@@ -38,7 +39,7 @@ __all__ = [
     "RunResult",
     "Scenario",
     "SweepRuns",
-    "bench",
+    "check_agent",
     "check_strategy",
     "compare",
     "copy_scenario",
@@ -53,6 +54,7 @@ __all__ = [
     "replicate",
     "risk",
     "run",
+    "run_bench",
     "scenarios",
     "schema",
     "sweep",
@@ -63,13 +65,14 @@ _PLACES = {
     "errors": ("InputError", "InvariantError"),
     "scenario": ("Scenario", "load_scenario"),
     "face.runs": ("ReplicatedRuns", "RunResult", "load_result", "replicate", "run"),
-    "face.checks": ("bench", "coverage", "diff", "parity"),
+    "face.checks": ("coverage", "diff", "parity", "run_bench"),
     "face.experiments": ("SweepRuns", "compare", "optimize", "risk", "sweep"),
     "face.files": ("schema", "validate"),
     "face.finding": ("Finding",),
     "face.market": ("Market",),
     "face.prices": ("price",),
     "face.projects": ("copy_scenario", "init", "scenarios"),
+    "simulation.check_agent": ("check_agent",),
     "strategies.check": ("check_strategy",),
     "strategies.repriced_cost": ("RepricedCostPlusColumns",),
     "strategies.requests": ("Prices",),

@@ -13,7 +13,6 @@ from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import Call
 
-OnLook = Callable[[Table], None]
 NEVER = 1 << 62
 """Later than every time in milliseconds."""
 
@@ -32,13 +31,11 @@ class HowFar:
         return HowFar(self.row, deque(self.looks))
 
 
-def batches(
-    clock: BlockClock, calls: Table, every_ms: int, before: OnLook | None = None, place: HowFar | None = None
-) -> Generator[Any, Any, None]:
+def batches(clock: BlockClock, calls: Table, every_ms: int, place: HowFar | None = None) -> Generator[Any, Any, None]:
     """SimPy process: hand over the orders of the next `every_ms` at a time, dated, at the start of each such span.
 
-    `calls` are rows of `Call` sorted by submission time. `before` (here and in the other processes of this module) sees the messages before
-    they go, to price them where desks are a user's. `place` (likewise) is where it begins, and kept up.
+    `calls` are rows of `Call` sorted by submission time. `place` (here and in the other processes of this module) is where it begins, and
+    kept up.
     """
     place = place or HowFar()
     start = place.row
@@ -49,13 +46,11 @@ def batches(
             yield clock.env.timeout(until - clock.env.now)
         end = int(np.searchsorted(times, until + every_ms, side="left"))
         rows = calls[start:end]
-        if before is not None:
-            before(rows)
         clock.submit_rows(rows)
         start = place.row = end
 
 
-def one_by_one(clock: BlockClock, calls: Table, before: OnLook | None = None, place: HowFar | None = None) -> Generator[Any, Any, None]:
+def one_by_one(clock: BlockClock, calls: Table, place: HowFar | None = None) -> Generator[Any, Any, None]:
     """SimPy process: one event an order, submitted at its own moment."""
     place = place or HowFar()
     env = clock.env
@@ -67,8 +62,6 @@ def one_by_one(clock: BlockClock, calls: Table, before: OnLook | None = None, pl
             place.row = row
             yield timeout(time - now)
             now = time
-        if before is not None:
-            before(calls[row : row + 1])
         send(row)
     place.row = len(calls)
 
@@ -78,7 +71,6 @@ def reacting(
     calls: Table,
     wait_ms: int,
     again: Callable[[int], Table | None],
-    before: OnLook | None = None,
     place: HowFar | None = None,
 ) -> Generator[Any, Any, None]:
     """SimPy process of a cohort whose tenants wait for the outcome: it wakes for each order, and `wait_ms` after each.
@@ -104,8 +96,6 @@ def reacting(
             yield timeout(wake - now)
             now = wake
         if order_at <= look_at:
-            if before is not None:
-                before(calls[row : row + 1])
             send(row)
             looks.append((now + wait_ms, plans[row]))
             row += 1
@@ -117,8 +107,6 @@ def reacting(
             if not has_lease(plan):
                 message = again(plan)
                 if message is not None:
-                    if before is not None:
-                        before(message)
                     clock.submit_rows(message)
                     looks.append((now + wait_ms, int(message[0, Call.plan])))
         look_at = looks[0][0] if looks else NEVER

@@ -19,6 +19,7 @@ import numpy as np
 from marketsim.bench.theory_markets import Planted, cohort_of, exponential, market_of, provider_of
 from marketsim.experiments.compare.paired import ROUND_PAIRS, Margin, compare_values
 from marketsim.experiments.runs.execute import mapped
+from marketsim.statistics.controls import controlled
 from marketsim.statistics.estimates import FloatArray, batch_means, bootstrap_bounds, effects, quantile_interval, t_interval
 from marketsim.statistics.group_sequential import Stopping, first_crossed
 from marketsim.statistics.sequential import first_declared
@@ -164,7 +165,45 @@ def coverage(seed: int) -> list[Measured]:
         title = f"{name}, exponential values, n = {n} (exact level {100 * level:.1f} %)"
         found.append(_covered(title, [e.interval.holds(truth) for e in estimates], level))
     found.append(_covered("effect of a factor, 2 × 2 design, 6 common seeds", _effects_cover(rng)))
+    return found + _controls(rng)
+
+
+def _controls(rng: np.random.Generator) -> list[Measured]:
+    """Means with control variates: coverage, bias in standard errors, and comparisons that use them."""
+    found = []
+    for name, n in (("normal values", 20), ("sums of a Poisson number of log-normal sizes", 40)):
+        made = [_told(rng, n, compound=n == 40) for _ in range(_CONTROLLED)]
+        adjusted = [one for one in (controlled(y, controls, LEVEL) for y, controls in made) if one is not None]
+        found.append(_covered(f"control variates, {name}, n = {n}", [one.interval.holds(0.0) for one in adjusted]))
+        # Unbiased: of so many standard errors of their mean a normal one passes 3.3 in one case of a thousand.
+        means = np.array([one.mean for one in adjusted])
+        off = abs(float(means.mean())) / float(means.std(ddof=1)) * math.sqrt(means.size)
+        found.append(Measured(f"control variates, {name}: mean within 3.3 standard errors of the truth", float(off <= 3.3), 1, 1.0, 1.0))
+    declared = 0
+    for _ in range(_CONTROLLED // 5):
+        y, controls = _told(rng, 40, compound=False)
+        one = compare_values("x", np.zeros(40), y, controls=controls)
+        declared += one is not None and one.verdict.decision.value == "different"
+    most = 0.05 + 2 * math.sqrt(0.05 * 0.95 / (_CONTROLLED // 5))
+    found.append(
+        Measured("control variates, 40 pairs, O'Brien–Fleming: declared", declared / (_CONTROLLED // 5), _CONTROLLED // 5, 0.0, most)
+    )
     return found
+
+
+def _told(rng: np.random.Generator, n: int, *, compound: bool) -> tuple[FloatArray, dict[str, FloatArray]]:
+    """Values of mean 0 that move with one or two of three controls."""
+    useless = rng.normal(size=n)
+    if not compound:
+        a, b, noise = rng.normal(size=(3, n))
+        return 2 * a + b + noise, {"a": a, "b": b, "c": useless}
+    number = rng.poisson(60, n).astype(np.float64)
+    size = np.array([rng.lognormal(0, 1, int(k)).sum() - k * math.exp(0.5) for k in number])
+    orders = number - 60
+    return orders * math.exp(0.5) + size + rng.normal(0, 8, n), {"orders": orders, "size": size, "c": useless}
+
+
+_CONTROLLED = 2000
 
 
 # Differences of two policies with equal means, by name: `size` is (series, pairs).

@@ -156,6 +156,8 @@ class Provider(Row, width=8):
     blocked = column()
     active_leases = column()
     id = column("of its wallet")
+    earned = column("paid out to it, net of take", "uve")
+    taken = column("take of what it was paid", "uve")
 
 
 class Deployment(Row):

@@ -321,6 +321,8 @@ def book_income(s: State, slot: int, net: int, take: int) -> None:
     g = s.globals
     if g.day_blocks == 0 or slot >= s.income.shape[0]:
         return
+    s.providers[slot].earned += net
+    s.providers[slot].taken += take
     height = max(g.height, 1)
     days = s.income.shape[1] - 2
     s.income[slot, min((height - 1) // g.day_blocks, days - 1)] += net

@@ -54,6 +54,10 @@ def compare_command(
         bool,
         typer.Option("--independent", help="Compare also with other seeds for B, to see what pairing saves."),
     ] = False,
+    controls: Annotated[
+        bool,
+        typer.Option("--controls/--no-controls", help="Take out of the differences what the runs' demand and costs explain."),
+    ] = True,
     level: Annotated[float, typer.Option("--level", help="Confidence of all metrics together.")] = 0.95,
     seed: Annotated[int, typer.Option("--seed", min=0, help="First seed; pair k has seed + k.")] = 1,
     workers: Annotated[
@@ -117,6 +121,7 @@ def compare_command(
                 independent=independent,
                 level=level,
                 stopping=rule,
+                controls=controls,
                 progress=progress,
             )
         except RunFailedError as error:

@@ -15,7 +15,8 @@ from marketsim.errors import InputError
 from marketsim.interrupts import Unwinding
 
 if TYPE_CHECKING:
-    from marketsim.experiments.optimize.search import Figure, SearchFactor
+    from marketsim.experiments.optimize.pareto import Goal
+    from marketsim.experiments.optimize.search import Optimization, SearchFactor
     from marketsim.experiments.runs.variants import Variant
 
 
@@ -34,10 +35,17 @@ def optimize_command(
             help="What to search: bid_window=5..50 blocks, tenants.web.demand.arrivals=10..60/h, PATH=2..20:{x * 3}s.",
         ),
     ],
-    objective: Annotated[str, typer.Option("--objective", metavar="METRIC", help="A metric or an expression of several.")],
+    objective: Annotated[
+        list[str],
+        typer.Option(
+            "--objective",
+            metavar="METRIC",
+            help="A metric or an expression of several, min: or max: before it. Twice: the front of both.",
+        ),
+    ],
     budget: Annotated[int, typer.Option("--budget", metavar="RUNS", min=1, help="Runs in all.")] = 200,
     constraint: Annotated[list[str] | None, typer.Option("--constraint", metavar="EXPR", help="To be met, e.g. fill_rate>=0.8.")] = None,
-    minimize: Annotated[bool, typer.Option("--minimize", help="The smallest value is the best.")] = False,
+    minimize: Annotated[bool, typer.Option("--minimize", help="The smallest value is the best, where no max: stands before it.")] = False,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change the scenario first.")] = None,
     per_point: Annotated[int, typer.Option("--per-point", min=1, help="Seeds a point is run with in the search.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="First seed.")] = 1,
@@ -53,11 +61,13 @@ def optimize_command(
     memory: Memory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print optimization.json and nothing else.")] = False,
 ) -> None:
-    """Search a scenario's best setting under noise; the figures reported come from fresh seeds."""
+    """Search a scenario's best setting under noise, or the front of two objectives; the figures reported come from fresh seeds."""
     from marketsim.cli.progress import tell_of_compiling
     from marketsim.experiments.optimize.asked import check_search, fitted
+    from marketsim.experiments.optimize.front_report import front_files, front_lines
+    from marketsim.experiments.optimize.pareto import ParetoFront, pareto
     from marketsim.experiments.optimize.report import optimization_files, optimization_lines
-    from marketsim.experiments.optimize.search import optimize, parse_constraint, parse_factor, parse_figure
+    from marketsim.experiments.optimize.search import optimize, parse_constraint, parse_factor
     from marketsim.experiments.runs.execute import usable_cores
     from marketsim.experiments.runs.simulated import runner_for
     from marketsim.experiments.runs.variants import PooledRuns, RunFailedError, Variant, read_arm
@@ -69,10 +79,13 @@ def optimize_command(
     variant = read_arm(scenario, set_ or (), scenario.stem)
     assert isinstance(variant, Variant)
     factors = [fitted(variant, parse_factor(text)) for text in factor]
-    goal = parse_figure(objective, "--objective")
+    goals = [parse_goal(text, minimize=minimize) for text in objective]
+    if len(goals) > 2 or len({goal.figure.text for goal in goals}) < len(goals):
+        raise InputError("--objective: give one, or two different ones for their front")
     wanted = [parse_constraint(text) for text in constraint or ()]
-    check_search(variant, factors, goal, wanted)
-    folder = out if out is not None else _default_folder(variant, factors, goal, budget, seed)
+    for goal in goals:
+        check_search(variant, factors, goal.figure, wanted)
+    folder = out if out is not None else _default_folder(variant, factors, goals, budget, seed)
     if out is not None:
         free_folder(out)
     show = not quiet and not as_json
@@ -83,43 +96,72 @@ def optimize_command(
 
     tell_of_compiling(quiet=not show)
     with Unwinding(), tempfile.TemporaryDirectory(prefix="marketsim-optimize-") as scratch:
-        figures = [goal, *(one.slack for one in wanted)]
+        figures = [*(goal.figure for goal in goals), *(one.slack for one in wanted)]
         runner = runner_for(name for figure in figures for name in figure.metrics)
         runs = PooledRuns(runner, Path(scratch), workers or usable_cores())
         try:
-            found = optimize(
-                variant,
-                runs,
-                factors,
-                goal,
-                budget=budget,
-                constraints=wanted,
-                maximize=not minimize,
-                per_point=per_point,
-                seed=seed,
-                progress=progress,
-            )
+            found: Optimization | ParetoFront
+            if len(goals) > 1:
+                found = pareto(
+                    variant,
+                    runs,
+                    factors,
+                    (goals[0], goals[1]),
+                    budget=budget,
+                    constraints=wanted,
+                    per_point=per_point,
+                    seed=seed,
+                    progress=progress,
+                )
+            else:
+                found = optimize(
+                    variant,
+                    runs,
+                    factors,
+                    goals[0].figure,
+                    budget=budget,
+                    constraints=wanted,
+                    maximize=goals[0].maximize,
+                    per_point=per_point,
+                    seed=seed,
+                    progress=progress,
+                )
         except RunFailedError as error:
             print(f"run failed: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
         finally:
             runs.close()
-    write_folder(folder, optimization_files(found), replace=out is None)
+    write_folder(folder, front_files(found) if isinstance(found, ParetoFront) else optimization_files(found), replace=out is None)
     if as_json:
         print(json.dumps(found.as_json(), indent=1))
     elif not quiet:
-        print("\n".join(optimization_lines(found)))
+        print("\n".join(front_lines(found) if isinstance(found, ParetoFront) else optimization_lines(found)))
         print(f"report      {folder / 'report.html'}")
-    if not found.feasible:
+    if isinstance(found, ParetoFront):
+        if found.points and all(point.slack < 0 for point in found.points):
+            print("every candidate breaks a constraint on its fresh seeds", file=sys.stderr)
+            raise typer.Exit(1)
+    elif not found.feasible:
         print("what is recommended breaks a constraint on its fresh seeds", file=sys.stderr)
         raise typer.Exit(1)
 
 
-def _default_folder(variant: Variant, factors: list[SearchFactor], objective: Figure, budget: int, seed: int) -> Path:
+def parse_goal(text: str, *, minimize: bool) -> Goal:
+    """`METRIC`, `min:METRIC` or `max:METRIC`; raises InputError."""
+    from marketsim.experiments.optimize.pareto import Goal
+    from marketsim.experiments.optimize.search import parse_figure
+
+    direction, colon, rest = text.partition(":")
+    if colon and direction.strip() in ("min", "max"):
+        return Goal(parse_figure(rest.strip(), "--objective"), direction.strip() == "max")
+    return Goal(parse_figure(text, "--objective"), not minimize)
+
+
+def _default_folder(variant: Variant, factors: list[SearchFactor], goals: list[Goal], budget: int, seed: int) -> Path:
     import hashlib
 
     effective = variant.effective()
-    content = [effective, [repr(factor) for factor in factors], objective.text, budget, seed]
+    content = [effective, [repr(factor) for factor in factors], [goal.words for goal in goals], budget, seed]
     text = json.dumps(content, sort_keys=True, default=str)
     name = f"optimize-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     return Path("results") / str(effective["name"]) / name

@@ -65,7 +65,7 @@ def sweep(
     if scheduler is None and not dry:
         start_server(preloads(runner_for(())))  # it loads the simulation while this process plans
     plan = read_plan(file)
-    runner = runner_for(plan.sweep.recorded)
+    runner = plan.runner
     count = workers or usable_cores()
     if dry:
         estimate = dry_run(plan, runner, count)

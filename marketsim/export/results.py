@@ -31,6 +31,8 @@ SCHEMA: Final = "marketsim-results/1"
 MANIFEST: Final = "manifest.json"
 _ROWS: Final = ("orders", "leases", *OPTIONAL)
 """Tables that `record: summary` leaves out."""
+LOG: Final = "log_"
+"""What the names of files begin with in which users' code has written down what it wanted."""
 
 
 def run_name(seed: int, effective: Mapping[str, Any]) -> str:
@@ -158,6 +160,9 @@ def _tables(record: Record) -> dict[str, tuple[dict[str, Kind], Mapping[str, Any
     seen = np.flatnonzero(record.latency_histogram)
     latency = {"milliseconds": seen.astype(np.int64), "bids": record.latency_histogram[seen]}
     tables["latency"] = dict.fromkeys(latency, int), latency
+    for name, log in record.logs.items():
+        logged: dict[str, Kind] = {key: {"i": int, "f": float}.get(column.dtype.kind, str) for key, column in log.items()}
+        tables[f"{LOG}{safe_name(name)}"] = logged, log
     return tables
 
 
@@ -196,6 +201,7 @@ def _record(folder: Path, manifest: Mapping[str, Any]) -> Record:
         tenants=tenants | read.pop("tenants"),
         providers=providers | read.pop("providers") | _narrowed(tables["providers"]),
         latency_histogram=histogram,
+        logs={name.removeprefix(LOG): dict(table) for name, table in tables.items() if name.startswith(LOG)},
         **read,
     )
 

@@ -15,7 +15,7 @@ from marketsim.face.telling import Telling, told
 from marketsim.scenario.load import Overrides, load_scenario
 
 
-def bench(
+def run_bench(
     kind: Literal["theory", "statistics"],
     *,
     seed: int = 1,

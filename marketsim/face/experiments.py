@@ -159,7 +159,7 @@ def sweep(
     [3.0, 3.0]
     """
     plan = _plan(design, scenario)
-    runner = runner_for(plan.sweep.recorded)
+    runner = plan.runner
     count = _workers(workers)
     if dry:
         estimate = dry_run(plan, runner, count)

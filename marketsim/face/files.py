@@ -123,6 +123,10 @@ def _check_classes(scenario: Scenario, imports: bool) -> None:
             problem = _import_problem(spec, scenario)
         if problem is not None:
             lines += scenario.refusal(("providers", cohort.name, "strategy", "python"), problem).lines
+    for agents in scenario.agents:
+        problem = problem_of(agents.python, (scenario.base,))
+        if problem is not None:
+            lines += scenario.refusal(("agents", agents.name, "python"), problem).lines
     if lines:
         raise InputError(lines)
 

@@ -15,7 +15,8 @@ from marketsim.kernel.compiled import bound
 from marketsim.kernel.rows import row_of
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market import inbox
-from marketsim.market.loop import AUDIT_BROKEN, DONE, RECOUNT, advance
+from marketsim.market.asking import quote_asked
+from marketsim.market.loop import ASK, AUDIT_BROKEN, DONE, MESSAGE, RECOUNT, SEEN, advance, fold_some
 from marketsim.market.room import ask_room, make_room
 from marketsim.market.tables import PHASES, Call, Engine, Kind, Phase
 
@@ -50,6 +51,7 @@ class BlockClock:
         self._chain = chain
         self._engine = engine
         self._run: Callable[[int], int] | None = None
+        self._quote: Callable[[], bool] | None = None
         self._leased: Callable[[int], bool] | None = None
         self._executed = int(engine.globals.executed)
         self.block_ms = int(engine.globals.block_ms)
@@ -58,6 +60,12 @@ class BlockClock:
         self._take_bids = take_bids
         self._take_declines = take_declines
         self.recounts = 0
+        self.answer: Callable[[], None] = _nobody_answers
+        """Writes the prices of the orders that wait for them (`Engine.asking`) into quotes."""
+        self.carry_out: Callable[[int, int], None] = _nobody_sent
+        """Carries out the message with a number in a block: one of a user's agent (Kind.MESSAGE)."""
+        self.take_outcomes: Callable[[Table], None] = _unheard
+        """Takes over rows of `BidOutcome`; they are written over afterwards."""
         self.refused_by_hand: dict[tuple[int, int], int] = {}
         """Refused bids of hand-written messages by desk and Status: counted like any, and no part of the fingerprint."""
         engine.globals.audit = int(audit)
@@ -71,7 +79,7 @@ class BlockClock:
     @chain.setter
     def chain(self, tables: State) -> None:
         self._chain = tables
-        self._run = self._leased = None
+        self._run = self._leased = self._quote = None
 
     @property
     def engine(self) -> Engine:
@@ -81,7 +89,7 @@ class BlockClock:
     @engine.setter
     def engine(self, tables: Engine) -> None:
         self._engine = tables
-        self._run = self._leased = None
+        self._run = self._leased = self._quote = None
 
     def copy(
         self,
@@ -163,6 +171,14 @@ class BlockClock:
 
     def advance(self, until: int) -> None:
         """Execute every block up to and including `until`; does nothing when that is done already."""
+        while self._executed < until:
+            self._advance(until)
+
+    def watch(self, until: int) -> None:
+        """Execute blocks up to `until`, but none behind one in which there is something for agents to see (E.watching)."""
+        self._advance(until)
+
+    def _advance(self, until: int) -> None:
         if until <= self._executed:
             return
         if self._pending:
@@ -174,13 +190,34 @@ class BlockClock:
             if code == DONE:
                 self._executed = until
                 return
-            if code == RECOUNT:
+            if code == ASK:
+                self._ask()
+            elif code == MESSAGE:
+                x = self.engine.globals
+                number = int(self.engine.inbox[int(x.inbox)].plan)
+                x.inbox += 1
+                self.carry_out(number, int(x.last_block))
+            elif code == SEEN:
+                self._executed = int(self.engine.globals.executed)
+                self.hand_over_outcomes()
+                return
+            elif code == RECOUNT:
                 self._recount()
             elif code == AUDIT_BROKEN:
                 height = int(self.engine.globals.last_block)
                 raise InvariantError(f"block {height}: {AUDIT_PROBLEMS[int(self.engine.globals.audit_problem)]}")
             else:
                 self.grow()
+
+    def _ask(self) -> None:
+        """Have the orders priced that wait for it, and let every desk look at them."""
+        self.answer()
+        while True:
+            if self._quote is None:
+                self._quote = bound(quote_asked, self._chain, self._engine)
+            if self._quote():
+                return
+            self.grow()
 
     def open_block(self, height: int) -> None:
         """Execute every block before `height` and begin that one: what the caller then does to the tables comes before its phases."""
@@ -244,6 +281,7 @@ class BlockClock:
 
     def hand_over(self) -> None:
         """Hand over what the record holds so far."""
+        self.hand_over_outcomes()
         used = int(self.chain.globals.events)
         if used:
             self._take_events(self.chain.events[:used])
@@ -275,9 +313,34 @@ class BlockClock:
         self.hand_over()
         self.chain, self.engine = make_room(self.chain, self.engine)
 
+    def settle(self) -> None:
+        """Apply what cadences have settled up to the last executed block, so that everybody has been paid what was due by then."""
+        height = int(self.engine.globals.executed)
+        while not fold_some(self.chain, self.engine, height):
+            self.make_room()
+
+    def hand_over_outcomes(self) -> None:
+        """Hand over what became of the bids of desks that hear of it."""
+        used = int(self.engine.globals.outcomes)
+        if used:
+            self.take_outcomes(self.engine.outcomes[:used])
+            self.engine.globals.outcomes = 0
+
     def _recount(self) -> None:
         self.recounts += 1
         problems = recount_problems(self.chain)
         if problems:
             height = int(self.engine.globals.last_block)
             raise InvariantError("; ".join(f"block {height}: {problem}" for problem in problems))
+
+
+def _nobody_answers() -> None:
+    raise InvariantError("orders wait for prices, and nobody prices them")
+
+
+def _nobody_sent(number: int, height: int) -> None:
+    raise InvariantError(f"block {height}: message {number} is nobody's")
+
+
+def _unheard(_: Table) -> None:
+    return

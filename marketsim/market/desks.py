@@ -16,6 +16,7 @@ from marketsim.market.quoting import (
     ALONE,
     LOW_VALUE,
     OVER_CEILING,
+    SILENT,
     account_use,
     has_room,
     hold,
@@ -40,6 +41,7 @@ from marketsim.market.tables import (
     Desk,
     Engine,
     Kind,
+    OutcomeKind,
     Phase,
     Pricing,
     Screen,
@@ -196,7 +198,7 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
     for first in range(0, x.providers, LANES * BLOCKS_A_WORD):
         every = (1 << min(LANES * BLOCKS_A_WORD, x.providers - first)) - 1
         bidding, priced = divide_desks(s, e, order, first, value, value_atto)
-        others = every & ~(bidding | priced)
+        others = every & ~(bidding | priced | silent_desks(e, first))
         bidding &= every
         while bidding != 0:
             desk_row = first + lowest_bit(bidding)
@@ -219,8 +221,19 @@ def quote_order(s: State, e: Engine, height: int, order: int) -> None:
     if rarely(x.keep_bid_rows == 1):
         for desk_row in range(x.providers):
             found = e.screen[desk_row // LANES, Screen.FOUND * LANES + desk_row % LANES]
-            if found != 0:
+            if found != 0 and found != SILENT:
                 keep_decline(s, e, order, desk_row, found - 1)
+
+
+@compiled
+def silent_desks(e: Engine, first: int) -> int:
+    """Return, of the desks from `first` on, those that agents bid for, a bit a desk: their engines look at no order."""
+    silent = 0
+    if e.globals.agents == 1:
+        row = first // LANES
+        for block in range(min(BLOCKS_A_WORD, rows_screened(e) - row)):
+            silent |= equal_eight(e.screen[row + block], Screen.FOUND * LANES, SILENT) << (LANES * block)
+    return silent
 
 
 @compiled_inline
@@ -331,26 +344,18 @@ def date_bid(e: Engine, height: int, order: int, desk_row: int) -> None:
 @compiled
 def ask(s: State, e: Engine, order: int, desk_row: int) -> tuple[int, int]:
     """Return the price of one desk for an order, whatever its strategy; a negative one where it will not bid, NO_QUOTE where nobody asked
-    the user's class.
+    the user's code. What comes from Python stands in the row QUOTE_ROW of quotes.
     """
     desk = e.desks[desk_row]
     track = e.tracks[order]
     strategy = desk.strategy
+    row = e.globals.quote_row
     if strategy == Pricing.CUSTOM:
-        plan = track.plan
-        row = -1
-        if plan >= 0:
-            row = e.plans[plan].quote
         if row < 0:
             return NO_QUOTE, 0
-        row += s.groups[s.orders[order].group].gseq - 1  # a row a group, side by side
         return e.quotes[row, 2 * desk_row], e.quotes[row, 2 * desk_row + 1]
-    if desk.quoted == 1 and track.plan >= 0:
-        row = e.plans[track.plan].quote
-        if row >= 0:
-            row += s.groups[s.orders[order].group].gseq - 1
-            if e.quotes[row, 2 * desk_row] >= 0:
-                return quoted_price(desk, e.quotes[row, 2 * desk_row], e.quotes[row, 2 * desk_row + 1])
+    if desk.quoted == 1 and row >= 0 and e.quotes[row, 2 * desk_row] >= 0:
+        return quoted_price(desk, e.quotes[row, 2 * desk_row], e.quotes[row, 2 * desk_row + 1])
     cpu = track.cpu
     x = e.globals
     endpoints = 0
@@ -525,6 +530,8 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
         stage = Stage.NO_DEPOSIT
     if code >= 0:
         decline(s, e, order, desk_row, code, stage)
+        if rarely(desk.hears == 2):
+            note_outcome(e, height, desk_row, order, OutcomeKind.DECLINED, row.price, row.price_atto, code, 0)
         free_offer(e, offer)
         return False
     if rarely(desk.rated == 1):
@@ -564,9 +571,13 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     leave_fact(s, o.id, s.providers[desk_row].id, latency, status)
     if rarely(status != Status.Ok):
         e.rejected[desk_row, status] += 1
+        if rarely(desk.hears == 2):
+            note_outcome(e, height, desk_row, order, OutcomeKind.REFUSED, row.price, row.price_atto, status, 0)
         free_offer(e, offer)
         return False
     desk.accepted += 1
+    if rarely(desk.hears == 2):
+        note_outcome(e, height, desk_row, order, OutcomeKind.PLACED, row.price, row.price_atto, 0, 0)
     row.bid = o.last_bid
     # where a bid went away the best of those left is unknown, until the next list begins
     if track.first_offer < 0 or (track.best >= 0 and not is_before(e, track.best, offer)):
@@ -604,6 +615,60 @@ def let_go(e: Engine, height: int, offer: int) -> None:
         desk.queue_head = e.offers[queued].next
         desk.queued -= 1
         append_offer(e, height + 1, queued)
+
+
+@compiled
+def hear(e: Engine, height: int, offer: int, kind: int, other: int, other_atto: int) -> None:
+    """Write down what became of a placed bid, where its desk wants to hear of it; `other` is the price that won."""
+    row = e.offers[offer]
+    if e.desks[row.desk].hears == 0:
+        return
+    note_outcome(e, height, row.desk, row.order, kind, row.price, row.price_atto, other, other_atto)
+
+
+@compiled
+def note_outcome(
+    e: Engine, height: int, desk_row: int, order: int, kind: int, price: int, price_atto: int, other: int, other_atto: int
+) -> None:
+    """Write one row of outcomes; the block loop sees to it that there is room for more than ever end at once."""
+    x = e.globals
+    if x.outcomes >= e.outcomes.shape[0]:
+        return
+    outcome = e.outcomes[x.outcomes]
+    x.outcomes += 1
+    x.heard += 1
+    outcome.height = height
+    outcome.desk = desk_row
+    outcome.order = order
+    outcome.kind = kind
+    outcome.price = price
+    outcome.price_atto = price_atto
+    outcome.other = other
+    outcome.other_atto = other_atto
+
+
+@compiled
+def hear_choice(e: Engine, height: int, order: int, winner: int, price: int, price_atto: int) -> None:
+    """Let the desks of an order's placed bids hear that the bid in row `winner` of bids won at this price; -1: that none did."""
+    offer = e.tracks[order].first_offer
+    while offer >= 0:
+        kind = OutcomeKind.LOST
+        if winner < 0:
+            kind = OutcomeKind.CLOSED
+        elif e.offers[offer].bid == winner:
+            kind = OutcomeKind.WON
+        hear(e, height, offer, kind, price, price_atto)
+        offer = e.offers[offer].next
+
+
+@compiled
+def hear_end(s: State, e: Engine, height: int, order: int, lease: int, ended: int) -> None:
+    """Let the desk that served a lease hear that it is over, and why (Ended)."""
+    desk_row = e.tracks[order].held_by
+    if desk_row < 0 or e.desks[desk_row].hears == 0:
+        return
+    p = s.leases[lease]
+    note_outcome(e, height, desk_row, order, OutcomeKind.ENDED, p.rate, p.rate_atto, ended, 0)
 
 
 @compiled

@@ -70,7 +70,12 @@ def settled(chain: State, engine: Engine) -> State:
         return chain
     used = {"accounts": G.accounts, "leases": G.leases, "deposits": G.deposits, "usage": G.usage, "wallets": G.wallets}
     copies = {name: getattr(chain, name)[: int(chain.globals[count])].copy() for name, count in used.items()}
-    copies |= {"globals": chain.globals.copy(), "income": chain.income.copy(), "scratch": chain.scratch.copy()}
+    copies |= {
+        "globals": chain.globals.copy(),
+        "income": chain.income.copy(),
+        "providers": chain.providers.copy(),
+        "scratch": chain.scratch.copy(),
+    }
     copies["trail"] = chain.trail[:0]  # what a look settles has no part in it
     copies["globals"][[G.event_mask, G.auditing]] = 0
     looked = chain._replace(**copies)

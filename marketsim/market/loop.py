@@ -50,7 +50,12 @@ DONE = 0
 NEED_ROOM = 1
 RECOUNT = 2
 AUDIT_BROKEN = 3
+ASK = 4
+MESSAGE = 5
+SEEN = 6
 
+ROOM_TO_ASK = 64
+"""Places that must be left among the orders that wait for prices; with fewer they are priced before anything else happens."""
 FOLD_CHUNK = 1_000
 """Accounts settled a call when a sample is taken."""
 SALT_OUTAGE = 31
@@ -137,7 +142,9 @@ def advance(s: State, e: Engine, until: int) -> int:
     """Execute everything due up to and including block `until`; empty blocks cost nothing.
 
     Returns DONE, or what the caller must do before it calls again: NEED_ROOM, a table must grow or the record be taken away; RECOUNT, a
-    full recount is due; AUDIT_BROKEN, the audit after a block found E.audit_problem.
+    full recount is due; AUDIT_BROKEN, the audit after a block found E.audit_problem; ASK, the arrivals of a block are over and orders
+    wait for prices from Python (`market/asking.py`); MESSAGE, the first message of the inbox is a user's agent's, for Python to carry out;
+    SEEN, agents wait (E.watching) and in the block that is over now there was something to see.
     """
     x = e.globals
     if rarely(x.prepared == 0):
@@ -147,6 +154,14 @@ def advance(s: State, e: Engine, until: int) -> int:
     while True:
         key, source = next_due(s, e, (until + 1) * PHASES)
         height = key // PHASES
+        if rarely(x.asking > 0) and (key > x.asking_at * PHASES + Phase.ARRIVE or x.asking + ROOM_TO_ASK > e.asking.shape[0]):
+            return ASK
+        if rarely(x.watching == 1) and height > x.last_block:
+            if s.globals.orders != x.watched_orders or x.heard != x.watched_heard:
+                x.watched_orders = s.globals.orders
+                x.watched_heard = x.heard
+                x.executed = x.last_block
+                return SEEN
         if rarely(height > x.trail_until):
             close_chunk(s, e, height)
         if rarely(x.audit == 1 and x.last_block > x.last_audit and (source == NOWHERE or height > x.last_block)):
@@ -169,6 +184,8 @@ def advance(s: State, e: Engine, until: int) -> int:
             s.globals.height = height
         if source == INBOX:
             at = x.inbox
+            if rarely(e.inbox[at].kind == Kind.MESSAGE):
+                return MESSAGE
             x.inbox = at + 1
             execute_call(s, e, height, at)
             continue
@@ -439,7 +456,7 @@ def watch_funds(s: State, e: Engine, height: int, lease: int) -> None:
         at = height + max(1, min(left, every))
         if left > every and s.deployments[s.accounts[account].target].groups == 1:
             # With one payment the funds can only come to last longer: the looks until the last one before they are gone see nothing.
-            at = height + (min(left, e.globals.horizon) - 1) // every * every
+            at = height + max(1, (min(left, e.globals.horizon) - 1) // every) * every
         push(e, at, Phase.SETTLE, tie_of(e, Kind.WATCH, lease_key(s, e, lease)), Kind.WATCH, lease)
 
 

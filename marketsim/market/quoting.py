@@ -12,9 +12,9 @@ PICO = 1_000_000_000_000
 QUANTITY_MAX = 9_000_000
 """Sum of quantities up to which their products with limbs of 12 digits can be added up without carrying."""
 NO_LIMIT = 1 << 60
-LOW_VALUE, OVER_CEILING, ALONE = 1 << 20, 1 << 21, 1 << 22
+LOW_VALUE, OVER_CEILING, ALONE, SILENT = 1 << 20, 1 << 21, 1 << 22, 1 << 23
 """What `screen_desks` finds beside 0 and 1 + Decline: the order is worth less than the desk's minimum, the price is above the ceiling,
-the price has to be asked for desk by desk, after which it is one of the others."""
+the price has to be asked for desk by desk, after which it is one of the others; the desk's bids come from a user's agent."""
 SALT_LATENCY = 11
 LOW_32 = (1 << 32) - 1
 QUOTE_MAX = 1_000_000_000
@@ -323,7 +323,7 @@ def screen_desk(e: Engine, desk_row: int) -> None:
     row[Screen.MIN_VALUE_ATTO * LANES + k] = desk.min_value_atto
     row[Screen.SHUT * LANES + k] = desk.shut
     if desk.shut == 0 and (desk.strategy != Pricing.LINEAR or desk.plain == 0):
-        row[Screen.SHUT * LANES + k] = ALONE
+        row[Screen.SHUT * LANES + k] = ALONE if desk.strategy != Pricing.AGENT else SILENT
     row[Screen.KEY * LANES + k] = desk.key
     row[Screen.LATENCY * LANES + k] = desk.latency_blocks + (((LOW_32 + 1) % max(desk.latency_blocks, 1)) << 32)
     for at in range(LIMBS):

@@ -18,7 +18,7 @@ from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.kernel.intrinsics import LINE, rarely
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS
-from marketsim.market.tables import BidRow, Chunk, Desk, Engine, Entry, Kind, Later, Offer, Sample, Track, Watch
+from marketsim.market.tables import BidOutcome, BidRow, Chunk, Desk, Engine, Entry, Kind, Later, Offer, Sample, Track, Watch
 
 NOWHERE, CALENDAR, INBOX, RING_OF_BIDS = 0, 1, 2, 3
 """Where what is due next waits."""
@@ -39,6 +39,8 @@ EVENTS_A_PAYMENT = 24
 """Events of a payment: at most four times it is settled (a share, what is missing, two parts), reported, expired, ended and followed."""
 EVENTS_MORE = 64
 """Events of the message itself, its fee, the deployment and what its account gets."""
+OUTCOMES = 65_536
+"""Free rows of outcomes beyond what is asked for, where somebody hears; more bids than that do not end at once."""
 EVENTS_AHEAD = 65_536
 """Rows of events beyond what must be free, so that the record is not handed over too often."""
 
@@ -199,6 +201,7 @@ def has_rows(s: State, e: Engine, orders: int, bids: int, entries: int, events: 
         and bids <= e.batch.shape[0]
         and x.offers + x.providers * rows <= e.offers.shape[0]
         and x.samples < e.samples.shape[0]
+        and x.outcomes + x.hears * (OUTCOMES + bids) <= e.outcomes.shape[0]
         and x.bids_rows + bids + ROWS <= e.bid_rows.shape[0]
         and x.decline_rows + x.keep_bid_rows * most_declines(e, rows, bids) <= e.decline_rows.shape[0]
     )
@@ -258,6 +261,7 @@ def make_room(chain: State, engine: Engine) -> tuple[State, Engine]:
         "samples": (int(x.samples) + ROWS, Sample),
         "audit_values": (len(chain.accounts), 2),
         "bid_rows": (int(x.bids_rows) + bids + ROWS, BidRow),
+        "outcomes": (int(x.outcomes) + int(x.hears) * (2 * OUTCOMES + bids), BidOutcome),
     }
     if engine.desks.ctypes.data % LINE:
         changes["desks"] = rows_of(len(engine.desks), Desk)

@@ -98,6 +98,17 @@ class E(Row):
     decline_rows = column("numbers in decline_rows")
     declined_at = column("the height that the last of them belong to", default=-1)
     waiting = column("entries in later")
+    asks = column("1: orders of some specs wait for prices from Python (ask_specs), 2: every order does")
+    asking = column("orders that wait for these prices")
+    asking_at = column("the block in which they were opened", "height")
+    quote_row = column("row of quotes that holds the prices of the order in hand", default=-1)
+    hears = column("1: some desk is told what becomes of its bids")
+    outcomes = column("rows in outcomes")
+    heard = column("outcomes ever written down")
+    agents = column("1: users' agents bid for some desks")
+    watching = column("1: agents wait, and the loop stops behind a block in which an order was opened or something was heard")
+    watched_orders = column("orders that the agents know of")
+    watched_heard = column("outcomes that the agents know of")
     trail_until = column("last block of the trail's chunk under way, FAR where nobody keeps one", default=FAR)
 
 
@@ -212,6 +223,7 @@ class Desk(Row, width=104):
     quoted = column("1: an order's price may stand in quotes, before spread and repricing; else it is the linear one")
     reprice_follows = column("0 cpu, 1 memory, 2 storage, 3 gpu, 4 the one most used")
     key = column("hash of its name: what its draws come from")
+    hears = column("1: what becomes of its bids is written down in outcomes; 2: refused ones too")
 
 
 LANES = 8
@@ -247,7 +259,8 @@ class Pricing(Code):
     LINEAR = 0  # unit prices x quantities x (1 + margin): cost plus, scale, monthly targets
     RANDOM_RANGE = 1
     UNDERCUT = 2
-    CUSTOM = 3  # a Python class or an operator's script; prices come in through the quotes table
+    CUSTOM = 3  # a Python class or an operator's script, asked in the order's block; prices come in through the quotes table
+    AGENT = 4  # a user's agent, which sends its bids itself
 
 
 class Plan(Row):
@@ -274,7 +287,6 @@ class Plan(Row):
     value = column("per block (pair)", "uve")
     value_atto = column(unit="atto-uve")
     deployment = column()
-    quote = column("row of the first group's prices in quotes, -1")
     weight_price = column("score choice, ppm")
     weight_uptime = column()
     weight_audit = column()
@@ -493,6 +505,49 @@ class Kind(Code):
     CLOSE_BID = 27  # bid
     PAUSE_GROUP = 28  # a message by hand: network fees
     CLOSE_LEASE = 29  # a message by hand: network fees
+    MESSAGE = 30  # message of a user's agent, which Python carries out; `plan` is its number
+
+
+class OutcomeKind(Code):
+    """What became of a bid, or of the lease that it won."""
+
+    LOST = 0  # another bid won
+    WON = 1
+    CLOSED = 2  # it ended without a lease: its order did, or it was withdrawn or timed out
+    ENDED = 3  # its lease is over
+    PLACED = 4  # the chain took the bid; agents alone hear this and the next two
+    REFUSED = 5  # the chain did not
+    DECLINED = 6  # the desk's own engine held it back
+
+
+class BidOutcome(Row, width=8):
+    """Columns of Engine.outcomes; a row is one cache line."""
+
+    height = column(unit="height")
+    desk = column()
+    order = column()
+    kind = column("OutcomeKind")
+    price = column("of the desk's own bid", "uve")
+    price_atto = column(unit="atto-uve")
+    other = column("LOST: the price that won; ENDED: why (Ended); REFUSED: Status; DECLINED: Decline", "uve")
+    other_atto = column(unit="atto-uve")
+
+
+class Asking(Code):
+    """What is asked of a desk about an order, a column an answer that is wanted: the rows of `pairs` in market/asking.py."""
+
+    AT = 0  # place of the order among those that wait
+    DESK = 1  # row of the desk among those of its cohort
+    ORDER = 2  # Order.id, the same for everybody who is asked about it
+    CPU = 3  # millicores
+    MEMORY = 4  # bytes
+    STORAGE = 5  # bytes
+    GPU = 6
+    CEILING = 7  # uve
+    CEILING_ATTO = 8
+    WHOLE = 9  # the answer: whole uve
+    ATTO = 10
+    SIZE = 11
 
 
 class Node(Row):
@@ -579,7 +634,14 @@ class _EngineTables(NamedTuple):
     rejected: Table
     """(desks, statuses): counts."""
     quotes: Table
-    """(rows, 2 x desks): prices of custom and quoted desks, whole and atto; whole -1 = no bid, REFUSED - n = no bid for Decline n."""
+    """(rows, 2 x desks): prices of custom and quoted desks, whole and atto; whole -1 = no bid, REFUSED - n = no bid for Decline n. A row an
+    order that waits for its prices (`asking`)."""
+    asking: Table
+    """1-D: the orders of a block that wait for prices from Python, in the order in which they were opened."""
+    ask_specs: Table
+    """1-D, an entry a spec, or fewer: 1 where orders of the spec wait."""
+    outcomes: Rows[BidOutcome]
+    """What became of the bids of desks that hear of it, until it is handed over."""
     samples: Rows[Sample]
     latencies: Table
     """(profiles, QUANTILES): latency in milliseconds at evenly spaced quantiles; a stateless hash picks one."""
@@ -607,7 +669,7 @@ class _EngineTables(NamedTuple):
 class Engine(TableSet, _EngineTables):
     """All tables of the built-in agents, passed to compiled code as one address."""
 
-    lines = frozenset({"globals", "plan_of", "batch", "alive", "latency", "audit_held", "decline_rows"})
+    lines = frozenset({"globals", "plan_of", "batch", "alive", "latency", "audit_held", "decline_rows", "asking", "ask_specs"})
     rows: ClassVar[Mapping[str, type[Row]]] = {
         "globals": E,
         "desks": Desk,
@@ -621,6 +683,7 @@ class Engine(TableSet, _EngineTables):
         "samples": Sample,
         "bid_rows": BidRow,
         "nodes": Node,
+        "outcomes": BidOutcome,
     }
     widths: ClassVar[Mapping[str, int]] = {"screen": Screen.SIZE * LANES, "ring": 2, "later": Later.SIZE}
 
@@ -665,6 +728,9 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
         "declined": np.zeros((DECLINES, LANES * rows_of_lanes(desks)), np.int64),
         "rejected": np.zeros((max(desks, 1), STATUSES), np.int64),
         "quotes": np.zeros((0, 2 * max(desks, 1)), np.int64),
+        "asking": np.full(rows, -1, np.int64),
+        "ask_specs": np.zeros(0, np.int64),
+        "outcomes": rows_of(0, BidOutcome),
         "samples": rows_of(rows, Sample),
         "latencies": np.full((1, QUANTILES), LATENCY_MS, np.int64),
         "latency": np.zeros(LATENCY_BINS, np.int64),

@@ -24,12 +24,26 @@ from marketsim.chain.events import hash64
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled, compiled_inline
+from marketsim.kernel.intrinsics import rarely
 from marketsim.market.calendar import push
-from marketsim.market.desks import account_key, is_before, lease_key, let_all_go, let_go, occupy, quote_order, tie_of, vacate
+from marketsim.market.desks import (
+    account_key,
+    hear,
+    hear_choice,
+    hear_end,
+    is_before,
+    lease_key,
+    let_all_go,
+    let_go,
+    occupy,
+    quote_order,
+    tie_of,
+    vacate,
+)
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.packing import has_nodes, lacks_nodes, lease_nodes
 from marketsim.market.quoting import has_room
-from marketsim.market.tables import BidChoice, Choosing, Desk, Ended, Engine, Kind, Phase, TopUpTime, Track
+from marketsim.market.tables import BidChoice, Choosing, Desk, Ended, Engine, Kind, OutcomeKind, Phase, TopUpTime, Track
 from marketsim.money.pairs import blocks_covered
 from marketsim.money.units import ATTO, MIB, NANO, PPM, SECOND_MS
 
@@ -68,7 +82,21 @@ def open_track(s: State, e: Engine, height: int, order: int) -> None:
         limit = s.globals.order_timeout
         if limit > 0 and limit <= x.bid_window:
             push(e, height + limit, Phase.TIMEOUT, tie_of(e, Kind.ORDER_TIMEOUT, track.key), Kind.ORDER_TIMEOUT, order)
+    if rarely(x.asks != 0) and is_asked(e, asked.spec):
+        x.asking_at = height
+        e.asking[x.asking] = order
+        x.asking += 1
+        return
     quote_order(s, e, height, order)
+
+
+@compiled
+def is_asked(e: Engine, spec: int) -> bool:
+    """Return whether an order waits for prices from Python; it also does behind one that waits, so that desks see orders in their order."""
+    x = e.globals
+    if x.asking >= e.asking.shape[0]:
+        return False
+    return bool(x.asks == 2 or x.asking > 0 or (spec < e.ask_specs.shape[0] and e.ask_specs[spec] == 1))
 
 
 @compiled_inline
@@ -107,12 +135,16 @@ def sync_order(s: State, e: Engine, height: int, order: int) -> None:
     lease = s.orders[order].lease
     if lease < 0:
         e.globals.orders_open -= 1
+    if lease >= 0:
+        track.ended = ended_by(s, lease, track.end_tag)
+    if rarely(e.globals.hears == 1):
+        hear_choice(e, height, order, -1, 0, 0)
+        if lease >= 0:
+            hear_end(s, e, height, order, lease, track.ended)
     if track.first_offer >= 0:
         let_all_go(e, height, order, 0)
     if track.held_by >= 0:
         vacate(e, height, order)
-    if lease >= 0:
-        track.ended = ended_by(s, lease, track.end_tag)
 
 
 @compiled
@@ -435,6 +467,8 @@ def follow_lease(s: State, e: Engine, height: int, order: int, offer: int) -> No
     runs_engine = desk_row < x.providers
     if runs_engine and has_nodes(e, desk_row):
         lease_nodes(s, e, desk_row, order, offer)
+    if rarely(x.hears == 1):
+        hear_choice(e, height, order, p.bid, p.rate, p.rate_atto)
     let_all_go(e, height, order, 1)
     track.choosing = Choosing.DECIDED
     track.decided_at = height
@@ -685,6 +719,8 @@ def withdraw_offer(e: Engine, height: int, offer: int) -> None:
     """Take an offer whose bid its desk has closed out of its order's list, and let go of what it held."""
     row = e.offers[offer]
     e.desks[row.desk].closed += 1
+    if rarely(e.globals.hears == 1):
+        hear(e, height, offer, OutcomeKind.CLOSED, 0, 0)
     track = e.tracks[row.order]
     track.offers -= 1
     track.best = -1

@@ -220,6 +220,8 @@ class Record:
     declines: LongTable | None = None
     settlements: LongTable | None = None
     events: LongTable | None = None
+    logs: dict[str, Table] = field(default_factory=dict)
+    """What users' strategies and agents wrote down, a table a cohort or agent: `height`, `who`, then columns of their own."""
     trail: RunTrail | None = None
     """The run's trail, where it was kept: a file of its own beside the tables."""
 

@@ -26,14 +26,17 @@ ORDERS_A_POINT: Final = 25
 POINTS_MIN: Final = 6
 """A cohort with fewer points than this has no curve of its own."""
 
-_BACKGROUND: Final = {"all tenants": 0, "95 % interval": 2, "target": 3, "warm-up": 4}
+PRICE_ROWS_MAX: Final = 6
+"""Cohorts that have a row of their own in the figure of prices, the largest ones."""
+
+_BACKGROUND: Final = {"all tenants": 0, "95 % interval (Wilson)": 2, "target": 3, "warm-up": 4}
 
 
 def draw_figures(record: Record, summary: Mapping[str, Any], format_: str = "png", style: StyleLike | None = None) -> dict[str, bytes]:
     """Return images by file name without ending, in one of FORMATS; what was not recorded is not drawn.
 
     `style` changes how they look (see `marketsim.export.images`). Figures: revenue_per_day, fill_rate, utilization, winning_prices,
-    close_reasons.
+    close_reasons, price_paths.
     """
     images = {}
     with drawn(format_, style):
@@ -91,7 +94,7 @@ def _fill_rate(record: Record, summary: Mapping[str, Any], axes: Axes) -> bool:
                 lw=0,
                 label="target",
             )
-    axes.fill_between(middle, low, high, color=INK, alpha=0.15, lw=0, label="95 % interval")
+    axes.fill_between(middle, low, high, color=INK, alpha=0.15, lw=0, label="95 % interval (Wilson)")
     cohort = record.tenants["cohort"][orders["tenant"]]
     cohorts = record.tenant_cohorts if 1 < len(record.tenant_cohorts) <= len(COLOURS) else []
     for row, name in enumerate(cohorts):
@@ -105,10 +108,10 @@ def _fill_rate(record: Record, summary: Mapping[str, Any], axes: Axes) -> bool:
                 lw=1.1,
                 color=COLOURS[row],
                 alpha=0.9,
-                label=name,
+                label=f"{name}, {_span_words(own, record)}",
             )
     axes.plot(middle, rate, color=INK, lw=2, label="all tenants", marker="o", ms=2.5)
-    _days_axis(axes, record, "Day on which the order was created")
+    _days_axis(axes, record, f"Day on which the order was created; leased of those created in spans of {_span_words(edges, record)}")
     lowest = np.nanmin(low) if np.isfinite(low).any() else 0
     axes.set_ylim(0 if lowest < 50 else 50, 101)
     axes.set_ylabel("Orders leased, % of orders created")
@@ -150,35 +153,40 @@ def _winning_prices(record: Record, summary: Mapping[str, Any], axes: Axes) -> b
     cohort = record.providers["cohort"][leases["provider"]][chosen]
     wide = prices.max() / max(prices.min(), 1e-18) > 20
     edges = _price_edges(prices, wide)
-    parts = [prices[cohort == row] for row in range(len(record.provider_cohorts))]
-    axes.hist(
-        parts,
-        bins=list(edges),
-        stacked=True,
-        color=[COLOURS[row % len(COLOURS)] for row in range(len(parts))],
-        label=record.provider_cohorts,
-        edgecolor="white",
-        linewidth=0.4,
-    )
+    names = list(record.provider_cohorts)
+    parts = [prices[cohort == row] for row in range(len(names))]
+    # A row a cohort, the largest ones: stacked bars hide all but the lowest.
+    shown = [row for row in np.argsort([-len(part) for part in parts], kind="stable")[:PRICE_ROWS_MAX] if len(parts[row])]
+    rows = [("all", prices, INK), *((names[row], parts[row], COLOURS[row % len(COLOURS)]) for row in sorted(shown))]
+    rows = rows if len(shown) > 1 else [(names[shown[0]], prices, COLOURS[shown[0] % len(COLOURS)])]
+    for place, (_, part, colour) in enumerate(rows[::-1]):
+        counts = np.histogram(part, edges)[0]
+        axes.bar(
+            edges[:-1], 0.68 * counts / counts.max(), np.diff(edges), place, align="edge", color=colour, edgecolor="white", linewidth=0.4
+        )
+        ranked = np.sort(part)
+        for share in (10, 50, 90):
+            value = ranked[max(0, -(-len(ranked) * share // 100) - 1)]
+            axes.plot(
+                [value, value], [place, place + 0.73], color=INK, lw=1.2 if share == 50 else 0.9, ls="-" if share == 50 else (0, (3, 2))
+            )
+            if share == 50:
+                axes.annotate(f"{value:,.4g}", (value, place + 0.73), (0, 1), "data", "offset points", fontsize="small", ha="center")
     if wide:
         axes.set_xscale("log")
-    top = axes.get_ylim()[1]
-    axes.set_ylim(0, top * 1.12)
-    for name, key in (("10 %", "p10"), ("median", "p50"), ("90 %", "p90")):
-        value = summary["price"][f"{key}_uve"]
-        if value:
-            axes.axvline(value, color=INK, lw=1.1, ls=(0, (4, 3)))
-            axes.annotate(name, (value, top * 1.1), (3, 0), "data", "offset points", fontsize="small", va="top")
-    axes.grid(axis="y")
-    _thousands(axes)
-    axes.set_xlabel("Price of the lease, uve a block" + (" (logarithmic)" if wide else ""))
-    axes.set_ylabel("Leases")
+    axes.set_ylim(0, len(rows) + 0.15)
+    axes.set_yticks(np.arange(len(rows)) + 0.34, [f"{name}\n{count(len(part))} leases" for name, part, _ in rows[::-1]])
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(
+        "Price of the lease, uve a block"
+        + (", logarithmic" if wide else "")
+        + "; each row on a scale of its own, lines: 10 %, median, 90 %"
+    )
     month = axes.secondary_xaxis("top", functions=(partial(np.multiply, scale), partial(np.multiply, 1 / scale)))
     month.set_xlabel("VE a month", fontsize="medium")
     month.tick_params(labelsize="small")
     axes.set_title(f"Winning prices of {count(len(prices))} leases by provider cohort")
     _plain_ticks(axes, month, wide)
-    _legend(axes, 4)
     return True
 
 
@@ -198,17 +206,9 @@ def _close_reasons(record: Record, summary: Mapping[str, Any], axes: Axes) -> bo
         target = targets.get(f"close_reasons.{name}")
         if target is not None and target.aim is not None:
             low, high = max(0.0, 100 * target.low), 100 * target.high
-            aim = 100 * target.aim
-            axes.errorbar(
-                [aim],
-                [y[row]],
-                xerr=[[aim - low], [high - aim]],
-                fmt="D",
-                color=INK,
-                ms=4,
-                capsize=4,
-                lw=1.2,
-                label=None if labelled else "target and tolerance",
+            # A band behind the bar: whiskers on it would be taken for its error.
+            axes.barh(
+                y[row], high - low, 0.86, low, color="#009e73", alpha=0.16, lw=0, zorder=0, label=None if labelled else "target range"
             )
             labelled = True
             reach[row] = max(reach[row], high)
@@ -225,6 +225,11 @@ def _close_reasons(record: Record, summary: Mapping[str, Any], axes: Axes) -> bo
     if labelled:
         _legend(axes, 1)
     return True
+
+
+def _span_words(edges: Column, record: Record) -> str:
+    """How long the spans between edges are: `3 h`."""
+    return f"{(edges[1] - edges[0]) * 24 / record.day_blocks:.3g} h"
 
 
 def _time_bins(record: Record, orders: int) -> Column:
@@ -290,6 +295,28 @@ def _plain_ticks(axes: Axes, month: Any, wide: bool) -> None:
             axis.set_minor_formatter(NullFormatter())
 
 
+def _price_paths(record: Record, summary: Mapping[str, Any], axes: Axes) -> bool:
+    """The columns named price or price_… that strategies and agents wrote down, a line each."""
+    paths = [
+        (str(who), name, log["height"][log["who"] == who], log[name][log["who"] == who])
+        for log in record.logs.values()
+        for name in log
+        if (name == "price" or name.startswith("price_")) and log[name].dtype.kind in "if"
+        for who in dict.fromkeys(log["who"].tolist())
+    ][: len(COLOURS)]
+    if not any(len(heights) > 1 for _, _, heights, _ in paths):
+        return False
+    several = len({name for _, name, _, _ in paths}) > 1
+    for row, (who, name, heights, prices) in enumerate(paths):
+        label = f"{who}, {name}" if several else who
+        axes.plot(heights / record.day_blocks, prices, lw=1.2, color=COLOURS[row], label=label)
+    _days_axis(axes, record, "Simulated day")
+    axes.set_ylabel("Price that was written down")
+    axes.set_title("Price paths")
+    _legend(axes, 4)
+    return True
+
+
 def _legend(axes: Axes, columns: int) -> None:
     """A legend under the figure, where it hides nothing."""
     handles, labels = axes.get_legend_handles_labels()
@@ -313,6 +340,7 @@ PLOTS: Final[Mapping[str, Plot]] = {
     "utilization": _utilization,
     "winning_prices": _winning_prices,
     "close_reasons": _close_reasons,
+    "price_paths": _price_paths,
 }
-IN_REPORTS: Final = ("revenue_per_day", "fill_rate", "utilization", "winning_prices", "close_reasons")
+IN_REPORTS: Final = ("revenue_per_day", "fill_rate", "utilization", "winning_prices", "close_reasons", "price_paths")
 """The figures of a report, in its order."""

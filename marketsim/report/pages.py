@@ -23,6 +23,7 @@ CAPTIONS: Final = {
     "utilization": "Leased share of the capacity of all providers over time",
     "winning_prices": "Distribution of the prices of leases, by provider cohort",
     "close_reasons": "Why leases ended, beside the targets",
+    "price_paths": "Prices that strategies and agents wrote down, over time",
 }
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, StrictBool, ValidationInfo, field_valid
 
 from marketsim.chain.parsing import ARGUMENTS, NEEDED, OPERATIONS
 from marketsim.errors import InputError
+from marketsim.scenario.agent_cohorts import AgentCohort
 from marketsim.scenario.distributions import Frozen, Window
 from marketsim.scenario.go_values import is_denom
 from marketsim.scenario.html_lines import html_table
@@ -366,6 +367,9 @@ class Scenario(Frozen):
     market: MarketGenerator | None = Field(default=None, description="a generated market in place of tenants and providers")
     tenants: tuple[TenantCohort, ...] = Field(default=(), description="cohorts of tenants")
     providers: tuple[ProviderCohort, ...] = Field(default=(), description="cohorts of providers")
+    agents: tuple[AgentCohort, ...] = Field(
+        default=(), description="users' own functions that act in the market, as tenants or providers (docs/agents.md)"
+    )
     messages: tuple[Message, ...] = Field(
         default=(), validate_default=True, description="messages by hand, in the order of their heights (docs/messages.md)"
     )
@@ -504,12 +508,26 @@ class Scenario(Frozen):
             raise ValueError(f"two cohorts are named '{twice[0]}', give each cohort its own name")
         return value
 
+    @field_validator("agents")
+    @classmethod
+    def _agents_differ(cls, value: tuple[AgentCohort, ...], info: ValidationInfo) -> tuple[AgentCohort, ...]:
+        if info.data.get("market") is not None and value:
+            raise ValueError("stands beside market, a generated market has no agents of others")
+        names = [cohort.name for key in ("tenants", "providers") for cohort in info.data.get(key) or ()]
+        for cohort in value:
+            if cohort.name in names:
+                raise ValueError(f"two cohorts are named '{cohort.name}', give each its own name")
+            names.append(cohort.name)
+        return value
+
     @field_validator("messages")
     @classmethod
     def _something_happens(cls, value: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
         heights = [message["height"] for message in value]
         if heights != sorted(heights):
             raise ValueError("heights run backwards, list messages in the order of their heights")
+        if info.data.get("agents"):
+            return value
         if {"tenants", "providers", "market"} <= info.data.keys() and not value and info.data["market"] is None:
             if not info.data["tenants"] or not info.data["providers"]:
                 what = "tenants" if not info.data["tenants"] else "providers"
@@ -564,6 +582,11 @@ class Scenario(Frozen):
     def block_ms(self) -> int:
         """The block time in milliseconds."""
         return self.block_time.amount
+
+    @property
+    def desks(self) -> tuple[ProviderCohort, ...]:
+        """All cohorts of providers: those under `providers:`, then the agents that are some."""
+        return self.providers + tuple(desks for cohort in self.agents if (desks := cohort.desks()) is not None)
 
     @property
     def horizon_blocks(self) -> int:

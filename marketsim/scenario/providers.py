@@ -130,7 +130,7 @@ class StrategyChoice(Frozen):
 
     short_forms = ({"enum": ["cost_plus", "random_range", "scale", "monthly_targets", "utilization", "undercut"]},)
 
-    kind: Literal["cost_plus", "scale", "monthly_targets", "random_range", "utilization", "undercut", "script", "python"] = Field(
+    kind: Literal["cost_plus", "scale", "monthly_targets", "random_range", "utilization", "undercut", "script", "python", "agent"] = Field(
         default="cost_plus", description="the strategy by name; it need not stand where a key below does"
     )
     scale: ScalePrices | None = Field(default=None, description="a price for each unit of resource (Akash's scale pricing)")
@@ -145,6 +145,14 @@ class StrategyChoice(Frozen):
         default=None, description="path of an executable: it gets the request as JSON on standard input and prints a price"
     )
     python: Text | None = Field(default=None, description="module:Class of your own, or the name of an entry point (docs/strategies.md)")
+    options: dict[Text, Any] = Field(
+        default_factory=dict, description="python: keyword arguments that the class is built with: numbers, texts, lists of them"
+    )
+    each: Literal["cohort", "provider"] | None = Field(
+        default=None,
+        description="python: whether one object prices for the whole cohort or each provider has its own; cohort where the class has "
+        "`decide`, else provider",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -157,6 +165,8 @@ class StrategyChoice(Frozen):
             if data in ("script", "python"):
                 raise ValueError(f"'{data}' needs a value, write {{{data}: …}}")
             raise ValueError(f"{shown(data)} is not a strategy, {_STRATEGY_HELP}")
+        if isinstance(data, dict) and data.get("kind") == "agent" and len(data) == 1:
+            return data
         if isinstance(data, dict) and "kind" not in data:
             given = [key for key in STRATEGIES if key in data]
             if len(given) > 1:
@@ -178,7 +188,18 @@ class StrategyChoice(Frozen):
 
     @model_serializer(mode="wrap")
     def _dump(self, handler: Any) -> Any:
-        return self.kind if self.kind in ("cost_plus", "random_range") else {self.kind: handler(self)[self.kind]}
+        if self.kind in ("cost_plus", "random_range", "agent"):
+            return self.kind
+        dumped = handler(self)
+        more = ("options",) * bool(self.options) + ("each",) * (self.each is not None)
+        return {key: dumped[key] for key in (self.kind, *more)}
+
+    @model_validator(mode="after")
+    def _of_python(self) -> StrategyChoice:
+        if self.kind != "python" and (self.options or self.each is not None):
+            key = "options" if self.options else "each"
+            raise ValueError(f"{key} is for a class of your own, give it beside python")
+        return self
 
 
 class Repricing(Frozen):

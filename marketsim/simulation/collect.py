@@ -44,6 +44,7 @@ from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup
 from marketsim.simulation.stages import mean_capacity
+from marketsim.strategies.run_log import RunLog
 
 HEIGHT_SHIFT = 33
 """Bits below the height in a key that sorts by block, lease and kind: heights take 29 bits (money.BLOCKS_MAX)."""
@@ -80,6 +81,8 @@ class Collector:
         self.keeps = keeps
         self.reasons: Mapping[tuple[int, int, int, int], str] = {}
         """What users' code says of orders that it does not price, as `CustomPricing.reasons`."""
+        self.log = RunLog()
+        """What users' code has written down."""
         everything, orders = scenario.record == "everything", scenario.record != "summary"
         self._events = LongTable("events", self._spill, {"kind": members(EventKind)}) if everything else None
         self._bids = Bids(self._spill, market.book.names) if everything else None
@@ -195,6 +198,7 @@ class Collector:
             declines=None if self._declines is None else self._declines.finish(),
             settlements=None if self._settlements is None else self._settlements.finish(),
             events=None if self._events is None else self._events.finish(),
+            logs=self.log.tables(),
         ).check()
 
     def _refusals(self) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class DeskBook:
     def __init__(self, scenario: Scenario, seed: int) -> None:
         self.names: list[str] = []
         self.cohorts: list[int] = []
-        self.cohort_names = [cohort.name for cohort in scenario.providers]
+        self.cohort_names = [cohort.name for cohort in scenario.desks]
         self.attributes: list[dict[str, str]] = []
         self.signed: list[dict[str, dict[str, str]]] = []
         self.wallets: list[int] = []
@@ -56,7 +56,7 @@ class DeskBook:
         rows: list[Table] = []
         profiles: list[Table] = []
         regions = region_codes(scenario)
-        for number, cohort in enumerate(scenario.providers):
+        for number, cohort in enumerate(scenario.desks):
             profiles.append(latency_profile(cohort.latency.law(), scenario.block_ms))
             cohort_rows = desk_rows(cohort, scenario, seed)
             cohort_rows[:, Desk.latency_profile] = number
@@ -72,7 +72,7 @@ class DeskBook:
                     self.custom[len(self.names) - 1] = cohort.strategy
             rows.append(cohort_rows)
         self.rows = as_rows(Desk, np.concatenate(rows)) if rows else rows_of(0, Desk)
-        self.nodes: Table = node_rows(self.rows, [scenario.providers[number] for number in self.cohorts])
+        self.nodes: Table = node_rows(self.rows, [scenario.desks[number] for number in self.cohorts])
         self.latencies: Table = np.stack(profiles) if profiles else np.full((1, QUANTILES), LATENCY_MS, np.int64)
 
     def copy(self) -> DeskBook:
@@ -131,7 +131,7 @@ def attributes_of(cohort: ProviderCohort, index: int) -> dict[str, str]:
 
 def region_codes(scenario: Scenario) -> dict[str, int]:
     """Return a number above 0 for each region that a provider of a cohort claims, by name."""
-    claimed = (attributes_of(cohort, index).get("region") for cohort in scenario.providers for index in range(len(cohort.regions) or 1))
+    claimed = (attributes_of(cohort, index).get("region") for cohort in scenario.desks for index in range(len(cohort.regions) or 1))
     return {region: code for code, region in enumerate(dict.fromkeys(filter(None, claimed)), 1)}
 
 
@@ -162,7 +162,8 @@ def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
             Pricing.LINEAR,
         )
     if cohort.config is None:
-        return [0, 0, 0, 0], 0, 0, DECIMALS, Pricing.RANDOM_RANGE if kind == "random_range" else Pricing.CUSTOM
+        strategy = {"random_range": Pricing.RANDOM_RANGE, "agent": Pricing.AGENT}.get(kind, Pricing.CUSTOM)
+        return [0, 0, 0, 0], 0, 0, DECIMALS, strategy
     engine = cohort.config.bid_engine
     prices = engine.pricing
     units = [prices.cpu_millicores, prices.memory_mb, prices.storage_mb, prices.gpu]

@@ -95,7 +95,18 @@ def actors(scenario: Scenario) -> tuple[list[str], list[str]]:
         others |= dict.fromkeys(named)
         providers |= dict.fromkeys(served)
     others |= {name: None for name in scenario.start.wallets if name not in providers}
+    others |= dict.fromkeys(agent_wallets(scenario))
     return list(others), list(providers)
+
+
+def agent_wallets(scenario: Scenario) -> dict[str, int]:
+    """Return the names of users' agents that are no providers, with what each owns, in whole uve."""
+    return {
+        f"{cohort.name}-{index}": int(cohort.wallet) // ATTO
+        for cohort in scenario.agents
+        if cohort.provider is None
+        for index in range(cohort.count)
+    }
 
 
 def actors_of(message: Message) -> tuple[list[str], list[str]]:
@@ -120,7 +131,7 @@ def with_actors(market: MarketSetup, scenario: Scenario) -> MarketSetup:
     revenue are counted. Raises InputError for parameters that are none and for more coins than there may be.
     """
     start = scenario.start
-    if not (scenario.messages or start.wallets or start.providers or start.params):
+    if not (scenario.messages or scenario.agents or start.wallets or start.providers or start.params):
         return market
     chain, engine, book = market.chain, market.engine, market.book
     try:
@@ -146,6 +157,8 @@ def with_actors(market: MarketSetup, scenario: Scenario) -> MarketSetup:
     chain.globals.wallets = first + len(new)
     coins = [known[name] for name in start.wallets]
     chain.wallets[coins, Wallet.balance] = [int(amount) // ATTO for amount in start.wallets.values()]
+    for name, coins_of_agent in agent_wallets(scenario).items():
+        chain.wallets[known[name]].balance = coins_of_agent
     total = sum(chain.wallets[: first + len(new), Wallet.balance].tolist())
     if total >= 9 * ATTO:
         raise scenario.refusal(("start", "wallets"), f"{total} uve in all, accepted up to {9 * ATTO}")
@@ -159,7 +172,7 @@ def with_actors(market: MarketSetup, scenario: Scenario) -> MarketSetup:
             chain.wallets[known[name]].provider = slot
             chain.providers[slot].registered = 1
             chain = market.eligibility.set_provider(chain, slot, registered.attributes, registered.signed)
-        list_provider(book, name, len(scenario.providers), {} if registered is None else dict(registered.attributes))
+        list_provider(book, name, len(scenario.desks), {} if registered is None else dict(registered.attributes))
     return market._replace(
         chain=chain,
         engine=engine,
@@ -261,7 +274,7 @@ class ByHand:
         self.names = Chain.over(clock.chain, wallet_names(clock.chain, market), market.eligibility)
         desks = zip(market.book.names, market.book.cohorts, strict=True)
         tenants = zip(market.tenant_names, market.tenant_cohorts, strict=True)
-        self._cohorts = {*MODULES, *(name for name, cohort in desks if cohort < len(scenario.providers))}
+        self._cohorts = {*MODULES, *(name for name, cohort in desks if cohort < len(scenario.desks))}
         self._cohorts |= {name for name, cohort in tenants if cohort < len(scenario.tenants)}
         self._listed = {*market.tenant_names}
         self._dated: set[int] = set()
@@ -365,11 +378,15 @@ class ByHand:
             self.answers[ticket] = Receipt(height, parsed.op, status, what), clock.chain.events[:0]
 
     def _execute(self, height: int, due: Due) -> Receipt:
+        self._clock.open_block(height)
+        self._clock.make_room()
+        return self.execute_within(height, due)
+
+    def execute_within(self, height: int, due: Due) -> Receipt:
+        """Execute a message in a block that is under way; return how the chain answered."""
         message, parsed, where, ticket, _ = due
         assert parsed is not None
         clock, names = self._clock, self.names
-        clock.open_block(height)
-        clock.make_room()
         names.take(clock.chain)
         if where[:1] not in (("governance",), ("stages",)):  # which names providers that must be there
             self._introduce(message)
@@ -400,7 +417,8 @@ class ByHand:
         receipt = {"height": height, "op": message["op"], "id": what, "result": result_of(status)}
         if message.get("result", receipt["result"]) != receipt["result"]:
             receipt["expected"] = str(message["result"])
-        self.receipts.append(receipt)
+        if where[:1] != ("agents",):
+            self.receipts.append(receipt)
         leave_message(clock.chain, height, len(self.receipts), message, receipt["result"])
         if self._tell is not None:
             self._tell(height, where, message, receipt["result"])
@@ -485,7 +503,7 @@ class ByHand:
             slot = len(market.book.names)
             clock.chain, clock.engine = with_desk_row(clock.chain, clock.engine, slot)
             name = self.names.name_of("provider", slot)
-            list_provider(market.book, name, len(scenario.providers), {})
+            list_provider(market.book, name, len(scenario.desks), {})
         if parsed is None or parsed.op != "create_deployment" or status != Status.Ok:
             return
         owner = self.names.row_of("wallet", parsed.arguments["owner"])

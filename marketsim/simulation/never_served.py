@@ -54,7 +54,7 @@ def never_served(scenario: Scenario) -> Iterator[NeverServed]:
     Each order is taken at its smallest and each provider at its largest. Files and classes that price are not asked.
     """
     changes = any(message["op"] in PROVIDERS_CHANGE for message in scenario.messages)
-    if not scenario.tenants or not scenario.providers or changes:
+    if not scenario.tenants or not scenario.desks or changes:
         return
     book = DeskBook(scenario, scenario.seed)
     desks = _unlike(book)
@@ -68,7 +68,7 @@ def never_served(scenario: Scenario) -> Iterator[NeverServed]:
 def _refused_by_all(book: DeskBook, desks: Sequence[int], scenario: Scenario, kind: _Smallest) -> str | None:
     reasons: dict[str, str] = {}
     for desk in desks:
-        provider = scenario.providers[book.cohorts[desk]]
+        provider = scenario.desks[book.cohorts[desk]]
         why = _refusal(book, desk, provider, kind)
         if why is None:
             return None

@@ -97,7 +97,7 @@ class OpenEnd:
         self._last = number_deployments(calls, plans, self._last)
         clock.engine = clock.engine._replace(plans=as_rows(Plan, np.concatenate([clock.engine.plans, *plans])))
         for cohort, rows in zip(scenario.tenants, calls, strict=True):
-            play.add(tenant_part(clock, scenario, cohort, rows, play.before))
+            play.add(tenant_part(clock, scenario, cohort, rows))
         self.until_ms = stretch.end_ms
 
 

@@ -171,6 +171,28 @@ def arrivals_of(
     return demand.poisson_arrivals(seed, name, rate, horizon_ms, begin_ms), {}, 0
 
 
+def expected_arrivals(cohort: TenantCohort, scenario: Scenario, seed: int, *, whole: bool = False) -> float:
+    """Return how many orders a cohort with a rate makes on average after `warm_up` (or in the `whole` run) and within the horizon, given
+    the seed's bursts.
+    """
+    rate = rate_of(cohort, scenario, seed)
+    begin = 0 if whole else scenario.warm_up_blocks * scenario.block_ms
+    end = scenario.horizon_blocks * scenario.block_ms
+    edges = np.unique(np.clip(np.append(rate.edges(end), begin), begin, end))
+    return rate.per_hour / HOUR_MS * float(np.diff(edges) @ rate.factors((edges[1:] + edges[:-1]) / 2))
+
+
+def costs_of(cohort: TenantCohort, scenario: Scenario, keys: Keys) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return for each key what an order of a cohort costs at generic prices and what it is worth to its tenant, both uve per block."""
+    draws = _Draws(keys)
+    if cohort.order.sdl is None:
+        _, _, _, cost, _, value, _ = _sizes(cohort, draws, {})
+        return cost, value
+    *_, per_order, cost = _manifests(cohort, draws, scenario)
+    value = per_order[:, 2] / MICRO if cohort.value is None else _price(cohort.value, draws, "value", cost)[0]
+    return cost, value
+
+
 def tenants_at(cohort: TenantCohort, rate: demand.ArrivalRate, arrivals: demand.Arrivals) -> Ints:
     """Return who of a cohort orders at each arrival, 0 … count − 1.
 
@@ -572,7 +594,6 @@ def _plans(
     size, block_ms = draws.size, scenario.block_ms
     plans = rows_of(size, Plan)
     plans[:, Plan.deployment] = -1
-    plans[:, Plan.quote] = -1
     plans[:, Plan.leave_blocks] = -1
     plans[:, Plan.region] = -1
     if "duration_seconds" in trace:
@@ -674,13 +695,17 @@ __all__ = [
     "CohortOrders",
     "OrderKind",
     "Stretch",
+    "arrivals_of",
+    "costs_of",
     "cpu_of",
     "draw_orders",
+    "expected_arrivals",
     "lives_of",
     "mean_cpu",
     "mean_life",
     "mean_per_hour",
     "orders_at",
+    "rate_of",
     "staged_orders",
     "tenants_of",
 ]

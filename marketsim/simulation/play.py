@@ -26,6 +26,7 @@ from marketsim.market.trail import close_chunk
 from marketsim.money.units import DAY_MS, PPM
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import TenantCohort
+from marketsim.simulation.agents import Agents
 from marketsim.simulation.build import MarketSetup, build_market, with_settlement_wallet
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
@@ -34,6 +35,7 @@ from marketsim.simulation.messages import ByHand, Observe, Tell, with_actors
 from marketsim.simulation.orders import Stretch
 from marketsim.simulation.reference import build_reference
 from marketsim.simulation.stages import priced_anew
+from marketsim.strategies.run_log import RunLog
 
 BIDS_AT_ONCE = 32_768
 """Bids that the record takes over at once."""
@@ -61,7 +63,7 @@ def prepare(scenario: Scenario, seed: int, by_hand: bool = False, stretch: Stret
         if scenario.stages:
             raise scenario.refusal(("market",), "stands beside a schedule, nothing changes in a generated market")
         return build_reference(scenario, seed)
-    return with_settlement_wallet(with_actors(build_market(scenario, seed, by_hand, stretch), scenario), scenario)
+    return with_settlement_wallet(with_actors(build_market(scenario, seed, by_hand or bool(scenario.agents), stretch), scenario), scenario)
 
 
 class Part(NamedTuple):
@@ -136,17 +138,17 @@ class Play:
             audit=audit,
         )
         self.collector.watch(clock)
-        self.pricing = start_pricing(clock, scenario, market)
-        self.before = before = None if self.pricing is None else self.pricing.quote
-        """What sees every order before it goes."""
+        self.collector.log = log = RunLog()
+        self.pricing = start_pricing(clock, scenario, market, seed, log)
         if self.pricing is not None:
             self.collector.reasons = self.pricing.reasons
         if scenario.market is not None:
-            self._parts = reference_parts(clock, scenario.market.agents, market, before)
+            self._parts = reference_parts(clock, scenario.market.agents, market)
         else:
-            self._parts = tenant_parts(clock, scenario, market, before)
+            self._parts = tenant_parts(clock, scenario, market)
         self._parts += provider_parts(clock, scenario, market, seed)
         self._progress = progress
+        self.agents: Agents | None = None
         self._by_hand: ByHand | None = None
         self._hands = partial(ByHand, clock, scenario, self.market, receipts, observe, tell)
         for name, number in priced_anew(scenario):
@@ -155,6 +157,10 @@ class Play:
                 raise scenario.refusal(("providers", name), problem)
         if scenario.messages or scenario.governance or scenario.stages:
             self.by_hand  # noqa: B018  (makes it)
+        if scenario.agents:
+            self.agents = Agents(clock, scenario, self.market, self.by_hand, seed, log)
+            for process in self.agents.processes():
+                self.env.process(process)
         self._begin()
         if not keeps:
             self._parts = []  # messages that were sent go with their process
@@ -190,6 +196,8 @@ class Play:
         """Return why this market cannot be copied, "" when it can: whose code would have to be."""
         if self.pricing is not None:
             return "its prices are made in Python, whose objects are not copied"
+        if self.agents is not None:
+            return "its agents are users' generators, which are not copied"
         return "" if self.collector.keeps else "its record goes into a results folder as it comes"
 
     def copy(self) -> Play:
@@ -256,49 +264,47 @@ def play(scenario: Scenario, market: MarketSetup, seed: int, **options: Any) -> 
     return Play(scenario, market, seed, **options).finish()
 
 
-def reference_parts(clock: BlockClock, agents: str, market: MarketSetup, before: tenants.OnLook | None = None) -> list[Part]:
+def reference_parts(clock: BlockClock, agents: str, market: MarketSetup) -> list[Part]:
     """Return the tenants of the reference market: how they hand over their orders changes no outcome, only the cost of a run."""
     calls = market.calls[0]
     if agents == "per_order":
-        return [Part(lambda clock, place: tenants.one_by_one(clock, calls, before, place.sent), Tenants())]
+        return [Part(lambda clock, place: tenants.one_by_one(clock, calls, place.sent), Tenants())]
     if agents == "reacting":
         wait = REACTING_BLOCKS * clock.block_ms
-        return [Part(lambda clock, place: tenants.reacting(clock, calls, wait, lambda _: None, before, place.sent), Tenants())]
-    return [Part(lambda clock, place: tenants.batches(clock, calls, DAY_MS, before, place.sent), Tenants())]
+        return [Part(lambda clock, place: tenants.reacting(clock, calls, wait, lambda _: None, place.sent), Tenants())]
+    return [Part(lambda clock, place: tenants.batches(clock, calls, DAY_MS, place.sent), Tenants())]
 
 
-def tenant_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup, before: tenants.OnLook | None = None) -> list[Part]:
-    """Return a process for each cohort, and hand over what stands in the first block; `before` sees every order before it goes."""
+def tenant_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup) -> list[Part]:
+    """Return a process for each cohort, and hand over what stands in the first block."""
     parts = []
     for number, calls in enumerate(market.calls):
         cohort = scenario.tenants[number % len(scenario.tenants)] if scenario.tenants else None
         if number >= len(scenario.tenants):
-            if before is not None:
-                before(calls)
             clock.submit_rows(calls)
             continue
         assert cohort is not None
-        parts.append(tenant_part(clock, scenario, cohort, calls, before))
+        parts.append(tenant_part(clock, scenario, cohort, calls))
     return parts
 
 
-def tenant_part(clock: BlockClock, scenario: Scenario, cohort: TenantCohort, calls: Table, before: tenants.OnLook | None) -> Part:
+def tenant_part(clock: BlockClock, scenario: Scenario, cohort: TenantCohort, calls: Table) -> Part:
     """Return the process of a cohort for some of its orders."""
     rows: Table = calls[np.argsort(calls[:, Call.time], kind="stable")]
     if cohort.react is None:
-        return Part(partial(_batches, rows, before), Tenants())
+        return Part(partial(_batches, rows), Tenants())
     wait = (scenario.bid_window.blocks(scenario.block_ms) + 2) * scenario.block_ms
     again = Retry(clock, cohort.react.retry, cohort.react.raise_ceiling, scenario.block_ms)
-    return Part(partial(_reacting, rows, wait, before), Tenants(again=again))
+    return Part(partial(_reacting, rows, wait), Tenants(again=again))
 
 
-def _reacting(rows: Table, wait_ms: int, before: tenants.OnLook | None, clock: BlockClock, place: Tenants) -> Generator[Any, Any, None]:
+def _reacting(rows: Table, wait_ms: int, clock: BlockClock, place: Tenants) -> Generator[Any, Any, None]:
     assert place.again is not None
-    return tenants.reacting(clock, rows, wait_ms, place.again, before, place.sent)
+    return tenants.reacting(clock, rows, wait_ms, place.again, place.sent)
 
 
-def _batches(rows: Table, before: tenants.OnLook | None, clock: BlockClock, place: Tenants) -> Generator[Any, Any, None]:
-    return tenants.batches(clock, rows, DAY_MS, before, place.sent)
+def _batches(rows: Table, clock: BlockClock, place: Tenants) -> Generator[Any, Any, None]:
+    return tenants.batches(clock, rows, DAY_MS, place.sent)
 
 
 def provider_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup, seed: int) -> list[Part]:
@@ -307,7 +313,7 @@ def provider_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup, s
     slot = 0
     slots: dict[str, int] = {}
     parts = []
-    for cohort in scenario.providers:
+    for cohort in scenario.desks:
         for index in range(cohort.count):
             slots[f"{cohort.name}/{index}"] = slot
             if cohort.outages is not None:

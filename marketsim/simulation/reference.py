@@ -165,7 +165,7 @@ def price_by_python(book: DeskBook, many: bool) -> None:
     strategy = RepricedCostPlusColumns if many else RepricedCostPlus
     book.rows[:, Desk.strategy] = Pricing.CUSTOM
     book.rows[:, Desk.reprice_every] = 0
-    book.custom = {row: strategy() for row in range(len(book.names))}
+    book.custom = dict.fromkeys(range(len(book.names)), strategy)
 
 
 def plans_of(draws: ReferenceMarket, first_tenant: int) -> Rows[Plan]:
@@ -173,7 +173,6 @@ def plans_of(draws: ReferenceMarket, first_tenant: int) -> Rows[Plan]:
     plans = rows_of(len(draws.created_at), Plan)
     plans[:, Plan.key] = np.arange(len(plans))
     plans[:, Plan.deployment] = -1
-    plans[:, Plan.quote] = -1
     plans[:, Plan.region] = -1
     plans[:, Plan.tenant] = draws.tenant + first_tenant
     plans[:, Plan.duration] = draws.completes_after

@@ -10,7 +10,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -366,6 +366,8 @@ class Effect:
     p: float
     p_holm: float
     seeds: tuple[int, ...]
+    per_seed: FloatArray = field(default_factory=lambda: np.empty(0), repr=False, compare=False)
+    """The effect at each seed, float64[seeds]: the estimate is their mean."""
 
     @property
     def count(self) -> int:
@@ -440,8 +442,9 @@ def effects(
             float(p_i),
             float(a),
             used,
+            row,
         )
-        for (name, kind), mean, h, p_i, a in zip(contrasts, means, half, p, adjusted, strict=True)
+        for (name, kind), mean, h, p_i, a, row in zip(contrasts, means, half, p, adjusted, per_seed, strict=True)
     ]
 
 

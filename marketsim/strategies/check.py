@@ -29,6 +29,7 @@ from marketsim.errors import InputError
 from marketsim.money.text import format_amount
 from marketsim.money.units import ATTO, GIB
 from marketsim.strategies import users_code
+from marketsim.strategies.check_decide import decided_wrongly
 from marketsim.strategies.find import ENTRY_POINTS
 from marketsim.strategies.requests import Prices, RequestBatch
 from marketsim.strategies.rules import Answer, GpuModel, PriceRequest, Refusal, ResourceUnit, Strategy, Volume
@@ -93,9 +94,20 @@ def check_strategy(strategy: Strategy | Callable[[], Strategy], requests: Sequen
     above 0, at most the ceiling) or a `Refusal`; equal requests get equal answers, in any order, from a
     fresh object and from a copy that went through pickle; the request, the strategy and the global random
     generators stay as they were; `price_many`, where there is one, answers as `price` does.
+
+    A class with `decide` may learn from one batch to the next. It is held to this: a batch gets as many answers, each a price above 0 or
+    none; a fresh object with the same random stream, and one that went through pickle, answer a story of batches alike; the batch and the
+    global generators stay as they were.
     """
     asked = tuple(requests if requests is not None else sample_requests())
     failures: list[str] = []
+    if callable(getattr(strategy, "decide", None)) or (
+        not isinstance(strategy, type) and callable(getattr(_made(strategy), "decide", None))
+    ):
+        failures += decided_wrongly(strategy, asked)
+        if failures:
+            raise StrategyError(failures)
+        return
     try:
         subject = _built(strategy)
     except BaseException as error:
@@ -111,6 +123,18 @@ def check_strategy(strategy: Strategy | Callable[[], Strategy], requests: Sequen
         raise StrategyError(failures)
 
 
+def _made(strategy: Any) -> Any:
+    """What a factory makes, or nothing where it fails: `_built` says why."""
+    if hasattr(strategy, "price") or not callable(strategy):
+        return strategy
+    try:
+        return strategy()
+    except BaseException as error:
+        if users_code.passes(error):
+            raise
+        return None
+
+
 def load_strategy(
     spec: str,
     options: Mapping[str, Any] | None = None,
@@ -122,23 +146,35 @@ def load_strategy(
 
     `spec` is `module:Class`, found on the import path or in the folders of `search`, or the name of an
     installed entry point of the group `marketsim.strategies`. Raises InputError, each line beginning with
-    `where`, for a name that does not exist, options that do not fit, and an object without `price`.
+    `where`, for a name that does not exist, options that do not fit, and an object with neither `price` nor `decide`.
     """
-    made = _named_object(spec, search, where)
+    made = named_object(spec, search, where)
     try:
-        strategy = made(**(options or {})) if callable(made) else made
-        is_strategy = callable(getattr(strategy, "price", None))
+        strategy = made(**numbers_of(options or {})) if callable(made) else made
+        is_strategy = any(callable(getattr(strategy, method, None)) for method in ("price", "decide"))
     except BaseException as error:
         if users_code.passes(error):
             raise
         raise InputError(f"{where}: {spec} cannot be built: {users_code.raised(error)}") from None
     if not is_strategy:
-        raise InputError(f"{where}: {spec} has no method price(request), expected a pricing strategy")
+        raise InputError(f"{where}: {spec} has no method price(request) and no decide(batch, own, outcomes), expected a pricing strategy")
     result: Strategy = strategy
     return result
 
 
-def _named_object(spec: str, search: Sequence[Path], where: str) -> Any:
+def numbers_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options with texts that are plain numbers as numbers: that is how the levels of a sweep come."""
+    return {key: _number(value) if isinstance(value, str) else value for key, value in options.items()}
+
+
+def _number(text: str) -> Any:
+    if re.fullmatch(r"-?\d+", text):
+        return int(text)
+    return float(text) if re.fullmatch(r"-?\d+\.\d+", text) else text
+
+
+def named_object(spec: str, search: Sequence[Path], where: str) -> Any:
+    """What `spec`, module:name, names in the folders of `search` or on the import path; raises InputError where there is nothing."""
     match = _SPEC.fullmatch(spec)
     if match is None:
         installed = entry_points(group=ENTRY_POINTS)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from marketsim.kernel.table_set import Table
 from marketsim.money.units import MIB, NANO, PPM
+from marketsim.strategies.hearing import Outcomes, OwnDesks, StrategyRun
 from marketsim.strategies.requests import Column, OwnDesk, Prices, RequestBatch
 from marketsim.strategies.rules import Answer, PriceRequest, within_ceiling
 
@@ -50,33 +52,68 @@ class RepricedCostPlus:
         return within_ceiling(base * (PPM + self.margin_ppm) // PPM, request)
 
 
-class RepricedCostPlusColumns(RepricedCostPlus):
-    """The same prices for a whole hand-over at once.
+class RepricedCostPlusColumns:
+    """The same prices for every provider of a cohort and every order of a block at once.
 
-    Money outgrows int64, so that each amount is three limbs: whole uve, the next nine decimals, the last nine.
+    Money outgrows int64, so that each unit price is three limbs: whole uve, the next nine decimals, the last nine.
     """
 
-    def price_many(self, requests: RequestBatch, /) -> Prices:
-        """As `price`, one by one. A sum of sizes x limbs stays below 2^63 up to 9 x 10^9 units of a resource."""
-        sizes = (requests.cpu, -(-requests.memory // MIB), -(-requests.storage // MIB), requests.gpu)
-        last = _total(sizes, [unit % NANO for unit in self.units])
-        middle = _total(sizes, [unit // NANO % NANO for unit in self.units]) + last // NANO
-        whole = _total(sizes, [unit // NANO**2 for unit in self.units]) + middle // NANO
-        factor = PPM + self.margin_ppm
-        whole *= factor
-        middle = whole % PPM * NANO + middle % NANO * factor
-        last = middle % PPM * NANO + last % NANO * factor
-        # what is carried down from a remainder comes back up at most once
-        last //= PPM
-        middle = middle // PPM + last // NANO
-        whole = whole // PPM + middle // NANO
-        return Prices.within_ceilings(requests, whole, middle % NANO * NANO + last % NANO)
+    def __init__(self) -> None:
+        self.multiplier_ppm: Column = np.zeros(0, np.int64)
+        self.factor: Column = np.zeros(0, np.int64)
+        self.limbs: Table = np.zeros((3, 4, 0), np.int64)
 
+    def start(self, me: StrategyRun, /) -> None:
+        """Begin with the prices of the providers' files."""
+        self.multiplier_ppm = np.full(len(me.own), PPM)
+        self._reprice(me.own)
 
-def _total(sizes: tuple[Column, ...], limbs: list[int]) -> Column:
-    """Sizes times limbs, summed; limbs of 0 are left out."""
-    total: Column = np.zeros(len(sizes[0]), np.int64)
-    for size, limb in zip(sizes, limbs, strict=True):
-        if limb:
-            total += size * limb
-    return total
+    def hear(self, own: OwnDesks, outcomes: Outcomes, /) -> None:
+        """Move the multipliers by the day's use."""
+        used, capacity, now = own.leased_cpu * 100, own.cpu, self.multiplier_ppm
+        lower = np.where(used < capacity * 30, np.maximum(now * 95 // 100, PPM // 2), now)
+        self.multiplier_ppm = np.where(used > capacity * 80, np.minimum(now * 105 // 100, 2 * PPM), lower)
+        self._reprice(own)
+
+    def _reprice(self, own: OwnDesks) -> None:
+        """Write the unit prices times the multiplier, rounded down at 10^-18, as limbs (3, resources, desks)."""
+        units = own.units.reshape(len(own), 4, 2)
+        limbs = np.stack([units[:, :, 0], units[:, :, 1] // NANO, units[:, :, 1] % NANO], axis=1)
+        limbs = limbs * self.multiplier_ppm[:, None, None]
+        limbs[:, 1] += limbs[:, 0] % PPM * NANO
+        limbs[:, 2] += limbs[:, 1] % PPM * NANO
+        limbs //= PPM
+        limbs[:, 1] += limbs[:, 2] // NANO
+        limbs[:, 0] += limbs[:, 1] // NANO
+        limbs[:, 1:] %= NANO
+        self.limbs = np.ascontiguousarray(limbs.transpose(1, 2, 0))
+        self.factor = PPM + own.margin_ppm
+
+    def decide(self, batch: RequestBatch, own: OwnDesks, outcomes: Outcomes, /) -> Prices:
+        """As `price` of RepricedCostPlus, one by one; what is above a ceiling the engine refuses. A sum of sizes x limbs stays below 2^63
+        up to 9 x 10^9 units of a resource.
+        """
+        desk = batch.desk
+        sizes = np.array([batch.cpu, batch.memory, batch.storage, batch.gpu])
+        sizes[1:3] += MIB - 1
+        sizes[1:3] //= MIB
+        whole, middle, last = (self.limbs[:, :, desk] * sizes).sum(axis=1)
+        factor = self.factor[desk]
+        carried = last // NANO
+        last -= carried * NANO
+        middle += carried
+        carried = middle // NANO
+        middle -= carried * NANO
+        whole = (whole + carried) * factor
+        middle *= factor
+        last *= factor
+        # each is divided by a million; what is left goes down a limb, and what it is too much there comes back up
+        carried = whole // PPM
+        middle += (whole - carried * PPM) * NANO
+        whole = carried
+        carried = middle // PPM
+        last += (middle - carried * PPM) * NANO
+        middle = carried + last // (PPM * NANO)
+        last = last // PPM % NANO
+        carried = middle // NANO
+        return Prices(whole + carried, (middle - carried * NANO) * NANO + last)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
-from functools import cached_property
 from operator import attrgetter
 from typing import Any, NamedTuple, Protocol, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from marketsim.kernel.table_set import Table
 from marketsim.money.text import half_even
 from marketsim.money.units import ATTO
 from marketsim.strategies.rules import Answer, GpuModel, PriceRequest, Refusal, RefusalCode, ResourceUnit, UnitPrices
@@ -175,62 +175,30 @@ for _field in fields(PriceRequest):  # in place of the slots of PriceRequest, wh
 
 
 class RequestBatch(Sequence[PriceRequest]):
-    """Requests of one hand-over to one desk: a sequence of requests, and their sizes and ceilings as columns.
+    """What is asked at once: a sequence of requests, and their sizes and ceilings as columns. A row is an order before one provider's desk.
 
-    Columns are int64, an entry a request, and must not be written to: `cpu` in millicores, `memory` and `storage`
-    in bytes, `gpu`, and the pair `ceiling_whole`, `ceiling_atto` (uve per block). Requests are made when they are
-    looked at, so that a class that reads columns alone pays for columns alone.
+    Columns are int64, an entry a request, and must not be written to: `desk`, the row of the provider among the strategy's own, `order`,
+    a number that is the same wherever the order is spoken of, `cpu` in millicores, `memory` and `storage` in bytes, `gpu`, and the pair
+    `ceiling_whole`, `ceiling_atto` (uve per block). Requests are made when they are looked at, so that a class that reads columns alone
+    pays for columns alone.
     """
 
-    def __init__(self, columns: Column, picked: Column, request_at: Callable[[int], PriceRequest]) -> None:
-        """`columns` is (6, orders) in the order named above; `picked` the orders of the batch; `request_at` makes one."""
-        self._columns = columns
-        self._picked = picked
+    def __init__(self, columns: Table, request_at: Callable[[int], PriceRequest]) -> None:
+        """`columns` is (8, requests) in the order named above; `request_at` makes one."""
+        self.desk, self.order, self.cpu, self.memory, self.storage, self.gpu, self.ceiling_whole, self.ceiling_atto = columns
         self._request_at = request_at
 
     @classmethod
     def of(cls, requests: Sequence[PriceRequest]) -> RequestBatch:
-        """A batch of requests that exist already."""
-        rows = [(r.total_cpu(), r.total_memory(), r.total_storage(), r.total_gpu(), *divmod(r.price_ceiling, ATTO)) for r in requests]
-        columns = np.asarray(rows, np.int64).reshape(-1, 6).T
-        return cls(columns, np.arange(len(requests)), lambda at: requests[at])
-
-    @cached_property
-    def cpu(self) -> Column:
-        """Millicores."""
-        return self._column(0)
-
-    @cached_property
-    def memory(self) -> Column:
-        """Bytes."""
-        return self._column(1)
-
-    @cached_property
-    def storage(self) -> Column:
-        """Bytes."""
-        return self._column(2)
-
-    @cached_property
-    def gpu(self) -> Column:
-        """GPUs."""
-        return self._column(3)
-
-    @cached_property
-    def ceiling_whole(self) -> Column:
-        """Whole uve of the most the order pays per block."""
-        return self._column(4)
-
-    @cached_property
-    def ceiling_atto(self) -> Column:
-        """The rest of it in 10^-18 uve."""
-        return self._column(5)
-
-    def _column(self, at: int) -> Column:
-        column: Column = self._columns[at, self._picked]
-        return column
+        """A batch of requests that exist already, all of one provider's desk."""
+        rows = [
+            (0, at, r.total_cpu(), r.total_memory(), r.total_storage(), r.total_gpu(), *divmod(r.price_ceiling, ATTO))
+            for at, r in enumerate(requests)
+        ]
+        return cls(np.asarray(rows, np.int64).reshape(-1, 8).T, lambda at: requests[at])
 
     def __len__(self) -> int:
-        return len(self._picked)
+        return len(self.cpu)
 
     @overload
     def __getitem__(self, at: int) -> PriceRequest: ...
@@ -240,11 +208,11 @@ class RequestBatch(Sequence[PriceRequest]):
 
     def __getitem__(self, at: int | slice) -> PriceRequest | Sequence[PriceRequest]:
         if isinstance(at, slice):
-            return [self._request_at(one) for one in self._picked[at].tolist()]
-        return self._request_at(int(self._picked[at]))
+            return [self._request_at(one) for one in range(*at.indices(len(self)))]
+        return self._request_at(range(len(self))[at])
 
     def __iter__(self) -> Iterator[PriceRequest]:
-        return map(self._request_at, self._picked.tolist())
+        return map(self._request_at, range(len(self)))
 
 
 class Prices(Sequence[Answer]):

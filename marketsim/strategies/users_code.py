@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import reprlib
+import sysconfig
+import traceback
+from pathlib import Path
 
 from marketsim import interrupts
 from marketsim.errors import StopRunError
@@ -10,6 +13,8 @@ from marketsim.errors import StopRunError
 LETTERS_MAX = 200
 """The longest text of a user's code that an error shows."""
 
+_OURS = str(Path(__file__).resolve().parents[1])
+_INSTALLED = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
 _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = LETTERS_MAX
 
@@ -21,14 +26,29 @@ def passes(error: BaseException) -> bool:
 
 
 def raised(error: BaseException) -> str:
-    """Return an exception in short: `ValueError: no such region`."""
+    """Return an exception in short, with where the user's code raised it: `ValueError: no such region (my_prices.py:12)`."""
     try:
         text = str(error)
     except BaseException as another:  # a class of the user's own
         if passes(another):
             raise
         text = ""
-    return f"{type(error).__name__}: {shortened(text)}" if text else type(error).__name__
+    said = f"{type(error).__name__}: {shortened(text)}" if text else type(error).__name__
+    place = place_of(error)
+    return f"{said} ({place})" if place else said
+
+
+def place_of(error: BaseException) -> str:
+    """Return file and line of the innermost step of the user's own code that an exception passed, empty where it passed none."""
+    own, other = "", ""
+    for frame in traceback.walk_tb(error.__traceback__):
+        file, line = frame[0].f_code.co_filename, frame[1]
+        if file.startswith(_OURS):
+            continue
+        other = f"{file}:{line}"
+        if not file.startswith(_INSTALLED) and not file.startswith("<"):
+            own = other
+    return own or other
 
 
 def answered(value: object) -> str:

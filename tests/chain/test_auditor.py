@@ -20,6 +20,7 @@ from marketsim.scenario.model import Scenario
 from marketsim.scenario.yaml_source import read_source
 
 running = importlib.import_module("marketsim.simulation.run")  # the package has a function of that name
+playing = importlib.import_module("marketsim.simulation.play")
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 FILES = sorted(path for path in SCENARIOS.rglob("*.yaml") if kind_of(read_source(path).data) == "scenario")
 LONGEST_BLOCKS = 6_000
@@ -52,7 +53,7 @@ class AuditedClock(BlockClock):
         return next_due(self.chain, self.engine, 1 << 62)[0] // 16
 
     def _audit(self) -> None:
-        self._flush()
+        self.hand_over()
         self.auditor.compare(self.chain)
 
     def finish(self) -> None:
@@ -62,7 +63,7 @@ class AuditedClock(BlockClock):
 
 
 def audited(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, int], Record]:
-    monkeypatch.setattr(running, "BlockClock", AuditedClock)
+    monkeypatch.setattr(playing, "BlockClock", AuditedClock)
     record = running.run(scenario).record
     totals = AuditedClock.auditor.finish(AuditedClock.last)  # type: ignore[attr-defined]
     for name in ("deposited", "paid", "fees", "refunded", "held", "dust", "stranded", "shortfall"):

@@ -16,7 +16,7 @@ from marketsim.experiments.difference.find import FirstDifference, chosen_ingred
 from marketsim.experiments.difference.report import difference_lines, difference_markdown
 from marketsim.experiments.difference.sides import Side, side_of_scenario
 from marketsim.recording.trail import INGREDIENTS
-from marketsim.scenario import scenario_from_mapping
+from marketsim.scenario import load_scenario, scenario_from_mapping
 from marketsim.simulation import run
 
 HORIZON = 2_400
@@ -314,3 +314,15 @@ def test_what_is_printed_names_everything(tmp_path: Path) -> None:
     assert found.event is not None and found.event["a"]["text"] in text
     assert all(f"## {title}" in difference_markdown(found) for title in ("Message", "First event that differs", "Scenario"))
     assert set(found.parted) == set(INGREDIENTS)
+
+
+def test_a_sweeps_runs_keep_trails_where_asked() -> None:
+    from marketsim.experiments.runs.simulated import Simulated
+
+    scenario = load_scenario("scenarios/tiny.yaml")
+    plain, kept = Simulated(), Simulated(trail=True)
+    summary = kept(scenario.effective(), str(scenario.base), 1)
+    recorded = run(scenario, seed=1, trail=True).record.trail
+    assert recorded is not None and summary.pop("trail") == recorded.text()
+    assert summary == plain(scenario.effective(), str(scenario.base), 1)
+    assert plain.extent != kept.extent

@@ -106,7 +106,7 @@ def test_the_report_is_one_file_that_states_what_was_done(small: tuple[Path, Swe
     out, _ = small
     html = (out / "report.html").read_text()
     assert "http:" not in html and "https:" not in html and 'src="figures' not in html
-    assert html.count("data:image/png;base64,") == len(list((out / "figures").glob("*.png"))) == 6
+    assert html.count("data:image/png;base64,") == len(list((out / "figures").glob("*.png"))) == 11
     for text in (
         "common random numbers",
         "1 to 4, the same at every point",
@@ -117,7 +117,7 @@ def test_the_report_is_one_file_that_states_what_was_done(small: tuple[Path, Swe
         assert text in html
     markdown = (out / "report.md").read_text()
     assert "Price against demand in a queue." in markdown
-    assert "figures/tornado.png" in markdown
+    assert "figures/tornado_1.png" in markdown
 
 
 def test_points_csv_has_means_with_intervals(small: tuple[Path, SweepResult]) -> None:

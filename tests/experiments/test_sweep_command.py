@@ -48,7 +48,7 @@ def sweep_file(folder: Path, factors: str, rest: str = "replications: 2") -> Pat
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command with the queue in place of the simulation."""
-    monkeypatch.setattr("marketsim.experiments.runs.simulated.runner_for", lambda metrics: Queued())
+    monkeypatch.setattr("marketsim.experiments.sweep.plan.runner_for", lambda *_, **__: Queued())
 
 
 def test_help_names_the_options(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +81,7 @@ def test_failed_runs_end_in_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture
     file = sweep_file(tmp_path, f"  - {{name: margin, path: {MARGIN}, levels: [5]}}", "replications: 1")
     assert main(["sweep", str(file), "--out", str(tmp_path / "ok"), "--quiet"]) == 0
     assert capsys.readouterr().out == ""
-    monkeypatch.setattr("marketsim.experiments.runs.simulated.runner_for", lambda metrics: Queued(market=run_closed_market))
+    monkeypatch.setattr("marketsim.experiments.sweep.plan.runner_for", lambda *_, **__: Queued(market=run_closed_market))
     assert main(["sweep", str(file), "--out", str(tmp_path / "bad"), "--quiet"]) == 1
     assert capsys.readouterr().err.startswith("1 of 1 runs failed")
 

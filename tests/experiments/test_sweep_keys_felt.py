@@ -97,6 +97,11 @@ def report(done: Done) -> str:
     return done.report
 
 
+def measured(done: Done) -> str:
+    """What runs measure beside the summary: part of the key of each."""
+    return done.plan.code
+
+
 def succeeded(done: Done) -> int:
     return sum(row.status == "ok" for row in done.result.rows)
 
@@ -132,6 +137,10 @@ FELT: dict[str, Felt] = {
     "SweepFile.replications": Felt("replications", 2, 3, PLAIN, runs, "more"),
     "SweepFile.metrics": Felt("metrics", ["fill_rate"], ["fill_rate", "revenue.total"], PLAIN, report, "other"),
     "SweepFile.seeds": Felt("seeds", "common", "independent", PLAIN, lambda done: len(seeds(done)), "more"),
+    "SweepFile.series": Felt("series", [], ["fill_rate"], PLAIN, measured, "other"),
+    "SeriesWanted.metric": Felt("series.0.metric", "fill_rate", "orders.open", {**PLAIN, "series": [{}]}, measured, "other"),
+    "SeriesWanted.every": Felt("series.0.every", "1h", "1d", {**PLAIN, "series": [{"metric": "fill_rate"}]}, measured, "other"),
+    "SweepFile.trails": Felt("trails", False, True, PLAIN, measured, "other"),
     "SweepFile.confidence": Felt("confidence", 0.9, 0.99, PLAIN, report, "other"),
     "SweepFile.timeout": Felt(
         "timeout", 0.2, "10m", {**PLAIN, "set": {"sleep": 0.5}, "factors": [{**PRICE, "levels": [0.2]}]}, succeeded, "more", True

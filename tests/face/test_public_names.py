@@ -123,7 +123,7 @@ def by_command(folder: Path) -> dict[str, tuple[list[str], Callable[[], Any]]]:
     }
 
 
-NOT_YET = {"check", "export"}
+NOT_YET = {"bisect", "capsule", "check", "export"}
 """Commands that Python has no function for so far."""
 BENCHED = {"bench"}
 """Takes minutes: what it refuses is compared below."""
@@ -152,7 +152,7 @@ def test_every_command_can_be_had_from_python(
 ) -> None:
     if command in BENCHED:
         with pytest.raises(ms.InputError, match="colour"):
-            ms.bench("theory", plant={"colour": 2.0})
+            ms.run_bench("theory", plant={"colour": 2.0})
         return
     monkeypatch.chdir(folder)
     calls = by_command(folder)

@@ -36,6 +36,27 @@ class Dear:
 class Cheap:
     def price(self, request):
         return 10**18
+
+class Asks:
+    def __init__(self, uve=1):
+        self.uve = uve
+    def price(self, request):
+        self.uve += 1
+        return self.uve * 10**18
+
+def bids(me):
+    while True:
+        order = yield me.next_order(me.may_bid)
+        for _ in range(me.options.get("times", 1)):
+            me.bid(order, "2uve")
+            order = yield me.next_order(me.may_bid)
+
+def orders(me):
+    yield me.sleep("1m")
+    me.create_deployment({"cpu": 1000, "price": "50uve"}, deposit="600VE")
+
+def none(me):
+    yield me.block()
 """
 MANIFEST = """
 version: "2.0"
@@ -117,6 +138,13 @@ REFERENCE: dict[str, Any] = {
     "horizon": "1500 blocks",
     "market": {"generator": "rm1", "orders": 200, "providers": 10, "tenants": 20, "load": 0.8},
 }
+BIDDER = {
+    "name": "ann",
+    "python": "felt_strategies:bids",
+    "provider": {"capacity": {"cpu": 16000, "memory": "64Gi", "storage": "4Ti"}},
+}
+AGENTS = PLAIN | {"agents": [BIDDER]}
+CLAIM = {"a": "b"}
 HAND: dict[str, Any] = {
     "horizon": "60 blocks",
     "charging": "usage_capped",
@@ -250,6 +278,11 @@ def by_name(scenario: Scenario, name: str) -> str:
         return scenario_from_mapping(scenario.effective(), overrides=[f"tenants.web.order.sdl.{name}.weight=7"]).hash()
     except InputError as error:
         return str(error)
+
+
+def won_by_ann(result: Run, _: Scenario) -> int:
+    """Bids that the last provider won: the agent's."""
+    return int(result.record.providers["won"][-1])
 
 
 def trace_of(result: Run, _: Scenario) -> Any:
@@ -402,6 +435,48 @@ FELT: dict[str, Felt | list[Felt]] = {
     "Scenario.tenants": Felt("tenants", PLAIN["tenants"], [PLAIN["tenants"][0] | {"demand": {"orders": 9}}], PLAIN, CREATED, "less"),
     "Scenario.providers": Felt("providers", PRICED["providers"], TWO_KINDS["providers"], PRICED, of("bids.submitted"), "more"),
     "Scenario.messages": Felt("messages", HAND["messages"][:2], HAND["messages"], HAND, LEASED, "more"),
+    "Scenario.agents": Felt("agents", [], [BIDDER], PLAIN, of("bids.submitted"), "more"),
+    "AgentCohort.name": Felt("agents.0.name", "ann", "ben", AGENTS, lambda run, _: run.record.providers["name"], "other"),
+    "AgentCohort.python": Felt("agents.0.python", "felt_strategies:none", "felt_strategies:bids", AGENTS, of("bids.submitted"), "more"),
+    "AgentCohort.count": Felt("agents.0.count", 1, 2, AGENTS, of("bids.submitted"), "more"),
+    "AgentCohort.wallet": Felt(
+        "agents.0.wallet",
+        "500VE",
+        "700VE",
+        AGENTS,
+        CREATED,
+        "more",
+        {"agents.0.python": "felt_strategies:orders", "agents.0.provider": ...},
+    ),
+    "AgentCohort.options": Felt("agents.0.options", {"times": 0}, {"times": 1}, AGENTS, of("bids.submitted"), "more"),
+    "AgentCohort.provider": Felt("agents.0.provider.capacity.cpu", 1000, 16000, AGENTS, won_by_ann, "more"),
+    "AgentProvider.capacity": Felt("agents.0.provider.capacity.memory", "1Gi", "64Gi", AGENTS, won_by_ann, "more"),
+    "AgentProvider.lease_capacity": Felt("agents.0.provider.lease_capacity", 1, 50, AGENTS, won_by_ann, "more"),
+    "AgentProvider.attributes": Felt(
+        "agents.0.provider.attributes",
+        {"a": "b"},
+        {"a": "c"},
+        AGENTS,
+        of("bids.submitted"),
+        "less",
+        {"tenants.0.order.attributes": {"a": "b"}},
+    ),
+    "AgentProvider.regions": Felt(
+        "agents.0.provider.regions", ["west"], ["mars"], AGENTS, of("bids.submitted"), "less", {"tenants.0.order.region": "west"}
+    ),
+    "AgentProvider.signed_by": Felt(
+        "agents.0.provider.signed_by",
+        {"eve": {"a": "b"}},
+        {},
+        AGENTS,
+        of("bids.submitted"),
+        "less",
+        {
+            "tenants.0.order.attributes": {"a": "b"},
+            "agents.0.provider.attributes": {"a": "b"},
+            "tenants.0.order.signed_by": {"all_of": ["eve"]},
+        },
+    ),
     "Scenario.faults": Felt(
         "faults",
         [],
@@ -937,6 +1012,12 @@ FELT: dict[str, Felt | list[Felt]] = {
         "providers.0.strategy.undercut", {"by": 0.01}, {"by": 0.3}, DEAR_AND_FULL, WON, "less", {"providers.0.strategy": ...}
     ),
     "StrategyChoice.script": Felt("providers.0.strategy.script", "five.sh", "nine.sh", PLAIN, WON, "more"),
+    "StrategyChoice.options": Felt(
+        "providers.0.strategy.options", {"uve": 1}, {"uve": 40}, PLAIN, WON, "more", {"providers.0.strategy.python": "felt_strategies:Asks"}
+    ),
+    "StrategyChoice.each": Felt(
+        "providers.0.strategy.each", "provider", "cohort", PLAIN, WON, "more", {"providers.0.strategy.python": "felt_strategies:Asks"}
+    ),
     "StrategyChoice.python": Felt("providers.0.strategy.python", "felt_strategies:Cheap", "felt_strategies:Dear", PLAIN, WON, "more"),
     **{
         f"ScalePrices.{name}": Felt(

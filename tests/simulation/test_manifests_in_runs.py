@@ -152,7 +152,7 @@ def test_a_failure_has_its_own_code_and_says_why(
 
 
 def test_a_late_script_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marketsim.strategies.asking.OperatorScript", lambda path: OperatorScript(path, timeout_seconds=0.1))
+    monkeypatch.setattr("marketsim.simulation.custom.OperatorScript", lambda path: OperatorScript(path, timeout_seconds=0.1))
     summary = run(load_scenario(written(tmp_path, script(tmp_path, "sleep 5; echo 1")))).summary
     assert summary["bids"]["declined"]["script_timeout"] == 4
 

@@ -250,7 +250,7 @@ def test_what_is_no_price_ends_the_run_by_name(folder: Path, body: str, message:
         ("return [10**18] * (len(requests) + 1)", r"price_many of \d+ orders returns \d+ answers, expected"),
         ("return None", "returns NoneType, expected"),
         ("return [0.5] * len(requests)", "answers 0.5 of type float"),
-        ("1 // 0", "orders web-.* to web-.*: price_many of small-0 raises ZeroDivisionError"),
+        ("1 // 0", r"order web-.*: price_many of small-0 raises ZeroDivisionError: .*user_wrong.py:7\)"),
         ("return Prices(requests.cpu, requests.cpu.astype(float))", "raises ValueError: Prices: atto is float64"),
         ("return Prices(requests.cpu, 0 * requests.cpu - 1)", "order web-.*: price_many returns"),
         ("return Prices(requests.cpu[1:], requests.cpu[1:])", r"price_many of \d+ orders returns \d+ prices"),
@@ -360,7 +360,7 @@ def test_a_strategy_that_leaves_ends_the_command_with_2(folder: Path) -> None:
         play(folder, strategy)
     command = [sys.executable, "-m", "marketsim", "run", str(folder / "scenario.yaml"), "--no-figures", "--out", str(folder / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "raises SystemExit: 0, expected a price" in done.stderr
+    assert done.returncode == 2 and re.search(r"raises SystemExit: 0 \(.*user_leaves.py:5\), expected a price", done.stderr)
     assert not (folder / "out").exists()
 
 
@@ -375,10 +375,10 @@ def test_a_users_mistake_is_bad_input_on_the_command_line(folder: Path, capsys: 
     assert not (folder / "out").exists()
 
 
-@pytest.mark.parametrize("kind", [RepricedCostPlus, RepricedCostPlusColumns])
-def test_the_example_class_keeps_the_contract(kind: type[RepricedCostPlus]) -> None:
-    check_strategy(lambda: told(kind()))
-    check_strategy(kind)  # also before it knows its prices
+def test_the_example_classes_keep_the_contract() -> None:
+    check_strategy(lambda: told(RepricedCostPlus()))
+    check_strategy(RepricedCostPlus)  # also before it knows its prices
+    check_strategy(RepricedCostPlusColumns)
 
 
 def told(strategy: RepricedCostPlus) -> RepricedCostPlus:

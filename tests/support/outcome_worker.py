@@ -24,7 +24,7 @@ from marketsim.chain.rule_sets import QUIRKS, QUIRKS_OF, RULES
 from marketsim.chain.status import Status
 from marketsim.errors import InputError
 from marketsim.kernel.modes import COMPILING
-from marketsim.market import loop, room
+from marketsim.market import asking, loop, room
 from marketsim.market.clock import BlockClock
 from marketsim.scenario import load_scenario, scenario_from_mapping
 from marketsim.simulation import run
@@ -42,7 +42,7 @@ class Asked:
         self._before: dict[str, int] | None = None
         self._most: dict[str, int] = {}
         self._has_rows = loop.has_rows
-        loop.has_rows = self  # type: ignore[assignment]
+        loop.has_rows = asking.has_rows = self  # type: ignore[assignment]
         make_room = BlockClock.make_room
 
         def forget_and_make_room(clock: BlockClock, **asked: int) -> None:

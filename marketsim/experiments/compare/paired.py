@@ -14,6 +14,7 @@ import numpy.typing as npt
 from marketsim.experiments.runs.metric_names import metric_value
 from marketsim.experiments.runs.variants import Arm, Recorded, Runs, Summary
 from marketsim.statistics.cautious_t import INFORMATIVE_LEAST, informative
+from marketsim.statistics.controls import Controlled, adjusted_by_earlier, controlled
 from marketsim.statistics.estimates import FloatArray, Interval, finite, holm, t_interval
 from marketsim.statistics.group_sequential import PlannedLook, Stopping, group_looks, planned_looks, repeated_p
 from marketsim.statistics.sequential import Decision, Look, Verdict, decide, looks, undecided, verdict_at
@@ -56,7 +57,8 @@ class MetricComparison:
     `looks` has the confidence sequence, which holds wherever one stops, `planned` the looks of the rule
     that decides (none when that is the sequence itself). `reduction` is the variance of an independent difference ÷ the paired
     one, `unequal` how many differences are not the most frequent one, `skewness` the one with most of the
-    pairs seen: at the end, or when it was decided if it was larger then.
+    pairs seen: at the end, or when it was decided if it was larger then. `controlled` is the mean difference with known chance
+    taken out, where controls were given: then `looks` and `planned` are of adjusted differences too.
     """
 
     metric: str
@@ -77,6 +79,7 @@ class MetricComparison:
     skewness: float
     unequal: int
     corrected: float | None = None
+    controlled: Controlled | None = None
 
     @cached_property
     def p(self) -> float:
@@ -154,6 +157,7 @@ class MetricComparison:
             "skewness": finite(self.skewness),
             "skewed": self.skewed,
             "unequal_pairs": self.unequal,
+            "controlled": self.controlled.as_json() if self.controlled else None,
         }
 
 
@@ -170,6 +174,7 @@ class Comparison:
     until_decided: bool
     rule: Stopping
     independent: MetricComparison | None
+    controls: bool
     values_a: dict[str, FloatArray]
     values_b: dict[str, FloatArray]
     rules: tuple[str, str]
@@ -227,9 +232,13 @@ def compare(
     independent: bool = False,
     level: float = 0.95,
     stopping: Stopping = Stopping.OBRIEN_FLEMING,
+    controls: bool = True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Comparison:
     """Run both arms with equal seeds and judge B − A per metric by the rule `stopping`.
+
+    With `controls` what the runs' demand and costs were beyond the expected is taken out of the differences where that helps
+    (`statistics/controls.py`); runs that do not tell it are compared as they are.
 
     With `until_decided` the comparison stops after the round in which the first metric is decided, else it
     makes all `pairs`. `independent` adds the same comparison of the first metric with other seeds for B.
@@ -239,7 +248,7 @@ def compare(
     seeds = _seeds(a, b, pairs, first_seed)
     runs = _Remembered(runs)
     share = 1 - (1 - level) / len(metrics)
-    sampled = _Sample(a, b, runs, metrics)
+    sampled = _Sample(a, b, runs, metrics, controls=controls)
     for begin in range(0, len(seeds), ROUND_PAIRS):
         sampled.extend(seeds[begin : begin + ROUND_PAIRS])
         if progress is not None:
@@ -266,6 +275,7 @@ def compare(
         until_decided=until_decided,
         rule=stopping,
         independent=_independent(a, b, runs, metrics[0], seeds, until_decided, margin, level, stopping) if independent else None,
+        controls=controls,
         values_a={name: sampled.values(0, name) for name in metrics},
         values_b={name: sampled.values(1, name) for name in metrics},
         rules=(str(last[0].get("rules")), str(last[1].get("rules"))),
@@ -282,12 +292,13 @@ def compare_values(
     margin: Margin | None = None,
     stopping: Stopping = Stopping.OBRIEN_FLEMING,
     budget: int | None = None,
+    controls: Mapping[str, Sequence[float] | FloatArray] | None = None,
 ) -> MetricComparison | None:
     """The comparison of one metric from its values in pairs of runs (equal lengths); None without one full
     pair.
 
     Pairs in which an arm has no value (NaN) are left out and counted. `budget` is the number of pairs that were
-    planned, default those given: the looks of `stopping` are spread over it.
+    planned, default those given: the looks of `stopping` are spread over it. `controls` are numbers of each pair that are 0 on average.
     """
     x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     budget = x.size if budget is None else budget
@@ -297,8 +308,9 @@ def compare_values(
         return None
     differences = y - x
     differences[np.abs(differences) <= _ROUNDING * np.maximum(np.abs(x), np.abs(y))] = 0.0
-    series = looks(differences, level=level)
-    planned = _planned(differences, whole, stopping, budget, level)
+    chance = {name: np.asarray(one, dtype=np.float64)[whole] for name, one in (controls or {}).items()}
+    series = looks(adjusted_by_earlier(differences, chance), level=level)
+    planned = _planned(differences, whole, stopping, budget, level, chance)
     width = margin.of(float(x.mean())) if margin is not None else None
     many = x.size > 1
     spread_a = float(x.var(ddof=1)) if many else math.nan
@@ -329,12 +341,20 @@ def compare_values(
         correlation=float(np.cov(x, y)[0, 1]) / both if both > 0 else math.nan,
         skewness=max(_skewness(differences), _skewness(differences[: verdict.pairs]), key=abs),
         unequal=unequal,
+        controlled=controlled(differences, chance, level),
     )
 
 
-def _planned(differences: FloatArray, whole: npt.NDArray[np.bool_], stopping: Stopping, budget: int, level: float) -> list[PlannedLook]:
+def _planned(
+    differences: FloatArray,
+    whole: npt.NDArray[np.bool_],
+    stopping: Stopping,
+    budget: int,
+    level: float,
+    controls: Mapping[str, FloatArray],
+) -> list[PlannedLook]:
     """The looks that the pairs reach; a pair that is left out brings no information, the budget's last all that
-    is left.
+    is left. Each sees its pairs adjusted by controls as they all say.
     """
     if stopping is Stopping.ALWAYS_VALID:
         return []
@@ -343,7 +363,16 @@ def _planned(differences: FloatArray, whole: npt.NDArray[np.bool_], stopping: St
     for pairs in planned_looks(budget, ROUND_PAIRS, stopping):
         if pairs <= defined.size and defined[pairs - 1] > 0:
             counts[int(defined[pairs - 1])] = 1.0 if pairs == budget else float(defined[pairs - 1]) / budget
-    return group_looks(differences, list(counts), list(counts.values()), stopping, level)
+    at, shares = list(counts), list(counts.values())
+    plain = group_looks(differences, at, shares, stopping, level)
+    if not controls:
+        return plain
+    found = []
+    for k, look in enumerate(plain):
+        one = controlled(differences[: at[k]], {name: column[: at[k]] for name, column in controls.items()}, level)
+        # Its boundary depends on the shares before it, its statistic on the values alone.
+        found.append(look if one is None else group_looks(one.values, at[: k + 1], shares[: k + 1], stopping, level)[-1])
+    return found
 
 
 def _decide_planned(planned: Sequence[PlannedLook], margin: float | None, stopping: Stopping) -> Verdict:
@@ -386,8 +415,10 @@ class _Remembered:
 class _Sample:
     """Summaries of both arms as they come in."""
 
-    def __init__(self, a: Arm, b: Arm, runs: Runs, metrics: Sequence[str], offset: int = 0) -> None:
+    def __init__(self, a: Arm, b: Arm, runs: Runs, metrics: Sequence[str], offset: int = 0, *, controls: bool = False) -> None:
         self._arms, self._runs, self._offset = (a, b), runs, offset
+        self._controls = controls
+        self._chance: tuple[list[Mapping[str, float]], ...] = ([], [])
         self._values: tuple[dict[str, list[float]], ...] = (
             {m: [] for m in metrics},
             {m: [] for m in metrics},
@@ -406,6 +437,8 @@ class _Sample:
         for values, summaries in zip(self._values, found, strict=True):
             for metric, column in values.items():
                 column.extend(metric_value(summary, metric) for summary in summaries)
+        for chance, summaries in zip(self._chance, found, strict=True):
+            chance.extend(summary.get("chance", {}) for summary in summaries)
         self.count += len(seeds)
         self.last = [summaries[-1] for summaries in found]
 
@@ -414,7 +447,16 @@ class _Sample:
 
     def comparison(self, metric: str, level: float, margin: Margin | None, stopping: Stopping, budget: int) -> MetricComparison | None:
         a, b = self.values(0, metric), self.values(1, metric)
-        return compare_values(metric, a, b, level=level, margin=margin, stopping=stopping, budget=budget)
+        return compare_values(metric, a, b, level=level, margin=margin, stopping=stopping, budget=budget, controls=self.controls())
+
+    def controls(self) -> dict[str, FloatArray]:
+        """The controls of the pairs by name, those of B apart where the two arms draw otherwise."""
+        if not self._controls:
+            return {}
+        a, b = ({name: np.array([one.get(name, math.nan) for one in chance]) for name in chance[0]} for chance in self._chance)
+        b = {name: column for name, column in b.items() if name not in a or not np.array_equal(column, a[name])}
+        found = {**a, **{f"{name} of B": column for name, column in b.items()}}
+        return {name: column for name, column in found.items() if np.isfinite(column).all()}
 
 
 def _independent(

@@ -13,7 +13,9 @@ import numpy as np
 
 from marketsim.experiments.compare.paired import Comparison, MetricComparison
 from marketsim.experiments.runs.metric_names import MetricName, coverage, fitting_name
+from marketsim.experiments.runs.pages import render
 from marketsim.export.csv_text import cell
+from marketsim.statistics.controls import LEAST_RUNS
 from marketsim.statistics.group_sequential import Stopping
 from marketsim.statistics.sequential import Decision
 
@@ -27,8 +29,8 @@ def comparison_files(comparison: Comparison) -> dict[str, bytes]:
     return {
         "comparison.json": json.dumps(comparison.as_json(), indent=1).encode() + b"\n",
         "pairs.csv": _pairs(comparison),
-        "report.md": _render("compare.md.j2", page, escape=False),
-        "report.html": _render("compare.html.j2", page, escape=True),
+        "report.md": render("compare.md.j2", page, escape=False),
+        "report.html": render("compare.html.j2", page, escape=True),
         **{f"figures/{name}": png for name, png in figures.items()},
     }
 
@@ -65,6 +67,7 @@ def _metric_lines(one: MetricComparison, level: float) -> list[str]:
         f"  paired difference   {_signed(one.difference * s)}{_of_difference(known)}"
         + (f" ({100 * one.relative:+.3g} %)" if math.isfinite(one.relative) else ""),
         f"  interval ({confidence})   {_ends(one.interval.low * s, one.interval.high * s)} Student, for a fixed number of pairs",
+        *_controlled_lines(one, s, confidence, unit=_of_difference(known)),
         *_ruling_lines(one, s, confidence),
         f"  sequence ({confidence})   {_ends(sequence.low * s, sequence.high * s)} valid at any look",
         f"  p                   {_p(one.p)} by {one.rule.words}, corrected {_p(one.p_holm)}",
@@ -77,6 +80,19 @@ def _metric_lines(one: MetricComparison, level: float) -> list[str]:
     if one.left_out:
         lines.append(f"  note                {one.left_out} pairs left out: undefined in one of their runs")
     return lines
+
+
+def _controlled_lines(one: MetricComparison, scale: float, confidence: str, unit: str) -> list[str]:
+    found = one.controlled
+    if found is None:
+        return []
+    if not found.taken:
+        return [f"  controls            none helped in {found.count} pairs: the differences are as they are"]
+    return [
+        f"  with controls       {_signed(found.mean * scale)}{unit}, interval ({confidence}) "
+        f"{_ends(found.interval.low * scale, found.interval.high * scale)}",
+        f"  controls            {found.words}; variance ÷ {found.ratio:.3g}, n {found.count}; what follows is of adjusted differences",
+    ]
 
 
 def _of_difference(known: MetricName) -> str:
@@ -144,8 +160,15 @@ def _page(comparison: Comparison, figures: dict[str, bytes]) -> dict[str, Any]:
         s = known.scale
         sequence = one.looks[-1].interval
         name = f"{_slug(one.metric)}.png"
+        control = one.controlled
         metrics.append(
             {
+                "controls": control.words if control else "",
+                "controlled": (
+                    f"{_signed(control.mean * s)} {_ends(control.interval.low * s, control.interval.high * s)}" if control else ""
+                ),
+                "controlled_n": control.count if control else 0,
+                "controlled_ratio": f"{control.ratio:.3g}" if control else "",
                 "name": one.metric,
                 "label": known.label,
                 "mean_a": _number(one.mean_a * s),
@@ -181,6 +204,7 @@ def _page(comparison: Comparison, figures: dict[str, bytes]) -> dict[str, Any]:
         "Intervals": f"{100 * comparison.level:g} % for all metrics together "
         f"({100 * first.interval.level:.4g} % each); Student's for a fixed number of pairs, "
         "the sequence valid at every look",
+        "Control variates": _control_facts(comparison),
         "Correction": f"Holm over {len(comparison.metrics)} metrics",
         "Versions": ", ".join(f"{k} {v}" for k, v in comparison.versions.items()) or "not recorded",
     }
@@ -191,6 +215,18 @@ def _page(comparison: Comparison, figures: dict[str, bytes]) -> dict[str, Any]:
         "savings": _saving_lines(comparison),
         "rule": comparison.rule.words,
     }
+
+
+def _control_facts(comparison: Comparison) -> str:
+    if not comparison.controls:
+        return "not used (--no-controls)"
+    if any(one.controlled is not None for one in comparison.metrics):
+        return (
+            "how far each run's demand and costs were from the expected is taken out of the differences, by slopes fitted on other pairs; "
+            "the rule and the sequence see adjusted differences"
+        )
+    few = len(comparison.seeds) < LEAST_RUNS
+    return f"none: fewer than {LEAST_RUNS} pairs" if few else "none: the runs do not tell their demand, or it does not vary"
 
 
 def _headline(comparison: Comparison) -> str:
@@ -301,20 +337,6 @@ def _limit(axes: Any, shown: list[Any], students: list[Any], scale: float, one: 
 
 def _naming(one: MetricComparison) -> MetricName:
     return fitting_name(one.metric, max(abs(one.mean_a), abs(one.mean_b)))
-
-
-def _render(template: str, page: dict[str, Any], *, escape: bool) -> bytes:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("marketsim.experiments"),
-        autoescape=escape,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(template).render(**page).encode()
 
 
 def _slug(metric: str) -> str:

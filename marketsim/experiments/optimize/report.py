@@ -10,19 +10,23 @@ import math
 from typing import Any
 
 from marketsim.experiments.optimize.search import Optimization
+from marketsim.experiments.runs.metric_names import MetricName, fitting_name, unknown_metric
+from marketsim.experiments.runs.pages import render
 from marketsim.export.csv_text import cell
 
 
 def optimization_files(found: Optimization) -> dict[str, bytes]:
     """Every file of a search's folder by relative path; bytes depend only on the search."""
-    figure = _figure(found)
-    page = _page(found, figure)
+    figures = {
+        f"figures/search{f'_{k}' if len(found.factors) > 1 else ''}.png": _figure(found, k - 1) for k in range(1, len(found.factors) + 1)
+    }
+    page = _page(found, figures)
     return {
         "optimization.json": json.dumps(found.as_json(), indent=1).encode() + b"\n",
         "trials.csv": _trials(found),
-        "report.md": _render("optimize.md.j2", page, escape=False),
-        "report.html": _render("optimize.html.j2", page, escape=True),
-        "figures/search.png": figure,
+        "report.md": render("optimize.md.j2", page, escape=False),
+        "report.html": render("optimize.html.j2", page, escape=True),
+        **figures,
     }
 
 
@@ -53,7 +57,7 @@ def optimization_lines(found: Optimization) -> list[str]:
     return lines
 
 
-def _page(found: Optimization, figure: bytes) -> dict[str, Any]:
+def _page(found: Optimization, figures: dict[str, bytes]) -> dict[str, Any]:
     confirmed = found.confirmed
     return {
         "objective": found.objective,
@@ -73,7 +77,7 @@ def _page(found: Optimization, figure: bytes) -> dict[str, Any]:
             f"reduction {_number(confirmed.reduction)} ×",
             "Versions": ", ".join(f"{k} {v}" for k, v in found.versions.items()) or "not recorded",
         },
-        "data": base64.b64encode(figure).decode(),
+        "panels": [{"file": name, "data": base64.b64encode(png).decode()} for name, png in figures.items()],
     }
 
 
@@ -87,8 +91,8 @@ def _trials(found: Optimization) -> bytes:
     return text.getvalue().encode()
 
 
-def _figure(found: Optimization) -> bytes:
-    """Lift of every point against each factor; the confirmed lift with its interval at the chosen point."""
+def _figure(found: Optimization, index: int) -> bytes:
+    """Lift of every point against one factor; the confirmed lift with its interval at the chosen point."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -98,58 +102,46 @@ def _figure(found: Optimization) -> bytes:
         "axes.spines.right": False,
         "font.family": "DejaVu Sans",
     }
+    factor = found.factors[index]
+    confirmed = found.confirmed
+    largest = max(abs(confirmed.mean_a), abs(confirmed.mean_b))
+    known = fitting_name(found.objective, largest) if unknown_metric(found.objective) is None else MetricName(found.objective)
     with mpl.rc_context({**mpl.rcParamsDefault, **style, "backend": "agg"}):
-        count = len(found.factors)
-        figure = Figure(figsize=(max(4.2 * count, 6.0), 3.6), layout="constrained")
-        for index, factor in enumerate(found.factors):
-            axes = figure.add_subplot(1, count, index + 1)
-            for feasible, colour, name in (
-                (True, "#0072B2", "searched"),
-                (False, "#BBBBBB", "breaks a constraint"),
-            ):
-                points = [t for t in found.trials if (t.slack >= 0) == feasible]
-                if points:
-                    axes.plot(
-                        [t.values[index] for t in points],
-                        [t.lift for t in points],
-                        "o",
-                        color=colour,
-                        ms=4,
-                        label=name,
-                    )
-            lift = found.confirmed
-            half = lift.interval.half_width
-            axes.errorbar(
-                [found.best[index]],
-                [lift.difference],
-                yerr=[[half if math.isfinite(half) else 0.0]] * 2,
-                fmt="s",
-                color="#D55E00",
-                capsize=3,
-                label="chosen, confirmed on fresh seeds",
-            )
-            axes.axhline(0, color="black", linewidth=0.8)
-            axes.set_xlabel(f"{factor.path.rsplit('.', 1)[-1]}{f' [{factor.unit}]' if factor.unit else ''}")
-            if index == 0:
-                axes.set_ylabel(f"lift of {found.objective}")
-                figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=3)
+        figure = Figure(figsize=(4.6, 3.6), layout="constrained")
+        axes = figure.add_subplot()
+        for feasible, colour, name in (
+            (True, "#0072B2", "searched"),
+            (False, "#BBBBBB", "breaks a constraint"),
+        ):
+            points = [t for t in found.trials if (t.slack >= 0) == feasible]
+            if points:
+                axes.plot([t.values[index] for t in points], [t.lift * known.scale for t in points], "o", color=colour, ms=4, label=name)
+        half = confirmed.interval.half_width
+        axes.errorbar(
+            [found.best[index]],
+            [confirmed.difference * known.scale],
+            yerr=[[half * known.scale if math.isfinite(half) else 0.0]] * 2,
+            fmt="s",
+            color="#D55E00",
+            capsize=3,
+            label="chosen, confirmed on fresh seeds",
+        )
+        axes.axhline(0, color="black", linewidth=0.8)
+        axes.set_xlabel(f"{short_path(found, index)}{f' [{factor.unit}]' if factor.unit else ''}")
+        unit = "percentage points" if known.unit == "%" else known.unit
+        axes.set_ylabel(f"lift of {known.title}{f' [{unit}]' if unit else ''}")
+        figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=2)
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
     return out.getvalue()
 
 
-def _render(template: str, page: dict[str, Any], *, escape: bool) -> bytes:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("marketsim.experiments"),
-        autoescape=escape,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(template).render(**page).encode()
+def short_path(found: Optimization, index: int) -> str:
+    """The last word of a factor's path, with those before it that tell it from another factor of the same last word."""
+    words = found.factors[index].path.split(".")
+    others = [f.path.split(".") for k, f in enumerate(found.factors) if k != index and f.path.split(".")[-1] == words[-1]]
+    apart = [word for word in words[:-1] if any(word not in other for other in others)]
+    return " ".join([*apart, words[-1]])
 
 
 def _number(value: float) -> str:

@@ -307,7 +307,7 @@ def optimize(
     processes. Raises InputError when the budget is too small for two batches, RunFailedError when a run
     fails.
     """
-    spent = _Spent(runs, budget, progress)
+    spent = RunsSpent(runs, budget, progress)
     confirm_count = max(2, budget // 10)
     per_batch = (BATCH + 1) * per_point
     choice_count = max(per_point, min(CHOICE_SEEDS, budget // CHOICE_SHARE))
@@ -316,9 +316,9 @@ def optimize(
     if batches < 2:
         least = _least(per_point)
         raise InputError(f"--budget: {budget} runs are too few for a search and its confirmation, give at least {least}")
-    seeds = _Seeds(seed)
+    seeds = SeedsTaken(seed)
     study = _Study(factors, maximize=maximize, seed=seed)
-    start = _values_of(variant, factors)
+    start = values_of(variant, factors)
     if start is not None:
         # What the unchanged scenario lifts is known without a run.
         study.tell(Trial(start, 0.0, math.inf, -1))
@@ -339,7 +339,7 @@ def optimize(
     chosen = _ranked(joined, maximize)[0]
     lucky = searched[chosen.values].lift
     fresh = seeds.take(confirm_count)
-    best = _with(variant, factors, chosen.values)
+    best = varied(variant, factors, chosen.values)
     base_summaries, best_summaries = spent.summaries([variant, best], fresh)
     values_base = np.array([objective.of(summary) for summary in base_summaries])
     values_best = np.array([objective.of(summary) for summary in best_summaries])
@@ -372,7 +372,7 @@ def optimize(
     )
 
 
-class _Spent:
+class RunsSpent:
     """Makes runs and counts them."""
 
     def __init__(self, runs: Runs, budget: int, progress: Callable[[int, int], None] | None) -> None:
@@ -380,6 +380,7 @@ class _Spent:
         self.made = 0
 
     def summaries(self, arms: Sequence[Variant], seeds: Sequence[int]) -> list[list[Summary]]:
+        """One list per arm, one summary per seed; raises RunFailedError."""
         found = self._runs.summaries(arms, seeds)
         self.made += len(arms) * len(seeds)
         if self._progress is not None:
@@ -387,13 +388,14 @@ class _Spent:
         return found
 
 
-class _Seeds:
+class SeedsTaken:
     """Hands out seeds, each once."""
 
     def __init__(self, first: int) -> None:
         self._next = first
 
     def take(self, count: int) -> list[int]:
+        """The next `count` seeds."""
         taken = list(range(self._next, self._next + count))
         self._next += count
         return taken
@@ -409,7 +411,7 @@ def _least(per_point: int) -> int:
     )
 
 
-def _values_of(variant: Variant, factors: Sequence[SearchFactor]) -> tuple[float, ...] | None:
+def values_of(variant: Variant, factors: Sequence[SearchFactor]) -> tuple[float, ...] | None:
     """The unchanged scenario's own point, None when a factor is no number of its unit there or outside its range."""
     found = []
     for factor in factors:
@@ -436,20 +438,18 @@ class _Study:
     """The proposals in the factors' own numbers; a larger lift is better when maximizing."""
 
     def __init__(self, factors: Sequence[SearchFactor], *, maximize: bool, seed: int) -> None:
-        self._factors, self._sign = factors, 1.0 if maximize else -1.0
-        self._lows = np.array([factor.low for factor in factors])
-        self._widths = np.array([factor.high - factor.low for factor in factors])
-        self._proposals = Proposals(len(factors), seed=seed, snap=self._snap)
+        self._cube, self._sign = UnitCube(factors), 1.0 if maximize else -1.0
+        self._proposals = Proposals(len(factors), seed=seed, snap=self._cube.snap)
 
     def ask(self, count: int) -> list[tuple[float, ...]]:
-        return [self._values(point) for point in self._proposals.ask(count)]
+        return [self._cube.values(point) for point in self._proposals.ask(count)]
 
     def tell(self, trial: Trial) -> None:
-        self._proposals.tell(self._unit(trial.values), self._sign * trial.lift, trial.slack)
+        self._proposals.tell(self._cube.unit(trial.values), self._sign * trial.lift, trial.slack)
 
     def believed(self, trials: Sequence[Trial]) -> list[Trial]:
         """The trials with what the model believes of them in place of the lift and slack that were measured."""
-        found = self._proposals.believed(np.array([self._unit(trial.values) for trial in trials]))
+        found = self._proposals.believed(np.array([self._cube.unit(trial.values) for trial in trials]))
         if found is None:
             return list(trials)
         return [
@@ -459,24 +459,36 @@ class _Study:
             for trial, value, slack in zip(trials, *found, strict=True)
         ]
 
-    def _unit(self, values: Sequence[float]) -> FloatArray:
+
+class UnitCube:
+    """The factors' ranges as [0, 1] each, and back to numbers that can be run."""
+
+    def __init__(self, factors: Sequence[SearchFactor]) -> None:
+        self.factors = factors
+        self._lows = np.array([factor.low for factor in factors])
+        self._widths = np.array([factor.high - factor.low for factor in factors])
+
+    def unit(self, values: Sequence[float]) -> FloatArray:
+        """Numbers of the ranges as a point of the cube."""
         unit: FloatArray = (np.array(values) - self._lows) / self._widths
         return unit
 
-    def _values(self, point: FloatArray) -> tuple[float, ...]:
+    def values(self, point: FloatArray) -> tuple[float, ...]:
+        """A point of the cube as numbers of the ranges."""
         return tuple(
             float(round(f.low + float(u) * (f.high - f.low)))
             if f.whole
             # Six significant digits of the range: a value that can be written down, and that prices accept.
             else _rounded(f.low + float(u) * (f.high - f.low), f)
-            for f, u in zip(self._factors, point, strict=True)
+            for f, u in zip(self.factors, point, strict=True)
         )
 
-    def _snap(self, points: FloatArray) -> FloatArray:
+    def snap(self, points: FloatArray) -> FloatArray:
+        """Points of the cube moved to the nearest that can be run."""
         values = self._lows + points * self._widths
         columns = [
             np.rint(column) if f.whole else np.clip(np.round(column, _digits(f)), f.low, f.high)
-            for column, f in zip(values.T, self._factors, strict=True)
+            for column, f in zip(values.T, self.factors, strict=True)
         ]
         unit: FloatArray = (np.column_stack(columns) - self._lows) / self._widths
         return unit
@@ -490,14 +502,15 @@ def _digits(factor: SearchFactor) -> int:
     return 5 - math.floor(math.log10(factor.high - factor.low))
 
 
-def _with(variant: Variant, factors: Sequence[SearchFactor], values: Sequence[float]) -> Variant:
+def varied(variant: Variant, factors: Sequence[SearchFactor], values: Sequence[float]) -> Variant:
+    """The scenario with the factors at these numbers."""
     pairs = list(zip(factors, values, strict=True))
     label = " ".join(factor.override(value) for factor, value in pairs)
     return variant.changed(label, {factor.path: factor.value(value) for factor, value in pairs})
 
 
 def _measure(
-    spent: _Spent,
+    spent: RunsSpent,
     variant: Variant,
     factors: Sequence[SearchFactor],
     points: Sequence[tuple[float, ...]],
@@ -507,7 +520,7 @@ def _measure(
     batch: int,
 ) -> list[Trial]:
     """Lift over the unchanged scenario and slack of points with equal seeds."""
-    arms = [_with(variant, factors, point) for point in points]
+    arms = [varied(variant, factors, point) for point in points]
     found = spent.summaries([variant, *arms], seeds)
     reference = _means(objective, found[0])
     measured = found[1:]

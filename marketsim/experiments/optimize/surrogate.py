@@ -108,13 +108,13 @@ def _kernel(a: FloatArray, b: FloatArray, logs: FloatArray) -> FloatArray:
 class Proposals:
     """Asks for points of the unit cube in batches and learns what was measured there; larger values are better."""
 
-    def __init__(self, factors: int, *, seed: int, snap: Callable[[FloatArray], FloatArray]) -> None:
-        """`snap` maps points × factors to the nearest ones that can be run."""
+    def __init__(self, factors: int, *, seed: int, snap: Callable[[FloatArray], FloatArray], start: int = START_POINTS) -> None:
+        """`snap` maps points × factors to the nearest ones that can be run; the first `start` points are quasi-random."""
         from scipy.stats import qmc
 
         self._snap, self._factors = snap, factors
         self._rng = np.random.default_rng([seed, 7])
-        self._start = qmc.Sobol(factors, scramble=True, rng=np.random.default_rng([seed, 8])).random(START_POINTS)
+        self._start = qmc.Sobol(factors, scramble=True, rng=np.random.default_rng([seed, 8])).random(START_POINTS)[:start]
         self._points: list[FloatArray] = []
         self._values: list[float] = []
         self._slacks: list[float] = []

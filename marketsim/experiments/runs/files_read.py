@@ -20,11 +20,12 @@ import marketsim
 from marketsim.strategies.find import ENTRY_POINTS
 
 _TRACE, _SCRIPT, _CLASS = ("demand", "trace"), ("strategy", "script"), ("strategy", "python")
+_AGENT = ("agents", "python")
 
 
 def user_code(scenario: Mapping[str, Any]) -> tuple[str, ...]:
     """The classes and scripts of others that a run of this scenario calls, as the file names them."""
-    return tuple(dict.fromkeys(name for kind, name in _named(scenario) if kind in (_SCRIPT, _CLASS)))
+    return tuple(dict.fromkeys(name for kind, name in _named(scenario) if kind in (_SCRIPT, _CLASS, _AGENT)))
 
 
 class Contents:
@@ -38,7 +39,7 @@ class Contents:
         """A hash of the names and contents of all that a run reads beside the scenario; empty where that is nothing."""
         found = []
         for kind, name in dict.fromkeys(_named(scenario)):
-            files = _modules(name, self._base) if kind == _CLASS else [self._base / name]
+            files = _modules(name, self._base) if kind in (_CLASS, _AGENT) else [self._base / name]
             found.append(f"{kind[1]} {name}: {' '.join(map(self._of, files)) or 'missing'}")
         return hashlib.sha256("\n".join(found).encode()).hexdigest()[:32] if found else ""
 
@@ -64,7 +65,7 @@ class Contents:
 def _named(node: Any, above: str = "") -> Iterator[tuple[tuple[str, str], str]]:
     if isinstance(node, Mapping):
         for key, value in node.items():
-            if isinstance(value, str) and (above, key) in (_TRACE, _SCRIPT, _CLASS):
+            if isinstance(value, str) and (above, key) in (_TRACE, _SCRIPT, _CLASS, _AGENT):
                 yield (above, key), value
             else:
                 yield from _named(value, key)

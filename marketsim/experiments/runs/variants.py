@@ -88,10 +88,11 @@ class PooledRuns:
     def summaries(self, arms: Sequence[Arm], seeds: Sequence[int]) -> list[list[Summary]]:
         """One list per arm, one summary per seed; raises RunFailedError when a run fails."""
         tasks = {(i, seed): self._task(i, arm, seed) for i, arm in enumerate(arms) if isinstance(arm, Variant) for seed in seeds}
-        for task, outcome in self._pool.outcomes(list(tasks.values())):
-            if outcome.status != "ok":
-                arm = arms[task.point]
-                raise RunFailedError(f"{arm.label}, seed {task.seed}: {outcome.status}: {outcome.message}")
+        failed = [(task, outcome) for task, outcome in self._pool.outcomes(list(tasks.values())) if outcome.status != "ok"]
+        if failed:
+            # The first by arm and seed, whichever ended first.
+            task, outcome = min(failed, key=lambda one: (one[0].point, one[0].seed))
+            raise RunFailedError(f"{arms[task.point].label}, seed {task.seed}: {outcome.status}: {outcome.message}")
         return [
             [
                 arm.by_seed[seed] if isinstance(arm, Recorded) else json.loads((self._folder / f"{tasks[i, seed].key}.json").read_bytes())

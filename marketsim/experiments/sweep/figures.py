@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from marketsim.experiments.runs.course import FLOWS, course_name
 from marketsim.experiments.sweep.design import level_number
-from marketsim.experiments.sweep.file import Factor, Level
+from marketsim.experiments.sweep.file import ALWAYS, Factor, Level
 from marketsim.experiments.sweep.rounds import SweepResult
+from marketsim.statistics.controls import Controlled
 from marketsim.statistics.estimates import Description, Effect, Interval, ResponseSurface, t_interval
 from marketsim.statistics.indices import ElementaryEffect, SobolIndex
 
@@ -44,6 +46,7 @@ _STYLE: dict[str, Any] = {
 }
 _DPI = 150
 _SERIES_MAX = len(COLOURS)
+_SHOWN_MAX = 4
 # Levels this far apart are shown on a logarithmic axis.
 _LOG_RATIO = 20
 _LABELLED_MAX = 8
@@ -54,12 +57,19 @@ _LABEL_PLACES = [(across * dx, up * dy) for dx, dy in ((9, 0), (9, 9), (5, 15)) 
 
 @dataclass(frozen=True)
 class FigureFile:
-    """One figure: file name without suffix, heading, caption, PNG bytes."""
+    """One figure: file name without suffix, heading, caption, and a PNG image a panel, which pages put side by side or stack."""
 
     name: str
     title: str
     caption: str
-    png: bytes = field(repr=False)
+    panels: tuple[bytes, ...] = field(repr=False)
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The panels by file name."""
+        if len(self.panels) == 1:
+            return {f"{self.name}.png": self.panels[0]}
+        return {f"{self.name}_{number}.png": png for number, png in enumerate(self.panels, 1)}
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,8 @@ class SweepStatistics:
     morris: dict[str, list[ElementaryEffect]]
     notes: tuple[str, ...]
     pairing: dict[str, float]
+    controlled: dict[str, tuple[Controlled | None, ...]]
+    """The points' means with known chance taken out, None where there are too few runs or no control."""
 
 
 def sweep_figures(result: SweepResult, statistics: SweepStatistics) -> list[FigureFile]:
@@ -93,16 +105,25 @@ def sweep_figures(result: SweepResult, statistics: SweepStatistics) -> list[Figu
         return []
     with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE, "backend": "agg"}):
         figures = [_factor_figure(result, i) for i in range(len(result.plan.sweep.factors))]
+        figures += _courses(result)
         figures += _heat_maps(result, statistics.surfaces)
         figures.append(_frontier(result))
         figures += _influences(result, statistics)
-        if max(len(result.values(p.index, "fill_rate")) for p in result.plan.design.points) > 2:
+        if max(len(result.values(p.index, result.metrics[0])) for p in result.plan.design.points) > 2:
             figures.append(_convergence(result))
     return figures
 
 
-def shown_metrics(result: SweepResult) -> tuple[str, str]:
-    """The revenue and the fill rate that the figures show: the file's own revenue metric when it has one."""
+def shown_metrics(result: SweepResult) -> tuple[str, ...]:
+    """The metrics that the figures show: those that the file names, in its order, at most `_SHOWN_MAX`; with one alone revenue or fill
+    rate beside it.
+    """
+    named = result.plan.sweep.metrics[:_SHOWN_MAX]
+    return named if len(named) > 1 else tuple(dict.fromkeys((*named, *reversed(ALWAYS))))[:2]
+
+
+def traded_off(result: SweepResult) -> tuple[str, str]:
+    """Revenue and fill rate, of which more is better in both: the file's own revenue metric when it has one."""
     revenue = next((m for m in result.plan.sweep.metrics if m.startswith("revenue.")), "revenue.per_day_mean")
     return revenue, "fill_rate"
 
@@ -111,15 +132,16 @@ def _factor_figure(result: SweepResult, index: int) -> FigureFile:
     factors = result.plan.sweep.factors
     factor = factors[index]
     other = _grouping(result, index)
-    figure, axes = _canvas(1, 2, width=8.6, height=3.5)
-    handles: list[Any] = []
-    for axis, name in zip(axes, shown_metrics(result), strict=True):
+    panels = []
+    for name in shown_metrics(result):
+        figure, axis = _panel(height=3.4)
         handles = _draw_sampled(axis, result, index, name) if _is_sampled(result) else _draw_levels(axis, result, index, other, name)
         axis.set_xlabel(factor.label)
         axis.set_ylabel(result.naming(name).label)
         _roomy(axis)
-    if handles and other is not None:
-        _legend_below(figure, handles, factors[other].label)
+        if handles and other is not None:
+            _legend_below(figure, handles, factors[other].label)
+        panels.append(_png(figure))
     level = f"{result.plan.sweep.confidence:.0%}"
     averaged = [f.title or f.name.replace("_", " ") for k, f in enumerate(factors) if k not in (index, other)]
     caption = f"Bars: {level} t intervals over replications."
@@ -127,8 +149,77 @@ def _factor_figure(result: SweepResult, index: int) -> FigureFile:
         caption = f"One dot a design point, with its {level} t interval; line: least-squares quadratic."
     elif averaged:
         caption += f" Averaged over {' and '.join(averaged)}."
-    title = f"Revenue and fill rate against {factor.title or factor.name.replace('_', ' ')}"
-    return FigureFile(f"factor_{factor.name}", title, caption, _png(figure))
+    title = f"What {factor.title or factor.name.replace('_', ' ')} does"
+    return FigureFile(f"factor_{factor.name}", title, caption, tuple(panels))
+
+
+def _courses(result: SweepResult) -> list[FigureFile]:
+    """Each series of the sweep over simulated time, a line with a band a point or a level of the first factor."""
+    found = []
+    for wanted in result.plan.sweep.series:
+        known = course_name(wanted.metric)
+        groups = course_groups(result)
+        figure, axis = _panel(width=5.8, height=3.6)
+        for g, (label, members) in enumerate(groups):
+            course = course_over(result, wanted.span.key, members)
+            if course is None:
+                continue
+            hours, values = course
+            days = np.array(hours) / 24
+            intervals = [t_interval(column * known.scale, result.plan.sweep.confidence) for column in values.T]
+            middle = np.array([float(np.nanmean(c)) if np.isfinite(c).any() else math.nan for c in values.T * known.scale])
+            low = [i.low if math.isfinite(i.low) else math.nan for i in intervals]
+            high = [i.high if math.isfinite(i.high) else math.nan for i in intervals]
+            centre = days - np.diff(days, prepend=0.0) / 2
+            axis.fill_between(centre, low, high, color=COLOURS[g % len(COLOURS)], alpha=0.18, linewidth=0)
+            axis.plot(centre, middle, color=COLOURS[g % len(COLOURS)], marker=_MARKERS[g % len(_MARKERS)], markersize=3, label=label)
+        axis.set_xlabel("simulated days")
+        per = f" in {wanted.every / 3600:g} h" if wanted.metric in FLOWS else ""
+        axis.set_ylabel(f"{known.title}{per}{f' [{known.unit}]' if known.unit else ''}")
+        if len(groups) > 1:
+            _legend_below(figure, axis.lines, ", ".join(f.label for f in result.plan.sweep.factors[: 1 if _by_level(result) else None]))
+        _roomy(axis)
+        level = f"{result.plan.sweep.confidence:.0%}"
+        caption = f"Means of spans of {wanted.every / 3600:g} h over replications, bands: {level} t intervals at each span by itself."
+        if _by_level(result):
+            caption += " Averaged over the other factors."
+        name = f"series_{wanted.metric.replace('.', '_')}_{wanted.every / 3600:g}h"
+        found.append(FigureFile(name, f"{known.title[:1].upper()}{known.title[1:]} over time", caption, (_png(figure),)))
+    return found
+
+
+def _by_level(result: SweepResult) -> bool:
+    """Whether lines stand for the first factor's levels, because the points are too many for one each."""
+    levels = {p.levels[0].text for p in result.plan.design.points}
+    return len(result.plan.design.points) > 6 and len(levels) <= _SERIES_MAX and not _is_sampled(result)
+
+
+def course_groups(result: SweepResult) -> list[tuple[str, list[int]]]:
+    """What has a line of its own: label and points."""
+    points = result.plan.design.points
+    if _by_level(result):
+        return [(level.text, [p.index for p in points if p.levels[0].text == level.text]) for level in _levels(result, 0)]
+    return [(", ".join(p.labels()), [p.index]) for p in points[:_SERIES_MAX]]
+
+
+def course_over(result: SweepResult, key: str, members: Sequence[int]) -> tuple[list[float], np.ndarray[Any, np.dtype[np.float64]]] | None:
+    """The hours at which spans end and the series as float64[replications, spans], averaged over the points that share a replication.
+
+    None where no run has it. Replications whose spans differ from the first one's are left out.
+    """
+    by_replication: dict[int, list[Any]] = {}
+    hours: list[float] | None = None
+    for row in result.rows:
+        one = row.series.get(key)
+        if row.point not in members or one is None:
+            continue
+        hours = [float(h or 0.0) for h in one["hours"]] if hours is None else hours
+        if len(one["values"]) == len(hours):
+            by_replication.setdefault(row.replication, []).append([math.nan if v is None else v for v in one["values"]])
+    complete = [np.mean(found, axis=0) for found in by_replication.values() if len(found) == len(members)]
+    if hours is None or not complete:
+        return None
+    return hours, np.array(complete, dtype=np.float64)
 
 
 def _draw_levels(axis: Any, result: SweepResult, index: int, other: int | None, name: str) -> list[Any]:
@@ -204,8 +295,9 @@ def _heat_maps(result: SweepResult, surfaces: dict[str, ResponseSurface]) -> lis
     if len(rows) < 2 or len(columns) < 2:
         return []
     height = max(2.6, 0.42 * len(rows) + 1.7)
-    figure, axes = _canvas(1, 2, width=8.6, height=height)
-    for axis, name in zip(axes, shown_metrics(result), strict=True):
+    panels = []
+    for name in shown_metrics(result):
+        figure, axis = _panel(height=height)
         known = result.naming(name)
         table = np.full((len(rows), len(columns)), math.nan)
         for i, row in enumerate(rows):
@@ -219,9 +311,10 @@ def _heat_maps(result: SweepResult, surfaces: dict[str, ResponseSurface]) -> lis
         axis.set_xlabel(factors[0].label)
         axis.set_ylabel(factors[1].label)
         axis.set_title(known.title)
+        panels.append(_png(figure))
     caption = "Means over replications" + (", averaged over the other factors." if len(factors) > 2 else ".")
     title = f"{factors[0].name.replace('_', ' ')} × {factors[1].name.replace('_', ' ')}".capitalize()
-    return [FigureFile("heat_map", title, caption, _png(figure))]
+    return [FigureFile("heat_map", title, caption, tuple(panels))]
 
 
 def _draw_table(figure: Any, axis: Any, table: np.ndarray[Any, np.dtype[np.float64]], label: str) -> None:
@@ -254,9 +347,10 @@ def _surface_maps(result: SweepResult, surfaces: dict[str, ResponseSurface]) -> 
     surface = surfaces[names[0]]
     if len(surface.names) < 2:
         return []
-    figure, axes = _canvas(1, len(names), width=4.3 * len(names), height=3.6)
+    panels = []
     labels = {f.name: f.label for f in result.plan.sweep.factors}
-    for axis, name in zip(axes, names, strict=True):
+    for name in names:
+        figure, axis = _panel(height=3.6)
         surface, known = surfaces[name], result.naming(name)
         x = np.linspace(surface.lows[0], surface.highs[0], 60)
         y = np.linspace(surface.lows[1], surface.highs[1], 60)
@@ -272,19 +366,20 @@ def _surface_maps(result: SweepResult, surfaces: dict[str, ResponseSurface]) -> 
         axis.set_xlabel(labels[surface.names[0]])
         axis.set_ylabel(labels[surface.names[1]])
         axis.set_title(known.title)
+        panels.append(_png(figure))
     rest = " Other factors at the middle of their ranges." if len(surface.names) > 2 else ""
     return [
         FigureFile(
             "response_surface",
             "Response surface",
             f"Least-squares surface of the points' means.{rest}",
-            _png(figure),
+            tuple(panels),
         )
     ]
 
 
 def _frontier(result: SweepResult) -> FigureFile:
-    revenue, fill = shown_metrics(result)
+    revenue, fill = traded_off(result)
     names = result.naming(revenue), result.naming(fill)
     points = result.plan.design.points
     level = result.plan.sweep.confidence
@@ -294,7 +389,7 @@ def _frontier(result: SweepResult) -> FigureFile:
     x = np.array([v.mean() if v.size else math.nan for v in x_values])
     best = [i for i in range(len(points)) if _undominated(i, x, y)]
     best.sort(key=lambda i: (x[i], -y[i]))
-    figure, (axis,) = _canvas(1, 1, width=6.4, height=4.3)
+    figure, axis = _panel(width=6.4, height=4.3)
     groups = [level_.text for level_ in _levels(result, 0)] if not _is_sampled(result) else []
     coloured = 1 < len(groups) <= _SERIES_MAX
     handles = []
@@ -328,7 +423,7 @@ def _frontier(result: SweepResult) -> FigureFile:
         f"Each mark is a design point with {level:.0%} t intervals; circles on the dashed line are points "
         "that no other point beats in both."
     )
-    return FigureFile("frontier", "Revenue against fill rate", caption, _png(figure))
+    return FigureFile("frontier", "Revenue against fill rate", caption, (_png(figure),))
 
 
 def _label_apart(
@@ -418,12 +513,12 @@ def _scaled(value: float, interval: Interval, scale: float) -> tuple[float, Inte
     return value * scale, Interval(interval.low * scale, interval.high * scale, interval.level, interval.method)
 
 
-def _bars(panels: Sequence[BarPanel]) -> bytes:
+def _bars(panels: Sequence[BarPanel]) -> tuple[bytes, ...]:
     """Bars by factor, one panel a metric, one colour a measure, the largest factor on top."""
     rows = max(len(panel.names) for panel in panels)
-    figure, axes = _canvas(1, len(panels), width=8.6, height=max(2.4, 0.45 * rows + 1.6))
-    handles: list[Any] = []
-    for axis, panel in zip(axes, panels, strict=True):
+    images = []
+    for panel in panels:
+        figure, axis = _panel(height=max(2.4, 0.45 * rows + 1.6))
         measures = list(panel.measures.values())
         order = sorted(range(len(panel.names)), key=lambda k: (measures[-1][k][0], panel.names[k]))
         places = np.arange(len(order))
@@ -439,9 +534,10 @@ def _bars(panels: Sequence[BarPanel]) -> bytes:
         axis.set_yticks(places, [panel.names[k].replace("_", " ") for k in order])
         axis.grid(axis="y", visible=False)
         axis.set_xlabel(panel.label)
-    measured = list(panels[0].measures)
-    figure.legend(handles, measured, loc="outside lower center", ncols=len(measured))
-    return _png(figure)
+        measured = list(panel.measures)
+        figure.legend(handles, measured, loc="outside lower center", ncols=len(measured))
+        images.append(_png(figure))
+    return tuple(images)
 
 
 def _tornado(result: SweepResult, effects: dict[str, list[Effect]]) -> list[FigureFile]:
@@ -449,8 +545,9 @@ def _tornado(result: SweepResult, effects: dict[str, list[Effect]]) -> list[Figu
     if not shown:
         return []
     rows = min(max(len(found) for _, found in shown), _TORNADO_MAX)
-    figure, axes = _canvas(1, len(shown), width=8.6, height=max(2.2, 0.38 * rows + 1.4))
-    for axis, (name, found) in zip(axes, shown, strict=True):
+    panels = []
+    for name, found in shown:
+        figure, axis = _panel(height=max(2.2, 0.38 * rows + 1.4))
         known = result.naming(name)
         ordered = sorted(found, key=lambda e: (-abs(e.estimate), e.name))[:_TORNADO_MAX][::-1]
         estimates = np.array([e.estimate * known.scale for e in ordered])
@@ -468,15 +565,17 @@ def _tornado(result: SweepResult, effects: dict[str, list[Effect]]) -> list[Figu
         axis.axvline(0, color="#222222", linewidth=0.8)
         axis.set_yticks(places, [_wrapped(e.name.replace("_", " ")) for e in ordered])
         axis.grid(axis="y", visible=False)
-        axis.set_xlabel(f"effect on {known.title} [{'percentage points' if known.unit == '%' else known.unit}]")
+        unit = "percentage points" if known.unit == "%" else known.unit
+        axis.set_xlabel(_wrapped(f"effect on {known.title}{f' [{unit}]' if unit else ''}", 48))
         axis.margins(y=0.02)
+        panels.append(_png(figure))
     caption = (
         "Mean of the metric at a factor's highest level − mean at its lowest (where the table says so: rise of a fitted line), "
         f"with {result.plan.sweep.confidence:.0%} t intervals over seeds; pale bars are not significant after "
         "Holm's correction. Curvature: how far the levels between lie above the line between the ends. a × b is an "
         "interaction."
     )
-    return [FigureFile("tornado", "Effects", caption, _png(figure))]
+    return [FigureFile("tornado", "Effects", caption, tuple(panels))]
 
 
 def _convergence(result: SweepResult) -> FigureFile:
@@ -485,7 +584,8 @@ def _convergence(result: SweepResult) -> FigureFile:
     known = result.naming(name)
     level = result.plan.sweep.confidence
     points = result.plan.design.points
-    figure, axes = _canvas(1, 2, width=8.6, height=3.4)
+    drawn = [_panel(height=3.4) for _ in range(2)]
+    axes = [axis for _, axis in drawn]
     chosen = sorted({0, len(points) // 2, len(points) - 1})
     for colour, p in enumerate(chosen):
         values = _finite(result.values(p, name)) * known.scale
@@ -509,7 +609,7 @@ def _convergence(result: SweepResult) -> FigureFile:
     axes[0].set_title("Running mean and interval")
     if axes[0].lines:
         title = ", ".join(f.label for f in result.plan.sweep.factors)
-        _legend_below(figure, axes[0].lines, title)
+        _legend_below(drawn[0][0], axes[0].lines, title)
     _clip_early(axes[0])
     widest = 0
     for point in points:
@@ -542,7 +642,7 @@ def _convergence(result: SweepResult) -> FigureFile:
         axes[1].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes[1].yaxis.set_minor_formatter(NullFormatter())
     caption = f"{known.title.capitalize()}: {level:.0%} t intervals as replications are added."
-    return FigureFile("convergence", "Convergence of the interval", caption, _png(figure))
+    return FigureFile("convergence", "Convergence of the interval", caption, tuple(_png(figure) for figure, _ in drawn))
 
 
 def _clip_early(axis: Any) -> None:
@@ -558,15 +658,15 @@ def _clip_early(axis: Any) -> None:
         axis.set_ylim(min(lows) - pad, max(highs) + pad)
 
 
-def _canvas(rows: int, columns: int, *, width: float, height: float) -> tuple[Any, list[Any]]:
+def _panel(*, width: float = 4.4, height: float) -> tuple[Any, Any]:
+    """A figure of one panel: pages put panels side by side where there is room and stack them where there is none."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     figure = Figure(figsize=(width, height), dpi=_DPI, layout=ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.06))
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    return figure, list(axes.ravel())
+    return figure, figure.add_subplot()
 
 
 def _png(figure: Any) -> bytes:

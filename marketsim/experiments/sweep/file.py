@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, WithJso
 from pydantic.json_schema import JsonSchemaValue, SkipJsonSchema
 from pydantic_core import CoreSchema
 
+from marketsim.experiments.runs.course import Span
 from marketsim.experiments.runs.metric_names import unknown_metric
 from marketsim.metrics.expressions import (
     Expression,
@@ -41,9 +42,13 @@ RUN_COLUMNS = ("point", "replication", "seed", "status", "message", "fingerprint
 
 POINT_COLUMNS = (
     "point", "metric", "runs", "mean", "sd", "se", "t_low", "t_high", "bootstrap_low", "bootstrap_high",
-    "median", "median_low", "median_high", "q10", "q10_low", "q10_high", "q90", "q90_low", "q90_high",
+    "median", "median_low", "median_high",
+    "controlled_mean", "controlled_low", "controlled_high", "controlled_ratio", "q10", "q10_low", "q10_high", "q90", "q90_low", "q90_high",
 )  # fmt: skip
 """What a row of `points` has beside factors."""
+
+SERIES_COLUMNS = ("series", "point", "hour", "runs", "mean", "sd", "t_low", "t_high", "least", "largest")
+"""What a row of `series` has beside factors."""
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
 _DURATION_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -234,7 +239,7 @@ class Factor(_Frozen):
     @field_validator("name")
     @classmethod
     def _identifier(cls, name: str) -> str:
-        columns = {*RUN_COLUMNS, *POINT_COLUMNS}
+        columns = {*RUN_COLUMNS, *POINT_COLUMNS, *SERIES_COLUMNS}
         if unknown_metric(name) is None:
             raise ValueError(f"`{name}` cannot be a factor's name, a metric has it; call it {name}_level or the like")
         if not _NAME.fullmatch(name) or name in _RESERVED | columns:
@@ -520,6 +525,32 @@ class Seeds(_Frozen):
         return self.first + point * 1_000_000 + replication
 
 
+class SeriesWanted(_Frozen):
+    """A metric over time: its mean over replications with a band, at every point."""
+
+    short_forms: ClassVar[tuple[dict[str, Any], ...]] = ({"type": "string"},)
+
+    metric: str = Field(description="what is followed: leases.active, utilization.cpu, revenue.total, fill_rate and others")
+    every: Annotated[float, Field(ge=3600, json_schema_extra={"type": ["number", "string"]})] = Field(
+        default=21_600.0, description="the span of each value, in seconds or as a duration such as 6h; an hour at least"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, data: Any) -> Any:
+        return {"metric": data} if isinstance(data, str) else data
+
+    @field_validator("every", mode="before")
+    @classmethod
+    def _every_seconds(cls, value: Any) -> Any:
+        return _seconds(value) if isinstance(value, str) else value
+
+    @property
+    def span(self) -> Span:
+        """What a run measures."""
+        return Span(self.metric, round(self.every * 1000))
+
+
 class SweepFile(_Frozen):
     """A sweep as written by its author."""
 
@@ -536,8 +567,15 @@ class SweepFile(_Frozen):
     metrics: Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         default=("revenue.total", "fill_rate"), description="numbers of the summary that tables and report show, by path"
     )
+    series: tuple[SeriesWanted, ...] = Field(
+        default=(),
+        description="metrics over time that the report shows with bands over replications, such as {metric: revenue.total, every: 1d}",
+    )
     seeds: Seeds = Field(default=Seeds(), description="seeds of the replications")
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = Field(default=0.95, description="confidence of the intervals")
+    trails: bool = Field(
+        default=False, description="whether each run's file keeps the trail by which `marketsim diff` finds where two runs part"
+    )
     timeout: Annotated[float, Field(json_schema_extra={"type": ["number", "string"]})] = Field(
         default=600.0, description="the most seconds that a run may take, or a duration such as 10m; a longer one is given up"
     )
@@ -594,6 +632,15 @@ class SweepFile(_Frozen):
             raise ValueError(f"metric {twice[0]} is listed twice")
         return metrics
 
+    @field_validator("series")
+    @classmethod
+    def _series_once(cls, series: tuple[SeriesWanted, ...]) -> tuple[SeriesWanted, ...]:
+        keys = [one.span.key for one in series]
+        twice = sorted({key for key in keys if keys.count(key) > 1})
+        if twice:
+            raise ValueError(f"the series {twice[0]} is listed twice")
+        return series
+
     @model_validator(mode="after")
     def _set_once(self) -> Self:
         for factor in self.factors:
@@ -608,6 +655,11 @@ class SweepFile(_Frozen):
         until = self.replications.until
         extra = (until.metric,) if until is not None else ()
         return tuple(dict.fromkeys((*self.metrics, *extra, *ALWAYS)))
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """What runs measure over time."""
+        return tuple(one.span for one in self.series)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data of what its author wrote, numbers as numbers."""

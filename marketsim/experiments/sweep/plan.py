@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from marketsim.errors import InputError
+from marketsim.experiments.runs.course import unknown_course
 from marketsim.experiments.runs.execute import RunTask, package_hash, run_key
-from marketsim.experiments.runs.simulated import runner_for
+from marketsim.experiments.runs.simulated import Simulated, runner_for
 from marketsim.experiments.sweep.design import DesignError, DesignMatrix, make_design
 from marketsim.experiments.sweep.file import SweepFile
 from marketsim.metrics.expressions import ExpressionError, written
@@ -85,6 +86,11 @@ class SweepPlan:
         """The sweep file."""
         return self.loaded.file
 
+    @property
+    def runner(self) -> Simulated:
+        """What makes one run of the sweep, with all that the file asks for."""
+        return _runner(self.sweep)
+
     @cached_property
     def scenario(self) -> dict[str, Any]:
         """The effective scenario of the first point: what all points share is read from it."""
@@ -101,6 +107,10 @@ class SweepPlan:
         """Hash of the sweep as it would run, 16 hex digits: equal for equal results."""
         text = json.dumps([self.sweep.as_json(), self.effective], sort_keys=True, default=str)
         return run_key({"sweep": text}, 0, self.code, "".join(self.contents))[:16]
+
+
+def _runner(sweep: SweepFile) -> Simulated:
+    return runner_for(sweep.recorded, sweep.spans, trail=sweep.trails)
 
 
 def plan_sweep(loaded: LoadedSweep, source: ScenarioSource, scenario: tuple[dict[str, Any], str] | None = None) -> SweepPlan:
@@ -127,7 +137,7 @@ def plan_sweep(loaded: LoadedSweep, source: ScenarioSource, scenario: tuple[dict
     problems += _ignored_problems(loaded, source, effective)
     if problems:
         raise InputError(dict.fromkeys(problems))
-    extent = runner_for(sweep.recorded).extent
+    extent = _runner(sweep).extent
     by_scenario = {id(one): source.contents(one, base) for one in effective}
     contents = tuple(by_scenario[id(one)] for one in effective)
     return SweepPlan(loaded, design, base, tuple(effective), contents, package_hash() + ("" if extent == "plain" else f"-{extent}"))
@@ -162,6 +172,9 @@ def _metric_problems(loaded: LoadedSweep, source: ScenarioSource, effective: dic
     named: list[tuple[Location, str]] = [(("metrics", i), name) for i, name in enumerate(sweep.metrics)]
     if sweep.replications.until is not None:
         named.append((("replications", "until", "metric"), sweep.replications.until.metric))
+    for i, one in enumerate(sweep.series):
+        if (problem := unknown_course(one.metric)) is not None:
+            yield loaded.error(("series", i, "metric"), problem)
     for location, name in named:
         if (problem := source.unknown_metric(name, effective)) is not None:
             yield loaded.error(location, problem)

@@ -7,7 +7,8 @@ import io
 import json
 import math
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -16,18 +17,32 @@ import numpy as np
 
 from marketsim.experiments.runs.execute import write_atomically
 from marketsim.experiments.runs.metric_names import MetricName, coverage
+from marketsim.experiments.runs.pages import render
 from marketsim.experiments.sweep.design import level_number
-from marketsim.experiments.sweep.figures import FigureFile, SweepStatistics, shown_metrics, sweep_figures
+from marketsim.experiments.sweep.figures import FigureFile, SweepStatistics, course_over, shown_metrics, sweep_figures
 from marketsim.experiments.sweep.folder import SweepFolder
 from marketsim.experiments.sweep.rounds import SweepResult
 from marketsim.export.csv_text import cell
 from marketsim.metrics.expressions import plain_number
-from marketsim.statistics.estimates import Description, Effect, Interval, ResponseSurface, describe, effects, mser5, response_surface
+from marketsim.statistics.controls import CONTROL_TITLES, LEAST_RUNS, Controlled, controlled
+from marketsim.statistics.estimates import (
+    Description,
+    Effect,
+    Interval,
+    ResponseSurface,
+    describe,
+    effects,
+    mser5,
+    response_surface,
+    t_interval,
+)
 from marketsim.statistics.indices import LEAST_SAMPLES, ElementaryEffect, SobolIndex, morris_effects, sobol_indices
 
 # Beyond this many (point, metric) cells the bootstrap would take longer than the runs; t intervals remain.
 _BOOTSTRAP_CELLS = 400
 _TABLE_POINTS = 200
+# Adjusting by controls takes a hundredth of a second a cell.
+_CONTROLLED_CELLS = 1000
 _INTERACTION_POINTS = 2000
 _SURFACE_LEVELS = 3
 
@@ -86,7 +101,13 @@ def sweep_statistics(result: SweepResult) -> SweepStatistics:
             notes.append(f"No response surface of {name}: {surface}.")
         else:
             surfaces[name] = surface
-    return SweepStatistics(described, found_effects, surfaces, sobol, morris, tuple(dict.fromkeys(notes)), _pairing(result))
+    adjusted: dict[str, tuple[Controlled | None, ...]] = {name: (None,) * len(points) for name in result.metrics}
+    if cells <= _CONTROLLED_CELLS:
+        chance = [result.chance(p.index) for p in points]
+        adjusted = {n: tuple(controlled(result.values(p.index, n), chance[p.index], level) for p in points) for n in result.metrics}
+    else:
+        notes.append(f"No control variates: {cells:,} points × metrics are more than {_CONTROLLED_CELLS:,}.")
+    return SweepStatistics(described, found_effects, surfaces, sobol, morris, tuple(dict.fromkeys(notes)), _pairing(result), adjusted)
 
 
 def write_report(result: SweepResult, folder: SweepFolder) -> dict[str, Any]:
@@ -100,15 +121,16 @@ def write_report(result: SweepResult, folder: SweepFolder) -> dict[str, Any]:
     place = folder.root / "figures"
     place.mkdir(exist_ok=True)
     for stale in place.glob("*.png"):
-        if stale.stem not in {figure.name for figure in figures}:
+        if stale.name not in {name for figure in figures for name in figure.files}:
             stale.unlink()
     for figure in figures:
-        write_atomically(place / f"{figure.name}.png", figure.png)
+        for name, png in figure.files.items():
+            write_atomically(place / name, png)
     content = sweep_content(result, statistics)
     write_atomically(folder.root / "sweep.json", json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
     page = _page(result, statistics, figures)
-    write_atomically(folder.root / "report.html", _render("sweep.html.j2", page, escape=True))
-    write_atomically(folder.root / "report.md", _render("sweep.md.j2", page, escape=False))
+    write_atomically(folder.root / "report.html", render("sweep.html.j2", page, escape=True))
+    write_atomically(folder.root / "report.md", render("sweep.md.j2", page, escape=False))
     return content
 
 
@@ -117,7 +139,10 @@ def write_tables(result: SweepResult, statistics: SweepStatistics, folder: Sweep
     import pyarrow as pa
     from pyarrow import csv, parquet
 
-    for name, columns in (("results", _run_columns(result)), ("points", _point_columns(result, statistics))):
+    tables = [("results", _run_columns(result)), ("points", _point_columns(result, statistics))]
+    if result.plan.sweep.series:
+        tables.append(("series", _series_columns(result)))
+    for name, columns in tables:
         table = pa.table(columns)
         target = io.BytesIO()
         parquet.write_table(table, target, compression="zstd")
@@ -155,7 +180,7 @@ def sweep_content(result: SweepResult, statistics: SweepStatistics) -> dict[str,
                 "point": p.index,
                 "levels": {f.name: _plain_level(level) for f, level in zip(sweep.factors, p.levels, strict=True)},
                 "stopped": result.stopped[p.index],
-                "metrics": {name: statistics.points[name][p.index].as_json() for name in result.metrics},
+                "metrics": {name: _point_json(statistics, name, p.index) for name in result.metrics},
             }
             for p in result.plan.design.points
         ],
@@ -164,12 +189,18 @@ def sweep_content(result: SweepResult, statistics: SweepStatistics) -> dict[str,
         "sobol": {name: [i.as_json() for i in found] for name, found in statistics.sobol.items()},
         "morris": {name: [e.as_json() for e in found] for name, found in statistics.morris.items()},
         "pairing_gain": statistics.pairing,
+        "series": [one.span.key for one in sweep.series],
         "warm_up": {
             "left_out": result.plan.scenario.get("warm_up"),
             "mser5": [{"point": p.point, "hours": p.hours, "settled": p.settled} for p in proposed_warm_up(result)],
         },
         "notes": [*statistics.notes, *(f"Not reproducible: {reason}." for reason in result.irreproducible)],
     }
+
+
+def _point_json(statistics: SweepStatistics, name: str, point: int) -> dict[str, Any]:
+    found = statistics.controlled[name][point]
+    return {**statistics.points[name][point].as_json(), "controlled": found.as_json() if found else None}
 
 
 def rule_sets(result: SweepResult) -> list[str]:
@@ -283,11 +314,46 @@ def _point_columns(result: SweepResult, statistics: SweepStatistics) -> dict[str
         "median_high": [d.median.interval.high for d in found],
     }.items():
         columns[title] = _numbers(values)
+    adjusted = [statistics.controlled[name][p.index] for p, name, _ in cells]
+    columns["controlled_mean"] = _numbers([math.nan if c is None else c.mean for c in adjusted])
+    columns["controlled_low"] = _numbers([math.nan if c is None else c.interval.low for c in adjusted])
+    columns["controlled_high"] = _numbers([math.nan if c is None else c.interval.high for c in adjusted])
+    columns["controlled_ratio"] = _numbers([math.nan if c is None else c.ratio for c in adjusted])
     for k, quantile in enumerate(found[0].quantiles):
         title = f"q{round(100 * quantile.q)}"
         columns[title] = _numbers([d.quantiles[k].estimate for d in found])
         columns[f"{title}_low"] = _numbers([d.quantiles[k].interval.low for d in found])
         columns[f"{title}_high"] = _numbers([d.quantiles[k].interval.high for d in found])
+    return columns
+
+
+def _series_columns(result: SweepResult) -> dict[str, Any]:
+    """One row a series, point and span: the end of the span in hours, replications, mean, sd, t interval, least and largest value."""
+    import pyarrow as pa
+
+    rows: list[tuple[int, str, float, int, list[float]]] = []
+    for wanted in result.plan.sweep.series:
+        for point in result.plan.design.points:
+            course = course_over(result, wanted.span.key, [point.index])
+            if course is None:
+                continue
+            hours, values = course
+            for hour, column in zip(hours, values.T, strict=True):
+                seen = column[np.isfinite(column)]
+                interval = t_interval(seen, result.plan.sweep.confidence)
+                mean, deviation = (float(seen.mean()) if seen.size else math.nan), (float(seen.std(ddof=1)) if seen.size > 1 else math.nan)
+                ends = [float(seen.min()), float(seen.max())] if seen.size else [math.nan, math.nan]
+                rows.append((point.index, wanted.span.key, hour, int(seen.size), [mean, deviation, interval.low, interval.high, *ends]))
+    columns: dict[str, Any] = {
+        "series": pa.array([row[1] for row in rows], pa.string()),
+        "point": pa.array([row[0] for row in rows], pa.int32()),
+    }
+    for k, factor in enumerate(result.plan.sweep.factors):
+        columns[factor.name] = _level_column([result.plan.design.points[row[0]].levels[k] for row in rows])
+    columns["hour"] = pa.array([row[2] for row in rows], pa.float64())
+    columns["runs"] = pa.array([row[3] for row in rows], pa.int32())
+    for k, title in enumerate(("mean", "sd", "t_low", "t_high", "least", "largest")):
+        columns[title] = _numbers([row[4][k] for row in rows])
     return columns
 
 
@@ -342,8 +408,9 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
             {
                 "title": figure.title,
                 "caption": figure.caption,
-                "file": f"figures/{figure.name}.png",
-                "data": base64.b64encode(figure.png).decode(),
+                "panels": [
+                    {"file": f"figures/{name}", "data": base64.b64encode(png).decode()} for name, png in figure.files.items()
+                ],
             }
             for figure in figures
         ],
@@ -351,17 +418,21 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
             *(f.label for f in sweep.factors), "runs", *(result.naming(m).label for m in result.metrics)
         ],
         "point_rows": list(_point_rows(result, statistics)),
+        "controls": _control_words(result, statistics),
+        "controlled_rows": list(_controlled_rows(result, statistics)),
+        "controls_left_out": f"fewer than {LEAST_RUNS} runs a point, or no control that varies",
         "points_left_out": max(0, len(plan.design.points) - _TABLE_POINTS),
         "effects": [
             {
                 "metric": _difference_label(result.naming(name)),
                 "seeds": f"{found[0].count} seeds: {_span(found[0].seeds)}",
                 "rows": [
-                    _effect_row(e, result.naming(name).scale, sweep.confidence) for e in _ordered(found)
+                    _effect_row(e, result.naming(name).scale, sweep.confidence, shared) for e in _ordered(found)
                 ],
             }
             for name, found in statistics.effects.items()
             if found
+            for shared in [_shared_chance(result, found[0].seeds)]
         ],
         "sobol": [
             {
@@ -408,7 +479,7 @@ def _page(result: SweepResult, statistics: SweepStatistics, figures: list[Figure
 def _headline(result: SweepResult, statistics: SweepStatistics) -> list[str]:
     """The best point by revenue and by fill rate, in a sentence each."""
     sentences = []
-    for name in shown_metrics(result):
+    for name in shown_metrics(result)[:2]:
         known = result.naming(name)
         means = [d.mean for d in statistics.points[name]]
         finite = [i for i, mean in enumerate(means) if math.isfinite(mean)]
@@ -532,6 +603,53 @@ def _point_rows(result: SweepResult, statistics: SweepStatistics) -> Iterator[li
         yield [*point.labels(), str(first.count), *cells]
 
 
+def _helped(result: SweepResult, statistics: SweepStatistics) -> list[str]:
+    """Metrics whose variance the controls lower at most points."""
+    found = []
+    for name in result.metrics:
+        ratios = [c.ratio for c in statistics.controlled[name] if c is not None]
+        if ratios and float(np.median(ratios)) > 1:
+            found.append(name)
+    return found
+
+
+def _control_words(result: SweepResult, statistics: SweepStatistics) -> list[tuple[str, ...]]:
+    """A row a metric: which controls at how many points, the variance ratio, whether they help."""
+    rows: list[tuple[str, ...]] = []
+    for name in result.metrics:
+        found = [c for c in statistics.controlled[name] if c is not None]
+        if not found:
+            continue
+        # A control counts at a point where most of the folds chose it.
+        at = Counter(control for c in found for control, times in c.taken.items() if times > c.folds / 2)
+        words = ", ".join(f"{CONTROL_TITLES.get(control, control)} at {times}" for control, times in at.most_common()) or "none"
+        ratios = sorted(c.ratio for c in found)
+        counts = sorted({c.count for c in found})
+        rows.append((
+            result.naming(name).title,
+            f"{words} of {len(found)} points",
+            f"{float(np.median(ratios)):.3g} ({ratios[0]:.3g} to {ratios[-1]:.3g})",
+            f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}",
+            "yes" if float(np.median(ratios)) > 1 else "no",
+        ))  # fmt: skip
+    return rows
+
+
+def _controlled_rows(result: SweepResult, statistics: SweepStatistics) -> Iterator[list[str]]:
+    """The points' means with controls, of the metrics that they help; the first row heads them."""
+    names = _helped(result, statistics)
+    if not names:
+        return
+    yield [*(f.label for f in result.plan.sweep.factors), *(result.naming(m).label for m in names)]
+    for point in result.plan.design.points[:_TABLE_POINTS]:
+        found = [statistics.controlled[name][point.index] for name in names]
+        cells = [
+            "–" if c is None else _with_interval(c.mean, c.interval, result.naming(name).scale)
+            for c, name in zip(found, names, strict=True)
+        ]
+        yield [*point.labels(), *cells]
+
+
 def _ordered(found: list[Effect]) -> list[Effect]:
     return sorted(found, key=lambda e: (-abs(e.estimate), e.name))
 
@@ -547,11 +665,34 @@ def _span(seeds: tuple[int, ...]) -> str:
     return ", ".join(map(str, seeds[:12])) + (" …" if len(seeds) > 12 else "")
 
 
-def _effect_row(effect: Effect, scale: float, confidence: float) -> tuple[str, ...]:
+def _shared_chance(result: SweepResult, seeds: tuple[int, ...]) -> dict[str, list[float]]:
+    """The controls of each seed by name, where they are the same at every point: none when a factor changes demand or costs."""
+    by_seed: dict[int, list[Mapping[str, float]]] = {}
+    for row in result.rows:
+        if row.status == "ok" and row.chance:
+            by_seed.setdefault(row.seed, []).append(row.chance)
+    if result.plan.sweep.seeds.pairing != "common" or any(seed not in by_seed for seed in seeds) or not seeds:
+        return {}
+    names = [
+        name for name in by_seed[seeds[0]][0] if all(one.get(name) == by_seed[seed][0].get(name) for seed in seeds for one in by_seed[seed])
+    ]
+    return {name: [by_seed[seed][0][name] for seed in seeds] for name in names}
+
+
+def _effect_with_controls(effect: Effect, chance: Mapping[str, list[float]], scale: float, confidence: float) -> str:
+    """The effect with known chance taken out, and its variance ratio; a dash where no control was taken."""
+    found = controlled(effect.per_seed, chance, confidence) if chance and effect.estimate else None
+    if found is None or not found.taken or found.ratio <= 1:
+        return "–"
+    return f"{_with_interval(found.mean, found.interval, scale)}, variance ÷ {found.ratio:.3g}"
+
+
+def _effect_row(effect: Effect, scale: float, confidence: float, chance: Mapping[str, list[float]]) -> tuple[str, ...]:
     verdict = "yes" if effect.p_holm <= 1 - confidence else "no"
     p = "< 0.0001" if effect.p_holm < 1e-4 else f"{effect.p_holm:.4f}"
     shown = _with_interval(effect.estimate, effect.interval, scale)
-    return effect.name.replace("_", " "), effect.kind.value, shown, str(effect.count), p, verdict
+    with_controls = _effect_with_controls(effect, chance, scale, confidence)
+    return effect.name.replace("_", " "), effect.kind.value, shown, str(effect.count), p, verdict, with_controls
 
 
 def _surface_words(known: MetricName, surface: ResponseSurface) -> dict[str, Any]:
@@ -623,17 +764,3 @@ def _time(value: Any) -> str:
         days = value / 86_400_000
         return f"{days:g} days" if days >= 1 else f"{value / 3_600_000:g} hours"
     return str(value)
-
-
-def _render(template: str, page: dict[str, Any], *, escape: bool) -> bytes:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("marketsim.experiments", "templates"),
-        autoescape=escape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(template).render(page).encode()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -59,6 +59,10 @@ class Replication:
     message: str
     fingerprint: str
     values: tuple[float, ...]
+    chance: Mapping[str, float] = field(default_factory=dict)
+    """How far the run's demand and costs were from the expected, by control."""
+    series: Mapping[str, Mapping[str, Sequence[float | None]]] = field(default_factory=dict)
+    """The course of metrics over time: by key the `hours` at which spans end and the `values` in them."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,11 @@ class SweepResult:
         """A metric of the point's successful replications, in order."""
         column = self.metrics.index(name)
         return [row.values[column] for row in self.rows if row.point == point and row.status == "ok"]
+
+    def chance(self, point: int) -> dict[str, list[float]]:
+        """The controls of the point's successful replications by name, in order; none where the runs do not tell."""
+        rows = [row.chance for row in self.rows if row.point == point and row.status == "ok"]
+        return {name: [row.get(name, math.nan) for row in rows] for name in (rows[0] if rows else ())}
 
     def by_seed(self, name: str) -> tuple[list[int], np.ndarray[Any, np.dtype[np.float64]]]:
         """A metric as float64[points, replications] over the replications that succeeded at every point."""
@@ -282,7 +291,8 @@ class _Rounds:
         self._take_activity(task.point, summary.get("activity"))
         values = tuple(metric_value(summary, name) for name in self._metrics)
         fingerprint = str(summary.get("fingerprint", ""))
-        return Replication(task.point, task.replication, task.seed, task.key, "ok", "", fingerprint, values)
+        chance, series = summary.get("chance", {}), summary.get("series", {})
+        return Replication(task.point, task.replication, task.seed, task.key, "ok", "", fingerprint, values, chance, series)
 
 
 def _flat(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
