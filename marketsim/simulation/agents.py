@@ -41,6 +41,7 @@ from marketsim.simulation.stuck import StuckError, Watchdog
 from marketsim.simulation.views import Looks, View, WalletNames
 from marketsim.strategies import users_code
 from marketsim.strategies.check import named_object, numbers_of
+from marketsim.strategies.find import AGENT
 from marketsim.strategies.run_log import RunLog
 
 AFTER_ALL = 4
@@ -397,7 +398,7 @@ class Agents:
 
     def _function(self, cohort: AgentCohort) -> Callable[[AgentPort], Any]:
         where = f"agents.{cohort.name}.python"
-        function = named_object(cohort.python, (self._scenario.base,), where)
+        function = named_object(cohort.python, (self._scenario.base,), where, AGENT)
         if not inspect.isgeneratorfunction(inspect.unwrap(function) if callable(function) else function):
             raise InputError(f"{where}: {cohort.python} is no generator function, write `def agent(me):` with at least one yield")
         return function  # type: ignore[no-any-return]

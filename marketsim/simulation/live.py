@@ -26,6 +26,7 @@ from marketsim.scenario.literals import Duration, parse_duration
 from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario, read_message
 from marketsim.simulation.market_messages import OPERATIONS
+from marketsim.simulation.measured import own_figures, own_metrics
 from marketsim.simulation.messages import Observe, wallet_names
 from marketsim.simulation.open_end import OpenEnd, without_end
 from marketsim.simulation.play import OnProgress, Play, prepare, versions
@@ -159,6 +160,7 @@ class LiveMarket:
         self._audit = audit
         self._events = events
         self._trail = trail
+        self._metrics = own_metrics(scenario)
         setup = prepare(scenario, self.seed, self._takes, self._open.first if self._open else None)
         if self._open:
             self._open.begin(setup)
@@ -427,7 +429,10 @@ class LiveMarket:
                 record = replace(record, trail=trail_of(clock.chain.trail, self.scenario.horizon_blocks))
             if not self._messages:
                 del clock, collector, self._play  # the tables go before anything is made of the record, which has its own columns
-            self._finished = Run(summarize(record), record)
+            summary = summarize(record)
+            if self._metrics:
+                summary["metrics"] = own_figures(self.scenario, self._metrics, summary, record)
+            self._finished = Run(summary, record)
         return self._finished
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import marketsim as ms
 from marketsim.export.images import FORMATS, look_of
-from marketsim.face.frames import LEVEL_OF, TABLES
+from marketsim.export.frames import LEVEL_OF, TABLES
 from marketsim.face.series import UNITS, bands
 from marketsim.money.units import ATTO
 

@@ -44,7 +44,7 @@ def demand_of(scenario: Scenario, seed: int) -> dict[str, float]:
     """`arrivals` of the cohorts with a rate within the horizon, and how many were `expected` given the seed's bursts."""
     found = {"arrivals": 0.0, "expected": 0.0}
     for cohort in scenario.tenants if scenario.market is None else ():
-        if cohort.demand.trace is None and cohort.demand.orders is None:
+        if cohort.demand.trace is None and cohort.demand.orders is None and cohort.demand.python is None:
             rate = rate_of(cohort, scenario, seed)
             found["arrivals"] += float(len(arrivals_of(cohort, scenario, seed, rate, horizon_of(scenario))[0].times))
             found["expected"] += expected_arrivals(cohort, scenario, seed, whole=True)
@@ -52,7 +52,7 @@ def demand_of(scenario: Scenario, seed: int) -> dict[str, float]:
 
 
 def _demand(cohort: TenantCohort, scenario: Scenario, seed: int) -> dict[str, float]:
-    if cohort.demand.trace is not None:
+    if cohort.demand.trace is not None or cohort.demand.python is not None:
         return {}
     block_ms, horizon, begin = scenario.block_ms, scenario.horizon_blocks, scenario.warm_up_blocks
     arrivals = arrivals_of(cohort, scenario, seed, rate_of(cohort, scenario, seed), horizon_of(scenario))[0]
