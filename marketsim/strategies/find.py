@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, NamedTuple
 
+from marketsim.strategies.users_modules import is_loaded_from
+
 
 class ExtensionKind(NamedTuple):
     """A kind of thing that users add: the entry-point group in which an installed package offers some by name, what one is called, and how
@@ -58,8 +60,8 @@ def problem_of(spec: str, folders: Sequence[Path] = (), kind: ExtensionKind = ST
         installed = entry_points(group=kind.group)
         spec = installed[spec].value.partition("[")[0].strip()
     module, _, name = spec.partition(":")
-    loaded = sys.modules.get(module)
-    if loaded is not None:
+    if is_loaded_from(module, folders):
+        loaded = sys.modules[module]
         return None if hasattr(loaded, name.partition(".")[0]) else _no_class(module, name, _classes(loaded))
     found = _spec_of(module, folders)
     if found is None:
