@@ -41,16 +41,20 @@ class Metric(Protocol):
     `metrics.<name>.<key>`, and is called so by sweeps, comparisons and conditions.
     """
 
-    def __call__(self, run: Measured, **options: Any) -> Figure | Mapping[str, Figure]:
+    def __call__(self, run: Measured, /, *args: Any, **options: Any) -> Figure | Mapping[str, Figure]:
         """Return the figure of a run: a finite number, a Decimal for an exact amount in uve, None for none; or a mapping of those.
 
-        `options` is what the scenario gives under `options:`. It must depend on the run alone, change nothing of it and draw nothing. What
-        it raises ends the run with file and line. With `record: summary` a run keeps no bids, settlements or events.
+        `options` are what the scenario gives under `options:`; nothing else is handed over. It must depend on the run alone, change nothing
+        of it and draw nothing. What it raises ends the run with file and line. With `record: summary` a run keeps no bids, settlements or
+        events.
         """
 
 
 def figures_of(metric: Metric, name: str, run: Measured, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a metric says of a run, as summary.json holds it under `metrics`; raises ValueError for what it raises and what is none."""
+    """Return what a metric says of a run, as summary.json holds it under `metrics`.
+
+    Raises ValueError for what it raises and for what is no figure.
+    """
     try:
         found = metric(run, **options)
     except BaseException as error:

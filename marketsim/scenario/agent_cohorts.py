@@ -27,7 +27,9 @@ class AgentCohort(Frozen):
     """Agents that one function of a user's plays: each has a name, a wallet, a random stream."""
 
     name: Name = Field(description="names the agents: name-0, name-1, …; their random streams and their table in the results")
-    python: Text = Field(description="module:function of your own, a generator function of one argument, or the name of an entry point (docs/agents.md)")
+    python: Text = Field(
+        description="module:function of your own, a generator function of one argument, or the name of an entry point (docs/agents.md)"
+    )
     count: PositiveCount = Field(default=1, description="number of agents, each with a generator of its own")
     wallet: Coins = Field(default=parse_coins("1000VE"), description="what each owns at the start")
     provider: AgentProvider | None = Field(default=None, description="makes providers of them; without it they can order, not bid")

@@ -148,8 +148,8 @@ class Demand(Frozen):
     )
     python: Text | None = Field(
         default=None,
-        description="module:Class of your own that says day by day when orders arrive and how large they are, or the name of an entry point "
-        "(docs/demand.md)",
+        description="module:Class of your own that says day by day when orders arrive and how large they are, "
+        "or the name of an entry point (docs/demand.md)",
     )
     options: dict[Text, Any] = Field(
         default_factory=dict, description="python: keyword arguments that the class is built with: numbers, texts, lists of them"
@@ -650,7 +650,7 @@ class TenantCohort(Frozen):
 
     @field_validator("choice")
     @classmethod
-    def _home_is_scored(cls, value: RuleChoice, info: ValidationInfo) -> ChoiceRule:
+    def _home_is_scored(cls, value: RuleChoice, info: ValidationInfo) -> RuleChoice:
         if "home_region" not in info.data:
             return value
         weighs = value.score is not None and value.score.region != 0

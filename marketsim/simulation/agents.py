@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 import numpy as np
@@ -355,6 +355,20 @@ class AgentPort:
 
     def __repr__(self) -> str:
         return f"AgentPort({self.name})"
+
+
+class Agent(Protocol):
+    """A user's agent: a generator function of one argument that acts in a running market.
+
+    A scenario names one under `agents:`. Each agent has a generator of its own, a wallet and a stream of random numbers.
+    """
+
+    def __call__(self, me: AgentPort, /) -> Generator[Wait, Any, None]:
+        """Yield what `me` gives to wait for (`sleep`, `block`, `next_order`, `outcome`), send messages between, return when done.
+
+        Times are durations such as `"6h"`, `"100 blocks"`, or milliseconds; prices ints of 10^-18 uve per block or texts such as
+        `"12.5uve"`. Draws come from `me.rng` alone. What it raises ends the run with its name, the block, file and line.
+        """
 
 
 class Agents:

@@ -638,6 +638,8 @@ def _plans(
         plans[:, Plan.choice] = BidChoice.SCORE
         weights = (choice.score.price, choice.score.uptime, choice.score.audit, choice.score.region)
         plans[:, Plan.weight_price : Plan.weight_region + 1] = [round(w * PPM) for w in weights]
+    elif choice.kind == "python":
+        plans[:, Plan.choice] = BidChoice.OWN
     elif choice.kind == "random_among_cheapest":
         plans[:, Plan.choice] = BidChoice.RANDOM_AMONG_CHEAPEST
         plans[:, Plan.choice_k] = choice.random_among_cheapest or 1

@@ -14,6 +14,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from importlib.metadata import entry_points
@@ -161,11 +162,17 @@ def load_strategy(
 
 
 def numbers_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with texts that are plain numbers as numbers: that is how the levels of a sweep come."""
-    return {key: _number(value) if isinstance(value, str) else value for key, value in options.items()}
+    """Options with decimals, and texts that are plain numbers, as numbers: so the numbers of a mapping come, and the levels of a sweep."""
+    return {key: _number(value) for key, value in options.items()}
 
 
-def _number(text: str) -> Any:
+def _number(text: Any) -> Any:
+    if isinstance(text, Decimal):
+        return float(text)
+    if isinstance(text, list | tuple):
+        return [_number(part) for part in text]
+    if not isinstance(text, str):
+        return text
     if re.fullmatch(r"-?\d+", text):
         return int(text)
     return float(text) if re.fullmatch(r"-?\d+\.\d+", text) else text
