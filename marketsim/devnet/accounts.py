@@ -20,7 +20,7 @@ FUNDS = "10000VE"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
-class Key(NamedTuple):
+class AccountKey(NamedTuple):
     """A key: its name, its account's address, and the hash of its secret, which nobody can turn back."""
 
     name: str
@@ -49,12 +49,12 @@ def wallet_of_key(name: str) -> str:
     return f"{PROVIDER}-0" if name == PROVIDER else name
 
 
-def new_key(name: str) -> tuple[Key, str]:
+def new_key(name: str) -> tuple[AccountKey, str]:
     """Return a new key and its secret. Raises InputError for what is no name."""
     if not _NAME.fullmatch(name):
         raise InputError(f"key: {name!r} is no name, write letters, digits, _ . and -, a letter first, 64 at most")
     secret = secrets.token_hex(32)
-    return Key(name, address_of(wallet_of_key(name)), secret_hash(secret)), secret
+    return AccountKey(name, address_of(wallet_of_key(name)), secret_hash(secret)), secret
 
 
-__all__ = ["ACCOUNTS", "FUNDS", "PROVIDER", "VALIDATOR", "Key", "account_names", "new_key", "secret_hash", "wallet_of_key"]
+__all__ = ["ACCOUNTS", "FUNDS", "PROVIDER", "VALIDATOR", "AccountKey", "account_names", "new_key", "secret_hash", "wallet_of_key"]

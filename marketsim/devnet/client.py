@@ -1,4 +1,4 @@
-"""A devnet that runs in another process, asked over HTTP: the methods of `Node`, by the address in its folder."""
+"""A devnet that runs in another process, asked over HTTP: the methods of `DevnetNode`, by the address in its folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 600.0
 
 
 class Client:
-    """Methods are those of `marketsim.devnet.node.Node` and answer the same; what the devnet refuses raises NodeError.
+    """Methods are those of `marketsim.devnet.node.DevnetNode` and answer the same; what the devnet refuses raises NodeError.
 
     A signer's secret is taken from the folder's keyring unless `secrets` has it.
     """
@@ -49,38 +49,38 @@ class Client:
     def submit(
         self, messages: Mapping[str, Any] | Sequence[Mapping[str, Any]], signer: str, *, dry_run: bool = False
     ) -> list[dict[str, Any]]:
-        """As `Node.submit`; the answer comes when the block is made."""
+        """As `DevnetNode.submit`; the answer comes when the block is made."""
         given = [messages] if isinstance(messages, Mapping) else list(messages)
         body = {"messages": given, "signer": signer, "secret": self._secret(signer), "dry_run": dry_run}
         receipts: list[dict[str, Any]] = self._post("/messages", body)["receipts"]
         return receipts
 
     def faucet(self, account: str, amount: int) -> dict[str, Any]:
-        """As `Node.faucet`."""
+        """As `DevnetNode.faucet`."""
         return self._post("/faucet", {"account": account, "amount": amount})
 
     def usage(self, mode: str) -> dict[str, Any]:
-        """As `Node.usage`."""
+        """As `DevnetNode.usage`."""
         return self._post("/provider/usage", {"mode": mode})
 
     def reload_provider_config(self) -> dict[str, Any]:
-        """As `Node.reload_provider_config`."""
+        """As `DevnetNode.reload_provider_config`."""
         return self._post("/provider/reload", {})
 
     def advance(self, blocks: int | None = None, *, until: str | int | None = None, limit: int | None = None) -> dict[str, Any]:
-        """As `Node.advance`."""
+        """As `DevnetNode.advance`."""
         return self._post("/clock/advance", {"blocks": blocks, "until": None if until is None else str(until), "limit": limit})
 
     def set_clock(self, *, speed: float | None = None, paused: bool | None = None) -> dict[str, Any]:
-        """As `Node.set_clock`; return the clock."""
+        """As `DevnetNode.set_clock`; return the clock."""
         return self._post("/clock", {"speed": speed, "paused": paused})
 
     def snapshot(self, name: str) -> dict[str, Any]:
-        """As `Node.snapshot`."""
+        """As `DevnetNode.snapshot`."""
         return self._post("/snapshots", {"name": name})
 
     def revert(self, name: str | None = None) -> dict[str, Any]:
-        """As `Node.revert`."""
+        """As `DevnetNode.revert`."""
         return self._post("/snapshots/revert", {"name": name})
 
     def add_key(self, name: str) -> dict[str, Any]:
@@ -99,39 +99,39 @@ class Client:
         return {key["name"]: key for key in self._get("/keys")["keys"]}
 
     def status(self) -> dict[str, Any]:
-        """As `Node.status`."""
+        """As `DevnetNode.status`."""
         return self._get("/status")
 
     def orders(self, filter: Mapping[str, Any] | None = None, after: int = -1, limit: int = 100) -> dict[str, Any]:
-        """As `Node.orders`."""
+        """As `DevnetNode.orders`."""
         return self._page("orders", filter, after, limit)
 
     def bids(self, filter: Mapping[str, Any] | None = None, after: int = -1, limit: int = 100) -> dict[str, Any]:
-        """As `Node.bids`."""
+        """As `DevnetNode.bids`."""
         return self._page("bids", filter, after, limit)
 
     def leases(self, filter: Mapping[str, Any] | None = None, after: int = -1, limit: int = 100) -> dict[str, Any]:
-        """As `Node.leases`."""
+        """As `DevnetNode.leases`."""
         return self._page("leases", filter, after, limit)
 
     def deployments(self, filter: Mapping[str, Any] | None = None, after: int = -1, limit: int = 100) -> dict[str, Any]:
-        """As `Node.deployments`."""
+        """As `DevnetNode.deployments`."""
         return self._page("deployments", filter, after, limit)
 
     def escrow(self, filter: Mapping[str, Any] | None = None, after: int = -1, limit: int = 100) -> dict[str, Any]:
-        """As `Node.escrow`."""
+        """As `DevnetNode.escrow`."""
         return self._page("escrow", filter, after, limit)
 
     def providers(self, filter: Mapping[str, Any] | None = None, after: int = -1, limit: int = 100) -> dict[str, Any]:
-        """As `Node.providers`."""
+        """As `DevnetNode.providers`."""
         return self._page("providers", filter, after, limit)
 
     def wallets(self, filter: Mapping[str, Any] | None = None, after: int = -1, limit: int = 100) -> dict[str, Any]:
-        """As `Node.wallets`."""
+        """As `DevnetNode.wallets`."""
         return self._page("wallets", filter, after, limit)
 
     def tx(self, hash: str) -> dict[str, Any] | None:
-        """As `Node.tx`."""
+        """As `DevnetNode.tx`."""
         try:
             return self._get(f"/messages/{quote(hash, safe='')}")
         except NodeError as error:
@@ -140,12 +140,12 @@ class Client:
             raise
 
     def name_of(self, address: str) -> str:
-        """As `Node.name_of`."""
+        """As `DevnetNode.name_of`."""
         found = self.wallets({"id": address})["wallets"]
         return str(found[0]["wallet"]) if found else address
 
     def events(self, after: int = 0, limit: int = 100) -> dict[str, Any]:
-        """As `Node.events`."""
+        """As `DevnetNode.events`."""
         return self._get(f"/events/page?{urlencode({'after': after, 'limit': limit})}")
 
     def follow(self, after: int | None = None) -> Iterator[dict[str, Any]]:
@@ -157,12 +157,12 @@ class Client:
                     yield json.loads(line[len(b"data: ") :])
 
     def journal(self, unit: str = "provider-daemon", n: int = 100) -> list[str]:
-        """As `Node.journal`."""
+        """As `DevnetNode.journal`."""
         lines: list[str] = self._get(f"/journal?{urlencode({'unit': unit, 'n': n})}")["lines"]
         return lines
 
     def metrics(self) -> bytes:
-        """As `Node.metrics`."""
+        """As `DevnetNode.metrics`."""
         with self._answer(Request(f"{self.url}/metrics", headers=self._headers())) as answer:
             found: bytes = answer.read()
         return found

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 from marketsim.chain.parsing import GOVERNANCE, SIGNERS
 from marketsim.chain.status import SEED_CODES, Status
-from marketsim.devnet.accounts import PROVIDER, VALIDATOR, Key, account_names, new_key, wallet_of_key
+from marketsim.devnet.accounts import PROVIDER, VALIDATOR, AccountKey, account_names, new_key, wallet_of_key
 from marketsim.devnet.addresses import Addresses
 from marketsim.devnet.folder import keep_secret, take_lock
 from marketsim.devnet.journal import UNIT, Journal
@@ -64,7 +64,7 @@ class _Held(NamedTuple):
     journal: Journal
 
 
-class Node:
+class DevnetNode:
     """A devnet in this process; whoever calls it must be the only one to do so at a time.
 
     Everything that changes it is in its log, on the disk, before the call returns. Ids, owners and providers are given and answered as
@@ -81,7 +81,7 @@ class Node:
         self.paused = False
         self.lag_blocks = 0
         """Blocks that the devnet is behind its pace, which its server says."""
-        self.keys: dict[str, Key] = {}
+        self.keys: dict[str, AccountKey] = {}
         """Accounts by name: address and the hash of the secret."""
         self._lock = lock
         self._log = log
@@ -92,7 +92,7 @@ class Node:
         self._held: dict[str, _Held] = {}
         self._checked = 0
         for row in begin["keys"]:
-            self.keys[row[0]] = Key(*row)
+            self.keys[row[0]] = AccountKey(*row)
         self._start()
 
     # --- opened ------------------------------------------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ class Node:
         for entry in read.entries[1:]:
             kind = entry["kind"]
             if kind == "key":
-                self.keys[entry["key"][0]] = Key(*entry["key"])
+                self.keys[entry["key"][0]] = AccountKey(*entry["key"])
             elif kind == "clock":
                 self.speed, self.paused = entry["speed"], entry["paused"]
             elif kind == "revert":
@@ -329,7 +329,7 @@ class Node:
         taken: set[str] = set()
         return [self._prepared(message, signer, taken) for message in given]
 
-    def key(self, name: str) -> Key:
+    def key(self, name: str) -> AccountKey:
         """Return a key by its name or address. Raises InputError for one that is not there."""
         found = self.keys.get(name) or next((key for key in self.keys.values() if key.address == name), None)
         if found is None:
@@ -416,7 +416,7 @@ class Node:
         changes = whole_changes(path)
         return self.submit({"op": "configure", "provider": PROVIDER, "changes": changes}, PROVIDER)[0]
 
-    def add_key(self, name: str) -> tuple[Key, str]:
+    def add_key(self, name: str) -> tuple[AccountKey, str]:
         """Return a new key, whose account has no coins, and its secret, which nobody can ask for again.
 
         Raises InputError when there is one of that name, and for a name that a wallet of the market has.
@@ -806,4 +806,4 @@ def _log_path(folder: Path, name: str) -> Path:
     return folder / "logs" / f"{name}.jsonl"
 
 
-__all__ = ["Node", "codespace", "raw_log"]
+__all__ = ["DevnetNode", "codespace", "raw_log"]

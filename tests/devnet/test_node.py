@@ -13,7 +13,7 @@ import pytest
 from marketsim.devnet.accounts import ACCOUNTS
 from marketsim.devnet.addresses import address_of, is_address
 from marketsim.devnet.folder import secret_of
-from marketsim.devnet.node import Node
+from marketsim.devnet.node import DevnetNode
 from marketsim.devnet.node_error import NodeError
 from marketsim.devnet.write_ahead import line_hash
 from marketsim.errors import InputError
@@ -26,9 +26,9 @@ def order(owner: str = "tenant", **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, dict[str, Any]]]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DevnetNode, dict[str, Any]]]:
     """A devnet with a lease of the tenant's at the own provider, whose use was reported after more than an hour."""
-    node = Node.open(tmp_path_factory.mktemp("devnet"), "tiny", speed=0)
+    node = DevnetNode.open(tmp_path_factory.mktemp("devnet"), "tiny", speed=0)
     said: dict[str, Any] = {}
     node.advance(400)
     [said["deployment"]] = node.submit(order(), "tenant")
@@ -44,7 +44,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, dict[
     node.close()
 
 
-def test_ten_funded_accounts_have_fixed_addresses_and_secret_keys(told: tuple[Node, dict[str, Any]]) -> None:
+def test_ten_funded_accounts_have_fixed_addresses_and_secret_keys(told: tuple[DevnetNode, dict[str, Any]]) -> None:
     node, _ = told
     assert tuple(node.keys) == ACCOUNTS
     assert node.keys["tenant"].address == "ve1regvw3m25mvswx9g4apvjujkdl3aut24kq4868"
@@ -56,7 +56,7 @@ def test_ten_funded_accounts_have_fixed_addresses_and_secret_keys(told: tuple[No
     assert node.wallets({"id": "frank"})["wallets"][0]["balance"] == 10_000 * 10**6
 
 
-def test_an_order_is_bid_on_leased_and_its_use_reported(told: tuple[Node, dict[str, Any]]) -> None:
+def test_an_order_is_bid_on_leased_and_its_use_reported(told: tuple[DevnetNode, dict[str, Any]]) -> None:
     node, said = told
     tenant, provider = node.keys["tenant"].address, node.keys["provider"].address
     assert said["deployment"]["id"] == f"{tenant}/400" and said["deployment"]["height"] == 401
@@ -67,7 +67,7 @@ def test_an_order_is_bid_on_leased_and_its_use_reported(told: tuple[Node, dict[s
     assert node.tx(said["usage"]["hash"]) == said["usage"] and node.tx("00") is None
 
 
-def test_a_key_acts_for_its_own_account_only(told: tuple[Node, dict[str, Any]]) -> None:
+def test_a_key_acts_for_its_own_account_only(told: tuple[DevnetNode, dict[str, Any]]) -> None:
     node, said = told
     assert said["stranger"]["result"] == "Unauthorized" and said["stranger"]["codespace"] == "marketsim"
     with pytest.raises(NodeError, match="no key of this devnet"):
@@ -79,7 +79,7 @@ def test_a_key_acts_for_its_own_account_only(told: tuple[Node, dict[str, Any]]) 
     assert (own["result"], governed["result"]) == ("Unauthorized", "ok")
 
 
-def test_what_is_no_message_takes_none_of_them(told: tuple[Node, dict[str, Any]]) -> None:
+def test_what_is_no_message_takes_none_of_them(told: tuple[DevnetNode, dict[str, Any]]) -> None:
     node, _ = told
     before = (node.height, node.fingerprint(), (node.folder / "logs" / "devnet.jsonl").read_bytes())
     for wrong in ([order(), {"op": "create_lease"}], [{"op": "no such"}], ["text"], [], [order(deposit="x")], [order(groups=3)]):
@@ -90,7 +90,7 @@ def test_what_is_no_message_takes_none_of_them(told: tuple[Node, dict[str, Any]]
     assert (node.height, node.fingerprint(), (node.folder / "logs" / "devnet.jsonl").read_bytes()) == before
 
 
-def test_the_journal_says_filter_price_and_outcome(told: tuple[Node, dict[str, Any]]) -> None:
+def test_the_journal_says_filter_price_and_outcome(told: tuple[DevnetNode, dict[str, Any]]) -> None:
     node, said = told
     mine = [line for line in node.journal(n=10_000) if f"order={said['deployment']['id']}/1/1" in line]
     bid = next(bid for bid in said["bids"] if bid["provider"] == node.keys["provider"].address)
@@ -100,7 +100,7 @@ def test_the_journal_says_filter_price_and_outcome(told: tuple[Node, dict[str, A
         node.journal("sshd")
 
 
-def test_pages_follow_each_other_and_filters_are_checked(told: tuple[Node, dict[str, Any]]) -> None:
+def test_pages_follow_each_other_and_filters_are_checked(told: tuple[DevnetNode, dict[str, Any]]) -> None:
     node, _ = told
     every = node.orders()["orders"]
     first = node.orders(limit=2)
@@ -112,7 +112,7 @@ def test_pages_follow_each_other_and_filters_are_checked(told: tuple[Node, dict[
 
 
 def test_the_own_file_is_read_again_and_a_bad_one_is_refused_with_its_line(tmp_path: Path) -> None:
-    node = Node.open(tmp_path, "tiny", speed=0)
+    node = DevnetNode.open(tmp_path, "tiny", speed=0)
     path = tmp_path / "provider-config.yaml"
     document = path.read_text()
     path.write_text(document.replace("max_cpu: 64000", "max_cpu: many"))
@@ -129,7 +129,7 @@ def test_the_own_file_is_read_again_and_a_bad_one_is_refused_with_its_line(tmp_p
 
 
 def test_a_devnet_goes_back_and_is_the_same_again_from_its_log(tmp_path: Path) -> None:
-    node = Node.open(tmp_path, "tiny", speed=0)
+    node = DevnetNode.open(tmp_path, "tiny", speed=0)
     node.advance(50)
     node.submit([order(), order()], "alice")
     node.snapshot("a")
@@ -146,13 +146,13 @@ def test_a_devnet_goes_back_and_is_the_same_again_from_its_log(tmp_path: Path) -
     node.enqueue(node.prepare(order(), "dave"), "dave", advance=False)
     node.sync()
 
-    def everything(of: Node) -> tuple[Any, ...]:
+    def everything(of: DevnetNode) -> tuple[Any, ...]:
         return of.fingerprint(), of.state_hash(), of.height, of.journal(n=10**6), of.metrics(), of.status(), dict(of.keys), of.orders()
 
     before = everything(node)
     copied = tmp_path / "copy"
     shutil.copytree(tmp_path, copied, ignore=shutil.ignore_patterns("copy", "lock"))
-    again = Node.open(copied)  # as after kill -9: nothing of the first was closed
+    again = DevnetNode.open(copied)  # as after kill -9: nothing of the first was closed
     assert everything(again) == before
     node.advance(3)
     again.advance(3)
@@ -163,28 +163,28 @@ def test_a_devnet_goes_back_and_is_the_same_again_from_its_log(tmp_path: Path) -
 
 
 def test_one_process_has_the_folder_and_goes_on_with_one_scenario(tmp_path: Path) -> None:
-    node = Node.open(tmp_path, "tiny", speed=60)
+    node = DevnetNode.open(tmp_path, "tiny", speed=60)
     with pytest.raises(InputError, match="runs on this folder already"):
-        Node.open(tmp_path)
+        DevnetNode.open(tmp_path)
     node.close()
     with pytest.raises(InputError, match="not with another scenario"):
-        Node.open(tmp_path, "training")
-    again = Node.open(tmp_path, "tiny")
+        DevnetNode.open(tmp_path, "training")
+    again = DevnetNode.open(tmp_path, "tiny")
     assert again.speed == 60
     again.close()
-    other = Node.open(tmp_path, "tiny", new="second")
+    other = DevnetNode.open(tmp_path, "tiny", new="second")
     assert (other.name, other.height, other.speed) == ("second", 0, 1)
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["devnet.jsonl", "second.jsonl"]
     other.close()
     with pytest.raises(InputError, match="is there already"):
-        Node.open(tmp_path, "tiny", new="devnet")
+        DevnetNode.open(tmp_path, "tiny", new="devnet")
     for wrong in ("rm1", {"name": "x", "horizon": "1d", "providers": [{"name": "provider", "strategy": "scale", "capacity": {}}]}):
         with pytest.raises(InputError):
-            Node.open(tmp_path / "wrong", wrong)
+            DevnetNode.open(tmp_path / "wrong", wrong)
 
 
 def test_a_damaged_log_is_named_with_the_way_out(tmp_path: Path) -> None:
-    node = Node.open(tmp_path, "tiny", speed=0)
+    node = DevnetNode.open(tmp_path, "tiny", speed=0)
     for _ in range(4):
         node.advance(1)
     node.close()
@@ -192,8 +192,8 @@ def test_a_damaged_log_is_named_with_the_way_out(tmp_path: Path) -> None:
     whole = path.read_bytes()
     lines = whole.splitlines(keepends=True)
 
-    def opened() -> Node:
-        return Node.open(tmp_path)
+    def opened() -> DevnetNode:
+        return DevnetNode.open(tmp_path)
 
     path.write_bytes(whole[:-9])
     torn = opened()
@@ -213,7 +213,7 @@ def test_a_damaged_log_is_named_with_the_way_out(tmp_path: Path) -> None:
         "2: damaged": b"".join([lines[0], lines[1].replace(b"{", b"\xff", 1), *lines[2:]]),
         "3: lines are missing": b"".join([*lines[:2], *lines[3:]]),
         "4: foreign": b"".join([*lines[:3], json.dumps(foreign).encode() + b"\n", *lines[4:]]),
-        "5: damaged": whole[:-1] + b"x",
+        "6: damaged": whole[:-1] + b"x",
         "1: is of format 0": b"".join([lines[0].replace(b'"format":1', b'"format":0'), *lines[1:]]),
         "1: its first line is cut off": lines[0][:50],
     }
