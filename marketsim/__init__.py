@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from marketsim.face.prices import price
     from marketsim.face.projects import copy_scenario, init, scenarios
     from marketsim.face.runs import ReplicatedRuns, RunResult, load_result, replicate, run
-    from marketsim.metrics.own import Measured, Metric
+    from marketsim.metrics.own import FinishedRun, Metric
     from marketsim.scenario import Scenario, load_scenario
     from marketsim.simulation.agents import Agent, AgentPort
     from marketsim.simulation.check_agent import check_agent
@@ -40,11 +40,11 @@ __all__ = [
     "DemandDay",
     "DemandProcess",
     "Finding",
+    "FinishedRun",
     "InputError",
     "InvariantError",
     "LearningStrategy",
     "Market",
-    "Measured",
     "Metric",
     "OfferedBid",
     "OrderToLease",
@@ -95,7 +95,7 @@ _PLACES = {
     "face.market": ("Market",),
     "face.prices": ("price",),
     "face.projects": ("copy_scenario", "init", "scenarios"),
-    "metrics.own": ("Measured", "Metric"),
+    "metrics.own": ("FinishedRun", "Metric"),
     "simulation.agents": ("Agent", "AgentPort"),
     "simulation.check_agent": ("check_agent",),
     "simulation.check_metric": ("check_metric",),

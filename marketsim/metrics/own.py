@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 Figure = int | float | Decimal | None
 """A figure: a number, an exact amount of uve (Decimal), or None where the run has none."""
-_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
+_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,79}")
 
 
-class Measured(Protocol):
+class FinishedRun(Protocol):
     """A finished run as a metric sees it."""
 
     summary: Mapping[str, Any]
@@ -41,7 +41,7 @@ class Metric(Protocol):
     `metrics.<name>.<key>`, and is called so by sweeps, comparisons and conditions.
     """
 
-    def __call__(self, run: Measured, /, *args: Any, **options: Any) -> Figure | Mapping[str, Figure]:
+    def __call__(self, run: FinishedRun, /, *args: Any, **options: Any) -> Figure | Mapping[str, Figure]:
         """Return the figure of a run: a finite number, a Decimal for an exact amount in uve, None for none; or a mapping of those.
 
         `options` are what the scenario gives under `options:`; nothing else is handed over. It must depend on the run alone, change nothing
@@ -50,7 +50,7 @@ class Metric(Protocol):
         """
 
 
-def figures_of(metric: Metric, name: str, run: Measured, options: Mapping[str, Any]) -> dict[str, Any]:
+def figures_of(metric: Metric, name: str, run: FinishedRun, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a metric says of a run, as summary.json holds it under `metrics`.
 
     Raises ValueError for what it raises and for what is no figure.
@@ -66,7 +66,9 @@ def figures_of(metric: Metric, name: str, run: Measured, options: Mapping[str, A
     figures: dict[str, Any] = {}
     for key, value in found.items():
         if not isinstance(key, str) or _KEY.fullmatch(key) is None or key.endswith("_uve"):
-            raise ValueError(f"names a figure {users_code.answered(key)}, expected letters, digits, _, - and dots, not ending in _uve")
+            raise ValueError(
+                f"names a figure {users_code.answered(key)}, expected letters, digits, blanks, _, -, dots, and no _uve at its end"
+            )
         figures |= _written(f"{name}.{key}", value)
     return figures
 
@@ -84,4 +86,4 @@ def _written(name: str, value: Any) -> dict[str, Any]:
     raise ValueError(f"gives {users_code.answered(value)} for {name}, expected a finite number, a Decimal for an amount in uve, or None")
 
 
-__all__ = ["Figure", "Measured", "Metric", "figures_of"]
+__all__ = ["Figure", "FinishedRun", "Metric", "figures_of"]

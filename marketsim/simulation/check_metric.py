@@ -29,7 +29,7 @@ def check_metric(metric: Metric, *, options: Mapping[str, Any] | None = None, re
     >>> import marketsim as ms
     >>> def share_of_long(run, blocks=600):
     ...     leases = run.frame("leases")
-    ...     return float((leases["until"] - leases["created_at"] > blocks).mean()) if len(leases) else None
+    ...     return float((leases["closed_at"] - leases["created_at"] > blocks).mean()) if len(leases) else None
     >>> ms.check_metric(share_of_long, options={"blocks": 1200})
     """
     late = {"surges": [], "arrivals": "1/h", "day_profile": [0] * 23 + [1]}

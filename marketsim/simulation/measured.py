@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class MeasuredRun:
-    """A finished run as metrics see it (`marketsim.metrics.own.Measured`)."""
+    """A finished run as metrics see it (`marketsim.metrics.own.FinishedRun`)."""
 
     def __init__(self, summary: Mapping[str, Any], record: Record) -> None:
         self.summary: Mapping[str, Any] = MappingProxyType(dict(summary))

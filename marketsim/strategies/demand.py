@@ -55,7 +55,7 @@ class DemandProcess(Protocol):
         """
 
 
-class _Column(NamedTuple):
+class _Bounds(NamedTuple):
     low: float
     high: float
     whole: bool
@@ -79,13 +79,13 @@ class _Column(NamedTuple):
 
 
 _COLUMNS: Final = {
-    "at_seconds": _Column(0, DAY_SECONDS, False, "seconds after the day's start", open_end=True),
-    "cpu": _Column(CPU_MIN, CPU_MAX, True, "whole millicores"),
-    "memory": _Column(MEMORY_MIN, MEMORY_MAX, True, "whole bytes"),
-    "storage": _Column(VOLUME_MIN, VOLUME_MAX, True, "whole bytes"),
-    "gpu": _Column(0, GPU_MAX, True, "whole GPUs"),
-    "duration_seconds": _Column(0, 100 * 366 * DAY_SECONDS, False, "seconds", open_start=True),
-    "tenant": _Column(0, 0, True, "numbers of tenants"),
+    "at_seconds": _Bounds(0, DAY_SECONDS, False, "seconds after the day's start", open_end=True),
+    "cpu": _Bounds(CPU_MIN, CPU_MAX, True, "whole millicores"),
+    "memory": _Bounds(MEMORY_MIN, MEMORY_MAX, True, "whole bytes"),
+    "storage": _Bounds(VOLUME_MIN, VOLUME_MAX, True, "whole bytes"),
+    "gpu": _Bounds(0, GPU_MAX, True, "whole GPUs"),
+    "duration_seconds": _Bounds(0, 100 * 366 * DAY_SECONDS, False, "seconds", open_start=True),
+    "tenant": _Bounds(0, 0, True, "numbers of tenants"),
 }
 
 

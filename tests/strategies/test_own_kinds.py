@@ -360,11 +360,11 @@ def test_the_check_of_choice_rules() -> None:
 def test_the_check_of_metrics() -> None:
     asked: list[int] = []
 
-    def counts(run: ms.Measured) -> int:
+    def counts(run: ms.FinishedRun) -> int:
         asked.append(1)
         return len(asked)
 
-    def writes(run: ms.Measured) -> int:
+    def writes(run: ms.FinishedRun) -> int:
         run.record.orders["tenant"][:] = 0
         run.record.orders["closed_at"][:] = 7
         return 1
