@@ -335,11 +335,15 @@ def test_the_check_of_choice_rules() -> None:
             return None if order.gpu == 2 else int(order.rng.integers(len(bids)))
 
     class Nan:
-        def score(self, price: float, lowest: float, *rest: float) -> float:
-            return (price - lowest) / (price - lowest)
+        def score(
+            self, price: float, low: float, ceiling: float, value: float, up: float, audited: float, home: float, provider: float
+        ) -> float:
+            return (price - low) / (price - low)
 
     class Objects:
-        def score(self, price: float, lowest: float, *rest: float) -> float:
+        def score(
+            self, price: float, low: float, ceiling: float, value: float, up: float, audited: float, home: float, provider: float
+        ) -> float:
             return {"a": object()}["a"].price  # type: ignore[attr-defined, no-any-return]
 
     ms.check_choice_rule(Good)
