@@ -40,7 +40,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Said(BaseModel):
+class ErrorAnswer(BaseModel):
     """What was wrong, a line each."""
 
     error: list[str]
@@ -102,7 +102,7 @@ class EmptyBody(Strict):
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    code: {"model": Said, "description": why}
+    code: {"model": ErrorAnswer, "description": why}
     for code, why in {
         400: "what was asked makes no sense to the devnet",
         401: "the token or the key's secret is not right",

@@ -57,7 +57,7 @@ class _Step(NamedTuple):
     line: str
 
 
-class Goal(NamedTuple):
+class Destination(NamedTuple):
     """Where an advance goes to: the event that is awaited, None for none; the height that is wanted, and the one at which it ends."""
 
     condition: Mapping[str, Any] | None
@@ -475,13 +475,13 @@ class DevnetNode:
         goal = self.goal(blocks, until, limit)
         return self._to_height(goal, slice_blocks) if goal.condition is None else self._to_event(goal, goal.condition, slice_blocks)
 
-    def _to_height(self, goal: Goal, slice_blocks: Callable[[], int]) -> Iterator[Progress]:
+    def _to_height(self, goal: Destination, slice_blocks: Callable[[], int]) -> Iterator[Progress]:
         while self._market.height < goal.height:
             self.tick(min(goal.height, self._market.height + slice_blocks()))
             yield Progress(self._market.height, goal.height, self._market.height >= goal.wanted)
         yield Progress(self._market.height, goal.height, self._market.height >= goal.wanted)
 
-    def _to_event(self, goal: Goal, condition: Mapping[str, Any], slice_blocks: Callable[[], int]) -> Iterator[Progress]:
+    def _to_event(self, goal: Destination, condition: Mapping[str, Any], slice_blocks: Callable[[], int]) -> Iterator[Progress]:
         met = False
         while self._market.height < goal.height and not met:
             # Nobody is answered within a slice, so the log may say afterwards how far it went.
@@ -492,7 +492,7 @@ class DevnetNode:
             yield Progress(found.height, goal.height, met)
         yield Progress(self._market.height, goal.height, met)
 
-    def goal(self, blocks: int | None, until: str | int | None, limit: int | None) -> Goal:
+    def goal(self, blocks: int | None, until: str | int | None, limit: int | None) -> Destination:
         """Return where an advance goes to. Raises NodeError for one that cannot be."""
         if (blocks is None) == (until is None):
             raise NodeError("advance: give blocks or until, one of the two")
@@ -503,19 +503,19 @@ class DevnetNode:
         most = self._market.scenario.horizon_blocks if limit is None else height + limit
         if blocks is not None:
             wanted = self._within(height + blocks)
-            return Goal(None, wanted, min(wanted, most))
+            return Destination(None, wanted, min(wanted, most))
         text = str(until)
         if text.removeprefix("+").isascii() and text.removeprefix("+").isdigit() and len(text) < 20:
             wanted = self._within(height + int(text[1:]) if text.startswith("+") else int(text))
             if wanted < height:
                 raise NodeError(f"advance: block {wanted} lies behind, the devnet stands at {height}")
-            return Goal(None, wanted, min(wanted, most))
+            return Destination(None, wanted, min(wanted, most))
         kind, colon, name = text.partition(":")
         if kind not in EVENT_KINDS:
             raise NodeError(f"advance: {kind[:100]!r} is neither a height, +N nor an event; events are {', '.join(EVENT_KINDS)}")
         condition = {"event": kind} | ({"id": self._addresses.name_id(name)} if colon else {})
         last = self._within(min(height + EVENT_LIMIT, self._market.scenario.horizon_blocks) if limit is None else most)
-        return Goal(condition, last, last)
+        return Destination(condition, last, last)
 
     def _within(self, height: int) -> int:
         last = self._market.scenario.horizon_blocks
