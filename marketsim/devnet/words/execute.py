@@ -403,8 +403,8 @@ class _Execution:
         if status_of(tried) == Status.UsageInvalid:
             seconds = (until - int(message.get("since", lease["used_until"]))) * int(lease["block_ms"]) // 1000
             raise RefusedError(
-                f"{refused(tried)}\nthe record covers {seconds} s, since the last one or the lease's start: it must be a minute at least, and its "
-                "use at most twice (cpu) and one and a half times (memory) what the lease has reserved for that time"
+                f"{refused(tried)}\nthe record covers {seconds} s, since the last one or the lease's start: it must be a minute at least, and "
+                "its use at most twice (cpu) and one and a half times (memory) what the lease has reserved for that time"
             )
         return self._send(message, signer, tried)
 
