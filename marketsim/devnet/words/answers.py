@@ -1,7 +1,7 @@
 """What the real chain's queries answer, made of a market's view: fields, their order and types as recorded.
 
-64-bit numbers are texts, 32-bit ones numbers; decimals have 18 digits, pay-outs none. Lists are ordered as the chain's stores are: by state,
-then by key, in which numbers count as numbers in the market's store and as text in the escrow's. Source: virtengine/virtengine
+64-bit numbers are texts, 32-bit ones numbers; decimals have 18 digits, pay-outs none. Lists are ordered as the chain's stores are: by
+state, then by key, in which numbers count as numbers in the market's store and as text in the escrow's. Source: virtengine/virtengine
 x/market/keeper/grpc_query.go, x/deployment/keeper/grpc_query.go, x/escrow/keeper/grpc_query.go.
 """
 
@@ -71,8 +71,8 @@ class Facts(Protocol):
         """Return whether a text is the name of a key, or the name or the address of a wallet."""
         ...
 
-    def sent_groups(self, deployment: str) -> Sequence[Mapping[str, Any]]:
-        """Return the groups of the message that created a deployment, none where it was no message by hand."""
+    def sent_groups(self, deployment: str, height: int) -> Sequence[Mapping[str, Any]]:
+        """Return the groups of the message that created a deployment at this height, none where it was no message by hand."""
         ...
 
 
@@ -93,7 +93,10 @@ def answer(facts: Facts, what: str, asked: Asked) -> Answer:
 
     `what` is one of `QUERIES`, `asked` its filters and page by name. Raises RefusedError with what the real command line says.
     """
-    return QUERIES[what](facts, asked)
+    query = QUERIES.get(what)
+    if query is None:
+        raise RefusedError(f"{what!r} is no query, expected {', '.join(QUERIES)}")
+    return query(facts, asked)
 
 
 # --- ids ---------------------------------------------------------------------------------------------------------------------
@@ -139,7 +142,7 @@ def _texts(attributes: Mapping[str, Any]) -> Pairs:
 
 
 def _spec(facts: Facts, group: GroupRecord) -> Answer:
-    groups = facts.sent_groups(group.deployment)
+    groups = facts.sent_groups(group.deployment, group.created_at)
     sent = groups[group.gseq - 1] if len(groups) >= group.gseq else {}
     units = sent.get("resources") or []
     asks = group.asks
@@ -431,12 +434,15 @@ def _accounts(facts: Facts, asked: Asked) -> Answer:
         found = view.accounts(state=states, scope=None)
         return [each for each in found if (wanted is None or each.id in wanted) and key(each).startswith(xid)]
 
-    page = _listed(_whole(asked), ESCROW_STATES, of_state, key)
+    alive = {state: within for state, within in ESCROW_STATES.items() if state != "closed"}
+    states = ESCROW_STATES if wanted is None or asked.get("state") else alive
+    page = _listed(_whole(asked), states, of_state, key)
     return {"accounts": [_account(facts, account) for account in page.found], "pagination": page.pagination}
 
 
 def _accounts_served(facts: Facts, asked: Asked) -> set[str] | None:
-    """In the document's form: the accounts out of which a provider is paid, and those of its own bids' deposits; None for all."""
+    """In the document's form: the accounts out of which a provider is paid, and those of its own bids' deposits; None for all. Those that
+    are closed are asked for by their state."""
     if not asked.get("provider"):
         return None
     provider = facts.name(str(asked["provider"]))

@@ -119,6 +119,8 @@ def real_form(invocation: Invocation) -> str | None:
         return _written(_ONES[path], invocation)
     if path == ("query", "escrow", "account"):
         name = str(flags["account-id"]).strip("/")
+        if name.isdigit():
+            return "virtengine query escrow accounts, without numbers"
         scope = "" if name.startswith(("deployment/", "bid/")) else "bid/" if name.count("/") == 4 else "deployment/"
         return f"virtengine query escrow accounts open {scope}{name}"
     if path == ("query", "escrow", "accounts") and "provider" in invocation.given:

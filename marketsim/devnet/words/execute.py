@@ -48,7 +48,7 @@ class Devnet(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CommandOutput:
     """What a command printed, what it said on the other channel, and its exit code, 0 or 1 as the real one's."""
 
     out: str = ""
@@ -56,7 +56,7 @@ class Said:
     code: int = 0
 
 
-def execute(words: Sequence[str], devnet: Callable[[], Devnet], *, strict: bool = False, tells_hash: bool = False) -> Said:
+def execute(words: Sequence[str], devnet: Callable[[], Devnet], *, strict: bool = False, tells_hash: bool = False) -> CommandOutput:
     """Carry out the words behind `virtengine`.
 
     `devnet` opens the devnet when it is needed. With `strict` everything is as on the real chain: the document's commands are refused, and
@@ -67,12 +67,12 @@ def execute(words: Sequence[str], devnet: Callable[[], Devnet], *, strict: bool 
         if invocation.command.below and not invocation.given:
             invocation = replace(invocation, wants_help=True)
         if invocation.wants_help or not invocation.does:
-            return Said(help_of(invocation))
+            return CommandOutput(help_of(invocation))
         return _Execution(invocation, devnet, strict, tells_hash).said()
     except RefusedError as error:
-        return Said(err=f"Error: {error}\n", code=1)
+        return CommandOutput(err=f"Error: {error}\n", code=1)
     except InputError as error:
-        return Said(err="".join(f"Error: {line}\n" for line in error.lines), code=1)
+        return CommandOutput(err="".join(f"Error: {line}\n" for line in error.lines), code=1)
 
 
 class _Execution:
@@ -87,7 +87,7 @@ class _Execution:
         self._accounts: Mapping[str, str] | None = None
         self._beside: list[str] = []
 
-    def said(self) -> Said:
+    def said(self) -> CommandOutput:
         if self._invocation.does == "not_simulated":
             raise RefusedError(f"`virtengine {' '.join(self._invocation.path[1:])}` is not simulated")
         form = real_form(self._invocation)
@@ -102,8 +102,8 @@ class _Execution:
             else:
                 out = self._query()
         except RefusedError as error:
-            return Said("", self._err(f"Error: {error}"), 1)
-        return Said(out, self._err())
+            return CommandOutput("", self._err(f"Error: {error}"), 1)
+        return CommandOutput(out, self._err())
 
     def _err(self, *lines: str) -> str:
         return "".join(f"{line}\n" for line in (*self._beside, *lines))
@@ -403,8 +403,8 @@ class _Execution:
         if status_of(tried) == Status.UsageInvalid:
             seconds = (until - int(message.get("since", lease["used_until"]))) * int(lease["block_ms"]) // 1000
             raise RefusedError(
-                f"{refused(tried)}\nthe record covers {seconds} s, since the last one or the lease's start: it must be a minute at least, and "
-                "its use at most twice (cpu) and one and a half times (memory) what the lease has reserved for that time"
+                f"{refused(tried)}\nthe record covers {seconds} s, since the last one or the lease's start: it must be a minute at "
+                "least, and its use at most twice (cpu) and one and a half times (memory) what the lease has reserved for that time"
             )
         return self._send(message, signer, tried)
 
@@ -453,4 +453,4 @@ def _key_record(name: str, address: str) -> dict[str, Any]:
     }
 
 
-__all__ = ["STRICT", "Devnet", "Said", "execute"]
+__all__ = ["STRICT", "CommandOutput", "Devnet", "execute"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from marketsim.devnet.client import Client
-from marketsim.devnet.words.execute import STRICT, Said, execute
+from marketsim.devnet.words.execute import STRICT, CommandOutput, execute
 from marketsim.devnet.words.shell import FOLDER
 from marketsim.devnet.words.units import journalctl, systemctl
 
@@ -45,22 +45,22 @@ def _folder(words: Sequence[str]) -> tuple[str | None, list[str]]:
     return None, list(words)
 
 
-def _virtengine(words: Sequence[str], devnet: Callable[[], Client]) -> Said:
+def _virtengine(words: Sequence[str], devnet: Callable[[], Client]) -> CommandOutput:
     strict = os.environ.get(STRICT, "").lower() not in _OFF
     return execute(words, devnet, strict=strict, tells_hash=sys.stderr.isatty())
 
 
-def _journalctl(words: Sequence[str], devnet: Callable[[], Client]) -> Said:
+def _journalctl(words: Sequence[str], devnet: Callable[[], Client]) -> CommandOutput:
     said = journalctl(words, devnet)
-    if isinstance(said, Said):
+    if isinstance(said, CommandOutput):
         return said
     for line in said:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
-    return Said()
+    return CommandOutput()
 
 
-def _shown(said: Said) -> int:
+def _shown(said: CommandOutput) -> int:
     sys.stderr.write(said.err)
     sys.stderr.flush()
     sys.stdout.write(said.out)
@@ -68,7 +68,7 @@ def _shown(said: Said) -> int:
     return said.code
 
 
-_TOOLS: dict[str, Callable[[Sequence[str], Callable[[], Client]], Said]] = {
+_TOOLS: dict[str, Callable[[Sequence[str], Callable[[], Client]], CommandOutput]] = {
     "virtengine": _virtengine,
     "journalctl": _journalctl,
     "systemctl": systemctl,

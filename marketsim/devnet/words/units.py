@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from marketsim.devnet.words.command_line import Command, Flag, Invocation, RefusedError, help_of, read
-from marketsim.devnet.words.execute import Said
+from marketsim.devnet.words.execute import CommandOutput
 from marketsim.errors import InputError
 
 UNIT = "provider-daemon"
@@ -68,24 +68,24 @@ class Daemon(Protocol):
         ...
 
 
-def journalctl(words: Sequence[str], devnet: Callable[[], Daemon]) -> Said | Iterator[str]:
+def journalctl(words: Sequence[str], devnet: Callable[[], Daemon]) -> CommandOutput | Iterator[str]:
     """Carry out the words behind `journalctl`; with --follow what is returned are lines as they come."""
     try:
         invocation = read(JOURNALCTL, words)
         if invocation.wants_help:
-            return Said(help_of(invocation))
+            return CommandOutput(help_of(invocation))
         return _journal(invocation, devnet)
     except RefusedError as error:
-        return Said(err=f"journalctl: {error}\n", code=1)
+        return CommandOutput(err=f"journalctl: {error}\n", code=1)
     except InputError as error:
-        return Said(err="".join(f"journalctl: {line}\n" for line in error.lines), code=1)
+        return CommandOutput(err="".join(f"journalctl: {line}\n" for line in error.lines), code=1)
 
 
-def _journal(invocation: Invocation, devnet: Callable[[], Daemon]) -> Said | Iterator[str]:
+def _journal(invocation: Invocation, devnet: Callable[[], Daemon]) -> CommandOutput | Iterator[str]:
     flags = invocation.flags
     units = [unit.removesuffix(".service") for unit in flags["unit"]]
     if units and UNIT not in units:
-        return Said("-- No entries --\n", f"note: this devnet has one unit, {UNIT}\n")
+        return CommandOutput("-- No entries --\n", f"note: this devnet has one unit, {UNIT}\n")
     if flags["output"] not in ("short", "cat"):
         raise RefusedError(f"--output={flags['output']} is not simulated, write short or cat")
     count = flags["lines"] or (str(_LINES_SHOWN) if flags["follow"] else "all")
@@ -97,7 +97,7 @@ def _journal(invocation: Invocation, devnet: Callable[[], Daemon]) -> Said | Ite
     if flags["follow"]:
         return _followed(node, number, show)
     lines = [show(line) for line in (node.journal(UNIT, number) if number else [])]
-    return Said("".join(f"{line}\n" for line in (reversed(lines) if flags["reverse"] else lines)) or "-- No entries --\n")
+    return CommandOutput("".join(f"{line}\n" for line in (reversed(lines) if flags["reverse"] else lines)) or "-- No entries --\n")
 
 
 def _text_of(line: str) -> str:
@@ -130,31 +130,31 @@ def _continues(known: Sequence[str], now: Sequence[str]) -> int:
 _TAIL = 20
 
 
-def systemctl(words: Sequence[str], devnet: Callable[[], Daemon]) -> Said:
+def systemctl(words: Sequence[str], devnet: Callable[[], Daemon]) -> CommandOutput:
     """Carry out the words behind `systemctl`."""
     try:
         invocation = read(SYSTEMCTL, words)
         if invocation.wants_help or not invocation.does:
-            return Said(help_of(invocation))
+            return CommandOutput(help_of(invocation))
         unit = invocation.args[0]
         if unit.removesuffix(".service") != UNIT:
             raise RefusedError(f"Unit {unit if '.' in unit else f'{unit}.service'} not found; this devnet has {UNIT}.service")
         return _ACTIONS[invocation.does](devnet())
     except RefusedError as error:
-        return Said(err=f"systemctl: {error}\n", code=1)
+        return CommandOutput(err=f"systemctl: {error}\n", code=1)
     except InputError as error:
         lines = "".join(f"{line}\n" for line in error.lines)
-        return Said(err=f"{lines}Job for {UNIT}.service failed: the daemon goes on with what it had.\n", code=1)
+        return CommandOutput(err=f"{lines}Job for {UNIT}.service failed: the daemon goes on with what it had.\n", code=1)
 
 
-def _restart(node: Daemon) -> Said:
+def _restart(node: Daemon) -> CommandOutput:
     receipt = node.reload_provider_config()
     if int(receipt["code"]) != 0:
-        return Said(err=f"Job for {UNIT}.service failed: {receipt['result']}.\n", code=1)
-    return Said()
+        return CommandOutput(err=f"Job for {UNIT}.service failed: {receipt['result']}.\n", code=1)
+    return CommandOutput()
 
 
-def _show(node: Daemon) -> Said:
+def _show(node: Daemon) -> CommandOutput:
     status = node.status()
     mine = status["provider"]
     state = "active (running)" if mine["up"] else "failed (the provider is out)"
@@ -166,14 +166,14 @@ def _show(node: Daemon) -> Said:
         "",
         *node.journal(UNIT, _LINES_SHOWN),
     ]
-    return Said("".join(f"{line}\n" for line in lines), code=0 if mine["up"] else 3)
+    return CommandOutput("".join(f"{line}\n" for line in lines), code=0 if mine["up"] else 3)
 
 
-def _is_active(node: Daemon) -> Said:
+def _is_active(node: Daemon) -> CommandOutput:
     is_up = node.status()["provider"]["up"]
-    return Said("active\n" if is_up else "failed\n", code=0 if is_up else 3)
+    return CommandOutput("active\n" if is_up else "failed\n", code=0 if is_up else 3)
 
 
-_ACTIONS: Mapping[str, Callable[[Daemon], Said]] = {"restart": _restart, "show": _show, "is_active": _is_active}
+_ACTIONS: Mapping[str, Callable[[Daemon], CommandOutput]] = {"restart": _restart, "show": _show, "is_active": _is_active}
 
 __all__ = ["UNIT", "Daemon", "journalctl", "systemctl"]
