@@ -36,6 +36,7 @@ COMMANDS = (
     "bench",
     "parity",
     "coverage",
+    "devnet",
     "exercise",
     "virtengine",
 )
