@@ -16,6 +16,9 @@ def register(app: typer.Typer) -> None:
 
 def virtengine(context: typer.Context) -> None:
     """Run one command; exit codes are the real chain's, 0 and 1."""
+    from marketsim.cli.devnet import need_extra
+
+    need_extra()
     from marketsim.devnet.words.tools import run_tool
 
     raise typer.Exit(run_tool("virtengine", context.args))

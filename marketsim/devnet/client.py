@@ -149,7 +149,7 @@ class Client:
 
     def chain_answer(self, what: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         """As `DevnetNode.chain_answer`."""
-        return self._post(f"/chain/{quote(what, safe='')}", {"asked": dict(asked)})
+        return self._post(f"/chain/{quote(what, safe='')}", asked)
 
     def name_of(self, address: str) -> str:
         """As `DevnetNode.name_of`."""

@@ -271,3 +271,11 @@ def test_the_journal_and_the_daemon_answer(desk: Desk) -> None:
     refused = systemctl(["restart", "provider-daemon"], lambda: desk.node)
     assert refused.code == 1 and f"{config}:7:" in refused.err
     assert systemctl(["restart", "nginx"], lambda: desk.node).err.startswith("systemctl: Unit nginx.service not found")
+
+
+def test_the_page_has_every_text_and_says_which_were_never_recorded() -> None:
+    page = (Path(__file__).parents[2] / "docs/virtengine-commands.md").read_text()
+    for status, text in TEXTS.items():
+        [row] = [line for line in page.splitlines() if line.startswith(f"| `{status.name}` |")]
+        assert row.startswith(f"| `{status.name}` | {text.text} | {text.module} {text.code} | ")
+        assert ("never recorded" in row) == (text.origin != RECORDED)

@@ -45,6 +45,8 @@ LEASE_STATES: Mapping[str, tuple[str, ...]] = {
 }
 DEPLOYMENT_STATES: Mapping[str, tuple[str, ...]] = {state: (state,) for state in ("active", "closed")}
 ESCROW_STATES: Mapping[str, tuple[str, ...]] = {state: (state,) for state in ("open", "closed", "overdrawn")}
+ROWS_MAX = 10_000
+"""Most rows of a list, whatever its limit is."""
 _ENDPOINT_KINDS = ("SHARED_HTTP", "RANDOM_PORT", "LEASED_IP")
 
 
@@ -93,10 +95,10 @@ def answer(facts: Facts, what: str, asked: Asked) -> Answer:
 
     `what` is one of `QUERIES`, `asked` its filters and page by name. Raises RefusedError with what the real command line says.
     """
-    query = QUERIES.get(what)
-    if query is None:
-        raise RefusedError(f"{what!r} is no query, expected {', '.join(QUERIES)}")
-    return query(facts, asked)
+    missing = [key for key in _NEEDS.get(what, ()) if asked.get(key) is None]
+    if missing:
+        raise RefusedError(f"{what}: {', '.join(missing)} must be given")
+    return QUERIES[what](facts, asked)
 
 
 # --- ids ---------------------------------------------------------------------------------------------------------------------
@@ -339,7 +341,7 @@ def _listed(
 
     `next_key` says where the next page begins; as on the chain there is none where a page ends with a state.
     """
-    limit, offset = int(asked.get("limit") or 0) or 100, int(asked.get("offset") or 0)
+    limit, offset = min(int(asked.get("limit") or 0) or 100, ROWS_MAX), int(asked.get("offset") or 0)
     names, resume = _decoded(str(asked["page_key"]), states) if asked.get("page_key") else (_states_of(asked, states), 0)
     found: list[R] = []
     for at, state in enumerate(names):
@@ -419,7 +421,7 @@ def _deployments(facts: Facts, asked: Asked) -> Answer:
 
 def _whole(asked: Asked) -> Asked:
     """An escrow list's request: the chain counts none of its rows as a hit, so `limit` and `offset` change nothing."""
-    return {**asked, "limit": 1 << 62, "offset": 0, "page_key": ""}
+    return {**asked, "limit": ROWS_MAX, "offset": 0}
 
 
 def _accounts(facts: Facts, asked: Asked) -> Answer:
@@ -463,7 +465,7 @@ def _payments(facts: Facts, asked: Asked) -> Answer:
 
 def _providers(facts: Facts, asked: Asked) -> Answer:
     rows = sorted(facts.view().providers(registered=True), key=lambda each: facts.address(each.name), reverse=bool(asked.get("reverse")))
-    limit, offset = int(asked.get("limit") or 0) or 100, int(asked.get("offset") or 0)
+    limit, offset = min(int(asked.get("limit") or 0) or 100, ROWS_MAX), int(asked.get("offset") or 0)
     if asked.get("page_key"):
         _, offset = _decoded(str(asked["page_key"]), {"": ()})
     page, following = rows[offset : offset + limit], offset + limit
@@ -485,6 +487,10 @@ _DEPLOYMENT_KEY = ("owner", "dseq")
 _GROUP_KEY = (*_DEPLOYMENT_KEY, "gseq")
 _ORDER_KEY = (*_GROUP_KEY, "oseq")
 _BID_KEY = (*_ORDER_KEY, "provider")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
 
 
 def _found(found: R | None, status: Status, text: str = "") -> R:
@@ -525,14 +531,14 @@ def _account_of(facts: Facts, text: str) -> AccountRecord | None:
     """The document's form: an account by the id of its deployment or bid, with or without the scope before it, or by its number among the
     accounts of deployments in the order in which they were made, from 1."""
     view = facts.view()
-    if text.isdigit():
+    if _is_number(text):
         number = int(text)
         page = view.deployments(limit=number) if number else ()
         return view.account(page[number - 1].id) if len(page) == number > 0 else None
     parts = text.strip("/").split("/")
     if parts[0] in ("deployment", "bid"):
         parts = parts[1:]
-    if len(parts) not in (2, 5):
+    if len(parts) not in (2, 5) or not all(_is_number(part) for part in parts[1:4]):
         return None
     parts[0] = facts.name(parts[0])
     if len(parts) == 5:
@@ -552,14 +558,14 @@ def _lease_of(facts: Facts, asked: Asked) -> Answer:
     """The lease that a provider reports the use of: by its id, with or without the provider, or by its number among the provider's
     leases in the order in which they were made, from 1."""
     text, view, provider = str(asked["lease_id"]).strip("/"), facts.view(), facts.name(str(asked["provider"]))
-    if text.isdigit():
+    if _is_number(text):
         number = int(text)
         page = view.leases(provider=provider, limit=number) if number else ()
         found = page[number - 1] if len(page) == number > 0 else None
     else:
         parts = text.split("/")
         parts = [facts.name(parts[0]), *parts[1:4], facts.name(parts[4]) if len(parts) == 5 else provider]
-        found = view.lease("/".join(parts)) if len(parts) == 5 else None
+        found = view.lease("/".join(parts)) if len(parts) == 5 and all(_is_number(part) for part in parts[1:4]) else None
     lease = _found(found, Status.LeaseNotFound)
     return {
         "id": _xid(facts, lease.id),
@@ -647,5 +653,22 @@ QUERIES: Mapping[str, Callable[[Facts, Asked], Answer]] = {
     "tx": _tx,
 }
 """Every query by what the command tree calls it."""
+
+_NEEDS: Mapping[str, Sequence[str]] = {
+    "get_order": _ORDER_KEY,
+    "get_bid": _BID_KEY,
+    "get_lease": _BID_KEY,
+    "get_deployment": _DEPLOYMENT_KEY,
+    "get_group": _GROUP_KEY,
+    "get_account": ("account_id",),
+    "settled_account": ("account_id",),
+    "lease_usage": ("lease_id", "provider"),
+    "get_provider": ("address",),
+    "balances": ("address",),
+    "spendable": ("address",),
+    "wallet": ("text",),
+    "tx": ("hash",),
+}
+"""What must be given."""
 
 __all__ = ["QUERIES", "Asked", "Facts", "answer"]

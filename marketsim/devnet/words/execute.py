@@ -344,6 +344,8 @@ class _Execution:
         receipt = self._submitted(message, signer, dry_run=False)
         if status_of(receipt) != Status.Ok and flags["gas"] == "auto":
             raise RefusedError(refused(receipt))  # something has come between the try and the block
+        if not int(receipt["height"]):
+            self._beside.append("note: the devnet rests; the block is made by `marketsim devnet advance --blocks 1` or `resume`")
         if self._tells_hash:
             self._beside.append(f"txhash: {receipt['hash']}")
         answer = tx_answer(receipt, message)
