@@ -112,7 +112,7 @@ class E(Row):
     trail_until = column("last block of the trail's chunk under way, FAR where nobody keeps one", default=FAR)
 
 
-class Desk(Row, width=104):
+class Desk(Row, width=112):
     """One provider's bid engine, a row a provider (the chain's provider slot).
 
     What every bid reads and writes comes first: two cache lines a desk (columns marked "derived" are written by `prepare_desks` and
@@ -224,6 +224,7 @@ class Desk(Row, width=104):
     reprice_follows = column("0 cpu, 1 memory, 2 storage, 3 gpu, 4 the one most used")
     key = column("hash of its name: what its draws come from")
     hears = column("1: what becomes of its bids is written down in outcomes; 2: refused ones too")
+    usage_by_hand = column("1: use of its leases from here on is reported by messages, 0: they meter themselves")
 
 
 LANES = 8

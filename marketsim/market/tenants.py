@@ -522,12 +522,13 @@ def is_bid_open(s: State, bid: int, order: int) -> bool:
 
 @compiled
 def start_meter(s: State, e: Engine, lease: int, plan: int, desk_row: int, order: int) -> None:
-    """Give a metered lease its reservation, the desk's unit prices as weights, and the plan's utilization."""
+    """Give a metered lease its reservation, the desk's unit prices as weights, and the plan's utilization; where messages report the use
+    it stays as the chain has made it."""
     usage = s.leases[lease].usage
-    if usage < 0:
+    desk = e.desks[desk_row]
+    if usage < 0 or desk.usage_by_hand == 1:
         return
     row = s.usage[usage]
-    desk = e.desks[desk_row]
     track = e.tracks[order]
     row.reserved_cpu = track.cpu
     row.reserved_memory = track.memory

@@ -287,6 +287,10 @@ class ProviderCohort(Frozen):
     withdraw_every: PositiveSpan | None = Field(
         default=None, description="how often these providers withdraw, in place of the scenario's withdraw_every"
     )
+    usage: Literal["metered", "manual"] = Field(
+        default="metered",
+        description="how use of leases is reported (charging by use): metered by itself, or manual by messages submit_usage alone",
+    )
     cost_share: Number = Field(
         default=1.0, description="cost of serving as a share of the unit prices without margin: only welfare metrics look at it"
     )

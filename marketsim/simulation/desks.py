@@ -186,6 +186,7 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     rows[:, [Desk.max_cpu, Desk.max_memory, Desk.max_storage, Desk.max_gpu, Desk.max_concurrent]] = NO_LIMIT
     rows[:, [Desk.multiplier_ppm, Desk.uptime_ppm]] = PPM
     rows[:, Desk.lease_capacity] = -1 if cohort.lease_capacity is None else cohort.lease_capacity
+    rows[:, Desk.usage_by_hand] = int(cohort.usage == "manual")
     rows[:, Desk.audited] = int(bool(cohort.signed_by))
     rows[:, Desk.window] = 0 if cohort.window is None else cohort.window.milliseconds(block_ms) // SECOND_MS
     rows[:, Desk.withdraw_every] = (cohort.withdraw_every or scenario.withdraw_every).blocks(block_ms)

@@ -1,4 +1,5 @@
-"""Messages to a held market that no chain would take: outages and repairs, another configuration of a provider, coins out of a faucet."""
+"""Messages to a held market that no chain would take: outages and repairs, another configuration of a provider, how its use is reported,
+coins out of a faucet."""
 
 from __future__ import annotations
 
@@ -29,10 +30,13 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "outage": ("provider", "lasts"),
     "repair": ("provider",),
     "configure": ("provider", "changes"),
+    "usage": ("provider", "mode"),
     "faucet": ("wallet", "amount"),
 }
 """What each takes beside `signer`: a provider is its name or cohort/index, `lasts` a duration, `changes` is laid over the provider's file,
-`amount` whole uve. A provider signs what is about itself, governance the rest; governance may sign everything."""
+`mode` is metered or manual and holds for leases from then on, `amount` whole uve. A provider signs what is about itself, governance the
+rest; governance may sign everything."""
+USAGE = ("metered", "manual")
 COINS_MAX = 9 * ATTO
 """What all wallets together may hold."""
 
@@ -60,6 +64,10 @@ def parse_market_message(message: Message) -> Parsed:
         if not isinstance(message["changes"], Mapping):
             raise MessageError("changes", "is not a mapping, write {bid_engine: {min_profit_margin: 20}}")
         arguments["changes"] = deepcopy(dict(message["changes"]))
+    elif op == "usage":
+        if message["mode"] not in USAGE:
+            raise MessageError("mode", f"{message['mode']!r} is no way to report use, write {' or '.join(USAGE)}")
+        arguments["mode"] = message["mode"]
     signer = parse_name(message.get("signer", must), "signer")
     return Parsed(op, arguments, signer, signer if signer == GOVERNANCE else must)
 
@@ -94,6 +102,8 @@ def act(parsed: Parsed, height: int, number: int, clock: BlockClock, names: Chai
         fault(clock, slot, number, Kind.OUTAGE, at_ms, parsed.arguments["lasts"].milliseconds(clock.block_ms), True)
     elif parsed.op == "repair":
         fault(clock, slot, number, Kind.OUTAGE, at_ms, 0, False)
+    elif parsed.op == "usage":
+        clock.engine.desks[slot].usage_by_hand = USAGE.index(parsed.arguments["mode"])
     else:
         return _configure(clock, market, scenario, slot, parsed.arguments["changes"])
     return Status.Ok
