@@ -49,8 +49,9 @@ differential: $(VENV)/.installed-dev  ## 2,000 random scenarios and 100,000 mess
 		$(BIN)/python -m pytest -s tests/simulation/test_differential.py
 	MARKETSIM_COMPILE=checked $(BIN)/python -m pytest tests/chain/test_chain_stateful.py
 
-crash: $(VENV)/.installed-dev  ## Ctrl-C and kill -9 at 100 moments each of a run and of a sweep
+crash: $(VENV)/.installed-dev  ## Ctrl-C and kill -9 at 100 moments each of a run and of a sweep, kill -9 of a devnet under load 200 times
 	MARKETSIM_CRASHES=100 $(BIN)/python -m pytest tests/cli/test_interrupts.py
+	MARKETSIM_DEVNET_KILLS=200 $(BIN)/python -m pytest -s tests/devnet/test_killed_devnet.py
 
 selftest: $(VENV)/.installed  ## Error rates of `marketsim check` on 2,000 fresh replications: some minutes
 	$(BIN)/marketsim check selftest --fresh
