@@ -83,7 +83,7 @@ class SettlementExercise:
     files = (FILE,)
     chance = Chance(0.2, 1.0, "the figures of somebody else's leases, on the instances of 50 learners")
     hints = (
-        "The price is the provider's bid: CPU, memory and storage times their prices, times one plus the margin. It is exact, round nothing.",
+        "The price is the provider's bid: CPU, memory and storage times their prices, times one plus the margin. Round nothing.",
         "A lease owes its price for every block since it was made: price × (height − height at which it was made).",
         "What is paid is the accrued amount cut to whole uve; the fraction is kept for the next settlement, so cut the sum, not each part.",
         "The take is its share of everything paid so far, cut to whole uve; the provider's net is paid less take.",
