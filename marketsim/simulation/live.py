@@ -345,9 +345,14 @@ class LiveMarket:
         clock = self._play.clock
         if self._looks.chain is not clock.chain:
             self._looks = Looks(clock.chain)
-        view = View(self.height, self.scenario.block_ms, self._looks, clock.engine, self._names)
+        texts: Callable[[], Sequence[str]] = self._texts if self._takes else tuple
+        eligibility = self._play.market.eligibility
+        view = View(self.height, self.scenario.block_ms, self._looks, clock.engine, self._names, eligibility, texts)
         self._views.add(view)
         return view
+
+    def _texts(self) -> Sequence[str]:
+        return self._play.by_hand.names.texts
 
     def events(self, after: int = 0, limit: int = PAGE) -> EventPage:
         """Return what happened, from event number `after` on, counted from 0."""
