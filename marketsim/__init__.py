@@ -11,8 +11,11 @@ if TYPE_CHECKING:
     from marketsim.errors import InputError, InvariantError
     from marketsim.face.checks import coverage, diff, parity, run_bench
     from marketsim.face.experiments import SweepRuns, compare, optimize, risk, sweep
+    from marketsim.face.exporting import Exported, export_run
     from marketsim.face.files import schema, validate
     from marketsim.face.finding import Finding
+    from marketsim.face.gates import bisect, check, check_gate, make_baseline, make_capsule, verify_capsule
+    from marketsim.face.lessons import StartedExercise, check_exercise, grade, list_exercises, new_course, start_exercise
     from marketsim.face.market import Market
     from marketsim.face.prices import price
     from marketsim.face.projects import copy_scenario, init, scenarios
@@ -39,6 +42,7 @@ __all__ = [
     "ChoiceRule",
     "DemandDay",
     "DemandProcess",
+    "Exported",
     "Finding",
     "FinishedRun",
     "InputError",
@@ -57,20 +61,31 @@ __all__ = [
     "RunResult",
     "Scenario",
     "ScoringRule",
+    "StartedExercise",
     "Strategy",
     "SweepRuns",
+    "bisect",
+    "check",
     "check_agent",
     "check_choice_rule",
     "check_demand",
+    "check_exercise",
+    "check_gate",
     "check_metric",
     "check_strategy",
     "compare",
     "copy_scenario",
     "coverage",
     "diff",
+    "export_run",
+    "grade",
     "init",
+    "list_exercises",
     "load_result",
     "load_scenario",
+    "make_baseline",
+    "make_capsule",
+    "new_course",
     "optimize",
     "parity",
     "price",
@@ -80,8 +95,10 @@ __all__ = [
     "run_bench",
     "scenarios",
     "schema",
+    "start_exercise",
     "sweep",
     "validate",
+    "verify_capsule",
 ]
 
 _PLACES = {
@@ -90,6 +107,9 @@ _PLACES = {
     "face.runs": ("ReplicatedRuns", "RunResult", "load_result", "replicate", "run"),
     "face.checks": ("coverage", "diff", "parity", "run_bench"),
     "face.experiments": ("SweepRuns", "compare", "optimize", "risk", "sweep"),
+    "face.gates": ("bisect", "check", "check_gate", "make_baseline", "make_capsule", "verify_capsule"),
+    "face.exporting": ("Exported", "export_run"),
+    "face.lessons": ("StartedExercise", "check_exercise", "grade", "list_exercises", "new_course", "start_exercise"),
     "face.files": ("schema", "validate"),
     "face.finding": ("Finding",),
     "face.market": ("Market",),
