@@ -14,7 +14,7 @@ CHAIN_TESTS := tests/money/test_money.py tests/money/test_wide.py $(addprefix te
 	$(addprefix escrow/test_,escrow_exact escrow_vectors escrow_deposits escrow_audit usage_settlement ve_settlement) \
 	$(addprefix test_,market transitions chain_stateful))) tests/conformance/test_parity_market.py
 
-.PHONY: demo test test-plain differential crash selftest lint figures readme mutants constraints clean help
+.PHONY: demo test test-plain differential crash selftest wheel lint figures readme mutants constraints clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,9 @@ lint: $(VENV)/.installed-dev  ## Style, strict types and layers; the tests hold 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+wheel: $(VENV)/.installed-dev  ## A wheel with machine code, for who installs without a compiler: dist/, some minutes, needs gcc
+	$(BIN)/python .ci/compiled_wheel.py
 
 readme: $(VENV)/.installed  ## Print the baseline's report into README.md and its figures into docs/images/
 	$(BIN)/python docs/printed.py

@@ -82,7 +82,29 @@ def scenario_of(number: int) -> dict[str, Any]:
             "providers": {"north": {}, "south": {}},
         }
         data["messages"] = messages_of(chance, blocks, pick((5, 20, 40)))
+    if random.Random(f"means/{number}").random() < 0.6:
+        give_means(data)
     return data
+
+
+def give_means(data: dict[str, Any]) -> None:
+    """Take away what keeps most random markets from ever leasing: wallets without a deposit, bids after the choice, ceilings below cost."""
+    data["bid_window"] = "10 blocks"
+    if data["order_max_bids"] == 1:
+        data["order_max_bids"] = 3
+    if data.get("order_timeout") == "3 blocks":
+        data["order_timeout"] = "100 blocks"
+    for tenants in data["tenants"]:
+        tenants.update(wallet="5000VE", never_choose=0, patience="100 blocks", deploy_delay="0 blocks")
+        if "ceiling" in tenants:
+            tenants["ceiling"] = {"times_cost": {"uniform": [2, 9]}}
+        if isinstance(tenants["deposit"], str):
+            tenants["deposit"] = "90000uve"
+        if "cpu" in tenants["order"]:
+            tenants["order"]["gpu"] = 0
+    for providers in data["providers"]:
+        providers.update(wallet="200VE", latency={"uniform": ["0s", "3s"]})
+        providers.get("config", {}).pop("filters", None)
 
 
 def law_of(chance: random.Random, unit: str, low: int, high: int) -> Any:
