@@ -62,7 +62,7 @@ def test_strange_messages_do_no_harm(tmp_path: Path) -> None:
     node.advance(5)
     done = dict.fromkeys(("receipt", "error"), 0)
 
-    @settings(max_examples=400, deadline=None, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=250, deadline=None, phases=[Phase.generate], database=None, suppress_health_check=list(HealthCheck))
     @given(messages(), st.sampled_from(["tenant", "provider", "validator", "friend"]))
     @seed(5)
     def send(message: dict[str, Any], signer: str) -> None:
@@ -77,7 +77,7 @@ def test_strange_messages_do_no_harm(tmp_path: Path) -> None:
 
     send()
     node.advance(50)
-    assert min(done.values()) > 50, done
+    assert min(done.values()) > 30, done
     place = (node.height, node.fingerprint(), node.state_hash(), node.orders(), node.wallets())
     node.close()
     again = DevnetNode.open(tmp_path)
