@@ -15,7 +15,7 @@ from marketsim.errors import InputError
 from marketsim.scenario.load import scenario_from_mapping
 
 _MODULE = "marketsim_checked_agent"
-_TRIAL: dict[str, Any] = {
+TRIAL: dict[str, Any] = {
     "name": "trial",
     "horizon": "1d",
     "charging": "rate",
@@ -70,7 +70,7 @@ def _played(function: Callable[[Any], Any], provider: bool, options: Mapping[str
     module.__dict__["agent"] = function
     sys.modules[_MODULE] = module
     try:
-        result = run(scenario_from_mapping(_TRIAL | {"agents": [agent]}))
+        result = run(scenario_from_mapping(TRIAL | {"agents": [agent]}))
     except InputError as error:
         raise AgentError(str(error)) from error
     finally:

@@ -28,6 +28,7 @@ from marketsim.scenario.literals import Duration, parse_duration
 from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario, read_message
 from marketsim.simulation.market_messages import OPERATIONS
+from marketsim.simulation.measured import own_figures, own_metrics
 from marketsim.simulation.messages import Observe, wallet_names
 from marketsim.simulation.observed import unfilled
 from marketsim.simulation.open_end import OpenEnd, without_end
@@ -163,6 +164,7 @@ class LiveMarket:
         self._audit = audit
         self._events = events
         self._trail = trail
+        self._metrics = own_metrics(scenario)
         self._listens = listens
         setup = prepare(scenario, self.seed, self._takes, self._open.first if self._open else None)
         if self._open:
@@ -217,6 +219,10 @@ class LiveMarket:
 
         Raises InputError for what is no message.
         """
+        return self._read(message, signer)[1]
+
+    def _read(self, message: Message, signer: str | None) -> tuple[Message, Parsed]:
+        """Return a message as plain data, numbers as a file would have them, and as the chain takes it."""
         given = dict(message)
         op = given.get("op")
         if signer is not None and op != "grant":
@@ -229,7 +235,8 @@ class LiveMarket:
             why = "start it with messages=True" if self.scenario.market is None else "one that is generated (market:) has none by hand"
             raise InputError(f"message: this market takes no messages, {why}")
         parsed = self._play.by_hand.parsed(read)
-        return parsed if signer is None else parsed._replace(signer=signer)
+        plain = {key: read[key] for key in message}
+        return plain, parsed if signer is None else parsed._replace(signer=signer)
 
     def submit(self, message: Message, *, signer: str | None = None) -> Ticket:
         """Let a message wait for the next block, or for that of its `height:`, behind those that wait for it; return its ticket.
@@ -237,7 +244,7 @@ class LiveMarket:
         The chain answers when the block is executed (`receipt`). `signer` is who signs it; who does not say so signs as who must. Raises
         InputError for what is no message, for a height that is executed already, and when the market is finished.
         """
-        parsed = self.parse(message, signer=signer)
+        plain, parsed = self._read(message, signer)
         height = message.get("height", self.height + 1)
         if self._finished is not None or height > self.scenario.horizon_blocks:
             raise InputError(f"message: block {height} is behind the last one ({self.scenario.horizon_blocks}), give a longer horizon")
@@ -245,7 +252,7 @@ class LiveMarket:
             raise InputError(f"message: block {height} is executed, the next one is {self.height + 1}")
         ticket = Ticket(len(self.log), height)
         self.log.append(LogEntry(height, dict(message), signer))
-        self._play.by_hand.submit(height, message, parsed, ticket.number)
+        self._play.by_hand.submit(height, plain, parsed, ticket.number)
         return ticket
 
     def receipt(self, ticket: Ticket) -> Receipt | None:
@@ -343,9 +350,14 @@ class LiveMarket:
         clock = self._play.clock
         if self._looks.chain is not clock.chain:
             self._looks = Looks(clock.chain)
-        view = View(self.height, self.scenario.block_ms, self._looks, clock.engine, self._names)
+        texts: Callable[[], Sequence[str]] = self._texts if self._takes else tuple
+        eligibility = self._play.market.eligibility
+        view = View(self.height, self.scenario.block_ms, self._looks, clock.engine, self._names, eligibility, texts)
         self._views.add(view)
         return view
+
+    def _texts(self) -> Sequence[str]:
+        return self._play.by_hand.names.texts
 
     def events(self, after: int = 0, limit: int = PAGE) -> EventPage:
         """Return what happened, from event number `after` on, counted from 0."""
@@ -469,7 +481,10 @@ class LiveMarket:
                 record = replace(record, trail=trail_of(clock.chain.trail, self.scenario.horizon_blocks))
             if not self._messages:
                 del clock, collector, self._play  # the tables go before anything is made of the record, which has its own columns
-            self._finished = Run(summarize(record), record)
+            summary = summarize(record)
+            if self._metrics:
+                summary["metrics"] = own_figures(self.scenario, self._metrics, summary, record)
+            self._finished = Run(summary, record)
         return self._finished
 
 
