@@ -87,13 +87,17 @@ def is_narrow(format_: str) -> bool:
 
 
 @contextmanager
-def drawn(format_: str, style: StyleLike | None = None, own: Mapping[str, Any] = STYLE) -> Iterator[None]:
-    """Within this context figures are drawn as they should look in files of a format; `own` is the style of a kind of figures."""
+def drawn(format_: str, style: StyleLike | None = None, own: Mapping[str, Any] = STYLE, *, is_shown: bool = False) -> Iterator[None]:
+    """Within this context figures are drawn as they should look in files of a format; `own` is the style of a kind of figures.
+
+    Where `is_shown`, in a notebook, its own backend stays, which shows what pyplot draws; elsewhere none is to look for a window.
+    """
     import matplotlib as mpl
 
     more = _COLUMN if is_narrow(format_) else {}
+    shown = {"backend": "agg"} if not is_shown else {name: mpl.rcParams[name] for name in ("backend", "interactive")}
     users = {} if style is None or callable(style) else _parameters(style)
-    with mpl.rc_context({**mpl.rcParamsDefault, **own, **more, **users, "backend": "agg"}):
+    with mpl.rc_context({**mpl.rcParamsDefault, **own, **more, **users, **shown}):
         yield
 
 
