@@ -112,7 +112,7 @@ class E(Row):
     trail_until = column("last block of the trail's chunk under way, FAR where nobody keeps one", default=FAR)
 
 
-class Desk(Row, width=104):
+class Desk(Row, width=112):
     """One provider's bid engine, a row a provider (the chain's provider slot).
 
     What every bid reads and writes comes first: two cache lines a desk (columns marked "derived" are written by `prepare_desks` and
@@ -120,7 +120,7 @@ class Desk(Row, width=104):
     next twelve decimals and the last twelve: the unit price after spread and repricing, times 1 + margin, exact at 24 decimals.
     """
 
-    shut = column("derived: 0 it may bid, else 1 + Decline (engine off or down, or provider blocked)")
+    shut = column("derived: 0 it may bid, else 1 + Decline (engine off or down, cut off, or provider blocked)")
     slots_left = column("derived: MAX_CONCURRENT less the bids whose outcome is unknown")
     queued = column()
     leases_left = column("derived: leases that it may still take")
@@ -224,6 +224,14 @@ class Desk(Row, width=104):
     reprice_follows = column("0 cpu, 1 memory, 2 storage, 3 gpu, 4 the one most used")
     key = column("hash of its name: what its draws come from")
     hears = column("1: what becomes of its bids is written down in outcomes; 2: refused ones too")
+    out = column("1 during an outage that came by itself")
+    held = column("1 during an outage of a fault; it is up while both are 0")
+    cut = column("1: it cannot reach the chain: its bids, withdrawals, reports and notices are not sent")
+    failing = column("1: workloads of its new leases do not start")
+    withheld = column("1: it does not withdraw")
+    manual = column("1: the use of its new leases is reported by messages alone, 0: they meter themselves")
+    unreported_ppm = column("share of use that the meters of its leases leave out", "ppm")
+    lag = column("how late its meters are read, FAR while they are not", "blocks")
 
 
 LANES = 8
@@ -384,9 +392,10 @@ class Decline(Code):
     SCRIPT_FAILED = 10
     SCRIPT_TIMEOUT = 11
     INVALID_PRICE = 12
+    NOT_CONNECTED = 13
 
 
-DECLINES = 13
+DECLINES = 14
 ORDER_SHIFT = 28
 DESK_SHIFT = 4
 """Bits below the order, and below the desk, in a number of `Engine.decline_rows`."""

@@ -198,6 +198,8 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     rows[:, Desk.decimals] = decimals
     rows[:, Desk.endpoint], rows[:, Desk.endpoint_atto] = divmod(fixed, ATTO)
     rows[:, Desk.strategy] = strategy
+    rows[:, Desk.manual] = int(cohort.usage.kind == "manual")
+    rows[:, [Desk.unreported_ppm, Desk.lag]] = reporting(cohort, scenario)
     if cohort.strategy.undercut is not None:
         rows[:, Desk.undercut_ppm] = round(cohort.strategy.undercut.by * PPM)
     if cohort.config is not None:
@@ -229,6 +231,14 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
             one[Desk.list_cpu + 2 * at + 1] = atto
         refresh_units(one)
     return rows
+
+
+def reporting(cohort: ProviderCohort, scenario: Scenario) -> tuple[int, int]:
+    """Return what a cohort's meters leave out, in ppm, and how late they are read, in blocks; what comes too late is left out."""
+    usage, block_ms = cohort.usage, scenario.block_ms
+    if usage.delay.blocks(block_ms) > scenario.usage_grace.blocks(block_ms):
+        return PPM, 0
+    return PPM - round(usage.factor * PPM), usage.delay.blocks(block_ms)
 
 
 def set_limits(rows: Table, config: Any, block_ms: int) -> None:

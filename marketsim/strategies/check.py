@@ -30,7 +30,7 @@ from marketsim.money.text import format_amount
 from marketsim.money.units import ATTO, GIB
 from marketsim.strategies import users_code
 from marketsim.strategies.check_decide import decided_wrongly
-from marketsim.strategies.find import ENTRY_POINTS
+from marketsim.strategies.find import ENTRY_POINTS, noun_of
 from marketsim.strategies.requests import Prices, RequestBatch
 from marketsim.strategies.rules import Answer, GpuModel, PriceRequest, Refusal, ResourceUnit, Strategy, Volume
 
@@ -173,15 +173,18 @@ def _number(text: str) -> Any:
     return float(text) if re.fullmatch(r"-?\d+\.\d+", text) else text
 
 
-def named_object(spec: str, search: Sequence[Path], where: str) -> Any:
-    """What `spec`, module:name, names in the folders of `search` or on the import path; raises InputError where there is nothing."""
+def named_object(spec: str, search: Sequence[Path], where: str, group: str = ENTRY_POINTS) -> Any:
+    """What `spec`, module:name or the name of an entry point of `group`, names in the folders of `search` or on the import path.
+
+    Raises InputError where there is nothing.
+    """
     match = _SPEC.fullmatch(spec)
     if match is None:
-        installed = entry_points(group=ENTRY_POINTS)
+        installed = entry_points(group=group)
         if spec in installed.names:
             return _imported(installed[spec].load, spec, where)
         known = f" or one of {', '.join(sorted(installed.names))}" if installed.names else ""
-        raise InputError(f"{where}: {spec!r} names no strategy, expected module:Class{known}")
+        raise InputError(f"{where}: {spec!r} names no {noun_of(group)}, expected module:Class{known}")
     with _importable(search):
         found = _imported(lambda: importlib.import_module(match["module"]), f"module {match['module']}", where)
     for part in match["name"].split("."):

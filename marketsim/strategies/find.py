@@ -15,17 +15,22 @@ ENTRY_POINTS = "marketsim.strategies"
 """The entry-point group in which an installed package offers strategies by name."""
 
 
-def problem_of(spec: str, folders: Sequence[Path] = ()) -> str | None:
+def noun_of(group: str) -> str:
+    """Return what the entry points of a group are: "strategy" of marketsim.strategies, "fault" of marketsim.faults."""
+    return {ENTRY_POINTS: "strategy"}.get(group, group.rpartition(".")[2].removesuffix("s"))
+
+
+def problem_of(spec: str, folders: Sequence[Path] = (), group: str = ENTRY_POINTS) -> str | None:
     """Say why nothing of the name `spec` can be found and what would be, None where it is there or only a run can tell.
 
-    `spec` is `module:Class` or the name of an entry point of `ENTRY_POINTS`. Modules are looked for in `folders` first, as a run does.
+    `spec` is `module:Class` or the name of an entry point of `group`. Modules are looked for in `folders` first, as a run does.
     Names that a module makes while it is imported (a star import, `globals()`) cannot be seen and are let pass.
     """
     if ":" not in spec:
-        installed = entry_points(group=ENTRY_POINTS)
+        installed = entry_points(group=group)
         if spec not in installed.names:
             known = f" or one of {', '.join(sorted(installed.names))}" if installed.names else ""
-            return f"'{spec}' names no strategy, write module:Class{known}"
+            return f"'{spec}' names no {noun_of(group)}, write module:Class{known}"
         spec = installed[spec].value.partition("[")[0].strip()
     module, _, name = spec.partition(":")
     loaded = sys.modules.get(module)
