@@ -36,6 +36,7 @@ COMMANDS = (
     "bench",
     "parity",
     "coverage",
+    "exercise",
 )
 """Modules of this package that have a `register(app)`, in the order in which help lists them."""
 

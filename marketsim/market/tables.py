@@ -224,12 +224,12 @@ class Desk(Row, width=112):
     reprice_follows = column("0 cpu, 1 memory, 2 storage, 3 gpu, 4 the one most used")
     key = column("hash of its name: what its draws come from")
     hears = column("1: what becomes of its bids is written down in outcomes; 2: refused ones too")
+    usage_by_hand = column("1: use of its leases from here on is reported by messages, 0: they meter themselves")
     out = column("1 during an outage that came by itself")
     held = column("1 during an outage of a fault; it is up while both are 0")
     cut = column("1: it cannot reach the chain: its bids, withdrawals, reports and notices are not sent")
     failing = column("1: workloads of its new leases do not start")
     withheld = column("1: it does not withdraw")
-    manual = column("1: the use of its new leases is reported by messages alone, 0: they meter themselves")
     unreported_ppm = column("share of use that the meters of its leases leave out", "ppm")
     lag = column("how late its meters are read, FAR while they are not", "blocks")
 

@@ -44,7 +44,7 @@ from marketsim.market.fees import can_afford, charge
 from marketsim.market.packing import has_nodes, lacks_nodes, lease_nodes
 from marketsim.market.quoting import has_room
 from marketsim.market.tables import BidChoice, Choosing, Desk, Ended, Engine, Kind, OutcomeKind, Phase, TopUpTime, Track
-from marketsim.money.pairs import blocks_covered, times
+from marketsim.money.pairs import blocks_covered
 from marketsim.money.units import ATTO, MIB, NANO, PPM, SECOND_MS
 
 SALT_CHOICE = 21
@@ -526,15 +526,14 @@ def is_bid_open(s: State, bid: int, order: int) -> bool:
 
 @compiled
 def start_meter(s: State, e: Engine, lease: int, plan: int, desk_row: int, order: int) -> None:
-    """Give a metered lease its reservation, the desk's unit prices as weights, and the plan's utilization.
-
-    The built-in meter counts MiB; what is reported by messages counts bytes, so the other weights are those of 2^20 units.
+    """Give a metered lease its reservation, the desk's unit prices as weights, and the plan's utilization; where messages report the use
+    it stays as the chain has made it. What a desk's meters leave out or read late is so from the start.
     """
     usage = s.leases[lease].usage
-    if usage < 0:
+    desk = e.desks[desk_row]
+    if usage < 0 or desk.usage_by_hand == 1:
         return
     row = s.usage[usage]
-    desk = e.desks[desk_row]
     track = e.tracks[order]
     row.reserved_cpu = track.cpu
     row.reserved_memory = track.memory
@@ -548,12 +547,6 @@ def start_meter(s: State, e: Engine, lease: int, plan: int, desk_row: int, order
         row.utilization_ppm = row.utilization_ppm * (PPM - desk.unreported_ppm) // PPM
     if rarely(desk.lag > 0):
         row.until = s.globals.height + max(0, e.plans[plan].deploy_delay) + desk.lag
-    if rarely(desk.manual == 1):
-        row.utilization_ppm = -1
-        row.reserved_memory = track.memory * MIB
-        row.reserved_storage = track.storage * MIB
-        row.unit_cpu, row.unit_cpu_atto = times(desk.list_cpu, desk.list_cpu_atto, MIB)
-        row.unit_gpu, row.unit_gpu_atto = times(desk.list_gpu, desk.list_gpu_atto, MIB)
 
 
 @compiled

@@ -16,7 +16,7 @@ from marketsim.scenario.model import Scenario
 from marketsim.scenario.problems import keys_of, located, suggestion, validation_problems
 from marketsim.scenario.provider_file import ProviderFile
 from marketsim.scenario.sdl import Sdl, decode_manifest, plain_of_manifest
-from marketsim.scenario.yaml_source import MAPPING, Source, composed, read_source, read_text
+from marketsim.scenario.yaml_source import MAPPING, Source, composed, parse_source, read_source, read_text
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -51,6 +51,11 @@ def require_kind(source: Source) -> str:
 def load_provider(path: str | os.PathLike[str]) -> ProviderFile:
     """The provider file at `path`; InputError with every error located."""
     return _load(read_source(Path(path)), ProviderFile)
+
+
+def provider_of_text(text: str, name: str) -> ProviderFile:
+    """As `load_provider`, of a text that is at hand; `name` stands in errors in place of a path."""
+    return _load(parse_source(text, name), ProviderFile)
 
 
 def load_sdl(path: str | os.PathLike[str], notes: list[str] | None = None) -> Sdl:

@@ -186,6 +186,8 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     rows[:, [Desk.max_cpu, Desk.max_memory, Desk.max_storage, Desk.max_gpu, Desk.max_concurrent]] = NO_LIMIT
     rows[:, [Desk.multiplier_ppm, Desk.uptime_ppm]] = PPM
     rows[:, Desk.lease_capacity] = -1 if cohort.lease_capacity is None else cohort.lease_capacity
+    rows[:, Desk.usage_by_hand] = int(cohort.usage.kind == "manual")
+    rows[:, [Desk.unreported_ppm, Desk.lag]] = reporting(cohort, scenario)
     rows[:, Desk.audited] = int(bool(cohort.signed_by))
     rows[:, Desk.window] = 0 if cohort.window is None else cohort.window.milliseconds(block_ms) // SECOND_MS
     rows[:, Desk.withdraw_every] = (cohort.withdraw_every or scenario.withdraw_every).blocks(block_ms)
@@ -198,8 +200,6 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     rows[:, Desk.decimals] = decimals
     rows[:, Desk.endpoint], rows[:, Desk.endpoint_atto] = divmod(fixed, ATTO)
     rows[:, Desk.strategy] = strategy
-    rows[:, Desk.manual] = int(cohort.usage.kind == "manual")
-    rows[:, [Desk.unreported_ppm, Desk.lag]] = reporting(cohort, scenario)
     if cohort.strategy.undercut is not None:
         rows[:, Desk.undercut_ppm] = round(cohort.strategy.undercut.by * PPM)
     if cohort.config is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from html import escape
@@ -17,6 +17,8 @@ from marketsim.chain.edge import Receipt
 from marketsim.chain.parsing import Parsed
 from marketsim.errors import InputError
 from marketsim.market.fingerprint import settled
+from marketsim.metrics.series import MarketSnapshot
+from marketsim.metrics.snapshot import BidTimes, Moved, snapshot
 from marketsim.metrics.summary import summarize
 from marketsim.money.units import DAY_MS, HOUR_MS
 from marketsim.recording.record import Record
@@ -28,8 +30,9 @@ from marketsim.scenario.model import Scenario, read_message
 from marketsim.simulation.faults import FaultRecord
 from marketsim.simulation.market_messages import OPERATIONS
 from marketsim.simulation.messages import Observe, wallet_names
+from marketsim.simulation.observed import unfilled
 from marketsim.simulation.open_end import OpenEnd, without_end
-from marketsim.simulation.play import OnProgress, Play, prepare, versions
+from marketsim.simulation.play import Listener, OnProgress, Play, prepare, versions
 from marketsim.simulation.state_hash import state_hash
 from marketsim.simulation.views import (
     AccountRecord,
@@ -132,14 +135,15 @@ class LiveMarket:
         events: int = EVENTS_KEPT,
         trail: bool = False,
         open_end: bool = False,
+        listens: bool = False,
     ) -> None:
         """Begin a market at height 0.
 
         `seed` replaces the scenario's. `audit` checks the ledger after every executed block. `out` is a folder into which the long tables
         of the record go as they come. `progress(blocks done, blocks in all)` is called now and then. `observe` is told of every message
         by hand. A market with `messages=False` takes none beside the scenario's, keeps no bid that has ended, cannot be copied, and needs
-        less memory. `events` is how many of the last events are kept, `trail` whether the run's trail goes into its record. Raises
-        InputError for a scenario that cannot be run.
+        less memory. `events` is how many of the last events are kept, `trail` whether the run's trail goes into its record. With `listens`
+        somebody may `listen`. Raises InputError for a scenario that cannot be run.
 
         With `open_end` the market goes on behind the scenario's horizon, for ten years or 2^28 blocks: its demand is drawn a week ahead
         and is that of any longer horizon. Such a market takes messages and has no results.
@@ -160,6 +164,7 @@ class LiveMarket:
         self._audit = audit
         self._events = events
         self._trail = trail
+        self._listens = listens
         setup = prepare(scenario, self.seed, self._takes, self._open.first if self._open else None)
         if self._open:
             self._open.begin(setup)
@@ -177,6 +182,7 @@ class LiveMarket:
             keeps=messages and out is None,
             hears=events,
             trail=trail,
+            listens=listens,
         )
         self._finished: Run | None = None
         self._height = 0
@@ -352,6 +358,41 @@ class LiveMarket:
         view = self.view()
         return EventPage(tuple(view.event(row) for row in rows.tolist()), first, first + len(rows), lost)
 
+    def listen(self, listener: Listener) -> None:
+        """Tell somebody of events, bids and declines from here on, whatever the record keeps. A fork has nobody who listens."""
+        if not self._listens:
+            raise InputError("listen: this market tells nobody, start it with listens=True")
+        self._heard()
+        self._play.listener = listener
+
+    def events_heard(self) -> int:
+        """Return how many events there were so far; who listens has been told of all of them then."""
+        return self._heard()
+
+    def order_name(self, row: int) -> str:
+        """Return what the order in a row of the chain's table is called, owner/dseq/gseq/oseq."""
+        return self.view().order_name(row)
+
+    def measured(self, bid_times: BidTimes, moved: Moved, lag_blocks: int = 0) -> MarketSnapshot:
+        """Return the market's figures at this height, of which the series of `marketsim.metrics.series` are made; nothing changes by it."""
+        clock, market = self._play.clock, self._play.market
+        self._heard()
+        return snapshot(
+            clock.chain,
+            clock.engine,
+            providers=market.book.names,
+            owner_of=lambda wallet: self.wallet_names[wallet],
+            bid_times=bid_times,
+            moved=moved,
+            unfilled=unfilled,
+            lag_blocks=lag_blocks,
+        )
+
+    @property
+    def wallet_names(self) -> Sequence[str]:
+        """The names of all wallets by row; more are added at the end as they come to be."""
+        return self._names.wallets
+
     def _heard(self) -> int:
         """How many events there were."""
         self._play.clock.hand_over()
@@ -403,6 +444,7 @@ class LiveMarket:
         other = copy(self)
         options: dict[str, Any] = {"audit": self._audit, "messages": self._messages, "events": self._events, "trail": self._trail}
         options["open_end"] = self._open is not None
+        options["listens"] = self._listens
         LiveMarket.__init__(other, self.scenario, seed=self.seed, **options)
         for height, message, signer in self.log:
             other.submit({**message, "height": height}, signer=signer)

@@ -1,4 +1,5 @@
-"""Messages to a held market that no chain would take: faults and repairs, another configuration of a provider, coins out of a faucet."""
+"""Messages to a held market that no chain would take: faults and repairs, another configuration of a provider, how its use is reported,
+coins out of a faucet."""
 
 from __future__ import annotations
 
@@ -29,11 +30,14 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "outage": ("provider", "lasts"),
     "repair": (),
     "configure": ("provider", "changes"),
+    "usage": ("provider", "mode"),
     "faucet": ("wallet", "amount"),
 }
 """What each must have beside `signer`. `fault` takes the keys of a scenario's `faults:` but for `at`, `repair` the name of a `fault` or a
-`provider` of which all that is wrong ends; a provider is its name or cohort/index, `changes` is laid over the provider's file, `amount`
-whole uve. A provider signs what is about itself, a tenant likewise, governance the rest; governance may sign everything."""
+`provider` of which all that is wrong ends; a provider is its name or cohort/index, `changes` is laid over the provider's file, `mode` is
+metered or manual and holds for leases from then on, `amount` whole uve. A provider signs what is about itself, a tenant likewise,
+governance the rest; governance may sign everything."""
+USAGE = ("metered", "manual")
 COINS_MAX = 9 * ATTO
 """What all wallets together may hold."""
 _MORE = {
@@ -80,6 +84,11 @@ def parse_market_message(message: Message) -> Parsed:
         if not isinstance(message["changes"], Mapping):
             raise MessageError("changes", "is not a mapping, write {bid_engine: {min_profit_margin: 20}}")
         arguments["changes"] = deepcopy(dict(message["changes"]))
+    elif op == "usage":
+        arguments["provider"] = must = wallet_of(parse_name(message["provider"], "provider"))
+        if message["mode"] not in USAGE:
+            raise MessageError("mode", f"{message['mode']!r} is no way to report use, write {' or '.join(USAGE)}")
+        arguments["mode"] = message["mode"]
     elif op == "repair":
         given = [key for key in _MORE[op] if key in message]
         if len(given) != 1:
@@ -141,6 +150,9 @@ def act(
         return Done(Status.ProviderNotFound, what)
     if parsed.op == "repair":
         faults.mend(slot, height)
+        return Done(Status.Ok, what)
+    if parsed.op == "usage":
+        clock.engine.desks[slot].usage_by_hand = USAGE.index(arguments["mode"])
         return Done(Status.Ok, what)
     return Done(_configure(clock, market, scenario, slot, arguments["changes"]), what)
 

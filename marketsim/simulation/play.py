@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import simpy
@@ -68,6 +68,19 @@ def prepare(scenario: Scenario, seed: int, by_hand: bool = False, stretch: Stret
     return with_settlement_wallet(with_actors(build_market(scenario, seed, by_hand, stretch), scenario), scenario)
 
 
+class Listener(Protocol):
+    """Told of what happens in a market while it goes on, in rows that are the market's again afterwards; it changes nothing."""
+
+    def events(self, rows: Table) -> None:
+        """Take rows of `Event`, of all kinds."""
+
+    def bids(self, rows: Table) -> None:
+        """Take rows of `BidRow`: bids that were submitted, with the chain's answer."""
+
+    def declines(self, rows: Table) -> None:
+        """Take numbers of `Engine.decline_rows`."""
+
+
 class Part(NamedTuple):
     """One of a market's processes as data: begun anew from its place, it goes on as if it had never stopped."""
 
@@ -91,7 +104,8 @@ class Play:
     In how many steps it advances, and who looks between them, changes nothing. `by_hand` sends messages beyond those of the scenario.
     A market whose `keeps` is true can be copied (`copy`): the long tables of its record then stay apart from the results until the end.
     `hears` is how many of its last events are kept in `heard`, of all kinds and whatever the record keeps.
-    With `trail` the chain's table of that name is kept (`marketsim.recording.trail`).
+    With `trail` the chain's table of that name is kept (`marketsim.recording.trail`). With `listens` a `listener` may be named, who is told
+    of events, bids and declines whatever the record keeps.
     """
 
     def __init__(
@@ -109,6 +123,7 @@ class Play:
         keeps: bool = False,
         hears: int = 0,
         trail: bool = False,
+        listens: bool = False,
         watch_bids: Callable[[Table], None] = _silent,
         watch_events: Callable[[Table], None] = _silent,
     ) -> None:
@@ -117,7 +132,11 @@ class Play:
         self.collector = Collector(scenario, seed, self.market, out, keeps)
         self.env = simpy.Environment()
         engine = market.engine
-        if scenario.record == "everything":  # else the clock hands them over every few blocks
+        self.listener: Listener | None = None
+        self._listens = listens
+        if listens:
+            engine.globals.keep_bid_rows = 1
+        if listens or scenario.record == "everything":  # else the clock hands them over every few blocks
             engine = engine._replace(
                 bid_rows=rows_of(BIDS_AT_ONCE, BidRow),
                 decline_rows=np.zeros(DECLINES_AT_ONCE, np.int64),
@@ -134,9 +153,9 @@ class Play:
             self.env,
             chain,
             engine,
-            take_events=partial(_both, watch_events, self.heard or self.collector.take_events),
-            take_bids=partial(_both, watch_bids, self.collector.take_bids),
-            take_declines=self.collector.take_declines,
+            take_events=self._told("events", partial(_both, watch_events, self.heard or self.collector.take_events)),
+            take_bids=self._told("bids", partial(_both, watch_bids, self.collector.take_bids)),
+            take_declines=self._told("declines", self.collector.take_declines),
             audit=audit,
         )
         self.collector.watch(clock)
@@ -166,6 +185,18 @@ class Play:
         self._begin()
         if not keeps:
             self._parts = []  # messages that were sent go with their process
+
+    def _told(self, what: str, take: Callable[[Table], None]) -> Callable[[Table], None]:
+        """Return what tells the listener first, where there may be one."""
+        if not self._listens:
+            return take
+
+        def both(rows: Table) -> None:
+            if self.listener is not None:
+                getattr(self.listener, what)(rows)
+            take(rows)
+
+        return both
 
     def _begin(self) -> None:
         """Start every process from where it stands."""
@@ -219,14 +250,15 @@ class Play:
         clock.hand_over()
         other = copy(self)
         other.env = simpy.Environment(initial_time=self.env.now)
+        other.listener = None
         other.market = self.market.copy()
         other.collector = self.collector.copy(other.market)
         other.heard = None if self.heard is None else self.heard.copy(other.collector.take_events)
         other.clock = clock.copy(
             other.env,
-            take_events=other.heard or other.collector.take_events,
-            take_bids=other.collector.take_bids,
-            take_declines=other.collector.take_declines,
+            take_events=other._told("events", other.heard or other.collector.take_events),
+            take_bids=other._told("bids", other.collector.take_bids),
+            take_declines=other._told("declines", other.collector.take_declines),
         )
         other.collector.watch(other.clock)
         other._parts = [part._replace(place=part.place.copy(other.clock)) for part in self._parts]

@@ -450,6 +450,10 @@ class View:
         row = self._names.wallet(name)
         return self._wallet(row) if 0 <= row < int(self._chain.globals.wallets) else None
 
+    def order_name(self, row: int) -> str:
+        """Return the name of the order in a row of the chain's table."""
+        return "/".join(self._named_orders([row])[0])
+
     # --- what is settled ---------------------------------------------------------------------------------------------------------
 
     def _all(self) -> dict[str, Table]:

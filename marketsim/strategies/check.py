@@ -9,13 +9,10 @@ and `load_strategy("module:Class")`, which is how a scenario names one.
 from __future__ import annotations
 
 import copy
-import importlib
 import pickle
 import random
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -33,6 +30,7 @@ from marketsim.strategies.check_decide import decided_wrongly
 from marketsim.strategies.find import ENTRY_POINTS, noun_of
 from marketsim.strategies.requests import Prices, RequestBatch
 from marketsim.strategies.rules import Answer, GpuModel, PriceRequest, Refusal, ResourceUnit, Strategy, Volume
+from marketsim.strategies.users_modules import import_from
 
 _SPEC = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_][\w.]*)")
 
@@ -185,8 +183,7 @@ def named_object(spec: str, search: Sequence[Path], where: str, group: str = ENT
             return _imported(installed[spec].load, spec, where)
         known = f" or one of {', '.join(sorted(installed.names))}" if installed.names else ""
         raise InputError(f"{where}: {spec!r} names no {noun_of(group)}, expected module:Class{known}")
-    with _importable(search):
-        found = _imported(lambda: importlib.import_module(match["module"]), f"module {match['module']}", where)
+    found = _imported(lambda: import_from(match["module"], search), f"module {match['module']}", where)
     for part in match["name"].split("."):
         found = _imported(partial(getattr, found, part, None), f"{match['name']} of module {match['module']}", where)
         if found is None:
@@ -203,17 +200,6 @@ def _imported(load: Callable[[], Any], what: str, where: str) -> Any:
         if users_code.passes(error):
             raise
         raise InputError(f"{where}: {what} fails on import: {users_code.raised(error)}") from None
-
-
-@contextmanager
-def _importable(folders: Sequence[Path]) -> Iterator[None]:
-    before = list(sys.path)
-    sys.path[:0] = [str(folder) for folder in folders]
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        sys.path[:] = before
 
 
 def _built(strategy: Strategy | Callable[[], Strategy]) -> Strategy:

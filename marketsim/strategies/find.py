@@ -11,6 +11,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 
+from marketsim.strategies.users_modules import is_loaded_from
+
 ENTRY_POINTS = "marketsim.strategies"
 """The entry-point group in which an installed package offers strategies by name."""
 
@@ -33,8 +35,8 @@ def problem_of(spec: str, folders: Sequence[Path] = (), group: str = ENTRY_POINT
             return f"'{spec}' names no {noun_of(group)}, write module:Class{known}"
         spec = installed[spec].value.partition("[")[0].strip()
     module, _, name = spec.partition(":")
-    loaded = sys.modules.get(module)
-    if loaded is not None:
+    if is_loaded_from(module, folders):
+        loaded = sys.modules[module]
         return None if hasattr(loaded, name.partition(".")[0]) else _no_class(module, name, _classes(loaded))
     found = _spec_of(module, folders)
     if found is None:

@@ -25,6 +25,11 @@ def passes(error: BaseException) -> bool:
     return isinstance(error, StopRunError) or interrupts.is_real(error)
 
 
+def is_installed(file: str) -> bool:
+    """Return whether a file belongs to Python or to an installed package, not to a user's folder."""
+    return file.startswith(_INSTALLED)
+
+
 def raised(error: BaseException) -> str:
     """Return an exception in short, with where the user's code raised it: `ValueError: no such region (my_prices.py:12)`."""
     try:
@@ -46,7 +51,7 @@ def place_of(error: BaseException) -> str:
         if file.startswith(_OURS):
             continue
         other = f"{file}:{line}"
-        if not file.startswith(_INSTALLED) and not file.startswith("<"):
+        if not is_installed(file) and not file.startswith("<"):
             own = other
     return own or other
 

@@ -221,6 +221,12 @@ def test_hostile_capsules_are_refused(capsule: Path, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["hostile.capsule"]
 
 
+def test_an_empty_file_is_called_that(tmp_path: Path) -> None:
+    (tmp_path / "none.capsule").touch()
+    with pytest.raises(InputError, match=r"none\.capsule: an empty file, expected a capsule"):
+        Archive(tmp_path / "none.capsule")
+
+
 def test_create_refuses_what_cannot_be_made_again(market: Path, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["-o", str(tmp_path / "x.capsule")]
     (market / "traces" / "web.csv").write_text(TRACE + "1000,1000\n")

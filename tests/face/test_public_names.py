@@ -123,7 +123,7 @@ def by_command(folder: Path) -> dict[str, tuple[list[str], Callable[[], Any]]]:
     }
 
 
-NOT_YET = {"bisect", "capsule", "check", "export"}
+NOT_YET = {"bisect", "capsule", "check", "exercise", "export"}
 """Commands that Python has no function for so far."""
 BENCHED = {"bench"}
 """Takes minutes: what it refuses is compared below."""

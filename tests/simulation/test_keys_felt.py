@@ -898,6 +898,7 @@ FELT: dict[str, Felt | list[Felt]] = {
         "providers.0.leave", None, {"mean": "60 blocks"}, PLAIN, of("leases.close_reasons.provider_closed"), "more"
     ),
     "ProviderCohort.withdraw_every": Felt("providers.0.withdraw_every", "20 blocks", "150 blocks", AKASH, settlements, "less"),
+    "ProviderCohort.usage": Felt("providers.0.usage", "metered", "manual", PLAIN, PAID, "less"),
     "ProviderCohort.cost_share": Felt("providers.0.cost_share", 0.5, 1, PLAIN, welfare("provider_profit_uve"), "less"),
     "ProviderCohort.window": Felt("providers.0.window", "1d", "9d", AKASH, LEASED, "more", {"tenants.0.order.window": "2d"}),
     "ProviderFile.bid_engine": Felt(

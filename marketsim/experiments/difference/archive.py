@@ -96,7 +96,10 @@ class Archive:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            if path.stat().st_size > BYTES_MAX:
+            length = path.stat().st_size
+            if length == 0:
+                raise InputError(f"{path}: an empty file, expected a capsule")
+            if length > BYTES_MAX:
                 raise InputError(f"{path}: larger than {BYTES_MAX >> 30} GiB, expected a capsule")
             self._content = path.read_bytes()
         except OSError as error:

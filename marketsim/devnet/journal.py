@@ -1,0 +1,102 @@
+"""What the provider daemon of a devnet writes down: each order that its engine saw, which filter refused it, the price, what became of
+the bid."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from copy import copy
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from marketsim.chain.columns import Event, EventKind
+from marketsim.chain.rendering import amount
+from marketsim.chain.status import SEED_CODES, Status
+from marketsim.kernel.table_set import Table
+from marketsim.market.tables import DESK_SHIFT, ORDER_SHIFT, BidRow
+from marketsim.metrics.snapshot import BidTimes, Moved
+from marketsim.recording.record import DECLINE_CODES
+
+UNIT = "provider-daemon"
+LINES_KEPT = 20_000
+"""Of the journal, the last ones that can be asked for."""
+_BY_SLOT = {int(kind): word for kind, word in ((EventKind.BID_WON, "won"), (EventKind.BID_LOST, "lost"), (EventKind.BID_CLOSED, "closed"))}
+
+
+class Journal:
+    """Listens to a market (`marketsim.simulation.play.Listener`) and keeps what is about one provider, and what metrics want to know."""
+
+    def __init__(self, slot: int, epoch: datetime, block_ms: int, order_name: Callable[[int], str]) -> None:
+        """`slot` is the provider's row, `order_name` says what an order's row is called."""
+        self.bid_times = BidTimes(slot + 1)
+        self.moved = Moved()
+        self._slot = slot
+        self._epoch = epoch
+        self._block_ms = block_ms
+        self._order_name = order_name
+        self._lines: deque[tuple[int, int, str]] = deque(maxlen=LINES_KEPT)
+        self._height = 0
+
+    def copy(self) -> Journal:
+        """Return the journal of a copied market, as far as it is."""
+        other = copy(self)
+        other._lines = self._lines.copy()
+        other.bid_times, other.moved = copy(self.bid_times), copy(self.moved)
+        other.bid_times.counts, other.bid_times.seconds = self.bid_times.counts.copy(), self.bid_times.seconds.copy()
+        other.moved._pieces = list(self.moved._pieces)
+        return other
+
+    def say(self, height: int, text: str, place: int) -> None:
+        """Write a line of a block; within one, those of a lower place come first."""
+        self._lines.append((height, place, text))
+
+    def lines(self, count: int, more: Iterable[tuple[int, str]] = ()) -> list[str]:
+        """Return the last lines, the oldest first, as `journalctl` prints them, with `more` among them: height, text."""
+        lines = sorted([*self._lines, *((height, 3, text) for height, text in more)], key=lambda line: line[:2])
+        return [self._line(height, text) for height, _, text in lines[-count:]] if count > 0 else []
+
+    def _line(self, height: int, text: str) -> str:
+        at = self._epoch + timedelta(milliseconds=height * self._block_ms)
+        return f"{at:%b %d %H:%M:%S} devnet {UNIT}[1]: height={height} {text}"
+
+    # --- as a listener -----------------------------------------------------------------------------------------------------------
+
+    def events(self, rows: Table) -> None:
+        """Take rows of events."""
+        self.moved.add(rows)
+        kinds = rows[:, Event.kind]
+        mine = np.isin(kinds, list(_BY_SLOT)) & (rows[:, Event.other] == self._slot)
+        for row in rows[mine].tolist():
+            order = self._order_name(row[Event.subject])
+            what = _BY_SLOT[row[Event.kind]]
+            self.say(row[Event.height], f"bid-engine: bid {what} order={order}", 2)
+
+    def bids(self, rows: Table) -> None:
+        """Take bids that were submitted."""
+        self.bid_times.add(rows)
+        for row in rows[rows[:, BidRow.desk] == self._slot].tolist():
+            price = amount(row[BidRow.price], row[BidRow.price_atto])
+            head = f"bid-engine: bid submitted order={self._order_name(row[BidRow.order])} price={price}uve/block"
+            status = Status(row[BidRow.status])
+            if status == Status.Ok:
+                seconds = "" if row[BidRow.latency] < 0 else f" after={row[BidRow.latency] / 1000:.1f}s"
+                self.say(row[BidRow.height], f"{head}{seconds} accepted by the chain", 1)
+            else:
+                why = SEED_CODES.get(status, "other")
+                self.say(row[BidRow.height], f"{head} refused by the chain code={status.name} reason={why}", 1)
+
+    def declines(self, rows: Table) -> None:
+        """Take what engines did not bid on."""
+        at = np.maximum.accumulate(np.where(rows < 0, np.arange(len(rows)), -1)) if len(rows) else rows
+        desks = (rows & ((1 << ORDER_SHIFT) - 1)) >> DESK_SHIFT
+        for place in np.flatnonzero((rows >= 0) & (desks == self._slot)).tolist():
+            height = ~int(rows[at[place]]) if at[place] >= 0 else self._height
+            number = int(rows[place])
+            reason = DECLINE_CODES[number & ((1 << DESK_SHIFT) - 1)]
+            self.say(height, f"bid-engine: no bid order={self._order_name(number >> ORDER_SHIFT)} filter={reason}", 0)
+        if len(rows) and at[-1] >= 0:
+            self._height = ~int(rows[at[-1]])
+
+
+__all__ = ["UNIT", "Journal"]
