@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from marketsim.face.runs import ReplicatedRuns, RunResult, load_result, replicate, run
     from marketsim.scenario import Scenario, load_scenario
     from marketsim.simulation.check_agent import check_agent
+    from marketsim.simulation.check_fault import check_fault
+    from marketsim.simulation.users_faults import FaultScene, MarketFault
     from marketsim.strategies.check import check_strategy
     from marketsim.strategies.repriced_cost import RepricedCostPlusColumns
     from marketsim.strategies.requests import Prices
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "FaultScene",
     "Finding",
     "InputError",
     "InvariantError",
     "Market",
+    "MarketFault",
     "PriceRequest",
     "Prices",
     "Refusal",
@@ -40,6 +44,7 @@ __all__ = [
     "Scenario",
     "SweepRuns",
     "check_agent",
+    "check_fault",
     "check_strategy",
     "compare",
     "copy_scenario",
@@ -73,6 +78,8 @@ _PLACES = {
     "face.prices": ("price",),
     "face.projects": ("copy_scenario", "init", "scenarios"),
     "simulation.check_agent": ("check_agent",),
+    "simulation.check_fault": ("check_fault",),
+    "simulation.users_faults": ("FaultScene", "MarketFault"),
     "strategies.check": ("check_strategy",),
     "strategies.repriced_cost": ("RepricedCostPlusColumns",),
     "strategies.requests": ("Prices",),

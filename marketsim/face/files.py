@@ -22,6 +22,7 @@ from marketsim.scenario.schema import KINDS, described_schema, docs_page, json_s
 from marketsim.scenario.shipped import found_file
 from marketsim.scenario.yaml_source import read_source
 from marketsim.simulation.never_served import never_served
+from marketsim.simulation.users_faults import GROUP as FAULTS_GROUP
 from marketsim.strategies.check import load_strategy
 from marketsim.strategies.find import problem_of
 
@@ -127,6 +128,10 @@ def _check_classes(scenario: Scenario, imports: bool) -> None:
         problem = problem_of(agents.python, (scenario.base,))
         if problem is not None:
             lines += scenario.refusal(("agents", agents.name, "python"), problem).lines
+    for number, fault in enumerate(scenario.faults):
+        problem = None if fault.python is None else problem_of(fault.python, (scenario.base,), FAULTS_GROUP)
+        if problem is not None:
+            lines += scenario.refusal(("faults", number, "python"), problem).lines
     if lines:
         raise InputError(lines)
 

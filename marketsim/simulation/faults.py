@@ -357,7 +357,7 @@ class Faults:
                 else:
                     u.until += lag - lag_before
             if chain.globals.escrow == EscrowRule.EXACT:
-                settle_late(chain, height, p.account)
+                settle_late(chain, now, p.account)
             sync_deployment(chain, engine, height, chain.orders[p.order].deployment)
 
     def _metered(self, desk: int) -> list[int]:

@@ -107,6 +107,8 @@ def _fault(message: Message) -> tuple[Fault, str]:
     keys = {key: value for key, value in message.items() if key not in ("op", "height", "signer")}
     if message["op"] == "outage":
         keys["kind"] = "outage"
+    if keys["kind"] not in FAULT_KINDS:
+        raise MessageError("kind", f"{keys['kind']!r} is no kind of fault, kinds are {', '.join(FAULT_KINDS)}")
     for key in ("provider", "tenant"):
         if key in keys:
             keys[key] = parse_name(keys[key], key)

@@ -403,7 +403,7 @@ class ByHand:
         done = act(parsed, height, at_ms, clock, names, market, self._scenario, self.faults)
         if parsed.op == "configure" and done.status == Status.Ok:
             self._judge([names.row_of("provider", parsed.arguments["provider"])])
-        if due.where[:1] == ("faults",) and parsed.op == "repair" and done.status != Status.Ok:
+        if due.where[:1] == ("end",) and done.status != Status.Ok:
             return  # somebody has mended it before its time
         result = result_of(done.status)
         message = said(parsed.arguments["fault"]) if parsed.op == "fault" else due.message
@@ -420,7 +420,7 @@ class ByHand:
             return
         if done.until is not None and done.until <= self._scenario.horizon_blocks:
             end = {"op": "repair", "fault": done.what}
-            self._put(done.until, Due(end, Parsed("repair", {"fault": done.what}, GOVERNANCE, GOVERNANCE), ("faults", done.what)))
+            self._put(done.until, Due(end, Parsed("repair", {"fault": done.what}, GOVERNANCE, GOVERNANCE), ("end", done.what)))
         self._follow_users(height, done.what, parsed.op != "repair")
 
     def _follow_users(self, height: int, name: str, begins: bool) -> None:
