@@ -25,8 +25,9 @@ def check_fault(fault: Any, *, options: Mapping[str, Any] | None = None, **selec
     """Raise FaultError unless `fault`, a function or class (`MarketFault`), gets through a day of a small market, alike twice over.
 
     It begins after six hours and ends three hours later. It must raise nothing, say something when it begins, give messages that are some
-    and that nobody refuses, draw from `scene.rng` alone, and keep nothing between runs. `options` are its `scene.options`; `selectors` are those of a scenario's fault
-    (`provider`, `cohort`, `tenant`, `share`), by default the cohort `others` of three providers; tenants are `web`, four of them.
+    and that nobody refuses, draw from `scene.rng` alone, and keep nothing between runs. `options` are its `scene.options`,
+    `selectors` those of a scenario's fault (`provider`, `cohort`, `tenant`, `share`), by default the cohort `others` of three providers;
+    tenants are `web`, four of them.
     """
     state = global_state()
     first = _played(fault, options or {}, selectors or {"cohort": "others"})
