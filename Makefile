@@ -14,7 +14,7 @@ CHAIN_TESTS := tests/money/test_money.py tests/money/test_wide.py $(addprefix te
 	$(addprefix escrow/test_,escrow_exact escrow_vectors escrow_deposits escrow_audit usage_settlement ve_settlement) \
 	$(addprefix test_,market transitions chain_stateful))) tests/conformance/test_parity_market.py
 
-.PHONY: demo test test-plain differential crash selftest lint figures readme mutants constraints clean help
+.PHONY: demo test test-plain differential crash selftest wheel lint figures readme mutants constraints clean help
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,8 +49,9 @@ differential: $(VENV)/.installed-dev  ## 2,000 random scenarios and 100,000 mess
 		$(BIN)/python -m pytest -s tests/simulation/test_differential.py
 	MARKETSIM_COMPILE=checked $(BIN)/python -m pytest tests/chain/test_chain_stateful.py
 
-crash: $(VENV)/.installed-dev  ## Ctrl-C and kill -9 at 100 moments each of a run and of a sweep
+crash: $(VENV)/.installed-dev  ## Ctrl-C and kill -9 at 100 moments each of a run and of a sweep, kill -9 of a devnet under load 200 times
 	MARKETSIM_CRASHES=100 $(BIN)/python -m pytest tests/cli/test_interrupts.py
+	MARKETSIM_DEVNET_KILLS=200 $(BIN)/python -m pytest -s tests/devnet/test_killed_devnet.py
 
 selftest: $(VENV)/.installed  ## Error rates of `marketsim check` on 2,000 fresh replications: some minutes
 	$(BIN)/marketsim check selftest --fresh
@@ -59,6 +60,9 @@ lint: $(VENV)/.installed-dev  ## Style, strict types and layers; the tests hold 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+wheel: $(VENV)/.installed-dev  ## A wheel with machine code, for who installs without a compiler: dist/, some minutes, needs gcc
+	$(BIN)/python .ci/compiled_wheel.py
 
 readme: $(VENV)/.installed  ## Print the baseline's report into README.md and its figures into docs/images/
 	$(BIN)/python docs/printed.py

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -119,6 +121,30 @@ def burst_spans(rng: np.random.Generator, every_ms: float, lasts_ms: float, hori
         at += lasts_ms + float(rng.exponential(every_ms))
     first = np.asarray(starts, np.float64)
     return np.column_stack([first, first + lasts_ms, np.full(len(first), factor)])
+
+
+@lru_cache(maxsize=64)
+def mean_burst_time(every_ms: float, lasts_ms: float, moments: tuple[float, ...]) -> NDArray[np.float64]:
+    """Return how long on average bursts of `burst_spans` are on from 0 until each moment, in milliseconds; shape of `moments`.
+
+    The k-th burst begins after the sum of k exponential gaps and k - 1 bursts. The chance that it has begun is an incomplete gamma
+    function, whose integral has a closed form; what has begun and was not yet over is on.
+    """
+    from scipy.special import gammainc
+
+    until = np.asarray(moments, np.float64)
+    most = float(until.max(initial=0.0)) / every_ms
+    count = 1 + int(min(most + 12 * math.sqrt(most + 1) + 12, until.max(initial=0.0) / lasts_ms + 1))
+    number = np.arange(1, count + 1, dtype=np.float64)
+
+    def begun(until: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The integral of the mean number of bursts that have begun."""
+        left = np.maximum(until[:, None] - (number - 1) * lasts_ms, 0.0)
+        gaps = left / every_ms
+        found: NDArray[np.float64] = (left * gammainc(number, gaps) - number * every_ms * gammainc(number + 1, gaps)).sum(axis=1)
+        return found
+
+    return begun(until) - begun(np.maximum(until - lasts_ms, 0.0))
 
 
 def exact_arrivals(seed: int, name: str, orders: int, within_ms: int, block_ms: int, rate: ArrivalRate) -> Arrivals:

@@ -36,6 +36,7 @@ COMMANDS = (
     "bench",
     "parity",
     "coverage",
+    "devnet",
     "exercise",
 )
 """Modules of this package that have a `register(app)`, in the order in which help lists them."""
@@ -163,6 +164,8 @@ def _explained(error: BaseException) -> int:
             ],
             EXIT_BROKEN,
         )
+    if isinstance(error, ModuleNotFoundError) and (extra := _extra_with(error.name or "")) is not None:
+        return _say([f"this needs {(error.name or '').partition('.')[0]}: pip install 'marketsim[{extra}]'"], EXIT_BAD_INPUT)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename is not None else ""
         return _say([f"{where}{error.strerror or error}"], EXIT_BAD_INPUT)
@@ -176,6 +179,25 @@ def _explained(error: BaseException) -> int:
         ],
         EXIT_BROKEN,
     )
+
+
+def _extra_with(module: str) -> str | None:
+    """Return the extra of marketsim that installs a module, None where none does; its distributions have the names of their modules."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    from packaging.requirements import Requirement
+
+    try:
+        asked = [Requirement(line) for line in requires("marketsim") or ()]
+    except PackageNotFoundError:
+        return None
+    top = {"llvmlite": "numba"}.get(module.partition(".")[0], module.partition(".")[0]).lower()
+    for one in asked:
+        if one.name.lower() == top and one.marker is not None:
+            for extra in ("compile", "stats", "distributed", "devnet"):
+                if one.marker.evaluate({"extra": extra}):
+                    return extra
+    return None
 
 
 def _printable(line: str) -> str:

@@ -75,6 +75,10 @@ class Client:
         """As `DevnetNode.set_clock`; return the clock."""
         return self._post("/clock", {"speed": speed, "paused": paused})
 
+    def race(self, limit: int) -> dict[str, Any]:
+        """Make so many blocks as fast as they go, and rest then; return the clock at once."""
+        return self._post("/clock", {"speed": "max", "limit": limit})
+
     def snapshot(self, name: str) -> dict[str, Any]:
         """As `DevnetNode.snapshot`."""
         return self._post("/snapshots", {"name": name})
@@ -97,6 +101,10 @@ class Client:
     def keys(self) -> dict[str, dict[str, Any]]:
         """Accounts by name: name and address."""
         return {key["name"]: key for key in self._get("/keys")["keys"]}
+
+    def clock(self) -> dict[str, Any]:
+        """Return height, time, speed, whether it rests, how far it is behind or on its way."""
+        return self._get("/clock")
 
     def status(self) -> dict[str, Any]:
         """As `DevnetNode.status`."""

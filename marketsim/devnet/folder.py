@@ -43,7 +43,7 @@ def keep_secret(folder: Path, devnet: str, name: str, secret: str) -> Path:
     """Write a key's secret into the folder's keyring, which only its owner reads; return the path."""
     keyring = folder / "keyring" / devnet
     keyring.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return _write_private(keyring / name, secret)
+    return write_private(keyring / name, secret)
 
 
 def secret_of(folder: Path, devnet: str, name: str) -> str | None:
@@ -54,7 +54,7 @@ def secret_of(folder: Path, devnet: str, name: str) -> str | None:
 
 def write_address(folder: Path, said: dict[str, Any]) -> None:
     """Say where the server answers: its url, the devnet's name, its process, and the token that it wants."""
-    _write_private(folder / ADDRESS_FILE, json.dumps(said))
+    write_private(folder / ADDRESS_FILE, json.dumps(said))
 
 
 def read_address(folder: Path) -> dict[str, Any] | None:
@@ -66,7 +66,7 @@ def read_address(folder: Path) -> dict[str, Any] | None:
     return found
 
 
-def _write_private(path: Path, text: str) -> Path:
+def write_private(path: Path, text: str) -> Path:
     """Write a file that only its owner reads, whole or not at all."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -76,4 +76,4 @@ def _write_private(path: Path, text: str) -> Path:
     return path
 
 
-__all__ = ["ADDRESS_FILE", "is_locked", "keep_secret", "read_address", "secret_of", "take_lock", "write_address"]
+__all__ = ["ADDRESS_FILE", "is_locked", "keep_secret", "read_address", "secret_of", "take_lock", "write_address", "write_private"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -14,7 +14,7 @@ from marketsim.chain.parsing import GOVERNANCE, SIGNERS
 from marketsim.chain.status import SEED_CODES, Status
 from marketsim.devnet.accounts import PROVIDER, VALIDATOR, AccountKey, account_names, new_key, wallet_of_key
 from marketsim.devnet.addresses import Addresses
-from marketsim.devnet.folder import keep_secret, take_lock
+from marketsim.devnet.folder import keep_secret, take_lock, write_private
 from marketsim.devnet.journal import UNIT, Journal
 from marketsim.devnet.node_error import NodeError
 from marketsim.devnet.world import CONFIG, whole_changes, with_trainee, world_of, write_config
@@ -55,6 +55,14 @@ class _Step(NamedTuple):
 
     entry: Entry
     line: str
+
+
+class Destination(NamedTuple):
+    """Where an advance goes to: the event that is awaited, None for none; the height that is wanted, and the one at which it ends."""
+
+    condition: Mapping[str, Any] | None
+    wanted: int
+    height: int
 
 
 class _Held(NamedTuple):
@@ -120,9 +128,11 @@ class DevnetNode:
         try:
             current = path / "current"
             name = current.read_text().strip() if current.exists() else ""
+            if not name and _log_path(path, DEFAULT_NAME).exists():
+                name = DEFAULT_NAME  # it ended between its first line and the note of which log this is
             if new is not None or not name:
                 node = cls._new(path, lock, new or DEFAULT_NAME, scenario, accounts, seed)
-                current.write_text(f"{node.name}\n")
+                write_private(current, f"{node.name}\n")
             else:
                 node = cls._again(path, lock, name, scenario)
             if speed is not None and speed != node.speed:
@@ -157,9 +167,11 @@ class DevnetNode:
             "scenario": data,
             "keys": keys,
         }
-        log = WriteAheadLog.begin(_log_path(folder, name), begin)
+        if _log_path(folder, name).exists():
+            raise InputError(f"{_log_path(folder, name)}: is there already, give --new another name")
         for key_name, secret in secrets.items():
             keep_secret(folder, name, key_name, secret)
+        log = WriteAheadLog.begin(_log_path(folder, name), begin)
         return cls(folder, name, lock, log, begin, "")
 
     @classmethod
@@ -317,16 +329,21 @@ class DevnetNode:
             return self._tried(prepared, signer)
         hashes = self.enqueue(prepared, signer, advance=True)
         self.sync()
-        self._go_to(self._market.height + 1)
+        self.go_to(self._market.height + 1)
         return [self.receipt(each) for each in hashes]
 
-    def prepare(self, messages: Mapping[str, Any] | Sequence[Mapping[str, Any]], signer: str) -> list[dict[str, Any]]:
-        """Return messages as `enqueue` takes them. Raises InputError for what is no message, and for an unknown signer."""
+    def prepare(
+        self, messages: Mapping[str, Any] | Sequence[Mapping[str, Any]], signer: str, taken: set[str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Return messages as `enqueue` takes them; `taken` are the ids of deployments that wait for a block already. Raises InputError for
+        what is no message, and for an unknown signer."""
         given = [messages] if isinstance(messages, Mapping) else list(messages)
         if not 1 <= len(given) <= MESSAGES_MAX:
             raise NodeError(f"messages: {len(given)} at once, accepted 1 to {MESSAGES_MAX}")
         self.key(signer)
-        taken: set[str] = set()
+        if self._market.height + len(given) >= self._market.scenario.horizon_blocks:
+            raise NodeError(f"messages: the devnet has come to its last block, {self._market.scenario.horizon_blocks}", 409)
+        taken = set() if taken is None else taken
         return [self._prepared(message, signer, taken) for message in given]
 
     def key(self, name: str) -> AccountKey:
@@ -336,10 +353,10 @@ class DevnetNode:
             raise NodeError(f"signer: {name!r} is no key of this devnet, which has {', '.join(self.keys)}", 403)
         return found
 
-    def enqueue(self, prepared: Sequence[Mapping[str, Any]], signer: str, *, advance: bool) -> list[str]:
-        """Let messages wait for the next block and return their hashes; `sync` brings them onto the disk. With `advance` the log says that
-        the block is made."""
-        height = self._market.height + 1
+    def enqueue(self, prepared: Sequence[Mapping[str, Any]], signer: str, *, advance: bool, behind: int = 0) -> list[str]:
+        """Let messages wait for the next block, or for one `behind` it, and return their hashes; `sync` brings them onto the disk. With
+        `advance` the log says that the block is made, which `go_to` then has to do."""
+        height = self._market.height + 1 + behind
         entry: Entry = {"kind": "messages", "height": height, "signer": self.key(signer).name, "messages": list(prepared)}
         if advance:
             entry["advance"] = height
@@ -402,19 +419,25 @@ class DevnetNode:
 
     def usage(self, mode: str) -> dict[str, Any]:
         """Say how the provider's leases from here on report their use: auto or manual; return the receipt."""
+        return self.submit(self.usage_message(mode), PROVIDER)[0]
+
+    @staticmethod
+    def usage_message(mode: str) -> dict[str, Any]:
+        """Return what is said to the market for `usage`."""
         if mode not in ("auto", "manual"):
             raise NodeError(f"usage: {mode!r} is no way to report use, write auto or manual")
-        message = {"op": "usage", "provider": PROVIDER, "mode": "metered" if mode == "auto" else "manual"}
-        return self.submit(message, PROVIDER)[0]
+        return {"op": "usage", "provider": PROVIDER, "mode": "metered" if mode == "auto" else "manual"}
 
     def reload_provider_config(self) -> dict[str, Any]:
         """Read provider-config.yaml again and give it to the provider's engine; return the receipt.
 
         Raises InputError with every error of the file located; the engine goes on with the old one then.
         """
-        path = self.folder / CONFIG
-        changes = whole_changes(path)
-        return self.submit({"op": "configure", "provider": PROVIDER, "changes": changes}, PROVIDER)[0]
+        return self.submit(self.config_message(), PROVIDER)[0]
+
+    def config_message(self) -> dict[str, Any]:
+        """Return what is said to the market for `reload_provider_config`."""
+        return {"op": "configure", "provider": PROVIDER, "changes": whole_changes(self.folder / CONFIG)}
 
     def add_key(self, name: str) -> tuple[AccountKey, str]:
         """Return a new key, whose account has no coins, and its secret, which nobody can ask for again.
@@ -441,61 +464,58 @@ class DevnetNode:
         return {"height": last.height, "until": last.until, "met": last.met}
 
     def advancing(
-        self, blocks: int | None = None, *, until: str | int | None = None, limit: int | None = None, slice_blocks: int = 1_000
+        self,
+        blocks: int | None = None,
+        *,
+        until: str | int | None = None,
+        limit: int | None = None,
+        slice_blocks: Callable[[], int] = lambda: 1_000,
     ) -> Iterator[Progress]:
-        """Do what `advance` does, in slices, whenever the next one is asked for."""
-        condition, target = self._target(blocks, until, limit)
-        if condition is None:
-            while self._market.height < target:
-                at = min(target, self._market.height + slice_blocks)
-                self.tick(at)
-                yield Progress(at, target, at >= target)
-            yield Progress(self._market.height, target, self._market.height >= target)
-            return
-        heard = self._market.events_heard()
-        while self._market.height < target:
-            at = min(target, self._market.height + slice_blocks)
-            fork = self._market.fork() if slice_blocks > 1 else None  # where in the slice it happened decides how far the market goes
-            found = self._first(condition, heard, fork, at) if fork is not None else None
-            self.tick(at if found is None else found)
-            yield Progress(self._market.height, target, found is not None)
-            if found is not None:
-                return
-            heard = self._market.events_heard()
+        """Do what `advance` does, in slices, whenever the next one is asked for; where it goes to is decided now."""
+        goal = self.goal(blocks, until, limit)
+        return self._to_height(goal, slice_blocks) if goal.condition is None else self._to_event(goal, goal.condition, slice_blocks)
 
-    def _first(self, condition: Mapping[str, Any], heard: int, fork: LiveMarket, at: int) -> int | None:
-        """The block of the first event that is as awaited, in a market that goes ahead; None for none up to `at`."""
-        fork.advance(at)
-        while heard < fork.events_heard():
-            page = fork.events(heard)
-            for event in page.events:
-                if condition.items() <= event.items():
-                    return max(int(event["height"]), self._market.height + 1)
-            heard = page.following
-        return None
+    def _to_height(self, goal: Destination, slice_blocks: Callable[[], int]) -> Iterator[Progress]:
+        while self._market.height < goal.height:
+            self.tick(min(goal.height, self._market.height + slice_blocks()))
+            yield Progress(self._market.height, goal.height, self._market.height >= goal.wanted)
+        yield Progress(self._market.height, goal.height, self._market.height >= goal.wanted)
 
-    def _target(self, blocks: int | None, until: str | int | None, limit: int | None) -> tuple[dict[str, Any] | None, int]:
+    def _to_event(self, goal: Destination, condition: Mapping[str, Any], slice_blocks: Callable[[], int]) -> Iterator[Progress]:
+        met = False
+        while self._market.height < goal.height and not met:
+            # Nobody is answered within a slice, so the log may say afterwards how far it went.
+            found = self._market.advance_until(condition, min(goal.height, self._market.height + slice_blocks()))
+            self._history.append(self._write({"kind": "advance", "advance": found.height}))
+            self._after(found.height)
+            met = found.met
+            yield Progress(found.height, goal.height, met)
+        yield Progress(self._market.height, goal.height, met)
+
+    def goal(self, blocks: int | None, until: str | int | None, limit: int | None) -> Destination:
+        """Return where an advance goes to. Raises NodeError for one that cannot be."""
         if (blocks is None) == (until is None):
             raise NodeError("advance: give blocks or until, one of the two")
+        for name, value in (("blocks", blocks), ("limit", limit)):
+            if value is not None and value < 0:
+                raise NodeError(f"advance: {name}: {value} is below 0")
         height = self._market.height
         most = self._market.scenario.horizon_blocks if limit is None else height + limit
-        if limit is not None and limit < 0:
-            raise NodeError(f"advance: limit: {limit} is below 0")
         if blocks is not None:
-            if blocks < 0:
-                raise NodeError(f"advance: blocks: {blocks} is below 0")
-            return None, self._within(height + blocks)
+            wanted = self._within(height + blocks)
+            return Destination(None, wanted, min(wanted, most))
         text = str(until)
-        if text.lstrip("+").isdigit():
-            to = height + int(text[1:]) if text.startswith("+") else int(text)
-            if to < height:
-                raise NodeError(f"advance: block {to} lies behind, the devnet stands at {height}")
-            return None, min(self._within(to), most)
+        if text.removeprefix("+").isascii() and text.removeprefix("+").isdigit() and len(text) < 20:
+            wanted = self._within(height + int(text[1:]) if text.startswith("+") else int(text))
+            if wanted < height:
+                raise NodeError(f"advance: block {wanted} lies behind, the devnet stands at {height}")
+            return Destination(None, wanted, min(wanted, most))
         kind, colon, name = text.partition(":")
         if kind not in EVENT_KINDS:
-            raise NodeError(f"advance: {kind!r} is neither a height, +N nor an event; events are {', '.join(EVENT_KINDS)}")
+            raise NodeError(f"advance: {kind[:100]!r} is neither a height, +N nor an event; events are {', '.join(EVENT_KINDS)}")
         condition = {"event": kind} | ({"id": self._addresses.name_id(name)} if colon else {})
-        return condition, self._within(height + EVENT_LIMIT if limit is None else most)
+        last = self._within(min(height + EVENT_LIMIT, self._market.scenario.horizon_blocks) if limit is None else most)
+        return Destination(condition, last, last)
 
     def _within(self, height: int) -> int:
         last = self._market.scenario.horizon_blocks
@@ -507,10 +527,15 @@ class DevnetNode:
         """Make blocks up to a height; the log says so first."""
         if height > self._market.height:
             self._history.append(self._write({"kind": "advance", "advance": height}))
-            self._go_to(height)
+            self.go_to(height)
 
-    def _go_to(self, height: int) -> None:
+    def go_to(self, height: int) -> None:
+        """Make the blocks that the log says."""
         self._market.advance(height)
+        self._after(height)
+
+    def _after(self, height: int) -> None:
+        """Keep the history short, and note the fingerprint now and then."""
         self._merge()
         if height - self._checked >= CHECKPOINT_BLOCKS:
             self._checked = height
@@ -789,12 +814,18 @@ def raw_log(status: Status) -> str:
 
 
 def _plain(told: Mapping[str, Any]) -> dict[str, Any]:
-    """Data that JSON has: amounts as texts."""
-    return {key: _amount_text(value) if isinstance(value, Decimal) else value for key, value in told.items()}
+    """Data that JSON has: amounts as texts, records as mappings."""
+    return {key: _plain_value(value) for key, value in told.items()}
 
 
-def _amount_text(value: Decimal) -> str:
-    return f"{value:f}"
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return _plain(value._asdict())
+    if isinstance(value, (tuple, list)):
+        return [_plain_value(each) for each in value]
+    return _plain(value) if isinstance(value, Mapping) else value
 
 
 def _agrees(record: Any, key: str, value: Any) -> bool:

@@ -107,17 +107,18 @@ class WriteAheadLog:
 
     @classmethod
     def begin(cls, path: Path, entry: Entry) -> WriteAheadLog:
-        """Return a new log with its first line in it, on the disk. Raises InputError when the file is there already."""
+        """Return a new log, on the disk with its first line or not at all. Raises InputError when the file is there already."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            path.open("xb").close()
-        except FileExistsError:
-            raise InputError(f"{path}: is there already, give another name") from None
-        log = cls(path, 0, "")
-        log.append(entry | {"format": FORMAT})
-        log.sync()
-        _sync_folder(path.parent)
-        return log
+        if path.exists():
+            raise InputError(f"{path}: is there already, give another name")
+        aside = path.with_name(f".{path.name}")
+        aside.unlink(missing_ok=True)
+        first = cls(aside, 0, "")
+        last = first.append(entry | {"format": FORMAT})
+        first.close()
+        aside.rename(path)
+        sync_folder(path.parent)
+        return cls(path, 1, last)
 
     @classmethod
     def go_on(cls, path: Path, read: Read) -> WriteAheadLog:
@@ -155,7 +156,8 @@ class WriteAheadLog:
         self._file.close()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring what files a folder has onto the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -163,4 +165,4 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-__all__ = ["FORMAT", "DamagedLogError", "Entry", "Read", "WriteAheadLog", "line_hash", "read_log"]
+__all__ = ["FORMAT", "DamagedLogError", "Entry", "Read", "WriteAheadLog", "line_hash", "read_log", "sync_folder"]

@@ -11,6 +11,7 @@ from marketsim.exercises.exercise import Exercise, ExerciseGrade, GradePart, Sub
 from marketsim.exercises.folder import draw_instance, read_folder
 from marketsim.exercises.shelf import exercise_of
 from marketsim.experiments.runs.execute import write_atomically
+from marketsim.metrics.rule_tests import promtool_version
 from marketsim.simulation.play import versions
 
 BUNDLE: Final = "bundle.json"
@@ -73,7 +74,8 @@ def _graded(
     source: Path, exercise: Exercise, learner: str, submission: Submission, secret: bytes | None, before: Before | None = None
 ) -> Graded:
     grade = exercise.grade(draw_instance(exercise, learner, secret), submission)
-    return Graded(str(source), exercise, learner, secret is None, submission, grade, versions(), before)
+    found = versions() | ({"promtool": promtool_version()} if exercise.needs == "promtool" else {})
+    return Graded(str(source), exercise, learner, secret is None, submission, grade, found, before)
 
 
 def _same_kind(source: Path, *, practice: bool, secret: bytes | None) -> None:

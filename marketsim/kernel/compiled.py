@@ -17,26 +17,27 @@ import json
 import os
 import platform
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache, partial, update_wrapper
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from marketsim.kernel import code_store
+from marketsim.errors import InputError
+from marketsim.kernel import code_store, shipped_code
 from marketsim.kernel.codes import CodeType
-from marketsim.kernel.modes import CHECKED, COMPILING
+from marketsim.kernel.modes import CHECKED, COMPILING, HAS_COMPILER, PORTABLE
 from marketsim.kernel.rows import Row
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_SOURCES = ("kernel", "money", "chain", "market")
+_SOURCES = shipped_code.COMPILED
 _MAKERS = tuple(
     _PACKAGE / "kernel" / f"{name}.py"
     for name in ("codes", "compiled", "compiler", "intrinsics", "machine_code", "modes", "rows", "table_set_numba")
@@ -65,7 +66,7 @@ def _imports_of(path: Path) -> frozenset[Path]:
 def sources_hash(path: Path | None = None) -> str:
     """Return 12 hex digits that change with the compiler's version and with a source file or what it
     imports (default: every file)."""
-    digest = hashlib.sha256(f"{version('numba')} {version('numpy')} {platform.python_version()}".encode())
+    digest = hashlib.sha256(f"{_version_of('numba')} {_version_of('numpy')} {platform.python_version()}".encode())
     every = frozenset(file for folder in _SOURCES for file in (_PACKAGE / folder).glob("**/*.py"))
     for file in sorted(every if path is None else _imports_of(path).union(_MAKERS)):
         digest.update(os.path.relpath(file, _PACKAGE).encode())
@@ -73,15 +74,21 @@ def sources_hash(path: Path | None = None) -> str:
     return digest.hexdigest()[:12]
 
 
+def _version_of(package: str) -> str:
+    with suppress(PackageNotFoundError):
+        return version(package)
+    return "none"
+
+
 @cache
 def folder_of(path: Path) -> str:
     """Return the name of the folder of the compiled functions of one source file."""
-    return f"{path.stem}-{sources_hash(path)}{'-checked' * CHECKED}"
+    return f"{path.stem}-{sources_hash(path)}{'-checked' * CHECKED}{'-portable' * PORTABLE}"
 
 
 def is_cache_cold() -> bool:
     """Return whether the block loop has yet to be compiled for this version of the sources."""
-    if not COMPILING:
+    if not COMPILING or _ships():
         return False
     from marketsim.kernel.machine_code import machine
 
@@ -198,8 +205,36 @@ def _file_of(function: Compiled, kinds: tuple[str, ...]) -> tuple[str, str]:
     return folder_of(Path(function.py_func.__code__.co_filename)), f"{function.__name__}-{'-'.join(kinds)}.{machine()}"
 
 
+def _ships() -> bool:
+    """Whether this process uses the code of a wheel. A checked build and one for a wheel compile their own."""
+    return not CHECKED and not PORTABLE and shipped_code.why_not() is None
+
+
+def _shipped(function: Compiled, kinds: tuple[str, ...]) -> Callable[..., Any] | None:
+    found = shipped_code.entry_of(entry_name(function.__module__, function.__name__, kinds)) if _ships() else None
+    if found is None:
+        return None
+    from marketsim.kernel.machine_code import builtin
+
+    address, symbol, enum = found
+    return _answering(enum, builtin(address, symbol))
+
+
+def entry_name(module: str, function: str, kinds: Iterable[str]) -> str:
+    """Return what an entry is called in the library of a wheel."""
+    return f"{module}.{function}-{'-'.join(kinds)}"
+
+
 def _load(function: Compiled, kinds: tuple[str, ...]) -> Callable[..., Any] | None:
-    """Return the entry of a function as it is kept on disk, None when there is none that can be used."""
+    """Return the entry of a function as the wheel has it or it is kept on disk, None when there is none that can be used."""
+    shipped = _shipped(function, kinds)
+    if shipped is not None:
+        return shipped
+    if not HAS_COMPILER:
+        raise InputError(
+            f"{entry_name(function.__module__, function.__name__, kinds)} is not in the machine code of this wheel: "
+            "pip install 'marketsim[compile]' compiles it here, MARKETSIM_COMPILE=0 runs everything as plain Python"
+        )
     try:
         return _entry_in(code_store.read(*_file_of(function, kinds)))
     except (OSError, ValueError):  # not there, or not what was written
@@ -224,9 +259,13 @@ def _entry_in(kept: bytes) -> Callable[..., Any]:
     entry = load(code, about["symbol"])
     if CHECKED:
         entry = partial(_in_bounds, about["symbol"], entry)
-    if about["enum"] is None:
+    return _answering(about["enum"], entry)
+
+
+def _answering(enum: list[str] | None, entry: Callable[..., Any]) -> Callable[..., Any]:
+    if enum is None:
         return entry
-    module, name = about["enum"]
+    module, name = enum
     return partial(_named, getattr(import_module(module), name), entry)
 
 
@@ -248,6 +287,8 @@ def _make(function: Compiled, kinds: tuple[str, ...], arguments: tuple[Any, ...]
     while _TEACHERS:
         _TEACHERS.pop(0)()
     symbol = f"{function.__module__}.{function.__name__}"
+    if PORTABLE:  # all entries lie in one library
+        symbol = entry_name(function.__module__, function.__name__, kinds)
     types = tuple(type_of(kind, value, schema) for kind, value, schema in zip(kinds, arguments, function.schemas, strict=True))
     code = emit(function.dispatcher, types, symbol)
     enum = function.py_func.__globals__.get(function.py_func.__annotations__.get("return", ""))

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils, compiler
 from numba.core.codegen import JITCodeLibrary
@@ -21,8 +22,9 @@ from numba.core.registry import CPUDispatcher
 from numba.np import arrayobj
 from numba.np.arrayobj import populate_array
 
-from marketsim.kernel.modes import CHECKED
+from marketsim.kernel.modes import CHECKED, PORTABLE
 from marketsim.kernel.rows import Row
+from marketsim.kernel.shipped_code import LEVEL
 from marketsim.kernel.table_set_numba import TableType
 
 OPTIONS: dict[str, Any] = {
@@ -39,6 +41,13 @@ OPTIONS: dict[str, Any] = {
 INT32, INT64, DOUBLE = ir.IntType(32), ir.IntType(64), ir.DoubleType()
 OBJECT = ir.IntType(8).as_pointer()
 ITEM = 8
+
+
+@cache
+def _portable_machine() -> Any:
+    """What code for a wheel is made for: it can be loaded anywhere, and runs on every processor of its level."""
+    target = binding.Target.from_triple(binding.get_process_triple())
+    return target.create_target_machine(cpu=LEVEL, features="", opt=3, reloc="pic", codemodel="small")
 
 
 class _LentLibrary(JITCodeLibrary):  # type: ignore[misc]
@@ -117,7 +126,8 @@ class _EmittedLibrary(JITCodeLibrary):  # type: ignore[misc]
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
         self._verify_declare_only_symbols()
-        self.code: bytes = self._codegen._tm.emit_object(self._final_module)
+        machine = _portable_machine() if PORTABLE else self._codegen._tm
+        self.code: bytes = machine.emit_object(self._final_module)
         self._finalized = True
 
 

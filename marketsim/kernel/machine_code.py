@@ -64,10 +64,15 @@ def load(code: bytes, symbol: str) -> Callable[..., Any]:
     address = engine.get_function_address(symbol)
     if not address:
         raise RuntimeError(f"no entry {symbol}")
+    return builtin(address, symbol, engine)
+
+
+def builtin(address: int, symbol: str, owner: Any = None) -> Callable[..., Any]:
+    """Return the entry at an address as a builtin; `owner` of the code is kept as long as the process."""
     definition = _Definition(symbol.encode(), address, METH_FASTCALL, None)
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.restype = ctypes.py_object
     make.argtypes = (ctypes.POINTER(_Definition), ctypes.c_void_p, ctypes.c_void_p)
     entry: Callable[..., Any] = make(ctypes.byref(definition), None, None)
-    _KEPT.append((engine, definition))
+    _KEPT.append((owner, definition))
     return entry

@@ -81,7 +81,7 @@ def fired(
     return _parse(answer.stdout + answer.stderr, names, step_seconds)
 
 
-_FAILED = re.compile(r"alertname: (?P<name>[^,]+), time: (?P<time>[^,]+),")
+_FAILED = re.compile(r"(?m)^\s+alertname: (?P<name>[^,]+), time: (?P<time>[^,]+),")
 _GOT = re.compile(r"Labels:(?P<labels>\{[^\n]*\})")
 _SPAN = re.compile(r"(\d+)(ms|[smhdwy])")
 _IN_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
@@ -101,6 +101,12 @@ def _parse(text: str, names: Sequence[str], step_seconds: int) -> dict[str, dict
     return found
 
 
+def promtool_version() -> str:
+    """Return promtool's version, such as 2.42.0. Raises InputError without promtool."""
+    answer = _promtool("--version")
+    return next(iter(re.findall(r"version (\d[^\s,+]*)", answer.stdout + answer.stderr)), "unknown")
+
+
 def _first_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines()]
     lines = [line for line in lines if line and line != "FAILED:" and not line.startswith(("Checking", "Unit Testing"))]
@@ -114,7 +120,7 @@ def _promtool(*arguments: str, cwd: str | None = None) -> subprocess.CompletedPr
     try:
         return subprocess.run([program, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=_SECONDS_LIMIT)
     except subprocess.TimeoutExpired:
-        raise InputError(f"promtool {arguments[0]} {arguments[1]} took longer than {_SECONDS_LIMIT} s and was ended") from None
+        raise InputError(f"promtool {' '.join(arguments[:2])} took longer than {_SECONDS_LIMIT} s and was ended") from None
 
 
-__all__: list[Any] = ["PACKAGE", "alert_names", "fired", "input_series"]
+__all__: list[Any] = ["PACKAGE", "alert_names", "fired", "input_series", "promtool_version"]

@@ -543,8 +543,9 @@ class Scenario(Frozen):
                     "kind: settlement stops withdrawals, and under rules: seed the chain pays by itself; "
                     "payments come late there by kind: usage with delay or by kind: connectivity"
                 )
-            if fault.kind == "usage" and info.data.get("charging") == "rate":
-                raise ValueError("kind: usage changes what is reported, and under charging: rate nothing is")
+            charging = info.data.get("charging")
+            if fault.kind == "usage" and (charging == "rate" or (charging != "ve_settlement" and info.data.get("escrow") != "exact")):
+                raise ValueError(f"kind: usage changes what is reported, and nothing is paid by that under charging: {charging} here")
             block_ms = info.data["block_time"].amount if "block_time" in info.data else 0
             if block_ms and fault.until is not None and fault.until.milliseconds(block_ms) <= fault.at.milliseconds(block_ms):
                 raise ValueError(f"until: {fault.until} is not after at: {fault.at}")

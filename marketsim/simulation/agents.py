@@ -38,11 +38,11 @@ from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup
 from marketsim.simulation.market_messages import OPERATIONS
 from marketsim.simulation.messages import ByHand, Due
-from marketsim.simulation.stuck import StuckError, Watchdog
 from marketsim.simulation.views import Looks, View, WalletNames
 from marketsim.strategies import users_code
 from marketsim.strategies.check import named_object, numbers_of
 from marketsim.strategies.run_log import RunLog
+from marketsim.strategies.stuck import StuckError, Watchdog
 
 AFTER_ALL = 4
 """Priority within an instant: behind everybody, so that what the instant brings is known."""

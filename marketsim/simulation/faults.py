@@ -221,7 +221,7 @@ class Faults:
         """Whether a fault can do anything under the scenario's rules."""
         if fault.kind == "settlement":
             return self._scenario.rules != "seed"
-        return fault.kind != "usage" or self._scenario.charging != "rate"
+        return fault.kind != "usage" or self._pays_by_use()
 
     def _end_of(self, fault: Fault, height: int, at_ms: int) -> int | None:
         block_ms = self._clock.block_ms
@@ -290,8 +290,13 @@ class Faults:
         if row.cut != cut:
             row.cut = cut
             set_shut(chain, engine, desk)
-        if chain.globals.charging != Charging.RATE and chain.globals.escrow in (EscrowRule.EXACT, EscrowRule.USAGE):
+        if self._pays_by_use():
             self._write_meters(desk, height)
+
+    def _pays_by_use(self) -> bool:
+        """Whether meters decide what leases are paid."""
+        g = self._clock.chain.globals
+        return bool(g.charging != Charging.RATE and g.escrow in (EscrowRule.EXACT, EscrowRule.USAGE))
 
     def _reporting(self, desk: int) -> tuple[int, int]:
         """What a desk's meters leave out, in ppm, and how late they are read, in blocks, by its cohort and all faults together."""

@@ -182,6 +182,20 @@ def expected_arrivals(cohort: TenantCohort, scenario: Scenario, seed: int, *, wh
     return rate.per_hour / HOUR_MS * float(np.diff(edges) @ rate.factors((edges[1:] + edges[:-1]) / 2))
 
 
+def mean_arrivals(cohort: TenantCohort, scenario: Scenario) -> float:
+    """Return how many orders a cohort with a rate makes on average after `warm_up` and within the horizon, over all courses of bursts."""
+    wish, block_ms = cohort.demand, scenario.block_ms
+    calm = cohort.model_copy(update={"demand": wish.model_copy(update={"bursts": None})})
+    rate = rate_of(calm, scenario, 0)
+    begin, end = scenario.warm_up_blocks * block_ms, scenario.horizon_blocks * block_ms
+    edges = np.unique(np.clip(np.append(rate.edges(end), begin), begin, end))
+    spans = np.diff(edges)
+    if wish.bursts is not None:
+        every, lasts = wish.bursts.every.milliseconds(block_ms), wish.bursts.lasts.milliseconds(block_ms)
+        spans = spans + (wish.bursts.factor - 1) * np.diff(demand.mean_burst_time(every, lasts, tuple(edges.tolist())))
+    return rate.per_hour / HOUR_MS * float(spans @ rate.factors((edges[1:] + edges[:-1]) / 2))
+
+
 def costs_of(cohort: TenantCohort, scenario: Scenario, keys: Keys) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return for each key what an order of a cohort costs at generic prices and what it is worth to its tenant, both uve per block."""
     draws = _Draws(keys)
@@ -701,6 +715,7 @@ __all__ = [
     "draw_orders",
     "expected_arrivals",
     "lives_of",
+    "mean_arrivals",
     "mean_cpu",
     "mean_life",
     "mean_per_hour",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from functools import cache, partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -18,6 +18,7 @@ from marketsim.agents import providers, tenants
 from marketsim.agents.streams import stream
 from marketsim.chain.columns import Trail
 from marketsim.chain.events import TRAIL_BLOCKS
+from marketsim.kernel import shipped_code
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.clock import AFTER_HANDS, BlockClock
 from marketsim.market.fingerprint import fingerprint
@@ -385,10 +386,10 @@ def _versions() -> dict[str, str]:
     for name in packages:
         try:
             found[name] = version(name)
-        except Exception:  # not installed as a distribution: run from the source tree
+        except PackageNotFoundError:  # run from the source tree without an installation; a wheel's code was compiled elsewhere
             from marketsim import __version__
 
-            found[name] = __version__
+            found[name] = __version__ if name == "marketsim" else (shipped_code.compiler_version() or "none") if name == "numba" else "none"
     return found
 
 

@@ -13,6 +13,7 @@ from marketsim.errors import InputError
 from marketsim.simulation.views import View
 from marketsim.strategies import users_code
 from marketsim.strategies.check import named_object
+from marketsim.strategies.stuck import StuckError, Watchdog
 
 GROUP = "marketsim.faults"
 """The entry-point group in which an installed package offers faults by name."""
@@ -98,8 +99,16 @@ class UsersFault:
         return InputError(f"{self._label}: {message.get('op')}: {problem}")
 
     def _guarded(self, function: Any, *arguments: Any) -> Any:
+        watchdog = Watchdog()
         try:
-            return function(*arguments)
+            try:
+                watchdog.begin()
+                return function(*arguments)
+            finally:
+                watchdog.end()
+        except StuckError as error:
+            place = users_code.place_of(error)
+            raise InputError(f"{self._label} has worked for {watchdog.seconds:g} s ({place}), expected messages sooner") from None
         except BaseException as error:
             if users_code.passes(error):
                 raise

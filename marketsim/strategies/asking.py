@@ -32,6 +32,7 @@ from marketsim.strategies.hearing import Outcomes, OwnDesks, StrategyRun
 from marketsim.strategies.requests import NO_BID, ManifestOrder, OrderRequest, OwnDesk, Prices, RequestBatch, Sizes, allocated
 from marketsim.strategies.rules import GpuModel, PriceRequest, Refusal, RefusalCode, ResourceUnit, Strategy, UnitPrices, Volume
 from marketsim.strategies.run_log import RunLog
+from marketsim.strategies.stuck import StuckError, Watchdog
 
 TOO_HIGH = 1 << 61
 """Whole uve above every ceiling: a strategy that refuses because of the ceiling is declined like a price above it."""
@@ -228,6 +229,7 @@ class _Asking:
         self._leased = np.full(len(self._names), -1, np.int64)
         self._used = [Fraction(0)] * len(self._names)
         self._heard: list[list[Table]] = [[] for _ in desks.strategies]
+        self._watchdog = Watchdog()
         try:
             self._prices = [getattr(each, "price", None) for each in desks.strategies]
             self._decide = [getattr(each, "decide", None) for each in desks.strategies]
@@ -269,13 +271,25 @@ class _Asking:
 
     def _call(self, method: str, what: str, expected: str, function: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return function(*arguments)
+            try:
+                self._watchdog.begin()
+                return function(*arguments)
+            finally:
+                self._watchdog.end()
         except InputError:
             raise
         except BaseException as error:
             if users_code.passes(error):
                 raise
+            self._end_if_stuck(error, what)
             raise InputError(f"{self._label}: {what} raises {users_code.raised(error)}, expected {expected}") from error
+
+    def _end_if_stuck(self, error: BaseException, what: str) -> None:
+        if isinstance(error, StuckError):
+            raise InputError(
+                f"{self._label}: {what} has worked for {self._watchdog.seconds:g} s without an end ({users_code.place_of(error)}), "
+                "expected it to return"
+            ) from None
 
     # --- what it is told --------------------------------------------------------------------------------
 
@@ -380,13 +394,17 @@ class _Asking:
         decide, many = self._decide[at], self._many[at]
         method = "decide" if decide is not None else "price_many"
         try:
-            if decide is not None:
-                answers = decide(batch, self._own[at], self._taken(at))
-            else:
-                assert many is not None
-                answers = many(batch)
-            if not isinstance(answers, Prices) and isinstance(answers, Sequence) and len(answers) == len(batch):
-                answers = list(islice(answers, len(batch)))  # a sequence of the user's own may be without end
+            try:
+                self._watchdog.begin()
+                if decide is not None:
+                    answers = decide(batch, self._own[at], self._taken(at))
+                else:
+                    assert many is not None
+                    answers = many(batch)
+                if not isinstance(answers, Prices) and isinstance(answers, Sequence) and len(answers) == len(batch):
+                    answers = list(islice(answers, len(batch)))  # a sequence of the user's own may be without end
+            finally:
+                self._watchdog.end()
         except InputError:
             raise
         except BaseException as error:
@@ -394,6 +412,7 @@ class _Asking:
                 raise
             first, last = orders.name(int(places[0])), orders.name(int(places[-1]))
             which = f"order {first}" if first == last else f"orders {first} to {last}"
+            self._end_if_stuck(error, f"{method} of {self._owner(at)} for {which}")
             raise self._failure(which, method, self._owner(at), error) from error
         if isinstance(answers, Prices):
             self._columns(answers, batch, orders, columns, pairs, coins, check, method)
@@ -406,6 +425,13 @@ class _Asking:
         self._put(pairs, *self._pairs(answers, orders, columns))
 
     def _one_by_one(self, orders: _Orders, columns: Table) -> list[Any]:
+        try:
+            return self._each(orders, columns)
+        finally:
+            self._watchdog.end()
+
+    def _each(self, orders: _Orders, columns: Table) -> list[Any]:
+        begin = self._watchdog.begin
         gpus, names, prices, used = self._gpus, self._names, self._prices, self._utilization()
         if self._shared:
             prices = prices * len(names)
@@ -418,12 +444,14 @@ class _Asking:
             price = prices[desk]
             assert price is not None
             try:
+                begin()
                 answers.append(price(request.for_desk(names[desk], used[desk])))
             except InputError:
                 raise
             except BaseException as error:
                 if users_code.passes(error):
                     raise
+                self._end_if_stuck(error, f"price of {names[desk]} for order {request.order}")
                 raise self._failure(f"order {request.order}", "price", names[desk], error) from error
         return answers
 

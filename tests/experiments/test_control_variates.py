@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from queue_sweep import QueueScenarios
 
+from marketsim.agents.demand import mean_burst_time
 from marketsim.experiments.compare.paired import compare
 from marketsim.experiments.compare.report import comparison_files, comparison_lines
-from marketsim.experiments.runs.chance import chance_of
+from marketsim.experiments.runs.chance import arrivals_by_cohort, chance_of
 from marketsim.experiments.runs.execute import Outcome, Runner, RunTask, attempt
 from marketsim.experiments.runs.variants import SerialRuns, Variant
 from marketsim.experiments.sweep.session import carry_out, read_plan
 from marketsim.scenario import scenario_from_mapping
 from marketsim.simulation import run
-from marketsim.simulation.orders import arrivals_of, costs_of, expected_arrivals, horizon_of, lives_of, rate_of
+from marketsim.simulation.orders import arrivals_of, costs_of, expected_arrivals, horizon_of, lives_of, mean_arrivals, rate_of
 from marketsim.statistics.sequential import Decision
 
 SMALL: dict[str, Any] = {
@@ -65,7 +66,7 @@ def test_controls_have_mean_zero() -> None:
 def chance_of_small(seed: int) -> dict[str, float]:
     without = {**SMALL, "providers": [{**SMALL["providers"][0], "spread": 0}]}
     scenario = scenario_from_mapping(without, Path())
-    return chance_of(scenario, seed, None)  # type: ignore[arg-type]  # no provider draws costs
+    return chance_of(scenario, seed, None, arrivals_by_cohort(scenario, seed))  # type: ignore[arg-type]  # no provider draws costs
 
 
 def test_controls_by_hand() -> None:
@@ -77,7 +78,7 @@ def test_controls_by_hand() -> None:
     arrivals = arrivals_of(cohort, scenario, 9, rate_of(cohort, scenario, 9), horizon_of(scenario))[0]
     late = arrivals.times > 3 * 3_600_000
     record = run(scenario, seed=9).record
-    found = chance_of(scenario, 9, record)
+    found = chance_of(scenario, 9, record, arrivals_by_cohort(scenario, 9))
     assert found["orders"] == pytest.approx(late.sum() - 52)
     assert found["cost"] == pytest.approx(np.log(record.providers["cost_ppm"] / 1e6).mean())
     many = np.concatenate(
@@ -91,6 +92,21 @@ def test_controls_by_hand() -> None:
     lives = lives_of(cohort, many, 6_000)[0]
     expected = [(cost * (np.clip(np.minimum(at + lives, 7200) - max(at, 1800), 0, None))).mean() for at in begin]
     assert found["work"] == pytest.approx(float((own * served).sum() - sum(expected)), rel=0.05, abs=0.05 * float(np.sum(expected)))
+
+
+def test_bursts_are_expected_as_often_as_they_come() -> None:
+    """The exact mean of orders over all courses of bursts against the mean over 4,000 of them, and in the limits."""
+    scenario = scenario_from_mapping(SMALL, Path())
+    cohort = scenario.tenants[0]
+    drawn = np.array([expected_arrivals(cohort, scenario, seed) for seed in range(4_000)])
+    assert abs(drawn.mean() - mean_arrivals(cohort, scenario)) < 3.5 * drawn.std() / math.sqrt(drawn.size)
+    moments = tuple(np.linspace(0, 400 * 3_600_000, 9).tolist())
+    on = mean_burst_time(4 * 3.6e6, 3.6e6, moments)
+    assert on[0] == 0
+    assert np.diff(on) == pytest.approx(np.full(8, 50 * 3.6e6 / 5), rel=0.1), "an hour of five, once the first gap is forgotten"
+    assert np.diff(on)[-3:] == pytest.approx(np.full(3, 50 * 3.6e6 / 5), rel=1e-9)
+    assert mean_burst_time(1e15, 3.6e6, (3.6e6,)) == pytest.approx(3.6e6**2 / 2 / 1e15, rel=1e-6), "seldom: the chance grows with time"
+    assert mean_burst_time(1.0, 3.6e6, (3.6e6 * 50,)) == pytest.approx(3.6e6 * 50 - 50, rel=1e-9), "hardly any gaps"
 
 
 def told(scenario: dict[str, Any], base: str, seed: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from marketsim import Market, check_agent
 from marketsim.errors import InputError
 from marketsim.scenario.load import load_scenario, scenario_from_mapping
-from marketsim.simulation import agents, stuck
+from marketsim.simulation import agents
 from marketsim.simulation.check_agent import TRIAL, AgentError
 from marketsim.simulation.run import Run, run
 
@@ -128,7 +128,7 @@ def test_an_agent_orders_chooses_pays_and_closes(folder: Path) -> None:
 )
 def test_mistakes_are_named_with_file_and_line(folder: Path, body: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agents, "STEPS_AT_ONCE", 50)
-    monkeypatch.setattr(stuck, "STEP_SECONDS", 0.5)
+    monkeypatch.setattr("marketsim.strategies.stuck.STEP_SECONDS", 0.5)
     monkeypatch.setattr("marketsim.interrupts._STATE.has_taken_over", True)
     with pytest.raises(InputError, match=message) as raised:
         play(folder, body, provider=CAPACITY)

@@ -88,10 +88,10 @@ def test_all_modes_come_out_alike() -> None:
     assert differences(questions, found)[:3] == []
     ran = [outcome for outcome in found["compiled"] if outcome[0] != "refused"]
     print(f"{len(ran)} of {len(questions)} ran, {sum(outcome[2] for outcome in ran[:SCENARIOS])} orders", file=sys.stderr)
-    # random markets must be markets: hardly any refused, more than a quarter with leases (many are poor or tiny on purpose), and most
+    # random markets must be markets: hardly any refused, more than half with leases (the others are poor or tiny on purpose), and most
     # messages of a kind that changes something
     assert len(ran) > 0.9 * len(questions)
-    assert sum(outcome[3] > 0 for outcome in found["compiled"][:SCENARIOS] if outcome[0] != "refused") > 0.25 * SCENARIOS
+    assert sum(outcome[3] > 0 for outcome in found["compiled"][:SCENARIOS] if outcome[0] != "refused") > 0.5 * SCENARIOS
     assert sum(outcome[2] for outcome in found["compiled"][SCENARIOS:]) > 20 * SEQUENCES
 
 

@@ -140,6 +140,26 @@ def test_mistakes_are_named_with_file_and_line(folder: Path, body: str, message:
         play(folder, module(folder, "bad", f"class Bad:\n    {body}\n"))
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            "def decide(self, b, o, u):\n        while True:\n            pass",
+            r"decide of small-0 .* has worked for 0.5 s without an end \(.*user_stuck.py:[34]\)",
+        ),
+        ("def price(self, r):\n        while True:\n            pass", r"price of small-0 for order web.* has worked for 0.5 s .*:[34]\)"),
+        (
+            "def start(self, me):\n        while True:\n            pass\n    def decide(self, b, o, u):\n        pass",
+            r"start of .* has worked",
+        ),
+    ],
+)
+def test_what_never_returns_is_ended(folder: Path, body: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("marketsim.strategies.stuck.STEP_SECONDS", 0.5)
+    with pytest.raises(InputError, match=message):
+        play(folder, module(folder, "stuck", f"class Bad:\n    {body}\n").replace("user_stuck:Stuck", "user_stuck:Bad"))
+
+
 def test_the_pages_class_runs_and_keeps_its_contract(folder: Path) -> None:
     source, scenario = (re.findall(rf"```{kind}\n(.*?)```", PAGE.read_text(), re.DOTALL)[0] for kind in ("python", "yaml"))
     assert "follower:Follower" in scenario

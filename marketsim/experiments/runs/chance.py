@@ -6,24 +6,38 @@ their own: so each control has mean 0 exactly, whatever the laws and wherever th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from marketsim.agents.demand import Arrivals
 from marketsim.agents.streams import Keys, key_of, keys_from
 from marketsim.recording.record import Record
 from marketsim.scenario import Scenario
 from marketsim.scenario.tenants import TenantCohort
-from marketsim.simulation.orders import arrivals_of, costs_of, expected_arrivals, horizon_of, lives_of, rate_of
+from marketsim.simulation.orders import arrivals_of, costs_of, expected_arrivals, horizon_of, lives_of, mean_arrivals, rate_of
 from marketsim.statistics.estimates import FloatArray
 
 # Fresh draws for each order that was made: they add a sixteenth to the variance of a control. No more than MOST, for speed: markets of
 # more than 130,000 orders have controls of their number and costs, and weaker ones of their size.
 FRESH, LEAST, MOST = 16, 1_024, 1 << 17
-# Fresh courses of bursts, where a cohort has any.
-COURSES = 64
 
 
-def chance_of(scenario: Scenario, seed: int, record: Record) -> dict[str, float]:
-    """The controls of one run by name, of the window after `warm_up`; none that cannot vary in the scenario.
+def arrivals_by_cohort(scenario: Scenario, seed: int) -> list[Arrivals | None]:
+    """What every cohort's own demand is with this seed; None for one whose orders are not drawn: those of a trace, or of RM-1."""
+    if scenario.market is not None:
+        return []
+    return [
+        None
+        if cohort.demand.trace is not None
+        else arrivals_of(cohort, scenario, seed, rate_of(cohort, scenario, seed), horizon_of(scenario))[0]
+        for cohort in scenario.tenants
+    ]
+
+
+def chance_of(scenario: Scenario, seed: int, record: Record, drawn: Sequence[Arrivals | None]) -> dict[str, float]:
+    """The controls of one run by name, of the window after `warm_up`; none that cannot vary in the scenario. `drawn` are its
+    `arrivals_by_cohort`.
 
     `orders`: arrivals less those expected of a Poisson process with its profiles, bursts and surges. `size`: what the orders cost at
     generic prices, uve per block, less what so many are expected to. `work`: the same times the blocks that they would be served.
@@ -31,8 +45,8 @@ def chance_of(scenario: Scenario, seed: int, record: Record) -> dict[str, float]
     logarithm of their own cost draws, weighed by their cpu.
     """
     found: dict[str, float] = {}
-    for cohort in scenario.tenants if scenario.market is None else ():
-        for name, value in _demand(cohort, scenario, seed).items():
+    for cohort, arrivals in zip(scenario.tenants, drawn, strict=False):
+        for name, value in ({} if arrivals is None else _demand(cohort, scenario, seed, arrivals)).items():
             found[name] = found.get(name, 0.0) + value
     cost = _cost(scenario, record)
     if cost is not None:
@@ -40,27 +54,23 @@ def chance_of(scenario: Scenario, seed: int, record: Record) -> dict[str, float]
     return found
 
 
-def demand_of(scenario: Scenario, seed: int) -> dict[str, float]:
-    """`arrivals` of the cohorts with a rate within the horizon, and how many were `expected` given the seed's bursts."""
+def demand_of(scenario: Scenario, seed: int, drawn: Sequence[Arrivals | None]) -> dict[str, float]:
+    """`arrivals` of the cohorts with a rate within the horizon, and how many were `expected` given the seed's bursts; `drawn` are its
+    `arrivals_by_cohort`."""
     found = {"arrivals": 0.0, "expected": 0.0}
-    for cohort in scenario.tenants if scenario.market is None else ():
-        if cohort.demand.trace is None and cohort.demand.orders is None:
-            rate = rate_of(cohort, scenario, seed)
-            found["arrivals"] += float(len(arrivals_of(cohort, scenario, seed, rate, horizon_of(scenario))[0].times))
+    for cohort, arrivals in zip(scenario.tenants, drawn, strict=False):
+        if arrivals is not None and cohort.demand.orders is None:
+            found["arrivals"] += float(len(arrivals.times))
             found["expected"] += expected_arrivals(cohort, scenario, seed, whole=True)
     return found
 
 
-def _demand(cohort: TenantCohort, scenario: Scenario, seed: int) -> dict[str, float]:
-    if cohort.demand.trace is not None:
-        return {}
+def _demand(cohort: TenantCohort, scenario: Scenario, seed: int, arrivals: Arrivals) -> dict[str, float]:
     block_ms, horizon, begin = scenario.block_ms, scenario.horizon_blocks, scenario.warm_up_blocks
-    arrivals = arrivals_of(cohort, scenario, seed, rate_of(cohort, scenario, seed), horizon_of(scenario))[0]
     window = arrivals.times > begin * block_ms
     found: dict[str, float] = {}
     if cohort.demand.orders is None:
-        expected = np.mean([expected_arrivals(cohort, scenario, course) for course in _courses(cohort, seed)])
-        found["orders"] = float(window.sum() - expected)
+        found["orders"] = float(window.sum() - mean_arrivals(cohort, scenario))
     fresh = keys_from(key_of(seed, f"chance/{cohort.name}"), int(np.clip(FRESH * len(window), LEAST, MOST)))
     (own, value), (others, values) = costs_of(cohort, scenario, arrivals.keys), costs_of(cohort, scenario, fresh)
     found["worth"] = float((value >= own)[window].sum() - window.sum() * (values >= others).mean())
@@ -69,16 +79,11 @@ def _demand(cohort: TenantCohort, scenario: Scenario, seed: int) -> dict[str, fl
     ends = starts + _lives(cohort, arrivals.keys, block_ms)
     lives = _lives(cohort, fresh, block_ms)
     served = np.clip(np.minimum(ends, horizon) - np.maximum(starts, begin), 0.0, None)
-    expected_work = _expected_within(others, lives, horizon - starts) - _expected_within(others, lives, np.maximum(begin - starts, 0.0))
-    found["work"] = float((own * served).sum() - expected_work.sum())
+    until_horizon, until_window = _expected_within(others, lives, horizon - starts, np.maximum(begin - starts, 0.0))
+    found["work"] = float((own * served).sum() - (until_horizon - until_window).sum())
     # Orders that are all alike differ from the expected by rounding alone.
     sizes = {"size": float(own.sum()), "work": float((own * served).sum())}
     return {name: 0.0 if abs(value) <= 1e-9 * sizes.get(name, 0.0) else value for name, value in found.items()}
-
-
-def _courses(cohort: TenantCohort, seed: int) -> list[int]:
-    """Seeds of the fresh courses of bursts: one where there are none and the expected number is the same for all."""
-    return [key_of(seed, f"chance/{cohort.name}/bursts/{number}") for number in range(COURSES if cohort.demand.bursts is not None else 1)]
 
 
 def _lives(cohort: TenantCohort, keys: Keys, block_ms: int) -> FloatArray:
@@ -86,15 +91,14 @@ def _lives(cohort: TenantCohort, keys: Keys, block_ms: int) -> FloatArray:
     return np.where(early >= 0, np.minimum(early, planned), planned).astype(np.float64)
 
 
-def _expected_within(costs: FloatArray, lives: FloatArray, room: FloatArray) -> FloatArray:
+def _expected_within(costs: FloatArray, lives: FloatArray, *rooms: FloatArray) -> list[FloatArray]:
     """Mean of cost × min(life, room) over the fresh draws, for each room in blocks."""
     order = np.argsort(lives, kind="stable")
-    ranked = lives[order]
-    ended = np.concatenate([[0.0], np.cumsum((costs * lives)[order])])
-    begun = np.concatenate([[0.0], np.cumsum(costs[order])])
-    at = np.searchsorted(ranked, room)
-    found: FloatArray = (ended[at] + room * (begun[-1] - begun[at])) / lives.size
-    return found
+    ranked, costs = lives[order], costs[order]
+    ended = np.concatenate([[0.0], np.cumsum(costs * ranked)])
+    begun = np.concatenate([[0.0], np.cumsum(costs)])
+    places = [np.searchsorted(ranked, room) for room in rooms]
+    return [(ended[at] + room * (begun[-1] - begun[at])) / lives.size for at, room in zip(places, rooms, strict=True)]
 
 
 def _cost(scenario: Scenario, record: Record) -> float | None:

@@ -40,13 +40,14 @@ class Simulated:
 
     def __call__(self, scenario: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
         """The summary of one run; `base` is the folder of the files that the scenario names."""
-        from marketsim.experiments.runs.chance import chance_of, demand_of
+        from marketsim.experiments.runs.chance import arrivals_by_cohort, chance_of, demand_of
         from marketsim.simulation import run
 
         loaded = _loaded(scenario, base)
         finished = run(loaded, seed=seed, trail=self.trail)
-        summary = {**finished.summary, "activity": _activity(finished), "chance": chance_of(loaded, seed, finished.record)}
-        summary["demand"] = demand_of(loaded, seed)
+        drawn = arrivals_by_cohort(loaded, seed)
+        summary = {**finished.summary, "activity": _activity(finished), "chance": chance_of(loaded, seed, finished.record, drawn)}
+        summary["demand"] = demand_of(loaded, seed, drawn)
         if finished.record.trail is not None:
             summary["trail"] = finished.record.trail.text()
         if self.items:
