@@ -19,6 +19,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,40 @@ def compile_entries() -> None:
                 outcome = outcome_of(str(path.relative_to(ROOT / "scenarios")), True)
                 if outcome[0] in ("broken", "refused"):
                     raise SystemExit(f"{path}: {outcome[1]}")
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        look_around()
     forget_other_sources(Path(os.environ["MARKETSIM_CACHE"]))
+
+
+def look_around() -> None:
+    """Call what a run does not: looks at a held market, forks, trails, prices and replays of recorded answers."""
+    import marketsim as ms
+    from marketsim.cli import main
+
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in ("tiny", "small", "virtengine", "akash", "ve-settlement"):
+            scenario = str(ROOT / f"scenarios/{name}.yaml")
+            ms.run(scenario, overrides={"horizon": "1d"}, trail=True)
+            market = ms.Market(scenario)
+            for _ in range(3):
+                market.advance("2h")
+                view = market.view()
+                for kind in ("orders", "bids", "leases", "accounts", "providers", "wallets"):
+                    getattr(view, kind)()
+                market.state_hash()
+            market.fork().finish()
+        provider = str(ROOT / "scenarios/providers/training.yaml")
+        for command in (
+            ["price", provider, "--cpu", "1000m", "--memory", "2Gi", "--storage", "10Gi"],
+            ["run", str(ROOT / "scenarios/tiny.yaml"), "--audit", "--quiet", "--out", f"{scratch}/tiny"],
+            ["explain", f"{scratch}/tiny"],
+        ):
+            if main(command) not in (0, 2):
+                raise SystemExit(f"marketsim {' '.join(command)} fails")
+        for kind in ("escrow", "market", "settlement", "price"):
+            files = sorted(map(str, (ROOT / "tests" / "data").glob(f"**/{kind}-*.jsonl*")))
+            if files and main(["parity", kind, "--vectors", *files]) not in (0, 1):
+                raise SystemExit(f"parity {kind} fails")
 
 
 def forget_other_sources(cache: Path) -> None:
@@ -121,12 +155,9 @@ def with_code(plain: Path, code: Path, out: Path) -> Path:
     metadata.write_text("".join(leaner(metadata.read_text().splitlines(keepends=True))))
     tags = about / "WHEEL"
     lines = [line for line in tags.read_text().splitlines() if not line.startswith(("Tag:", "Root-Is-Purelib:"))]
-    tags.write_text("\n".join([*lines, "Root-Is-Purelib: false", f"Tag: {TAG}"]) + "\n")
+    tags.write_text("\n".join([*filter(None, lines), "Root-Is-Purelib: false", f"Tag: {TAG}"]) + "\n\n")
     out.mkdir(parents=True, exist_ok=True)
-    packed = subprocess.run(
-        [sys.executable, "-m", "wheel", "pack", "--dest-dir", str(out), str(tree)], check=True, capture_output=True, text=True
-    )
-    del packed
+    subprocess.run([sys.executable, "-m", "wheel", "pack", "--dest-dir", str(out), str(tree)], check=True, stdout=subprocess.DEVNULL)
     return max(out.glob(f"marketsim-*-{TAG}.whl"), key=lambda path: path.stat().st_mtime_ns)
 
 

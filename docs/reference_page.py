@@ -27,7 +27,10 @@ def page() -> str:
         parts.append(_section("###", name, value))
         own = [base for base in reversed(value.__mro__) if base.__module__.startswith("marketsim.")]
         for member, inner in {key: inner for base in own for key, inner in vars(base).items()}.items():
-            if member.startswith("_") or not (inspect.isfunction(inner) or isinstance(inner, property) or hasattr(inner, "func")):
+            is_call = member == "__call__" and getattr(value, "_is_protocol", False)
+            if (member.startswith("_") and not is_call) or not (
+                inspect.isfunction(inner) or isinstance(inner, property) or hasattr(inner, "func")
+            ):
                 continue
             parts.append(_section("####", f"{name}.{member}{_arguments(inner) if inspect.isfunction(inner) else ''}", inner))
     return "\n".join(parts).rstrip() + "\n"

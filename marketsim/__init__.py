@@ -17,23 +17,41 @@ if TYPE_CHECKING:
     from marketsim.face.prices import price
     from marketsim.face.projects import copy_scenario, init, scenarios
     from marketsim.face.runs import ReplicatedRuns, RunResult, load_result, replicate, run
+    from marketsim.metrics.own import FinishedRun, Metric
     from marketsim.scenario import Scenario, load_scenario
+    from marketsim.simulation.agents import Agent, AgentPort
     from marketsim.simulation.check_agent import check_agent
     from marketsim.simulation.check_fault import check_fault
+    from marketsim.simulation.check_metric import check_metric
     from marketsim.simulation.users_faults import FaultScene, MarketFault
     from marketsim.strategies.check import check_strategy
+    from marketsim.strategies.check_choice import check_choice_rule
+    from marketsim.strategies.check_demand import check_demand
+    from marketsim.strategies.choice import ChoiceRule, OfferedBid, OrderToLease, ScoringRule
+    from marketsim.strategies.demand import DemandDay, DemandProcess
+    from marketsim.strategies.hearing import LearningStrategy
     from marketsim.strategies.repriced_cost import RepricedCostPlusColumns
     from marketsim.strategies.requests import Prices
-    from marketsim.strategies.rules import PriceRequest, Refusal, RefusalCode
+    from marketsim.strategies.rules import PriceRequest, Refusal, RefusalCode, Strategy
 
 __version__ = "0.1.0"
 __all__ = [
+    "Agent",
+    "AgentPort",
+    "ChoiceRule",
+    "DemandDay",
+    "DemandProcess",
     "FaultScene",
     "Finding",
+    "FinishedRun",
     "InputError",
     "InvariantError",
+    "LearningStrategy",
     "Market",
     "MarketFault",
+    "Metric",
+    "OfferedBid",
+    "OrderToLease",
     "PriceRequest",
     "Prices",
     "Refusal",
@@ -42,9 +60,14 @@ __all__ = [
     "RepricedCostPlusColumns",
     "RunResult",
     "Scenario",
+    "ScoringRule",
+    "Strategy",
     "SweepRuns",
     "check_agent",
+    "check_choice_rule",
+    "check_demand",
     "check_fault",
+    "check_metric",
     "check_strategy",
     "compare",
     "copy_scenario",
@@ -77,13 +100,21 @@ _PLACES = {
     "face.market": ("Market",),
     "face.prices": ("price",),
     "face.projects": ("copy_scenario", "init", "scenarios"),
+    "metrics.own": ("FinishedRun", "Metric"),
+    "simulation.agents": ("Agent", "AgentPort"),
     "simulation.check_agent": ("check_agent",),
     "simulation.check_fault": ("check_fault",),
+    "simulation.check_metric": ("check_metric",),
     "simulation.users_faults": ("FaultScene", "MarketFault"),
     "strategies.check": ("check_strategy",),
+    "strategies.check_choice": ("check_choice_rule",),
+    "strategies.check_demand": ("check_demand",),
+    "strategies.choice": ("ChoiceRule", "OfferedBid", "OrderToLease", "ScoringRule"),
+    "strategies.demand": ("DemandDay", "DemandProcess"),
     "strategies.repriced_cost": ("RepricedCostPlusColumns",),
+    "strategies.hearing": ("LearningStrategy",),
     "strategies.requests": ("Prices",),
-    "strategies.rules": ("PriceRequest", "Refusal", "RefusalCode"),
+    "strategies.rules": ("PriceRequest", "Refusal", "RefusalCode", "Strategy"),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 

@@ -254,6 +254,11 @@ class Chain:
             self._register(self.lease_names, self._leases, self.bid_names[bid])
 
     @property
+    def eligibility(self) -> Eligibility:
+        """What providers claim and orders ask for."""
+        return self._eligibility
+
+    @property
     def texts(self) -> list[str]:
         """Manifest hashes and names of groups, by the numbers that stand for them in the tables."""
         return list(self._texts)

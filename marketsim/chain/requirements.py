@@ -201,6 +201,10 @@ class Eligibility:
         self._fill(state, range(len(self.specs)), [slot])
         return state
 
+    def claims(self, slot: int) -> Pairs:
+        """Return the attributes that a provider claims, sorted."""
+        return tuple(sorted(self._owned.get(slot, {}).items()))
+
     def sign(self, state: State, slot: int, auditor: str, attributes: Mapping[str, Any]) -> State:
         """Add to what an auditor signed for a provider; values of keys signed before are overwritten."""
         self._signed.setdefault(slot, {}).setdefault(auditor, {}).update(pairs_of(attributes))

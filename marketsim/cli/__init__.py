@@ -38,6 +38,7 @@ COMMANDS = (
     "coverage",
     "devnet",
     "exercise",
+    "virtengine",
 )
 """Modules of this package that have a `register(app)`, in the order in which help lists them."""
 

@@ -41,6 +41,7 @@ def register(app: typer.Typer) -> None:
         ("revert", revert),
         ("faucet", faucet),
         ("usage", usage),
+        ("shell", shell),
         ("stop", stop),
     ):
         devnet.command(name)(command)
@@ -67,7 +68,7 @@ def start(
     as_json: AsJson = False,
 ) -> None:
     """Start a devnet, or go on where its log ends; Ctrl-C or `devnet stop` ends it."""
-    _need_extra()
+    need_extra()
     from marketsim.cli.progress import tell_of_compiling
     from marketsim.devnet.folder import is_locked, take_lock
     from marketsim.devnet.server import listening, serve
@@ -199,6 +200,20 @@ def usage(
     _tell(_client(folder).usage(mode), as_json, lambda said: [f"usage {mode}: {said['result'] or 'waits for the next block'}"])
 
 
+def shell(
+    command: Annotated[str | None, typer.Option("-c", metavar="COMMAND", help="Run one command in place of a shell.")] = None,
+    folder: Folder = DIR,
+) -> None:
+    """Open a shell whose `virtengine`, `journalctl` and `systemctl` are the devnet's, and whose `curl` finds its port."""
+    need_extra()
+    from marketsim.devnet.folder import read_address
+    from marketsim.devnet.words.shell import open_shell
+
+    _client(folder).status()
+    found = read_address(folder) or {}
+    raise typer.Exit(open_shell(folder, found["name"], found["url"].partition("://")[2], command))
+
+
 def stop(folder: Folder = DIR, as_json: AsJson = False) -> None:
     """End the devnet; `devnet start` goes on from there."""
     from marketsim.devnet.folder import is_locked
@@ -215,7 +230,7 @@ def stop(folder: Folder = DIR, as_json: AsJson = False) -> None:
 # --- how ---------------------------------------------------------------------------------------------------------------------------
 
 
-def _need_extra() -> None:
+def need_extra() -> None:
     """Say what to install where it is not there."""
     import importlib.util
 

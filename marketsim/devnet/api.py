@@ -17,6 +17,7 @@ from marketsim import __version__
 from marketsim.chain.parsing import ARGUMENTS, GOVERNANCE, SIGNERS
 from marketsim.devnet.node import MESSAGES_MAX, PAGE, PAGE_MAX
 from marketsim.devnet.node_error import NodeError
+from marketsim.devnet.words.answers import QUERIES
 from marketsim.devnet.writer import Writer
 from marketsim.errors import InputError
 from marketsim.simulation.market_messages import OPERATIONS
@@ -95,6 +96,33 @@ class UsageBody(Strict):
     """How leases from here on report their use."""
 
     mode: Literal["auto", "manual"]
+
+
+Text = Annotated[str, Field(max_length=400)]
+Number = Annotated[int, Field(ge=0, le=NUMBER_MAX)]
+
+
+class QueryBody(Strict):
+    """What a query of the real chain is asked with; what is left out is not asked for."""
+
+    owner: Text | None = Field(default=None, description="an address, or the name of a key or wallet")
+    provider: Text | None = Field(default=None, description="likewise")
+    address: Text | None = Field(default=None, description="likewise, of balances and get_provider")
+    state: Text | None = None
+    dseq: Number | None = None
+    gseq: Number | None = Field(default=None, description="0: any")
+    oseq: Number | None = Field(default=None, description="0: any")
+    xid: Text | None = Field(default=None, description="what the id of an escrow account begins with, scope first")
+    denom: Text | None = None
+    account_id: Text | None = None
+    lease_id: Text | None = None
+    hash: Text | None = None
+    text: Text | None = Field(default=None, description="the name whose address is asked for")
+    limit: Number | None = None
+    offset: Number | None = None
+    page_key: Text | None = None
+    count_total: bool | None = None
+    reverse: bool | None = None
 
 
 class EmptyBody(Strict):
@@ -261,6 +289,13 @@ def _routes_that_look(app: FastAPI, writer: Writer) -> None:
         if found is None:
             raise NodeError(f"messages: {hash} is not known", 404)
         return found
+
+    @app.post(f"{API}/chain/{{what}}")
+    async def chain(what: Annotated[str, Path(max_length=40)], body: QueryBody) -> dict[str, Any]:
+        """What a query of the real chain answers, with its field names, or what its command line says where it refuses."""
+        if what not in QUERIES:
+            raise NodeError(f"chain: {what!r} is no query, expected {', '.join(QUERIES)}", 404)
+        return node.chain_answer(what, _given(**body.model_dump()))
 
     @app.get(f"{API}/keys")
     async def keys() -> dict[str, Any]:

@@ -147,6 +147,10 @@ class Client:
                 return None
             raise
 
+    def chain_answer(self, what: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """As `DevnetNode.chain_answer`."""
+        return self._post(f"/chain/{quote(what, safe='')}", asked)
+
     def name_of(self, address: str) -> str:
         """As `DevnetNode.name_of`."""
         found = self.wallets({"id": address})["wallets"]

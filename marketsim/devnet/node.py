@@ -17,6 +17,7 @@ from marketsim.devnet.addresses import Addresses
 from marketsim.devnet.folder import keep_secret, take_lock, write_private
 from marketsim.devnet.journal import UNIT, Journal
 from marketsim.devnet.node_error import NodeError
+from marketsim.devnet.words.facts import MarketFacts, Told, chain_answer
 from marketsim.devnet.world import CONFIG, whole_changes, with_trainee, world_of, write_config
 from marketsim.devnet.write_ahead import Entry, Read, WriteAheadLog, read_log
 from marketsim.errors import InputError
@@ -200,6 +201,7 @@ class DevnetNode:
         self._market = LiveMarket(self._scenario, open_end=True, listens=True)
         self._with_market()
         self._txs: dict[str, _Tx] = {}
+        self._groups: dict[str, dict[int, Any]] = {}
         names = [f"{cohort.name}-{index}" for cohort in self._scenario.providers for index in range(cohort.count)]
         slot = names.index(wallet_of_key(PROVIDER))
         self._journal = Journal(slot, self._scenario.start.time, self._scenario.block_ms, self._order_name)
@@ -265,6 +267,8 @@ class DevnetNode:
             ticket = self._market.submit({**message, "height": entry["height"]}, signer=parsed)
             hashes.append(tx_hash(line, number))
             self._txs[hashes[-1]] = _Tx(ticket, message, signer)
+            if message["op"] == "create_deployment":
+                self._groups.setdefault(message["id"], {})[entry["height"]] = message["groups"]
         return hashes
 
     def _cut(self, name: str) -> None:
@@ -411,6 +415,18 @@ class DevnetNode:
             "result": found.result,
             "events": events,
         }
+
+    def chain_answer(self, what: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Return {"answer": …}, what a query of the real chain answers with its field names, or {"refused": text}, what its command line
+        says; `what` is one of `marketsim.devnet.words.answers.QUERIES`."""
+        return chain_answer(MarketFacts(self._market, self._addresses, self.keys, self._told, self._groups), what, asked)
+
+    def _told(self, hash: str) -> Told | None:
+        """A receipt, its message with addresses, and the time of its block."""
+        receipt = self.tx(hash)
+        if receipt is None or not receipt["height"]:
+            return None
+        return receipt, self._addresses.addressed(self._txs[hash.upper()].message), self.time_of(receipt["height"])
 
     def faucet(self, account: str, amount: int) -> dict[str, Any]:
         """Give whole uve to an account, a key's name or an address; return the receipt."""

@@ -73,7 +73,7 @@ class RunResult:
         >>> result.frame("leases", exact=True)["price"].tolist()
         ['2.7', '1.5', '4.235']
         """
-        from marketsim.face.frames import frame
+        from marketsim.export.frames import frame
 
         return frame(self.record, table, is_exact=exact)
 

@@ -28,7 +28,6 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from marketsim.errors import InputError
 from marketsim.kernel import code_store, shipped_code
 from marketsim.kernel.codes import CodeType
 from marketsim.kernel.modes import CHECKED, COMPILING, HAS_COMPILER, PORTABLE
@@ -104,6 +103,10 @@ def when_compiling(teach: Callable[[], None]) -> None:
     _TEACHERS.append(teach)
 
 
+class NoEntryError(LookupError):
+    """A wheel without this entry, and no compiler: the function runs as Python over the same tables."""
+
+
 class Compiled:
     """A function that runs as machine code; called from Python like the function itself.
 
@@ -131,7 +134,10 @@ class Compiled:
             if len(are_sets) == len(arguments):
                 return entry(*[value.address if is_set else value for value, is_set in zip(arguments, are_sets, strict=True)])
         kinds = self.kinds(arguments)
-        entry = self.entry(arguments)
+        try:
+            entry = self.entry(arguments)
+        except NoEntryError:
+            return self.py_func(*arguments)
         if not any(isinstance(value, np.ndarray) for value in arguments):
             self._only = (tuple(kind.startswith("Set") for kind in kinds), entry)
         words: list[Any] = []
@@ -231,10 +237,7 @@ def _load(function: Compiled, kinds: tuple[str, ...]) -> Callable[..., Any] | No
     if shipped is not None:
         return shipped
     if not HAS_COMPILER:
-        raise InputError(
-            f"{entry_name(function.__module__, function.__name__, kinds)} is not in the machine code of this wheel: "
-            "pip install 'marketsim[compile]' compiles it here, MARKETSIM_COMPILE=0 runs everything as plain Python"
-        )
+        raise NoEntryError(entry_name(function.__module__, function.__name__, kinds))
     try:
         return _entry_in(code_store.read(*_file_of(function, kinds)))
     except (OSError, ValueError):  # not there, or not what was written
@@ -319,6 +322,9 @@ def bound(function: Callable[..., Any], *tables: Any) -> Callable[..., Any]:
         return partial(function, *tables)
     arguments = (*tables, *[0] * (function.count - len(tables)))
     words = [word for table in tables for word in _words(table)]
-    entry = partial(function.entry(arguments), *words)
+    try:
+        entry = partial(function.entry(arguments), *words)
+    except NoEntryError:
+        return partial(function.py_func, *tables)
     entry.__dict__["tables"] = tables  # for as long as somebody may call it
     return entry

@@ -1,9 +1,10 @@
-"""What plain functions ask of the processor: eight columns at once, the lowest bit, rows brought near; as Python here, as instructions when
-compiled (`table_set_numba`).
+"""What plain functions ask of the processor: eight columns at once, the lowest bit, rows brought near, a function at an address; as Python
+here, as instructions when compiled (`table_set_numba`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
@@ -36,6 +37,17 @@ def rarely(condition: bool) -> bool:
     For refusals and for what few markets ask for: where it does hold, the way is longer, and nothing else is different.
     """
     return condition
+
+
+PLAIN: dict[int, Callable[..., float]] = {}
+"""What stands at an address where nothing is compiled: the function as Python."""
+
+
+def score_at(
+    address: int, price: float, lowest: float, ceiling: float, value: float, uptime: float, audited: float, home: float, provider: float
+) -> float:
+    """Return what the scalar function at an address makes of eight numbers: compiled code calls it there, with nothing between."""
+    return PLAIN[address](price, lowest, ceiling, value, uptime, audited, home, provider)
 
 
 def prefetch(_table: NDArray[Any], _row: int) -> None:

@@ -24,7 +24,7 @@ from numba.extending import (
 from numba.np.arrayobj import populate_array
 
 from marketsim.kernel.codes import CodeType
-from marketsim.kernel.intrinsics import LINE, WORDS, add_eight, equal_eight, lowest_bit, prefetch, prefetch_line, rarely
+from marketsim.kernel.intrinsics import LINE, WORDS, add_eight, equal_eight, lowest_bit, prefetch, prefetch_line, rarely, score_at
 from marketsim.kernel.modes import CHECKED
 from marketsim.kernel.rows import Column, Row, Schema
 
@@ -317,6 +317,33 @@ def lower_rarely(_context: Any, builder: Any, _signature: Any, arguments: Any) -
     truth = ir.IntType(1)
     function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(truth, [truth, truth]), "llvm.expect.i1")
     return builder.call(function, [arguments[0], truth(0)])
+
+
+NUMBERS = 8
+"""Numbers that a function at an address is given."""
+
+
+@type_callable(score_at)  # type: ignore[untyped-decorator]
+def type_score_at(_context: Any) -> Any:
+    """`score_at(address, …)` of eight floats returns a float."""
+
+    def typer(address: Any, price: Any, lowest: Any, ceiling: Any, value: Any, uptime: Any, audited: Any, home: Any, provider: Any) -> Any:
+        numbers = (price, lowest, ceiling, value, uptime, audited, home, provider)
+        if isinstance(address, types.Integer) and all(isinstance(one, types.Float) for one in numbers):
+            return types.float64
+        return None
+
+    return typer
+
+
+@lower_builtin(score_at, types.Integer, *[types.Float] * NUMBERS)  # type: ignore[untyped-decorator]
+def lower_score_at(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Call what stands at the address, as C would."""
+    double = ir.DoubleType()
+    address = context.cast(builder, arguments[0], signature.args[0], types.int64)
+    function = builder.inttoptr(address, ir.FunctionType(double, [double] * NUMBERS).as_pointer())
+    numbers = [context.cast(builder, one, kind, types.float64) for one, kind in zip(arguments[1:], signature.args[1:], strict=True)]
+    return builder.call(function, numbers)
 
 
 @type_callable(prefetch_line)  # type: ignore[untyped-decorator]

@@ -16,7 +16,8 @@ from marketsim.kernel.rows import row_of
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market import inbox
 from marketsim.market.asking import quote_asked
-from marketsim.market.loop import ASK, AUDIT_BROKEN, DONE, MESSAGE, RECOUNT, SEEN, advance, fold_some
+from marketsim.market.calendar import FIRST, KINDS
+from marketsim.market.loop import ASK, AUDIT_BROKEN, CHOOSE, DONE, MESSAGE, MISJUDGED, RECOUNT, SEEN, advance, fold_some
 from marketsim.market.room import ask_room, make_room
 from marketsim.market.tables import PHASES, Call, Engine, Kind, Phase
 
@@ -62,6 +63,10 @@ class BlockClock:
         self.recounts = 0
         self.answer: Callable[[], None] = _nobody_answers
         """Writes the prices of the orders that wait for them (`Engine.asking`) into quotes."""
+        self.choose: Callable[[int], int] = _nobody_chooses
+        """Makes a tenant's choice for the order in a row: the row of an offer, -1 for none."""
+        self.misjudge: Callable[[int], None] = _nobody_judged
+        """Raises what is to be said of a compiled rule that made no number of the bids for an order."""
         self.carry_out: Callable[[int, int], None] = _nobody_sent
         """Carries out the message with a number in a block: one of a user's agent (Kind.MESSAGE)."""
         self.take_outcomes: Callable[[Table], None] = _unheard
@@ -192,6 +197,13 @@ class BlockClock:
                 return
             if code == ASK:
                 self._ask()
+            elif code == CHOOSE:
+                engine = self.engine
+                order = int(engine.calendar[FIRST].what) // KINDS
+                chosen = self.choose(order)
+                engine.globals.chosen_for, engine.globals.chosen = order, chosen
+            elif code == MISJUDGED:
+                self.misjudge(int(self.engine.globals.misjudged))
             elif code == MESSAGE:
                 x = self.engine.globals
                 number = int(self.engine.inbox[int(x.inbox)].plan)
@@ -336,6 +348,14 @@ class BlockClock:
 
 def _nobody_answers() -> None:
     raise InvariantError("orders wait for prices, and nobody prices them")
+
+
+def _nobody_chooses(order: int) -> int:
+    raise InvariantError(f"a choice for the order in row {order} is awaited, and nobody chooses")
+
+
+def _nobody_judged(order: int) -> None:
+    raise InvariantError(f"the bids for the order in row {order} have no score")
 
 
 def _nobody_sent(number: int, height: int) -> None:

@@ -29,6 +29,7 @@ from marketsim.market.quoting import account_use, prepare_desks, reprice, screen
 from marketsim.market.room import CALENDAR, INBOX, NOWHERE, RING_OF_BIDS, ask_room, asked_by_next, events_of, has_rows
 from marketsim.market.tables import PHASES, Choosing, Desk, Ended, Engine, Kind, Phase, Sample
 from marketsim.market.tenants import (
+    awaits_choice,
     covered,
     date_due,
     decide,
@@ -53,6 +54,8 @@ AUDIT_BROKEN = 3
 ASK = 4
 MESSAGE = 5
 SEEN = 6
+CHOOSE = 7
+MISJUDGED = 8
 
 ROOM_TO_ASK = 64
 """Places that must be left among the orders that wait for prices; with fewer they are priced before anything else happens."""
@@ -144,7 +147,8 @@ def advance(s: State, e: Engine, until: int) -> int:
     Returns DONE, or what the caller must do before it calls again: NEED_ROOM, a table must grow or the record be taken away; RECOUNT, a
     full recount is due; AUDIT_BROKEN, the audit after a block found E.audit_problem; ASK, the arrivals of a block are over and orders
     wait for prices from Python (`market/asking.py`); MESSAGE, the first message of the inbox is a user's agent's, for Python to carry out;
-    SEEN, agents wait (E.watching) and in the block that is over now there was something to see.
+    SEEN, agents wait (E.watching) and in the block that is over now there was something to see; CHOOSE, a tenant's choice for the order of
+    the first entry of the calendar is Python's to make; MISJUDGED, a compiled rule made no number of the bids for E.misjudged.
     """
     x = e.globals
     if rarely(x.prepared == 0):
@@ -197,8 +201,12 @@ def advance(s: State, e: Engine, until: int) -> int:
         if kind == Kind.SAMPLE or kind == Kind.WARM_UP:
             if not fold_some(s, e, height):
                 continue
+        if rarely(x.own_choices == 1) and kind == Kind.DECIDE and awaits_choice(s, e, row):
+            return CHOOSE
         drop_first(e)
         execute_entry(s, e, height, kind, row)
+        if rarely(x.misjudged >= 0):
+            return MISJUDGED
 
 
 @compiled

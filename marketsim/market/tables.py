@@ -109,6 +109,10 @@ class E(Row):
     watching = column("1: agents wait, and the loop stops behind a block in which an order was opened or something was heard")
     watched_orders = column("orders that the agents know of")
     watched_heard = column("outcomes that the agents know of")
+    own_choices = column("1: some tenants choose by a rule of a user's own")
+    chosen_for = column("the order for which Python has chosen, -1 = none", default=-1)
+    chosen = column("the offer that it chose, -1 = none", default=-1)
+    misjudged = column("the order of which a compiled rule made no number, -1 = none", default=-1)
     trail_until = column("last block of the trail's chunk under way, FAR where nobody keeps one", default=FAR)
 
 
@@ -281,7 +285,7 @@ class Plan(Row):
     leave_blocks = column("until the provider leaves, drawn with the order (reference market); -1 = none", "blocks")
     deploy_delay = column()
     choice = column("BidChoice")
-    choice_k = column()
+    choice_k = column("among how many of the cheapest; of a rule of a user's own its entry in `Engine.rules`")
     never = column("1: never chooses")
     patience = column("0 = none", "blocks")
     top_up = column("TopUpTime")
@@ -323,6 +327,7 @@ class BidChoice(Code):
     LOWEST_PRICE = 0
     SCORE = 1
     RANDOM_AMONG_CHEAPEST = 2
+    OWN = 3  # a rule of a user's own, by its row in `Engine.rules`
 
 
 class TopUpTime(Code):
@@ -649,6 +654,8 @@ class _EngineTables(NamedTuple):
     """1-D: the orders of a block that wait for prices from Python, in the order in which they were opened."""
     ask_specs: Table
     """1-D, an entry a spec, or fewer: 1 where orders of the spec wait."""
+    rules: Table
+    """1-D, an entry a cohort of tenants: the address of the function by which it scores bids, 0 where Python chooses."""
     outcomes: Rows[BidOutcome]
     """What became of the bids of desks that hear of it, until it is handed over."""
     samples: Rows[Sample]
@@ -678,7 +685,7 @@ class _EngineTables(NamedTuple):
 class Engine(TableSet, _EngineTables):
     """All tables of the built-in agents, passed to compiled code as one address."""
 
-    lines = frozenset({"globals", "plan_of", "batch", "alive", "latency", "audit_held", "decline_rows", "asking", "ask_specs"})
+    lines = frozenset({"globals", "plan_of", "batch", "alive", "latency", "audit_held", "decline_rows", "asking", "ask_specs", "rules"})
     rows: ClassVar[Mapping[str, type[Row]]] = {
         "globals": E,
         "desks": Desk,
@@ -739,6 +746,7 @@ def make_engine(desks: int, rows: int = 64) -> Engine:
         "quotes": np.zeros((0, 2 * max(desks, 1)), np.int64),
         "asking": np.full(rows, -1, np.int64),
         "ask_specs": np.zeros(0, np.int64),
+        "rules": np.zeros(1, np.int64),
         "outcomes": rows_of(0, BidOutcome),
         "samples": rows_of(rows, Sample),
         "latencies": np.full((1, QUANTILES), LATENCY_MS, np.int64),

@@ -24,7 +24,7 @@ from marketsim.chain.events import hash64
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled, compiled_inline
-from marketsim.kernel.intrinsics import rarely
+from marketsim.kernel.intrinsics import rarely, score_at
 from marketsim.market.calendar import push
 from marketsim.market.desks import (
     account_key,
@@ -338,6 +338,73 @@ def score_of(e: Engine, plan: int, offer: int, cheapest: int) -> float:
 
 
 @compiled
+def own_score_of(s: State, e: Engine, order: int, offer: int, cheapest: int) -> float:
+    """Return what the rule of a user's own makes of an offer: higher is better, -inf is never taken, NaN is no answer."""
+    row = e.offers[offer]
+    low = e.offers[cheapest]
+    planned = e.plans[e.tracks[order].plan]
+    desk = e.desks[row.desk]
+    asked = s.orders[order]
+    return float(
+        score_at(
+            e.rules[planned.choice_k],
+            row.price + row.price_atto / float(ATTO),
+            low.price + low.price_atto / float(ATTO),
+            asked.price + asked.price_atto / float(ATTO),
+            planned.value + planned.value_atto / float(ATTO),
+            desk.uptime_ppm / float(PPM),
+            1.0 if desk.audited == 1 else 0.0,
+            1.0 if desk.region == planned.region and planned.region >= 0 else 0.0,
+            float(row.desk),
+        )
+    )
+
+
+@compiled
+def choose_by_rule(s: State, e: Engine, order: int, cheapest: int) -> int:
+    """Return the offer that a rule of a user's own picks among those that stand, -1 for none."""
+    x = e.globals
+    if x.chosen_for == order:
+        x.chosen_for = -1
+        return int(x.chosen)
+    if e.rules[e.plans[e.tracks[order].plan].choice_k] == 0:
+        return -1  # Python was not asked: nothing stands that could be taken
+    best = -1
+    top = -math.inf
+    offer = e.tracks[order].first_offer
+    while offer >= 0:
+        if is_choosable(s, e, offer):
+            score = own_score_of(s, e, order, offer, cheapest)
+            if math.isnan(score):
+                x.misjudged = order
+                return -1
+            if score > top or (best >= 0 and score == top and is_before(e, offer, best)):
+                top = score
+                best = offer
+        offer = e.offers[offer].next
+    return int(best)
+
+
+@compiled
+def awaits_choice(s: State, e: Engine, order: int) -> bool:
+    """Return whether the decision about an order waits for Python, for a rule of a user's own that is not compiled."""
+    track = e.tracks[order]
+    if e.globals.chosen_for == order or s.orders[order].state != OrderState.OPEN:
+        return False
+    if track.choosing != Choosing.WINDOW and track.choosing != Choosing.FIRST_BID:
+        return False
+    planned = e.plans[track.plan]
+    if planned.choice != BidChoice.OWN or planned.never != 0 or e.rules[planned.choice_k] != 0:
+        return False
+    offer = track.first_offer
+    while offer >= 0:
+        if is_choosable(s, e, offer):
+            return True
+        offer = e.offers[offer].next
+    return False
+
+
+@compiled
 def choose(s: State, e: Engine, order: int) -> int:
     """Return the offer that the tenant's plan picks among those that stand, -1 for none."""
     track = e.tracks[order]
@@ -354,6 +421,8 @@ def choose(s: State, e: Engine, order: int) -> int:
         offer = e.offers[offer].next
     if best < 0 or choice == BidChoice.LOWEST_PRICE:
         return int(best)
+    if rarely(choice == BidChoice.OWN):
+        return choose_by_rule(s, e, order, best)
     if choice == BidChoice.SCORE:
         cheapest = best
         top = score_of(e, plan, best, cheapest)

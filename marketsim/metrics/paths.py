@@ -21,6 +21,7 @@ NAMED = (
     "revenue.by_provider_uve",
     "revenue.by_cohort",
     "revenue.by_cohort_uve",
+    "metrics",
 )
 """Parts whose keys are names of the scenario's own."""
 

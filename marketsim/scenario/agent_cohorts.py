@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from marketsim.scenario.distributions import Frozen
-from marketsim.scenario.literals import Coins, PositiveCount, Text, parse_coins, shown
+from marketsim.scenario.literals import Coins, PositiveCount, Text, parse_coins
+from marketsim.scenario.own_code import own_reference
 from marketsim.scenario.providers import Capacity, ProviderCohort, StrategyChoice
 from marketsim.scenario.tenants import Name
 
@@ -26,7 +27,9 @@ class AgentCohort(Frozen):
     """Agents that one function of a user's plays: each has a name, a wallet, a random stream."""
 
     name: Name = Field(description="names the agents: name-0, name-1, …; their random streams and their table in the results")
-    python: Text = Field(description="module:function of your own, a generator function of one argument (docs/agents.md)")
+    python: Text = Field(
+        description="module:function of your own, a generator function of one argument, or the name of an entry point (docs/agents.md)"
+    )
     count: PositiveCount = Field(default=1, description="number of agents, each with a generator of its own")
     wallet: Coins = Field(default=parse_coins("1000VE"), description="what each owns at the start")
     provider: AgentProvider | None = Field(default=None, description="makes providers of them; without it they can order, not bid")
@@ -34,11 +37,8 @@ class AgentCohort(Frozen):
 
     @field_validator("python")
     @classmethod
-    def _reference(cls, value: str) -> str:
-        parts = value.split(":")
-        if len(parts) != 2 or not all(part and all(p.isidentifier() for p in part.split(".")) for part in parts):
-            raise ValueError(f"{shown(value)} is not a function, write module:function")
-        return value
+    def _reference(cls, value: str) -> str | None:
+        return own_reference(value, "module:function")
 
     def desks(self) -> ProviderCohort | None:
         """The providers that these agents are, None for agents that are none."""

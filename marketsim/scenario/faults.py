@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, ValidationInfo, field_validator
 
 from marketsim.scenario.distributions import Frozen
-from marketsim.scenario.literals import Duration, PositiveSpan, Probability, Span, Text, number, shown
+from marketsim.scenario.literals import Duration, PositiveSpan, Probability, Span, Text, number
+from marketsim.scenario.own_code import own_reference
 
 
 class FaultKind(NamedTuple):
@@ -92,11 +93,8 @@ class Fault(Frozen):
 
     @field_validator("python")
     @classmethod
-    def _reference(cls, value: str | None, info: ValidationInfo) -> str | None:
-        parts = (value or "x").split(":")
-        if len(parts) > 2 or not all(part and all(p.isidentifier() for p in part.replace("-", "_").split(".")) for part in parts):
-            raise ValueError(f"{shown(value)} is not a fault, write module:function, module:Class or the name of an entry point")
-        return value
+    def _reference(cls, value: str | None) -> str | None:
+        return own_reference(value, "module:function or module:Class")
 
     @field_validator("options")
     @classmethod

@@ -143,6 +143,8 @@ def _demand(scenario: Scenario, cohort: TenantCohort) -> Iterator[tuple[tuple[st
     if wish.trace is not None:
         yield ("trace",), _size_of(scenario.base / wish.trace) / _TRACE_ROW * (_ORDER + _THINNED)
         return
+    if wish.python is not None:  # how many orders its class makes is known when it has made them
+        return
     orders = float(wish.orders or 0) if wish.arrivals is None else wish.arrivals.per_millisecond * span
     key = ("orders",) if wish.arrivals is None else ("arrivals",)
     peak = max(wish.day_multipliers) * max(wish.week_multipliers)

@@ -38,6 +38,7 @@ from marketsim.scenario.literals import (
     parse_money,
     shown,
 )
+from marketsim.scenario.own_metrics import OwnMetric
 from marketsim.scenario.places import Places
 from marketsim.scenario.providers import ProviderCohort
 from marketsim.scenario.rulesets import DEFAULTS, ESCROW_RULES, QUIRKS, QUIRKS_LACKING, QUIRKS_OF_STREAMS, quirks_of
@@ -355,6 +356,9 @@ class Scenario(Frozen):
         default=(), description="what fails from when to when: outages, lost connections and the like (docs/faults.md)"
     )
     governance: tuple[Governance, ...] = Field(default=(), description="governance actions at given heights")
+    metrics: tuple[OwnMetric, ...] = Field(
+        default=(), description="figures of your own in the summary, by functions of a finished run (docs/own-metrics.md)"
+    )
     calibration: Calibration | None = Field(
         default=None, description="targets that the report lays beside the outcome; nothing else depends on them"
     )
@@ -512,6 +516,15 @@ class Scenario(Frozen):
             if not info.data["tenants"] or not info.data["providers"]:
                 what = "tenants" if not info.data["tenants"] else "providers"
                 raise ValueError(f"the scenario has no {what}, give tenants and providers, or market, or messages")
+        return value
+
+    @field_validator("metrics")
+    @classmethod
+    def _metrics_differ(cls, value: tuple[OwnMetric, ...]) -> tuple[OwnMetric, ...]:
+        names = [metric.name for metric in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two metrics are named '{name}', give each its own name")
         return value
 
     @field_validator("faults")

@@ -30,6 +30,7 @@ from marketsim.scenario.literals import (
 )
 from marketsim.scenario.provider_file import ProviderFile
 from marketsim.scenario.tenants import CountLaw, DurationLaw, MillicoresLaw, Name, SizeLaw
+from marketsim.strategies.find import is_reference
 
 STRATEGIES = (
     "cost_plus",
@@ -181,8 +182,7 @@ class StrategyChoice(Frozen):
     @field_validator("python")
     @classmethod
     def _reference(cls, value: str | None) -> str | None:
-        parts = (value or "x").split(":")
-        if len(parts) > 2 or not all(part and all(p.isidentifier() for p in part.replace("-", "_").split(".")) for part in parts):
+        if value is not None and not is_reference(value):
             raise ValueError(f"{shown(value)} is not a class, write module:Class or the name of an entry point")
         return value
 

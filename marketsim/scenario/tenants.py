@@ -33,6 +33,7 @@ from marketsim.scenario.literals import (
     parse_coins,
     shown,
 )
+from marketsim.scenario.own_code import own_options, own_reference
 from marketsim.scenario.sdl import Sdl
 
 _NAME = "(?![0-9]+$)[A-Za-z0-9_][A-Za-z0-9_-]{0,79}"
@@ -126,11 +127,11 @@ class Surge(Frozen):
     factor: Number = Field(description="what the rate is multiplied by")
 
 
-SOURCES = ("arrivals", "arrivals_each", "trace", "orders")
+SOURCES = ("arrivals", "arrivals_each", "trace", "python", "orders")
 
 
 class Demand(Frozen):
-    """When orders arrive: exactly one of `arrivals`, `arrivals_each`, `trace`, `orders`.
+    """When orders arrive: exactly one of `arrivals`, `arrivals_each`, `trace`, `python`, `orders`.
 
     Profiles, bursts and surges say how the rate moves; of `orders` they move the times and not the number.
     """
@@ -144,6 +145,14 @@ class Demand(Frozen):
     trace: Text | None = Field(
         default=None,
         description="path of a CSV or parquet file with a column at_seconds, and if need be cpu, memory, storage, gpu and duration_seconds",
+    )
+    python: Text | None = Field(
+        default=None,
+        description="module:Class of your own that says day by day when orders arrive and how large they are, "
+        "or the name of an entry point (docs/demand.md)",
+    )
+    options: dict[Text, Any] = Field(
+        default_factory=dict, description="python: keyword arguments that the class is built with: numbers, texts, lists of them"
     )
     orders: PositiveCount | None = Field(
         default=None, validate_default=True, description="exactly so many orders; profiles, bursts and surges move their times"
@@ -169,14 +178,24 @@ class Demand(Frozen):
     @field_validator("orders")
     @classmethod
     def _one_source(cls, value: int | None, info: ValidationInfo) -> int | None:
-        if not {*SOURCES[:3]} <= info.data.keys():
+        if not {*SOURCES[:4]} <= info.data.keys():
             return value
-        given = [key for key in SOURCES[:3] if info.data[key] is not None]
+        given = [key for key in SOURCES[:4] if info.data[key] is not None]
         given += ["orders"] if value is not None else []
         if len(given) != 1:
             found = " and ".join(given) if given else "none of them"
             raise ValueError(f"found {found}, give exactly one of {', '.join(SOURCES)}")
         return value
+
+    @field_validator("python")
+    @classmethod
+    def _reference(cls, value: str | None) -> str | None:
+        return own_reference(value, "module:Class")
+
+    @field_validator("options")
+    @classmethod
+    def _of_a_class(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        return own_options(value, info)
 
     @field_validator("within")
     @classmethod
@@ -208,6 +227,8 @@ class Demand(Frozen):
     def _beside_a_rate(cls, value: Any, info: ValidationInfo) -> Any:
         if value and info.data.get("trace") is not None:
             raise ValueError(f"a trace has its own times, leave {info.field_name} out")
+        if value and info.data.get("python") is not None:
+            raise ValueError(f"a class of your own says the times, leave {info.field_name} out")
         return value
 
     @property
@@ -473,16 +494,20 @@ class Score(Frozen):
     region: Annotated[float, number(-1e6, 1e6)] = Field(default=0.0, description="weight of being in the tenant's home_region")
 
 
-class ChoiceRule(Frozen):
+class RuleChoice(Frozen):
     """Which bid a tenant takes."""
 
     short_forms = ({"enum": ["lowest_price", "score"]},)
 
-    kind: Literal["lowest_price", "score", "random_among_cheapest"] = Field(
-        default="lowest_price", description="the rule by name; it need not stand where score or random_among_cheapest does"
+    kind: Literal["lowest_price", "score", "random_among_cheapest", "python"] = Field(
+        default="lowest_price", description="the rule by name; it need not stand where score, random_among_cheapest or python does"
     )
     score: Score | None = Field(default=None, description="take the bid of the highest score, by these weights")
     random_among_cheapest: PositiveCount | None = Field(default=None, description="take one of so many cheapest bids at random")
+    python: Text | None = Field(default=None, description="module:Class of your own, or the name of an entry point (docs/choice-rules.md)")
+    options: dict[Text, Any] = Field(
+        default_factory=dict, description="python: keyword arguments that the class is built with: numbers, texts, lists of them"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -493,19 +518,33 @@ class ChoiceRule(Frozen):
             if data == "lowest_price":
                 return {"kind": data}
             raise ValueError(
-                f"{shown(data)} is not a choice rule, write lowest_price, {{score: {{price: 1}}}} or {{random_among_cheapest: 3}}"
+                f"{shown(data)} is not a choice rule, write lowest_price, {{score: {{price: 1}}}}, {{random_among_cheapest: 3}} "
+                "or {python: module:Class}"
             )
         if isinstance(data, dict) and "kind" not in data:
-            given = [key for key in ("score", "random_among_cheapest") if data.get(key) is not None]
+            given = [key for key in ("score", "random_among_cheapest", "python") if data.get(key) is not None]
             if len(given) > 1:
-                raise ValueError("found score and random_among_cheapest, give one of the two")
+                raise ValueError(f"found {' and '.join(given)}, give one of them")
             if given:
                 return data | {"kind": given[0]}
         return data
 
+    @field_validator("python")
+    @classmethod
+    def _reference(cls, value: str | None) -> str | None:
+        return own_reference(value, "module:Class")
+
+    @field_validator("options")
+    @classmethod
+    def _of_a_class(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        return own_options(value, info)
+
     @model_serializer(mode="wrap")
     def _dump(self, handler: Any) -> Any:
-        return "lowest_price" if self.kind == "lowest_price" else {self.kind: handler(self)[self.kind]}
+        if self.kind == "lowest_price":
+            return self.kind
+        dumped = handler(self)
+        return {key: dumped[key] for key in (self.kind, *("options",) * bool(self.options))}
 
 
 class Restart(Frozen):
@@ -561,7 +600,7 @@ class TenantCohort(Frozen):
             "region of the tenant's own users, drawn once for each tenant; a choice by score weighs it, nothing is required of providers"
         ),
     )
-    choice: ChoiceRule = Field(default=ChoiceRule(), validate_default=True, description="which of the acceptable bids a tenant takes")
+    choice: RuleChoice = Field(default=RuleChoice(), validate_default=True, description="which of the acceptable bids a tenant takes")
     never_choose: Probability = Field(default=0.0, description="share of orders for which the tenant takes no bid at all")
     deposit: DepositRule = Field(
         default=DepositRule(blocks=CountLaw(constant=14_400)), description="what an order's escrow account gets at the start"
@@ -611,13 +650,13 @@ class TenantCohort(Frozen):
 
     @field_validator("choice")
     @classmethod
-    def _home_is_scored(cls, value: ChoiceRule, info: ValidationInfo) -> ChoiceRule:
+    def _home_is_scored(cls, value: RuleChoice, info: ValidationInfo) -> RuleChoice:
         if "home_region" not in info.data:
             return value
         weighs = value.score is not None and value.score.region != 0
         if weighs and info.data["home_region"] is None:
             raise ValueError("score.region prefers a tenant's home_region, and there is none: write home_region: us-east")
-        if info.data["home_region"] is not None and value.score is None:
+        if info.data["home_region"] is not None and value.score is None and value.python is None:
             raise ValueError("does not look at home_region, write choice: {score: {region: 0.2}} or leave home_region out")
         return value
 

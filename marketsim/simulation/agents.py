@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 import numpy as np
@@ -41,6 +41,7 @@ from marketsim.simulation.messages import ByHand, Due
 from marketsim.simulation.views import Looks, View, WalletNames
 from marketsim.strategies import users_code
 from marketsim.strategies.check import named_object, numbers_of
+from marketsim.strategies.find import AGENT
 from marketsim.strategies.run_log import RunLog
 from marketsim.strategies.stuck import StuckError, Watchdog
 
@@ -357,6 +358,20 @@ class AgentPort:
         return f"AgentPort({self.name})"
 
 
+class Agent(Protocol):
+    """A user's agent: a generator function of one argument that acts in a running market.
+
+    A scenario names one under `agents:`. Each agent has a generator of its own, a wallet and a stream of random numbers.
+    """
+
+    def __call__(self, me: AgentPort, /) -> Generator[Wait, Any, None]:
+        """Yield what `me` gives to wait for (`sleep`, `block`, `next_order`, `outcome`), send messages between, return when done.
+
+        Times are durations such as `"6h"`, `"100 blocks"`, or milliseconds; prices ints of 10^-18 uve per block or texts such as
+        `"12.5uve"`. Draws come from `me.rng` alone. What it raises ends the run with its name, the block, file and line.
+        """
+
+
 class Agents:
     """The agents of one run: their ports, their processes, and who wakes them."""
 
@@ -398,7 +413,7 @@ class Agents:
 
     def _function(self, cohort: AgentCohort) -> Callable[[AgentPort], Any]:
         where = f"agents.{cohort.name}.python"
-        function = named_object(cohort.python, (self._scenario.base,), where)
+        function = named_object(cohort.python, (self._scenario.base,), where, AGENT)
         if not inspect.isgeneratorfunction(inspect.unwrap(function) if callable(function) else function):
             raise InputError(f"{where}: {cohort.python} is no generator function, write `def agent(me):` with at least one yield")
         return function  # type: ignore[no-any-return]

@@ -20,7 +20,7 @@ from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.calendar import push
 from marketsim.market.packing import REPLICA
 from marketsim.market.room import ROWS, ask_room, make_room
-from marketsim.market.tables import PHASES, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
+from marketsim.market.tables import PHASES, BidChoice, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.money.units import ATTO, DAY_MS, HOUR_MS
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import TenantCohort
@@ -284,6 +284,7 @@ def add_orders(
         rows[:, Call.first_draft] += first_draft
         mine = part.plans.copy()
         mine[:, Plan.tenant] += offset
+        mine[mine[:, Plan.choice] == BidChoice.OWN, Plan.choice_k] = cohort
         first_plan += len(mine)
         plans.append(mine)
         calls.append(rows)

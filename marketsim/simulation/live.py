@@ -29,6 +29,7 @@ from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario, read_message
 from marketsim.simulation.faults import FaultRecord
 from marketsim.simulation.market_messages import OPERATIONS
+from marketsim.simulation.measured import own_figures, own_metrics
 from marketsim.simulation.messages import Observe, wallet_names
 from marketsim.simulation.observed import unfilled
 from marketsim.simulation.open_end import OpenEnd, without_end
@@ -164,6 +165,7 @@ class LiveMarket:
         self._audit = audit
         self._events = events
         self._trail = trail
+        self._metrics = own_metrics(scenario)
         self._listens = listens
         setup = prepare(scenario, self.seed, self._takes, self._open.first if self._open else None)
         if self._open:
@@ -345,9 +347,14 @@ class LiveMarket:
         clock = self._play.clock
         if self._looks.chain is not clock.chain:
             self._looks = Looks(clock.chain)
-        view = View(self.height, self.scenario.block_ms, self._looks, clock.engine, self._names)
+        texts: Callable[[], Sequence[str]] = self._texts if self._takes else tuple
+        eligibility = self._play.market.eligibility
+        view = View(self.height, self.scenario.block_ms, self._looks, clock.engine, self._names, eligibility, texts)
         self._views.add(view)
         return view
+
+    def _texts(self) -> Sequence[str]:
+        return self._play.by_hand.names.texts
 
     def events(self, after: int = 0, limit: int = PAGE) -> EventPage:
         """Return what happened, from event number `after` on, counted from 0."""
@@ -476,7 +483,10 @@ class LiveMarket:
                 record = replace(record, trail=trail_of(clock.chain.trail, self.scenario.horizon_blocks))
             if not self._messages:
                 del clock, collector, self._play  # the tables go before anything is made of the record, which has its own columns
-            self._finished = Run(summarize(record), record)
+            summary = summarize(record)
+            if self._metrics:
+                summary["metrics"] = own_figures(self.scenario, self._metrics, summary, record)
+            self._finished = Run(summary, record)
         return self._finished
 
 

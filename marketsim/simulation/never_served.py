@@ -90,6 +90,8 @@ def _unlike(book: DeskBook) -> list[int]:
 
 def _kinds(cohort: TenantCohort, scenario: Scenario) -> Iterator[_Smallest]:
     shape = cohort.order
+    if shape.sdl is None and cohort.demand.python is not None:
+        return  # how large its orders are is for its class to say
     for part in [shape] if shape.sdl is not None else _smallest_shapes(shape, _least_of_trace(cohort, scenario)):
         drawn = draw_orders(cohort.model_copy(update={"order": part, "demand": Demand(orders=1)}), scenario, scenario.seed)
         for draft in drawn.drafts:

@@ -11,7 +11,7 @@ from marketsim.chain.columns import Draft
 from marketsim.chain.room import with_room
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table
-from marketsim.market.tables import Call, Plan
+from marketsim.market.tables import BidChoice, Call, Plan
 from marketsim.money.units import DAY_MS
 from marketsim.scenario.literals import Duration
 from marketsim.scenario.model import Scenario
@@ -88,6 +88,7 @@ class OpenEnd:
             chain.globals.drafts = draft + len(drafts)
             clock.chain = chain
             mine[:, Plan.tenant] += first_tenant + sum(each.count for each in scenario.tenants[:number])
+            mine[mine[:, Plan.choice] == BidChoice.OWN, Plan.choice_k] = number
             mine[:, Plan.region] = homes[mine[:, Plan.tenant] - first_tenant]
             rows[:, Call.plan] += first_plan
             rows[:, Call.first_draft] += draft

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.agents import demand
-from marketsim.agents.streams import Keys, draw, draw_index, exponential, quantiles, stream, to_blocks, uniform
+from marketsim.agents.streams import Keys, draw, draw_index, exponential, key_of, keys_from, quantiles, stream, to_blocks, uniform
 from marketsim.chain.columns import Draft, Resource
 from marketsim.chain.limits import CPU_MAX, CPU_MIN, GPU_MAX, MEMORY_MAX, MEMORY_MIN, UNIT_PRICE_MAX, VOLUME_MAX, VOLUME_MIN
 from marketsim.chain.requirements import Requirements, pairs_of
@@ -23,6 +23,7 @@ from marketsim.money.units import ATTO, DAY_MS, HOUR_MS, MIB, MILLICORES, MINUTE
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, ShareLaw, TenantCohort
 from marketsim.scenario.trace import SIZES, read_trace
+from marketsim.simulation.demand_days import days_of, process_of
 from marketsim.simulation.generic_cost import DRAWN_MAX, generic_cost, to_pair, whole
 from marketsim.simulation.manifest_orders import manifest_order, worth
 
@@ -41,6 +42,8 @@ FAR_MS = 1 << 62
 TIES = 1 << 62
 """Draws that break ties of submission time."""
 RESTARTS_MAX = 1_000_000
+SAMPLED_DAYS = 7
+"""Days that a user's demand process is asked about where its mean is wanted."""
 MICRO = 1_000_000
 """Micro-uve of a uve: in what the ceilings of manifests are handed on."""
 UTILIZATION_MAX = 1_000
@@ -133,6 +136,10 @@ def mean_per_hour(cohort: TenantCohort, scenario: Scenario) -> float:
         return len(seconds) * (HOUR_MS // SECOND_MS) / max(float(seconds.max(initial=0.0)), 1.0)
     if wish.orders is not None:
         return wish.orders * HOUR_MS / within_ms(cohort, scenario)
+    if wish.python is not None:
+        days = min(SAMPLED_DAYS, -(-scenario.horizon_blocks * block_ms // DAY_MS))
+        found = days_of(process_of(cohort, scenario), cohort, scenario, scenario.seed, range(days))
+        return sum(len(day["at_seconds"]) for day in found) / (24 * days)
     mean = _hourly(cohort) * sum(wish.day_multipliers) / 24 * sum(wish.week_multipliers) / 7
     if wish.bursts is not None:
         every, lasts = wish.bursts.every.milliseconds(block_ms), wish.bursts.lasts.milliseconds(block_ms)
@@ -165,10 +172,30 @@ def arrivals_of(
         kept = (times <= horizon_ms) & (times > begin_ms)
         arrivals = demand.traced_arrivals(seed, name, times, kept)
         return arrivals, {key: column[kept] for key, column in columns.items()}, int((times > horizon_ms).sum())
+    if wish.python is not None:
+        arrivals, columns = _of_process(cohort, scenario, seed, stretch)
+        return arrivals, columns, 0
     if wish.orders is not None:
         arrivals = demand.exact_arrivals(seed, name, wish.orders, within_ms(cohort, scenario), scenario.block_ms, rate)
         return demand.between(arrivals, begin_ms, horizon_ms), {}, 0
     return demand.poisson_arrivals(seed, name, rate, horizon_ms, begin_ms), {}, 0
+
+
+def _of_process(cohort: TenantCohort, scenario: Scenario, seed: int, stretch: Stretch) -> tuple[demand.Arrivals, Columns]:
+    """The orders of a stretch that a user's demand process makes: each is named by its day and its number there."""
+    name = f"tenant/{cohort.name}"
+    days = range(max(0, stretch.begin_ms) // DAY_MS, -(-stretch.end_ms // DAY_MS))
+    found = days_of(process_of(cohort, scenario), cohort, scenario, seed, days)
+    times, keys = [np.zeros(0, np.int64)], [np.zeros(0, np.uint64)]
+    for day, columns in zip(days, found, strict=True):
+        times.append(day * DAY_MS + whole(columns["at_seconds"] * SECOND_MS))
+        keys.append(keys_from(key_of(seed, f"{name}/day/{day}/process"), len(columns["at_seconds"])))
+    at = np.concatenate(times)
+    kept = (at > stretch.begin_ms) & (at <= stretch.end_ms)
+    arrivals = demand.Arrivals(np.maximum(at[kept], 1), np.concatenate(keys)[kept], np.full(int(kept.sum()), np.nan))
+    given = [columns for columns in found if len(columns["at_seconds"])]
+    names = [name for name in (given[0] if given else ()) if name != "at_seconds"]
+    return arrivals, {name: np.concatenate([columns[name] for columns in given])[kept] for name in names}
 
 
 def expected_arrivals(cohort: TenantCohort, scenario: Scenario, seed: int, *, whole: bool = False) -> float:
@@ -332,7 +359,7 @@ def draw_orders(cohort: TenantCohort, scenario: Scenario, seed: int, stretch: St
     if cohort.demand.orders is None:  # else what lies before and behind decides as well
         rate = replace(rate, spans=spans)
     arrivals, trace, late = arrivals_of(cohort, scenario, seed, rate, stretch)
-    tenants = tenants_at(cohort, rate, arrivals)
+    tenants = trace.pop("tenant").astype(np.int64) if "tenant" in trace else tenants_at(cohort, rate, arrivals)
     unread = tuple(name for name in trace if name in SIZES) if cohort.order.sdl is not None else ()
     return orders_at(cohort, scenario, arrivals.times, arrivals.keys, tenants, trace)._replace(late=late, unread=unread)
 
@@ -625,6 +652,8 @@ def _plans(
         plans[:, Plan.choice] = BidChoice.SCORE
         weights = (choice.score.price, choice.score.uptime, choice.score.audit, choice.score.region)
         plans[:, Plan.weight_price : Plan.weight_region + 1] = [round(w * PPM) for w in weights]
+    elif choice.kind == "python":
+        plans[:, Plan.choice] = BidChoice.OWN
     elif choice.kind == "random_among_cheapest":
         plans[:, Plan.choice] = BidChoice.RANDOM_AMONG_CHEAPEST
         plans[:, Plan.choice_k] = choice.random_among_cheapest or 1

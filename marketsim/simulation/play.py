@@ -29,6 +29,7 @@ from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import TenantCohort
 from marketsim.simulation.agents import Agents
 from marketsim.simulation.build import MarketSetup, build_market, with_settlement_wallet
+from marketsim.simulation.choosing import Choosers
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
 from marketsim.simulation.faults import FaultRecord
@@ -159,6 +160,9 @@ class Play:
             take_declines=self._told("declines", self.collector.take_declines),
             audit=audit,
         )
+        self.choosers: Choosers | None = None
+        if any(cohort.choice.python is not None for cohort in scenario.tenants):
+            self.choosers = Choosers(clock, scenario, market, seed)
         self.collector.watch(clock)
         self.collector.log = log = RunLog()
         self.pricing = start_pricing(clock, scenario, market, seed, log)
@@ -234,6 +238,8 @@ class Play:
         """Return why this market cannot be copied, "" when it can: whose code would have to be."""
         if self.pricing is not None:
             return "its prices are made in Python, whose objects are not copied"
+        if self.choosers is not None:
+            return "its tenants choose by users' rules, which are not copied"
         if self.agents is not None:
             return "its agents are users' generators, which are not copied"
         if self._by_hand is not None and self._by_hand.faults.uses_code:

@@ -13,10 +13,9 @@ from marketsim.errors import InputError
 from marketsim.simulation.views import View
 from marketsim.strategies import users_code
 from marketsim.strategies.check import named_object
+from marketsim.strategies.find import FAULT
 from marketsim.strategies.stuck import StuckError, Watchdog
 
-GROUP = "marketsim.faults"
-"""The entry-point group in which an installed package offers faults by name."""
 MESSAGES_MAX = 100_000
 """The most messages of a user's fault at a time."""
 
@@ -65,7 +64,7 @@ class UsersFault:
     def __init__(self, spec: str, search: Sequence[Path], where: str) -> None:
         """Find it. Raises InputError at `where` for what is none."""
         self._label = f"{where}: {spec}"
-        found = named_object(spec, search, where, GROUP)
+        found = named_object(spec, search, where, FAULT)
         if isinstance(found, type):
             found = self._guarded(found)
         self._begin = getattr(found, "begin", found)
@@ -115,4 +114,4 @@ class UsersFault:
             raise InputError(f"{self._label} raises {users_code.raised(error)}, expected messages") from error
 
 
-__all__ = ["GROUP", "FaultScene", "MarketFault", "UsersFault"]
+__all__ = ["FaultScene", "MarketFault", "UsersFault"]

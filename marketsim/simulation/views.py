@@ -24,8 +24,10 @@ from marketsim.chain.columns import (
     Order,
     OrderEnd,
     Provider,
+    Resource,
     Rules,
     Scope,
+    Usage,
     Wallet,
 )
 from marketsim.chain.parsing import PARAMS
@@ -33,6 +35,7 @@ from marketsim.chain.rendering import (
     ACCOUNT_STATES,
     BID_STATES,
     DEPLOYMENT_STATES,
+    GROUP_STATES,
     LEASE_STATES,
     ORDER_STATES,
     PAYMENT_STATES,
@@ -40,6 +43,7 @@ from marketsim.chain.rendering import (
     SUBJECT_OF,
     amount,
 )
+from marketsim.chain.requirements import Eligibility, Requirements
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.errors import InputError
@@ -64,19 +68,20 @@ _OTHERS = {
 """What the second number of an event is, where it is not the row of something that the id says already."""
 _OF_LEASE = itemgetter(
     Lease.gseq, Lease.oseq, Lease.provider, Lease.state, Lease.created_at, Lease.active_at, Lease.closed_at, Lease.payment,
-    Lease.withdrawn, Lease.reason, Lease.rate, Lease.rate_atto, Lease.balance, Lease.balance_atto, Lease.shortfall, Lease.shortfall_atto,
+    Lease.withdrawn, Lease.reason, Lease.usage, Lease.rate, Lease.rate_atto, Lease.balance, Lease.balance_atto, Lease.shortfall,
+    Lease.shortfall_atto, Lease.unsettled, Lease.unsettled_atto,
 )  # fmt: skip
 _ACCOUNT_OF_LEASE, _TARGET, _OWNER, _DSEQ = Lease.account, Account.target, Deployment.owner, Deployment.dseq
 _SCOPES = {int(Scope.DEPLOYMENT): "deployment", int(Scope.BID): "bid"}
 _USED = {
     "deployments": "deployments", "groups": "groups", "orders": "orders", "bids": "bids", "leases": "leases", "accounts": "accounts",
-    "deposits": "deposits", "wallets": "wallets", "providers": "providers",
+    "deposits": "deposits", "wallets": "wallets", "providers": "providers", "resources": "resources", "usage": "usage",
 }  # fmt: skip
 """Tables that a view reads, with the global that counts their rows."""
 
 
 class DeploymentRecord(NamedTuple):
-    """A deployment; heights are block numbers, None where it has not come to that."""
+    """A deployment; heights are block numbers, None where it has not come to that; `hash` is its manifest's, "" for none."""
 
     id: str
     owner: str
@@ -85,6 +90,32 @@ class DeploymentRecord(NamedTuple):
     created_at: int
     closed_at: int | None
     groups: int
+    hash: str = ""
+
+
+class UnitRecord(NamedTuple):
+    """A unit of a group: `replicas` at `price` uve a block each; cpu in millicores, memory and storage (all volumes) in bytes, each
+    of one."""
+
+    replicas: int
+    price: Decimal
+    cpu: int
+    memory: int
+    storage: int
+    gpu: int
+    endpoints: int
+
+
+class GroupRecord(NamedTuple):
+    """A group of a deployment and what it asks for; `state` is open, paused, insufficient_funds or closed."""
+
+    id: str
+    deployment: str
+    gseq: int
+    state: str
+    created_at: int
+    units: tuple[UnitRecord, ...]
+    asks: Requirements
 
 
 class OrderRecord(NamedTuple):
@@ -118,7 +149,9 @@ class BidRecord(NamedTuple):
 
 
 class LeaseRecord(NamedTuple):
-    """A lease and its payment: `price` in uve a block, `balance` earned and not paid out, `withdrawn` whole uve paid out with the take."""
+    """A lease and its payment: `price` in uve a block, `balance` earned and not paid out, `withdrawn` whole uve paid out with the take,
+    `unsettled` debt of the account to it, `used_until` the height up to which its use is recorded (None: it is not metered),
+    `meters_itself` whether no message may report it."""
 
     id: str
     order: str
@@ -134,11 +167,15 @@ class LeaseRecord(NamedTuple):
     withdrawn: int
     shortfall: Decimal
     reason: int
+    unsettled: Decimal = Decimal(0)
+    used_until: int | None = None
+    meters_itself: bool = False
 
 
 class AccountRecord(NamedTuple):
     """An escrow account, named by its deployment or bid: `funds` in uve, `rate` what its open payments cost a block, `blocks_left` how long
-    funds last from now at that rate (None: nothing is charged); `deposits` in the order in which they are spent: depositor, source, uve."""
+    funds last from now at that rate (None: nothing is charged); `deposits` in the order in which they are spent: depositor, source, uve;
+    `deposited_at` the height of each."""
 
     id: str
     scope: str
@@ -150,11 +187,12 @@ class AccountRecord(NamedTuple):
     rate: Decimal
     blocks_left: int | None
     deposits: tuple[tuple[str, str, Decimal], ...]
+    deposited_at: tuple[int, ...] = ()
 
 
 class ProviderRecord(NamedTuple):
-    """A provider: what it has and has leased out (cpu in millicores, memory and storage in bytes; 0 for one that messages alone know), and
-    what became of its bids."""
+    """A provider: what it has and has leased out (cpu in millicores, memory and storage in bytes; 0 for one that messages alone know),
+    what became of its bids, and the attributes that it claims."""
 
     name: str
     registered: bool
@@ -172,6 +210,7 @@ class ProviderRecord(NamedTuple):
     submitted: int
     won: int
     lost: int
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 class WalletRecord(NamedTuple):
@@ -278,14 +317,26 @@ class View:
     Asking changes nothing: accounts are settled up to the height on copies. Amounts are exact decimals of uve.
     """
 
-    def __init__(self, height: int, block_ms: int, looks: Looks, engine: Engine, names: WalletNames) -> None:
+    def __init__(
+        self,
+        height: int,
+        block_ms: int,
+        looks: Looks,
+        engine: Engine,
+        names: WalletNames,
+        eligibility: Eligibility | None = None,
+        texts: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self.height = height
+        self.block_ms = block_ms
         self.now_ms = height * block_ms
         self._chain = looks.chain
         self._looks: Looks | None = looks
         self._tables = looks.tables
         self._engine = engine
         self._names = names
+        self._eligibility = eligibility or Eligibility()
+        self._texts = texts
         self._whole: dict[str, Table] | None = None
 
     def detach(self) -> None:
@@ -299,6 +350,7 @@ class View:
         self._chain = state._replace(**copies)
         self._tables = self._whole = {name: np.asarray(copies[name]) for name in _USED}
         self._engine = self._engine._replace(desks=self._engine.desks.copy())
+        self._eligibility = self._eligibility.copy()
         self._looks = None
 
     # --- pages -------------------------------------------------------------------------------------------------------------------
@@ -408,12 +460,26 @@ class View:
         rows, following = _picked(np.ones(len(table), bool), after, limit)
         return Page.of([self._wallet(row) for row in rows], self.height, following)
 
+    def least_deposits(self) -> dict[str, int]:
+        """Return the least deposits, whole uve, of a deployment and a bid."""
+        g = self._chain.globals
+        return {"deployment": int(g.deployment_min_deposit), "bid": int(g.bid_min_deposit)}
+
     # --- one by its name ---------------------------------------------------------------------------------------------------------
 
     def deployment(self, name: str) -> DeploymentRecord | None:
         """Return a deployment, owner/dseq."""
         row = self._row_of_deployment(name)
         return self._deployments([row])[0] if row >= 0 else None
+
+    def group(self, name: str) -> GroupRecord | None:
+        """Return a group, owner/dseq/gseq."""
+        deployment, _, gseq = name.rpartition("/")
+        row = self._row_of_deployment(deployment)
+        if row < 0 or not gseq.isdigit():
+            return None
+        first, count = self._tables["deployments"][row, [Deployment.first_group, Deployment.groups]].tolist()
+        return self._group(first + int(gseq) - 1, deployment) if 1 <= int(gseq) <= count else None
 
     def order(self, name: str) -> OrderRecord | None:
         """Return an order, owner/dseq/gseq/oseq."""
@@ -572,15 +638,45 @@ class View:
         ]
 
     def _deployments(self, rows: Sequence[int]) -> list[DeploymentRecord]:
-        wallets, found = self._names.wallets, []
+        wallets, found, texts = self._names.wallets, [], self._texts()
         for values in self._tables["deployments"][rows].tolist():
             owner, dseq = wallets[values[Deployment.owner]], values[Deployment.dseq]
             state = DEPLOYMENT_STATES[values[Deployment.state]]
             closed = values[Deployment.closed_at] if state == "closed" else None
             found.append(
-                DeploymentRecord(f"{owner}/{dseq}", owner, dseq, state, values[Deployment.created_at], closed, values[Deployment.groups])
+                DeploymentRecord(
+                    f"{owner}/{dseq}",
+                    owner,
+                    dseq,
+                    state,
+                    values[Deployment.created_at],
+                    closed,
+                    values[Deployment.groups],
+                    texts[values[Deployment.hash]] if texts else "",
+                )
             )
         return found
+
+    def _group(self, row: int, deployment: str) -> GroupRecord:
+        values = self._tables["groups"][row].tolist()
+        first = values[Group.first_resource]
+        units = tuple(
+            UnitRecord(
+                unit[Resource.count],
+                _money(unit[Resource.price], unit[Resource.price_atto]),
+                unit[Resource.cpu],
+                unit[Resource.memory],
+                unit[Resource.storage],
+                unit[Resource.gpu],
+                unit[Resource.endpoints],
+            )
+            for unit in self._tables["resources"][first : first + values[Group.resources]].tolist()
+        )
+        gseq, spec, specs = values[Group.gseq], values[Group.spec], self._eligibility.specs
+        asks = specs[spec] if 0 <= spec < len(specs) else Requirements()
+        return GroupRecord(
+            f"{deployment}/{gseq}", deployment, gseq, GROUP_STATES[values[Group.state]], values[Group.created_at], units, asks
+        )
 
     def _orders(self, rows: Sequence[int]) -> list[OrderRecord]:
         wallets, found = self._names.wallets, []
@@ -636,7 +732,8 @@ class View:
         return self._lease(values, self._names.wallets[deployment[_OWNER]], deployment[_DSEQ])
 
     def _lease(self, values: Sequence[int], owner: str, dseq: int) -> LeaseRecord:
-        gseq, oseq, wallet, state, created, active, closed, payment, withdrawn, reason, *money = _OF_LEASE(values)
+        gseq, oseq, wallet, state, created, active, closed, payment, withdrawn, reason, usage, *money = _OF_LEASE(values)
+        metered = self._tables["usage"][usage].tolist() if usage >= 0 else None
         order, provider = f"{owner}/{dseq}/{gseq}/{oseq}", self._names.wallets[wallet]
         return LeaseRecord(
             f"{order}/{provider}",
@@ -653,6 +750,9 @@ class View:
             withdrawn,
             _money(money[4], money[5]),
             reason,
+            _money(money[6], money[7]),
+            None if metered is None else metered[Usage.until],
+            metered is not None and metered[Usage.utilization_ppm] >= 0,
         )
 
     def _accounts(self, rows: Sequence[int]) -> list[AccountRecord]:
@@ -666,11 +766,12 @@ class View:
                 name = f"{wallets[owner]}/{dseq}"
             else:
                 name = self._bids([account[Account.target]])[0].id
-            listed, deposit = [], account[Account.first_deposit]
+            listed, heights, deposit = [], [], account[Account.first_deposit]
             while deposit >= 0:
                 values = deposits[deposit].tolist()
                 left = _money(values[Deposit.amount], values[Deposit.amount_atto])
                 listed.append((wallets[values[Deposit.depositor]], SOURCES[values[Deposit.source]], left))
+                heights.append(values[Deposit.height])
                 deposit = values[Deposit.next]
             rate = account[Account.rates] * ATTO + account[Account.rates_atto]
             funds = account[Account.funds] * ATTO + account[Account.funds_atto]
@@ -687,6 +788,7 @@ class View:
                     _money(account[Account.rates], account[Account.rates_atto]),
                     None if left_blocks is None else max(0, left_blocks),
                     tuple(listed),
+                    tuple(heights),
                 )
             )
         return found
@@ -711,6 +813,7 @@ class View:
             desk[Desk.submitted],
             desk[Desk.won],
             desk[Desk.lost],
+            self._eligibility.claims(row),
         )
 
     def _wallet(self, row: int) -> WalletRecord:
@@ -757,10 +860,12 @@ __all__ = [
     "AccountRecord",
     "BidRecord",
     "DeploymentRecord",
+    "GroupRecord",
     "LeaseRecord",
     "OrderRecord",
     "Page",
     "ProviderRecord",
+    "UnitRecord",
     "View",
     "WalletNames",
     "WalletRecord",

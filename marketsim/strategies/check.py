@@ -14,6 +14,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from fractions import Fraction
 from functools import partial
 from importlib.metadata import entry_points
@@ -27,7 +28,7 @@ from marketsim.money.text import format_amount
 from marketsim.money.units import ATTO, GIB
 from marketsim.strategies import users_code
 from marketsim.strategies.check_decide import decided_wrongly
-from marketsim.strategies.find import ENTRY_POINTS, noun_of
+from marketsim.strategies.find import STRATEGY, ExtensionKind, unknown_name
 from marketsim.strategies.requests import Prices, RequestBatch
 from marketsim.strategies.rules import Answer, GpuModel, PriceRequest, Refusal, ResourceUnit, Strategy, Volume
 from marketsim.strategies.users_modules import import_from
@@ -161,28 +162,41 @@ def load_strategy(
 
 
 def numbers_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options with texts that are plain numbers as numbers: that is how the levels of a sweep come."""
-    return {key: _number(value) if isinstance(value, str) else value for key, value in options.items()}
+    """Options with decimals, and texts that are plain numbers, as numbers: so the numbers of a mapping come, and the levels of a sweep."""
+    return {key: _number(value) for key, value in options.items()}
 
 
-def _number(text: str) -> Any:
+def _number(text: Any) -> Any:
+    if isinstance(text, Decimal):
+        return float(text)
+    if isinstance(text, list | tuple):
+        return [_number(part) for part in text]
+    if not isinstance(text, str):
+        return text
     if re.fullmatch(r"-?\d+", text):
         return int(text)
     return float(text) if re.fullmatch(r"-?\d+\.\d+", text) else text
 
 
-def named_object(spec: str, search: Sequence[Path], where: str, group: str = ENTRY_POINTS) -> Any:
-    """What `spec`, module:name or the name of an entry point of `group`, names in the folders of `search` or on the import path.
+def built_object(spec: str, options: Mapping[str, Any], search: Sequence[Path], where: str, kind: ExtensionKind) -> Any:
+    """What the class or function that `spec` names makes of the keyword arguments `options`; raises InputError for what cannot be."""
+    made = named_object(spec, search, where, kind)
+    try:
+        return made(**numbers_of(options)) if callable(made) else made
+    except BaseException as error:
+        if users_code.passes(error):
+            raise
+        raise InputError(f"{where}: {spec} cannot be built: {users_code.raised(error)}") from None
 
-    Raises InputError where there is nothing.
-    """
+
+def named_object(spec: str, search: Sequence[Path], where: str, kind: ExtensionKind = STRATEGY) -> Any:
+    """What `spec`, module:name, names in the folders of `search` or on the import path, or an entry point of the kind's group; raises
+    InputError where there is nothing."""
     match = _SPEC.fullmatch(spec)
     if match is None:
-        installed = entry_points(group=group)
-        if spec in installed.names:
-            return _imported(installed[spec].load, spec, where)
-        known = f" or one of {', '.join(sorted(installed.names))}" if installed.names else ""
-        raise InputError(f"{where}: {spec!r} names no {noun_of(group)}, expected module:Class{known}")
+        if problem := unknown_name(spec, kind):
+            raise InputError(f"{where}: {problem}")
+        return _imported(entry_points(group=kind.group)[spec].load, spec, where)
     found = _imported(lambda: import_from(match["module"], search), f"module {match['module']}", where)
     for part in match["name"].split("."):
         found = _imported(partial(getattr, found, part, None), f"{match['name']} of module {match['module']}", where)

@@ -10,29 +10,55 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
+from typing import Final, NamedTuple
 
 from marketsim.strategies.users_modules import is_loaded_from
 
-ENTRY_POINTS = "marketsim.strategies"
-"""The entry-point group in which an installed package offers strategies by name."""
+
+class ExtensionKind(NamedTuple):
+    """A kind of thing that users add: the entry-point group in which an installed package offers some by name, what one is called, and how
+    one that stands in a file is written."""
+
+    group: str
+    noun: str
+    form: str
 
 
-def noun_of(group: str) -> str:
-    """Return what the entry points of a group are: "strategy" of marketsim.strategies, "fault" of marketsim.faults."""
-    return {ENTRY_POINTS: "strategy"}.get(group, group.rpartition(".")[2].removesuffix("s"))
+STRATEGY: Final = ExtensionKind("marketsim.strategies", "strategy", "module:Class")
+CHOICE_RULE: Final = ExtensionKind("marketsim.choice_rules", "choice rule", "module:Class")
+DEMAND: Final = ExtensionKind("marketsim.demand", "demand process", "module:Class")
+AGENT: Final = ExtensionKind("marketsim.agents", "agent", "module:function")
+METRIC: Final = ExtensionKind("marketsim.metrics", "metric", "module:function")
+FAULT: Final = ExtensionKind("marketsim.faults", "fault", "module:function or module:Class")
+EXTENSION_KINDS: Final = (STRATEGY, CHOICE_RULE, DEMAND, AGENT, METRIC, FAULT)
 
 
-def problem_of(spec: str, folders: Sequence[Path] = (), group: str = ENTRY_POINTS) -> str | None:
+def is_reference(text: str) -> bool:
+    """Return whether a text can name something of a user's: module:name, or the name of an entry point."""
+    parts = text.split(":")
+    return len(parts) <= 2 and all(part and all(p.isidentifier() for p in part.replace("-", "_").split(".")) for part in parts)
+
+
+def unknown_name(spec: str, kind: ExtensionKind) -> str | None:
+    """Say what is wrong with the name of an entry point, None where a package that is installed offers it."""
+    installed = entry_points(group=kind.group)
+    if spec in installed.names:
+        return None
+    known = f" or one of {', '.join(sorted(installed.names))}" if installed.names else ""
+    return f"{spec!r} names no {kind.noun}, write {kind.form}{known}"
+
+
+def problem_of(spec: str, folders: Sequence[Path] = (), kind: ExtensionKind = STRATEGY) -> str | None:
     """Say why nothing of the name `spec` can be found and what would be, None where it is there or only a run can tell.
 
-    `spec` is `module:Class` or the name of an entry point of `group`. Modules are looked for in `folders` first, as a run does.
+    `spec` is module:name or the name of an entry point of the kind's group. Modules are looked for in `folders` first, as a run does.
     Names that a module makes while it is imported (a star import, `globals()`) cannot be seen and are let pass.
     """
     if ":" not in spec:
-        installed = entry_points(group=group)
-        if spec not in installed.names:
-            known = f" or one of {', '.join(sorted(installed.names))}" if installed.names else ""
-            return f"'{spec}' names no {noun_of(group)}, write module:Class{known}"
+        problem = unknown_name(spec, kind)
+        if problem is not None:
+            return problem
+        installed = entry_points(group=kind.group)
         spec = installed[spec].value.partition("[")[0].strip()
     module, _, name = spec.partition(":")
     if is_loaded_from(module, folders):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from marketsim.kernel.table_set import Table
 from marketsim.market.tables import BidOutcome, Desk, Ended, OutcomeKind
 from marketsim.money.units import ATTO, MIB
-from marketsim.strategies.requests import Column
+from marketsim.strategies.requests import Column, Prices, RequestBatch
+from marketsim.strategies.rules import Answer
 
 LOST, WON, CLOSED, ENDED = (int(kind) for kind in (OutcomeKind.LOST, OutcomeKind.WON, OutcomeKind.CLOSED, OutcomeKind.ENDED))
 ENDED_FOR = {int(ended): ended.name.lower() for ended in Ended}
@@ -235,3 +236,20 @@ class StrategyRun:
 
 
 __all__ = ["CLOSED", "ENDED", "ENDED_FOR", "LOST", "WON", "Outcomes", "OwnDesks", "StrategyRun"]
+
+
+class LearningStrategy(Protocol):
+    """A pricing strategy that answers for all providers of a cohort at once and hears what became of its bids.
+
+    A scenario names one as it names a `Strategy`; a class with `decide` is this kind. `start(me)` and `hear(own, outcomes)` are optional,
+    and so is the attribute `hear_every`, a duration such as `"1h"` (a day without it). `me` is a `StrategyRun`: its name, `own`, the
+    generator `rng` of a stream of the cohort's name, and `log(who, **values)`, a row in the results.
+    """
+
+    def decide(self, batch: RequestBatch, own: OwnDesks, outcomes: Outcomes, /) -> Prices | Sequence[Answer | None]:
+        """Return the prices of a block: `Prices(whole, atto)`, int64 columns of shape (len(batch),) in uve and 10^-18 uve per block with
+        NO_BID as the whole part of a refusal, or as many answers as `Strategy.price` gives.
+
+        A row of `batch` is one order before one provider's desk; `own` has a row a provider; `outcomes` are those since it last heard.
+        What is raised ends the run with file and line, and so does what is no price.
+        """

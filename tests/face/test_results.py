@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 import marketsim as ms
+from marketsim.export.frames import LEVEL_OF, TABLES
 from marketsim.export.images import FORMATS, look_of
-from marketsim.face.frames import LEVEL_OF, TABLES
 from marketsim.face.series import UNITS, bands
 from marketsim.money.units import ATTO
 

@@ -1,8 +1,12 @@
-"""What a stranger begins with: an empty folder, and the scenarios that come with marketsim."""
+"""A stranger's path: a wheel, an empty folder, and nothing of the checkout."""
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -11,6 +15,76 @@ import marketsim as ms
 from marketsim.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The python of an environment that has the wheel, and the libraries of this one beside it; and an empty folder."""
+    place = tmp_path_factory.mktemp("stranger")
+    subprocess.run(
+        [sys.executable, "-c", "from setuptools.build_meta import build_wheel; import sys; build_wheel(sys.argv[1])", str(place)],
+        cwd=copied(place / "tree"),
+        check=True,
+        capture_output=True,
+    )
+    wheel = next(place.glob("*.whl"))
+    env = place / "env"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(env)], check=True)
+    site = Path(sysconfig.get_path("purelib", vars={"base": str(env), "platbase": str(env)}))
+    python = env / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(site)], check=True)
+    # A plain folder on the path: what is written in its own .pth files, an editable marketsim among them, is not read.
+    (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n", "utf-8")
+    folder = place / "empty"
+    folder.mkdir()
+    return python, folder
+
+
+def copied(tree: Path) -> Path:
+    """The files that a build needs, where it may leave what it makes."""
+    import shutil
+
+    tree.mkdir()
+    for name in ("marketsim", "scenarios"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in"):
+        shutil.copyfile(ROOT / name, tree / name)
+    return tree
+
+
+def call(stranger: tuple[Path, Path], *words: str) -> str:
+    python, folder = stranger
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"PYTHONUTF8": "1", "MPLBACKEND": "agg"}
+    done = subprocess.run([str(python), *words], cwd=folder, capture_output=True, text=True, env=env, check=False, timeout=500)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_from_a_wheel_to_a_notebook(stranger: tuple[Path, Path]) -> None:
+    _, folder = stranger
+    where = call(stranger, "-c", "import marketsim; print(marketsim.__file__)")
+    assert "env" in Path(where).parts, "the wheel, not the checkout"
+    cli = ("-m", "marketsim")
+    assert "scenario.yaml" in call(stranger, *cli, "init")
+    schema = json.loads((folder / "schema" / "scenario.json").read_text("utf-8"))
+    assert "description" in schema["properties"]["take"], "what an editor completes and shows"
+    assert (folder / "scenario.yaml").read_text("utf-8").startswith("# yaml-language-server: $schema=./schema/scenario.json")
+    assert call(stranger, *cli, "validate", "scenario.yaml", "provider.yaml", "sweep.yaml").count(": ok (") == 3
+    summary = json.loads(call(stranger, *cli, "run", "scenario.yaml", "--json", "--out", "out"))
+    assert summary["conserved"] is True
+    assert float(summary["revenue"]["by_cohort"]["mine"]) > 0, "the strategy of one's own earns"
+    swept = json.loads(call(stranger, *cli, "sweep", "sweep.yaml", "--json", "--quiet"))
+    assert len(swept["points"]) == 6
+    margin = "providers.mine.config.bid_engine.min_profit_margin=30"
+    assert "paired difference" in call(stranger, *cli, "compare", "scenario.yaml", "--set-b", margin, "--pairs", "3")
+    assert "2 passed" in call(stranger, "-m", "pytest", "-q")
+    assert "paired difference" in call(stranger, "first_look.py")
+    assert "baseline" in call(stranger, *cli, "scenarios", "list").split()
+    assert json.loads(call(stranger, *cli, "run", "tiny", "--json", "--out", "tiny"))["fingerprint"] == ms.run("tiny").fingerprint
+    copied_files = call(stranger, *cli, "scenarios", "copy", "tiny", "mine").split()
+    assert len(copied_files) > 3
+    assert call(stranger, *cli, "validate", "mine/tiny.yaml").count(": ok (") == 1
 
 
 def test_init_refuses_a_folder_with_something_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

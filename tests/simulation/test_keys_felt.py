@@ -64,6 +64,24 @@ def blocks(scene):
 
 def fails(scene):
     return []
+
+class Hourly:
+    def __init__(self, each=1):
+        self.each = each
+    def orders(self, day, rng):
+        return {"at_seconds": [3600 * hour for hour in range(24) for _ in range(self.each)]}
+
+class Last:
+    def __init__(self, place=-1):
+        self.place = place
+    def choose(self, order, bids):
+        return self.place % len(bids)
+
+def orders_of(run, cpu=0):
+    return int((run.frame("orders")["cpu"] > cpu).sum())
+
+def providers_of(run):
+    return len(run.frame("providers"))
 """
 MANIFEST = """
 version: "2.0"
@@ -151,6 +169,8 @@ BIDDER = {
     "provider": {"capacity": {"cpu": 16000, "memory": "64Gi", "storage": "4Ti"}},
 }
 AGENTS = PLAIN | {"agents": [BIDDER]}
+OWN_METRIC = {"name": "asked", "python": "felt_strategies:orders_of"}
+MEASURED = PLAIN | {"metrics": [OWN_METRIC]}
 CLAIM = {"a": "b"}
 HAND: dict[str, Any] = {
     "horizon": "60 blocks",
@@ -469,6 +489,12 @@ FELT: dict[str, Felt | list[Felt]] = {
     "Scenario.tenants": Felt("tenants", PLAIN["tenants"], [PLAIN["tenants"][0] | {"demand": {"orders": 9}}], PLAIN, CREATED, "less"),
     "Scenario.providers": Felt("providers", PRICED["providers"], TWO_KINDS["providers"], PRICED, of("bids.submitted"), "more"),
     "Scenario.messages": Felt("messages", HAND["messages"][:2], HAND["messages"], HAND, LEASED, "more"),
+    "Scenario.metrics": Felt("metrics", [], [OWN_METRIC], PLAIN, lambda run, _: sorted(run.summary.get("metrics", {})), "other"),
+    "OwnMetric.name": Felt("metrics.0.name", "asked", "ordered", MEASURED, lambda run, _: sorted(run.summary["metrics"]), "other"),
+    "OwnMetric.python": Felt(
+        "metrics.0.python", "felt_strategies:orders_of", "felt_strategies:providers_of", MEASURED, of("metrics.asked"), "less"
+    ),
+    "OwnMetric.options": Felt("metrics.0.options", {"cpu": 0}, {"cpu": 4000}, MEASURED, of("metrics.asked"), "less"),
     "Scenario.agents": Felt("agents", [], [BIDDER], PLAIN, of("bids.submitted"), "more"),
     "AgentCohort.name": Felt("agents.0.name", "ann", "ben", AGENTS, lambda run, _: run.record.providers["name"], "other"),
     "AgentCohort.python": Felt("agents.0.python", "felt_strategies:none", "felt_strategies:bids", AGENTS, of("bids.submitted"), "more"),
@@ -697,6 +723,16 @@ FELT: dict[str, Felt | list[Felt]] = {
     "TenantCohort.react": Felt("tenants.0.react", False, True, PLAIN, CREATED, "more", {"tenants.0.ceiling": "5uve"}),
     "Demand.arrivals": Felt("tenants.0.demand.arrivals", "10/h", "60/h", PLAIN, CREATED, "more", {"tenants.0.demand": {}}),
     "Demand.trace": Felt("tenants.0.demand.trace", "few.csv", "trace.csv", PLAIN, CREATED, "more", {"tenants.0.demand": {}}),
+    "Demand.python": Felt("tenants.0.demand", {"orders": 40}, {"python": "felt_strategies:Hourly"}, PLAIN, CREATED, "less"),
+    "Demand.options": Felt(
+        "tenants.0.demand.options",
+        {"each": 1},
+        {"each": 3},
+        PLAIN,
+        CREATED,
+        "more",
+        {"tenants.0.demand": {"python": "felt_strategies:Hourly"}},
+    ),
     "Demand.orders": Felt("tenants.0.demand.orders", 20, 60, PLAIN, CREATED, "more"),
     "Demand.arrivals_each": Felt("tenants.0.demand.arrivals_each", "5/h", "20/h", PLAIN, CREATED, "more", {"tenants.0.demand": {}}),
     "Demand.within": Felt("tenants.0.demand.within", "100 blocks", "1100 blocks", PLAIN, last_order, "more"),
@@ -811,10 +847,10 @@ FELT: dict[str, Felt | list[Felt]] = {
     ),
     "Ceiling.times_cost": Felt("tenants.0.ceiling", {"times_cost": 2}, {"times_cost": 3}, PLAIN, asked("ceiling_whole"), "more"),
     "Ceiling.per_block": Felt("tenants.0.ceiling", {"per_block": "20uve"}, {"per_block": "30uve"}, PLAIN, asked("ceiling_whole"), "more"),
-    "ChoiceRule.kind": Felt(
+    "RuleChoice.kind": Felt(
         "tenants.0.choice", {"kind": "lowest_price"}, {"kind": "random_among_cheapest", "random_among_cheapest": 3}, DEAR_SOUTH, WON, "more"
     ),
-    "ChoiceRule.score": Felt(
+    "RuleChoice.score": Felt(
         "tenants.0.choice",
         {"score": {"price": 1}},
         {"score": {"price": 0, "audit": 1}},
@@ -823,7 +859,24 @@ FELT: dict[str, Felt | list[Felt]] = {
         "more",
         {"providers.1.signed_by": {"eve": {}}},
     ),
-    "ChoiceRule.random_among_cheapest": Felt(
+    "RuleChoice.python": Felt(
+        "tenants.0.choice",
+        "lowest_price",
+        {"python": "felt_strategies:Last"},
+        DEAR_SOUTH,
+        WON,
+        "more",
+    ),
+    "RuleChoice.options": Felt(
+        "tenants.0.choice.options",
+        {"place": 0},
+        {"place": -1},
+        DEAR_SOUTH,
+        WON,
+        "more",
+        {"tenants.0.choice": {"python": "felt_strategies:Last"}},
+    ),
+    "RuleChoice.random_among_cheapest": Felt(
         "tenants.0.choice.random_among_cheapest", 1, 3, DEAR_SOUTH, WON, "more", {"tenants.0.choice": {}}
     ),
     "Score.price": [

@@ -525,7 +525,7 @@ def test_loading_by_name(tmp_path: Path) -> None:
     assert flat.price(sample_requests()[4]) == 5
     check_strategy(lambda: load_strategy("my_pricing_rules:Outer.Inner"))
     for spec, options, said in (
-        ("Flat", {}, "names no strategy, expected module:Class"),
+        ("Flat", {}, "names no strategy, write module:Class"),
         ("a:b:c", {}, "names no strategy"),
         ("my_absent_rules:Flat", {}, "cannot be imported"),
         ("my_broken_rules:Flat", {}, "fails on import: ZeroDivisionError"),

@@ -24,12 +24,12 @@ FRESH, LEAST, MOST = 16, 1_024, 1 << 17
 
 
 def arrivals_by_cohort(scenario: Scenario, seed: int) -> list[Arrivals | None]:
-    """What every cohort's own demand is with this seed; None for one whose orders are not drawn: those of a trace, or of RM-1."""
+    """What every cohort's own demand is with this seed; None for one whose law is not known: of a trace, a class, RM-1."""
     if scenario.market is not None:
         return []
     return [
         None
-        if cohort.demand.trace is not None
+        if cohort.demand.trace is not None or cohort.demand.python is not None
         else arrivals_of(cohort, scenario, seed, rate_of(cohort, scenario, seed), horizon_of(scenario))[0]
         for cohort in scenario.tenants
     ]

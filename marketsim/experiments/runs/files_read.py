@@ -17,15 +17,22 @@ from pathlib import Path
 from typing import Any
 
 import marketsim
-from marketsim.strategies.find import ENTRY_POINTS
+from marketsim.strategies.find import AGENT, CHOICE_RULE, DEMAND, METRIC, STRATEGY, ExtensionKind
 
-_TRACE, _SCRIPT, _CLASS = ("demand", "trace"), ("strategy", "script"), ("strategy", "python")
-_AGENT = ("agents", "python")
+_TRACE, _SCRIPT = ("demand", "trace"), ("strategy", "script")
+_CODE: dict[tuple[str, str], ExtensionKind] = {
+    ("strategy", "python"): STRATEGY,
+    ("choice", "python"): CHOICE_RULE,
+    ("demand", "python"): DEMAND,
+    ("agents", "python"): AGENT,
+    ("metrics", "python"): METRIC,
+}
+"""Where a scenario names code of its author's."""
 
 
 def user_code(scenario: Mapping[str, Any]) -> tuple[str, ...]:
     """The classes and scripts of others that a run of this scenario calls, as the file names them."""
-    return tuple(dict.fromkeys(name for kind, name in _named(scenario) if kind in (_SCRIPT, _CLASS, _AGENT)))
+    return tuple(dict.fromkeys(name for kind, name in _named(scenario) if kind == _SCRIPT or kind in _CODE))
 
 
 class Contents:
@@ -39,7 +46,7 @@ class Contents:
         """A hash of the names and contents of all that a run reads beside the scenario; empty where that is nothing."""
         found = []
         for kind, name in dict.fromkeys(_named(scenario)):
-            files = _modules(name, self._base) if kind in (_CLASS, _AGENT) else [self._base / name]
+            files = _modules(name, self._base, _CODE[kind]) if kind in _CODE else [self._base / name]
             found.append(f"{kind[1]} {name}: {' '.join(map(self._of, files)) or 'missing'}")
         return hashlib.sha256("\n".join(found).encode()).hexdigest()[:32] if found else ""
 
@@ -47,8 +54,8 @@ class Contents:
         """Return the files that a run reads beside the scenario: traces and scripts by the path that names them; modules by their names."""
         named, modules = dict[str, Path](), dict[str, Path]()
         for kind, name in dict.fromkeys(_named(scenario)):
-            if kind == _CLASS:
-                modules |= _modules_by_name(name, self._base)
+            if kind in _CODE:
+                modules |= _modules_by_name(name, self._base, _CODE[kind])
             else:
                 named[name] = self._base / name
         return named, modules
@@ -65,7 +72,7 @@ class Contents:
 def _named(node: Any, above: str = "") -> Iterator[tuple[tuple[str, str], str]]:
     if isinstance(node, Mapping):
         for key, value in node.items():
-            if isinstance(value, str) and (above, key) in (_TRACE, _SCRIPT, _CLASS, _AGENT):
+            if isinstance(value, str) and ((above, key) in (_TRACE, _SCRIPT) or (above, key) in _CODE):
                 yield (above, key), value
             else:
                 yield from _named(value, key)
@@ -74,16 +81,16 @@ def _named(node: Any, above: str = "") -> Iterator[tuple[tuple[str, str], str]]:
             yield from _named(value, above)
 
 
-def _modules(name: str, base: Path) -> list[Path]:
-    found = _modules_by_name(name, base)
+def _modules(name: str, base: Path, kind: ExtensionKind) -> list[Path]:
+    found = _modules_by_name(name, base, kind)
     return [found[one] for one in sorted(found)]
 
 
-def _modules_by_name(name: str, base: Path) -> dict[str, Path]:
+def _modules_by_name(name: str, base: Path, kind: ExtensionKind) -> dict[str, Path]:
     """The file of a class's module and those of all local modules that it imports, one way or another, by their names."""
     module = name.partition(":")[0]
     if ":" not in name:
-        module = next((point.module for point in entry_points(group=ENTRY_POINTS) if point.name == name), "")
+        module = next((point.module for point in entry_points(group=kind.group) if point.name == name), "")
     search = [str(base), *sys.path]
     found: dict[str, Path] = {}
     waiting = [module]

@@ -59,6 +59,8 @@ _FIXED: dict[str, MetricName] = {
     "welfare.efficiency": MetricName("efficiency against hindsight", "%", 100),
     "price.spread": MetricName("spread of winning prices (90th − 10th percentile)", "uve/block"),
 }  # fmt: skip
+OWN = "metrics"
+"""Where a summary has the figures of a scenario's own metrics."""
 _OPEN: dict[str, MetricName] = {
     "orders.unfilled_reasons": MetricName("orders unfilled: {}"),
     "bids.rejected": MetricName("bids rejected: {}"),
@@ -67,8 +69,9 @@ _OPEN: dict[str, MetricName] = {
     "revenue.by_provider": MetricName("revenue of {}", "VE", _VE),
     "revenue.by_cohort": MetricName("revenue of {}", "VE", _VE),
     "unserved": MetricName("unserved orders: {}", "%", 100),
+    OWN: MetricName("{}"),
 }
-"""Mappings of a summary whose keys depend on the run; a key that a run lacks counts 0."""
+"""Mappings of a summary whose keys depend on the run; a key that a run lacks counts 0, but for figures of one's own."""
 
 
 _COVERS: dict[str, tuple[str, ...]] = {
@@ -109,8 +112,11 @@ def unknown_metric(name: str, open_keys: Mapping[str, Sequence[str]] | None = No
     parent = _open_parent(name)
     if parent is not None:
         keys = (open_keys or {}).get(parent)
-        if keys is None or name[len(parent) + 1 :] in keys:
+        key = name[len(parent) + 1 :]
+        if keys is None or key in keys or (parent == OWN and any(key.startswith(f"{own}.") for own in keys)):
             return None
+        if parent == OWN and not keys:
+            return f"`{key}` is not in metrics; the scenario has none of its own, name it under metrics:"
         return f"`{name[len(parent) + 1 :]}` is not in {parent}; {', '.join(keys)} would be accepted"
     if name in _FIXED:
         return None
@@ -143,7 +149,7 @@ def metric_value(summary: Mapping[str, Any], name: str) -> float:
     try:
         return metric_at(summary, name)
     except OutcomeError:
-        return math.nan if _open_parent(name) is None else 0.0
+        return math.nan if _open_parent(name) in (None, OWN) else 0.0
 
 
 def wants_welfare(metrics: Iterable[str]) -> bool:

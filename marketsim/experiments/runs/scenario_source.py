@@ -63,6 +63,7 @@ class ScenarioFiles:
             "bids.declined": DECLINE_CODES,
             "leases.close_reasons": reasons,
         }
+        keys["metrics"] = [str(metric["name"]) for metric in effective.get("metrics") or ()]
         if cohorts:
             keys["revenue.by_cohort"] = cohorts
         return unknown_metric(name, keys)

@@ -1,0 +1,1 @@
+"""A university's computing market: one extension of marketsim of each kind."""
