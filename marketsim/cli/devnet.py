@@ -71,7 +71,7 @@ def start(
     need_extra()
     from marketsim.cli.progress import tell_of_compiling
     from marketsim.devnet.folder import is_locked, take_lock
-    from marketsim.devnet.server import listening, serve
+    from marketsim.devnet.listening import listening
 
     going = _speed(pace, limit)
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,6 +84,7 @@ def start(
         return
     tell_of_compiling(quiet=as_json)
     from marketsim.devnet.node import DevnetNode
+    from marketsim.devnet.server import serve
 
     node = DevnetNode.open(folder, scenario, speed=going, accounts=accounts, new=new, seed=seed)
     if node.note:

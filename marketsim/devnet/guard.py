@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 
+from marketsim.devnet.listening import LOOPBACK
+
 BODY_MAX = 1 << 20
 """Bytes of a request's body."""
 BODY_SECONDS = 10.0
@@ -20,7 +22,6 @@ AT_ONCE = 128
 """Requests that are answered at the same time, those that wait for a block among them."""
 RATE, BURST = 500.0, 1_000.0
 """Requests a second that are answered in the long run, and how many more may come together: beyond that it is 429."""
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -138,4 +139,4 @@ async def _answer(refusal: RequestRefusedError, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-__all__ = ["BODY_MAX", "LOOPBACK", "RATE", "Bucket", "Guard"]
+__all__ = ["BODY_MAX", "RATE", "Bucket", "Guard"]

@@ -294,6 +294,10 @@ class DevnetNode:
         """Return a message as the market takes it, by names, after it was looked at. Raises InputError for what is none."""
         if not isinstance(message, Mapping) or not isinstance(message.get("op"), str):
             raise NodeError("message: is not a mapping with op:, such as {op: close_deployment, id: tenant/119}")
+        try:
+            json.dumps(message, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:
+            raise NodeError(f"message: cannot be written down as JSON ({error})") from None
         given = self._addresses.named({key: value for key, value in message.items() if key not in ("height", "signer", "result")})
         wallet = wallet_of_key(signer)
         if given["op"] == "create_deployment" and isinstance(given.get("id"), str) and "/" not in given["id"]:

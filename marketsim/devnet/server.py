@@ -16,16 +16,14 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from marketsim.devnet.api import make_api
 from marketsim.devnet.folder import ADDRESS_FILE, write_address
-from marketsim.devnet.guard import LOOPBACK, Guard
+from marketsim.devnet.guard import Guard
+from marketsim.devnet.listening import LOOPBACK
 from marketsim.devnet.node import DevnetNode
 from marketsim.devnet.writer import Writer
-from marketsim.errors import InputError
 
 HEAD_SECONDS = 10.0
 """How long a connection may take until a request's head is there."""
 CONNECTIONS_MAX = 512
-TOKEN_LEAST = 16
-"""Letters of a token."""
 
 
 class PunctualProtocol(H11Protocol):
@@ -51,31 +49,6 @@ class PunctualProtocol(H11Protocol):
 
     def _wait_for_head(self) -> None:
         self._patience = self.loop.call_later(HEAD_SECONDS, self.transport.close)
-
-
-def listening(listen: str, token: str | None) -> socket.socket:
-    """Return a socket that listens at `HOST:PORT` (port 0: a free one). Raises InputError for what is no address, for one that is taken,
-    and for one beyond this machine without a token of 16 letters."""
-    host, colon, port = listen.rpartition(":")
-    host = host.strip("[]")
-    if not colon or not host or not port.isdigit() or int(port) > 65_535:
-        raise InputError(f"--listen: {listen!r} is no address, write 127.0.0.1:8443 or [::1]:8443")
-    if host not in LOOPBACK and token is None:
-        raise InputError(f"--listen: {host} can be reached from other machines, give --token as well, or listen at 127.0.0.1")
-    if token is not None and len(token) < TOKEN_LEAST:
-        raise InputError(f"--token: has {len(token)} letters, give at least {TOKEN_LEAST}")
-    if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
-        raise InputError("--token: has letters that no header carries, give letters and digits")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        found.bind((host, int(port)))
-    except OSError as error:
-        found.close()
-        raise InputError(f"--listen: {listen}: {error.strerror or error}, give another port") from None
-    found.set_inheritable(False)
-    return found
 
 
 def serve(node: DevnetNode, sock: socket.socket, *, token: str | None, limit: int | None, ready: Callable[[str], None]) -> None:
@@ -162,4 +135,4 @@ def _own_names() -> set[str]:
     return names
 
 
-__all__ = ["listening", "serve"]
+__all__ = ["serve"]

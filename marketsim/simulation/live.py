@@ -220,6 +220,10 @@ class LiveMarket:
 
         Raises InputError for what is no message.
         """
+        return self._read(message, signer)[1]
+
+    def _read(self, message: Message, signer: str | None) -> tuple[Message, Parsed]:
+        """Return a message as plain data, numbers as a file would have them, and as the chain takes it."""
         given = dict(message)
         op = given.get("op")
         if signer is not None and op != "grant":
@@ -232,7 +236,8 @@ class LiveMarket:
             why = "start it with messages=True" if self.scenario.market is None else "one that is generated (market:) has none by hand"
             raise InputError(f"message: this market takes no messages, {why}")
         parsed = self._play.by_hand.parsed(read)
-        return parsed if signer is None else parsed._replace(signer=signer)
+        plain = {key: read[key] for key in message}
+        return plain, parsed if signer is None else parsed._replace(signer=signer)
 
     def submit(self, message: Message, *, signer: str | None = None) -> Ticket:
         """Let a message wait for the next block, or for that of its `height:`, behind those that wait for it; return its ticket.
@@ -240,7 +245,7 @@ class LiveMarket:
         The chain answers when the block is executed (`receipt`). `signer` is who signs it; who does not say so signs as who must. Raises
         InputError for what is no message, for a height that is executed already, and when the market is finished.
         """
-        parsed = self.parse(message, signer=signer)
+        plain, parsed = self._read(message, signer)
         height = message.get("height", self.height + 1)
         if self._finished is not None or height > self.scenario.horizon_blocks:
             raise InputError(f"message: block {height} is behind the last one ({self.scenario.horizon_blocks}), give a longer horizon")
@@ -248,7 +253,7 @@ class LiveMarket:
             raise InputError(f"message: block {height} is executed, the next one is {self.height + 1}")
         ticket = Ticket(len(self.log), height)
         self.log.append(LogEntry(height, dict(message), signer))
-        self._play.by_hand.submit(height, message, parsed, ticket.number)
+        self._play.by_hand.submit(height, plain, parsed, ticket.number)
         return ticket
 
     def receipt(self, ticket: Ticket) -> Receipt | None:

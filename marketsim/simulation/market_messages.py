@@ -1,5 +1,5 @@
 """Messages to a held market that no chain would take: faults and repairs, another configuration of a provider, how its use is reported,
-coins out of a faucet."""
+coins out of a faucet or from one wallet to another."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from marketsim.chain.edge import Chain
+from marketsim.chain.ledger import move
 from marketsim.chain.parsing import GOVERNANCE, Message, MessageError, Parsed, parse_name, parse_number
 from marketsim.chain.status import Status
 from marketsim.market.clock import BlockClock
@@ -32,11 +33,12 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "configure": ("provider", "changes"),
     "usage": ("provider", "mode"),
     "faucet": ("wallet", "amount"),
+    "send": ("wallet", "to", "amount"),
 }
 """What each must have beside `signer`. `fault` takes the keys of a scenario's `faults:` but for `at`, `repair` the name of a `fault` or a
 `provider` of which all that is wrong ends; a provider is its name or cohort/index, `changes` is laid over the provider's file, `mode` is
-metered or manual and holds for leases from then on, `amount` whole uve. A provider signs what is about itself, a tenant likewise,
-governance the rest; governance may sign everything."""
+metered or manual and holds for leases from then on, `amount` whole uve, which `send` takes out of `wallet`. A provider signs what is about
+itself, a tenant likewise, a wallet what it sends, governance the rest; governance may sign everything."""
 USAGE = ("metered", "manual")
 COINS_MAX = 9 * ATTO
 """What all wallets together may hold."""
@@ -74,8 +76,11 @@ def parse_market_message(message: Message) -> Parsed:
         if key not in (*takes, "op", "height", "signer"):
             raise MessageError(key, f"is no argument, {op} takes {', '.join(takes)}")
     arguments: dict[str, Any] = {}
-    if op == "faucet":
-        arguments["wallet"], must = parse_name(message["wallet"], "wallet"), GOVERNANCE
+    if op in ("faucet", "send"):
+        arguments["wallet"] = parse_name(message["wallet"], "wallet")
+        must = GOVERNANCE if op == "faucet" else arguments["wallet"]
+        if op == "send":
+            arguments["to"] = parse_name(message["to"], "to")
         arguments["amount"] = parse_number(message["amount"], "amount")
         if arguments["amount"] <= 0:
             raise MessageError("amount", f"{message['amount']!r} is no amount, write whole uve above 0")
@@ -145,6 +150,8 @@ def act(
         return Done(Status.Unauthorized, what)
     if parsed.op == "faucet":
         return Done(_pour(clock, names, **arguments), what)
+    if parsed.op == "send":
+        return Done(_send(clock, names, **arguments), what)
     if parsed.op == "repair" and "fault" in arguments:
         return Done(Status.Ok if faults.end(what, height) else Status.InvalidParam, what)
     slot = names.row_of("provider", what)
@@ -167,6 +174,15 @@ def _pour(clock: BlockClock, names: Chain, wallet: str, amount: int) -> Status:
     clock.chain = names.state
     clock.chain.wallets[row].balance += amount
     clock.chain.globals.supply += amount
+    return Status.Ok
+
+
+def _send(clock: BlockClock, names: Chain, wallet: str, to: str, amount: int) -> Status:
+    payer, payee = names.wallet(wallet), names.wallet(to)
+    clock.chain = names.state
+    if int(clock.chain.wallets[payer].balance) < amount:
+        return Status.InsufficientFunds
+    move(clock.chain, payer, payee, amount)
     return Status.Ok
 
 

@@ -19,9 +19,9 @@ from devnets import order, served
 from marketsim.devnet import guard, server
 from marketsim.devnet.client import Client
 from marketsim.devnet.guard import Bucket
+from marketsim.devnet.listening import listening
 from marketsim.devnet.node_error import NodeError
 from marketsim.devnet.pace import Pace
-from marketsim.devnet.server import listening
 from marketsim.errors import InputError
 
 TOKEN = "a-token-of-enough-letters"

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from marketsim.devnet.client import Client
+from marketsim.devnet.listening import listening
 from marketsim.devnet.node import DevnetNode
-from marketsim.devnet.server import listening, serve
+from marketsim.devnet.server import serve
 
 GROUP = {"name": "web", "resources": [{"price": "1", "count": 1, "cpu": 1000, "memory": 2**30, "storage": 2**30, "gpu": 0}]}
 
