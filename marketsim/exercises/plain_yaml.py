@@ -36,3 +36,22 @@ def yaml_text(content: Mapping[str, Any]) -> str:
     out = io.StringIO()
     yaml.dump(dict(content), out)
     return out.getvalue()
+
+
+def as_number(value: Any) -> Any:
+    """A value by which two ways of writing it are equal: 15 and 15.0, 0.10uve and 0.1uve."""
+    if isinstance(value, list):
+        return [as_number(part) for part in value]
+    text = str(value).strip()
+    digits = text.removesuffix("uve")
+    try:
+        return Decimal(digits), text[len(digits) :]
+    except ArithmeticError:
+        return text
+
+
+def leaves(data: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """What stands at the ends of mappings in mappings, by path, each as `as_number` has it."""
+    if isinstance(data, Mapping):
+        return {place: value for key, part in data.items() for place, value in leaves(part, (*path, str(key))).items()}
+    return {path: as_number(data)}

@@ -24,7 +24,7 @@ from marketsim.exercises.exercise import (
     nothing_handed_in,
     unreadable,
 )
-from marketsim.exercises.plain_yaml import read_mapping
+from marketsim.exercises.plain_yaml import as_number, leaves, read_mapping
 from marketsim.face.prices import engine_rules
 from marketsim.money.text import format_amount
 from marketsim.money.units import MIB
@@ -256,7 +256,7 @@ else is changed.
         changing = sum(open_to_change)
         skill = max(0.0, gained / changing - lost / (len(pairs) - changing))
         asked_for = read_mapping(instance.solved(), FILE)
-        set_right = sum(_number(_value(mine, path)) == _number(_value(asked_for, path)) for path in _ASKED.values())
+        set_right = sum(as_number(_value(mine, path)) == as_number(_value(asked_for, path)) for path in _ASKED.values())
         other = _changed(asked_for, mine)
         seen = f"{set_right} of 4 keys as asked, {'nothing else changed' if other is None else f'{other} is changed too'}"
         return ExerciseGrade(
@@ -341,27 +341,11 @@ def _value(data: Mapping[str, Any], path: Sequence[str]) -> Any:
     return data
 
 
-def _number(value: Any) -> Any:
-    """A value as a number where it is one, so that 15 and 15.0 are the same; an amount with its unit is a text and a number."""
-    text = str(value).strip()
-    digits = text.removesuffix("uve")
-    try:
-        return Decimal(digits), text[len(digits) :]
-    except ArithmeticError:
-        return text
-
-
-def _leaves(data: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    if isinstance(data, Mapping):
-        return {place: value for key, part in data.items() for place, value in _leaves(part, (*path, str(key))).items()}
-    return {path: [_number(part) for part in data] if isinstance(data, list) else _number(data)}
-
-
 def _changed(begun: Mapping[str, Any], mine: Mapping[str, Any]) -> str | None:
     """The first key besides those asked for that is not as it was: changed, added or gone."""
 
     def other(data: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
-        return {path: value for path, value in _leaves(data).items() if path not in _ASKED.values()}
+        return {path: value for path, value in leaves(data).items() if path not in _ASKED.values()}
 
     before, after = other(begun), other(mine)
     return next((".".join(path) for path in (*before, *after) if before.get(path) != after.get(path)), None)

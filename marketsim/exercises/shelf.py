@@ -9,7 +9,13 @@ from typing import Final
 from marketsim.errors import InputError
 from marketsim.exercises.exercise import Exercise
 
-_PLACES: Final = {"pricing": "pricing", "alerts": "alerts", "escrow": "escrow_monitoring", "settlement": "settlement"}
+_PLACES: Final = {
+    "pricing": "pricing",
+    "alerts": "alerts",
+    "low-revenue": "low_revenue",
+    "escrow": "escrow_monitoring",
+    "settlement": "settlement",
+}
 """The module of each, loaded when it is asked for; each has a constant EXERCISE."""
 
 NAMES: Final = tuple(_PLACES)
