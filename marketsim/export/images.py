@@ -94,6 +94,9 @@ def drawn(format_: str, style: StyleLike | None = None, own: Mapping[str, Any] =
     """
     import matplotlib as mpl
 
+    if is_shown:
+        import matplotlib.pyplot
+
     more = _COLUMN if is_narrow(format_) else {}
     shown = {"backend": "agg"} if not is_shown else {name: mpl.rcParams[name] for name in ("backend", "interactive")}
     users = {} if style is None or callable(style) else _parameters(style)

@@ -36,7 +36,7 @@ def check(
     junit: PathLike | None = None,
     markdown: PathLike | None = None,
     workers: int | None = None,
-    tell: Tell = _silent,
+    tell: Tell | None = None,
 ) -> Finding:
     """Hold the present code and scenarios to a baseline of outcomes that `make_baseline` wrote; `holds` says whether the gate is green.
 
@@ -58,7 +58,7 @@ def check(
     known = read_baseline(file)
     plan = plan_gate(known, file, alpha=alpha or known.alpha, power=power or known.power, unpaired=unpaired)
     with _runs([metric.name for metric in known.metrics], count) as runs:
-        found = run_gate(plan, runs, at_once=count, budget=budget, exact=exact, tell=tell)
+        found = run_gate(plan, runs, at_once=count, budget=budget, exact=exact, tell=tell or _silent)
     if junit is not None:
         write_atomically(Path(junit), gate_junit(found))
     if markdown is not None:
@@ -77,7 +77,7 @@ def make_baseline(
     seed: int = 1,
     seeds: int | None = None,
     workers: int | None = None,
-    tell: Tell = _silent,
+    tell: Tell | None = None,
 ) -> Finding:
     """Run scenarios and write the baseline that `check` holds later ones to; `str()` says what changed against the one that stood there.
 
@@ -114,7 +114,7 @@ def make_baseline(
             first_seed=seed,
             seeds=seeds,
             reason=reason,
-            tell=tell,
+            tell=tell or _silent,
         )
     lines = ["new baseline"] if old is None else changes(old, made) or ["nothing changes"]
     content = baseline_bytes(made)
@@ -123,7 +123,7 @@ def make_baseline(
     return Finding(made, [f"{target}: {line}" for line in lines], found=made)
 
 
-def check_gate(*, gates: int = 1000, tell: Tell = _silent) -> Finding:
+def check_gate(*, gates: int = 1000, tell: Tell | None = None) -> Finding:
     """Try how often a gate errs on the stored replications, as `marketsim check selftest` does; `holds` says whether as promised.
 
     `gates` is how many gates stand behind each line, `tell` as for `check`. Raises InputError for fewer than 20 gates.
@@ -132,7 +132,7 @@ def check_gate(*, gates: int = 1000, tell: Tell = _silent) -> Finding:
 
     if gates < 20:
         raise InputError(f"gates: {gates} are too few to count errors, give at least 20")
-    found = selftest(stored(), gates, tell)
+    found = selftest(stored(), gates, tell or _silent)
     return Finding(found.as_json(), found.lines(), holds=found.holds, found=found)
 
 
@@ -167,7 +167,9 @@ def make_capsule(source: PathLike, out: PathLike, *, replace: bool = False) -> P
     return target
 
 
-def verify_capsule(file: PathLike, *, workers: int | None = None, anyway: bool = False, code: bool = True, tell: Tell = _silent) -> Finding:
+def verify_capsule(
+    file: PathLike, *, workers: int | None = None, anyway: bool = False, code: bool = True, tell: Tell | None = None
+) -> Finding:
     """Make a capsule's run or sweep again and compare every byte of its outputs; `holds` says whether all agree.
 
     `anyway` makes it again also where other versions are installed; `code=False` refuses one that brings classes or scripts of its own,
@@ -175,7 +177,7 @@ def verify_capsule(file: PathLike, *, workers: int | None = None, anyway: bool =
     """
     from marketsim.experiments.difference import capsule
 
-    found = capsule.verify_capsule(Path(file), workers=workers, anyway=anyway, allow_code=code, tell=tell)
+    found = capsule.verify_capsule(Path(file), workers=workers, anyway=anyway, allow_code=code, tell=tell or _silent)
     return Finding(found.as_json(), capsule.verdict_lines(Path(file), found), holds=found.agrees, found=found)
 
 
@@ -190,7 +192,7 @@ def bisect(
     seed: int | None = None,
     overrides: Sequence[str] = (),
     of_commit: bool = False,
-    tell: Tell = _silent,
+    tell: Tell | None = None,
 ) -> Finding:
     """Find the commit that moved an outcome, and the first event that it changed.
 
@@ -211,8 +213,8 @@ def bisect(
     ends = repository.commit(good, "good"), repository.commit(bad, "bad")
     options = [] if seed is None else ["--seed", str(seed)]
     options += [part for setting in overrides for part in ("--set", setting)]
-    with Laboratory(repository, file, options, of_commit=of_commit, tell=tell) as laboratory:
-        found = search(repository, laboratory, str(file), *ends, criterion, tell)
+    with Laboratory(repository, file, options, of_commit=of_commit, tell=tell or _silent) as laboratory:
+        found = search(repository, laboratory, str(file), *ends, criterion, tell or _silent)
     return Finding(found.as_json(), bisection_lines(found), found=found)
 
 
