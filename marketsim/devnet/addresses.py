@@ -10,7 +10,7 @@ from bech32 import bech32_decode, bech32_encode, convertbits
 
 PREFIX = "ve"
 """What addresses begin with, before the 1 of bech32 (BIP 173)."""
-NAMES = ("owner", "provider", "wallet", "granter", "signer", "account", "depositor", "name", "auditor")
+NAMES = ("owner", "provider", "wallet", "granter", "signer", "account", "depositor", "name", "auditor", "to")
 """Keys of messages, receipts, events and records whose values are wallets."""
 IDS = ("id", "order", "deployment", "lease")
 """Keys whose values begin with a wallet, and end with one where they have five parts."""

@@ -1,5 +1,5 @@
 """Messages to a held market that no chain would take: outages and repairs, another configuration of a provider, how its use is reported,
-coins out of a faucet."""
+coins out of a faucet or from one wallet to another."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from marketsim.agents.providers import fault
 from marketsim.chain.edge import Chain
+from marketsim.chain.ledger import move
 from marketsim.chain.parsing import GOVERNANCE, Message, MessageError, Parsed, parse_name, parse_number
 from marketsim.chain.status import Status
 from marketsim.market.clock import BlockClock
@@ -32,10 +33,11 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "configure": ("provider", "changes"),
     "usage": ("provider", "mode"),
     "faucet": ("wallet", "amount"),
+    "send": ("wallet", "to", "amount"),
 }
 """What each takes beside `signer`: a provider is its name or cohort/index, `lasts` a duration, `changes` is laid over the provider's file,
-`mode` is metered or manual and holds for leases from then on, `amount` whole uve. A provider signs what is about itself, governance the
-rest; governance may sign everything."""
+`mode` is metered or manual and holds for leases from then on, `amount` whole uve, which `send` takes out of `wallet`. A provider signs
+what is about itself, a wallet what it sends, governance the rest; governance may sign everything."""
 USAGE = ("metered", "manual")
 COINS_MAX = 9 * ATTO
 """What all wallets together may hold."""
@@ -51,8 +53,11 @@ def parse_market_message(message: Message) -> Parsed:
         if key not in (*OPERATIONS[op], "op", "height", "signer"):
             raise MessageError(key, f"is no argument, {op} takes {' and '.join(OPERATIONS[op])}")
     arguments: dict[str, Any] = {}
-    if op == "faucet":
-        arguments["wallet"], must = parse_name(message["wallet"], "wallet"), GOVERNANCE
+    if op in ("faucet", "send"):
+        arguments["wallet"] = parse_name(message["wallet"], "wallet")
+        must = GOVERNANCE if op == "faucet" else arguments["wallet"]
+        if op == "send":
+            arguments["to"] = parse_name(message["to"], "to")
         arguments["amount"] = parse_number(message["amount"], "amount")
         if arguments["amount"] <= 0:
             raise MessageError("amount", f"{message['amount']!r} is no amount, write whole uve above 0")
@@ -94,6 +99,8 @@ def act(parsed: Parsed, height: int, number: int, clock: BlockClock, names: Chai
         return Status.Unauthorized
     if parsed.op == "faucet":
         return _pour(clock, names, **parsed.arguments)
+    if parsed.op == "send":
+        return _send(clock, names, **parsed.arguments)
     slot = names.row_of("provider", parsed.arguments["provider"])
     if not 0 <= slot < int(clock.engine.globals.providers):
         return Status.ProviderNotFound
@@ -117,6 +124,15 @@ def _pour(clock: BlockClock, names: Chain, wallet: str, amount: int) -> Status:
     clock.chain = names.state
     clock.chain.wallets[row].balance += amount
     clock.chain.globals.supply += amount
+    return Status.Ok
+
+
+def _send(clock: BlockClock, names: Chain, wallet: str, to: str, amount: int) -> Status:
+    payer, payee = names.wallet(wallet), names.wallet(to)
+    clock.chain = names.state
+    if int(clock.chain.wallets[payer].balance) < amount:
+        return Status.InsufficientFunds
+    move(clock.chain, payer, payee, amount)
     return Status.Ok
 
 

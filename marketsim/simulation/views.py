@@ -436,6 +436,19 @@ class View:
         limit: int | None = None,
     ) -> Page[AccountRecord]:
         """Return escrow accounts; `state` is open, overdrawn or closed, `scope` deployment, bid or None for both."""
+        rows, following = _picked(self._kept_accounts(state, owner, scope), after, limit)
+        return Page.of(self._accounts(rows), self.height, following)
+
+    def account_names(self, *, state: str | Collection[str] | None = None, scope: str | None = None) -> list[tuple[int, str, str]]:
+        """Return row, scope and name of accounts, which takes a small part of the time that the accounts do (`accounts_at`)."""
+        rows = np.flatnonzero(self._kept_accounts(state, None, scope)).tolist()
+        return [(row, *named) for row, named in zip(rows, self._account_names(rows), strict=True)]
+
+    def accounts_at(self, rows: Sequence[int]) -> Page[AccountRecord]:
+        """Return the accounts in these rows, in this order."""
+        return Page.of(self._accounts(rows), self.height)
+
+    def _kept_accounts(self, state: str | Collection[str] | None, owner: str | None, scope: str | None) -> NDArray[np.bool_]:
         table = self._used("accounts")
         keep = _in_state(table[:, Account.state], state, ACCOUNT_STATES, "account") & (table[:, Account.state] > 0)
         keep &= _in_state(table[:, Account.scope], scope, _SCOPES, "account's scope")
@@ -443,8 +456,7 @@ class View:
             keep &= (table[:, Account.scope] == Scope.DEPLOYMENT) | (table[:, Account.state] == AccountState.OPEN)
         if owner is not None:
             keep &= table[:, Account.owner] == self._names.wallet(owner)
-        rows, following = _picked(keep, after, limit)
-        return Page.of(self._accounts(rows), self.height, following)
+        return keep
 
     def providers(self, *, registered: bool | None = None, after: int = -1, limit: int | None = None) -> Page[ProviderRecord]:
         """Return providers."""
@@ -751,17 +763,23 @@ class View:
             metered is not None and metered[Usage.utilization_ppm] >= 0,
         )
 
+    def _account_names(self, rows: Sequence[int]) -> list[tuple[str, str]]:
+        """Scope and name of each account."""
+        wallets = self._names.wallets
+        targets = self._tables["accounts"][rows][:, [Account.scope, Account.target]].tolist()
+        bids = self._tables["bids"][[target for scope, target in targets if scope == Scope.BID]][:, [Bid.order, Bid.provider]].tolist()
+        orders = self._named_orders([order for order, _ in bids])
+        of_bids = iter([f"{deployment}/{rest}/{wallets[provider]}" for (deployment, rest), (_, provider) in zip(orders, bids, strict=True)])
+        deployments = self._tables["deployments"][[target for scope, target in targets if scope != Scope.BID]]
+        owners = deployments[:, [Deployment.owner, Deployment.dseq]].tolist()
+        of_deployments = iter([f"{wallets[owner]}/{dseq}" for owner, dseq in owners])
+        return [(_SCOPES[scope], next(of_bids if scope == Scope.BID else of_deployments)) for scope, _ in targets]
+
     def _accounts(self, rows: Sequence[int]) -> list[AccountRecord]:
         wallets, found = self._names.wallets, []
         settled_tables = self._with(rows)
         deposits = settled_tables["deposits"]
-        for account in settled_tables["accounts"][rows].tolist():
-            scope = _SCOPES[account[Account.scope]]
-            if scope == "deployment":
-                owner, dseq = self._tables["deployments"][account[Account.target], [Deployment.owner, Deployment.dseq]].tolist()
-                name = f"{wallets[owner]}/{dseq}"
-            else:
-                name = self._bids([account[Account.target]])[0].id
+        for account, (scope, name) in zip(settled_tables["accounts"][rows].tolist(), self._account_names(rows), strict=True):
             listed, heights, deposit = [], [], account[Account.first_deposit]
             while deposit >= 0:
                 values = deposits[deposit].tolist()

@@ -46,6 +46,7 @@ MAY: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "configure": (PROVIDER, {"provider": "provider", "changes": {}}),
     "usage": (PROVIDER, {"provider": "provider", "mode": "metered"}),
     "faucet": (GOVERNANCE, {"wallet": "friend", "amount": 1}),
+    "send": (OWNER, {"wallet": "tenant", "to": "friend", "amount": 1}),
 }
 
 

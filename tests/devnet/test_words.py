@@ -279,3 +279,52 @@ def test_the_page_has_every_text_and_says_which_were_never_recorded() -> None:
         [row] = [line for line in page.splitlines() if line.startswith(f"| `{status.name}` |")]
         assert row.startswith(f"| `{status.name}` | {text.text} | {text.module} {text.code} | ")
         assert ("never recorded" in row) == (text.origin != RECORDED)
+
+
+def test_coins_are_sent_and_deposits_granted(desk: Desk) -> None:
+    held = int(desk.answer("query bank balances erin --denom uve -o json")["amount"])
+    assert desk.answer("tx bank send erin 25uve --from carol")["events"] == []
+    assert desk.answer(f"tx bank send {desk.node.keys['carol'].address} erin 5uve")["code"] == 0
+    assert desk.answer("query bank balances erin -o json")["balances"] == [{"denom": "uve", "amount": str(held + 30)}]
+    too_much = desk(f"tx bank send dave {10**15}uve --from erin").err
+    assert f"index: 0: spendable balance {held + 30}uve is smaller than {10**15}uve: insufficient funds with gas used" in too_much
+    assert desk("tx bank send dave 0uve --from erin").err == "Error: invalid coins\n"
+    assert desk.answer("tx authz grant dave deposit --scope deployment --spend-limit 40uve --from erin")["code"] == 0
+    assert desk.answer("tx escrow deposit deployment 30uve --owner tenant --dseq 7777 --from dave")["code"] == 0
+    deposits = desk.answer("query deployment get --owner tenant --dseq 7777 -o json")["escrow_account"]["state"]["deposits"]
+    assert (deposits[-1]["owner"], deposits[-1]["source"]) == (desk.node.keys["erin"].address, "grant")
+    assert desk("tx authz grant dave deposit --scope market --from erin").err == 'Error: invalid scope "market"\n'
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        # sdk/go/node/market/v1beta5/msgs.go, x/market/handler/server.go, x/escrow/keeper/keeper.go
+        ("tx market bid create --owner tenant --dseq 7777 --price 1uve --from tenant", "BidID: self-bid: conflict"),
+        ("tx market bid create --owner tenant --dseq 7777 --price 0uve --from friend", "invalid bid: zero price"),
+        ("tx market bid create --owner tenant --dseq 7777 --price one --from friend", "invalid decimal coin expression: one"),
+        (
+            "tx market bid create --dseq 7777 --price 1uve --from friend",
+            "OrderID: Invalid GroupID: GroupID: Invalid DeploymentID: DeploymentID: Invalid Owner Address: invalid address",
+        ),
+        ("tx deployment close --from tenant", "DeploymentID: Invalid Deployment Sequence: invalid sequence"),
+        (
+            "tx market bid close --owner tenant --dseq 7777 --reason 5 --from provider",
+            "invalid --reason value. expected range 10000..19999",
+        ),
+        ("tx escrow deposit lease 5uve --dseq 7777 --from tenant", "invalid account scope. allowed values deployment"),
+        ("tx escrow deposit deployment 5uve --dseq 7777 --deposit-sources wallet --from tenant", 'invalid deposit-source "wallet"'),
+        ("query escrow accounts ready", "invalid account state. allowed values - open|closed|overdrawn"),
+        ("query escrow accounts open lease", "invalid xid scope prefix. allowed values - deployment|bid"),
+    ],
+)
+def test_what_never_reaches_the_chain_is_refused_as_there(desk: Desk, command: str, text: str) -> None:
+    assert desk(command) == CommandOutput("", f"Error: {text}\n", 1)
+
+
+def test_a_deposit_that_is_too_small_or_too_large_says_which(desk: Desk) -> None:
+    bid = "tx market bid create --owner tenant --dseq 7777 --price 0.001uve --from provider --deposit"
+    assert "index: 0: deposit invalid: mininum:1uve received:{0uve [grant balance]} with gas used" in desk(f"{bid} 0uve").err
+    create = f"tx deployment create {desk.folder}/web.yaml --from friend --deposit"
+    assert "index: 0: Deposit invalid: Deposit too low - 3 < 20 with gas used" in desk(f"{create} 3uve").err
+    assert "index: 0: deposit invalid: insufficient balance with gas used" in desk(f"{create} {10**15}uve").err

@@ -26,6 +26,9 @@ SEQUENCES = max(10, SCENARIOS // 4) if SCENARIOS > 300 else 10
 MODES = {"compiled": ("1", False), "checked": ("checked", False), "plain": ("0", False), "audited": ("1", True)}
 
 
+FOUND = (1277,)
+"""Scenarios that were told apart once: at the end of its warm-up more accounts are folded at once than its next step asks events for."""
+
 Question = tuple[str, int | str]
 
 
@@ -83,6 +86,7 @@ def differences(questions: list[Question], found: dict[str, list[Any]]) -> list[
 @pytest.mark.slow
 def test_all_modes_come_out_alike() -> None:
     questions: list[Question] = [("scenario", number) for number in range(FIRST, FIRST + SCENARIOS)]
+    questions += [("scenario", number) for number in FOUND if not FIRST <= number < FIRST + SCENARIOS]
     questions += [("messages", number) for number in range(FIRST, FIRST + SEQUENCES)]
     found = outcomes(questions)
     assert differences(questions, found)[:3] == []
@@ -92,7 +96,7 @@ def test_all_modes_come_out_alike() -> None:
     # messages of a kind that changes something
     assert len(ran) > 0.9 * len(questions)
     assert sum(outcome[3] > 0 for outcome in found["compiled"][:SCENARIOS] if outcome[0] != "refused") > 0.5 * SCENARIOS
-    assert sum(outcome[2] for outcome in found["compiled"][SCENARIOS:]) > 20 * SEQUENCES
+    assert sum(outcome[2] for outcome in found["compiled"][-SEQUENCES:]) > 20 * SEQUENCES
 
 
 @pytest.mark.slow

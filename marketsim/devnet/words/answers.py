@@ -12,6 +12,7 @@ import binascii
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from marketsim.chain.requirements import Pairs
@@ -45,7 +46,7 @@ LEASE_STATES: Mapping[str, tuple[str, ...]] = {
 }
 DEPLOYMENT_STATES: Mapping[str, tuple[str, ...]] = {state: (state,) for state in ("active", "closed")}
 ESCROW_STATES: Mapping[str, tuple[str, ...]] = {state: (state,) for state in ("open", "closed", "overdrawn")}
-ROWS_MAX = 10_000
+ROWS_MAX = 2_000
 """Most rows of a list, whatever its limit is."""
 _ENDPOINT_KINDS = ("SHARED_HTTP", "RANDOM_PORT", "LEASED_IP")
 
@@ -428,18 +429,17 @@ def _accounts(facts: Facts, asked: Asked) -> Answer:
     view, xid = facts.view(), str(asked.get("xid") or "")
     wanted = _accounts_served(facts, asked)
 
-    def key(account: AccountRecord) -> str:
-        return f"{account.scope}/{_xid(facts, account.id)}"
-
-    def of_state(states: tuple[str, ...]) -> list[AccountRecord]:
+    def of_state(states: tuple[str, ...]) -> list[tuple[str, int]]:
         # the exact rule knows no overdrawn account: one whose funds are short stays open
-        found = view.accounts(state=states, scope=None)
-        return [each for each in found if (wanted is None or each.id in wanted) and key(each).startswith(xid)]
+        names = view.account_names(state=states)
+        keys = ((f"{scope}/{_xid(facts, name)}", row) for row, scope, name in names if wanted is None or name in wanted)
+        return [(key, row) for key, row in keys if key.startswith(xid)]
 
     alive = {state: within for state, within in ESCROW_STATES.items() if state != "closed"}
     states = ESCROW_STATES if wanted is None or asked.get("state") else alive
-    page = _listed(_whole(asked), states, of_state, key)
-    return {"accounts": [_account(facts, account) for account in page.found], "pagination": page.pagination}
+    page = _listed(_whole(asked), states, of_state, itemgetter(0))
+    accounts = view.accounts_at([row for _, row in page.found])
+    return {"accounts": [_account(facts, account) for account in accounts], "pagination": page.pagination}
 
 
 def _accounts_served(facts: Facts, asked: Asked) -> set[str] | None:
@@ -449,7 +449,7 @@ def _accounts_served(facts: Facts, asked: Asked) -> set[str] | None:
         return None
     provider = facts.name(str(asked["provider"]))
     served = {_payment_key(lease)[0] for lease in facts.view().leases(provider=provider)}
-    return served | {account.id for account in facts.view().accounts(owner=provider, scope="bid")}
+    return served | {bid.id for bid in facts.view().bids(provider=provider)}
 
 
 def _payments(facts: Facts, asked: Asked) -> Answer:

@@ -232,6 +232,27 @@ def _tx_tree() -> Command:
         below=(
             _audit_tx(),
             _group(
+                "authz",
+                "Grants",
+                _tx(
+                    "grant",
+                    "Let another account take deposits out of this one",
+                    "grant",
+                    (
+                        Flag("spend-limit", about="most that it takes, such as 5000000uve"),
+                        Flag("scope", "strings", (), about="deployment, bid"),
+                        Flag("msg-type"),
+                        Flag("allowed-validators", "strings", ()),
+                        Flag("deny-validators", "strings", ()),
+                        Flag("allow-list", "strings", ()),
+                        Flag("expiration", "int64", 0),
+                    ),
+                    (2, 2),
+                    takes="<grantee> deposit",
+                ),
+                reads_no_flags=True,
+            ),
+            _group(
                 "bank",
                 "Coins",
                 _tx("send", "Send coins", "send", (), (2, 3), takes="<from_key_or_address> [to_address] [amount]"),
@@ -318,7 +339,7 @@ NOT_SIMULATED_QUERIES = (
     "hpc", "mfa", "mint", "module-name-to-address", "oracle", "params", "slashing", "staking", "txs", "veid", "wasm",
 )  # fmt: skip
 NOT_SIMULATED_TXS = (
-    "authz", "bme", "broadcast", "cert", "crisis", "decode", "distribution", "enclave", "encode", "evidence", "feegrant", "hpc", "mfa",
+    "bme", "broadcast", "cert", "crisis", "decode", "distribution", "enclave", "encode", "evidence", "feegrant", "hpc", "mfa",
     "multi-sign", "oracle", "sign", "sign-batch", "slashing", "staking", "upgrade", "validate-signatures", "veid", "vesting", "wasm",
 )  # fmt: skip
 

@@ -21,6 +21,8 @@ from marketsim.errors import InputError
 
 ADDRESSES = ("owner", "provider")
 """Options that are addresses."""
+_ADDRESS_ARGUMENT = {"send": -2, "grant": 0, "sign_attributes": 0, "balances": 0, "spendable": 0, "get_provider": 0}
+"""Arguments that are addresses."""
 _USAGE_LONGEST_MS = 24 * 3_600_000
 _PAGE_KEYS = ("limit", "offset", "page-key", "count-total", "reverse")
 STRICT = "VIRTENGINE_STRICT"
@@ -93,10 +95,10 @@ class _Execution:
         form = real_form(self._invocation)
         if form is not None:
             self._beside.append(f"note: the training document's form; the real command line has {form} ({STRICT}=1 refuses it)")
-        own = getattr(self, f"_{self._invocation.does}", None)
+        own = _OWN.get(self._invocation.does)
         try:
             if own is not None:
-                out = own()
+                out = own(self)
             elif self._invocation.does in MESSAGES:
                 out = self._transaction(MESSAGES[self._invocation.does])
             else:
@@ -140,7 +142,11 @@ class _Execution:
 
     def _with_addresses(self, invocation: Invocation) -> Invocation:
         changed = {key: self._address(str(invocation.flags[key])) for key in ADDRESSES if invocation.flags.get(key)}
-        return replace(invocation, flags={**invocation.flags, **changed})
+        args = list(invocation.args)
+        at = _ADDRESS_ARGUMENT.get(invocation.does)
+        if at is not None:
+            args[at] = self._address(args[at])
+        return replace(invocation, flags={**invocation.flags, **changed}, args=tuple(args))
 
     # --- queries --------------------------------------------------------------------------------------------------------------
 
@@ -160,7 +166,7 @@ class _Execution:
         if does in ("list_accounts", "list_payments"):
             asked |= _escrow_filters(args)
         elif does in ("balances", "spendable", "get_provider"):
-            asked["address"] = self._address(args[0])
+            asked["address"] = args[0]
         if does in ("list_accounts", "list_payments") and {"limit", "offset", "page"} & invocation.given:
             self._beside.append("note: the real chain's escrow lists know no pages, all accounts are listed")
         answer = self._ask(does, **asked)
@@ -300,8 +306,9 @@ class _Execution:
     # --- transactions ---------------------------------------------------------------------------------------------------------
 
     def _signer(self) -> str:
-        """The name of the key that signs."""
-        given = str(self._invocation.flags["from"])
+        """The name of the key that signs; `bank send` may have it before its other arguments."""
+        takes_it = self._invocation.does == "send" and len(self._invocation.args) == 3
+        given = self._invocation.args[0] if takes_it else str(self._invocation.flags["from"])
         if not given:
             return ""
         by_address = {address: name for name, address in self.accounts.items()}
@@ -335,7 +342,7 @@ class _Execution:
         if flags["dry-run"] or flags["gas"] == "auto":
             tried = tried or self._submitted(message, signer, dry_run=True)
             if status_of(tried) != Status.Ok:
-                raise RefusedError(refused(tried))
+                raise RefusedError(refused(tried, message, self._ask))
             if flags["dry-run"]:
                 self._beside.append(f"gas estimate: {int(int(tried['gas_used']) * flags['gas-adjustment'])}")
                 return ""
@@ -343,7 +350,7 @@ class _Execution:
             raise RefusedError('either integer or "auto" must be provided')
         receipt = self._submitted(message, signer, dry_run=False)
         if status_of(receipt) != Status.Ok and flags["gas"] == "auto":
-            raise RefusedError(refused(receipt))  # something has come between the try and the block
+            raise RefusedError(refused(receipt, message, self._ask))  # something has come between the try and the block
         if not int(receipt["height"]):
             self._beside.append("note: the devnet rests; the block is made by `marketsim devnet advance --blocks 1` or `resume`")
         if self._tells_hash:
@@ -405,8 +412,8 @@ class _Execution:
         if status_of(tried) == Status.UsageInvalid:
             seconds = (until - int(message.get("since", lease["used_until"]))) * int(lease["block_ms"]) // 1000
             raise RefusedError(
-                f"{refused(tried)}\nthe record covers {seconds} s, since the last one or the lease's start: it must be a minute at "
-                "least, and its use at most twice (cpu) and one and a half times (memory) what the lease has reserved for that time"
+                f"{refused(tried, message, self._ask)}\nthe record covers {seconds} s, since the last one or the lease's start: it must be "
+                "a minute at least, and its use at most twice (cpu) and one and a half times (memory) what the lease reserves in it"
             )
         return self._send(message, signer, tried)
 
@@ -417,6 +424,20 @@ class _Execution:
             raise RefusedError('required flag(s) "from" not set')
         account = self._ask("settled_account", account_id=self._invocation.flags["escrow-id"])
         return self._send({"op": "settle_escrow", "id": account["id"]}, signer)
+
+
+_OWN: Mapping[str, Callable[[_Execution], str]] = {
+    "get_tx": _Execution._get_tx,
+    "status": _Execution._status,
+    "version": _Execution._version,
+    "list_keys": _Execution._list_keys,
+    "show_key": _Execution._show_key,
+    "add_key": _Execution._add_key,
+    "lease_close": _Execution._lease_close,
+    "submit_usage": _Execution._submit_usage,
+    "settle_escrow": _Execution._settle_escrow,
+}
+"""What is carried out in its own way."""
 
 
 def _escrow_filters(args: Sequence[str]) -> dict[str, Any]:

@@ -120,9 +120,9 @@ def text_of(op: str, status: Status) -> Text:
     return _OF_MESSAGE.get((op, status)) or TEXTS[status]
 
 
-def refusal(op: str, status: Status, gas: int) -> str:
+def refusal(text: str, gas: int) -> str:
     """Return what stands behind `Error: ` where a transaction is tried and fails; recorded three times."""
-    what = f"failed to execute message; message index: 0: {text_of(op, status).text} with gas used: '{gas}'"
+    what = f"failed to execute message; message index: 0: {text} with gas used: '{gas}'"
     return _wrapped("Unknown", _wrapped("Unknown", what)) + ": unknown request"
 
 

@@ -168,16 +168,28 @@ class Sender:
 
 
 def _id(invocation: Invocation, parts: Sequence[str], **given: str) -> str:
-    """The id that options spell; `given` stands for those that were left out."""
+    """The id that options spell; `given` stands for those that were left out. Refused in the words of the ids' own checks (sdk/go/node/
+    deployment/v1/id.go, market/v1/order.go, bid.go)."""
     words = []
     for part in parts:
         value = str(invocation.flags.get(part) or "") or given.get(part, "")
         if not value:
-            raise RefusedError("empty address string is not allowed" if part in ("owner", "provider") else f"invalid {part}: 0")
+            place = {"owner": 0, "dseq": 0, "gseq": 1, "oseq": 2, "provider": 3}[part]
+            above = [f"{outer}: Invalid {inner}: " for outer, inner in zip(_KINDS[1:], _KINDS, strict=False)]
+            head = "".join(reversed(above[place : max(0, len(parts) - 2)]))
+            raise RefusedError(head + _WRONG[part])
         words.append(value)
     return "/".join(words)
 
 
+_KINDS = ("DeploymentID", "GroupID", "OrderID", "BidID")
+_WRONG = {
+    "owner": "DeploymentID: Invalid Owner Address: invalid address",
+    "dseq": "DeploymentID: Invalid Deployment Sequence: invalid sequence",
+    "gseq": "GroupID: Invalid Group Sequence: invalid sequence",
+    "oseq": "OrderID: Invalid Order Sequence: invalid sequence",
+    "provider": "BidID: Invalid Provider Address: invalid address",
+}
 _DEPLOYMENT, _GROUP = ("owner", "dseq"), ("owner", "dseq", "gseq")
 _ORDER = (*_GROUP, "oseq")
 _BID = (*_ORDER, "provider")
@@ -238,6 +250,10 @@ def _about_group(op: str) -> Callable[[Invocation, Sender], Message]:
 def _create_bid(invocation: Invocation, sender: Sender) -> Message:
     price = _own_coin(str(invocation.flags["price"]), "price")
     order = _id(invocation, _ORDER)
+    if order.partition("/")[0] == sender.address:
+        raise RefusedError("BidID: self-bid: conflict")
+    if price == 0:
+        raise RefusedError("invalid bid: zero price")
     least = _deposit(invocation, lambda: sender.least_deposits()["bid"])
     return {"op": "create_bid", "id": f"{order}/{sender.address}", "price": f"{price:f}", **least}
 
@@ -276,6 +292,33 @@ def _sign_attributes(invocation: Invocation, sender: Sender) -> Message:
     return {"op": "sign_attributes", "signer": sender.address, "provider": provider, "attributes": attributes}
 
 
+def _grant(invocation: Invocation, sender: Sender) -> Message:
+    grantee, kind = invocation.args
+    if kind != "deposit":
+        known = ("send", "generic", "delegate", "unbond", "redelegate")
+        raise RefusedError(f"grants of {kind} are not simulated" if kind in known else f"invalid authorization type, {kind}")
+    scopes = list(invocation.flags["scope"])
+    for at, scope in enumerate(scopes):
+        if scope not in ("deployment", "bid"):
+            raise RefusedError(f'invalid scope "{scope}"')
+        if scope in scopes[:at]:
+            raise RefusedError(f'duplicate scope "{scope}"')
+    if grantee == sender.address:
+        raise RefusedError("grantee and granter should be different")
+    limit = int(_own_coin(str(invocation.flags["spend-limit"]), "spend-limit"))
+    if limit <= 0:
+        raise RefusedError(f"spend-limit should be greater than zero, got: {limit}{DENOM}")
+    return {"op": "grant", "granter": sender.address, "signer": grantee, "limit": str(limit), "scopes": scopes}
+
+
+def _send_coins(invocation: Invocation, sender: Sender) -> Message:
+    to, text = invocation.args[-2:]
+    amount = int(_own_coin(text, "amount"))
+    if amount <= 0:
+        raise RefusedError("invalid coins")
+    return {"op": "send", "wallet": sender.address, "to": to, "amount": amount}
+
+
 def _submit_usage(invocation: Invocation, sender: Sender) -> Message:
     flags = invocation.flags
     return {
@@ -310,6 +353,8 @@ MESSAGES: Mapping[str, Callable[[Invocation, Sender], Message]] = {
     "create_provider": _provider("create_provider"),
     "update_provider": _provider("update_provider"),
     "sign_attributes": _sign_attributes,
+    "grant": _grant,
+    "send": _send_coins,
     "submit_usage": _submit_usage,
     "settle_escrow": _settle,
 }
@@ -324,9 +369,30 @@ def status_of(receipt: Receipt) -> Status:
     return Status(int(receipt["code"]))
 
 
-def refused(receipt: Receipt) -> str:
-    """Return what the real command line says of a message that is refused when it is tried."""
-    return refusal(str(receipt["op"]), status_of(receipt), int(receipt["gas_used"]))
+def refused(receipt: Receipt, message: Message, ask: Callable[..., Mapping[str, Any]]) -> str:
+    """Return what the real command line says of a message that is refused when it is tried; `ask` asks for what the text names."""
+    op, status = str(receipt["op"]), status_of(receipt)
+    text = text_of(op, status).text
+    if status == Status.InvalidDeposit and op in ("create_bid", "create_deployment", "account_deposit"):
+        text = _of_deposit(op, message, text, ask)
+    elif status == Status.InsufficientFunds and op == "send":
+        held = ask("balances", address=message["wallet"], denom=DENOM)["amount"]
+        text = f"spendable balance {held}{DENOM} is smaller than {message['amount']}{DENOM}: {text}"
+    elif status in (Status.ProviderExists, Status.ProviderNotFound):
+        text = f"id: {message['provider']}: {text}"
+    return refusal(text, int(receipt["gas_used"]))
+
+
+def _of_deposit(op: str, message: Message, text: str, ask: Callable[..., Mapping[str, Any]]) -> str:
+    """Why a deposit is refused: too small, or more than there is, which the market's module says for all of them."""
+    amount = int(message["deposit"])
+    least = 1 if op == "account_deposit" else int(ask("least_deposits")["bid" if op == "create_bid" else "deployment"])
+    if amount >= least:
+        return "deposit invalid: insufficient balance"
+    if op == "create_bid":
+        sources = " ".join(message["sources"])
+        return f"{text}: mininum:{least}{DENOM} received:{{{amount}{DENOM} [{sources}]}}"
+    return f"{text}: Deposit too low - {amount} < {least}" if op == "create_deployment" else text
 
 
 def tx_answer(receipt: Receipt, message: Message) -> dict[str, Any]:
@@ -447,12 +513,14 @@ _TYPES = {
     "update_provider": "provider.v1beta4.MsgUpdateProvider",
     "sign_attributes": "audit.v1.MsgSignProviderAttributes",
 }
+_SDK_TYPES = {"grant": "cosmos.authz.v1beta1.MsgGrant", "send": "cosmos.bank.v1beta1.MsgSend"}
 
 
 def unsigned(message: Message) -> dict[str, Any]:
     """Return a message with the type that the real chain gives it, its arguments as `messages:` has them."""
-    kind = _TYPES.get(str(message["op"]))
-    return {"@type": f"/virtengine.{kind}" if kind else f"/marketsim.{message['op']}"} | {k: v for k, v in message.items() if k != "op"}
+    op = str(message["op"])
+    kind = f"virtengine.{_TYPES[op]}" if op in _TYPES else _SDK_TYPES.get(op, f"marketsim.{op}")
+    return {"@type": f"/{kind}"} | {k: v for k, v in message.items() if k != "op"}
 
 
 __all__ = ["MESSAGES", "Message", "Receipt", "Sender", "parse_coin", "refused", "status_of", "tx_answer", "unsigned", "whole_tx"]
