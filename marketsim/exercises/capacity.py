@@ -33,7 +33,7 @@ RUNS: Final = 3
 _DAYS: Final = 6
 _AMPLE: Final = 4_000
 _SIGMA: Final = 0.5
-_FREE: Final = 0.08
+_FREE: Final = 0.05
 """By how much the fewest may be missed for nothing: a week of orders does not say more."""
 _NONE: Final = 0.5
 _SHORT: Final = 0.10
@@ -87,7 +87,7 @@ class CapacityExercise:
     minutes = 30
     needs = ""
     files = (FILE,)
-    chance = Chance(37.0, 28.0, "30 to 300 cores at random, on the instances of 30 learners")
+    chance = Chance(36.0, 29.5, "30 to 300 cores at random, on the instances of 30 learners")
     hints = (
         "`record/orders.csv` is a week with more cores than anybody needs: add up the cores in use at each moment.",
         "Mean cores in use = orders an hour × mean cores × mean hours. With just that many a good share of orders finds no room.",
@@ -101,7 +101,7 @@ class CapacityExercise:
             rate=str(dice.decimal("4", "9", "0.01")),
             hours=str(dice.decimal("3", "8", "0.1")),
             sizes=dice.pick(_SIZES),
-            percent=dice.whole(84, 94),
+            percent=dice.whole(96, 98),
             judged=tuple(dice.whole(1, 10**6) for _ in range(RUNS)),
             shown=dice.whole(1, 10**6),
         )
@@ -118,8 +118,8 @@ class CapacityExercise:
         rows.columns = ["order", "created_at", "millicores", "leased_at", "closed_at"]
         readme = f"""
 A provider is to serve {instance.percent} % of its orders: the share that becomes a lease, after a first day. An order that finds no
-room ends after ten minutes. `record/orders.csv` is a week with far more cores than needed: when each order came, how many millicores it asked
-for, when its lease began and ended (heights; 600 blocks are an hour).
+room ends after ten minutes. `record/orders.csv` is a week with far more cores than needed: when each order came, how many millicores it
+asked for, when its lease began and ended (heights; 600 blocks are an hour).
 
 How many cores are enough, and no more? Write `submit/{FILE}`:
 
@@ -128,7 +128,7 @@ How many cores are enough, and no more? Write `submit/{FILE}`:
 The market is run with that many in {RUNS} other weeks. 30 points for the fill rate, none where {100 * _SHORT:.0f} points are missing;
 70 for no more and no less than the fewest cores that reach it: all of them within {100 * _FREE:.0f} %, none at {100 * _NONE:.0f} %.
 """
-        record: str = rows.to_csv(index=False, lineterminator="\n")
+        record: str = rows.to_csv(index=False, lineterminator="\n", float_format="%.10g")
         return Told({"fill_rate_percent": instance.percent}, readme, {"orders.csv": record}, {FILE: "cores:\n"})
 
     def problem(self, task: Mapping[str, Any], record: Mapping[str, str], submission: Submission) -> str | None:
@@ -184,7 +184,7 @@ The market is run with that many in {RUNS} other weeks. 30 points for the fill r
             NearMiss("a third of them", _file(fewest // 3), 0, 10),
             NearMiss("a quarter more", _file(round(1.25 * fewest)), 60, 85),
             NearMiss("a quarter less", _file(round(0.75 * fewest)), 0, 75),
-            NearMiss("as many as are in use in the mean", _file(round(instance.mean_cores())), 0, 99.99),
+            NearMiss("as many as are in use in the mean", _file(round(instance.mean_cores())), 0, 95),
         ]
 
 

@@ -119,7 +119,9 @@ class FiltersExercise:
         orders = week.orders[["order", "created_at", "cpu", "memory", "ceiling"]].rename(columns={"created_at": "ordered_at"})
         rows = orders.merge(leases, on="order", how="left")
         rows["memory"] = rows["memory"] // 2**20
-        record: str = rows.rename(columns={"cpu": "millicores", "memory": "memory_mb"}).to_csv(index=False, lineterminator="\n")
+        record: str = rows.rename(columns={"cpu": "millicores", "memory": "memory_mb"}).to_csv(
+            index=False, lineterminator="\n", float_format="%.10g"
+        )
         gas = int(week.providers.set_index("name").loc["trainee-0", "network_fees"])
         readme = f"""
 A provider of {instance.cores} cores is always full. `record/orders.csv` is a week without filters: every order, its ceiling, and where
