@@ -203,7 +203,10 @@ class Client:
 
     def _json(self, request: Request) -> dict[str, Any]:
         with self._answer(request) as answer:
-            found: dict[str, Any] = json.loads(answer.read())
+            try:
+                found: dict[str, Any] = json.loads(answer.read())
+            except (HTTPException, OSError, ValueError) as error:
+                raise NodeError(f"{self.url}: the answer ends in the middle ({error!r})", 503) from None
         return found
 
     def _answer(self, request: Request) -> Any:

@@ -216,9 +216,15 @@ class DevnetNode:
 
     # --- the log ------------------------------------------------------------------------------------------------------------------
 
+    def _note(self, entry: Entry) -> _Step:
+        """Hand a line to the machine."""
+        step = _Step(entry, self._log.append(entry))
+        self._log.write()
+        return step
+
     def _write(self, entry: Entry) -> _Step:
         """Bring a line onto the disk."""
-        step = _Step(entry, self._log.append(entry))
+        step = self._note(entry)
         self._log.sync()
         return step
 
@@ -481,6 +487,7 @@ class DevnetNode:
         """Make blocks: so many, or until a height, `+N`, or an event `KIND[:ID]` such as `LeaseCreated:ve1…/119/1/1/ve1…`, for at most
         `limit` blocks. Return where it stands, and whether what was awaited has happened (`met`)."""
         *_, last = self.advancing(blocks, until=until, limit=limit)
+        self.sync()
         return {"height": last.height, "until": last.until, "met": last.met}
 
     def advancing(
@@ -506,7 +513,7 @@ class DevnetNode:
         while self._market.height < goal.height and not met:
             # Nobody is answered within a slice, so the log may say afterwards how far it went.
             found = self._market.advance_until(condition, min(goal.height, self._market.height + slice_blocks()))
-            self._history.append(self._write({"kind": "advance", "advance": found.height}))
+            self._history.append(self._note({"kind": "advance", "advance": found.height}))
             self._after(found.height)
             met = found.met
             yield Progress(found.height, goal.height, met)
@@ -544,9 +551,9 @@ class DevnetNode:
         return height
 
     def tick(self, height: int) -> None:
-        """Make blocks up to a height; the log says so first."""
+        """Make blocks up to a height. The log says so first: a crash of this process does not undo it, nor one of the machine after `sync`."""
         if height > self._market.height:
-            self._history.append(self._write({"kind": "advance", "advance": height}))
+            self._history.append(self._note({"kind": "advance", "advance": height}))
             self.go_to(height)
 
     def go_to(self, height: int) -> None:

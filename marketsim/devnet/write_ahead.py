@@ -104,6 +104,7 @@ class WriteAheadLog:
         self._count = entries
         self._last = last
         self._waiting: list[bytes] = []
+        self._is_synced = True
 
     @classmethod
     def begin(cls, path: Path, entry: Entry) -> WriteAheadLog:
@@ -140,15 +141,22 @@ class WriteAheadLog:
         self._waiting.append(json.dumps(line, separators=(",", ":")).encode() + b"\n")
         return self._last
 
-    def sync(self) -> None:
-        """Bring every line that was taken onto the disk, in one write."""
+    def write(self) -> None:
+        """Hand every line that was taken to the machine, in one write: it outlives this process, and the machine after the next `sync`."""
         if not self._waiting:
             return
         data, self._waiting = b"".join(self._waiting), []
+        self._is_synced = False
         written = 0
         while written < len(data):
             written += self._file.write(data[written:]) or 0
-        os.fsync(self._file.fileno())
+
+    def sync(self) -> None:
+        """Bring every line that was taken onto the disk."""
+        self.write()
+        if not self._is_synced:
+            self._is_synced = True
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Bring everything onto the disk and close the file."""

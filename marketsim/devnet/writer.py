@@ -20,6 +20,8 @@ BATCH = 256
 SLICE_SECONDS = 0.05
 """How long blocks are made before others have their turn."""
 SLICE_MOST = 5_000
+OTHERS_TURNS = 20
+"""Rounds of the event loop that others have between two slices."""
 T = TypeVar("T")
 
 
@@ -163,15 +165,16 @@ class Writer:
         height = self.node.height
         await self._take()
         if self._advance is not None:
-            self._slice_of_advance(self._advance)
+            await self._slice_of_advance(self._advance)
         else:
             self._keep_pace()
         self._answer_waiting()
         if self.node.height != height:
             self._changed.set()
             self._changed = asyncio.Event()
-        if self._advance is not None or not self._queue.empty():
-            await asyncio.sleep(0)
+        if self._advance is not None or self.node.lag_blocks or not self._queue.empty():
+            for _ in range(OTHERS_TURNS):  # so that a request that comes between two slices is answered between them
+                await asyncio.sleep(0)
             return
         self._woken.clear()
         due = None if self.node.paused else self._pace.next_at(self._now())
@@ -231,7 +234,7 @@ class Writer:
         if call.moves:
             self._rebase()
 
-    def _slice_of_advance(self, advance: Advance) -> None:
+    async def _slice_of_advance(self, advance: Advance) -> None:
         began = time.perf_counter()
         height = self.node.height
         try:
@@ -247,6 +250,7 @@ class Writer:
             self._slice = int(min(max(10, faster, self._slice // 4), SLICE_MOST, self._slice * 4))
         if progress is None or progress.met or progress.height >= progress.until:
             self._advance = None
+            await asyncio.get_running_loop().run_in_executor(None, self.node.sync)
             if advance.rests:
                 self.node.set_clock(paused=True)
             self._rebase()
@@ -266,8 +270,6 @@ class Writer:
             if time.perf_counter() - began > 2 * SLICE_SECONDS:
                 self._slice = max(10, self._slice // 2)
         self._note_lag()
-        if node.lag_blocks:
-            self._woken.set()
 
     def _note_lag(self) -> None:
         node = self.node
