@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from marketsim.errors import InputError, InvariantError
+    from marketsim.exercises.lessons import StartedExercise, check_exercise, grade, list_exercises, new_course, start_exercise
     from marketsim.face.checks import coverage, diff, parity, run_bench
     from marketsim.face.experiments import SweepRuns, compare, optimize, risk, sweep
     from marketsim.face.exporting import Exported, export_run
     from marketsim.face.files import schema, validate
     from marketsim.face.finding import Finding
     from marketsim.face.gates import bisect, check, check_gate, make_baseline, make_capsule, verify_capsule
-    from marketsim.face.lessons import StartedExercise, check_exercise, grade, list_exercises, new_course, start_exercise
     from marketsim.face.market import Market
     from marketsim.face.prices import price
     from marketsim.face.projects import copy_scenario, init, scenarios
@@ -114,7 +114,7 @@ _PLACES = {
     "face.experiments": ("SweepRuns", "compare", "optimize", "risk", "sweep"),
     "face.gates": ("bisect", "check", "check_gate", "make_baseline", "make_capsule", "verify_capsule"),
     "face.exporting": ("Exported", "export_run"),
-    "face.lessons": ("StartedExercise", "check_exercise", "grade", "list_exercises", "new_course", "start_exercise"),
+    "exercises.lessons": ("StartedExercise", "check_exercise", "grade", "list_exercises", "new_course", "start_exercise"),
     "face.files": ("schema", "validate"),
     "face.finding": ("Finding",),
     "face.market": ("Market",),
