@@ -12,6 +12,13 @@ class InputError(Exception):
     """Bad input: one or more lines, each `file:line:col: key: what is wrong, what would be accepted`.
 
     Commands print every line unwrapped on standard error and exit with status 2.
+
+    >>> import marketsim as ms
+    >>> try:
+    ...     ms.load_scenario("tiny", {"take": 2})
+    ... except ms.InputError as error:
+    ...     print(len(error.lines))
+    1
     """
 
     def __init__(self, lines: str | Iterable[str]) -> None:
@@ -20,7 +27,12 @@ class InputError(Exception):
 
 
 class InvariantError(Exception):
-    """A broken invariant: a defect of marketsim, never of the input. Commands exit with status 3."""
+    """A broken invariant: a defect of marketsim, never of the input. Commands exit with status 3.
+
+    >>> import marketsim as ms
+    >>> issubclass(ms.InvariantError, Exception)
+    True
+    """
 
 
 class StopRunError(BaseException):

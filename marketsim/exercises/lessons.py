@@ -17,6 +17,10 @@ def list_exercises() -> list[dict[str, Any]]:
     """Return the exercises: `name`, `title`, `version`, about how many `minutes` they take, the `files` to hand in, what grading `needs`.
 
     Raises nothing.
+
+    >>> import marketsim as ms
+    >>> "pricing" in [each["name"] for each in ms.list_exercises()]
+    True
     """
     from marketsim.exercises.shelf import every_exercise
 
@@ -30,6 +34,10 @@ class StartedExercise:
     """A learner's folder of an exercise that was begun: by `start_exercise`, or before.
 
     `folder` is where it stands. Each method raises InputError for a folder that is none.
+
+    >>> import marketsim as ms
+    >>> ms.StartedExercise("pricing")
+    StartedExercise('pricing')
     """
 
     def __init__(self, folder: PathLike) -> None:
@@ -62,6 +70,10 @@ def start_exercise(name: str, learner: str, folder: PathLike | None = None, *, c
 
     `learner` says who learns: each has figures of their own. `course` is the folder of a course, whose secret draws them; without it (and
     without MARKETSIM_COURSE) it is practice, whose answers are no secret. Raises InputError for a name that is none and a folder in use.
+
+    >>> import marketsim as ms
+    >>> ms.start_exercise("pricing", "anna", "begun").folder.name
+    'begun'
     """
     from marketsim.exercises.course import course_secret
     from marketsim.exercises.folder import start
@@ -76,6 +88,11 @@ def grade(*sources: PathLike, course: PathLike | None = None, bundles: PathLike 
 
     `course` as for `start_exercise`. A bundle of each folder is written into `bundles`, by default into the folder itself. Raises
     InputError, with all that can be graded written, for what cannot be.
+
+    >>> import marketsim as ms
+    >>> started = ms.start_exercise("pricing", "anna", "handed-in")
+    >>> len(ms.grade("handed-in").data)
+    1
     """
     from marketsim.exercises.course import course_secret
     from marketsim.exercises.grade_forms import grade_data, grade_lines
@@ -112,6 +129,10 @@ def check_exercise(
 
     `learners` instances are tried with `guesses` each, of a `course` or of a secret made for it; `tell` gets a line now and then. `holds`
     says whether all hold. Raises InputError for a name that is none.
+
+    >>> import marketsim as ms
+    >>> len(ms.check_exercise("pricing", learners=2, guesses=1).data) > 2
+    True
     """
     import secrets
 
@@ -128,6 +149,10 @@ def new_course(folder: PathLike = "course") -> Path:
     """Make a course: a new or empty folder with a secret that only its trainer has; return the file of the secret.
 
     Raises InputError for a folder with something in it.
+
+    >>> import marketsim as ms
+    >>> ms.new_course("class").parent.name
+    'class'
     """
     from marketsim.exercises.course import init_course
 

@@ -27,6 +27,11 @@ def run_bench(
 
     `seed` is that of the bench. `plant` plants errors that the theory bench then has to find, by name (arrivals, duration, price) and
     factor. `holds` says whether every check passed; both take minutes. Raises InputError for another kind.
+
+    >>> import marketsim as ms
+    >>> ms.run_bench("speed")
+    Traceback (most recent call last):
+    marketsim.errors.InputError: bench: 'speed' is no bench, benches are theory and statistics
     """
     count = workers or usable_cores()
     if kind not in ("theory", "statistics"):
@@ -59,6 +64,11 @@ def parity(kind: str, *files: str | os.PathLike[str], differences: int = 10) -> 
 
     `kind` is escrow, market, settlement, price, sdl or script; `files` are JSON lines, plain or gzip. `differences` is how many of the
     first are shown a file. `holds` says whether all is identical. Raises InputError for another kind and for files that are none of it.
+
+    >>> import marketsim as ms
+    >>> ms.parity("price")
+    Traceback (most recent call last):
+    marketsim.errors.InputError: parity: no file, expected at least one file of JSON lines
     """
     from marketsim.conformance.kinds import KINDS, UNITS, replay_of, report_lines
     from marketsim.conformance.report import replay_file
@@ -79,6 +89,11 @@ def coverage(folder: str | os.PathLike[str], *, require: float = 0.0) -> Finding
 
     `holds` says whether at least `require` percent are, and nothing happened that the protocol does not have. Raises InputError for a
     scenario that cannot be run.
+
+    >>> import marketsim as ms
+    >>> files = ms.copy_scenario("cases/seed/usage", "covered")
+    >>> ms.coverage("covered").found.percent > 0
+    True
     """
     from marketsim.conformance.coverage import cover, missing_lines, total_line
 
@@ -105,6 +120,10 @@ def diff(
     `a` and `b` are results folders or scenarios, which are run first; without `b` it is `a` changed by `overrides_b`. `ingredients` and
     `ignore` choose what is compared: messages, events, prices, payments, settlements, states. Raises InputError for what cannot be
     compared.
+
+    >>> import marketsim as ms
+    >>> ms.diff("tiny", overrides_b={"take": 0.05}).holds
+    False
     """
     from marketsim.experiments.difference.find import chosen_ingredients, first_difference
     from marketsim.experiments.difference.report import difference_lines

@@ -54,6 +54,14 @@ class SweepRuns:
 
     `content` is the mapping of sweep.json, `folder` holds report.html, results.csv and a file for each run, `holds` says whether every run
     succeeded.
+
+    >>> import marketsim as ms
+    >>> import tempfile
+    >>> take = {"name": "share", "path": "take", "levels": [0.02, 0.1]}
+    >>> design = {"scenario": "tiny", "factors": [take], "metrics": ["take"], "replications": 1}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     len(ms.sweep(design, workers=1, out=folder, progress=False).points)
+    2
     """
 
     def __init__(self, result: SweepResult, content: Mapping[str, Any], folder: Path) -> None:
@@ -266,6 +274,11 @@ def compare(
 
     `found` is a Comparison: `found.first.difference`, `.interval`, `.verdict`. Raises InputError for what cannot be compared,
     RuntimeError when a run fails.
+
+    >>> import marketsim as ms
+    >>> found = ms.compare("tiny", overrides_b={"take": 0.1}, pairs=2, metrics=["take"], workers=1, progress=False)
+    >>> found.found.first.difference > 0
+    True
     """
     if b is None and not overrides_b:
         raise InputError("compare: b: is missing, give another scenario, or overrides_b to change a")
@@ -323,6 +336,13 @@ def optimize(
     figures as pdf or svg too, `style` is how they look (see `Plots`). `found` is an
     Optimization: `found.settings` is the recommendation, empty for the scenario as it is; `holds` says whether it meets the constraints.
     Raises InputError for what cannot be searched, RuntimeError when a run fails.
+
+    >>> import marketsim as ms
+    >>> try:
+    ...     ms.optimize("tiny", {"takes": "0.01..0.1"}, "take", workers=1)
+    ... except ms.InputError as error:
+    ...     print("takes" in str(error))
+    True
     """
     texts = [factors] if isinstance(factors, str) else [f"{k}={v}" for k, v in factors.items()] if isinstance(factors, Mapping) else factors
     variant = _arm(scenario, overrides, (), "scenario")
@@ -370,6 +390,10 @@ def risk(
 
     `scenario` may be a folder of finished runs. `runs` have one seed each from `seed` on. Raises InputError for metrics that no run has,
     RuntimeError when a run fails.
+
+    >>> import marketsim as ms
+    >>> "take" in str(ms.risk("tiny", runs=3, workers=1, metrics=["take"], progress=False))
+    True
     """
     _level(level)
     arm = _arm(scenario, overrides, (), "scenario")

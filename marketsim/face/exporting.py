@@ -20,7 +20,13 @@ MAX_STEP_MS = 300_000
 
 
 class Exported(NamedTuple):
-    """What was written: the file or folder, how many samples, and why there is no data for Prometheus (None where there is)."""
+    """What was written: the file or folder, how many samples, and why there is no data for Prometheus (None where there is).
+
+    >>> import marketsim as ms
+    >>> from pathlib import Path
+    >>> ms.Exported(Path("run.om"), 12).samples
+    12
+    """
 
     path: Path
     samples: int
@@ -56,6 +62,11 @@ def export_run(
     ones whose series are written; `names="chain"` adds the names that the real code uses; `scenario` is the scenario file where its traces
     are not where they were. `progress` as for `run`. Returns path and number of samples. Raises InputError for what makes no sense and for
     a run whose files are gone; nothing is left half written.
+
+    >>> import marketsim as ms
+    >>> result = ms.run("tiny", out="exported")
+    >>> ms.export_run("exported", openmetrics="run.om").samples > 1000
+    True
     """
     with told(Path(folder).name, "blocks", progress) as tell:
         return write_export(Path(folder), openmetrics, prometheus, step, providers, names, scenario, tell)

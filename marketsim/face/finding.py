@@ -14,6 +14,11 @@ class Finding:
     `data` is what it prints with `--json` (numbers, texts, lists, mappings), `str()` its lines for people, `holds` whether it would have
     ended with exit code 0: all targets met, all checks passed, nothing different. `found` is the object of the library behind it,
     `folder` where a report was written, None where nobody asked for one.
+
+    >>> import marketsim as ms
+    >>> found = ms.validate("tiny")
+    >>> found.holds, len(found.data)
+    (True, 1)
     """
 
     def __init__(self, data: Any, lines: Sequence[str], *, holds: bool = True, found: Any = None, folder: Path | None = None) -> None:

@@ -44,6 +44,12 @@ def check(
     them). `budget` is the most time for runs in seconds, `unpaired` plans with the spreads of independent runs, `exact` fails as soon as a
     fingerprint differs. `junit` and `markdown` are files for the verdicts. `tell` gets a line now and then. Raises InputError for a file
     that is no baseline, and for a scenario or metric that is gone; RunFailedError for a run that fails.
+
+    >>> import marketsim as ms
+    >>> files = ms.copy_scenario("tiny", "held")
+    >>> made = ms.make_baseline("held/base.json", "held/tiny.yaml", metrics=["orders.leased:5%"], seeds=2, workers=1)
+    >>> ms.check("held/base.json", workers=1).holds
+    True
     """
     from marketsim.experiments.gate.baseline import read_baseline
     from marketsim.experiments.gate.check import plan_gate, run_gate
@@ -84,6 +90,11 @@ def make_baseline(
     `out` is its file, `scenarios` scenario files. `metrics` are texts such as `"revenue.total:2%"` or `"fill_rate:0.01:equivalent"`, those
     of the old baseline without them. `overrides` (`"path=value"`) and the `reason` are kept in it; `seed` is the first and `seeds` how many
     (as many as are needed without it). `alpha`, `power` and `tell` as for `check`. Raises InputError for what cannot be run or measured.
+
+    >>> import marketsim as ms
+    >>> files = ms.copy_scenario("tiny", "gate")
+    >>> print(ms.make_baseline("gate/base.json", "gate/tiny.yaml", metrics=["orders.leased:5%"], seeds=2, workers=1))
+    gate/base.json: new baseline
     """
     from marketsim.experiments.gate.baseline import baseline_bytes, read_baseline
     from marketsim.experiments.gate.check import changes, refuse_unknown, scenario_arm
@@ -127,6 +138,11 @@ def check_gate(*, gates: int = 1000, tell: Tell | None = None) -> Finding:
     """Try how often a gate errs on the stored replications, as `marketsim check selftest` does; `holds` says whether as promised.
 
     `gates` is how many gates stand behind each line, `tell` as for `check`. Raises InputError for fewer than 20 gates.
+
+    >>> import marketsim as ms
+    >>> ms.check_gate(gates=5)
+    Traceback (most recent call last):
+    marketsim.errors.InputError: gates: 5 are too few to count errors, give at least 20
     """
     from marketsim.experiments.gate.selftest import selftest, stored
 
@@ -155,6 +171,11 @@ def make_capsule(source: PathLike, out: PathLike, *, replace: bool = False) -> P
 
     `source` is the folder of a run or a sweep, or a scenario or sweep file, which is run first; `out` the capsule, which may be written
     over with `replace`. Raises InputError where one is there already, and for what is no run.
+
+    >>> import marketsim as ms
+    >>> result = ms.run("tiny", out="sealed")
+    >>> ms.make_capsule("sealed", "sealed.capsule").name
+    'sealed.capsule'
     """
     from marketsim.experiments.difference import capsule
 
@@ -174,6 +195,11 @@ def verify_capsule(
 
     `anyway` makes it again also where other versions are installed; `code=False` refuses one that brings classes or scripts of its own,
     which would be run. `tell` gets a line now and then. Raises InputError for what is no capsule.
+
+    >>> import marketsim as ms
+    >>> result = ms.run("tiny", out="again")
+    >>> ms.verify_capsule(ms.make_capsule("again", "again.capsule")).holds
+    True
     """
     from marketsim.experiments.difference import capsule
 
@@ -200,6 +226,11 @@ def bisect(
     `metric` (a number of the summary) or `event` (how it begins) say what is looked at, else everything that a fingerprint knows.
     `overrides` are texts `"path=value"`, `of_commit` takes the scenario as each commit has it. `tell` gets a line now and then. Raises
     InputError for what is no scenario, repository or commit.
+
+    >>> import marketsim as ms
+    >>> ms.bisect("nowhere.yaml", "v1")
+    Traceback (most recent call last):
+    marketsim.errors.InputError: nowhere.yaml: no such file, expected a scenario
     """
     from marketsim.experiments.difference.bisect import bisect as search
     from marketsim.experiments.difference.bisect import bisection_lines, read_criterion

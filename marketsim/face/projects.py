@@ -20,6 +20,10 @@ def init(folder: str | os.PathLike[str] = ".") -> Path:
     """Write a scenario with its schema, a provider file, a sweep, a strategy with a test, a notebook and a README into a folder; return it.
 
     Raises InputError where the folder has something in it.
+
+    >>> import marketsim as ms
+    >>> (ms.init("project") / "scenario.yaml").is_file()
+    True
     """
     target = Path(folder)
     here = target.resolve() == Path.cwd()
@@ -59,6 +63,10 @@ def copy_scenario(name: str, folder: str | os.PathLike[str] = ".") -> list[Path]
 
     Files stand to each other as they do where they come from. Raises InputError for a name that is not shipped, and where a file of the
     same name is there: nothing is written then.
+
+    >>> import marketsim as ms
+    >>> len(ms.copy_scenario("tiny", "copied")) > 3
+    True
     """
     root = shipped_folder()
     source = next((file.resolve() for file in (root / f"{name}.yaml", root / name) if file.is_file()), None)

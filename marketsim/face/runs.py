@@ -216,7 +216,12 @@ class RunResult:
 
 
 class ReplicatedRuns(Sequence[RunResult]):
-    """Runs of one scenario with several seeds."""
+    """Runs of one scenario with several seeds.
+
+    >>> import marketsim as ms
+    >>> len(ms.replicate("tiny", seeds=2))
+    2
+    """
 
     def __init__(self, results: Iterable[RunResult]) -> None:
         self._results = tuple(results)
@@ -363,6 +368,11 @@ def load_result(folder: str | os.PathLike[str]) -> RunResult:
     """Return the result that stands in a folder which `run`, `RunResult.save` or `marketsim run` has written.
 
     Raises InputError for a folder that is none, or is damaged.
+
+    >>> import marketsim as ms
+    >>> result = ms.run("tiny", out="kept")
+    >>> ms.load_result("kept").summary["orders"]["leased"]
+    3
     """
     from marketsim.export.results import MANIFEST, read_json, read_record, read_summary
 

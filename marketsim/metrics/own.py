@@ -23,7 +23,14 @@ _KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,79}")
 
 
 class FinishedRun(Protocol):
-    """A finished run as a metric sees it."""
+    """A finished run as a metric sees it.
+
+    >>> import marketsim as ms
+    >>> def asked(run):
+    ...     return len(run.frame("orders"))
+    >>> asked(ms.run("tiny"))
+    4
+    """
 
     summary: Mapping[str, Any]
     """The mapping of summary.json as far as it is made: all but `metrics`."""
@@ -39,6 +46,11 @@ class Metric(Protocol):
 
     A scenario names one under `metrics:` with a name; the figure stands in summary.json as `metrics.<name>`, of several each as
     `metrics.<name>.<key>`, and is called so by sweeps, comparisons and conditions.
+
+    >>> import marketsim as ms
+    >>> def fee_share(run):
+    ...     return run.summary["take_uve"] / run.summary["revenue"]["total_uve"] if run.summary["revenue"]["total_uve"] else None
+    >>> ms.check_metric(fee_share)
     """
 
     def __call__(self, run: FinishedRun, /, *args: Any, **options: Any) -> Figure | Mapping[str, Figure]:

@@ -144,7 +144,14 @@ class Wait:
 
 
 class AgentPort:
-    """`me`: what an agent sees, can do, and can wait for."""
+    """`me`: what an agent sees, can do, and can wait for.
+
+    >>> import marketsim as ms
+    >>> def saver(me):
+    ...     yield me.block()
+    ...     me.log(coins=me.balance, block=me.height)
+    >>> ms.check_agent(saver)
+    """
 
     def __init__(self, agents: Agents, cohort: AgentCohort, index: int, desk: int, wallet: int) -> None:
         seed = agents.seed
@@ -362,6 +369,12 @@ class Agent(Protocol):
     """A user's agent: a generator function of one argument that acts in a running market.
 
     A scenario names one under `agents:`. Each agent has a generator of its own, a wallet and a stream of random numbers.
+
+    >>> import marketsim as ms
+    >>> def buyer(me):
+    ...     yield me.sleep("1h")
+    ...     yield me.outcome(me.create_deployment({"cpu": 1000, "price": "20uve"}))
+    >>> ms.check_agent(buyer)
     """
 
     def __call__(self, me: AgentPort, /) -> Generator[Wait, Any, None]:

@@ -45,6 +45,12 @@ def check_agent(function: Callable[[Any], Any], *, provider: bool = False, optio
 
     It must be a generator function of one argument, raise nothing, yield what the port gives, go on at most so often within a millisecond,
     and draw from `me.rng` alone. `provider` gives it a provider of 16 cores, `options` are its `me.options`.
+
+    >>> import marketsim as ms
+    >>> def bidder(me):
+    ...     order = yield me.next_order(me.may_bid)
+    ...     yield me.outcome(me.bid(order, "2uve"))
+    >>> ms.check_agent(bidder, provider=True)
     """
     if not inspect.isgeneratorfunction(function):
         raise AgentError("it is no generator function, write `def agent(me):` with at least one yield")

@@ -28,6 +28,12 @@ def check_fault(fault: Any, *, options: Mapping[str, Any] | None = None, **selec
     and that nobody refuses, draw from `scene.rng` alone, and keep nothing between runs. `options` are its `scene.options`,
     `selectors` those of a scenario's fault (`provider`, `cohort`, `tenant`, `share`), by default the cohort `others` of three providers;
     tenants are `web`, four of them.
+
+    >>> import marketsim as ms
+    >>> def blackout(scene):
+    ...     for name in scene.providers:
+    ...         yield {"op": "fault", "kind": "outage", "provider": name, "lasts": "1h"}
+    >>> ms.check_fault(blackout)
     """
     state = global_state()
     first = _played(fault, options or {}, selectors or {"cohort": "others"})

@@ -27,6 +27,12 @@ class FaultScene:
     `providers` and `tenants` are the names of those that the scenario's selectors chose; `options` is what stands under `options:`, texts
     that are numbers as numbers. `rng` is a stream named by the fault: draws from it depend on the seed and that name alone. `view` is what
     the chain shows after the block before; it is not to be kept.
+
+    >>> import marketsim as ms
+    >>> def one_of_them(scene):
+    ...     name = scene.providers[int(scene.rng.integers(len(scene.providers)))]
+    ...     return [{"op": "fault", "kind": "outage", "provider": name, "lasts": "1h"}]
+    >>> ms.check_fault(one_of_them)
     """
 
     name: str
@@ -47,6 +53,12 @@ class MarketFault(Protocol):
     and built without arguments. A plain function of one scene is one, too: it is `begin`, and ends without a word. What is returned are
     messages as in `messages:` (docs/messages.md), to the chain or to the market (`fault`, `repair`, `configure`, `faucet`), without a
     height: they are executed in the block in their order, each signed by who must sign it, and have receipts. A generator does.
+
+    >>> import marketsim as ms
+    >>> class Strike:
+    ...     def begin(self, scene):
+    ...         return [{"op": "fault", "kind": "outage", "provider": name, "lasts": "2h"} for name in scene.providers[:1]]
+    >>> ms.check_fault(Strike)
     """
 
     def begin(self, scene: FaultScene) -> Iterable[Mapping[str, Any]]:

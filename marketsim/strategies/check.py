@@ -97,6 +97,9 @@ def check_strategy(strategy: Strategy | Callable[[], Strategy], requests: Sequen
     A class with `decide` may learn from one batch to the next. It is held to this: a batch gets as many answers, each a price above 0 or
     none; a fresh object with the same random stream, and one that went through pickle, answer a story of batches alike; the batch and the
     global generators stay as they were.
+
+    >>> import marketsim as ms
+    >>> ms.check_strategy(ms.RepricedCostPlusColumns)
     """
     asked = tuple(requests if requests is not None else sample_requests())
     failures: list[str] = []

@@ -25,7 +25,12 @@ ARGUMENTS: Final = ("price", "lowest", "ceiling", "value", "uptime", "audited", 
 
 
 class OfferedBid(NamedTuple):
-    """A bid as the tenant sees it: all of it stands on the chain."""
+    """A bid as the tenant sees it: all of it stands on the chain.
+
+    >>> import marketsim as ms
+    >>> ms.OfferedBid("edge-0", 5 * 10**18, 0.99, True, "us-east", {"tier": "a"}, 0).price / 10**18
+    5.0
+    """
 
     provider: str
     price: int
@@ -48,6 +53,12 @@ class OrderToLease:
     `id` is owner/dseq/gseq/oseq, `tenant` the owner, `cohort` its cohort, `height` the block in which it chooses, `created_at` that of the
     order; `cpu` in millicores, `memory` and `storage` in bytes, `gpu`; `ceiling` and `value` (what a block is worth to the tenant) in
     10^-18 uve per block; `home_region` the tenant's, None without one.
+
+    >>> import marketsim as ms
+    >>> class OnlySmall:
+    ...     def choose(self, order, bids):
+    ...         return int(order.rng.integers(len(bids))) if order.cpu <= 2000 else None
+    >>> ms.check_choice_rule(OnlySmall)
     """
 
     def __init__(self, *, rng: Callable[[], np.random.Generator], **columns: Any) -> None:
@@ -79,6 +90,12 @@ class ChoiceRule(Protocol):
 
     A scenario names one by `choice: {python: module:Class, options: {…}}`; it is built once a cohort, with the options as keyword
     arguments. A class with an attribute `score` in place of `choose` is compiled: see `ScoringRule`.
+
+    >>> import marketsim as ms
+    >>> class Cheapest:
+    ...     def choose(self, order, bids):
+    ...         return 0
+    >>> ms.check_choice_rule(Cheapest)
     """
 
     def choose(self, order: OrderToLease, bids: Sequence[OfferedBid]) -> int | None:
@@ -97,6 +114,12 @@ class ScoringRule(Protocol):
     `uptime` (share), `audited` and `home` (1 where the provider is in the tenant's home region; both 0 or 1), `provider` (its row in the
     results, from 0). It returns a float; a bid of −inf is never taken, NaN ends the run. It is compiled with numba (division by zero gives
     inf or NaN, closures are frozen), or is already: an object with `address`, of a C function of that kind.
+
+    >>> import marketsim as ms
+    >>> class Audited:
+    ...     def score(self, price, lowest, ceiling, value, uptime, audited, home, provider):
+    ...         return audited - price / ceiling
+    >>> ms.check_choice_rule(Audited)
     """
 
     @property

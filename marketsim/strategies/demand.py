@@ -29,6 +29,11 @@ class DemandDay:
 
     `number` counts days of 86,400 s from the start of the run, 0 first; `start` is the moment at which it begins (UTC); `cohort` is the
     cohort's name and `tenants` how many it has.
+
+    >>> import marketsim as ms
+    >>> from datetime import datetime
+    >>> ms.DemandDay(0, datetime(2026, 1, 5), "web", 10).start.weekday()
+    0
     """
 
     number: int
@@ -41,6 +46,12 @@ class DemandProcess(Protocol):
     """When the orders of a cohort arrive and, if it likes, how large they are.
 
     A scenario names one by `demand: {python: module:Class, options: {…}}`; it is built with the options as keyword arguments.
+
+    >>> import marketsim as ms
+    >>> class Mornings:
+    ...     def orders(self, day, rng):
+    ...         return {"at_seconds": rng.uniform(6 * 3600, 12 * 3600, rng.poisson(day.tenants))}
+    >>> ms.check_demand(Mornings)
     """
 
     def orders(self, day: DemandDay, rng: np.random.Generator) -> Mapping[str, ArrayLike]:

@@ -244,6 +244,14 @@ class LearningStrategy(Protocol):
     A scenario names one as it names a `Strategy`; a class with `decide` is this kind. `start(me)` and `hear(own, outcomes)` are optional,
     and so is the attribute `hear_every`, a duration such as `"1h"` (a day without it). `me` is a `StrategyRun`: its name, `own`, the
     generator `rng` of a stream of the cohort's name, and `log(who, **values)`, a row in the results.
+
+    >>> import marketsim as ms
+    >>> import numpy as np
+    >>> class Flat:
+    ...     def decide(self, batch, own, outcomes):
+    ...         return ms.Prices(np.full(len(batch), 5), np.zeros(len(batch), np.int64))
+    >>> Flat().decide(range(3), None, None).whole.tolist()
+    [5, 5, 5]
     """
 
     def decide(self, batch: RequestBatch, own: OwnDesks, outcomes: Outcomes, /) -> Prices | Sequence[Answer | None]:

@@ -56,6 +56,9 @@ class RepricedCostPlusColumns:
     """The same prices for every provider of a cohort and every order of a block at once.
 
     Money outgrows int64, so that each unit price is three limbs: whole uve, the next nine decimals, the last nine.
+
+    >>> import marketsim as ms
+    >>> ms.check_strategy(ms.RepricedCostPlusColumns)
     """
 
     def __init__(self) -> None:

@@ -219,6 +219,11 @@ class Prices(Sequence[Answer]):
     """Answers as two int64 columns (whole uve, 10^-18 uve): what `price_many` may return in place of a list of ints.
 
     An entry whose whole part is NO_BID is a refusal, because the price is above the ceiling or no price at all.
+
+    >>> import marketsim as ms
+    >>> import numpy as np
+    >>> len(ms.Prices(np.array([5, -1]), np.array([0, 0])))
+    2
     """
 
     def __init__(self, whole: Column, atto: Column) -> None:

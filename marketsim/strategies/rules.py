@@ -22,7 +22,12 @@ EPHEMERAL = "ephemeral"
 
 
 class RefusalCode(StrEnum):
-    """Why an engine or a strategy does not bid (protocol reference 4.5); reported as `bids.declined`."""
+    """Why an engine or a strategy does not bid (protocol reference 4.5); reported as `bids.declined`.
+
+    >>> import marketsim as ms
+    >>> ms.RefusalCode("price_too_high").name
+    'PRICE_TOO_HIGH'
+    """
 
     ENGINE_DISABLED = "engine_disabled"
     ORDER_NOT_OPEN = "order_not_open"
@@ -40,7 +45,12 @@ class RefusalCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No bid: a code for the counts and a sentence for the reader."""
+    """No bid: a code for the counts and a sentence for the reader.
+
+    >>> import marketsim as ms
+    >>> ms.Refusal(ms.RefusalCode.PRICE_TOO_HIGH).code.value
+    'price_too_high'
+    """
 
     code: RefusalCode
     reason: str = ""
@@ -102,6 +112,11 @@ class PriceRequest:
     `price_ceiling` is in units of 10^-18 of the coin `denom` per block, and so is the price that is answered;
     `last_winning_price` is in 10^-18 uve; `utilization` is the provider's own use of its capacity, 0 to 1;
     `price_precision` is the number of decimals that the order's coin carries.
+
+    >>> import marketsim as ms
+    >>> one = ResourceUnit(cpu=500, memory=1 << 30, count=4)
+    >>> ms.PriceRequest((one,), 10**18, "ann/7/1/1", "ann", "edge-0", 10).total_cpu()
+    2000
     """
 
     resources: tuple[ResourceUnit, ...]
@@ -141,6 +156,14 @@ class Strategy(Protocol):
     A strategy is a pure rule: equal requests get equal answers, the request is left as it is, nothing
     outside is read or changed. It may also offer `price_many(requests)`, a sequence of answers equal to
     pricing one by one, for speed.
+
+    >>> import marketsim as ms
+    >>> class Fixed:
+    ...     def price(self, request):
+    ...         return min(5 * 10**18, request.price_ceiling)
+    >>> from marketsim.strategies.check import sample_requests
+    >>> Fixed().price(sample_requests()[0])
+    1
     """
 
     def price(self, request: PriceRequest, /) -> Answer:

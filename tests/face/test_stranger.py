@@ -60,6 +60,19 @@ def call(stranger: tuple[Path, Path], *words: str) -> str:
     return done.stdout
 
 
+AS_NOTEBOOK = """
+import os, jupytext, nbclient
+os.environ.pop("MPLBACKEND", None)
+notebook = jupytext.read("first_look.py")
+nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+assert any("image/png" in output.get("data", {}) for output in outputs), "a figure is shown"
+assert any("text/html" in output.get("data", {}) for output in outputs), "tables are shown"
+print("".join(output.get("text", "") for output in outputs))
+"""
+"""Runs the project's notebook as Jupyter would and prints what it prints."""
+
+
 @pytest.mark.slow
 def test_from_a_wheel_to_a_notebook(stranger: tuple[Path, Path]) -> None:
     _, folder = stranger
@@ -79,7 +92,7 @@ def test_from_a_wheel_to_a_notebook(stranger: tuple[Path, Path]) -> None:
     margin = "providers.mine.config.bid_engine.min_profit_margin=30"
     assert "paired difference" in call(stranger, *cli, "compare", "scenario.yaml", "--set-b", margin, "--pairs", "3")
     assert "2 passed" in call(stranger, "-m", "pytest", "-q")
-    assert "paired difference" in call(stranger, "first_look.py")
+    assert "paired difference" in call(stranger, "-c", AS_NOTEBOOK)
     assert "baseline" in call(stranger, *cli, "scenarios", "list").split()
     assert json.loads(call(stranger, *cli, "run", "tiny", "--json", "--out", "tiny"))["fingerprint"] == ms.run("tiny").fingerprint
     copied_files = call(stranger, *cli, "scenarios", "copy", "tiny", "mine").split()
