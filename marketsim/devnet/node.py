@@ -38,6 +38,8 @@ PAGE = 100
 PAGE_MAX = 1_000
 MESSAGES_MAX = 1_000
 """Most messages that are taken at once."""
+BY_VALIDATOR = frozenset({"faucet", "fault", "outage", "repair"})
+"""Messages to the market, beside those that governance alone may sign, that the validator signs in its place."""
 Page = dict[str, Any]
 Receipts = list[dict[str, Any]]
 _CODESPACES = ((50, "market"), (70, "escrow"), (90, "deployment"), (100, "sdk"), (1_000, "marketsim"))
@@ -292,7 +294,7 @@ class DevnetNode:
         if message["op"] == "grant":
             return None
         wallet = wallet_of_key(signer) if signer in self.keys else signer
-        if signer == VALIDATOR and (message["op"] == "faucet" or SIGNERS.get(message["op"]) == GOVERNANCE):
+        if signer == VALIDATOR and (message["op"] in BY_VALIDATOR or SIGNERS.get(message["op"]) == GOVERNANCE):
             return GOVERNANCE
         return wallet
 
@@ -315,6 +317,8 @@ class DevnetNode:
             given["granter"] = wallet
         elif "signer" in message and self._addresses.name(str(message["signer"])) not in (wallet, GOVERNANCE):
             raise NodeError(f"message: {signer} signs for {self.keys[signer].address} only, signer: says another one", 403)
+        if given["op"] == "fault" and given.get("kind") == "python":
+            raise NodeError("message.kind: a devnet runs no code that a message names; plan such a fault in its scenario")
         try:
             self._market.parse(given, signer=self._signed(given, signer))
         except InputError as error:
@@ -551,7 +555,7 @@ class DevnetNode:
         return height
 
     def tick(self, height: int) -> None:
-        """Make blocks up to a height. The log says so first: a crash of this process does not undo it, nor one of the machine after `sync`."""
+        """Make blocks up to a height. The log says so first: a crash of this process does not undo it, after `sync` none of the machine."""
         if height > self._market.height:
             self._history.append(self._note({"kind": "advance", "advance": height}))
             self.go_to(height)
