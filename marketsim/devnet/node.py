@@ -292,7 +292,8 @@ class DevnetNode:
         if message["op"] == "grant":
             return None
         wallet = wallet_of_key(signer) if signer in self.keys else signer
-        if signer == VALIDATOR and (message["op"] == "faucet" or SIGNERS.get(message["op"]) == GOVERNANCE):
+        governs = message["op"] in ("faucet", "fault") or "fault" in message or SIGNERS.get(message["op"]) == GOVERNANCE
+        if signer == VALIDATOR and governs:
             return GOVERNANCE
         return wallet
 
