@@ -38,7 +38,7 @@ PAGE = 100
 PAGE_MAX = 1_000
 MESSAGES_MAX = 1_000
 """Most messages that are taken at once."""
-BY_VALIDATOR = frozenset({"faucet", "fault", "outage", "repair"})
+BY_VALIDATOR = frozenset({"faucet", "fault", "repair"})
 """Messages to the market, beside those that governance alone may sign, that the validator signs in its place."""
 Page = dict[str, Any]
 Receipts = list[dict[str, Any]]
@@ -555,7 +555,8 @@ class DevnetNode:
         return height
 
     def tick(self, height: int) -> None:
-        """Make blocks up to a height. The log says so first: a crash of this process does not undo it, after `sync` none of the machine."""
+        """Make blocks up to a height. The log says so first: a crash of this process does not undo it, nor does one of the machine after
+        `sync`."""
         if height > self._market.height:
             self._history.append(self._note({"kind": "advance", "advance": height}))
             self.go_to(height)

@@ -52,7 +52,7 @@ def test_a_devnet_from_start_to_stop(tmp_path: Path, capfd: pytest.CaptureFixtur
         assert "1 of 50 leases" in told(capfd, tmp_path, "status")
     finally:
         ended = told(capfd, tmp_path, "stop", "--json")
-    assert ended["height"] == 316
+    assert ended["height"] == 319
     assert "no devnet runs" in told(capfd, tmp_path, "stop", code=2)
     assert "not with another scenario" in told(capfd, tmp_path, "start", "training", code=2)
 
