@@ -59,11 +59,12 @@ def look_around() -> None:
     """Call what a run does not: looks at a held market, forks, trails, prices and replays of recorded answers."""
     import marketsim as ms
     from marketsim.cli import main
+    from marketsim.simulation import run
 
     with tempfile.TemporaryDirectory() as scratch:
         for name in ("tiny", "small", "virtengine", "akash", "ve-settlement"):
             scenario = str(ROOT / f"scenarios/{name}.yaml")
-            ms.run(scenario, overrides={"horizon": "1d"}, trail=True)
+            run(ms.load_scenario(scenario, overrides={"horizon": "1d"}), trail=True)
             market = ms.Market(scenario)
             for _ in range(3):
                 market.advance("2h")

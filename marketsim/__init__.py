@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from marketsim.scenario import Scenario, load_scenario
     from marketsim.simulation.agents import Agent, AgentPort
     from marketsim.simulation.check_agent import check_agent
+    from marketsim.simulation.check_fault import check_fault
     from marketsim.simulation.check_metric import check_metric
+    from marketsim.simulation.users_faults import FaultScene, MarketFault
     from marketsim.strategies.check import check_strategy
     from marketsim.strategies.check_choice import check_choice_rule
     from marketsim.strategies.check_demand import check_demand
@@ -39,12 +41,14 @@ __all__ = [
     "ChoiceRule",
     "DemandDay",
     "DemandProcess",
+    "FaultScene",
     "Finding",
     "FinishedRun",
     "InputError",
     "InvariantError",
     "LearningStrategy",
     "Market",
+    "MarketFault",
     "Metric",
     "OfferedBid",
     "OrderToLease",
@@ -62,6 +66,7 @@ __all__ = [
     "check_agent",
     "check_choice_rule",
     "check_demand",
+    "check_fault",
     "check_metric",
     "check_strategy",
     "compare",
@@ -98,7 +103,9 @@ _PLACES = {
     "metrics.own": ("FinishedRun", "Metric"),
     "simulation.agents": ("Agent", "AgentPort"),
     "simulation.check_agent": ("check_agent",),
+    "simulation.check_fault": ("check_fault",),
     "simulation.check_metric": ("check_metric",),
+    "simulation.users_faults": ("FaultScene", "MarketFault"),
     "strategies.check": ("check_strategy",),
     "strategies.check_choice": ("check_choice_rule",),
     "strategies.check_demand": ("check_demand",),

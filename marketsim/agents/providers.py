@@ -1,4 +1,4 @@
-"""Providers' outages: those that come and go at random as SimPy processes, those of a plan as dated messages."""
+"""Providers' outages that come and go at random, as SimPy processes."""
 
 from __future__ import annotations
 
@@ -48,11 +48,3 @@ def outages(
             clock.submit(Kind.OUTAGE, Phase.GOVERN, desk=desk, begins=1, share_ppm=closes_ppm, tie=key)
             place.at_ms += max(clock.block_ms, round(place.rng.exponential(lasts_ms)))
         place.down = not place.down
-
-
-def fault(clock: BlockClock, desk: int, key: int, kind: Kind, at_ms: int, lasts_ms: int, begins: bool) -> None:
-    """Submit one planned fault, dated: an outage, or a block by governance, lifted after `lasts_ms` (0 = never)."""
-    share_ppm = 1_000_000 if kind == Kind.OUTAGE else 0
-    clock.submit(kind, Phase.GOVERN, at_ms, desk=desk, begins=int(begins), share_ppm=share_ppm, tie=key)
-    if lasts_ms > 0:
-        clock.submit(kind, Phase.GOVERN, at_ms + lasts_ms, desk=desk, begins=0, tie=key)

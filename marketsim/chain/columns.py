@@ -601,3 +601,5 @@ class EventKind(Code):
     USAGE_ESCROW_OPENED = 34  # subject lease, other account, whole = set aside, extra = expiry, seconds
     FEES_SPLIT = 35  # subject lease, other = number of the settlement, whole = platform's part, extra = validators' part
     USAGE_ESCROW_ENDED = 36  # subject lease, other = UsageEscrowState, whole = given back to the account
+    PROVIDER_FAULT = 37  # engine: subject provider slot, other = 1 begins, 0 ends, whole = number of the fault's kind
+    TENANT_FAULT = 38  # engine: subject wallet, other and whole as above

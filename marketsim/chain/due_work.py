@@ -11,7 +11,7 @@ from __future__ import annotations
 from marketsim.chain.cascades import end_deployment, follow
 from marketsim.chain.columns import AccountState, EscrowRule, EventKind
 from marketsim.chain.escrow import usage_accounts
-from marketsim.chain.escrow.exact import due, fold, grace_end
+from marketsim.chain.escrow.exact import due, fold, grace_end, settle
 from marketsim.chain.escrow.messages import settle_forced
 from marketsim.chain.events import emit
 from marketsim.chain.state import State
@@ -29,6 +29,17 @@ def settle_cadence(s: State, h: int, account: int) -> None:
         return
     short = s.accounts[account].short
     fold(s, h, account)
+    follow(s, h, account, short)
+
+
+@compiled
+def settle_late(s: State, h: int, account: int) -> None:
+    """Settle an account at h of which meters have just been read that were not for long.
+
+    More may be owed than the prices of the blocks since its last settlement, which no settlement to come reckons with.
+    """
+    short = s.accounts[account].short
+    settle(s, h, account, False)
     follow(s, h, account, short)
 
 

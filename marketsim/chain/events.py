@@ -172,6 +172,10 @@ def subject_identity(s: State, kind: int, subject: int) -> int:
         return s.wallets[subject].id
     if kind == EventKind.PARAMS_CHANGED:
         return subject
+    if kind == EventKind.PROVIDER_FAULT:
+        return s.providers[subject].id
+    if kind == EventKind.TENANT_FAULT:
+        return s.wallets[subject].id
     return s.leases[subject].id
 
 

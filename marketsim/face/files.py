@@ -23,7 +23,7 @@ from marketsim.scenario.shipped import found_file
 from marketsim.scenario.yaml_source import read_source
 from marketsim.simulation.never_served import never_served
 from marketsim.strategies.check import load_strategy
-from marketsim.strategies.find import AGENT, CHOICE_RULE, DEMAND, METRIC, ExtensionKind, problem_of
+from marketsim.strategies.find import AGENT, CHOICE_RULE, DEMAND, FAULT, METRIC, ExtensionKind, problem_of
 
 
 def validate(*files: str | os.PathLike[str], imports: bool = False) -> Finding:
@@ -123,9 +123,10 @@ def _check_classes(scenario: Scenario, imports: bool) -> None:
             problem = _import_problem(spec, scenario)
         if problem is not None:
             lines += scenario.refusal(("providers", cohort.name, "strategy", "python"), problem).lines
-    others: list[tuple[tuple[str, ...], str, ExtensionKind]] = []
+    others: list[tuple[tuple[str | int, ...], str, ExtensionKind]] = []
     others += [(("agents", each.name), each.python, AGENT) for each in scenario.agents]
     others += [(("metrics", each.name), each.python, METRIC) for each in scenario.metrics]
+    others += [(("faults", number), each.python, FAULT) for number, each in enumerate(scenario.faults) if each.python is not None]
     for tenants in scenario.tenants:
         others += [(("tenants", tenants.name, "demand"), tenants.demand.python or "", DEMAND)] * (tenants.demand.python is not None)
         others += [(("tenants", tenants.name, "choice"), tenants.choice.python or "", CHOICE_RULE)] * (tenants.choice.python is not None)

@@ -145,11 +145,13 @@ def new_offer(e: Engine) -> int:
 
 @compiled
 def set_shut(s: State, e: Engine, desk_row: int) -> None:
-    """Write whether a desk may bid at all: its engine on and up, its provider not blocked."""
+    """Write whether a desk may bid at all: its engine on and up, the chain within reach, its provider not blocked."""
     desk = e.desks[desk_row]
     shut = 0
     if desk.up == 0 or desk.enabled == 0:
         shut = 1 + Decline.ENGINE_DISABLED
+    elif desk.cut == 1:
+        shut = 1 + Decline.NOT_CONNECTED
     elif s.providers[desk_row].blocked == 1:
         shut = 1 + Decline.PROVIDER_BLOCKED
     desk.shut = shut
@@ -505,6 +507,8 @@ def place_offer(s: State, e: Engine, height: int, offer: int) -> bool:
     o = s.orders[order]
     if rarely(shut == 1 + Decline.ENGINE_DISABLED):
         code = Decline.ENGINE_DISABLED
+    elif rarely(shut == 1 + Decline.NOT_CONNECTED):
+        code = Decline.NOT_CONNECTED  # it does not hear of the order's end either
     elif rarely(o.state != OrderState.OPEN):
         code = Decline.ORDER_NOT_OPEN
     elif rarely(shut != 0):

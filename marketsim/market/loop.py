@@ -229,7 +229,7 @@ def execute_entry(s: State, e: Engine, height: int, kind: int, row: int) -> None
     elif kind == Kind.LEAVE:
         leave(s, e, height, row, Reason.UNSTABLE)
     elif kind == Kind.MANIFEST:
-        if s.leases[row].active_at < 0:
+        if s.leases[row].active_at < 0 or s.globals.rules != Rules.SEED:  # there only a workload that failed has such an entry
             leave(s, e, height, row, Reason.MANIFEST_TIMEOUT)
     elif kind == Kind.ORDER_TIMEOUT:
         time_out_order(s, e, height, row)
@@ -275,7 +275,7 @@ def execute_call(s: State, e: Engine, height: int, at: int) -> None:
     if kind == Kind.ARRIVE:
         arrive(s, e, height, at)
     elif kind == Kind.OUTAGE:
-        set_outage(s, e, height, call.desk, call.begins, call.share_ppm)
+        set_outage(s, e, height, call.desk, call.begins, call.share_ppm, 0)
     elif kind == Kind.BLOCK:
         set_blocked(s, height, call.desk, call.begins)
     elif kind == Kind.SETTLE:
@@ -383,7 +383,12 @@ def place_bids(s: State, e: Engine, height: int) -> None:
 @compiled
 def activate(s: State, e: Engine, height: int, lease: int) -> None:
     """Turn a matched order active: the workload runs."""
-    if s.leases[lease].state == LeaseState.CLOSED or s.leases[lease].active_at >= 0:
+    p = s.leases[lease]
+    if p.state == LeaseState.CLOSED or p.active_at >= 0:
+        return
+    if rarely(e.desks[p.slot].failing == 1):
+        at = max(height + 1, p.created_at + e.globals.manifest_blocks)
+        push(e, at, Phase.CLOSE, tie_of(e, Kind.MANIFEST, lease_key(s, e, lease)), Kind.MANIFEST, lease)
         return
     market.activate_lease(s, height, lease)
 
@@ -431,18 +436,22 @@ def force_settlement(s: State, e: Engine, height: int, account: int) -> None:
 
 @compiled
 def withdraw(s: State, e: Engine, height: int, lease: int, again: bool) -> None:
-    """Withdraw what a lease has earned, on chains that settle when touched, and date the next withdrawal."""
+    """Withdraw what a lease has earned, on chains that settle when touched, and date the next withdrawal.
+
+    A provider that is cut off from the chain, or does not withdraw, sends nothing and tries again at its next time.
+    """
     p = s.leases[lease]
     if p.payment != PaymentState.OPEN:
         return
-    wallet = p.provider
-    deployment = s.orders[p.order].deployment
-    status = Status.InsufficientFunds
-    if can_afford(s, wallet, Kind.WITHDRAW, 0, 0):
-        status = market.withdraw(s, height, lease)
-        charge(s, wallet, Kind.WITHDRAW, status != Status.Ok, 0)
-    sync_deployment(s, e, height, deployment)
-    leave_unpaid(s, e, height, p.account)
+    if not (rarely(e.desks[p.slot].cut == 1) or rarely(e.desks[p.slot].withheld == 1)):
+        wallet = p.provider
+        deployment = s.orders[p.order].deployment
+        status = Status.InsufficientFunds
+        if can_afford(s, wallet, Kind.WITHDRAW, 0, 0):
+            status = market.withdraw(s, height, lease)
+            charge(s, wallet, Kind.WITHDRAW, status != Status.Ok, 0)
+        sync_deployment(s, e, height, deployment)
+        leave_unpaid(s, e, height, p.account)
     if again and p.payment == PaymentState.OPEN:
         at = height + e.desks[p.slot].withdraw_every
         push(e, at, Phase.SETTLE, tie_of(e, Kind.WITHDRAW, lease_key(s, e, lease)), Kind.WITHDRAW, lease)
@@ -502,13 +511,28 @@ def start_window(e: Engine, height: int) -> None:
 
 
 @compiled
-def set_outage(s: State, e: Engine, height: int, desk_row: int, down: int, share_ppm: int) -> None:
-    """Take a provider down or up again; going down it closes a share of its leases."""
-    e.desks[desk_row].up = 1 - down
-    set_shut(s, e, desk_row)
-    emit(s, EventKind.OUTAGE, desk_row, down, share_ppm, 0, 0)
-    if down == 0 or share_ppm == 0:
-        return
+def set_outage(s: State, e: Engine, height: int, desk_row: int, down: int, share_ppm: int, held: int) -> None:
+    """Take a provider down or up again; going down it closes a share of its leases.
+
+    `held` 1: a fault does; 0: an outage that came by itself. It is up again when neither has it down.
+    """
+    desk = e.desks[desk_row]
+    if held == 1:
+        desk.held = down
+    else:
+        desk.out = down
+    up = 1 - max(desk.out, desk.held)
+    if up != desk.up:
+        desk.up = up
+        set_shut(s, e, desk_row)
+        emit(s, EventKind.OUTAGE, desk_row, down, share_ppm, 0, 0)
+    if down == 1 and share_ppm > 0:
+        close_share(s, e, height, desk_row, share_ppm)
+
+
+@compiled
+def close_share(s: State, e: Engine, height: int, desk_row: int, share_ppm: int) -> None:
+    """Let a provider leave a share of its active leases, drawn by a stateless hash, in this block."""
     x = e.globals
     for at in range(x.alive - 1, -1, -1):
         if at >= x.alive:

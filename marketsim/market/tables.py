@@ -124,7 +124,7 @@ class Desk(Row, width=112):
     next twelve decimals and the last twelve: the unit price after spread and repricing, times 1 + margin, exact at 24 decimals.
     """
 
-    shut = column("derived: 0 it may bid, else 1 + Decline (engine off or down, or provider blocked)")
+    shut = column("derived: 0 it may bid, else 1 + Decline (engine off or down, cut off, or provider blocked)")
     slots_left = column("derived: MAX_CONCURRENT less the bids whose outcome is unknown")
     queued = column()
     leases_left = column("derived: leases that it may still take")
@@ -229,6 +229,13 @@ class Desk(Row, width=112):
     key = column("hash of its name: what its draws come from")
     hears = column("1: what becomes of its bids is written down in outcomes; 2: refused ones too")
     usage_by_hand = column("1: use of its leases from here on is reported by messages, 0: they meter themselves")
+    out = column("1 during an outage that came by itself")
+    held = column("1 during an outage of a fault; it is up while both are 0")
+    cut = column("1: it cannot reach the chain: its bids, withdrawals, reports and notices are not sent")
+    failing = column("1: workloads of its new leases do not start")
+    withheld = column("1: it does not withdraw")
+    unreported_ppm = column("share of use that the meters of its leases leave out", "ppm")
+    lag = column("how late its meters are read, FAR while they are not", "blocks")
 
 
 LANES = 8
@@ -390,9 +397,10 @@ class Decline(Code):
     SCRIPT_FAILED = 10
     SCRIPT_TIMEOUT = 11
     INVALID_PRICE = 12
+    NOT_CONNECTED = 13
 
 
-DECLINES = 13
+DECLINES = 14
 ORDER_SHIFT = 28
 DESK_SHIFT = 4
 """Bits below the order, and below the desk, in a number of `Engine.decline_rows`."""

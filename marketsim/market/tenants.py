@@ -51,6 +51,8 @@ SALT_CHOICE = 21
 SALT_LEAVE = 22
 SALT_ORDER = 23
 TWO_52 = 1 << 52
+TRY_AGAIN = 10
+"""Blocks after which a provider that is cut off from the chain tries once more to close a bid or a lease."""
 FOREVER = 10**18
 """Blocks that nothing lasts, the most that `blocks_covered` counts to."""
 
@@ -552,7 +554,9 @@ def follow_lease(s: State, e: Engine, height: int, order: int, offer: int) -> No
     if plan >= 0:
         start_meter(s, e, lease, plan, desk_row, order)
         delay = e.plans[plan].deploy_delay
-        if g.rules == Rules.SEED:
+        if rarely(desk.failing == 1):
+            push(e, height + x.manifest_blocks, Phase.CLOSE, tie_of(e, Kind.MANIFEST, track.key), Kind.MANIFEST, lease)
+        elif g.rules == Rules.SEED:
             if delay <= 0:
                 market.activate_lease(s, height, lease)
             elif delay > x.manifest_blocks:
@@ -592,7 +596,8 @@ def is_bid_open(s: State, bid: int, order: int) -> bool:
 @compiled
 def start_meter(s: State, e: Engine, lease: int, plan: int, desk_row: int, order: int) -> None:
     """Give a metered lease its reservation, the desk's unit prices as weights, and the plan's utilization; where messages report the use
-    it stays as the chain has made it."""
+    it stays as the chain has made it. What a desk's meters leave out or read late is so from the start.
+    """
     usage = s.leases[lease].usage
     desk = e.desks[desk_row]
     if usage < 0 or desk.usage_by_hand == 1:
@@ -607,6 +612,10 @@ def start_meter(s: State, e: Engine, lease: int, plan: int, desk_row: int, order
         row[Usage.unit_cpu + k] = desk[Desk.list_cpu + k]
     row.utilization_ppm = e.plans[plan].utilization_ppm
     row.closed_form = ClosedForm.UNKNOWN
+    if rarely(desk.unreported_ppm > 0):
+        row.utilization_ppm = row.utilization_ppm * (PPM - desk.unreported_ppm) // PPM
+    if rarely(desk.lag > 0):
+        row.until = s.globals.height + max(0, e.plans[plan].deploy_delay) + desk.lag
 
 
 @compiled
@@ -712,6 +721,10 @@ def leave(s: State, e: Engine, height: int, lease: int, reason: int) -> None:
     deployment = o.deployment
     if o.state == OrderState.CLOSED or state == LeaseState.CLOSED or p.bid < 0:
         return
+    if rarely(e.desks[p.slot].cut == 1):  # no message reaches the chain
+        kind = Kind.MANIFEST if reason == Reason.MANIFEST_TIMEOUT else Kind.LEAVE
+        push(e, height + TRY_AGAIN, Phase.CLOSE, tie_of(e, kind, lease_key(s, e, lease)), kind, lease)
+        return
     if not can_afford(s, p.provider, Kind.LEAVE, 1, 0):
         return
     window = p.window
@@ -774,6 +787,9 @@ def time_out_bid(s: State, e: Engine, height: int, offer: int) -> None:
         return
     desk = e.desks[row.desk]
     if height < s.bids[row.bid].created_at + desk.bid_timeout:
+        return
+    if rarely(desk.cut == 1):
+        push(e, height + TRY_AGAIN, Phase.BID_TIMEOUT, tie_of(e, Kind.BID_TIMEOUT, row.tie), Kind.BID_TIMEOUT, offer)
         return
     if not can_afford(s, desk.wallet, Kind.LEAVE, 0, 0):
         return

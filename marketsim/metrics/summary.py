@@ -62,6 +62,7 @@ def summarize(record: Record) -> dict[str, Any]:
         "price": price(record),
         "audit": {"blocks": meta["audit_blocks"]},
         **({"messages": _messages(meta["receipts"])} if "receipts" in meta else {}),
+        **({"faults": [dict(fault) for fault in meta["faults"]]} if "faults" in meta else {}),
         **({"cut": dict(meta["cut"])} if "cut" in meta else {}),
         "versions": dict(meta["versions"]),
     }

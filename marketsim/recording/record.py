@@ -43,12 +43,15 @@ DECLINE_CODES: Final = (
     "script_failed",
     "script_timeout",
     "invalid_price",
+    "not_connected",
 )
 """Why a bid engine did not bid, by code number, in the order in which it looks; an offline provider counts
-as engine_disabled. The last three are answers of users' scripts and classes."""
+as engine_disabled. After the first ten come three answers of users' scripts and classes, then what only faults cause."""
 
 CODES_OF_ENGINES: Final = 10
 """So many of DECLINE_CODES are of every engine; what follows is shown where users' code sets prices."""
+CODES_WITHOUT_FAULTS: Final = 13
+"""So many are of engines or users' code; what follows is shown where it occurred."""
 
 
 def decline_codes(scenario: Mapping[str, Any], declined: Column) -> tuple[str, ...]:
@@ -59,8 +62,10 @@ def decline_codes(scenario: Mapping[str, Any], declined: Column) -> tuple[str, .
     kinds = {
         kind for cohort in scenario.get("providers") or () if isinstance(cohort.get("strategy"), Mapping) for kind in cohort["strategy"]
     }
-    if "script" in kinds or declined[:, CODES_OF_ENGINES:].any():
+    if declined[:, CODES_WITHOUT_FAULTS:].any():
         return DECLINE_CODES
+    if "script" in kinds or declined[:, CODES_OF_ENGINES:].any():
+        return DECLINE_CODES[:CODES_WITHOUT_FAULTS]
     return DECLINE_CODES[:CODES_OF_ENGINES]
 
 
@@ -191,8 +196,10 @@ scenario: the effective scenario, plain and JSON-able. rules: name of the rule s
 last block. start: ISO date and time of block 0. fingerprint: hex digits. record: one of LEVELS.
 audit_blocks: blocks audited (0 without --audit). latency_total_ms: sum of all bid latencies. versions:
 package -> version. streams: names or patterns of the random streams. wall_seconds: seconds the run took.
-Runs with hand-written messages also have `receipts`: height, op, id and result of each. Where users' code set prices and gave
-reasons for not doing so, `refusals` has by `tenant/dseq/gseq` and provider what it said (record: everything). Runs in which draws
+Runs with hand-written messages, governance or faults also have `receipts`: height, op, id and result of each. Runs with faults have
+`faults`: of each its name and kind, the heights of its begin and end (None: it lasted to the end), and whom it hit. Where users' code
+set prices and gave reasons for not doing so, `refusals` has by `tenant/dseq/gseq` and provider what it said (record: everything). Runs in
+which draws
 were cut off or rows of a trace left out have `cut`: by key of the scenario `draws`, how many of them were `raised` to `low` and
 `lowered` to `high`, or how many rows were `left_out` and which columns `not_read`.
 """

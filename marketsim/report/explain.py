@@ -20,9 +20,12 @@ from marketsim.money.units import ATTO, BLOCKS_A_MONTH
 from marketsim.recording.record import DECLINE_CODES, UNFILLED, Column, LongTable, Record, exact, exact_sum
 from marketsim.report import phrases
 from marketsim.report.phrases import count, exact_uve, moment, money, percent, plural, span
+from marketsim.scenario.faults import FAULT_KINDS
 
 LINES_MAX: Final = 24
 """Settlements, bids or orders listed one by one; what is more is summed up."""
+
+_FAULT_OF: Final = {kind.number: name for name, kind in FAULT_KINDS.items()}
 
 OUT_OF_LINE: Final = 1.5
 """A provider wins far more (or less) than its siblings from this ratio to their mean on, beyond chance."""
@@ -190,7 +193,20 @@ def _tenant(record: Record, tenant: int) -> Explanation:
     lines = [_order_line(record, int(row)) for row in rows[:LINES_MAX]]
     if len(rows) > LINES_MAX:
         lines.append(f"… and {count(len(rows) - LINES_MAX)} more in orders.csv")
-    return Explanation("tenant", record.tenants["name"][tenant], [Section("Facts", facts), Section("Orders", lines)])
+    name = record.tenants["name"][tenant]
+    sections = [Section("Facts", facts), *_faults(record, "tenants", name), Section("Orders", lines)]
+    return Explanation("tenant", name, sections)
+
+
+def _faults(record: Record, whose: str, name: str) -> list[Section]:
+    """A section of the faults that hit a provider or a tenant (`whose` is providers or tenants), none where none did."""
+    block_ms, start = record.meta["block_ms"], record.meta["start"]
+    lines = []
+    for fault in record.meta.get("faults") or ():
+        if name in fault[whose]:
+            ended = "to the end" if fault["ended"] is None else f"to {moment(fault['ended'], block_ms, start)}"
+            lines.append(f"{fault['name']}: {moment(fault['since'], block_ms, start)} {ended}: {FAULT_KINDS[fault['kind']].text}")
+    return [Section("Faults", lines)] if lines else []
 
 
 class _Order:
@@ -229,7 +245,7 @@ class _Order:
 
     def _timeline(self) -> list[str]:
         facts: list[tuple[int, int, str]] = [(int(self.orders["created_at"][self.row]), 1, "order created")]
-        facts += self._events()
+        facts += self._events() + self._faults()
         if self.lease >= 0:
             lease, leases = self.lease, self.leases
             provider = self.record.providers["name"][leases["provider"][lease]]
@@ -249,6 +265,19 @@ class _Order:
             first = int(self._bid_column("height")[0])
             facts.append((first, 3, f"first of {plural(len(self._bid_rows()), 'bid')}"))
         return [f"{self._when(height)}: {text}" for height, _, text in sorted(facts)]
+
+    def _faults(self) -> list[tuple[int, int, str]]:
+        """Faults of the provider that leased it and of its tenant that began or ended while the order was there."""
+        provider = self.record.providers["name"][self.leases["provider"][self.lease]] if self.lease >= 0 else ""
+        tenant = self.record.tenants["name"][self.orders["tenant"][self.row]]
+        first, last = int(self.orders["created_at"][self.row]), int(self.orders["closed_at"][self.row])
+        facts = []
+        for fault in self.record.meta.get("faults") or ():
+            whom = [name for name in (provider, tenant) if name and name in (*fault["providers"], *fault["tenants"])]
+            for what, height in (("begins", fault["since"]), ("ends", fault["ended"])):
+                if whom and height is not None and height >= first and (last < 0 or height <= last):
+                    facts.append((int(height), 0, f"fault {fault['name']} of {whom[0]} {what}"))
+        return facts
 
     def _events(self) -> list[tuple[int, int, str]]:
         """Facts from the event record: deposits, refunds, funds running out and coming back, refusals to
@@ -448,6 +477,7 @@ class _Provider:
             Section("Bids", self._bids()),
             Section("Leases and revenue", self._leases()),
             Section("Beside its siblings", self._beside()),
+            *_faults(self.record, "providers", self.name),
             Section("Events", self._events()),
         ]
         return Explanation("provider", self.name, sections)
@@ -565,6 +595,7 @@ class _Provider:
             EventKind.REPRICED,
             EventKind.PROVIDER_BLOCKED,
             EventKind.PROVIDER_UNBLOCKED,
+            EventKind.PROVIDER_FAULT,
         )
         mine = np.isin(events["kind"], [int(kind) for kind in kinds]) & (events["subject"] == self.slot)
         rows = np.flatnonzero(mine)
@@ -590,6 +621,9 @@ def _provider_event(events: LongTable, row: int) -> str:
             return f"prices now × {int(events['whole'][row]) / 1e6:.4f}"
         case EventKind.PROVIDER_BLOCKED:
             return "blocked by governance"
+        case EventKind.PROVIDER_FAULT:
+            kind = _FAULT_OF.get(int(events["whole"][row]), "")
+            return f"fault {kind} {'begins' if events['other'][row] else 'ends'}"
     return "unblocked by governance"
 
 

@@ -39,6 +39,7 @@ DECLINED_TEXT: Final = {
     "script_failed": "the price script failed",
     "script_timeout": "the price script was late",
     "invalid_price": "the script or class gave no price",
+    "not_connected": "cut off from the chain",
 }
 ENDED_TEXT: Final = {
     "running": "still running",

@@ -16,6 +16,7 @@ from marketsim.chain.parsing import ARGUMENTS, NEEDED, OPERATIONS
 from marketsim.errors import InputError
 from marketsim.scenario.agent_cohorts import AgentCohort
 from marketsim.scenario.distributions import Frozen, Window
+from marketsim.scenario.faults import FAULT_KINDS, Fault
 from marketsim.scenario.go_values import is_denom
 from marketsim.scenario.html_lines import html_table
 from marketsim.scenario.literals import (
@@ -135,29 +136,6 @@ class Start(Frozen):
     @classmethod
     def _short(cls, data: object) -> object:
         return data if isinstance(data, (dict, cls)) else {"time": data}
-
-
-class Fault(Frozen):
-    """An outage or a block of one provider at a moment of the run."""
-
-    at: Span = Field(description="time from the start of the run")
-    provider: Text = Field(description="which one: cohort/index such as hyperscale/0")
-    kind: Literal["outage", "block", "unblock"] = Field(
-        description="outage: it neither bids nor serves and its leases close; block: governance keeps it from bidding; unblock ends that"
-    )
-    lasts: PositiveSpan | None = Field(
-        default=None, validate_default=True, description="length; an outage needs one, a block without one lasts to the end"
-    )
-
-    @field_validator("lasts")
-    @classmethod
-    def _outages_end(cls, value: Duration | None, info: ValidationInfo) -> Duration | None:
-        kind = info.data.get("kind")
-        if kind == "outage" and value is None:
-            raise ValueError("is missing, an outage needs a length such as lasts: 6h")
-        if kind == "unblock" and value is not None:
-            raise ValueError("stands beside kind: unblock, only an outage or a block has a length")
-        return value
 
 
 class Governance(Frozen):
@@ -374,7 +352,9 @@ class Scenario(Frozen):
     messages: tuple[Message, ...] = Field(
         default=(), validate_default=True, description="messages by hand, in the order of their heights (docs/messages.md)"
     )
-    faults: tuple[Fault, ...] = Field(default=(), description="outages and blocks of single providers at given moments")
+    faults: tuple[Fault, ...] = Field(
+        default=(), description="what fails from when to when: outages, lost connections and the like (docs/faults.md)"
+    )
     governance: tuple[Governance, ...] = Field(default=(), description="governance actions at given heights")
     metrics: tuple[OwnMetric, ...] = Field(
         default=(), description="figures of your own in the summary, by functions of a finished run (docs/own-metrics.md)"
@@ -549,15 +529,39 @@ class Scenario(Frozen):
 
     @field_validator("faults")
     @classmethod
-    def _providers_exist(cls, value: tuple[Fault, ...], info: ValidationInfo) -> tuple[Fault, ...]:
-        if "providers" not in info.data:
+    def _hit_somebody(cls, value: tuple[Fault, ...], info: ValidationInfo) -> tuple[Fault, ...]:
+        if not {"providers", "tenants", "agents"} <= info.data.keys():
             return value
-        cohorts = {cohort.name: cohort.count for cohort in info.data["providers"]}
+        agents = [cohort for cohort in info.data["agents"] if cohort.provider is not None]
+        providers = {cohort.name: cohort.count for cohort in (*info.data["providers"], *agents)}
+        tenants = {cohort.name: cohort.count for cohort in info.data["tenants"]}
+        regions = {region for each in info.data["providers"] for region in (*each.regions, each.attributes.get("region", ""))}
+        names: set[str] = set()
         for fault in value:
-            name, _, index = fault.provider.partition("/")
-            if name not in cohorts or not index.isdigit() or int(index) >= cohorts[name]:
-                known = ", ".join(f"{n}/0 … {n}/{c - 1}" for n, c in cohorts.items()) or "none"
-                raise ValueError(f"{shown(fault.provider)} is not a provider, providers are {known}")
+            _must_be_one("provider", fault.provider, providers)
+            _must_be_one("tenant", fault.tenant, tenants)
+            of = FAULT_KINDS[fault.kind].of
+            cohorts = providers if of == "provider" else tenants if of == "tenant" else providers | tenants
+            if fault.cohort is not None and fault.cohort not in cohorts:
+                raise ValueError(f"{shown(fault.cohort)} is not a cohort of {of}s, cohorts are {', '.join(cohorts) or 'none'}")
+            if fault.region is not None and fault.region not in regions:
+                raise ValueError(
+                    f"{shown(fault.region)} is no provider's region, regions are {', '.join(sorted(regions - {''})) or 'none'}"
+                )
+            if fault.name is not None and fault.name in names:
+                raise ValueError(f"two faults are named {shown(fault.name)}, give each a name of its own")
+            names.add(fault.name or "")
+            if fault.kind == "settlement" and info.data.get("rules") == "seed":
+                raise ValueError(
+                    "kind: settlement stops withdrawals, and under rules: seed the chain pays by itself; "
+                    "payments come late there by kind: usage with delay or by kind: connectivity"
+                )
+            charging = info.data.get("charging")
+            if fault.kind == "usage" and (charging == "rate" or (charging != "ve_settlement" and info.data.get("escrow") != "exact")):
+                raise ValueError(f"kind: usage changes what is reported, and nothing is paid by that under charging: {charging} here")
+            block_ms = info.data["block_time"].amount if "block_time" in info.data else 0
+            if block_ms and fault.until is not None and fault.until.milliseconds(block_ms) <= fault.at.milliseconds(block_ms):
+                raise ValueError(f"until: {fault.until} is not after at: {fault.at}")
         return value
 
     # ------------------------------------------------------------ as numbers
@@ -666,6 +670,14 @@ class Scenario(Frozen):
         content = {key: value for key, value in self.effective().items() if key != "seed"}
         text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _must_be_one(what: str, name: str | None, cohorts: Mapping[str, int]) -> None:
+    """Raise ValueError unless `name` is none or cohort/index of somebody in the cohorts, whose sizes are given."""
+    cohort, _, index = (name or "").partition("/")
+    if name is not None and (cohort not in cohorts or not index.isdigit() or int(index) >= cohorts[cohort]):
+        known = ", ".join(f"{n}/0 … {n}/{c - 1}" for n, c in cohorts.items()) or "none"
+        raise ValueError(f"{shown(name)} is not a {what}, {what}s are {known}")
 
 
 def _at(data: Any, path: tuple[str | int, ...]) -> Any:

@@ -250,6 +250,38 @@ class Leave(Frozen):
     mean: PositiveSpan = Field(description="mean time until a provider ends a lease, exponential, drawn for each lease")
 
 
+class UsageReports(Frozen):
+    """How the use of a provider's leases comes to the chain."""
+
+    short_forms = ({"enum": ["metered", "manual"]},)
+
+    kind: Literal["metered", "manual", "reported"] = Field(
+        default="metered",
+        description="metered: exact at every settlement; manual: by messages submit_usage alone; reported: by a report every usage_every",
+    )
+    factor: Annotated[float, number(0.0, 1.0)] = Field(default=1.0, description="reported: share of what was used that is reported")
+    delay: Span = Field(default=Duration(0), description="reported: how late reports come; past the scenario's usage_grace they are lost")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, data: Any) -> Any:
+        if isinstance(data, str):
+            if data not in ("metered", "manual"):
+                raise ValueError(f"{shown(data)} is no way to report use, write metered, manual or {{factor: 0.6, delay: 1h}}")
+            return {"kind": data}
+        return {"kind": "reported"} | data if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _of_reports(self) -> UsageReports:
+        if self.kind != "reported" and (self.factor != 1.0 or self.delay.amount):
+            raise ValueError(f"factor and delay stand beside kind: {self.kind}, they are for what is reported: leave kind out")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: Any) -> Any:
+        return handler(self) if self.kind == "reported" else self.kind
+
+
 class ProviderCohort(Frozen):
     """Providers of one kind."""
 
@@ -287,9 +319,8 @@ class ProviderCohort(Frozen):
     withdraw_every: PositiveSpan | None = Field(
         default=None, description="how often these providers withdraw, in place of the scenario's withdraw_every"
     )
-    usage: Literal["metered", "manual"] = Field(
-        default="metered",
-        description="how use of leases is reported (charging by use): metered by itself, or manual by messages submit_usage alone",
+    usage: UsageReports = Field(
+        default=UsageReports(), description="how use is reported where a lease is charged by it: metered, manual, or {factor: …, delay: …}"
     )
     cost_share: Number = Field(
         default=1.0, description="cost of serving as a share of the unit prices without margin: only welfare metrics look at it"

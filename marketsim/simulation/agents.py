@@ -36,6 +36,7 @@ from marketsim.scenario.agent_cohorts import AgentCohort
 from marketsim.scenario.literals import parse_coins, parse_duration, parse_money, parse_size
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup
+from marketsim.simulation.market_messages import OPERATIONS
 from marketsim.simulation.messages import ByHand, Due
 from marketsim.simulation.views import Looks, View, WalletNames
 from marketsim.strategies import users_code
@@ -624,6 +625,9 @@ class Agents:
         now = int(clock.env.now)
         height = clock.height_of(now)
         ticket = AgentTicket(parsed.op, height, False)
+        if parsed.op in OPERATIONS:
+            self._by_hand.submit_for(me.name, height, message, parsed, (now, self._tie(me)), partial(setattr, ticket, "result"))
+            return ticket
         number, self._count = self._count, self._count + 1
         self._messages[number] = me, message, parsed, ticket
         call = self._row[0]

@@ -33,6 +33,7 @@ TRIAL: dict[str, Any] = {
     ],
     "providers": [{"name": "others", "count": 3, "spread": 0.2, "capacity": {"cpu": 8000, "memory": "64Gi", "storage": "1Ti"}}],
 }
+"""A day of sixty orders of four tenants, for three providers."""
 
 
 class AgentError(AssertionError):
@@ -47,15 +48,16 @@ def check_agent(function: Callable[[Any], Any], *, provider: bool = False, optio
     """
     if not inspect.isgeneratorfunction(function):
         raise AgentError("it is no generator function, write `def agent(me):` with at least one yield")
-    state = _global_state()
+    state = global_state()
     first = _played(function, provider, options or {})
-    if _global_state() != state:
+    if global_state() != state:
         raise AgentError("it draws from a global random generator, expected draws from me.rng")
     if _played(function, provider, options or {}) != first:
         raise AgentError("it acts otherwise the second time: it keeps something between runs, or draws from elsewhere than me.rng")
 
 
-def _global_state() -> tuple[Any, ...]:
+def global_state() -> tuple[Any, ...]:
+    """Return where the global random generators stand."""
     name, key, position, *gauss = np.random.get_state()
     return random.getstate(), name, np.asarray(key).tobytes(), position, *gauss
 
@@ -79,4 +81,4 @@ def _played(function: Callable[[Any], Any], provider: bool, options: Mapping[str
     return result.summary["fingerprint"], repr(logs)
 
 
-__all__ = ["AgentError", "check_agent"]
+__all__ = ["TRIAL", "AgentError", "check_agent", "global_state"]

@@ -43,6 +43,7 @@ from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column,
 from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup
+from marketsim.simulation.faults import FaultRecord
 from marketsim.simulation.stages import mean_capacity
 from marketsim.strategies.run_log import RunLog
 
@@ -156,9 +157,14 @@ class Collector:
             self._declines.add(rows)
 
     def record(
-        self, clock: BlockClock, versions: dict[str, str], wall_seconds: float, receipts: list[dict[str, Any]] | None = None
+        self,
+        clock: BlockClock,
+        versions: dict[str, str],
+        wall_seconds: float,
+        receipts: list[dict[str, Any]] | None = None,
+        faults: Sequence[FaultRecord] = (),
     ) -> Record:
-        """Return the record of the finished run; `receipts` are the answers to hand-written messages."""
+        """Return the record of the finished run; `receipts` are the answers to hand-written messages, `faults` those that began."""
         scenario, market = self._scenario, self._market
         chain, engine = clock.chain, clock.engine
         blocks = scenario.horizon_blocks
@@ -191,6 +197,7 @@ class Collector:
                 "wall_seconds": wall_seconds,
             }
             | ({} if receipts is None else {"receipts": receipts})
+            | ({"faults": [each.as_data() for each in faults]} if faults else {})
             | self._refusals()
             | ({"cut": dict(market.cut)} if market.cut else {}),
             latency_histogram=latency.copy(),

@@ -186,7 +186,8 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     rows[:, [Desk.max_cpu, Desk.max_memory, Desk.max_storage, Desk.max_gpu, Desk.max_concurrent]] = NO_LIMIT
     rows[:, [Desk.multiplier_ppm, Desk.uptime_ppm]] = PPM
     rows[:, Desk.lease_capacity] = -1 if cohort.lease_capacity is None else cohort.lease_capacity
-    rows[:, Desk.usage_by_hand] = int(cohort.usage == "manual")
+    rows[:, Desk.usage_by_hand] = int(cohort.usage.kind == "manual")
+    rows[:, [Desk.unreported_ppm, Desk.lag]] = reporting(cohort, scenario)
     rows[:, Desk.audited] = int(bool(cohort.signed_by))
     rows[:, Desk.window] = 0 if cohort.window is None else cohort.window.milliseconds(block_ms) // SECOND_MS
     rows[:, Desk.withdraw_every] = (cohort.withdraw_every or scenario.withdraw_every).blocks(block_ms)
@@ -230,6 +231,14 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
             one[Desk.list_cpu + 2 * at + 1] = atto
         refresh_units(one)
     return rows
+
+
+def reporting(cohort: ProviderCohort, scenario: Scenario) -> tuple[int, int]:
+    """Return what a cohort's meters leave out, in ppm, and how late they are read, in blocks; what comes too late is left out."""
+    usage, block_ms = cohort.usage, scenario.block_ms
+    if usage.delay.blocks(block_ms) > scenario.usage_grace.blocks(block_ms):
+        return PPM, 0
+    return PPM - round(usage.factor * PPM), usage.delay.blocks(block_ms)
 
 
 def set_limits(rows: Table, config: Any, block_ms: int) -> None:

@@ -27,6 +27,7 @@ from marketsim.scenario.footprint import warn_if_scarce
 from marketsim.scenario.literals import Duration, parse_duration
 from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario, read_message
+from marketsim.simulation.faults import FaultRecord
 from marketsim.simulation.market_messages import OPERATIONS
 from marketsim.simulation.measured import own_figures, own_metrics
 from marketsim.simulation.messages import Observe, wallet_names
@@ -323,6 +324,7 @@ class LiveMarket:
             self._views.clear()
         while self._open and (height + 1) * self.scenario.block_ms + DAY_MS > self._open.until_ms:
             self._open.extend(self._play)
+            self._play.by_hand.faults.refresh()
         self._play.advance(height)
         self._height = height
 
@@ -411,6 +413,10 @@ class LiveMarket:
         self._play.clock.hand_over()
         return self._play.heard.total if self._play.heard else 0
 
+    def faults(self, active: bool | None = None) -> tuple[FaultRecord, ...]:
+        """Return the faults that have begun, in that order; with `active` those that go on, or those that are over."""
+        return tuple(each for each in self._play.faults() if active is None or (each.ended is None) == active)
+
     def fingerprint(self) -> str:
         """Return the fingerprint of what happened so far, 32 hex digits: the path to where the market stands."""
         return self._play.fingerprint()
@@ -479,7 +485,8 @@ class LiveMarket:
             self._go(self.scenario.horizon_blocks)
             clock, collector = self._play.finish()
             by_hand = bool(self.scenario.messages or self.scenario.governance or self._receipts)
-            record = collector.record(clock, versions(), time.perf_counter() - self._began, self._receipts if by_hand else None)
+            seconds, faults = time.perf_counter() - self._began, self._play.faults()
+            record = collector.record(clock, versions(), seconds, self._receipts if by_hand else None, faults)
             if self._trail:
                 record = replace(record, trail=trail_of(clock.chain.trail, self.scenario.horizon_blocks))
             if not self._messages:

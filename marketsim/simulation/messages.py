@@ -29,7 +29,7 @@ from marketsim.chain.columns import (
 from marketsim.chain.edge import Chain, Receipt, result_of
 from marketsim.chain.events import SUM, chunk_of, emit
 from marketsim.chain.ledger import move
-from marketsim.chain.parsing import Message, MessageError, Parsed, param_of, parse
+from marketsim.chain.parsing import GOVERNANCE, Message, MessageError, Parsed, param_of, parse
 from marketsim.chain.requirements import requirements_of, with_eligible
 from marketsim.chain.room import with_room
 from marketsim.chain.state import MODULES, State, identity
@@ -46,13 +46,15 @@ from marketsim.market.loop import fold_some
 from marketsim.market.tables import LANES, BidRow, Desk, Engine, Kind, Phase, Stage, codes_of, rows_of_lanes
 from marketsim.market.tenants import follow_lease, sync_deployment, withdraw_offer
 from marketsim.money.units import ATTO, PPM
-from marketsim.scenario.model import Scenario
+from marketsim.scenario.model import Scenario, read_message
 from marketsim.simulation.build import MODULE_WALLETS, SETTLEMENT, MarketSetup, requested_values
 from marketsim.simulation.collect import BY_HAND
 from marketsim.simulation.desks import DeskBook
+from marketsim.simulation.faults import Faults, said
 from marketsim.simulation.market_messages import OPERATIONS, act, parse_market_message, wallet_of
 from marketsim.simulation.orders import OrderKind
 from marketsim.simulation.stages import StageChange, parameters, reconfigure, stages_of
+from marketsim.simulation.views import Looks, View, WalletNames
 
 Observe = Callable[[Message, str, Status], None]
 """Told of each executed message: the message, the state of what it addressed before, the answer."""
@@ -65,6 +67,8 @@ _GOVERNANCE = {
     "unblock": "unblock_provider",
     "settle": "settle_escrow",
 }
+_FAULTS = ("fault", "outage", "repair")
+"""Messages that begin or end a fault."""
 _PAID_FOR = {
     "create_deployment": Kind.ARRIVE,
     "create_bid": Kind.BIDS,
@@ -244,6 +248,12 @@ class Due(NamedTuple):
     """Of a message that came while the market ran: by what its receipt is asked for."""
     stage: StageChange | None = None
     """In place of a message: the scenario goes on to its next stage."""
+    at_ms: int | None = None
+    """Of a fault of the scenario: when it begins, where that is within a block."""
+    turn: tuple[int, int] | None = None
+    """Of an agent's message: its time and what breaks ties; those come after all others, in this order."""
+    answer: Callable[[str], None] | None = None
+    """Told how an agent's message was answered."""
 
 
 class ByHand:
@@ -278,6 +288,7 @@ class ByHand:
         self._cohorts |= {name for name, cohort in tenants if cohort < len(scenario.tenants)}
         self._listed = {*market.tenant_names}
         self._dated: set[int] = set()
+        self.faults = Faults(clock, scenario, market)
         self._due: dict[int, list[Due]] = {}
         for height, where, message in self._calendar():
             self._due.setdefault(height, []).append(Due(message, self.parsed(message, where), where))
@@ -287,6 +298,11 @@ class ByHand:
                 message = {"op": "set_params", "params": params}
                 changes.append(Due(message, self.parsed(message), ("stages", number)))
             self._due.setdefault(stage.height, []).extend(changes)
+        for number, fault in enumerate(scenario.faults):
+            at_ms = fault.at.milliseconds(clock.block_ms)
+            message = said(fault)
+            parsed = Parsed("fault", {"fault": fault}, GOVERNANCE, GOVERNANCE)
+            self._due.setdefault(clock.height_of(at_ms), []).append(Due(message, parsed, ("faults", number), at_ms=at_ms))
         self._heights = deque(sorted(self._due))
         """Of the scenario's messages, which are waited for one after the other."""
 
@@ -297,6 +313,7 @@ class ByHand:
         other.names = self.names.copy(clock.chain, market.eligibility)
         other.receipts, other.answers = list(self.receipts), dict(self.answers)
         other._listed, other._dated = set(self._listed), set(self._dated)
+        other.faults = self.faults.copy(clock, market)
         other._due = {height: list(each) for height, each in self._due.items()}
         other._heights = deque(self._heights)
         return other
@@ -309,10 +326,21 @@ class ByHand:
 
     def submit(self, height: int, message: Message, parsed: Parsed, ticket: int) -> None:
         """Let a message wait for block `height`, which is not executed yet, behind those that wait for it already."""
+        self._put(height, Due(message, parsed, ("log", ticket), ticket))
+
+    def submit_for(
+        self, name: str, height: int, message: Message, parsed: Parsed, turn: tuple[int, int], answer: Callable[[str], None]
+    ) -> None:
+        """Let an agent's message to the market wait for block `height`: it goes before the block, after those of scenario and log, by
+        `turn` among those of agents.
+        """
+        self._put(height, Due(message, parsed, ("agents", name), turn=turn, answer=answer))
+
+    def _put(self, height: int, due: Due) -> None:
         if height not in self._due:
             self._due[height] = []
             self._await(height)
-        self._due[height].append(Due(message, parsed, ("log", ticket), ticket))
+        self._due[height].append(due)
 
     def _await(self, height: int) -> None:
         if height <= self._scenario.horizon_blocks:
@@ -321,11 +349,11 @@ class ByHand:
             callbacks.append(lambda _: self._send_due(height))
 
     def _send_due(self, height: int) -> None:
-        for due in self._due.pop(height):
+        for due in sorted(self._due.pop(height), key=lambda due: due.turn or (-1, 0)):
             if due.stage is not None:
                 self._change(height, due.stage)
             elif due.parsed is not None and due.parsed.op in OPERATIONS:
-                self._act(height, due.message, due.parsed, due.ticket)
+                self._act(height, due)
             else:
                 self._execute(height, due)
         if self._heights and self._heights[0] == height:
@@ -362,20 +390,57 @@ class ByHand:
             seed = int(clock.engine.globals.seed)
             self._judge(reconfigure(stage, seed, clock.chain, clock.engine, market.book))
 
-    def _act(self, height: int, message: Message, parsed: Parsed, ticket: int | None) -> None:
+    def _act(self, height: int, due: Due) -> None:
         """Carry out a message that no chain would take, before those parts of the block that agents have."""
         clock, names, market = self._clock, self.names, self._market
+        parsed = due.parsed
+        assert parsed is not None
         clock.open_block(height)
         clock.make_room()
         names.take(clock.chain)
-        status = act(parsed, height, len(self.receipts), clock, names, market, self._scenario)
-        if parsed.op == "configure" and status == Status.Ok:
+        at_ms = height * clock.block_ms if due.at_ms is None else due.at_ms
+        first = int(clock.chain.globals.events)
+        done = act(parsed, height, at_ms, clock, names, market, self._scenario, self.faults)
+        if parsed.op == "configure" and done.status == Status.Ok:
             self._judge([names.row_of("provider", parsed.arguments["provider"])])
-        what = str(parsed.arguments.get("provider") or parsed.arguments.get("wallet"))
-        self.receipts.append({"height": height, "op": parsed.op, "id": what, "result": result_of(status)})
-        leave_message(clock.chain, height, len(self.receipts), message, result_of(status))
-        if ticket is not None:
-            self.answers[ticket] = Receipt(height, parsed.op, status, what), clock.chain.events[:0]
+        if due.where[:1] == ("end",) and done.status != Status.Ok:
+            return  # somebody has mended it before its time
+        result = result_of(done.status)
+        message = said(parsed.arguments["fault"]) if parsed.op == "fault" else due.message
+        self.receipts.append({"height": height, "op": parsed.op, "id": done.what, "result": result})
+        leave_message(clock.chain, height, len(self.receipts), message, result)
+        if self._tell is not None:
+            self._tell(height, due.where, message, result)
+        if due.ticket is not None:
+            rows = clock.chain.events[first : int(clock.chain.globals.events)].copy() if parsed.op in _FAULTS else clock.chain.events[:0]
+            self.answers[due.ticket] = Receipt(height, parsed.op, done.status, done.what), rows
+        if due.answer is not None:
+            due.answer(result)
+        if done.status != Status.Ok or parsed.op not in _FAULTS:
+            return
+        if done.until is not None and done.until <= self._scenario.horizon_blocks:
+            end = {"op": "repair", "fault": done.what}
+            self._put(done.until, Due(end, Parsed("repair", {"fault": done.what}, GOVERNANCE, GOVERNANCE), ("end", done.what)))
+        self._follow_users(height, done.what, parsed.op != "repair")
+
+    def _follow_users(self, height: int, name: str, begins: bool) -> None:
+        """Execute the messages with which a user's own fault begins or ends."""
+        clock = self._clock
+        view = View(height - 1, clock.block_ms, Looks(clock.chain), clock.engine, WalletNames(self.names.wallet_names))
+        messages = self.faults.messages(name, height, begins, view)
+        view.detach()
+        for message in messages:
+            if message.get("op") == "fault" and message.get("kind") == "python":
+                raise self.faults.wrong(name, message, "a user's fault begins no other one of users, expected any other message")
+            try:
+                parsed = self.parsed(message if message.get("op") in OPERATIONS else read_message({"height": height} | message))
+            except (InputError, ValueError) as error:
+                raise self.faults.wrong(name, message, str(error).removeprefix("message.").removeprefix("message: ")) from None
+            due = Due(message, parsed, ("faults", name))
+            if parsed.op in OPERATIONS:
+                self._act(height, due)
+            else:
+                self._execute(height, due)
 
     def _execute(self, height: int, due: Due) -> Receipt:
         self._clock.open_block(height)
@@ -384,7 +449,7 @@ class ByHand:
 
     def execute_within(self, height: int, due: Due) -> Receipt:
         """Execute a message in a block that is under way; return how the chain answered."""
-        message, parsed, where, ticket, _ = due
+        message, parsed, where, ticket = due[:4]
         assert parsed is not None
         clock, names = self._clock, self.names
         names.take(clock.chain)

@@ -22,7 +22,7 @@ from marketsim.kernel import shipped_code
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.clock import AFTER_HANDS, BlockClock
 from marketsim.market.fingerprint import fingerprint
-from marketsim.market.tables import BidRow, Call, Desk, Kind
+from marketsim.market.tables import BidRow, Call, Desk
 from marketsim.market.trail import close_chunk
 from marketsim.money.units import DAY_MS, PPM
 from marketsim.scenario.model import Scenario
@@ -32,6 +32,7 @@ from marketsim.simulation.build import MarketSetup, build_market, with_settlemen
 from marketsim.simulation.choosing import Choosers
 from marketsim.simulation.collect import Collector
 from marketsim.simulation.custom import start_pricing
+from marketsim.simulation.faults import FaultRecord
 from marketsim.simulation.heard import Heard
 from marketsim.simulation.messages import ByHand, Observe, Tell, with_actors
 from marketsim.simulation.orders import Stretch
@@ -65,7 +66,8 @@ def prepare(scenario: Scenario, seed: int, by_hand: bool = False, stretch: Stret
         if scenario.stages:
             raise scenario.refusal(("market",), "stands beside a schedule, nothing changes in a generated market")
         return build_reference(scenario, seed)
-    return with_settlement_wallet(with_actors(build_market(scenario, seed, by_hand or bool(scenario.agents), stretch), scenario), scenario)
+    by_hand = by_hand or bool(scenario.agents) or any(fault.kind == "python" for fault in scenario.faults)
+    return with_settlement_wallet(with_actors(build_market(scenario, seed, by_hand, stretch), scenario), scenario)
 
 
 class Listener(Protocol):
@@ -179,7 +181,7 @@ class Play:
             if engine.desks[np.asarray(market.book.cohorts) == number, Desk.quoted].any():
                 problem = "its prices change while it prices volumes, addresses or models of GPUs, which have one price for the whole run"
                 raise scenario.refusal(("providers", name), problem)
-        if scenario.messages or scenario.governance or scenario.stages:
+        if scenario.messages or scenario.governance or scenario.stages or scenario.faults:
             self.by_hand  # noqa: B018  (makes it)
         if scenario.agents:
             self.agents = Agents(clock, scenario, self.market, self.by_hand, seed, log)
@@ -221,6 +223,10 @@ class Play:
         self._parts = [*self._parts, part]
         self.env.process(part.begin(self.clock, part.place))
 
+    def faults(self) -> tuple[FaultRecord, ...]:
+        """Return the faults that have begun."""
+        return () if self._by_hand is None else self._by_hand.faults.records()
+
     @property
     def by_hand(self) -> ByHand:
         """Who sends messages by hand: `send(height, message)` at the start of a block that is not executed yet."""
@@ -236,6 +242,8 @@ class Play:
             return "its tenants choose by users' rules, which are not copied"
         if self.agents is not None:
             return "its agents are users' generators, which are not copied"
+        if self._by_hand is not None and self._by_hand.faults.uses_code:
+            return "its faults are users' code, whose objects are not copied"
         return "" if self.collector.keeps else "its record goes into a results folder as it comes"
 
     def copy(self) -> Play:
@@ -347,14 +355,12 @@ def _batches(rows: Table, clock: BlockClock, place: Tenants) -> Generator[Any, A
 
 
 def provider_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup, seed: int) -> list[Part]:
-    """Return a process for each provider that has outages, and submit each planned fault, dated."""
+    """Return a process for each provider that has outages."""
     block_ms = scenario.block_ms
     slot = 0
-    slots: dict[str, int] = {}
     parts = []
     for cohort in scenario.desks:
         for index in range(cohort.count):
-            slots[f"{cohort.name}/{index}"] = slot
             if cohort.outages is not None:
                 rule = cohort.outages
                 numbers = {
@@ -367,11 +373,6 @@ def provider_parts(clock: BlockClock, scenario: Scenario, market: MarketSetup, s
                 rng = stream(seed, f"provider/{cohort.name}/{index}/outages")
                 parts.append(Part(partial(_outages, numbers), providers.Outage(rng)))
             slot += 1
-    for number, fault in enumerate(scenario.faults):
-        kind = Kind.OUTAGE if fault.kind == "outage" else Kind.BLOCK
-        lasts = 0 if fault.lasts is None else fault.lasts.milliseconds(block_ms)
-        at = fault.at.milliseconds(block_ms)
-        providers.fault(clock, slots[fault.provider], number, kind, at, lasts, fault.kind != "unblock")
     return parts
 
 

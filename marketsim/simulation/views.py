@@ -53,6 +53,7 @@ from marketsim.market.fingerprint import settled
 from marketsim.market.looks import beside, look
 from marketsim.market.tables import Desk, Engine
 from marketsim.money.units import ATTO, MIB
+from marketsim.scenario.faults import FAULT_KINDS
 
 SINGLE_LOOKS = 1_000
 """Accounts of a page that are looked at one by one; for more all accounts are settled at once, on copies."""
@@ -568,14 +569,17 @@ class View:
             told["id"] = f"{self._deployments([deployment])[0].id}/{gseq}"
         elif what == "account":
             told["id"] = self._accounts([subject])[0].id
-        elif what == "provider" or kind in (EventKind.OUTAGE, EventKind.REPRICED):
+        elif what == "provider" or kind in (EventKind.OUTAGE, EventKind.REPRICED, EventKind.PROVIDER_FAULT):
             told["id"] = self._names.wallets[int(self._tables["providers"][subject, Provider.wallet])]
-        elif kind in (EventKind.MESSAGE_REFUSED, EventKind.NETWORK_FEE):
+        elif kind in (EventKind.MESSAGE_REFUSED, EventKind.NETWORK_FEE, EventKind.TENANT_FAULT):
             told["id"] = self._names.wallets[subject]
         elif kind == EventKind.PARAMS_CHANGED:
             told["id"] = next((name for name, (column, _) in PARAMS.items() if column == subject), str(subject))
         else:
             told["id"] = self._one_lease(subject).id
+        if kind in (EventKind.PROVIDER_FAULT, EventKind.TENANT_FAULT):
+            told["fault"] = next(name for name, each in FAULT_KINDS.items() if each.number == whole)
+            return told | {"begins": bool(other)}
         told["amount"] = _money(whole, atto)
         if kind == EventKind.ORDER_CLOSED:
             told["reason"] = OrderEnd(other).name.lower()

@@ -29,7 +29,8 @@ CHOICE_RULE: Final = ExtensionKind("marketsim.choice_rules", "choice rule", "mod
 DEMAND: Final = ExtensionKind("marketsim.demand", "demand process", "module:Class")
 AGENT: Final = ExtensionKind("marketsim.agents", "agent", "module:function")
 METRIC: Final = ExtensionKind("marketsim.metrics", "metric", "module:function")
-EXTENSION_KINDS: Final = (STRATEGY, CHOICE_RULE, DEMAND, AGENT, METRIC)
+FAULT: Final = ExtensionKind("marketsim.faults", "fault", "module:function or module:Class")
+EXTENSION_KINDS: Final = (STRATEGY, CHOICE_RULE, DEMAND, AGENT, METRIC, FAULT)
 
 
 def is_reference(text: str) -> bool:

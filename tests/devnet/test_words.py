@@ -105,6 +105,15 @@ def test_options_may_stand_anywhere_and_be_joined() -> None:
     assert (words.flags["output"], words.flags["limit"], words.flags["count-total"], words.flags["reverse"]) == ("json", 3, True, False)
 
 
+def test_options_are_taken_from_variables_where_they_are_not_given(desk: Desk) -> None:
+    variables = {"VIRTENGINE_OUTPUT": "json", "VIRTENGINE_OWNER": "tenant", "VIRTENGINE_DSEQ": "7777", "VIRTENGINE_LIMIT": "many"}
+    said = execute(["query", "deployment", "get"], lambda: desk.node, environment=variables)
+    assert json.loads(said.out)["deployment"]["id"]["dseq"] == "7777"
+    assert execute(["query", "deployment", "get", "--dseq", "1"], lambda: desk.node, environment=variables).code == 1
+    refused = execute(["query", "market", "order", "list"], lambda: desk.node, environment=variables)
+    assert refused.err == 'Error: invalid argument "many" for "--limit" flag: strconv.ParseUint: parsing "many": invalid syntax\n'
+
+
 def test_every_refusal_of_the_chain_has_a_text() -> None:
     assert set(TEXTS) == set(Status) - {Status.Ok}
     assert {status for status, text in TEXTS.items() if text.origin == RECORDED} == {

@@ -162,7 +162,8 @@ def test_an_outage_that_one_run_has_is_the_first_event() -> None:
     fault = {"kind": "outage", "provider": "edge/1", "at": "1234 blocks", "lasts": "50 blocks"}
     found = difference_of(MARKET, {**MARKET, "faults": [fault]})
     assert found.height == 1234 and found.event == {"a": None, "b": {"height": 1234, "text": "outage: edge-1, down"}}
-    assert found.message is not None and found.message["op"].startswith("none: an outage")
+    assert found.message is not None and (found.message["op"], found.message["a"]) == ("fault", None)
+    assert found.message["b"]["message"] == {"op": "fault", **{key: value for key, value in fault.items() if key != "at"}}
     states = {entry["name"]: entry for entry in found.states}
     assert (states["provider edge-1"]["a"]["up"], states["provider edge-1"]["b"]["up"]) == ("yes", "no")
 

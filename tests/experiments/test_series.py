@@ -103,6 +103,16 @@ def test_a_sweep_shows_its_series_and_its_own_metrics_first(tmp_path: Path) -> N
     assert "percentage points" in page
 
 
+@pytest.mark.filterwarnings("error:Data has no positive values")
+def test_a_metric_that_never_varies_is_drawn_without_a_warning(tmp_path: Path) -> None:
+    file = tmp_path / "courses.yaml"
+    text = SWEEP.format(scenario=SCENARIO).partition("series:")[0].replace("12h", "3h").replace("[4, 12]", "[4, 5]")
+    file.write_text(text.replace("[utilization.cpu, price.p50, fill_rate]", "[bids.rejected.duplicate_bid]"))
+    plan = read_plan(file)
+    carry_out(plan, tmp_path / "out", local_pool(plan, runner_for(plan.sweep.recorded, plan.sweep.spans), 1))
+    assert list((tmp_path / "out" / "figures").glob("convergence*"))
+
+
 def prints(result: Any, point: int) -> set[str]:
     return {row.fingerprint for row in result.rows if row.point == point}
 

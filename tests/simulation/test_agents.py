@@ -13,7 +13,7 @@ from marketsim import Market, check_agent
 from marketsim.errors import InputError
 from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.simulation import agents
-from marketsim.simulation.check_agent import _TRIAL, AgentError
+from marketsim.simulation.check_agent import TRIAL, AgentError
 from marketsim.simulation.run import Run, run
 
 PAGE = Path(__file__).parents[2] / "docs" / "agents.md"
@@ -31,7 +31,7 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 def mapping(folder: Path, body: str, **agent: Any) -> dict[str, Any]:
     (folder / "user_agent.py").write_text(body)
-    return _TRIAL | {"agents": [{"name": "one", "python": "user_agent:agent"} | agent]}
+    return TRIAL | {"agents": [{"name": "one", "python": "user_agent:agent"} | agent]}
 
 
 def play(folder: Path, body: str, **agent: Any) -> Run:

@@ -58,6 +58,13 @@ def orders(me):
 def none(me):
     yield me.block()
 
+def blocks(scene):
+    for name in scene.providers[: scene.options.get("times", 9)]:
+        yield {"op": "block_provider", "provider": name}
+
+def fails(scene):
+    return []
+
 class Hourly:
     def __init__(self, each=1):
         self.each = each
@@ -379,6 +386,33 @@ def families(path: str, low: str, high: str, measure: Measure) -> list[tuple[str
     ]
 
 
+def fault_felt(
+    key: str, first: Any, second: Any, measure: Measure, effect: str, market: Mapping[str, Any] = PLAIN, given: Any = None, **fault: Any
+) -> Felt:
+    """A key of a fault, an outage of some hours from the start on unless it says otherwise; `given` are other keys of the market."""
+    entry = {"at": 0, "kind": "outage"} | fault
+    if "outage" in (entry["kind"],) and not {"lasts"} & entry.keys() and key != "until":
+        entry["lasts"] = "1d"
+    return Felt(f"faults.0.{key}", first, second, market, measure, effect, {"faults": [entry]} | (given or {}))
+
+
+def hit(result: Run, _: Scenario) -> list[str]:
+    """Whom the first fault hits."""
+    return [*result.summary["faults"][0]["providers"], *result.summary["faults"][0]["tenants"]]
+
+
+def unfunded(name: str) -> Measure:
+    """Leases of a tenant that ended for lack of funds."""
+
+    def count(result: Run, _: Scenario) -> int:
+        orders, leases = result.record.orders, result.record.leases
+        own = orders["tenant"][leases["order"]] == result.record.tenants["name"].index(name)
+        return int((own & (leases["ended"] == 3)).sum())
+
+    return count
+
+
+TOPS_UP = {"tenants.0.top_up": {"when_blocks_left": 20, "blocks": 60, "times": 50}}
 LEAVES = {"leave": {"mean": "60 blocks"}}
 DRY = {"after_depletion": {"delay": "5 blocks"}}
 SCORED: dict[str, Any] = {"tenants.0.choice": {"score": {"price": 1}}}
@@ -567,6 +601,32 @@ FELT: dict[str, Felt | list[Felt]] = {
         of(f"{DECLINED}engine_disabled"),
         "more",
         {"faults": [{"at": 0, "provider": "north/0", "kind": "outage"}]},
+    ),
+    "Fault.cohort": fault_felt("cohort", "north", "south", won_by("north"), "more", TWO_KINDS),
+    "Fault.region": fault_felt(
+        "region", "west", "east", of("revenue.by_provider_uve.north-0"), "more", given={"providers.0.regions": ["west", "east"]}
+    ),
+    "Fault.tenant": fault_felt("tenant", "web/0", "web/1", unfunded("web-0"), "less", POOR, TOPS_UP, kind="escrow_drain"),
+    "Fault.share": fault_felt("share", 0, 1, of(f"{DECLINED}engine_disabled"), "more"),
+    "Fault.name": fault_felt("name", "a", "b", hit, "other", given={"providers.0.count": 30}, share=0.5),
+    "Fault.until": fault_felt("until", "100 blocks", "900 blocks", of(f"{DECLINED}engine_disabled"), "more", provider="north/0"),
+    "Fault.closes": fault_felt(
+        "closes", 0, 1, of("leases.close_reasons.provider_closed"), "more", at="400 blocks", share=1, lasts="100 blocks"
+    ),
+    "Fault.factor": fault_felt("factor", 1, 0.2, PAID, "less", kind="usage", share=1),
+    "Fault.delay": fault_felt("delay", "0s", "10m", PAID, "less", kind="usage", share=1),
+    "Fault.python": fault_felt(
+        "python", "felt_strategies:fails", "felt_strategies:blocks", of(f"{DECLINED}provider_blocked"), "more", kind="python", share=1
+    ),
+    "Fault.options": fault_felt(
+        "options",
+        {"times": 0},
+        {"times": 1},
+        of(f"{DECLINED}provider_blocked"),
+        "more",
+        kind="python",
+        python="felt_strategies:blocks",
+        share=1,
     ),
     "Governance.height": Felt(
         "governance.0.height",
@@ -952,6 +1012,9 @@ FELT: dict[str, Felt | list[Felt]] = {
     ),
     "ProviderCohort.withdraw_every": Felt("providers.0.withdraw_every", "20 blocks", "150 blocks", AKASH, settlements, "less"),
     "ProviderCohort.usage": Felt("providers.0.usage", "metered", "manual", PLAIN, PAID, "less"),
+    "UsageReports.kind": Felt("providers.0.usage.kind", "metered", "manual", PLAIN, PAID, "less"),
+    "UsageReports.factor": Felt("providers.0.usage.factor", 1, 0.5, PLAIN, PAID, "less"),
+    "UsageReports.delay": Felt("providers.0.usage.delay", "0s", "10m", PLAIN, PAID, "less"),
     "ProviderCohort.cost_share": Felt("providers.0.cost_share", 0.5, 1, PLAIN, welfare("provider_profit_uve"), "less"),
     "ProviderCohort.window": Felt("providers.0.window", "1d", "9d", AKASH, LEASED, "more", {"tenants.0.order.window": "2d"}),
     "ProviderFile.bid_engine": Felt(

@@ -84,7 +84,31 @@ def scenario_of(number: int) -> dict[str, Any]:
         data["messages"] = messages_of(chance, blocks, pick((5, 20, 40)))
     if random.Random(f"means/{number}").random() < 0.6:
         give_means(data)
+    give_faults(data, random.Random(f"faults/{number}"), blocks)
     return data
+
+
+def give_faults(data: dict[str, Any], chance: random.Random, blocks: int) -> None:
+    """Let more go wrong in a third of the markets: faults of every kind that the rules allow, one after the other or at once."""
+    if chance.random() > 0.35:
+        return
+    kinds: dict[str, dict[str, Any]] = {
+        "outage": {"share": 0.8, "closes": 0.5},
+        "connectivity": {"cohort": "p0"},
+        "workloads_fail": {"share": 1, "closes": 0.3},
+        "escrow_drain": {"cohort": "t0"},
+        "block": {"share": 0.5},
+    }
+    if data["rules"] != "seed":
+        kinds["settlement"] = {"share": 1}
+    if data["charging"] == "ve_settlement" or (data["rules"] == "seed" and data["charging"] != "rate"):
+        kinds["usage"] = chance.choice(({"factor": 0.4, "share": 1}, {"delay": "20 blocks", "share": 1}, {"factor": 0, "cohort": "p0"}))
+    faults = data.setdefault("faults", [])
+    for kind in chance.choices(list(kinds), k=3):
+        at = chance.randint(1, max(1, blocks - 2))
+        faults.append({"at": f"{at} blocks", "lasts": f"{chance.randint(1, blocks)} blocks", "kind": kind, **kinds[kind]})
+    if chance.random() < 0.5:
+        data["providers"][0]["usage"] = chance.choice(("manual", {"factor": 0.5}, {"delay": "10 blocks"}))
 
 
 def give_means(data: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from marketsim_campus.choices import Near, Sticky
 from marketsim_campus.figures import night_share
 from marketsim_campus.lectures import Lectures
 from marketsim_campus.night_owl import night_owl
+from marketsim_campus.power_cut import PowerCut
 from marketsim_campus.prices import IdleDiscount
 
 import marketsim as ms
@@ -21,6 +22,7 @@ def test_each_keeps_its_contract():
     ms.check_strategy(IdleDiscount)
     ms.check_agent(night_owl)
     ms.check_metric(night_share)
+    ms.check_fault(PowerCut, options={"chance": 1})
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,7 @@ def test_a_week_with_all_of_them(week):
     assert set(students["cpu"]) == {1000, 4000}, "what the lectures ask for"
     assert week.leases.query("tenant_cohort == 'students'")["provider_cohort"].eq("basement").any()
     assert set(week.record.logs) == {"owl"} and week.record.logs["owl"]["taken"].any()
+    assert [fault["kind"] for fault in week.summary["faults"]] == ["python", "outage", "outage"]
     figures = week.summary["metrics"]
     assert set(figures) >= {"night.all", "night.students", "night.staff"}
     assert figures["night.students"] == 0, "no lecture begins at night"

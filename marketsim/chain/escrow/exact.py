@@ -317,10 +317,10 @@ def read_meter(s: State, h: int, lease: int) -> None:
 
 @compiled
 def start_meter(s: State, h: int, lease: int) -> None:
-    """Let the meter of the lease, if it has one, count from h."""
+    """Let the meter of the lease, if it has one, count from h, or from later where what it reads comes late."""
     row = s.leases[lease].usage
     if row >= 0:
-        s.usage[row].until = h
+        s.usage[row].until = max(h, s.usage[row].until)
 
 
 @compiled

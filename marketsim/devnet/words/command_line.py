@@ -8,10 +8,14 @@ before options are missed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 INT_BITS = {"uint64": 64, "uint32": 32, "int32": 32, "int64": 64, "int": 64}
+
+
+NOT_SIMULATED = "not_simulated"
+"""What carries out commands of which there is nothing here but the name."""
 
 
 class RefusedError(Exception):
@@ -111,6 +115,17 @@ def _of_group(command: Command, path: tuple[str, ...], rest: Sequence[str]) -> I
         else:
             raise RefusedError(unknown_command(word, command, path[-1:]))
     return Invocation(path, command, {}, frozenset(), (), True)
+
+
+def with_environment(invocation: Invocation, environment: Mapping[str, str], prefix: str) -> Invocation:
+    """Return the invocation with options that were not given taken from variables, such as PREFIX_KEYRING_BACKEND for --keyring-backend, as
+    the real one does (viper's bindings). Raises RefusedError for a value of the wrong kind."""
+    reading = _Reading(dict(invocation.flags), set(invocation.given))
+    for flag in invocation.command.flags:
+        text = environment.get(f"{prefix}_{flag.name.upper().replace('-', '_')}", "")
+        if text and flag.name not in invocation.given:
+            _set(reading, flag, text, f"--{flag.name}")
+    return replace(invocation, flags=reading.flags, given=frozenset(reading.given))
 
 
 def check_required(invocation: Invocation) -> None:
@@ -335,9 +350,12 @@ def help_of(invocation: Invocation) -> str:
         f"  {name}{' ' + command.takes if command.takes else ''}{' [command]' if command.below else ''} [flags]",
     ]
     if command.below:
+        there = [each for each in command.below if each.does != NOT_SIMULATED or each.flags]
         lines += ["", "Available Commands:"]
-        width = max(len(each.name) for each in command.below)
-        lines += [f"  {each.name.ljust(width)}  {each.about}" for each in command.below]
+        width = max(len(each.name) for each in there)
+        lines += [f"  {each.name.ljust(width)}  {each.about}" for each in there]
+        if others := [each.name for each in command.below if each not in there]:
+            lines += ["", "Not simulated here:", f"  {', '.join(others)}"]
     if command.flags or command.persistent:
         lines += ["", "Flags:"]
         rows = [
@@ -352,4 +370,15 @@ def help_of(invocation: Invocation) -> str:
     return "\n".join(lines) + "\n"
 
 
-__all__ = ["Command", "Flag", "Invocation", "RefusedError", "check_required", "help_of", "read", "unknown_command"]
+__all__ = [
+    "NOT_SIMULATED",
+    "Command",
+    "Flag",
+    "Invocation",
+    "RefusedError",
+    "check_required",
+    "help_of",
+    "read",
+    "unknown_command",
+    "with_environment",
+]

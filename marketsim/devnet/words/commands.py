@@ -5,7 +5,7 @@ Source: virtengine/virtengine sdk/go/cli (market, deployment, escrow, provider, 
 
 from __future__ import annotations
 
-from marketsim.devnet.words.command_line import Command, Flag
+from marketsim.devnet.words.command_line import NOT_SIMULATED, Command, Flag
 
 NODE = "tcp://localhost:26657"
 
@@ -164,7 +164,7 @@ def _query_tree() -> Command:
                 _query("get", "One provider", "get_provider", args=(1, 1), takes="[address]"),
             ),
             _query("tx", "A transaction by its hash", "get_tx", (kind,), args=(1, 1), takes="[hash]"),
-            *(Command(name, "not simulated", "not_simulated") for name in NOT_SIMULATED_QUERIES),
+            *(Command(name, "not simulated", NOT_SIMULATED) for name in NOT_SIMULATED_QUERIES),
         ),
     )
 
@@ -274,7 +274,7 @@ def _tx_tree() -> Command:
             _group(
                 "gov",
                 "Governance",
-                _tx("submit-proposal", "Submit a proposal", "not_simulated", (), (1, 1), takes=proposal),
+                _tx("submit-proposal", "Submit a proposal", NOT_SIMULATED, (), (1, 1), takes=proposal),
                 reads_no_flags=True,
             ),
             _market_tx(),
@@ -284,7 +284,7 @@ def _tx_tree() -> Command:
                 _tx("create", "Register", "create_provider", (), (1, 1), takes="[config-file]"),
                 _tx("update", "Change what is registered", "update_provider", (), (1, 1), takes="[config-file]"),
             ),
-            *(Command(name, "not simulated", "not_simulated") for name in NOT_SIMULATED_TXS),
+            *(Command(name, "not simulated", NOT_SIMULATED) for name in NOT_SIMULATED_TXS),
         ),
     )
 

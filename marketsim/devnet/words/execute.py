@@ -12,7 +12,7 @@ from marketsim import __version__
 from marketsim.chain.status import Status
 from marketsim.devnet.addresses import is_address
 from marketsim.devnet.words.bech32_texts import bech32_problem
-from marketsim.devnet.words.command_line import Invocation, RefusedError, check_required, help_of, read
+from marketsim.devnet.words.command_line import NOT_SIMULATED, Invocation, RefusedError, check_required, help_of, read, with_environment
 from marketsim.devnet.words.commands import REAL
 from marketsim.devnet.words.document import BOTH, real_form
 from marketsim.devnet.words.rendering import as_json, as_transaction, as_yaml, rendered
@@ -58,11 +58,19 @@ class CommandOutput:
     code: int = 0
 
 
-def execute(words: Sequence[str], devnet: Callable[[], Devnet], *, strict: bool = False, tells_hash: bool = False) -> CommandOutput:
+def execute(
+    words: Sequence[str],
+    devnet: Callable[[], Devnet],
+    *,
+    strict: bool = False,
+    tells_hash: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> CommandOutput:
     """Carry out the words behind `virtengine`.
 
     `devnet` opens the devnet when it is needed. With `strict` everything is as on the real chain: the document's commands are refused, and
-    names in place of addresses. With `tells_hash` the hash of a transaction is said beside what was recorded of one.
+    names in place of addresses. With `tells_hash` the hash of a transaction is said beside what was recorded of one. Options that are not
+    given are taken from `environment`: VIRTENGINE_FROM, VIRTENGINE_OUTPUT.
     """
     try:
         invocation = read(REAL if strict else BOTH, words)
@@ -70,6 +78,7 @@ def execute(words: Sequence[str], devnet: Callable[[], Devnet], *, strict: bool 
             invocation = replace(invocation, wants_help=True)
         if invocation.wants_help or not invocation.does:
             return CommandOutput(help_of(invocation))
+        invocation = with_environment(invocation, environment or {}, "VIRTENGINE")
         return _Execution(invocation, devnet, strict, tells_hash).said()
     except RefusedError as error:
         return CommandOutput(err=f"Error: {error}\n", code=1)
@@ -90,7 +99,7 @@ class _Execution:
         self._beside: list[str] = []
 
     def said(self) -> CommandOutput:
-        if self._invocation.does == "not_simulated":
+        if self._invocation.does == NOT_SIMULATED:
             raise RefusedError(f"`virtengine {' '.join(self._invocation.path[1:])}` is not simulated")
         form = real_form(self._invocation)
         if form is not None:

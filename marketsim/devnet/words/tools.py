@@ -47,7 +47,7 @@ def _folder(words: Sequence[str]) -> tuple[str | None, list[str]]:
 
 def _virtengine(words: Sequence[str], devnet: Callable[[], Client]) -> CommandOutput:
     strict = os.environ.get(STRICT, "").lower() not in _OFF
-    return execute(words, devnet, strict=strict, tells_hash=sys.stderr.isatty())
+    return execute(words, devnet, strict=strict, tells_hash=sys.stderr.isatty(), environment=os.environ)
 
 
 def _journalctl(words: Sequence[str], devnet: Callable[[], Client]) -> CommandOutput:

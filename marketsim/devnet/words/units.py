@@ -141,7 +141,9 @@ def systemctl(words: Sequence[str], devnet: Callable[[], Daemon]) -> CommandOutp
             raise RefusedError(f"Unit {unit if '.' in unit else f'{unit}.service'} not found; this devnet has {UNIT}.service")
         return _ACTIONS[invocation.does](devnet())
     except RefusedError as error:
-        return CommandOutput(err=f"systemctl: {error}\n", code=1)
+        known = ", ".join(each.name for each in SYSTEMCTL.below)
+        more = f"; this devnet's systemctl has {known}" if "unknown command" in str(error) else ""
+        return CommandOutput(err=f"systemctl: {error}{more}\n", code=1)
     except InputError as error:
         lines = "".join(f"{line}\n" for line in error.lines)
         return CommandOutput(err=f"{lines}Job for {UNIT}.service failed: the daemon goes on with what it had.\n", code=1)

@@ -43,7 +43,8 @@ SUBJECTS: Final[Mapping[int, str]] = {
     **dict.fromkeys(range(EventKind.ORDER_CREATED, EventKind.BID_CLOSED + 1), "order"),
     **dict.fromkeys((EventKind.DEPOSITED, EventKind.REFUNDED, EventKind.FORCED_SETTLEMENT), "account"),
     **dict.fromkeys((EventKind.PROVIDER_BLOCKED, EventKind.PROVIDER_UNBLOCKED, EventKind.OUTAGE, EventKind.REPRICED), "provider"),
-    **dict.fromkeys((EventKind.MESSAGE_REFUSED, EventKind.NETWORK_FEE), "wallet"),
+    EventKind.PROVIDER_FAULT: "provider",
+    **dict.fromkeys((EventKind.MESSAGE_REFUSED, EventKind.NETWORK_FEE, EventKind.TENANT_FAULT), "wallet"),
     EventKind.PARAMS_CHANGED: "parameter",
 }
 """What a kind of event is about; a lease where nothing stands."""

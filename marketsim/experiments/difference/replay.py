@@ -19,6 +19,7 @@ from marketsim.experiments.difference.draws import DrawBook
 from marketsim.experiments.difference.names import Names, kind_of_subject
 from marketsim.kernel.table_set import Table
 from marketsim.market.trail import close_chunk, desks_state
+from marketsim.scenario.faults import FAULT_KINDS
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.messages import wallet_names
 from marketsim.simulation.play import Play, prepare
@@ -36,6 +37,8 @@ _OPS = {
     EventKind.PROVIDER_UNBLOCKED: "unblock_provider, of governance",
     EventKind.FORCED_SETTLEMENT: "settle_escrow, of governance",
     EventKind.OUTAGE: "none: an outage of the provider",
+    EventKind.PROVIDER_FAULT: "fault or repair, of governance or the provider",
+    EventKind.TENANT_FAULT: "fault or repair, of governance or the tenant",
     EventKind.REPRICED: "none: the provider's repricing",
 }
 _ENDS = {
@@ -254,6 +257,9 @@ def event_text(names: Names, event: Happened) -> str:
         parts.append(f"to {whole} ppm")
     elif kind == EventKind.OUTAGE:
         parts.append("down" if other else "up")
+    elif kind in (EventKind.PROVIDER_FAULT, EventKind.TENANT_FAULT):
+        kinds = [name for name, each in FAULT_KINDS.items() if each.number == whole]
+        parts.append(f"{' '.join(kinds)} {'begins' if other else 'ends'}")
     elif kind == EventKind.PARAMS_CHANGED:
         parts.append(f"to {whole}")
     elif kind == EventKind.MESSAGE_REFUSED:

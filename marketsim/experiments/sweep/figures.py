@@ -611,7 +611,7 @@ def _convergence(result: SweepResult) -> FigureFile:
         title = ", ".join(f.label for f in result.plan.sweep.factors)
         _legend_below(drawn[0][0], axes[0].lines, title)
     _clip_early(axes[0])
-    widest = 0
+    widest, positive = 0, False
     for point in points:
         values = _finite(result.values(point.index, name)) * known.scale
         if values.size < 2:
@@ -623,13 +623,15 @@ def _convergence(result: SweepResult) -> FigureFile:
             with np.errstate(divide="ignore", invalid="ignore"):
                 halves = np.where(middles > 0, 100 * halves / middles, math.nan)
         widest = max(widest, int(values.size))
+        positive = positive or bool((halves > 0).any())
         axes[1].plot(counts, halves, color=COLOURS[0], alpha=0.35, linewidth=1.0)
     relative = until is None or until.half_width is None
     if until is not None:
         target = 100 * (until.relative_half_width or 0) if relative else (until.half_width or 0) * known.scale
         axes[1].axhline(target, color=COLOURS[1], linestyle="--", linewidth=1.2, label="stopping rule")
         axes[1].legend(loc="upper right")
-    if widest > 2:
+    is_log = widest > 2 and positive  # a metric that never varies has no intervals
+    if is_log:
         axes[1].set_yscale("log")
     axes[1].set_xlabel("replications")
     axes[1].set_ylabel("half-width [% of the mean]" if relative else f"half-width [{known.unit}]")
@@ -638,7 +640,7 @@ def _convergence(result: SweepResult) -> FigureFile:
 
     for axis in axes:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if widest > 2:
+    if is_log:
         axes[1].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes[1].yaxis.set_minor_formatter(NullFormatter())
     caption = f"{known.title.capitalize()}: {level:.0%} t intervals as replications are added."
