@@ -442,11 +442,13 @@ def _routes_beside(app: FastAPI, writer: Writer) -> None:
 def signing_table() -> list[dict[str, Any]]:
     """Return every message with its arguments and who must sign it."""
     rows = [{"op": op, "arguments": list(ARGUMENTS[op]), "signer": SIGNERS[op]} for op in SIGNERS]
-    own = [
-        {"op": op, "arguments": list(takes), "signer": {"faucet": GOVERNANCE, "send": "wallet"}.get(op, "provider")}
-        for op, takes in OPERATIONS.items()
-    ]
-    return rows + own
+    others = {
+        "faucet": GOVERNANCE,
+        "send": "wallet",
+        "fault": f"whom alone it is about, else {GOVERNANCE}",
+        "repair": f"provider, {GOVERNANCE} of a fault by its name",
+    }
+    return rows + [{"op": op, "arguments": list(takes), "signer": others.get(op, "provider")} for op, takes in OPERATIONS.items()]
 
 
 def _page(openapi: Mapping[str, Any]) -> str:
