@@ -210,7 +210,7 @@ def shell(
 
     _client(folder).status()
     found = read_address(folder) or {}
-    raise typer.Exit(open_shell(folder, found["name"], found["url"].partition("://")[2], command))
+    raise typer.Exit(open_shell(folder, found["name"], found["url"].partition("://")[2], command, token=found.get("token")))
 
 
 def stop(folder: Folder = DIR, as_json: AsJson = False) -> None:

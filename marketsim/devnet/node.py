@@ -564,8 +564,8 @@ class DevnetNode:
         return height
 
     def tick(self, height: int) -> None:
-        """Make blocks up to a height. The log says so first, so that no crash of this process undoes it; `sync` makes that hold for the
-        machine's."""
+        """Make blocks up to a height. The log says so first: a crash of this process does not undo it, nor does one of the machine after
+        `sync`."""
         if height > self._market.height:
             self._history.append(self._note({"kind": "advance", "advance": height}))
             self.go_to(height)

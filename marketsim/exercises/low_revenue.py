@@ -368,7 +368,7 @@ def _mine(week: RunResult, name: str) -> Any:
 
 
 def _own(week: RunResult, name: str, columns: Sequence[str]) -> str:
-    text: str = _mine(week, name)[list(columns)].to_csv(index=False, lineterminator="\n")
+    text: str = _mine(week, name)[list(columns)].to_csv(index=False, lineterminator="\n", float_format="%.10g")
     return text
 
 
@@ -378,7 +378,7 @@ def _orders(week: RunResult) -> str:
     joined = orders[["order", "created_at", "cpu", "memory", "gpu", "region", "ceiling"]].merge(first, on="order", how="left")
     joined["memory"] = joined["memory"] // 2**20
     renamed = joined.rename(columns={"cpu": "millicores", "memory": "memory_mb", "provider": "won_by", "price": "won_at"})
-    text: str = renamed.to_csv(index=False, lineterminator="\n")
+    text: str = renamed.to_csv(index=False, lineterminator="\n", float_format="%.10g")
     return text
 
 

@@ -15,6 +15,9 @@ _PLACES: Final = {
     "low-revenue": "low_revenue",
     "escrow": "escrow_monitoring",
     "settlement": "settlement",
+    "capacity": "capacity",
+    "incident-replay": "incident_replay",
+    "filters": "filters",
 }
 """The module of each, loaded when it is asked for; each has a constant EXERCISE."""
 

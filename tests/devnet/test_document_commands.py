@@ -139,7 +139,23 @@ def test_one_command_in_the_shell_and_its_exit_code(session: Session, capfd: pyt
     )
     told = session("virtengine query nothing", capfd)
     assert told.code == 0 and "Available Commands" in told.out
+    (session.folder / "json.py").write_text("raise SystemExit(9)")  # what lies about in somebody's folder is none of its business
+    assert session("virtengine keys show tenant -a", capfd).code == 0
     assert session("command -v virtengine", capfd).out.endswith("/bin/virtengine\n")
+
+
+def test_curl_asks_the_devnet_where_the_document_says(session: Session, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    curl = tmp_path / "curl"
+    curl.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done\n')
+    curl.chmod(0o755)
+    command = "curl -s 'http://127.0.0.1:8443/a b?c=d&e' localhost:9000/x localhost:8443"
+    environment = dict(os.environ) | {"SHELL": "/bin/sh", "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PATH", environment["PATH"])
+        assert open_shell(session.folder, "words", "127.0.0.1:18443", command, environment) == 0
+        assert capfd.readouterr().out.splitlines() == ["-s", "127.0.0.1:18443/a b?c=d&e", "localhost:9000/x", "127.0.0.1:18443"]
+        assert open_shell(session.folder, "words", "127.0.0.1:8443", "curl localhost:8443", environment, "it's $ecret") == 0
+        assert capfd.readouterr().out.splitlines() == ["-H", "Authorization: Bearer it's $ecret", "127.0.0.1:8443"]
 
 
 def test_the_same_without_a_shell(session: Session, capfd: pytest.CaptureFixture[str]) -> None:

@@ -18,8 +18,9 @@ FOLDER = "MARKETSIM_DEVNET"
 DOCUMENT_PORT = 8443
 """Where the training document looks for the provider's status."""
 _CURL = """#!/bin/sh
-# curl, with the devnet's address in place of the one that the training document has
+# curl, with the devnet's address in place of the one that the training document has, and its token
 n=$#
+asked=
 while [ "$n" -gt 0 ]; do
     n=$((n - 1))
     word=$1
@@ -27,22 +28,31 @@ while [ "$n" -gt 0 ]; do
     case $word in
         localhost:{port} | localhost:{port}/* | http://localhost:{port} | http://localhost:{port}/* | \\
         127.0.0.1:{port} | 127.0.0.1:{port}/* | http://127.0.0.1:{port} | http://127.0.0.1:{port}/*)
-            word={address}"${{word#*:{port}}}" ;;
+            word={address}"${{word#*:{port}}}" asked=1 ;;
     esac
     set -- "$@" "$word"
 done
+token={token}
+if [ -n "$asked" ] && [ -n "$token" ]; then set -- -H "Authorization: Bearer $token" "$@"; fi
 exec {curl} "$@"
 """
 
 
-def open_shell(folder: Path, name: str, address: str, command: str | None = None, environment: Mapping[str, str] = os.environ) -> int:
+def open_shell(
+    folder: Path,
+    name: str,
+    address: str,
+    command: str | None = None,
+    environment: Mapping[str, str] = os.environ,
+    token: str | None = None,
+) -> int:
     """Open a shell of a devnet, or run one command in it, and return its exit code.
 
-    `folder` is the devnet's, `name` what its prompt says, `address` where it listens, such as 127.0.0.1:8443. The shell is that of `SHELL`,
-    bash where there is none.
+    `folder` is the devnet's, `name` what its prompt says, `address` where it listens, such as 127.0.0.1:8443, `token` what it asks of
+    everybody. The shell is that of `SHELL`, bash where there is none.
     """
     shell = environment.get("SHELL") or shutil.which("bash") or "/bin/sh"
-    with tools(folder, address) as bin:
+    with tools(folder, address, token) as bin:
         own = dict(environment) | {
             FOLDER: str(folder.resolve()),
             "PATH": os.pathsep.join((str(bin), environment.get("PATH", os.defpath))),
@@ -56,17 +66,18 @@ def open_shell(folder: Path, name: str, address: str, command: str | None = None
 
 
 @contextmanager
-def tools(folder: Path, address: str) -> Iterator[Path]:
+def tools(folder: Path, address: str, token: str | None = None) -> Iterator[Path]:
     """A folder of commands that are the devnet's, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="devnet-") as made:
         bin = Path(made) / "bin"
         bin.mkdir()
         for tool in TOOLS:
-            words = (sys.executable, "-m", "marketsim.devnet.words", tool, "--dir", str(folder.resolve()))
+            words = (sys.executable, "-P", "-m", "marketsim.devnet.words", tool, "--dir", str(folder.resolve()))
             _script(bin / tool, f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
         curl = shutil.which("curl")
-        if curl is not None and not address.endswith(f":{DOCUMENT_PORT}"):
-            _script(bin / "curl", _CURL.format(port=DOCUMENT_PORT, address=address, curl=shlex.quote(curl)))
+        if curl is not None and (token or not address.endswith(f":{DOCUMENT_PORT}")):
+            told = {"address": address, "curl": shlex.quote(curl), "token": shlex.quote(token or "")}
+            _script(bin / "curl", _CURL.format(port=DOCUMENT_PORT, **told))
         yield bin
 
 
