@@ -442,13 +442,9 @@ def _routes_beside(app: FastAPI, writer: Writer) -> None:
 def signing_table() -> list[dict[str, Any]]:
     """Return every message with its arguments and who must sign it."""
     rows = [{"op": op, "arguments": list(ARGUMENTS[op]), "signer": SIGNERS[op]} for op in SIGNERS]
-    others = {
-        "faucet": GOVERNANCE,
-        "send": "wallet",
-        "fault": f"whom alone it is about, else {GOVERNANCE}",
-        "repair": f"provider, {GOVERNANCE} of a fault by its name",
-    }
-    return rows + [{"op": op, "arguments": list(takes), "signer": others.get(op, "provider")} for op, takes in OPERATIONS.items()]
+    others = {"faucet": GOVERNANCE, "send": "wallet", "fault": "whom alone it is about, or governance"}
+    own = [{"op": op, "arguments": list(takes), "signer": others.get(op, "provider")} for op, takes in OPERATIONS.items()]
+    return rows + own
 
 
 def _page(openapi: Mapping[str, Any]) -> str:
