@@ -45,7 +45,7 @@ def compile_entries() -> None:
         outcome_of(scenario_of(number), number % 10 == 0)
     for path in scenarios():
         for rules in ("", "?rules=seed", "?rules=virtengine", "?rules=akash"):
-            outcome = outcome_of(f"{path.relative_to(ROOT / 'scenarios')}{rules}?horizon=1d", False)
+            outcome = outcome_of(f"{path.relative_to(ROOT / 'scenarios')}{rules}?horizon=1d?warm_up=1h", False)
             if not rules and outcome[0] in ("broken", "refused"):
                 outcome = outcome_of(str(path.relative_to(ROOT / "scenarios")), True)
                 if outcome[0] in ("broken", "refused"):
@@ -64,10 +64,10 @@ def look_around() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for name in ("tiny", "small", "virtengine", "akash", "ve-settlement"):
             scenario = str(ROOT / f"scenarios/{name}.yaml")
-            run(ms.load_scenario(scenario, overrides={"horizon": "1d"}), trail=True)
+            run(ms.load_scenario(scenario, overrides={"horizon": "1d", "warm_up": "0h"}), trail=True)
             market = ms.Market(scenario)
             for _ in range(3):
-                market.advance("2h")
+                market.advance("100 blocks")
                 view = market.view()
                 for kind in ("orders", "bids", "leases", "accounts", "providers", "wallets"):
                     getattr(view, kind)()
@@ -77,9 +77,8 @@ def look_around() -> None:
         for command in (
             ["price", provider, "--cpu", "1000m", "--memory", "2Gi", "--storage", "10Gi"],
             ["run", str(ROOT / "scenarios/tiny.yaml"), "--audit", "--quiet", "--out", f"{scratch}/tiny"],
-            ["explain", f"{scratch}/tiny"],
         ):
-            if main(command) not in (0, 2):
+            if main(command) != 0:
                 raise SystemExit(f"marketsim {' '.join(command)} fails")
         for kind in ("escrow", "market", "settlement", "price"):
             files = sorted(map(str, (ROOT / "tests" / "data").glob(f"**/{kind}-*.jsonl*")))

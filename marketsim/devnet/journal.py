@@ -17,11 +17,35 @@ from marketsim.kernel.table_set import Table
 from marketsim.market.tables import DESK_SHIFT, ORDER_SHIFT, BidRow
 from marketsim.metrics.snapshot import BidTimes, Moved
 from marketsim.recording.record import DECLINE_CODES
+from marketsim.scenario.faults import FAULT_KINDS
 
 UNIT = "provider-daemon"
 LINES_KEPT = 20_000
 """Of the journal, the last ones that can be asked for."""
 _BY_SLOT = {int(kind): word for kind, word in ((EventKind.BID_WON, "won"), (EventKind.BID_LOST, "lost"), (EventKind.BID_CLOSED, "closed"))}
+
+_DOWN, _BLOCKED = (
+    ("daemon: host is down", "daemon: host is up again"),
+    ("chain: provider blocked by governance", "chain: provider unblocked"),
+)
+_OF_FAULTS = {
+    "connectivity": ("chain: connection lost", "chain: connected again"),
+    "workloads_fail": ("cluster: workloads do not start", "cluster: workloads start again"),
+    "usage": ("usage: reports are short or late", "usage: reports are whole and in time again"),
+    "settlement": ("settlement: withdrawals have stopped", "settlement: withdrawals go on"),
+}
+"""What the daemon says when a fault of its provider begins, and when it ends."""
+_OWN = (EventKind.OUTAGE, EventKind.PROVIDER_FAULT, EventKind.PROVIDER_BLOCKED, EventKind.PROVIDER_UNBLOCKED)
+
+
+def _trouble(kind: int, begins: int, fault: int) -> str:
+    """What the daemon says of an event of its own provider; `fault` is the number of the fault's kind."""
+    if kind == EventKind.OUTAGE:
+        return _DOWN[1 - begins]
+    if kind == EventKind.PROVIDER_FAULT:
+        name = next(name for name, each in FAULT_KINDS.items() if each.number == fault)
+        return _OF_FAULTS[name][1 - begins]
+    return _BLOCKED[int(kind == EventKind.PROVIDER_UNBLOCKED)]
 
 
 class Journal:
@@ -71,6 +95,8 @@ class Journal:
             order = self._order_name(row[Event.subject])
             what = _BY_SLOT[row[Event.kind]]
             self.say(row[Event.height], f"bid-engine: bid {what} order={order}", 2)
+        for row in rows[np.isin(kinds, _OWN) & (rows[:, Event.subject] == self._slot)].tolist():
+            self.say(row[Event.height], _trouble(row[Event.kind], row[Event.other], row[Event.whole]), 0)
 
     def bids(self, rows: Table) -> None:
         """Take bids that were submitted."""

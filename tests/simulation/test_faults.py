@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
@@ -10,6 +11,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
+import yaml
 
 from marketsim import Market, check_fault
 from marketsim.errors import InputError
@@ -651,3 +653,84 @@ def test_faults_of_a_record_are_read_again(tmp_path: Path) -> None:
     record = read_record(tmp_path / "run")
     assert record.meta["faults"] == result.summary["faults"]
     assert record.providers["declined"].shape[1] == 14 and record.providers["declined"][0, 13] > 0
+
+
+# --- the page, workers, the daemon's log ----------------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
+
+
+def test_the_page_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    text = PAGE.read_text("utf-8")
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    held, own = (body for kind, body in blocks if kind == "python")
+    monkeypatch.chdir(PAGE.parents[1])
+    exec(compile(held, str(PAGE), "exec"), {})
+    assert capsys.readouterr().out.splitlines() == [
+        line[4:] for line in text.splitlines() if line.startswith("    ok") or line.startswith("    [(")
+    ]
+    (tmp_path / "storms.py").write_text(own)
+    planned, users = (yaml.safe_load(body)["faults"] for kind, body in blocks if kind == "yaml")
+    names = {"edge": "rival", "eu-west-1": "east"}
+    for entries in (planned, users):
+        for entry in entries:
+            for key in ("provider", "cohort", "region"):
+                if key in entry:
+                    entry[key] = entry[key].replace("edge", "rival").replace("eu-west-1", names["eu-west-1"])
+    market = market_of(*SEED, horizon=LAST + 8 * FROM, faults=planned + users)
+    run = Market(scenario_from_mapping(market, tmp_path)).finish()
+    assert [fault["name"] for fault in run.summary["faults"]] == ["outage-7200", "cable", "python-14400", "escrow_drain-28800"]
+    scope: dict[str, Any] = {}
+    exec(compile(own, "storms.py", "exec"), scope)
+    check_fault(scope["Brownout"])
+    rows = re.findall(r"^\| `(\w+)` \|", text.split("## Kinds")[1].split("## In a running")[0], re.MULTILINE)
+    assert [*rows[1:3], "unblock", *rows[3:]] == list(FAULT_KINDS)  # below the heading
+
+
+@pytest.mark.slow
+def test_two_workers_say_what_one_says(tmp_path: Path) -> None:
+    import marketsim as ms
+
+    (tmp_path / "storms.py").write_text(re.findall(r"^```python\n(# storms.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE)[0])
+    market = market_of(*SEED, horizon=900)
+    market["faults"] = [
+        {"at": "100 blocks", "share": 0.5, "name": "cable", "kind": "connectivity", "lasts": "200 blocks"},
+        {"at": "50 blocks", "lasts": "300 blocks", "cohort": "rival", "kind": "python", "python": "storms:Brownout"},
+    ]
+    (tmp_path / "market.yaml").write_text(yaml.safe_dump(market))
+    share = {"name": "share", "path": "faults.0.share", "levels": [0.2, 0.9]}
+    design = {"scenario": str(tmp_path / "market.yaml"), "factors": [share], "metrics": ["bids.submitted"], "replications": 1}
+    tables = []
+    for workers in (1, 2):
+        ms.sweep(design, workers=workers, out=tmp_path / str(workers), progress=False)
+        tables.append({path.name: path.read_bytes() for path in (tmp_path / str(workers)).rglob("results.csv")})
+    assert tables[0] == tables[1] and tables[0]
+
+
+def test_the_log_of_a_daemon_names_what_is_wrong() -> None:
+    from datetime import datetime
+
+    from marketsim.devnet.journal import Journal
+
+    market = Market(market_of(*CHAIN, horizon=3_000), listens=True)
+    journal = Journal(0, datetime(2026, 1, 5), 6_000, market.order_name)
+    market.listen(journal)
+    for number, kind in enumerate(("outage", "block", "connectivity", "workloads_fail", "settlement")):
+        message = fault_message(kind, provider="trainee/0", lasts="400 blocks")
+        market.submit(message | {"height": 500 * (number + 1)}, signer="governance")
+    market.advance(3_000)
+    market.events_heard()
+    log = [line.partition("height=")[2] for line in journal.lines(1_000)]
+    assert [line for line in log if not line.partition(" ")[2].startswith("bid-engine")] == [
+        "500 daemon: host is down",
+        "900 daemon: host is up again",
+        "1000 chain: provider blocked by governance",
+        "1400 chain: provider unblocked",
+        "1500 chain: connection lost",
+        "1900 chain: connected again",
+        "2000 cluster: workloads do not start",
+        "2400 cluster: workloads start again",
+        "2500 settlement: withdrawals have stopped",
+        "2900 settlement: withdrawals go on",
+    ]
+    assert any("filter=not_connected" in line for line in log)

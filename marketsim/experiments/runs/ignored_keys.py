@@ -129,6 +129,8 @@ def _provider_key(below: str, cohort: Effective, effective: Effective) -> str | 
         return "no order asks for a GPU"
     if below.startswith("withdraw_every"):
         return _withdraw(effective)
+    if below.startswith("usage"):
+        return _no_usage(effective)
     if below.startswith("window") and effective.get("rules") != "akash":
         return "only `rules: akash` has reclamation windows"
     return None
