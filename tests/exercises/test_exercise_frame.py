@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import socket
+from decimal import Decimal
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +20,7 @@ from marketsim.exercises.course import course_secret, init_course
 from marketsim.exercises.dice import Dice
 from marketsim.exercises.folder import draw_instance
 from marketsim.exercises.grading import grade_source
+from marketsim.exercises.plain_yaml import as_number, leaves, read_mapping, yaml_text
 from marketsim.exercises.shelf import NAMES, exercise_of
 
 SECRET = bytes(range(32))
@@ -66,6 +68,14 @@ KNOWN = [284, 533, 669, 371]
 def dice_of(learner: str, count: int) -> list[int]:
     dice = Dice.of(SECRET, "pricing", learner)
     return [dice.whole(1, 1000) for _ in range(count)]
+
+
+def test_tasks_are_written_as_people_write_them() -> None:
+    text = yaml_text({"percent": Decimal("72.5"), "hours": Decimal(24), "name": "15"})
+    assert text == "percent: 72.5\nhours: 24\nname: '15'\n"
+    assert read_mapping(text, "task.yaml") == {"percent": Decimal("72.5"), "hours": 24, "name": "15"}
+    assert as_number("0.10uve") == as_number("0.1uve") != as_number("0.1") == as_number(Decimal("0.100"))
+    assert leaves({"a": {"b": 1}, "c": ["x"]}) == {("a", "b"): as_number(1), ("c",): ["x"]}
 
 
 def test_the_list_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
