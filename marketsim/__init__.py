@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from marketsim.errors import InputError, InvariantError
+    from marketsim.exercises.lessons import StartedExercise, check_exercise, grade, list_exercises, new_course, start_exercise
     from marketsim.face.checks import coverage, diff, parity, run_bench
     from marketsim.face.experiments import SweepRuns, compare, optimize, risk, sweep
+    from marketsim.face.exporting import Exported, export_run
     from marketsim.face.files import schema, validate
     from marketsim.face.finding import Finding
+    from marketsim.face.gates import bisect, check, check_gate, make_baseline, make_capsule, verify_capsule
     from marketsim.face.market import Market
     from marketsim.face.prices import price
     from marketsim.face.projects import copy_scenario, init, scenarios
@@ -41,6 +44,7 @@ __all__ = [
     "ChoiceRule",
     "DemandDay",
     "DemandProcess",
+    "Exported",
     "FaultScene",
     "Finding",
     "FinishedRun",
@@ -61,21 +65,32 @@ __all__ = [
     "RunResult",
     "Scenario",
     "ScoringRule",
+    "StartedExercise",
     "Strategy",
     "SweepRuns",
+    "bisect",
+    "check",
     "check_agent",
     "check_choice_rule",
     "check_demand",
+    "check_exercise",
     "check_fault",
+    "check_gate",
     "check_metric",
     "check_strategy",
     "compare",
     "copy_scenario",
     "coverage",
     "diff",
+    "export_run",
+    "grade",
     "init",
+    "list_exercises",
     "load_result",
     "load_scenario",
+    "make_baseline",
+    "make_capsule",
+    "new_course",
     "optimize",
     "parity",
     "price",
@@ -85,8 +100,10 @@ __all__ = [
     "run_bench",
     "scenarios",
     "schema",
+    "start_exercise",
     "sweep",
     "validate",
+    "verify_capsule",
 ]
 
 _PLACES = {
@@ -95,6 +112,9 @@ _PLACES = {
     "face.runs": ("ReplicatedRuns", "RunResult", "load_result", "replicate", "run"),
     "face.checks": ("coverage", "diff", "parity", "run_bench"),
     "face.experiments": ("SweepRuns", "compare", "optimize", "risk", "sweep"),
+    "face.gates": ("bisect", "check", "check_gate", "make_baseline", "make_capsule", "verify_capsule"),
+    "face.exporting": ("Exported", "export_run"),
+    "exercises.lessons": ("StartedExercise", "check_exercise", "grade", "list_exercises", "new_course", "start_exercise"),
     "face.files": ("schema", "validate"),
     "face.finding": ("Finding",),
     "face.market": ("Market",),

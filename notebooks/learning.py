@@ -3,7 +3,6 @@
 #   jupytext:
 #     formats: py:percent
 # ---
-"""A notebook: a pricing strategy that learns."""
 
 # %% [markdown]
 # # A strategy that learns
@@ -12,6 +11,8 @@
 # it for a month, against large ones that stay as they are.
 
 # %%
+"""A notebook: a pricing strategy that learns."""
+
 from __future__ import annotations
 
 import sys
@@ -25,14 +26,14 @@ import marketsim as ms
 month = {"horizon": "30d", "warm_up": "1d", "tenants.web.demand.arrivals": "6/h"}
 usual = ms.run("small", overrides=month)
 learning = ms.run("small", overrides={**month, "providers.local.strategy": {"python": "learner:Learner"}})
-print(usual, learning, sep="\n")
+learning
 
 # %% [markdown]
 # The price paths: what the leases of each cohort cost, day by day, as an index that sizes do not move.
 
 # %%
 axes = learning.plot.prices("1d")
-axes.set_title("The local providers try, then stay")
+title = axes.set_title("The local providers try, then stay")
 
 # %%
 for name, result in (("as they are", usual), ("learning", learning)):

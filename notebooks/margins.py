@@ -3,7 +3,6 @@
 #   jupytext:
 #     formats: py:percent
 # ---
-"""A notebook: what the local providers of a small market earn when they raise their margin."""
 
 # %% [markdown]
 # # What a margin earns
@@ -14,6 +13,8 @@
 # it.
 
 # %%
+"""A notebook: what the local providers of a small market earn when they raise their margin."""
+
 from __future__ import annotations
 
 from pathlib import Path

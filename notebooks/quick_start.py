@@ -3,7 +3,6 @@
 #   jupytext:
 #     formats: py:percent
 # ---
-"""A notebook: a market run, looked at, swept and compared from Python."""
 
 # %% [markdown]
 # # Quick start from Python
@@ -11,6 +10,8 @@
 # `small` is a shipped market of 40 tenants and 14 providers; five days of it run in a fraction of a second once the chain is compiled.
 
 # %%
+"""A notebook: a market run, looked at, swept and compared from Python."""
+
 from __future__ import annotations
 
 import tempfile
@@ -18,16 +19,17 @@ import tempfile
 import marketsim as ms
 
 result = ms.run("small", seed=1)
-print(result)
-result  # noqa: B018  (a notebook shows it)
+result
 
 # %% [markdown]
 # Tables are frames: names, not codes; prices are numbers in uve a block.
 
 # %%
 leases = result.leases
-print(leases[["tenant", "provider", "price", "created_at", "ended"]].head())
-print(leases.groupby("provider_cohort", observed=True)["price"].describe().round(2))
+leases[["tenant", "provider", "price", "created_at", "ended"]].head()
+
+# %%
+leases.groupby("provider_cohort", observed=True)["price"].describe().round(2)
 
 # %% [markdown]
 # Over time: the price index is 100 where leases cost what their resources cost at the generic monthly targets, whatever their sizes.
@@ -42,7 +44,9 @@ assert len(prices.lines) == 2
 
 # %%
 runs = ms.replicate("small", seeds=6)
-print(runs.summaries[["fill_rate", "price.mean_won", "revenue.total"]].round(3))
+runs.summaries[["fill_rate", "price.mean_won", "revenue.total"]].round(3)
+
+# %%
 active = runs.plot.series("active", "2h")
 
 # %% [markdown]
@@ -60,7 +64,9 @@ design = {
 }
 folder = tempfile.mkdtemp()
 swept = ms.sweep(design, out=f"{folder}/margins", workers=2)
-print(swept.points[[("margin", ""), ("revenue.by_cohort.local", "mean"), ("fill_rate", "mean")]])
+swept.points[[("margin", ""), ("revenue.by_cohort.local", "mean"), ("fill_rate", "mean")]].round(3)
+
+# %%
 earned = swept.plot("revenue.by_cohort.local")
 
 # %% [markdown]
@@ -69,4 +75,4 @@ earned = swept.plot("revenue.by_cohort.local")
 # %%
 short = {"horizon": "2d", "warm_up": "12h"}
 found = ms.compare("small", overrides=short, overrides_b={MARGIN: 30}, metrics=["revenue.by_cohort.local"], pairs=8, workers=2)
-print(found)
+found

@@ -3,7 +3,6 @@
 #   jupytext:
 #     formats: py:percent
 # ---
-"""A notebook: what a price does to whom."""
 
 # %% [markdown]
 # # What a price does to whom
@@ -12,6 +11,8 @@
 # more, and who earns what they lose?
 
 # %%
+"""A notebook: what a price does to whom."""
+
 from __future__ import annotations
 
 import pandas as pd
@@ -41,10 +42,15 @@ both["fate"] = "unserved before and after"
 both.loc[both["price"].notna() & both["price_after"].notna(), "fate"] = "served at both"
 both.loc[both["price"].notna() & both["price_after"].isna(), "fate"] = "lost its lease"
 both.loc[both["price"].isna() & both["price_after"].notna(), "fate"] = "found a lease"
-print(pd.crosstab(both["fate"], both["tenant_cohort"].astype(str)))
+pd.crosstab(both["fate"], both["tenant_cohort"].astype(str))
+
+# %% [markdown]
+# Whoever is served at both prices pays more: the median change of the price, in percent.
+
+# %%
 served = both[both["fate"] == "served at both"]
 change = (served["price_after"] / served["price"] - 1).groupby(served["tenant_cohort"], observed=True)
-print((100 * change.median()).round(1).rename("median change of the price, %"))
+(100 * change.median()).round(1).rename("median change, %").to_frame()
 
 # %% [markdown]
 # Providers: what one cohort asks, the other feels.
@@ -53,9 +59,11 @@ print((100 * change.median()).round(1).rename("median change of the price, %"))
 earned = pd.DataFrame()
 for name, result in (("10 %", before), ("40 %", after)):
     earned[name] = result.providers.groupby("cohort", observed=True)["revenue_net"].sum() / 1e6
-print(earned.round(1).rename_axis("revenue in VE, margin of the large providers:"))
+earned.round(1).rename_axis("revenue, VE; margin of the large")
+
+# %%
 axes = after.plot.prices("12h")
-axes.set_title("Prices when the large providers add 40 %")
+title = axes.set_title("Prices when the large providers add 40 %")
 
 # %% [markdown]
 # One seed is one draw; a comparison of pairs says what holds.
@@ -64,4 +72,6 @@ axes.set_title("Prices when the large providers add 40 %")
 short = {"horizon": "2d", "warm_up": "12h"}
 metrics = ["revenue.by_cohort.large", "revenue.by_cohort.local", "fill_rate", "price.mean_won"]
 found = ms.compare("small", overrides=short, overrides_b={MARGIN: 40}, metrics=metrics, pairs=8, workers=2)
-print(pd.DataFrame(found.data["metrics"])[["metric", "mean_a", "mean_b", "difference"]])
+differences = pd.DataFrame(found.data["metrics"]).set_index("metric")[["mean_a", "mean_b", "difference"]]
+differences.loc[["revenue.by_cohort.large", "revenue.by_cohort.local"]] /= 1e6  # uve to VE
+differences.round(3)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from marketsim.cli.figures import ReportFormats, Style
 from marketsim.cli.memory import Memory
 from marketsim.errors import InputError
 from marketsim.interrupts import Unwinding
@@ -70,6 +71,8 @@ def compare_command(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no report, only errors.")] = False,
     memory: Memory = None,
+    formats: ReportFormats = None,
+    style: Style = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print comparison.json and nothing else.")] = False,
 ) -> None:
     """Compare two scenarios run for run over common random numbers, with a verdict that holds however often one looks."""
@@ -82,7 +85,9 @@ def compare_command(
     from marketsim.experiments.runs.variants import PooledRuns, Recorded, RunFailedError, SerialRuns, read_arm
     from marketsim.experiments.runs.whole_folder import write_folder
     from marketsim.export.folder import free_folder
+    from marketsim.export.images import look_of, looking, with_copies
 
+    look = look_of(formats, style)
     if not 0.5 <= level < 1:
         raise InputError(f"--level: {level:g} is not a confidence level, give one from 0.5 to below 1")
     rule = parse_stopping(stopping, until_decided=until_decided)
@@ -132,7 +137,8 @@ def compare_command(
         finally:
             if isinstance(runs, PooledRuns):
                 runs.close()
-    write_folder(folder, comparison_files(comparison), replace=out is None)
+    with looking(look):
+        write_folder(folder, with_copies(comparison_files(comparison)), replace=out is None)
     if as_json:
         print(json.dumps(comparison.as_json(), indent=1))
     elif not quiet:

@@ -62,7 +62,7 @@ def start(
         typer.Option("--speed", metavar="N|max", help="Block time by wall time: 1, 60; 0: each message makes a block; max: with --limit."),
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=0, metavar="BLOCKS", help="With --speed max: then it rests.")] = None,
-    accounts: Annotated[int, typer.Option("--accounts", metavar="N", help="Funded accounts of a new devnet.")] = 10,
+    accounts: Annotated[int | None, typer.Option("--accounts", metavar="N", help="Funded accounts of a new devnet; default: 10.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Of a new devnet, in place of the scenario's.")] = None,
     new: Annotated[str | None, typer.Option("--new", metavar="NAME", help="Start afresh under this name and keep the old log.")] = None,
     as_json: AsJson = False,
@@ -87,8 +87,6 @@ def start(
     from marketsim.devnet.server import serve
 
     node = DevnetNode.open(folder, scenario, speed=going, accounts=accounts, new=new, seed=seed)
-    if node.note:
-        print(node.note, file=sys.stderr)
 
     def ready(url: str) -> None:
         said = {"url": url, "pid": _pid()} | node.status()
@@ -365,6 +363,8 @@ def _started(folder: Path, said: Mapping[str, Any]) -> str:
     width = max(map(len, said["accounts"]))
     lines += [f"  {name:{width}}  {address}" for name, address in said["accounts"].items()]
     lines += [f"Keys: {folder / 'keyring'}; the provider's file: {folder / 'provider-config.yaml'}", *_status_lines(said)]
+    if said["note"]:
+        lines.append(f"Note: {said['note']}")
     return "".join(f"{line}\n" for line in [*lines, f"{said['url']}/api/v1/status answers; process {said['pid']}"])
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from marketsim.cli.figures import ReportFormats, Style
 from marketsim.cli.memory import Memory
 from marketsim.errors import InputError
 from marketsim.interrupts import Unwinding
@@ -59,6 +60,8 @@ def optimize_command(
     ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no report, only errors.")] = False,
     memory: Memory = None,
+    formats: ReportFormats = None,
+    style: Style = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print optimization.json and nothing else.")] = False,
 ) -> None:
     """Search a scenario's best setting under noise, or the front of two objectives; the figures reported come from fresh seeds."""
@@ -73,7 +76,9 @@ def optimize_command(
     from marketsim.experiments.runs.variants import PooledRuns, RunFailedError, Variant, read_arm
     from marketsim.experiments.runs.whole_folder import write_folder
     from marketsim.export.folder import free_folder
+    from marketsim.export.images import look_of, looking, with_copies
 
+    look = look_of(formats, style)
     if scenario.is_dir():
         raise InputError(f"{scenario}: is a folder, give a scenario file")
     variant = read_arm(scenario, set_ or (), scenario.stem)
@@ -131,7 +136,9 @@ def optimize_command(
             raise typer.Exit(1) from None
         finally:
             runs.close()
-    write_folder(folder, front_files(found) if isinstance(found, ParetoFront) else optimization_files(found), replace=out is None)
+    with looking(look):
+        files = front_files(found) if isinstance(found, ParetoFront) else optimization_files(found)
+        write_folder(folder, with_copies(files), replace=out is None)
     if as_json:
         print(json.dumps(found.as_json(), indent=1))
     elif not quiet:

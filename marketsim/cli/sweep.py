@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from marketsim import interrupts
+from marketsim.cli.figures import ReportFormats, Style
 from marketsim.cli.memory import Memory
 from marketsim.interrupts import Unwinding
 
@@ -50,6 +51,8 @@ def sweep(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress and no summary, only errors.")] = False,
     memory: Memory = None,
+    formats: ReportFormats = None,
+    style: Style = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the content of sweep.json and nothing else.")] = False,
 ) -> None:
     """Run a design × replications, locally or on a Dask cluster, and report what each factor does."""
@@ -59,7 +62,9 @@ def sweep(
     from marketsim.experiments.sweep.dry_run import dry_run
     from marketsim.experiments.sweep.progress import watcher_for
     from marketsim.experiments.sweep.session import carry_out, dask_pool, default_folder, local_pool, read_plan
+    from marketsim.export.images import look_of, looking
 
+    look = look_of(formats, style)
     if scheduler is None:
         tell_of_compiling(quiet=quiet or as_json)
     if scheduler is None and not dry:
@@ -80,7 +85,7 @@ def sweep(
     else:
         maker, where = local_pool(plan, runner, count), "local processes"
     try:
-        with Unwinding():
+        with Unwinding(), looking(look):
             result, content = carry_out(plan, folder, maker, resume=resume, watcher=watcher_for(quiet=quiet or as_json), where=where)
     except KeyboardInterrupt:
         raise _interrupted(folder) from None

@@ -442,10 +442,8 @@ def _routes_beside(app: FastAPI, writer: Writer) -> None:
 def signing_table() -> list[dict[str, Any]]:
     """Return every message with its arguments and who must sign it."""
     rows = [{"op": op, "arguments": list(ARGUMENTS[op]), "signer": SIGNERS[op]} for op in SIGNERS]
-    own = [
-        {"op": op, "arguments": list(takes), "signer": {"faucet": GOVERNANCE, "send": "wallet"}.get(op, "provider")}
-        for op, takes in OPERATIONS.items()
-    ]
+    others = {"faucet": GOVERNANCE, "send": "wallet", "fault": "whom alone it is about, or governance"}
+    own = [{"op": op, "arguments": list(takes), "signer": others.get(op, "provider")} for op, takes in OPERATIONS.items()]
     return rows + own
 
 

@@ -29,6 +29,8 @@ from marketsim.simulation.play import versions
 SCENARIO = "training"
 """What a devnet plays where nobody says otherwise."""
 DEFAULT_NAME = "devnet"
+ACCOUNTS_FIRST = 10
+"""Funded accounts of a new devnet, where nobody says otherwise."""
 CHECKPOINT_BLOCKS = 14_400
 """The log notes the fingerprint every so many blocks, by which a replay is checked."""
 SNAPSHOTS_HELD = 3
@@ -113,7 +115,7 @@ class DevnetNode:
         scenario: str | os.PathLike[str] | Mapping[str, Any] | Scenario | None = None,
         *,
         speed: float | None = None,
-        accounts: int = 10,
+        accounts: int | None = None,
         new: str | None = None,
         seed: int | None = None,
     ) -> Self:
@@ -132,10 +134,11 @@ class DevnetNode:
             if not name and _log_path(path, DEFAULT_NAME).exists():
                 name = DEFAULT_NAME  # it ended between its first line and the note of which log this is
             if new is not None or not name:
-                node = cls._new(path, lock, new or DEFAULT_NAME, scenario, accounts, seed)
+                node = cls._new(path, lock, new or DEFAULT_NAME, scenario, ACCOUNTS_FIRST if accounts is None else accounts, seed)
                 write_private(current, f"{node.name}\n")
             else:
                 node = cls._again(path, lock, name, scenario)
+                node.refuse_others(accounts, seed)
             if speed is not None and speed != node.speed:
                 node.set_clock(speed=speed)
         except BaseException:
@@ -196,6 +199,12 @@ class DevnetNode:
         node._replay(read, way_out)
         return node
 
+    def refuse_others(self, accounts: int | None, seed: int | None) -> None:
+        """Raise InputError where somebody wants another seed or another number of accounts than the devnet began with."""
+        for name, wanted, has in (("seed", seed, self._scenario.seed), ("accounts", accounts, len(self._begin["keys"]))):
+            if wanted is not None and wanted != has:
+                raise InputError(f"{self.folder}: --{name}: the devnet goes on with {has} as it began; leave it out, or give --new NAME")
+
     def _start(self) -> None:
         """Begin the market at height 0, with everything that is told of it."""
         self._market = LiveMarket(self._scenario, open_end=True, listens=True)
@@ -240,6 +249,7 @@ class DevnetNode:
                 self._cut(entry["name"])
             else:
                 self._history.append(_Step(entry, entry["hash"]))
+                self._merge()
                 if kind == "snapshot":
                     self._stack.append((entry["name"], len(self._history), entry["height"]))
         self._with_market()
@@ -292,7 +302,8 @@ class DevnetNode:
         if message["op"] == "grant":
             return None
         wallet = wallet_of_key(signer) if signer in self.keys else signer
-        if signer == VALIDATOR and (message["op"] == "faucet" or SIGNERS.get(message["op"]) == GOVERNANCE):
+        governs = message["op"] in ("faucet", "fault") or "fault" in message or SIGNERS.get(message["op"]) == GOVERNANCE
+        if signer == VALIDATOR and governs:
             return GOVERNANCE
         return wallet
 
@@ -674,6 +685,7 @@ class DevnetNode:
                 "gpu": {"capacity": mine.gpu, "leased": mine.gpu_leased},
             },
             "version": self._begin["versions"]["marketsim"],
+            "note": self.note,
         }
 
     def time_of(self, height: int) -> str:
@@ -785,7 +797,7 @@ class DevnetNode:
         from marketsim.metrics.series import samples
 
         self._market.events_heard()
-        return page(samples(self._market.measured(self._journal.bid_times, self._journal.moved, self.lag_blocks)))
+        return page(samples(self._market.measured(self._journal.bid_times, self._journal.moved, self.lag_blocks, self._addresses.address)))
 
     def fingerprint(self) -> str:
         """Return the fingerprint of what has happened in the market."""

@@ -6,6 +6,7 @@ import io
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -87,13 +88,20 @@ def is_narrow(format_: str) -> bool:
 
 
 @contextmanager
-def drawn(format_: str, style: StyleLike | None = None, own: Mapping[str, Any] = STYLE) -> Iterator[None]:
-    """Within this context figures are drawn as they should look in files of a format; `own` is the style of a kind of figures."""
+def drawn(format_: str, style: StyleLike | None = None, own: Mapping[str, Any] = STYLE, *, is_shown: bool = False) -> Iterator[None]:
+    """Within this context figures are drawn as they should look in files of a format; `own` is the style of a kind of figures.
+
+    Where `is_shown`, in a notebook, its own backend stays, which shows what pyplot draws; elsewhere none is to look for a window.
+    """
     import matplotlib as mpl
 
+    if is_shown:
+        import matplotlib.pyplot
+
     more = _COLUMN if is_narrow(format_) else {}
+    shown = {"backend": "agg"} if not is_shown else {name: mpl.rcParams[name] for name in ("backend", "interactive")}
     users = {} if style is None or callable(style) else _parameters(style)
-    with mpl.rc_context({**mpl.rcParamsDefault, **own, **more, **users, "backend": "agg"}):
+    with mpl.rc_context({**mpl.rcParamsDefault, **own, **more, **users, **shown}):
         yield
 
 
@@ -127,6 +135,61 @@ def image_bytes(figure: Figure, format_: str = "png", style: StyleLike | None = 
     metadata: dict[str, Any] = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[format_]
     figure.savefig(out, format=format_, metadata=metadata)
     return out.getvalue()
+
+
+class _Report(NamedTuple):
+    """The look of the figures that are drawn for a report, and by each image what it is in other formats."""
+
+    look: FigureLook
+    copies: dict[bytes, dict[str, bytes]]
+
+
+_REPORT: ContextVar[_Report | None] = ContextVar("report", default=None)
+
+
+@contextmanager
+def looking(look: FigureLook) -> Iterator[None]:
+    """Within this context the figures of sweeps, comparisons and searches have this look: its style, and copies in its formats."""
+    token = _REPORT.set(_Report(look, {}))
+    try:
+        yield
+    finally:
+        _REPORT.reset(token)
+
+
+def styled(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters with which a figure of a report is drawn: `own`, and over them those of the look."""
+    report = _REPORT.get()
+    style = None if report is None else report.look.style
+    return {**own} if style is None or callable(style) else {**own, **_parameters(style)}
+
+
+def report_image(figure: Figure, dpi: int = 150) -> bytes:
+    """Return a report's figure as PNG, without date and program; where a look asks for other formats, `with_copies` has them."""
+    report = _REPORT.get()
+    if report is not None and callable(report.look.style):
+        report.look.style(figure)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
+    image = out.getvalue()
+    for format_ in () if report is None else report.look.formats:
+        if format_ != "png":
+            assert report is not None
+            copy = io.BytesIO()
+            figure.savefig(copy, format=format_, metadata={"pdf": {"CreationDate": None}, "svg": {"Date": None}}[format_])
+            report.copies.setdefault(image, {})[format_] = copy.getvalue()
+    return image
+
+
+def with_copies(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return files by name with every image that `report_image` made in other formats too, beside it and named as it is."""
+    report = _REPORT.get()
+    found = dict(files)
+    for name, content in files.items() if report is not None else ():
+        assert report is not None
+        for format_, copy in report.copies.get(content, {}).items():
+            found[f"{name.removesuffix('.png')}.{format_}"] = copy
+    return found
 
 
 def _parameters(style: str | Path | Mapping[str, Any]) -> Mapping[str, Any]:

@@ -31,6 +31,7 @@ from marketsim.experiments.sweep.reader import load_sweep, sweep_of
 from marketsim.experiments.sweep.rounds import SweepResult
 from marketsim.experiments.sweep.session import carry_out, dask_pool, default_folder, local_pool
 from marketsim.export.folder import free_folder
+from marketsim.export.images import StyleLike, look_of, looking, with_copies
 from marketsim.face.finding import Finding
 from marketsim.face.runs import ScenarioLike
 from marketsim.face.telling import Telling, Told, told
@@ -138,6 +139,8 @@ def sweep(
     resume: bool = True,
     out: str | os.PathLike[str] | None = None,
     dry: bool = False,
+    formats: Sequence[str] = (),
+    style: StyleLike | None = None,
     progress: Telling = None,
 ) -> SweepRuns | Finding:
     """Run a design × replications on all processors, or on a Dask cluster at `scheduler`, and return its runs.
@@ -146,7 +149,8 @@ def sweep(
     place of the one that it names. `workers` are processes on this machine, all its cores unless given: it works from notebooks, and
     scripts need no `if __name__ == "__main__"`. `out` is the folder, by default one below results/ that is named by what is run. A run
     that is there is not made again (`resume=False` refuses a folder with runs), so an interrupted sweep goes on where it was when it is
-    called again. `dry` makes a few pilot runs only and returns a Finding with the number of runs and an estimate of the time.
+    called again. `dry` makes a few pilot runs only and returns a Finding with the number of runs and an estimate of the time. `formats`
+    writes the report's figures as pdf or svg too, `style` is how they look (see `Plots`).
 
     Results do not depend on the number of workers. Raises InputError for a design that cannot be run, RuntimeError when the cluster is
     lost.
@@ -165,11 +169,13 @@ def sweep(
         estimate = dry_run(plan, runner, count)
         data = estimate.as_json()
         return Finding(data, [f"{key}: {value}" for key, value in data.items() if not isinstance(value, (list, dict))], found=estimate)
+    look = look_of(formats, style)
     folder = Path(out) if out is not None else default_folder(plan)
     maker, where = (
         (dask_pool(plan, runner, scheduler), "Dask") if scheduler is not None else (local_pool(plan, runner, count), "local processes")
     )
-    with told(f"sweep {plan.sweep.name}", "runs", progress) as tell, _kept(f"go on with ms.sweep(…, out={str(folder)!r})"), Unwinding():
+    going_on = _kept(f"go on with ms.sweep(…, out={str(folder)!r})")
+    with told(f"sweep {plan.sweep.name}", "runs", progress) as tell, going_on, Unwinding(), looking(look):
         result, content = carry_out(plan, folder, maker, resume=resume, watcher=_Telling(tell), where=where)
     return SweepRuns(result, content, folder)
 
@@ -246,6 +252,8 @@ def compare(
     seed: int = 1,
     workers: int | None = None,
     out: str | os.PathLike[str] | None = None,
+    formats: Sequence[str] = (),
+    style: StyleLike | None = None,
     progress: Telling = None,
 ) -> Finding:
     """Compare two scenarios run for run over common random numbers; the first metric decides.
@@ -253,7 +261,8 @@ def compare(
     `a` and `b` are scenarios of any kind, or folders of finished runs; without `b` it is `a` changed by `overrides_b`. `metrics` are
     numbers of summary.json by dotted path. `pairs` is the most pairs, pair k has seed `seed` + k on both sides. `margin` is what counts
     as no difference: `"2%"` of A's mean or a number in the metric's unit. `stopping` is obrien-fleming, pocock, fixed or always-valid.
-    `out` is a new folder for report and data; none is written without it.
+    `out` is a new folder for report and data; none is written without it. `formats` writes its figures as pdf or svg too, `style` is how
+    they look (see `Plots`).
 
     `found` is a Comparison: `found.first.difference`, `.interval`, `.verdict`. Raises InputError for what cannot be compared,
     RuntimeError when a run fails.
@@ -266,7 +275,7 @@ def compare(
     wanted = list(dict.fromkeys(metrics))
     check_metrics(arms, wanted, independent=independent)
     difference = None if margin is None else parse_margin(str(margin))
-    target = _free(out)
+    target, look = _free(out), look_of(formats, style)
     with _runs(arms, wanted, workers) as runs, told("compare", "pairs", progress) as tell:
         try:
             found = compare_arms(
@@ -285,7 +294,8 @@ def compare(
         except ValueError as error:
             raise InputError(f"compare: {error}") from error
     if target is not None:
-        write_folder(target, comparison_files(found))
+        with looking(look):
+            write_folder(target, with_copies(comparison_files(found)))
     return Finding(found.as_json(), comparison_lines(found), found=found, folder=target)
 
 
@@ -302,12 +312,15 @@ def optimize(
     seed: int = 1,
     workers: int | None = None,
     out: str | os.PathLike[str] | None = None,
+    formats: Sequence[str] = (),
+    style: StyleLike | None = None,
     progress: Telling = None,
 ) -> Finding:
     """Search a scenario's best setting under noise; the figures come from fresh seeds.
 
     `factors` are texts `"bid_window=5..50 blocks"` or path → range; `objective` is a metric or an expression of several, `constraints`
-    are like `"fill_rate>=0.8"`. `budget` is the number of runs in all. `out` is a new folder for report and data. `found` is an
+    are like `"fill_rate>=0.8"`. `budget` is the number of runs in all. `out` is a new folder for report and data, `formats` writes its
+    figures as pdf or svg too, `style` is how they look (see `Plots`). `found` is an
     Optimization: `found.settings` is the recommendation, empty for the scenario as it is; `holds` says whether it meets the constraints.
     Raises InputError for what cannot be searched, RuntimeError when a run fails.
     """
@@ -319,7 +332,7 @@ def optimize(
     goal = parse_figure(objective, "objective")
     wanted = [parse_constraint(text) for text in constraints]
     check_search(variant, searched, goal, wanted)
-    target = _free(out)
+    target, look = _free(out), look_of(formats, style)
     names = [name for figure in (goal, *(one.slack for one in wanted)) for name in figure.metrics]
     with _runs((variant,), names, workers) as runs, told("optimize", "runs", progress) as tell:
         found = search(
@@ -335,7 +348,8 @@ def optimize(
             progress=tell,
         )
     if target is not None:
-        write_folder(target, optimization_files(found))
+        with looking(look):
+            write_folder(target, with_copies(optimization_files(found)))
     return Finding(found.as_json(), optimization_lines(found), holds=found.feasible, found=found, folder=target)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from marketsim.errors import InputError
 from marketsim.export.images import COLOURS, INK, STYLE, StyleLike, drawn, fit_titles, new_figure
 from marketsim.face.series import UNITS
+from marketsim.face.telling import is_notebook
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -204,7 +205,7 @@ def _moments(table: Any) -> Any:
 def _time_axis(axes: Axes, label: str) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(maxticks=8)
+    locator = AutoDateLocator(minticks=3, maxticks=8)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     axes.set_ylabel(label)
@@ -223,7 +224,7 @@ def _drawn(draw: Callable[[Axes], None], axes: Axes | None, style: StyleLike | N
     if not 1 <= width <= 40:
         raise InputError(f"width: {width:g} inches are no width of a figure, give 1 to 40")
     is_column = width <= 4
-    with drawn("pdf" if is_column else "png", style, {**STYLE, "backend": "agg"}):
+    with drawn("pdf" if is_column else "png", style, STYLE, is_shown=is_notebook()):
         figure = _figure(width)
         made = cast("Axes", figure.add_subplot())
         draw(made)
@@ -238,8 +239,6 @@ def _say(axes: Axes, style: StyleLike | None) -> None:
 
 
 def _figure(width: float) -> Any:
-    from marketsim.face.telling import is_notebook
-
     height = width * 4.1 / 7.6 if width > 4 else width * 0.72
     if not is_notebook():
         return new_figure("png", width, height)

@@ -10,7 +10,7 @@ from pathlib import Path
 from marketsim.errors import InputError
 from marketsim.export.folder import written_whole
 from marketsim.face.files import docs_of, schema_of
-from marketsim.scenario.shipped import found_file, shipped_folder, shipped_names
+from marketsim.scenario.shipped import shipped_folder, shipped_names
 
 TEMPLATES = Path(__file__).parent / "project"
 """The files that a new folder begins with."""
@@ -61,8 +61,8 @@ def copy_scenario(name: str, folder: str | os.PathLike[str] = ".") -> list[Path]
     same name is there: nothing is written then.
     """
     root = shipped_folder()
-    source = found_file(name).resolve()
-    if not source.is_relative_to(root.resolve()):
+    source = next((file.resolve() for file in (root / f"{name}.yaml", root / name) if file.is_file()), None)
+    if source is None or not source.is_relative_to(root.resolve()):
         raise InputError(f"{name}: is no shipped scenario, `marketsim scenarios list` has their names")
     wanted = _with_files(source)
     target = Path(folder)

@@ -35,11 +35,14 @@ class RunResult:
     exact=True)` has amounts as exact texts. `bids`, `declines` and `events` need `record="everything"`.
     """
 
-    def __init__(self, summary: dict[str, Any], record: Record, folder: Path | None = None) -> None:
+    def __init__(
+        self, summary: dict[str, Any], record: Record, folder: Path | None = None, origin: Mapping[str, str] | None = None
+    ) -> None:
         self.summary = summary
         self.record = record
         self.folder = folder
         """Where the result stands on disk, None for one that was not saved."""
+        self._origin = origin
 
     @property
     def name(self) -> str:
@@ -185,7 +188,7 @@ class RunResult:
         look = look_of(formats, style)
         target = Path(folder)
         with new_results(target, own=False) as write:
-            write(self.record, self.summary)
+            write(self.record, self.summary, self._origin)
             if report:
                 write_pages(write.folder, as_recorded(self.record), self.summary, figures=figures, look=look)
         self.folder = target
@@ -314,7 +317,7 @@ def run(
 
     with new_results(Path(out), own=False) as write:
         result = _run(scenario, seed, audit, progress, write.folder)
-        write(result.record, result.summary)
+        write(result.record, result.summary, result._origin)
         write_pages(write.folder, as_recorded(result.record), result.summary, figures=scenario.report.figures)
     result.folder = Path(out)
     return result
@@ -361,10 +364,11 @@ def load_result(folder: str | os.PathLike[str]) -> RunResult:
 
     Raises InputError for a folder that is none, or is damaged.
     """
-    from marketsim.export.results import read_record, read_summary
+    from marketsim.export.results import MANIFEST, read_json, read_record, read_summary
 
     place = Path(folder)
-    return RunResult(read_summary(place), read_record(place), place)
+    summary, record = read_summary(place), read_record(place)
+    return RunResult(summary, record, place, read_json(place, MANIFEST).get("origin"))
 
 
 def _scenario(source: ScenarioLike, overrides: Overrides, record: Level | None) -> Scenario:
@@ -373,10 +377,12 @@ def _scenario(source: ScenarioLike, overrides: Overrides, record: Level | None) 
 
 
 def _run(scenario: Scenario, seed: int | None, audit: bool, progress: Telling, out: Path | None = None) -> RunResult:
+    from marketsim.experiments.difference.origin import origin_of
     from marketsim.simulation.run import run as run_once
 
     if seed is not None and (isinstance(seed, bool) or not hasattr(seed, "__index__") or seed < 0):
         raise InputError(f"seed: {seed!r} is no seed, give a whole number of 0 or more")
+    origin = origin_of(scenario)  # what was read, before it can change
     with told(scenario.name, "blocks", progress) as tell:
         finished = run_once(scenario, seed=None if seed is None else int(seed), audit=audit, progress=tell, out=out, trail=out is not None)
-    return RunResult(finished.summary, finished.record)
+    return RunResult(finished.summary, finished.record, origin=origin)

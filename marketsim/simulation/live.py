@@ -385,15 +385,18 @@ class LiveMarket:
         """Return what the order in a row of the chain's table is called, owner/dseq/gseq/oseq."""
         return self.view().order_name(row)
 
-    def measured(self, bid_times: BidTimes, moved: Moved, lag_blocks: int = 0) -> MarketSnapshot:
-        """Return the market's figures at this height, of which the series of `marketsim.metrics.series` are made; nothing changes by it."""
+    def measured(self, bid_times: BidTimes, moved: Moved, lag_blocks: int = 0, called: Callable[[str], str] = str) -> MarketSnapshot:
+        """Return the market's figures at this height, of which the series of `marketsim.metrics.series` are made; nothing changes by it.
+
+        `called` says what a wallet of a name is called there.
+        """
         clock, market = self._play.clock, self._play.market
         self._heard()
         return snapshot(
             clock.chain,
             clock.engine,
-            providers=market.book.names,
-            owner_of=lambda wallet: self.wallet_names[wallet],
+            providers=[called(name) for name in market.book.names],
+            owner_of=lambda wallet: called(self.wallet_names[wallet]),
             bid_times=bid_times,
             moved=moved,
             unfilled=unfilled,

@@ -15,7 +15,7 @@ import numpy as np
 
 from marketsim.errors import InputError
 from marketsim.kernel.intrinsics import PLAIN
-from marketsim.kernel.modes import COMPILING
+from marketsim.kernel.modes import COMPILING, HAS_COMPILER
 from marketsim.strategies import users_code
 from marketsim.strategies.check import built_object
 from marketsim.strategies.find import CHOICE_RULE
@@ -150,6 +150,8 @@ def compile_score(rule: Any) -> CompiledScore | None:
         raise ValueError(f"score cannot be called so: {error}; it is given {', '.join(ARGUMENTS)}") from None
     if not COMPILING:
         return _as_python(function, score)
+    if not HAS_COMPILER:
+        return _called_back(function)
     import numba
 
     try:
@@ -167,6 +169,21 @@ def compile_score(rule: Any) -> CompiledScore | None:
 
 def _of_address(address: int) -> Callable[..., float]:
     return ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * len(ARGUMENTS))(address)
+
+
+def _called_back(function: Callable[..., float]) -> CompiledScore:
+    """A score in a process whose compiled code came with the wheel: that calls back into Python, a microsecond or two a bid."""
+
+    def plain(*numbers: float) -> float:
+        try:
+            return judged(function, numbers)
+        except ValueError:
+            return math.nan
+
+    made = ctypes.CFUNCTYPE(ctypes.c_double, *[ctypes.c_double] * len(ARGUMENTS))(plain)
+    address = ctypes.cast(made, ctypes.c_void_p).value
+    assert address is not None
+    return CompiledScore(address, function, made)
 
 
 def _as_python(function: Callable[..., float], kept: Any) -> CompiledScore:

@@ -169,7 +169,11 @@ def test_one_process_has_the_folder_and_goes_on_with_one_scenario(tmp_path: Path
     node.close()
     with pytest.raises(InputError, match="not with another scenario"):
         DevnetNode.open(tmp_path, "training")
-    again = DevnetNode.open(tmp_path, "tiny")
+    with pytest.raises(InputError, match="--seed: the devnet goes on with 1"):
+        DevnetNode.open(tmp_path, seed=2)
+    with pytest.raises(InputError, match="--accounts: the devnet goes on with 10"):
+        DevnetNode.open(tmp_path, accounts=11)
+    again = DevnetNode.open(tmp_path, "tiny", seed=1, accounts=10)
     assert again.speed == 60
     again.close()
     other = DevnetNode.open(tmp_path, "tiny", new="second")

@@ -67,7 +67,10 @@ def test_it_answers_what_the_node_answers(client: Client) -> None:
     assert client.faucet("frank", 5)["result"] == "ok"
     assert client.wallets({"id": "frank"})["wallets"][0]["balance"] == 10_000 * 10**6 + 5
     assert client.usage("auto")["result"] == client.reload_provider_config()["result"] == "ok"
-    assert b"virtengine_chain_height" in client.metrics()
+    mine = client.status()["provider"]
+    shown = client.metrics().decode()
+    assert f'virtengine_provider_active_leases{{provider="{mine["address"]}"}} {mine["active_leases"]}.0' in shown
+    assert f"virtengine_chain_height {client.status()['height']}.0" in shown
     assert client.name_of(client.keys["provider"]["address"]) == "provider-0"
     [tried] = client.submit(order("alice"), "alice", dry_run=True)
     assert tried["result"] == "ok" and not client.orders({"owner": "alice"})["orders"]

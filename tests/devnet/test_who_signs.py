@@ -43,6 +43,7 @@ MAY: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "settle_escrow": (GOVERNANCE, {"id": DEPLOYMENT}),
     "outage": (PROVIDER, {"provider": "provider", "lasts": "1h"}),
     "repair": (PROVIDER, {"provider": "provider"}),
+    "fault": (("provider", "validator"), {"kind": "connectivity", "provider": "provider", "lasts": "1h"}),
     "configure": (PROVIDER, {"provider": "provider", "changes": {}}),
     "usage": (PROVIDER, {"provider": "provider", "mode": "metered"}),
     "faucet": (GOVERNANCE, {"wallet": "friend", "amount": 1}),

@@ -6,6 +6,7 @@ import math
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -357,3 +358,24 @@ def test_commands_write_figures_in_other_formats(tmp_path: Path, capsys: pytest.
     assert main(["run", "tiny", "--format", "gif", "--out", str(tmp_path / "g")]) == 2
     assert "format: 'gif' is none of png, pdf, svg" in capsys.readouterr().err
     assert not (tmp_path / "g").exists()
+
+
+def test_reports_of_sweeps_and_comparisons_have_other_formats_and_a_style(tmp_path: Path) -> None:
+    def compared(name: str, **look: Any) -> dict[str, bytes]:
+        out = tmp_path / name
+        ms.compare("tiny", overrides_b={"take": 0.1}, pairs=2, metrics=["take"], workers=1, out=out, progress=False, **look)
+        return {file.name: file.read_bytes() for file in (out / "figures").iterdir()}
+
+    plain, dark = compared("plain"), compared("dark", formats=["pdf", "svg"], style={"axes.facecolor": "black"})
+    assert set(plain) == {"take.png"} and set(dark) == {"take.png", "take.pdf", "take.svg"}
+    assert plain["take.png"] != dark["take.png"] and dark["take.pdf"].startswith(b"%PDF") and b"<svg" in dark["take.svg"]
+    with pytest.raises(ms.InputError, match="gif"):
+        compared("none", formats=["gif"])
+    share = {"name": "share", "path": "take", "levels": [0.02, 0.1]}
+    design = {"scenario": "tiny", "factors": [share], "metrics": ["take"], "replications": 1}
+    folder = tmp_path / "sweep"
+    ms.sweep(design, workers=1, out=folder, progress=False, formats=["svg"])
+    stems = [{file.stem for file in (folder / "figures").glob(f"*.{format_}")} for format_ in ("svg", "png")]
+    assert stems[0] == stems[1] != set()
+    ms.sweep(design, workers=1, out=folder, progress=False)
+    assert {file.suffix for file in (folder / "figures").iterdir()} == {".png"}, "what nobody asks for goes"

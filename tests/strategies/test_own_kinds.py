@@ -148,6 +148,16 @@ def test_a_compiled_score_weighs_the_home_region(folder: Path) -> None:
     assert "west-1" not in set(dear["provider"]) and dear["price"].mean() > run(folder).leases["price"].mean()
 
 
+@pytest.mark.skipif(not COMPILING, reason="compiled code that calls back")
+def test_without_the_compiler_compiled_code_calls_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "wrong.py").write_text(WRONG_CODE, "utf-8")
+    compiled = [run(folder, {"choice": {"python": f"own_kinds:{name}"}}, horizon="12h").fingerprint for name in ("AtHome", "Dear")]
+    monkeypatch.setattr("marketsim.strategies.choice.HAS_COMPILER", False)
+    assert compiled == [run(folder, {"choice": {"python": f"own_kinds:{name}"}}, horizon="12h").fingerprint for name in ("AtHome", "Dear")]
+    with pytest.raises(ms.InputError, match=r"score raises ValueError.*wrong\.py:\d+"):
+        run(folder, {"choice": {"python": "wrong:Nan"}}, horizon="12h")
+
+
 @pytest.mark.skipif(not COMPILING, reason="compares with compiled code")
 def test_compiled_and_python_give_the_same(folder: Path) -> None:
     """A process without the compiler plays the same markets."""

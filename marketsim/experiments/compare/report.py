@@ -15,6 +15,7 @@ from marketsim.experiments.compare.paired import Comparison, MetricComparison
 from marketsim.experiments.runs.metric_names import MetricName, coverage, fitting_name
 from marketsim.experiments.runs.pages import render
 from marketsim.export.csv_text import cell
+from marketsim.export.images import report_image, styled
 from marketsim.statistics.controls import LEAST_RUNS
 from marketsim.statistics.group_sequential import Stopping
 from marketsim.statistics.sequential import Decision
@@ -273,7 +274,7 @@ def _convergence(comparison: Comparison, one: MetricComparison) -> bytes:
         "axes.spines.right": False,
         "font.family": "DejaVu Sans",
     }
-    with mpl.rc_context({**mpl.rcParamsDefault, **style, "backend": "agg"}):
+    with mpl.rc_context({**mpl.rcParamsDefault, **styled(style), "backend": "agg"}):
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")
         axes = figure.add_subplot()
         shown = [look for look in one.looks if math.isfinite(look.interval.half_width)]
@@ -319,9 +320,7 @@ def _convergence(comparison: Comparison, one: MetricComparison) -> bytes:
         axes.set_ylabel(f"{known.title} [{_of_difference(known).strip()}]\nB − A" if known.unit else f"{known.label}\nB − A")
         axes.set_title(f"{known.title}: how the difference settles", loc="left", fontweight="bold", fontsize=10)
         figure.legend(frameon=False, fontsize=8, loc="outside lower center", ncols=2)
-        out = io.BytesIO()
-        figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
-    return out.getvalue()
+        return report_image(figure)
 
 
 def _limit(axes: Any, shown: list[Any], students: list[Any], scale: float, one: MetricComparison) -> None:

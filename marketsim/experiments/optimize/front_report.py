@@ -13,6 +13,7 @@ from marketsim.experiments.optimize.pareto import FrontPoint, ParetoFront
 from marketsim.experiments.runs.metric_names import MetricName, fitting_name, unknown_metric
 from marketsim.experiments.runs.pages import render
 from marketsim.export.csv_text import cell
+from marketsim.export.images import report_image, styled
 from marketsim.statistics.estimates import Interval
 
 
@@ -151,7 +152,7 @@ def _figure(found: ParetoFront) -> bytes:
 
     names = namings(found)
     style = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "font.family": "DejaVu Sans"}
-    with mpl.rc_context({**mpl.rcParamsDefault, **style, "backend": "agg"}):
+    with mpl.rc_context({**mpl.rcParamsDefault, **styled(style), "backend": "agg"}):
         figure = Figure(figsize=(6.4, 4.6), layout="constrained")
         axes = figure.add_subplot()
         base = found.points[0].means
@@ -187,9 +188,7 @@ def _figure(found: ParetoFront) -> bytes:
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
         figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=2)
-        out = io.BytesIO()
-        figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
-    return out.getvalue()
+        return report_image(figure)
 
 
 def _number(value: float) -> str:

@@ -13,6 +13,7 @@ from marketsim.experiments.optimize.search import Optimization
 from marketsim.experiments.runs.metric_names import MetricName, fitting_name, unknown_metric
 from marketsim.experiments.runs.pages import render
 from marketsim.export.csv_text import cell
+from marketsim.export.images import report_image, styled
 
 
 def optimization_files(found: Optimization) -> dict[str, bytes]:
@@ -106,7 +107,7 @@ def _figure(found: Optimization, index: int) -> bytes:
     confirmed = found.confirmed
     largest = max(abs(confirmed.mean_a), abs(confirmed.mean_b))
     known = fitting_name(found.objective, largest) if unknown_metric(found.objective) is None else MetricName(found.objective)
-    with mpl.rc_context({**mpl.rcParamsDefault, **style, "backend": "agg"}):
+    with mpl.rc_context({**mpl.rcParamsDefault, **styled(style), "backend": "agg"}):
         figure = Figure(figsize=(4.6, 3.6), layout="constrained")
         axes = figure.add_subplot()
         for feasible, colour, name in (
@@ -131,9 +132,7 @@ def _figure(found: Optimization, index: int) -> bytes:
         unit = "percentage points" if known.unit == "%" else known.unit
         axes.set_ylabel(f"lift of {known.title}{f' [{unit}]' if unit else ''}")
         figure.legend(*axes.get_legend_handles_labels(), frameon=False, fontsize=8, loc="outside lower center", ncols=2)
-        out = io.BytesIO()
-        figure.savefig(out, format="png", dpi=150, metadata={"Software": None})
-    return out.getvalue()
+        return report_image(figure)
 
 
 def short_path(found: Optimization, index: int) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import marketsim
-from marketsim.strategies.find import AGENT, CHOICE_RULE, DEMAND, METRIC, STRATEGY, ExtensionKind
+from marketsim.strategies.find import AGENT, CHOICE_RULE, DEMAND, FAULT, METRIC, STRATEGY, ExtensionKind
 
 _TRACE, _SCRIPT = ("demand", "trace"), ("strategy", "script")
 _CODE: dict[tuple[str, str], ExtensionKind] = {
@@ -25,6 +25,7 @@ _CODE: dict[tuple[str, str], ExtensionKind] = {
     ("choice", "python"): CHOICE_RULE,
     ("demand", "python"): DEMAND,
     ("agents", "python"): AGENT,
+    ("faults", "python"): FAULT,
     ("metrics", "python"): METRIC,
 }
 """Where a scenario names code of its author's."""

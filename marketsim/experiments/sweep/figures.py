@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from marketsim.experiments.runs.course import FLOWS, course_name
 from marketsim.experiments.sweep.design import level_number
 from marketsim.experiments.sweep.file import ALWAYS, Factor, Level
 from marketsim.experiments.sweep.rounds import SweepResult
+from marketsim.export.images import report_image, styled
 from marketsim.statistics.controls import Controlled
 from marketsim.statistics.estimates import Description, Effect, Interval, ResponseSurface, t_interval
 from marketsim.statistics.indices import ElementaryEffect, SobolIndex
@@ -103,7 +103,7 @@ def sweep_figures(result: SweepResult, statistics: SweepStatistics) -> list[Figu
 
     if not any(row.status == "ok" for row in result.rows):
         return []
-    with mpl.rc_context({**mpl.rcParamsDefault, **_STYLE, "backend": "agg"}):
+    with mpl.rc_context({**mpl.rcParamsDefault, **styled(_STYLE), "backend": "agg"}):
         figures = [_factor_figure(result, i) for i in range(len(result.plan.sweep.factors))]
         figures += _courses(result)
         figures += _heat_maps(result, statistics.surfaces)
@@ -672,9 +672,7 @@ def _panel(*, width: float = 4.4, height: float) -> tuple[Any, Any]:
 
 
 def _png(figure: Any) -> bytes:
-    target = io.BytesIO()
-    figure.savefig(target, format="png", dpi=_DPI, metadata={"Software": None})
-    return target.getvalue()
+    return report_image(figure, _DPI)
 
 
 def _legend_below(figure: Any, handles: Sequence[Any], title: str) -> None:

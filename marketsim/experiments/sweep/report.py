@@ -23,6 +23,7 @@ from marketsim.experiments.sweep.figures import FigureFile, SweepStatistics, cou
 from marketsim.experiments.sweep.folder import SweepFolder
 from marketsim.experiments.sweep.rounds import SweepResult
 from marketsim.export.csv_text import cell
+from marketsim.export.images import FORMATS, with_copies
 from marketsim.metrics.expressions import plain_number
 from marketsim.statistics.controls import CONTROL_TITLES, LEAST_RUNS, Controlled, controlled
 from marketsim.statistics.estimates import (
@@ -120,12 +121,12 @@ def write_report(result: SweepResult, folder: SweepFolder) -> dict[str, Any]:
     figures = sweep_figures(result, statistics)
     place = folder.root / "figures"
     place.mkdir(exist_ok=True)
-    for stale in place.glob("*.png"):
-        if stale.name not in {name for figure in figures for name in figure.files}:
+    images = with_copies({name: png for figure in figures for name, png in figure.files.items()})
+    for stale in (file for format_ in FORMATS for file in place.glob(f"*.{format_}")):
+        if stale.name not in images:
             stale.unlink()
-    for figure in figures:
-        for name, png in figure.files.items():
-            write_atomically(place / name, png)
+    for name, image in images.items():
+        write_atomically(place / name, image)
     content = sweep_content(result, statistics)
     write_atomically(folder.root / "sweep.json", json.dumps(content, indent=1, allow_nan=False).encode() + b"\n")
     page = _page(result, statistics, figures)
