@@ -83,8 +83,10 @@ def test_no_folder_holds_an_answer(name: str, begun: dict[str, Path]) -> None:
     assert answers
     files = [file for file in begun[name].rglob("*") if file.is_file()]
     assert {"README.md", "task.yaml", "check.json"} <= {file.name for file in files}
-    for file in files:
-        text = file.read_text("utf-8")
+    texts = {str(file): file.read_text("utf-8") for file in files}
+    if not exercise.needs or shutil.which(exercise.needs):
+        texts["the bundle"] = json.dumps(grade_source(begun[name], SECRET).bundle())
+    for file, text in texts.items():
         assert not re.search(r"\b(seed|fingerprint|trail|sha256|scenario|salt)\b", text, re.IGNORECASE), file
         assert not re.search(r"\b[0-9a-f]{16,}\b", text), file
         assert SECRET.hex()[:8] not in text
