@@ -41,6 +41,8 @@ def register(app: typer.Typer) -> None:
         ("revert", revert),
         ("faucet", faucet),
         ("usage", usage),
+        ("fault", fault),
+        ("repair", repair),
         ("shell", shell),
         ("stop", stop),
     ):
@@ -183,9 +185,7 @@ def faucet(
     """Give coins to an account."""
     coins = _coins(amount)
     found = _client(folder).faucet(account, coins)
-    _tell(found, as_json, lambda said: [f"{account}: {coins:,} uve, {said['result']}" if said["result"] else "waits for the next block"])
-    if found["code"]:
-        raise typer.Exit(1)
+    _receipt(found, f"{account}, {coins:,} uve", as_json)
 
 
 def usage(
@@ -197,6 +197,54 @@ def usage(
     if mode not in ("auto", "manual"):
         raise InputError(f"usage: {mode!r} is no way to report use, write auto or manual")
     _tell(_client(folder).usage(mode), as_json, lambda said: [f"usage {mode}: {said['result'] or 'waits for the next block'}"])
+
+
+def fault(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="outage, block, unblock, connectivity, workloads_fail, usage, ….")],
+    provider: Annotated[str | None, typer.Option("--provider", metavar="NAME", help="Whom it hits: a key, cohort/index.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", metavar="NAME", help="Or this tenant.")] = None,
+    cohort: Annotated[str | None, typer.Option("--cohort", metavar="NAME", help="Or everybody of a cohort.")] = None,
+    region: Annotated[str | None, typer.Option("--region", metavar="NAME", help="Or the providers of a region.")] = None,
+    share: Annotated[float | None, typer.Option("--share", metavar="X", help="Of those, the share that is hit, 0 to 1.")] = None,
+    lasts: Annotated[str | None, typer.Option("--lasts", metavar="SPAN", help="How long, such as 2h; else until `repair`.")] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="What receipts and `repair` call it.")] = None,
+    closes: Annotated[float | None, typer.Option("--closes", metavar="X", help="Of outage, workloads_fail: the leases closed.")] = None,
+    factor: Annotated[float | None, typer.Option("--factor", metavar="X", help="Of usage: the share that is reported.")] = None,
+    delay: Annotated[str | None, typer.Option("--delay", metavar="SPAN", help="Of usage: how late reports come.")] = None,
+    folder: Folder = DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Let something go wrong from the next block on (docs/faults.md): `devnet fault outage --provider provider --lasts 1h`."""
+    from marketsim.devnet.accounts import VALIDATOR
+    from marketsim.simulation.market_messages import fault_message
+
+    said = fault_message(
+        kind, provider=provider, tenant=tenant, cohort=cohort, region=region, share=share, lasts=lasts, name=name, closes=closes,
+        factor=factor, delay=delay,
+    )  # fmt: skip
+    _receipt(_client(folder).submit(said, VALIDATOR)[0], f"fault {kind}", as_json)
+
+
+def repair(
+    fault: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The fault's name.")] = None,
+    provider: Annotated[str | None, typer.Option("--provider", metavar="NAME", help="Or all that is wrong with a provider.")] = None,
+    folder: Folder = DIR,
+    as_json: AsJson = False,
+) -> None:
+    """End a fault, or all that is wrong with a provider."""
+    from marketsim.devnet.accounts import VALIDATOR
+
+    if (fault is None) == (provider is None):
+        raise InputError("repair: takes the name of a fault, or --provider NAME")
+    said = {"op": "repair"} | ({"fault": fault} if fault is not None else {"provider": provider})
+    _receipt(_client(folder).submit(said, VALIDATOR)[0], f"repair {fault or provider}", as_json)
+
+
+def _receipt(found: Mapping[str, Any], what: str, as_json: bool) -> None:
+    """Tell what became of a message; exit code 1 where it was refused."""
+    _tell(found, as_json, lambda said: [f"{what}: {said['result'] or 'waits for the next block'}"])
+    if found["code"]:
+        raise typer.Exit(1)
 
 
 def shell(

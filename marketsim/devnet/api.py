@@ -439,10 +439,13 @@ def _routes_beside(app: FastAPI, writer: Writer) -> None:
         return HTMLResponse(_page(app.openapi()))
 
 
+OR_GOVERNANCE = "whom alone it is about, or governance"
+
+
 def signing_table() -> list[dict[str, Any]]:
     """Return every message with its arguments and who must sign it."""
     rows = [{"op": op, "arguments": list(ARGUMENTS[op]), "signer": SIGNERS[op]} for op in SIGNERS]
-    others = {"faucet": GOVERNANCE, "send": "wallet", "fault": "whom alone it is about, or governance"}
+    others = {"faucet": GOVERNANCE, "send": "wallet", "fault": OR_GOVERNANCE, "repair": OR_GOVERNANCE}
     own = [{"op": op, "arguments": list(takes), "signer": others.get(op, "provider")} for op, takes in OPERATIONS.items()]
     return rows + own
 

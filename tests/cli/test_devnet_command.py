@@ -42,11 +42,17 @@ def test_a_devnet_from_start_to_stop(tmp_path: Path, capfd: pytest.CaptureFixtur
         assert "needs --limit" in told(capfd, tmp_path, "speed", "max", code=2)
         assert "is no speed" in told(capfd, tmp_path, "speed", "fast", code=2)
         assert told(capfd, tmp_path, "usage", "auto") == "usage auto: ok\n"
+        assert told(capfd, tmp_path, "fault", "connectivity", "--provider", "provider", "--name", "cable") == "fault connectivity: ok\n"
+        assert "InvalidParam" in told(capfd, tmp_path, "fault", "block", "--provider", "provider", "--name", "cable", code=1)
+        assert "kinds are outage" in told(capfd, tmp_path, "fault", "rain", "--provider", "provider", code=2)
+        assert "runs no code that a message names" in told(capfd, tmp_path, "fault", "python", "--provider", "provider", code=2)
+        assert told(capfd, tmp_path, "repair", "cable", "--json")["result"] == "ok"
+        assert "takes the name of a fault" in told(capfd, tmp_path, "repair", code=2)
         assert "bid won" in told(capfd, tmp_path, "logs", "-n", "50")
         assert "1 of 50 leases" in told(capfd, tmp_path, "status")
     finally:
         ended = told(capfd, tmp_path, "stop", "--json")
-    assert ended["height"] == 316
+    assert ended["height"] == 319
     assert "no devnet runs" in told(capfd, tmp_path, "stop", code=2)
     assert "not with another scenario" in told(capfd, tmp_path, "start", "training", code=2)
 

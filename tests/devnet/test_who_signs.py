@@ -42,7 +42,7 @@ MAY: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "unblock_provider": (GOVERNANCE, {"provider": "provider"}),
     "settle_escrow": (GOVERNANCE, {"id": DEPLOYMENT}),
     "outage": (PROVIDER, {"provider": "provider", "lasts": "1h"}),
-    "repair": (PROVIDER, {"provider": "provider"}),
+    "repair": (("provider", "validator"), {"provider": "provider"}),
     "fault": (("provider", "validator"), {"kind": "connectivity", "provider": "provider", "lasts": "1h"}),
     "configure": (PROVIDER, {"provider": "provider", "changes": {}}),
     "usage": (PROVIDER, {"provider": "provider", "mode": "metered"}),
