@@ -11,6 +11,7 @@ import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import permutations
 from pathlib import Path
 from typing import Any, Final
@@ -126,9 +127,12 @@ class AlertsExercise:
         asked = instance.asked
         task = {
             "asked": {
-                "capacity": {"active_leases_more_than_percent": _short(asked.capacity_percent), "for_minutes": asked.capacity_minutes},
-                "funds": {"last_less_than_hours": _short(asked.hours), "for_minutes": asked.hours_minutes},
-                "bids": {"won_of_the_last_hour_less_than_percent": _short(asked.bids_percent), "for_minutes": asked.bids_minutes},
+                "capacity": {
+                    "active_leases_more_than_percent": Decimal(_short(asked.capacity_percent)),
+                    "for_minutes": asked.capacity_minutes,
+                },
+                "funds": {"last_less_than_hours": Decimal(_short(asked.hours)), "for_minutes": asked.hours_minutes},
+                "bids": {"won_of_the_last_hour_less_than_percent": Decimal(_short(asked.bids_percent)), "for_minutes": asked.bids_minutes},
             }
         }
         readme = f"""

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -59,7 +60,12 @@ def start(name: str, learner: str, place: Path, secret: bytes | None) -> list[Pa
 
 def draw_instance(exercise: Exercise, learner: str, secret: bytes | None) -> Any:
     """Return a learner's instance of an exercise: the same whenever it is drawn."""
-    return exercise.draw(Dice.of(secret, exercise.name, learner), practice=secret is None)
+    return _instance(exercise.name, learner, secret)
+
+
+@lru_cache(maxsize=64)
+def _instance(name: str, learner: str, secret: bytes | None) -> Any:
+    return exercise_of(name).draw(Dice.of(secret, name, learner), practice=secret is None)
 
 
 def _write(folder: Path, exercise: Exercise, learner: str, told: Told, *, graded: bool) -> None:

@@ -17,7 +17,7 @@ def grade_lines(graded: Graded) -> list[str]:
     lines = [f"{graded.exercise.name}: {graded.learner} ({kind})"]
     parts = graded.grade.parts
     width = max(len(part.name) for part in parts)
-    lines += [f"  {part.name:<{width}}  {part.points:6.2f} of {part.most:<3g}  {part.seen}" for part in parts]
+    lines += [f"  {part.name:<{width}}  {part.points:6.2f} of {part.most:<5.4g}  {part.seen}" for part in parts]
     lines.append(f"  {'score':<{width}}  {graded.grade.score:6.2f} of 100")
     if graded.before is not None:
         lines += [f"  {line}" for line in again_lines(graded)]

@@ -85,10 +85,10 @@ class RevenueExercise:
     minutes = 60
     needs = ""
     files = (DIAGNOSIS, CONFIG, DAEMON)
-    chance = Chance(9.3, 14.3, "causes as often as they are planted, nothing mended, on the instances of 40 learners")
+    chance = Chance(8.8, 14.2, "causes as often as they are planted, nothing mended, on the instances of 40 learners")
     hints = (
         "Compare `record/week.csv` with `record/healthy.csv`: are there fewer bids, is each worth less, or does the money go elsewhere?",
-        "Equal volume and a lower price: look at unit prices. Fewer bids: look at why orders were declined, and at which orders were.",
+        "Equal volume and a lower price: look at unit prices. All as ever: see what is paid, and the gas. Fewer: see what was declined.",
         "`insufficient_resources` is a filter, a full machine or a limit of leases; `invalid_attributes` is a region or an attribute; "
         "`engine_disabled` is a host that is down; `order_not_open` is a bid that came late.",
         "`record/orders.csv` has all orders and who won them: sort by size, by GPUs, by region, and see which you never win.",
@@ -130,7 +130,7 @@ One or two things are wrong. Hand in
   `predicted_income_per_day`, what your provider will earn a day once all is mended, in uve, net of the network's take of 2 % and of gas;
 - `submit/{CONFIG}` and `submit/{DAEMON}`: your two files, mended. Change what is wrong and nothing else.
 
-Names of causes; the last three are never planted:
+Names of causes:
 
 {names}
 
@@ -165,7 +165,7 @@ the share of the lost income that they bring back, less 15 % for each change tha
             return error.lines[0]
         if others:
             return f"submit/{others[0]}: is no key of the files that you were given"
-        for key in ("withdraw_every", "host.bid_delay", "host.lease_slots"):
+        for key in ("withdraw_every", "usage_reports.factor", "host.bid_delay", "host.lease_slots"):
             if settings[key] is None:
                 return f"submit/{DAEMON}: {key}: is missing"
         return None
@@ -242,6 +242,7 @@ the share of the lost income that they bring back, less 15 % for each change tha
             "host.lease_slots": 1000,
             "host.restarts_every": None,
             "host.restarts_last": None,
+            "usage_reports.factor": 1,
         }
         one_less = market.causes[:-1]
         found = [
@@ -303,6 +304,11 @@ def read_settings(submission: Submission, folder: str) -> tuple[Settings, list[s
 def _check_daemon(key: str, value: Any, name: str) -> None:
     if value is None:
         return
+    if key == "usage_reports.factor":
+        share = figure_of(value)
+        if share is None or not 0 <= share <= 1:
+            raise InputError(f"{name}: {key}: '{value}' is no share, expected 0 to 1")
+        return
     if key == "host.lease_slots":
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 10**6:
             raise InputError(f"{name}: {key}: '{value}' is no number of leases")
@@ -347,6 +353,8 @@ def _figures(week: RunResult) -> str:
     active = (ended.clip(first, last) - leases.created_at.clip(first, last)).sum() / (last - first)
     made = leases[leases.created_at > first]
     gas = week.providers.set_index("name").loc[TRAINEE, "network_fees"] * days / DAYS
+    over = leases[leases.closed_at >= 0]
+    owed = float((over.price.astype(float) * (over.closed_at - over.created_at).astype(float)).sum())
     rows: list[list[Any]] = [
         ["figure", "value"],
         ["orders a day", round(int((orders.created_at > first).sum()) / days, 1)],
@@ -355,6 +363,7 @@ def _figures(week: RunResult) -> str:
         ["mean bid time, seconds", round(float(bids.latency_ms.mean()) / 1000, 1) if len(bids) else 0],
         ["mean price of new leases, uve a block", round(float(made.price.astype(float).mean()), 1) if len(made) else 0],
         ["active leases", round(float(active), 1)],
+        ["paid of price times blocks, leases that ended, percent", round(100 * float(over.withdrawn.sum()) / owed, 1) if owed else 0],
         ["gas a day, uve", round(float(gas) / days)],
     ]
     counts = declines.reason.value_counts()

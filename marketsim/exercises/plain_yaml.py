@@ -30,12 +30,15 @@ def yaml_text(content: Mapping[str, Any]) -> str:
     yaml.default_flow_style = False
     yaml.width = 120
     yaml.indent(mapping=2, sequence=4, offset=2)
-    yaml.representer.add_representer(
-        Decimal, lambda representer, value: representer.represent_scalar("tag:yaml.org,2002:float", format(value, "f"))
-    )
+    yaml.representer.add_representer(Decimal, _decimal)
     out = io.StringIO()
     yaml.dump(dict(content), out)
     return out.getvalue()
+
+
+def _decimal(representer: Any, value: Decimal) -> Any:
+    text = format(value, "f")
+    return representer.represent_scalar(f"tag:yaml.org,2002:{'float' if '.' in text else 'int'}", text)
 
 
 def as_number(value: Any) -> Any:

@@ -41,7 +41,14 @@ CONFIG_KEYS: Final = (
     "filters.max_storage",
     "filters.allowed_regions",
 )
-DAEMON_KEYS: Final = ("withdraw_every", "host.bid_delay", "host.lease_slots", "host.restarts_every", "host.restarts_last")
+DAEMON_KEYS: Final = (
+    "withdraw_every",
+    "usage_reports.factor",
+    "host.bid_delay",
+    "host.lease_slots",
+    "host.restarts_every",
+    "host.restarts_last",
+)
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,12 @@ CAUSES: Final = (
         "gas for withdrawals eats the income",
         lambda dice, now: {"withdraw_every": f"{dice.whole(5, 8)}m"},
     ),
+    Cause(
+        "usage_reported_low",
+        ("usage_reports.factor",),
+        "the daemon reports less use than there was",
+        lambda dice, now: {"usage_reports.factor": float(dice.decimal("0.50", "0.70", "0.01"))},
+    ),
 )
 BY_NAME: Final = {cause.name: cause for cause in CAUSES}
 NOT_PLANTED: Final = {
@@ -127,6 +140,9 @@ PAIRS: Final = (
     ("gpu_price_high", "late_bids"),
     ("late_bids", "region_filter"),
     ("memory_price_low", "outages"),
+    ("gpu_price_high", "usage_reported_low"),
+    ("late_bids", "usage_reported_low"),
+    ("region_filter", "usage_reported_low"),
 )
 """Causes that can be told apart when they come together: neither hides the other."""
 
@@ -142,6 +158,8 @@ class RevenueMarket:
     healthy: Settings
     broken: Settings
     causes: tuple[str, ...]
+    rules: str = "virtengine"
+    """With those of the training document use is reported and no gas is paid, under `virtengine` leases owe their price and gas counts."""
     runs: dict[str, Income] = field(default_factory=dict, compare=False, repr=False)
     """What was run already, by settings and run."""
 
@@ -192,6 +210,7 @@ def draw_market(dice: Dice) -> RevenueMarket:
         "host.lease_slots": dice.whole(250, 350),
         "host.restarts_every": None,
         "host.restarts_last": None,
+        "usage_reports.factor": 1,
     }
     busy = dice.decimal("0.70", "1.40", "0.01")
     rates = tuple(str(busy * dice.decimal(low, high, "0.01")) for low, high in _RATES)
@@ -200,7 +219,10 @@ def draw_market(dice: Dice) -> RevenueMarket:
     broken = dict(healthy)
     for name in causes:
         broken |= BY_NAME[name].plant(dice, healthy)
-    return RevenueMarket(rates, rivals, healthy, broken, causes)
+    rules = dice.pick(("seed", "virtengine", "virtengine"))
+    if "usage_reported_low" in causes or "withdrawals_frequent" in causes:
+        rules = "seed" if "usage_reported_low" in causes else "virtengine"
+    return RevenueMarket(rates, rivals, healthy, broken, causes, rules)
 
 
 def nested(settings: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
@@ -229,12 +251,14 @@ def scenario_of(market: RevenueMarket, settings: Settings) -> dict[str, Any]:
         "lease_capacity": settings["host.lease_slots"],
         "withdraw_every": settings["withdraw_every"],
     }
+    if market.rules == "seed":  # under virtengine a lease owes its price, whatever is used
+        trainee["usage"] = {"factor": settings["usage_reports.factor"]}
     if settings["host.restarts_every"] is not None:
         lasts = settings["host.restarts_last"] or "1m"
         trainee["outages"] = {"every": settings["host.restarts_every"], "lasts": lasts, "closes": 1.0}
     return {
         "name": "revenue",
-        "rules": "virtengine",
+        "rules": market.rules,
         "horizon": f"{DAYS}d",
         "warm_up": f"{WARM_UP_DAYS}d",
         "tenants": _tenants(market),

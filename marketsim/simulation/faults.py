@@ -151,9 +151,9 @@ class Faults:
         return True
 
     def mend(self, desk: int, height: int) -> None:
-        """End every fault that hits this desk alone, and an outage that came by itself; others let go of it, and a block stays."""
+        """End faults of this desk, and an outage that came by itself; others go on elsewhere. Blocks and users' faults stay."""
         for name, each in list(self._active.items()):
-            if desk not in each.desks or each.record.kind == "block":
+            if desk not in each.desks or each.record.kind in ("block", "python"):
                 continue
             if each.desks == (desk,):
                 self.end(name, height)

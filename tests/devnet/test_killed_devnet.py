@@ -22,6 +22,8 @@ from marketsim.devnet.node_error import NodeError
 
 KILLS = int(os.environ.get("MARKETSIM_DEVNET_KILLS", "20"))
 SEED = int(os.environ.get("MARKETSIM_CRASH_SEED", "7"))
+ONE_DEVNET = 20
+"""Kills of one devnet, before another one begins."""
 SIGNERS = ("alice", "bob", "carol", "dave")
 
 
@@ -40,13 +42,16 @@ def load(client: Client, signer: str, answered: list[dict[str, Any]], heights: l
 
 
 def test_nothing_that_was_answered_is_lost(tmp_path: Path) -> None:
-    folder, chance = tmp_path / "devnet", random.Random(SEED)
+    folder, chance = tmp_path, random.Random(SEED)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["marketsim.devnet.server", "devnets"])
     answered: list[dict[str, Any]] = []
     heights: list[int] = []
-    torn = 0
+    torn = total = 0
     for number in range(KILLS):
+        if number % ONE_DEVNET == 0:  # each replay takes as long as its log is
+            folder, total = tmp_path / f"devnet-{number}", total + len(answered)
+            answered, heights = [], []
         process = context.Process(target=serve_until_killed, args=(str(folder), "tiny"))
         process.start()
         client = wait_for(folder, process.pid)
@@ -74,5 +79,6 @@ def test_nothing_that_was_answered_is_lost(tmp_path: Path) -> None:
         assert (again.height, again.fingerprint(), again.state_hash()) == place and not again.note
         again.close()
         shutil.rmtree(copied)
-    assert len(answered) > 10 * KILLS and heights
-    print(f"{KILLS} kills, {len(answered)} answered, {torn} torn tails")
+    total += len(answered)
+    assert total > 10 * KILLS
+    print(f"{KILLS} kills, {total} answered, {torn} torn tails", flush=True)

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import socket
+from decimal import Decimal
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,6 +20,7 @@ from marketsim.exercises.course import course_secret, init_course
 from marketsim.exercises.dice import Dice
 from marketsim.exercises.folder import draw_instance
 from marketsim.exercises.grading import grade_source
+from marketsim.exercises.plain_yaml import as_number, leaves, read_mapping, yaml_text
 from marketsim.exercises.shelf import NAMES, exercise_of
 
 SECRET = bytes(range(32))
@@ -68,6 +70,14 @@ def dice_of(learner: str, count: int) -> list[int]:
     return [dice.whole(1, 1000) for _ in range(count)]
 
 
+def test_tasks_are_written_as_people_write_them() -> None:
+    text = yaml_text({"percent": Decimal("72.5"), "hours": Decimal(24), "name": "15"})
+    assert text == "percent: 72.5\nhours: 24\nname: '15'\n"
+    assert read_mapping(text, "task.yaml") == {"percent": Decimal("72.5"), "hours": 24, "name": "15"}
+    assert as_number("0.10uve") == as_number("0.1uve") != as_number("0.1") == as_number(Decimal("0.100"))
+    assert leaves({"a": {"b": 1}, "c": ["x"]}) == {("a", "b"): as_number(1), ("c",): ["x"]}
+
+
 def test_the_list_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     rows = json.loads(said(capsys, "exercise", "list", "--json")[0])
     assert [row["name"] for row in rows] == list(NAMES)
@@ -83,8 +93,10 @@ def test_no_folder_holds_an_answer(name: str, begun: dict[str, Path]) -> None:
     assert answers
     files = [file for file in begun[name].rglob("*") if file.is_file()]
     assert {"README.md", "task.yaml", "check.json"} <= {file.name for file in files}
-    for file in files:
-        text = file.read_text("utf-8")
+    texts = {str(file): file.read_text("utf-8") for file in files}
+    if not exercise.needs or shutil.which(exercise.needs):
+        texts["the bundle"] = json.dumps(grade_source(begun[name], SECRET).bundle())
+    for file, text in texts.items():
         assert not re.search(r"\b(seed|fingerprint|trail|sha256|scenario|salt)\b", text, re.IGNORECASE), file
         assert not re.search(r"\b[0-9a-f]{16,}\b", text), file
         assert SECRET.hex()[:8] not in text

@@ -407,8 +407,12 @@ def test_a_provider_is_up_again_when_every_outage_is_over() -> None:
     market.advance(151)
     assert market.receipt(ticket).result == "ok"  # type: ignore[union-attr]
     assert up(market) == [0, 0, 1, 0]
+    market.submit({"op": "fault", "kind": "python", "python": "fault_of_tests:dear", "provider": "rival/1", "name": "dear"})
+    market.advance(155)
+    market.submit({"op": "repair", "provider": "rival-1"})  # a user's fault says itself how it ends
     market.submit({"op": "repair", "fault": "storm"})
     market.advance(160)
+    assert [each.name for each in market.faults(active=True)] == ["dear"]
     assert up(market) == [1, 1, 1, 1]
     events = [event for event in market.events(limit=10_000).events if event["event"] == "Outage"]
     assert [(event["id"], event["down"]) for event in events][:1] == [(OWN, 1)]
