@@ -16,6 +16,12 @@ class HeldMarket(live.Market):
         summary = market.finish().summary
 
     Heights are block numbers, amounts exact decimals of uve; what is wrong with what one gives raises `marketsim.InputError`.
+
+    >>> import marketsim as ms
+    >>> market = ms.Market("tiny", seed=1)
+    >>> _ = list(market.advance("15m"))
+    >>> market.height
+    150
     """
 
     def finish(self) -> RunResult:  # type: ignore[override]
