@@ -37,6 +37,7 @@ COMMANDS = (
     "parity",
     "coverage",
     "devnet",
+    "dash",
     "exercise",
     "virtengine",
 )
@@ -195,7 +196,7 @@ def _extra_with(module: str) -> str | None:
     top = {"llvmlite": "numba"}.get(module.partition(".")[0], module.partition(".")[0]).lower()
     for one in asked:
         if one.name.lower() == top and one.marker is not None:
-            for extra in ("compile", "stats", "distributed", "devnet"):
+            for extra in ("compile", "stats", "distributed", "devnet", "dash"):
                 if one.marker.evaluate({"extra": extra}):
                     return extra
     return None

@@ -277,6 +277,12 @@ def _routes_that_look(app: FastAPI, writer: Writer) -> None:
         """A page of wallets."""
         return node.wallets(_given(id=id), after, limit)
 
+    @app.get(f"{API}/dashboard")
+    async def dashboard(provider: Wallet = None) -> dict[str, Any]:
+        """The figures of the training document's dashboard, of one provider or of all together."""
+        writer.clock()
+        return node.dashboard(provider)
+
     @app.get(f"{API}/messages")
     async def table() -> dict[str, Any]:
         """Every message: what it takes, and who must sign it."""

@@ -179,6 +179,10 @@ class Client:
             found: bytes = answer.read()
         return found
 
+    def dashboard(self, provider: str | None = None) -> dict[str, Any]:
+        """As `DevnetNode.dashboard`."""
+        return self._get("/dashboard" if provider is None else f"/dashboard?{urlencode({'provider': provider})}")
+
     # --- how ---------------------------------------------------------------------------------------------------------------------------
 
     def _page(self, what: str, filters: Mapping[str, Any] | None, after: int, limit: int) -> dict[str, Any]:

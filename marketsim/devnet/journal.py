@@ -15,6 +15,7 @@ from marketsim.chain.rendering import amount
 from marketsim.chain.status import SEED_CODES, Status
 from marketsim.kernel.table_set import Table
 from marketsim.market.tables import DESK_SHIFT, ORDER_SHIFT, BidRow
+from marketsim.metrics.panels import RecentDays
 from marketsim.metrics.snapshot import BidTimes, Moved
 from marketsim.recording.record import DECLINE_CODES
 from marketsim.scenario.faults import FAULT_KINDS
@@ -55,6 +56,7 @@ class Journal:
         """`slot` is the provider's row, `order_name` says what an order's row is called."""
         self.bid_times = BidTimes(slot + 1)
         self.moved = Moved()
+        self.recent = RecentDays(block_ms)
         self._slot = slot
         self._epoch = epoch
         self._block_ms = block_ms
@@ -69,6 +71,7 @@ class Journal:
         other.bid_times, other.moved = copy(self.bid_times), copy(self.moved)
         other.bid_times.counts, other.bid_times.seconds = self.bid_times.counts.copy(), self.bid_times.seconds.copy()
         other.moved._pieces = list(self.moved._pieces)
+        other.recent = self.recent.copy()
         return other
 
     def say(self, height: int, text: str, place: int) -> None:
@@ -89,6 +92,7 @@ class Journal:
     def events(self, rows: Table) -> None:
         """Take rows of events."""
         self.moved.add(rows)
+        self.recent.events(rows)
         kinds = rows[:, Event.kind]
         mine = np.isin(kinds, list(_BY_SLOT)) & (rows[:, Event.other] == self._slot)
         for row in rows[mine].tolist():
@@ -101,6 +105,7 @@ class Journal:
     def bids(self, rows: Table) -> None:
         """Take bids that were submitted."""
         self.bid_times.add(rows)
+        self.recent.bids(rows)
         for row in rows[rows[:, BidRow.desk] == self._slot].tolist():
             price = amount(row[BidRow.price], row[BidRow.price_atto])
             head = f"bid-engine: bid submitted order={self._order_name(row[BidRow.order])} price={price}uve/block"

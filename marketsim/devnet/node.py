@@ -802,6 +802,21 @@ class DevnetNode:
         self._market.events_heard()
         return page(samples(self._market.measured(self._journal.bid_times, self._journal.moved, self.lag_blocks, self._addresses.address)))
 
+    def dashboard(self, provider: str | None = None) -> dict[str, Any]:
+        """Return the figures of the training document's dashboard now, of one provider (a key's name or an address) or of all together:
+        `marketsim.metrics.panels.dashboard_figures`, and the clock."""
+        from marketsim.metrics.panels import dashboard_figures
+
+        address = None if provider is None else self._addresses.address(self._addresses.name(provider))
+        self._market.events_heard()
+        at = self._market.measured(self._journal.bid_times, self._journal.moved, self.lag_blocks, self._addresses.address)
+        try:
+            found = dashboard_figures(at, self._journal.recent, address)
+        except KeyError:
+            raise NodeError(f"dashboard: {provider!r} is no provider", 404) from None
+        clock = {"time": self.time_of(at.height), "block_seconds": self.block_seconds, "speed": self.speed, "paused": self.paused}
+        return found | clock | {"lag_blocks": self.lag_blocks, "name": self.name, "scenario": self._begin["chosen"]}
+
     def fingerprint(self) -> str:
         """Return the fingerprint of what has happened in the market."""
         return self._market.fingerprint()

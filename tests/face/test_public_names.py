@@ -132,6 +132,7 @@ def by_command(folder: Path) -> dict[str, tuple[list[str], Callable[[], Any]]]:
 
 STAY = {
     "devnet": "a server in a folder that outlives the process that starts it, and its operator's buttons; Python has ms.Market",
+    "dash": "a terminal that somebody looks at; what it shows is `DevnetNode.dashboard` and `Client.dashboard`",
     "virtengine": "the chain's own command line word for word, for people who learn it; in Python messages are submitted to a market",
 }
 """Commands that have no function of their own, each with the reason."""
