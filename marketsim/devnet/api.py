@@ -1,4 +1,4 @@
-"""What a devnet answers over HTTP: `/api/v1/`, `/metrics`, and a page that lists both, without a network."""
+"""What a devnet answers over HTTP: `/api/v1/`, `/metrics`, a page that lists both, and a dashboard; without a network."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import html
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
+from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI, HTTPException, Path, Query, Request
@@ -25,6 +26,12 @@ from marketsim.simulation.market_messages import OPERATIONS
 API = "/api/v1"
 NUMBER_MAX = 1 << 53
 """The largest number that every reader of JSON keeps whole."""
+ALONE = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+"""Headers with which a browser asks nothing of anybody but this devnet."""
 FOLLOWERS_MAX = 32
 """Who follows events at the same time."""
 Blocks = Annotated[int, Field(ge=0, le=1 << 28)]
@@ -440,6 +447,12 @@ def _routes_beside(app: FastAPI, writer: Writer) -> None:
     async def front() -> HTMLResponse:
         return HTMLResponse(_page(app.openapi()))
 
+    dash = (files("marketsim.devnet") / "dash.html").read_text(encoding="utf-8")
+
+    @app.get("/dash", include_in_schema=False)
+    async def dashboard() -> HTMLResponse:
+        return HTMLResponse(dash, headers=ALONE)
+
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         return HTMLResponse(_page(app.openapi()))
@@ -472,7 +485,7 @@ def _page(openapi: Mapping[str, Any]) -> str:
         "<style>body{font:15px sans-serif;margin:2em}td{padding:.3em .8em;vertical-align:top;border-top:1px solid #ccc}</style>"
         f"<h1>{html.escape(openapi['info']['title'])} {html.escape(openapi['info']['version'])}</h1>"
         f"<p>{html.escape(openapi['info']['description'])} <a href='{API}/openapi.json'>openapi.json</a>,"
-        " <a href='/metrics'>/metrics</a></p>"
+        " <a href='/metrics'>/metrics</a>, <a href='/dash'>/dash</a></p>"
         f"<table>{''.join(parts)}</table><h2>Schemas</h2><pre>{schemas}</pre></html>"
     )
 

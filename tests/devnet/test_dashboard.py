@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import re
+import shutil
+import subprocess
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,3 +132,27 @@ def test_keys_of_the_terminal(client: Client) -> None:
 
     asyncio.run(walk((80, 24)))
     asyncio.run(walk((200, 50)))
+
+
+def test_the_page_asks_nobody_else(client: Client) -> None:
+    with urllib.request.urlopen(f"{client.url}/dash") as answer:
+        page, rule = answer.read().decode(), answer.headers["Content-Security-Policy"]
+    assert rule.startswith("default-src 'none'") and "connect-src 'self'" in rule
+    assert not re.findall(r"https?:|//[a-z]|@import|url\(", page)
+    parts = set(re.findall(r'\bid="([a-z-]+)"', page))
+    assert set(re.findall(r'\b(?:at|put|bar|rows)\("([a-z-]+)"', page)) <= parts
+    assert all(f'id="{name}"' in page for name in ("leases", "revenue", "success", "time", "fill", "warnings", "closed"))
+    assert "href='/dash'" in urllib.request.urlopen(f"{client.url}/").read().decode()
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed (Debian package chromium)")
+def test_the_page_in_a_browser(client: Client, tmp_path: Path) -> None:
+    words = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--virtual-time-budget=3000", "--dump-dom"]
+    done = subprocess.run(["chromium", *words, f"{client.url}/dash"], capture_output=True, text=True, timeout=120, check=False)
+    found = client.dashboard("provider")
+    shown = dict(re.findall(r'<[a-z0-9]+ [^>]*\bid="([a-z-]+)"[^>]*>([^<]*)<', done.stdout))
+    assert f"block {found['height']:,}" in shown["clock"], done.stderr[-2000:]
+    leases, warnings = found["leases"], found["escrow"]["warnings"]
+    assert shown["leases"] == f"{leases['active']}/{leases['capacity']}" and shown["warnings"] == f"{warnings}"
+    assert done.stdout.count("<td>active</td>") == sum(each["active"] for each in found["escrow"]["lowest"]) > 0
+    assert shown["said"] == ""
