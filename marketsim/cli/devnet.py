@@ -15,6 +15,7 @@ from marketsim.errors import InputError
 
 if TYPE_CHECKING:
     from marketsim.devnet.client import Client
+    from marketsim.devnet.prometheus import ScrapingPrometheus
 
 Folder = Annotated[Path, typer.Option("--dir", metavar="DIR", help="The devnet's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
@@ -67,6 +68,9 @@ def start(
     accounts: Annotated[int | None, typer.Option("--accounts", metavar="N", help="Funded accounts of a new devnet; default: 10.")] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0, metavar="N", help="Of a new devnet, in place of the scenario's.")] = None,
     new: Annotated[str | None, typer.Option("--new", metavar="NAME", help="Start afresh under this name and keep the old log.")] = None,
+    prometheus: Annotated[
+        bool, typer.Option("--prometheus", help="Write a Prometheus' configuration to DIR/prometheus, and run one beside it if installed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start a devnet, or go on where its log ends; Ctrl-C or `devnet stop` ends it."""
@@ -82,7 +86,7 @@ def start(
     sock = listening(listen, token)
     if detach:
         sock.close()
-        _detach(folder, token, as_json)
+        _detach(folder, token, as_json, prometheus)
         return
     tell_of_compiling(quiet=as_json)
     from marketsim.devnet.node import DevnetNode
@@ -90,12 +94,21 @@ def start(
 
     node = DevnetNode.open(folder, scenario, speed=going, accounts=accounts, new=new, seed=seed)
 
+    beside: list[ScrapingPrometheus] = []
+
     def ready(url: str) -> None:
         said = {"url": url, "pid": _pid()} | node.status()
+        if prometheus:
+            beside.append(_prometheus_beside(folder, url, token))
+            said["prometheus"] = beside[0].url
         sys.stdout.write(_json(said) if as_json else _started(folder, said))
         sys.stdout.flush()
 
-    serve(node, sock, token=token, limit=limit, ready=ready)
+    try:
+        serve(node, sock, token=token, limit=limit, ready=ready)
+    finally:
+        for each in beside:
+            each.stop()
     if not as_json:
         print(f"ended at block {node.height:,}; `marketsim devnet start --dir {folder}` goes on from there", file=sys.stderr)
 
@@ -324,7 +337,18 @@ def _coins(text: str) -> int:
     return found // ATTO
 
 
-def _detach(folder: Path, token: str | None, as_json: bool) -> None:
+def _prometheus_beside(folder: Path, url: str, token: str | None) -> ScrapingPrometheus:
+    """Start a Prometheus, or say on standard error why there is none; the devnet does not depend on it."""
+    from marketsim.devnet.prometheus import ScrapingPrometheus
+
+    found = ScrapingPrometheus(folder, url, token)
+    trouble = found.start()
+    if trouble is not None:
+        print(f"--prometheus: {trouble}", file=sys.stderr)
+    return found
+
+
+def _detach(folder: Path, token: str | None, as_json: bool, prometheus: bool) -> None:
     """Start the same command in a process of its own and wait until it answers."""
     import os
     import subprocess
@@ -357,6 +381,13 @@ def _detach(folder: Path, token: str | None, as_json: bool) -> None:
             raise InputError(f"{folder}: the devnet does not answer within {START_SECONDS:g} s, {output} has what it says")
         time.sleep(0.05)
     said = {"url": found["url"], "pid": found["pid"]} | Client.of(folder).status()
+    if prometheus:
+        from marketsim.devnet.prometheus import running_at
+
+        trouble = output.read_text(errors="replace").partition("--prometheus: ")[2]
+        said["prometheus"] = None if trouble else running_at(folder)
+        if trouble:
+            print("--prometheus: " + trouble.partition("\nAccounts")[0].partition("\n{")[0], file=sys.stderr)
     sys.stdout.write(_json(said) if as_json else _started(folder, said))
 
 
@@ -413,6 +444,8 @@ def _started(folder: Path, said: Mapping[str, Any]) -> str:
     lines += [f"Keys: {folder / 'keyring'}; the provider's file: {folder / 'provider-config.yaml'}", *_status_lines(said)]
     if said["note"]:
         lines.append(f"Note: {said['note']}")
+    if said.get("prometheus"):
+        lines.append(f"Prometheus: {said['prometheus']}; its folder: {folder / 'prometheus'}")
     return "".join(f"{line}\n" for line in [*lines, f"{said['url']}/api/v1/status answers; process {said['pid']}"])
 
 

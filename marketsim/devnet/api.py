@@ -27,8 +27,8 @@ API = "/api/v1"
 NUMBER_MAX = 1 << 53
 """The largest number that every reader of JSON keeps whole."""
 ALONE = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
 """Headers with which a browser asks nothing of anybody but this devnet."""

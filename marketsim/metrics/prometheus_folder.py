@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,29 @@ def write_configuration(folder: Path) -> None:
     """Write configuration, rules and dashboard into a folder."""
     for name, text in _shipped():
         (folder / name).write_text(text, encoding="utf-8")
+
+
+def scraping(target: str, token: str | None, every: str) -> str:
+    """Return the configuration of a Prometheus that scrapes a devnet at `target` (host:port), which wants `token` unless it is None;
+    `every` is the time between scrapes, such as 5s."""
+    asks = [] if token is None else ["    authorization:", f"      credentials: {json.dumps(token)}"]
+    lines = [
+        "# A Prometheus that scrapes a running devnet. Its windows are of the wall clock: at speed 60 a minute is an hour of the market.",
+        "global:",
+        f"  scrape_interval: {every}",
+        f"  scrape_timeout: {every}",
+        "  evaluation_interval: 15s",
+        "rule_files:",
+        *(f"  - {name}" for name in RULES),
+        "scrape_configs:",
+        "  - job_name: devnet",
+        "    metrics_path: /metrics",
+        *asks,
+        "    static_configs:",
+        f"      - targets: [{json.dumps(target)}]",
+        "        labels: {instance: devnet}",
+    ]
+    return "".join(f"{line}\n" for line in lines)
 
 
 def rule_file(name: str) -> str:
@@ -42,12 +66,10 @@ def backfill(series: Path, data: Path) -> str | None:
     return None if answer.returncode == 0 else (answer.stderr.strip().splitlines() or ["promtool failed"])[-1]
 
 
-def serve_command(folder: Path) -> str:
+def serve_command(folder: Path, retention: str = "--storage.tsdb.retention.time=100y") -> str:
     """Return the command that serves the folder on loopback. Prometheus deletes data older than 15 days unless told otherwise."""
-    return (
-        f"prometheus --config.file={folder / CONFIG} --storage.tsdb.path={folder / 'data'} "
-        "--storage.tsdb.retention.time=100y --web.listen-address=127.0.0.1:9090"
-    )
+    words = ["prometheus", f"--config.file={folder / CONFIG}", f"--storage.tsdb.path={folder / 'data'}", retention]
+    return " ".join([*filter(None, words), "--web.listen-address=127.0.0.1:9090"])
 
 
 def _shipped() -> Iterator[tuple[str, str]]:
