@@ -117,6 +117,9 @@ def test_keys_of_the_terminal(client: Client) -> None:
             height = client.clock()["height"]
             await until(f"block {height:,}", "#head")
             await until("Active Leases: ")
+            assert len(str(app.query_one("#panel", Static).content).splitlines()[0]) == size[0]
+            if size[1] > 24:
+                return
             await pilot.press("p")
             await until("rests", "#head")
             assert client.clock()["paused"]
@@ -128,6 +131,15 @@ def test_keys_of_the_terminal(client: Client) -> None:
             assert not client.clock()["paused"]
             assert app.query_one("#leases-table", DataTable).row_count == 20
             assert app.query_one("#log", RichLog).lines and not app.query_one("#trouble", Label).display
+            lowest = client.dashboard()["escrow"]["lowest"]
+            table = app.query_one("#leases-table", DataTable)
+            owner = lowest[0]["lease"].partition("/")[0][-5:]
+            await pilot.press("1", "s", "s", "s", "slash", *owner, "enter")
+            await pilot.pause()
+            assert table.row_count == sum(owner in each["lease"] for each in lowest)
+            await pilot.press("escape")
+            await pilot.pause()
+            assert [str(table.get_row_at(row)[3]) for row in range(20)] == sorted(each["lease"] for each in lowest)
             await pilot.press("q")
 
     asyncio.run(walk((80, 24)))
