@@ -206,7 +206,7 @@ class DashboardScreen(App[None]):
         """Ask for letters that rows must have."""
         part = self.query_one("#filter", Input)
         part.display, part.disabled = True, False
-        part.focus()
+        self.set_focus(part)
 
     def action_clear(self) -> None:
         """Show all rows again."""
@@ -225,7 +225,7 @@ class DashboardScreen(App[None]):
 
     def _to_table(self) -> None:
         """Let the keys that move a cursor move that of what is seen."""
-        self.query_one({"journal": "#log"}.get(name := self.query_one(TabbedContent).active, f"#{name}-table")).focus()
+        self.set_focus(self.query_one({"journal": "#log"}.get(name := self.query_one(TabbedContent).active, f"#{name}-table")))
 
     def action_sort(self) -> None:
         """Sort the table that is seen by its next column."""

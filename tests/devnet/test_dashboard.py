@@ -167,4 +167,4 @@ def test_the_page_in_a_browser(client: Client, tmp_path: Path) -> None:
     leases, warnings = found["leases"], found["escrow"]["warnings"]
     assert shown["leases"] == f"{leases['active']}/{leases['capacity']}" and shown["warnings"] == f"{warnings}"
     assert done.stdout.count("<td>active</td>") == sum(each["active"] for each in found["escrow"]["lowest"]) > 0
-    assert shown["said"] == ""
+    assert shown["said"] == "" and shown["lease-note"].startswith(f"{found['escrow']['lowest'][0]['balance_uve']:,.2f} uve")
