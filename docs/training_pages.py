@@ -87,7 +87,8 @@ class Tutorial:
     def close(self) -> None:
         """End the devnet, whatever it does, and the shell."""
         if self.shell.poll() is None:
-            self.play("marketsim devnet stop")
+            if (self.folder / ".devnet" / "server.json").exists():  # the pages stop it themselves, unless one went wrong
+                self.play("marketsim devnet stop")
             self.shell.communicate()
 
 
