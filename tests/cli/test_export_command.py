@@ -61,7 +61,7 @@ def test_nothing_to_write(tiny: Path) -> None:
 def test_a_trace_that_is_not_where_it_was(tiny: Path, tmp_path: Path) -> None:
     moved = _copied(tiny, tmp_path / "run", origin={"folder": str(tmp_path)})
     said = _refusal(str(moved), "--openmetrics", str(tmp_path / "file"))
-    assert f"traces/tiny-alice.csv, which is not in {tmp_path}: give the scenario file with --scenario FILE" in said
+    assert f"traces/tiny-alice.csv, which is not in {tmp_path}: give the scenario file with --scenario" in said
     order = ["export", str(moved), *FROM, "--openmetrics", str(tmp_path / "file"), "--quiet"]
     assert CliRunner().invoke(build_app(), order).exit_code == 0
 
