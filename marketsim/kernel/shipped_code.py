@@ -23,7 +23,7 @@ INDEX = "index.json"
 LIBRARY = "code.so"
 COMPILED = ("kernel", "money", "chain", "market")
 """Packages whose sources are compiled."""
-WITH_ENTRIES = (*COMPILED, "simulation")
+WITH_ENTRIES = (*COMPILED, "simulation", "recording", "export")
 """Packages that have functions which are compiled."""
 LEVEL = "x86-64-v3"
 FEATURES = frozenset({"avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "movbe", "abm"})

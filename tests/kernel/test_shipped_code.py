@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from marketsim.kernel.shipped_code import WITH_ENTRIES
 
 ROOT = Path(__file__).parents[2]
 CALLS = """
@@ -111,6 +114,16 @@ def test_other_code_is_not_run(installed: Path, tmp_path: Path, file: str, old: 
     assert done.stdout == "28 True False\n", "as plain Python"
     assert said in done.stderr and "pip install 'marketsim[compile]'" in done.stderr
     assert done.stderr.count("plain Python") == 1
+
+
+def test_every_package_that_compiles_is_in_the_digest() -> None:
+    package = ROOT / "marketsim"
+    compiling = {
+        path.relative_to(package).parts[0]
+        for path in package.glob("**/*.py")
+        if re.search(r"^@compiled(_inline)?$", path.read_text(), re.MULTILINE)
+    }
+    assert compiling <= set(WITH_ENTRIES)
 
 
 def test_a_lean_wheel_asks_for_no_compiler(wheel_maker: Any) -> None:
