@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from marketsim.cli import main
 from marketsim.kernel.shipped_code import WITH_ENTRIES
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +125,17 @@ def test_every_package_that_compiles_is_in_the_digest() -> None:
         if re.search(r"^@compiled(_inline)?$", path.read_text(), re.MULTILINE)
     }
     assert compiling <= set(WITH_ENTRIES)
+
+
+def test_what_a_lean_wheel_lacks_is_named_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = importlib.util.find_spec
+    monkeypatch.setattr("marketsim.experiments.runs.simulated.find_spec", lambda name: None if name == "scipy" else there(name))
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", "tiny", "--set-b", "take=0.1", "--pairs", "4", "--quiet"]) == 2
+    assert capsys.readouterr().err == "this needs scipy: pip install 'marketsim[stats]'\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_lean_wheel_asks_for_no_compiler(wheel_maker: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,12 @@ _KEPT: dict[str, Scenario] = {}
 
 
 def runner_for(metrics: Iterable[str], spans: Iterable[Span] = (), *, trail: bool = False) -> Simulated:
-    """The runner whose summaries have all the metrics and series: no welfare, or no hindsight, where none asks for it."""
+    """The runner whose summaries have all the metrics and series: no welfare, or no hindsight, where none asks for it.
+
+    Raises ModuleNotFoundError without scipy (extra `stats`): what is made of many runs needs it, better said before they run.
+    """
+    if find_spec("scipy") is None:
+        raise ModuleNotFoundError("No module named 'scipy'", name="scipy")
     names = list(metrics)
     items = tuple(dict.fromkeys(name for name in names if is_item(name)))
     return Simulated(welfare=wants_welfare(names), hindsight=wants_hindsight(names), spans=tuple(spans), items=items, trail=trail)
