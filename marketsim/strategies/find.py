@@ -42,7 +42,11 @@ def is_reference(text: str) -> bool:
 def unknown_name(spec: str, kind: ExtensionKind) -> str | None:
     """Say what is wrong with the name of an entry point, None where a package that is installed offers it."""
     installed = entry_points(group=kind.group)
-    if spec in installed.names:
+    offers = sorted({(one.value, one.dist.name if one.dist is not None else "?") for one in installed.select(name=spec)})
+    if len({value for value, _ in offers}) > 1:
+        each = " and ".join(f"{package} ({value})" for value, package in offers)
+        return f"{spec!r} is offered by {each}, write {kind.form} to say which"
+    if offers:
         return None
     known = f" or one of {', '.join(sorted(installed.names))}" if installed.names else ""
     return f"{spec!r} names no {kind.noun}, write {kind.form}{known}"

@@ -284,7 +284,7 @@ def start_server(preload: Sequence[str]) -> Any:
     from marketsim.experiments.runs.mainless import MainlessContext
 
     context = MainlessContext()
-    context.set_forkserver_preload(list(preload))
+    context.set_forkserver_preload(["marketsim.experiments.runs.orphans", *preload])
     with _one_thread(), _without_interrupts():
         forkserver.ensure_running()
     return context
