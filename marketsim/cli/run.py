@@ -57,10 +57,12 @@ def run(
     ] = None,
 ) -> None:
     """Run a scenario, print its revenue and fill-rate report and write the results folder."""
+    from marketsim.errors import InputError
     from marketsim.experiments.difference.origin import origin_of
     from marketsim.export.images import look_of
     from marketsim.export.results import as_recorded, json_text, new_results, results_folder
     from marketsim.scenario import load_scenario
+    from marketsim.simulation.measured import MetricFailedError
 
     begun = time.monotonic()
     look = look_of(formats, style)
@@ -73,8 +75,12 @@ def run(
             print(f"note: {note}", file=sys.stderr)
     used = loaded.seed if seed is None else seed
     target = results_folder(RESULTS, used, loaded.effective()) if out is None else out
+    failed: MetricFailedError | None = None
     with new_results(target, own=out is None) as write:
-        result = _simulate(loaded, seed, audit=audit, quiet=quiet, out=write.folder)
+        try:
+            result = _simulate(loaded, seed, audit=audit, quiet=quiet, out=write.folder)
+        except MetricFailedError as error:  # the run itself is kept
+            result, failed = error.run, error
         folder = write(result.record, result.summary, origin_of(loaded))
         figures = loaded.report.figures and not no_figures
         content = _pages(folder, as_recorded(result.record), result.summary, figures=figures, look=look)
@@ -82,6 +88,8 @@ def run(
         sys.stdout.write(json_text(result.summary))
     elif not quiet:
         _print(content, target, time.monotonic() - begun)
+    if failed is not None:
+        raise InputError([*failed.lines, f"{target}: has the results without it"])
     if _missed(checked, result.summary):
         raise typer.Exit(1)
 

@@ -317,13 +317,21 @@ def run(
     scenario = _scenario(source, overrides, record)
     if out is None:
         return _run(scenario, seed, audit, progress)
+    from marketsim.experiments.difference.origin import origin_of
     from marketsim.export.results import as_recorded, new_results
     from marketsim.report.pages import write_pages
+    from marketsim.simulation.measured import MetricFailedError
 
+    failed: MetricFailedError | None = None
     with new_results(Path(out), own=False) as write:
-        result = _run(scenario, seed, audit, progress, write.folder)
+        try:
+            result = _run(scenario, seed, audit, progress, write.folder)
+        except MetricFailedError as error:  # the run itself is kept
+            result, failed = RunResult(error.run.summary, error.run.record, origin=origin_of(scenario)), error
         write(result.record, result.summary, result._origin)
         write_pages(write.folder, as_recorded(result.record), result.summary, figures=scenario.report.figures)
+    if failed is not None:
+        raise failed
     result.folder = Path(out)
     return result
 

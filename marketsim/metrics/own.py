@@ -57,8 +57,8 @@ class Metric(Protocol):
         """Return the figure of a run: a finite number, a Decimal for an exact amount in uve, None for none; or a mapping of those.
 
         `options` are what the scenario gives under `options:`; nothing else is handed over. It must depend on the run alone, change nothing
-        of it and draw nothing. What it raises ends the run with file and line. With `record: summary` a run keeps no bids, settlements or
-        events.
+        of it and draw nothing. What it raises is told with file and line when the run is over, and the run is kept. With
+        `record: summary` a run keeps no bids, settlements or events.
         """
 
 
@@ -69,6 +69,8 @@ def figures_of(metric: Metric, name: str, run: FinishedRun, options: Mapping[str
     """
     try:
         found = metric(run, **options)
+        if isinstance(found, Mapping):
+            found = dict(found)  # of a class of the user's, whose items are his code as well
     except BaseException as error:
         if users_code.passes(error):
             raise
@@ -87,15 +89,23 @@ def figures_of(metric: Metric, name: str, run: FinishedRun, options: Mapping[str
 
 def _written(name: str, value: Any) -> dict[str, Any]:
     """A figure as JSON holds it; exact money as a text with the number beside it under `…_uve`."""
-    if isinstance(value, Decimal) and value.is_finite():
+    if isinstance(value, Decimal) and _is_finite(value):
         exact = Fraction(value) * ATTO
         amount = half_even(exact.numerator, exact.denominator)
         return {name: format_amount(amount), f"{name}_uve": float(value)}
     if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
         value = value.item()  # a number of numpy's
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)):
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)):
         return {name: value}
     raise ValueError(f"gives {users_code.answered(value)} for {name}, expected a finite number, a Decimal for an amount in uve, or None")
+
+
+def _is_finite(value: float | Decimal) -> bool:
+    """Whether a number is one that JSON and a float hold."""
+    try:
+        return math.isfinite(float(value))
+    except (OverflowError, ValueError):  # an integer of 400 digits, a signalling NaN
+        return False
 
 
 __all__ = ["Figure", "FinishedRun", "Metric", "figures_of"]

@@ -29,7 +29,7 @@ from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario, read_message
 from marketsim.simulation.faults import FaultRecord
 from marketsim.simulation.market_messages import OPERATIONS
-from marketsim.simulation.measured import own_figures, own_metrics
+from marketsim.simulation.measured import MetricFailedError, own_figures, own_metrics
 from marketsim.simulation.messages import Observe, wallet_names
 from marketsim.simulation.observed import unfilled
 from marketsim.simulation.open_end import OpenEnd, without_end
@@ -478,7 +478,10 @@ class LiveMarket:
     # --- the end ----------------------------------------------------------------------------------------------------------------
 
     def finish(self) -> Run:
-        """Advance to the scenario's last block and return summary and record, as `marketsim run` does; the market is over then."""
+        """Advance to the scenario's last block and return summary and record, as `marketsim run` does; the market is over then.
+
+        Raises MetricFailedError, which has the run, for a metric of the user's own that fails; asked again it returns the run without.
+        """
         if self._open:
             raise InputError("finish: a market without an end has no last block, start it without open_end to have results")
         if self._finished is None:
@@ -492,9 +495,11 @@ class LiveMarket:
             if not self._messages:
                 del clock, collector, self._play  # the tables go before anything is made of the record, which has its own columns
             summary = summarize(record)
-            if self._metrics:
-                summary["metrics"] = own_figures(self.scenario, self._metrics, summary, record)
             self._finished = Run(summary, record)
+            if self._metrics:
+                summary["metrics"], failed = own_figures(self.scenario, self._metrics, summary, record)
+                if failed:
+                    raise MetricFailedError(failed, self._finished)
         return self._finished
 
 

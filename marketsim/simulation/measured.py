@@ -35,6 +35,14 @@ class MeasuredRun:
         return frame(self.record, table, is_exact=exact)
 
 
+class MetricFailedError(InputError):
+    """A metric of the user's own failed when a run was over; `run` is what it was, with None for the metric."""
+
+    def __init__(self, lines: list[str], run: Any) -> None:
+        super().__init__(lines)
+        self.run = run
+
+
 def own_metrics(scenario: Scenario) -> list[Metric]:
     """Return the functions under a scenario's `metrics:`. Raises InputError for one that is not there or is no function."""
     found = []
@@ -47,19 +55,20 @@ def own_metrics(scenario: Scenario) -> list[Metric]:
     return found
 
 
-def own_figures(scenario: Scenario, metrics: list[Metric], summary: Mapping[str, Any], record: Record) -> dict[str, Any]:
-    """Return `metrics` of a run's summary: by name, of a metric that gives several by name.key.
-
-    Raises InputError, with the metric and its place in the scenario, for what a metric raises and for what is no figure.
+def own_figures(scenario: Scenario, metrics: list[Metric], summary: Mapping[str, Any], record: Record) -> tuple[dict[str, Any], list[str]]:
+    """Return `metrics` of a run's summary: by name, of a metric that gives several by name.key; and a line for each that raised or gave
+    no figure, which has none then, with its place in the scenario.
     """
     run = MeasuredRun(summary, record)
     figures: dict[str, Any] = {}
+    failed: list[str] = []
     for wish, metric in zip(scenario.metrics, metrics, strict=True):
         try:
             figures |= figures_of(metric, wish.name, run, numbers_of(wish.options))
         except ValueError as error:
-            raise scenario.refusal(("metrics", wish.name, "python"), f"{wish.python} {error}") from error.__cause__
-    return figures
+            figures[wish.name] = None
+            failed += scenario.refusal(("metrics", wish.name, "python"), f"{wish.python} {error}").lines
+    return figures, failed
 
 
-__all__ = ["MeasuredRun", "own_figures", "own_metrics"]
+__all__ = ["MeasuredRun", "MetricFailedError", "own_figures", "own_metrics"]

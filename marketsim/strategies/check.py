@@ -204,7 +204,7 @@ def named_object(spec: str, search: Sequence[Path], where: str, kind: ExtensionK
     for part in match["name"].split("."):
         found = _imported(partial(getattr, found, part, None), f"{match['name']} of module {match['module']}", where)
         if found is None:
-            raise InputError(f"{where}: module {match['module']} has no {match['name']}, expected a class in it")
+            raise InputError(f"{where}: module {match['module']} has no {match['name']}, expected {kind.form} with one that is in it")
     return found
 
 

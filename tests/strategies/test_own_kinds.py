@@ -260,6 +260,13 @@ def fails(run):
 
 def text(run):
     return "many"
+
+def digits(run):
+    return 10**400
+
+def coins(run):
+    from decimal import Decimal
+    return Decimal("1e400")
 """
 
 
@@ -276,12 +283,38 @@ def test_what_is_wrong_with_a_metric_is_said(folder: Path) -> None:
     for name, said in (
         ("fails", r"metrics.odd.python: wrong:fails raises KeyError.*wrong\.py:\d+"),
         ("text", "gives 'many' of type str for odd"),
+        ("digits", "gives .* of type int for odd, expected a finite number"),
+        ("coins", "gives .* of type Decimal for odd, expected a finite number"),
+        ("absent", "module wrong has no absent, expected module:function"),
     ):
         with pytest.raises(ms.InputError, match=said):
             run(folder, horizon="1h", metrics=[{"name": "odd", "python": f"wrong:{name}"}])
     twice = [{"name": "odd", "python": "wrong:text"}] * 2
     with pytest.raises(ms.InputError, match="two metrics are named 'odd'"):
         run(folder, metrics=twice)
+
+
+def test_a_metric_that_fails_loses_no_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import json
+
+    import yaml
+
+    from marketsim.cli import main
+
+    (folder / "wrong.py").write_text(WRONG_CODE, "utf-8")
+    file = folder / "failing.yaml"
+    file.write_text(yaml.safe_dump({**MARKET, "horizon": "1h", "metrics": [{"name": "odd", "python": "wrong:fails"}]}))
+    assert main(["run", str(file), "--out", str(folder / "out"), "--quiet", "--no-figures"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert "wrong:fails raises KeyError" in said[0] and said[1] == f"{folder / 'out'}: has the results without it"
+    assert json.loads((folder / "out" / "summary.json").read_text())["metrics"] == {"odd": None}
+    with pytest.raises(ms.InputError, match="wrong:fails raises KeyError"):
+        ms.run(file, out=folder / "again")
+    assert (folder / "again" / "summary.json").is_file()
+    market = ms.Market(file)
+    with pytest.raises(ms.InputError, match="wrong:fails raises KeyError"):
+        market.finish()
+    assert market.finish().summary["orders"]["created"] >= 0
 
 
 def test_validate_finds_what_is_not_there_without_running_anything(folder: Path) -> None:
