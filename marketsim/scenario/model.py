@@ -266,7 +266,7 @@ class Scenario(Frozen):
         default="usage_capped",
         description=(
             "what a lease owes: rate its price for every block, usage_capped what was used up to the price, usage what was "
-            "used, ve_settlement by usage escrows (docs/charging.md)"
+            "used (both rules: seed), ve_settlement by usage escrows (docs/charging.md)"
         ),
     )
     escrow: Literal["exact", "sequential", "proportional"] = Field(
@@ -402,10 +402,16 @@ class Scenario(Frozen):
     @field_validator("charging")
     @classmethod
     def _charging_of_rules(cls, value: str, info: ValidationInfo) -> str:
-        if value == "ve_settlement" and info.data.get("rules") == "akash":
+        rules = info.data.get("rules")
+        if value == "ve_settlement" and rules == "akash":
             raise ValueError(
-                "'ve_settlement' is VirtEngine's usage escrow, rules: akash has none; "
-                "accepted rate, usage_capped or usage, or rules: seed or virtengine"
+                "'ve_settlement' is VirtEngine's usage escrow, rules: akash has none; accepted rate, or rules: seed or virtengine"
+            )
+        if value in ("usage_capped", "usage") and rules in ("virtengine", "akash"):
+            accepted = "rate or ve_settlement" if rules == "virtengine" else "rate"
+            raise ValueError(
+                f"{shown(value)} pays what was used, the escrow of rules: {rules} pays leases by the block and reads no use; "
+                f"accepted {accepted}, or rules: seed"
             )
         return value
 
@@ -415,7 +421,7 @@ class Scenario(Frozen):
         if value is not None and info.data.get("charging") == "ve_settlement":
             raise ValueError(
                 "the tenants of a generated market top up, a usage escrow (charging: ve_settlement) takes no top-up; "
-                "accepted charging: rate, usage_capped or usage, or tenants and providers in place of market"
+                "accepted charging: rate (under rules: seed usage_capped or usage too), or tenants and providers in place of market"
             )
         return value
 
@@ -556,9 +562,11 @@ class Scenario(Frozen):
                     "kind: settlement stops withdrawals, and under rules: seed the chain pays by itself; "
                     "payments come late there by kind: usage with delay or by kind: connectivity"
                 )
-            charging = info.data.get("charging")
-            if fault.kind == "usage" and (charging == "rate" or (charging != "ve_settlement" and info.data.get("escrow") != "exact")):
-                raise ValueError(f"kind: usage changes what is reported, and nothing is paid by that under charging: {charging} here")
+            if fault.kind == "usage" and info.data.get("charging") == "rate":
+                rules = info.data.get("rules")
+                by_use = {"seed": "usage_capped, usage or ve_settlement", "virtengine": "ve_settlement"}.get(str(rules))
+                accepted = f"accepted with charging: {by_use}" if by_use else "accepted under rules: seed or virtengine"
+                raise ValueError(f"kind: usage changes what is reported, and nothing is paid by that under charging: rate; {accepted}")
             block_ms = info.data["block_time"].amount if "block_time" in info.data else 0
             if block_ms and fault.until is not None and fault.until.milliseconds(block_ms) <= fault.at.milliseconds(block_ms):
                 raise ValueError(f"until: {fault.until} is not after at: {fault.at}")

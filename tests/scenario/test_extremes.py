@@ -121,6 +121,7 @@ def odd_scenario(number: int) -> tuple[dict[str, Any], list[str]]:
     data["rules"] = chance.choice(("seed", "seed", "virtengine", "akash"))
     data["charging"] = chance.choice(("rate", "usage_capped", "usage"))
     if data["rules"] != "seed":
+        data["charging"] = "rate"
         del data["settle_every"], data["grace"]
     changed = []
     for _ in range(chance.choice((1, 1, 2))):

@@ -15,12 +15,13 @@ import yaml
 
 from marketsim import Market, check_fault
 from marketsim.errors import InputError
+from marketsim.exercises.plain_yaml import yaml_text
 from marketsim.export.results import read_record
 from marketsim.metrics.series import MarketSnapshot
 from marketsim.metrics.snapshot import BidTimes, Moved
 from marketsim.report.explain import explain
 from marketsim.scenario.faults import FAULT_KINDS
-from marketsim.scenario.load import scenario_from_mapping
+from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.simulation import Run
 from marketsim.simulation.check_fault import FaultError
 from marketsim.simulation.market_messages import fault_message
@@ -738,3 +739,38 @@ def test_the_log_of_a_daemon_names_what_is_wrong() -> None:
         "2900 settlement: withdrawals go on",
     ]
     assert any("filter=not_connected" in line for line in log)
+
+
+@pytest.mark.parametrize(
+    ("lines", "place", "accepted"),
+    [
+        ("rules: virtengine\ncharging: usage", "2:11: charging:", "accepted rate or ve_settlement, or rules: seed"),
+        ("rules: virtengine\ncharging: usage_capped", "2:11: charging:", "accepted rate or ve_settlement, or rules: seed"),
+        ("rules: akash\ncharging: usage_capped", "2:11: charging:", "accepted rate, or rules: seed"),
+        ("rules: virtengine\n{fault}", "2:", "accepted with charging: ve_settlement"),
+        ("charging: rate\n{fault}", "2:", "accepted with charging: usage_capped, usage or ve_settlement"),
+        ("rules: akash\n{fault}", "2:", "accepted under rules: seed or virtengine"),
+    ],
+)
+def test_use_that_would_move_no_money_is_refused_in_its_place(tmp_path: Path, lines: str, place: str, accepted: str) -> None:
+    """An escrow that pays by the block reads no use: a report of half of it would be paid in full."""
+    path = tmp_path / "s.yaml"
+    fault = "faults: [{kind: usage, share: 1, at: 1h, factor: 0.5}]"
+    cohorts = yaml_text({key: market_of(*SEED)[key] for key in ("tenants", "providers")})
+    path.write_text(f"{lines.format(fault=fault)}\nhorizon: 1d\n{cohorts}")
+    with pytest.raises(InputError) as refused:
+        load_scenario(path)
+    (line,) = str(refused.value).splitlines()
+    assert f"s.yaml:{place}" in line and accepted in line
+
+
+@pytest.mark.parametrize("rules", ["seed", "virtengine"])
+def test_usage_escrows_pay_what_is_reported_under_both_rules(rules: str, tmp_path: Path) -> None:
+    """10 uve a block for 5,000 blocks, less 5 and 1 percent of fees; half of it for reports of half."""
+    (tmp_path / "orders.csv").write_text("at_seconds\n120\n")
+    for factor, paid in ((1, 47_000), (0.5, 23_500)):
+        data = {key: value for key, value in ONE_LEASE.items() if key not in ("settle_every", "take")}
+        data |= {"rules": rules, "charging": "ve_settlement", "network_fees": False, "horizon": "16000 blocks"}
+        data["providers"] = [ONE_LEASE["providers"][0] | {"usage": {"factor": factor}}]  # type: ignore[index]
+        summary = Market(scenario_from_mapping(data, tmp_path), audit=True).finish().summary
+        assert int(summary["escrow"]["paid"]) == paid

@@ -53,8 +53,11 @@ def scenario_of(number: int) -> dict[str, Any]:
         "initial": pick((0, 0, 0.3)),
     }
     if rules == "akash":
-        data["charging"] = pick(("rate", "usage_capped", "usage"))
+        pick((0, 1, 2))  # three ways of charging once: what is drawn below stays as it was
+        data["charging"] = "rate"
         data["escrow"] = pick(("sequential", "proportional"))
+    if rules == "virtengine" and data["charging"] != "ve_settlement":
+        data["charging"] = "rate"
     own = OWN_QUIRKS[rules] if data["charging"] != "ve_settlement" else OWN_QUIRKS["seed"]
     if data.get("escrow") == "proportional":
         own = ()

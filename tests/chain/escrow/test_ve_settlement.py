@@ -356,9 +356,9 @@ def test_report_and_explain_show_whose_the_fees_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "where", "accepted"),
     [
-        ("rules: akash\ncharging: ve_settlement", "2:11: charging:", "accepted rate, usage_capped or usage"),
+        ("rules: akash\ncharging: ve_settlement", "2:11: charging:", "accepted rate, or rules: seed or virtengine"),
         ("rules: virtengine\ncharging: ve_settlement\nquirks: [settle_same_height]", "3:", "leave it out"),
-        ("charging: ve_settlement\nmarket: {generator: rm1}", "2:", "accepted charging: rate, usage_capped or usage"),
+        ("charging: ve_settlement\nmarket: {generator: rm1}", "2:", "accepted charging: rate (under rules: seed"),
     ],
 )
 def test_where_it_makes_no_sense_it_is_refused(tmp_path: Path, lines: str, where: str, accepted: str) -> None:
