@@ -26,6 +26,10 @@ class InputError(Exception):
         super().__init__("\n".join(self.lines))
 
 
+class LackingError(InputError):
+    """What the machine lacks for what is asked: a program that is not installed, worded with the package that has it."""
+
+
 class InvariantError(Exception):
     """A broken invariant: a defect of marketsim, never of the input. Commands exit with status 3.
 

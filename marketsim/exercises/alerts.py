@@ -16,7 +16,7 @@ from itertools import permutations
 from pathlib import Path
 from typing import Any, Final
 
-from marketsim.errors import InputError
+from marketsim.errors import InputError, LackingError
 from marketsim.exercises.alert_incidents import (
     LOUD,
     MINUTES,
@@ -30,17 +30,7 @@ from marketsim.exercises.alert_incidents import (
     promtool_series,
 )
 from marketsim.exercises.dice import Dice
-from marketsim.exercises.exercise import (
-    Chance,
-    ExerciseGrade,
-    GradePart,
-    NearMiss,
-    Submission,
-    Told,
-    missing_file,
-    nothing_handed_in,
-    unreadable,
-)
+from marketsim.exercises.exercise import Chance, Judged, NearMiss, Submission, Told
 from marketsim.exercises.plain_yaml import read_mapping, yaml_text
 from marketsim.metrics.rule_tests import alert_names, fired
 from marketsim.metrics.series import SERIES
@@ -90,6 +80,7 @@ class AlertsExercise:
     minutes = 45
     needs = "promtool"
     files = (FILE,)
+    most = MOST
     chance = Chance(45.5, 21.0, "the right rules with figures of somebody else, on the instances of 60 learners")
     hints = (
         "Each alert compares two series that have the same labels: one divided by the other, or one against the other times a constant.",
@@ -165,13 +156,8 @@ expects no alert of the name `MyAlert`, so what it reports is when yours fires.
 
     def problem(self, task: Mapping[str, Any], record: Mapping[str, str], submission: Submission) -> str | None:
         """The first thing wrong: the file, the number of alerts, a series that there is not, what promtool says of the rules."""
-        if (missing := missing_file(self.files, submission)) is not None:
-            return missing
         name = f"submit/{FILE}"
-        try:
-            rules = _alerting(submission[FILE], name)
-        except InputError as error:
-            return error.lines[0]
+        rules = _alerting(submission[FILE], name)
         for rule in rules:
             known = {*_SHOWN, *(other.get("record", "") for other in rules)}
             for series in re.findall(r"\bvirtengine_\w+", rule["expr"]):
@@ -184,27 +170,15 @@ expects no alert of the name `MyAlert`, so what it reports is when yours fires.
             place.write_text(submission[FILE], encoding="utf-8")
             try:
                 alert_names(place)
+            except LackingError:
+                raise
             except InputError as error:
-                if "promtool is not installed" in error.lines[0]:
-                    raise
                 return error.lines[0].replace(str(place), name)
         return None
 
-    def grade(self, instance: AlertsInstance, submission: Submission) -> ExerciseGrade:
+    def judge(self, instance: AlertsInstance, submission: Submission) -> Mapping[str, Judged]:
         """Let promtool say when the rules fire, and compare by labels and minute."""
-        if FILE not in submission:
-            return nothing_handed_in(MOST)
-        try:
-            rules = _alerting(submission[FILE], FILE)
-        except InputError as error:
-            return unreadable(MOST, error.lines[0])
-        try:
-            firing = play(instance, rules)
-        except InputError as error:
-            if "promtool is not installed" in error.lines[0]:
-                raise
-            return unreadable(MOST, error.lines[0])
-        return _graded(instance, firing)
+        return _judged(instance, play(instance, _alerting(submission[FILE], FILE)))
 
     def answers(self, instance: AlertsInstance) -> Sequence[str]:
         """The expressions, and the names of the hidden providers."""
@@ -347,6 +321,8 @@ def play(instance: AlertsInstance, rules: Sequence[Mapping[str, str]]) -> list[F
         place.write_text(json.dumps({"groups": [{"name": "handed-in", "rules": kept}]}), encoding="utf-8")
         try:
             found = fired(place, promtool_series(instance.providers, instance.asked.capacity), 60, MINUTES + 1)
+        except LackingError:
+            raise
         except InputError as error:
             raise InputError(line.replace(str(place), FILE) for line in error.lines) from None
     return [found[name] for name in names]
@@ -379,16 +355,12 @@ def _named(rule: Mapping[str, str]) -> str:
     return rule.get("alert") or rule.get("record") or "a rule"
 
 
-def _graded(instance: AlertsInstance, firing: Sequence[Fired]) -> ExerciseGrade:
+def _judged(instance: AlertsInstance, firing: Sequence[Fired]) -> dict[str, Judged]:
     """The best way of taking the alerts for the three that are asked for."""
     targets = instance.targets()
     scores = [[target_score(target, fired_by) for fired_by in firing] for target in targets]
     best = max(permutations(range(len(firing))), key=lambda order: sum(scores[at][one][0] for at, one in enumerate(order)))
-    parts = []
-    for at, one in enumerate(best):
-        points, seen = scores[at][one]
-        parts.append(GradePart(TARGETS[at], MOST[TARGETS[at]] * points / 100, round(MOST[TARGETS[at]], 2), seen))
-    return ExerciseGrade(tuple(parts))
+    return {TARGETS[at]: Judged(scores[at][one][0] / 100, scores[at][one][1]) for at, one in enumerate(best)}
 
 
 def target_score(target: AlertTarget, firing: Fired) -> tuple[float, str]:

@@ -11,17 +11,7 @@ from typing import Any, Final
 from marketsim.errors import InputError
 from marketsim.exercises.dice import Dice
 from marketsim.exercises.exact_figures import figure_of
-from marketsim.exercises.exercise import (
-    Chance,
-    ExerciseGrade,
-    GradePart,
-    NearMiss,
-    Submission,
-    Told,
-    missing_file,
-    nothing_handed_in,
-    unreadable,
-)
+from marketsim.exercises.exercise import Chance, Judged, NearMiss, Submission, Told
 from marketsim.exercises.plain_yaml import read_mapping, yaml_text
 from marketsim.face.runs import run as run_whole
 from marketsim.scenario.load import scenario_from_mapping
@@ -87,6 +77,7 @@ class CapacityExercise:
     minutes = 30
     needs = ""
     files = (FILE,)
+    most = MOST
     chance = Chance(36.0, 29.5, "30 to 300 cores at random, on the instances of 30 learners")
     hints = (
         "`record/orders.csv` is a week with more cores than anybody needs: add up the cores in use at each moment.",
@@ -133,36 +124,24 @@ The market is run with that many in {RUNS} other weeks. 30 points for the fill r
 
     def problem(self, task: Mapping[str, Any], record: Mapping[str, str], submission: Submission) -> str | None:
         """A number of cores that is none, or no unit of cores."""
-        if (missing := missing_file(self.files, submission)) is not None:
-            return missing
-        try:
-            cores = _cores(submission[FILE], f"submit/{FILE}")
-        except InputError as error:
-            return error.lines[0]
+        cores = _cores(submission[FILE], f"submit/{FILE}")
         if cores > 2_000:
             return f"submit/{FILE}: cores: {cores} cores? look at the unit"
         return None
 
-    def grade(self, instance: CapacityInstance, submission: Submission) -> ExerciseGrade:
+    def judge(self, instance: CapacityInstance, submission: Submission) -> Mapping[str, Judged]:
         """Run the market with the cores, and find the fewest that would do."""
-        if FILE not in submission:
-            return nothing_handed_in(MOST)
-        try:
-            cores = _cores(submission[FILE], FILE)
-        except InputError as error:
-            return unreadable(MOST, error.lines[0])
+        cores = _cores(submission[FILE], FILE)
         filled = instance.fill_rate(cores)
         short = max(0.0, instance.percent / 100 - filled)
         off = abs(cores / instance.fewest() - 1)
         thrift = 1.0 if off <= _FREE else max(0.0, (_NONE - off) / (_NONE - _FREE))
         reached = max(0.0, 1 - short / _SHORT)
-        thrifty = "no more than needed"  # and nobody is who serves nobody
-        return ExerciseGrade(
-            (
-                GradePart("fill rate", MOST["fill rate"] * reached, MOST["fill rate"], f"{100 * filled:.1f} % of orders served"),
-                GradePart(thrifty, MOST[thrifty] * thrift * (reached > 0), MOST[thrifty], f"{100 * off:.0f} % off the fewest"),
-            )
-        )
+        return {
+            "fill rate": Judged(reached, f"{100 * filled:.1f} % of orders served"),
+            # nobody is thrifty who serves nobody
+            "no more than needed": Judged(thrift * (reached > 0), f"{100 * off:.0f} % off the fewest"),
+        }
 
     def answers(self, instance: CapacityInstance) -> Sequence[str]:
         """The line with the fewest cores."""

@@ -13,17 +13,7 @@ from typing import Any, Final
 from marketsim.errors import InputError
 from marketsim.exercises.dice import Dice
 from marketsim.exercises.exact_figures import figure_of, right_figures, shown_figure
-from marketsim.exercises.exercise import (
-    Chance,
-    ExerciseGrade,
-    GradePart,
-    NearMiss,
-    Submission,
-    Told,
-    missing_file,
-    nothing_handed_in,
-    unreadable,
-)
+from marketsim.exercises.exercise import Chance, Judged, NearMiss, Submission, Told
 
 FILE: Final = "hours.csv"
 ACCOUNTS: Final = 20
@@ -59,6 +49,7 @@ class EscrowExercise:
     minutes = 20
     needs = ""
     files = (FILE,)
+    most = MOST
     chance = Chance(0.02, 0.3, "one of 6,001 hours for each of 20 accounts")
     hints = (
         "An account pays all of its leases: what it owes a block is the sum of their prices.",
@@ -106,13 +97,8 @@ with a line for each account:
 
     def problem(self, task: Mapping[str, Any], record: Mapping[str, str], submission: Submission) -> str | None:
         """The first line that is missing, twice there, or no number of hours."""
-        if (missing := missing_file(self.files, submission)) is not None:
-            return missing
         name = f"submit/{FILE}"
-        try:
-            rows = _rows(submission[FILE], name)
-        except InputError as error:
-            return error.lines[0]
+        rows = _rows(submission[FILE], name)
         for one in csv.DictReader(io.StringIO(record.get("accounts.csv", ""))):
             account = one["account"]
             if account not in rows:
@@ -126,18 +112,10 @@ with a line for each account:
                 return f"{name}: {account}: hours: two decimals are asked for"
         return None
 
-    def grade(self, instance: EscrowInstance, submission: Submission) -> ExerciseGrade:
+    def judge(self, instance: EscrowInstance, submission: Submission) -> Mapping[str, Judged]:
         """Compare every account's hours exactly."""
-        if FILE not in submission:
-            return nothing_handed_in(MOST)
-        try:
-            rows = _rows(submission[FILE], FILE)
-        except InputError as error:
-            return unreadable(MOST, error.lines[0])
-        right = right_figures(_hours(instance), rows)
-        return ExerciseGrade(
-            (GradePart("hours", MOST["hours"] * len(right) / ACCOUNTS, 100.0, f"{len(right)} of {ACCOUNTS} accounts exact"),)
-        )
+        right = right_figures(_hours(instance), _rows(submission[FILE], FILE))
+        return {"hours": Judged(len(right) / ACCOUNTS, f"{len(right)} of {ACCOUNTS} accounts exact")}
 
     def answers(self, instance: EscrowInstance) -> Sequence[str]:
         """The hours of two digits before the point: shorter ones may well be a price."""

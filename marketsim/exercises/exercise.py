@@ -33,6 +33,13 @@ class ExerciseGrade:
         return round(sum(part.points for part in self.parts), 2)
 
 
+class Judged(NamedTuple):
+    """What a criterion came to: the share of its points, 0 to 1, and what was seen."""
+
+    share: float
+    seen: str
+
+
 class Told(NamedTuple):
     """What a learner's folder holds of an instance: figures of the task, the record, and the files to begin with, texts by name."""
 
@@ -92,6 +99,10 @@ class Exercise(Protocol):
         """The names of the files to hand in."""
 
     @property
+    def most(self) -> Mapping[str, float]:
+        """The criteria with their points, together 100."""
+
+    @property
     def hints(self) -> Sequence[str]:
         """Steps towards the answer, one at a time."""
 
@@ -105,10 +116,16 @@ class Exercise(Protocol):
         """Say what goes into the learner's folder."""
 
     def problem(self, task: Mapping[str, Any], record: Mapping[str, str], submission: Submission) -> str | None:
-        """Say the first thing that is wrong with the form of a submission (file, key, unit), None for none; the folder is all it knows."""
+        """Say the first thing that is wrong with the form of a submission (file, key, unit), None for none; the folder is all it knows.
 
-    def grade(self, instance: Any, submission: Submission) -> ExerciseGrade:
-        """Grade a submission. A file that cannot be read gets no points; raises InputError only for what the machine lacks."""
+        Every file is there, none is empty. Raises InputError where a file cannot be read, LackingError for what the machine lacks.
+        """
+
+    def judge(self, instance: Any, submission: Submission) -> Mapping[str, Judged]:
+        """Judge a submission by every criterion; of several files some may be missing.
+
+        Raises InputError where it cannot be read, LackingError for what the machine lacks.
+        """
 
     def answers(self, instance: Any) -> Sequence[str]:
         """Return texts that stand in the answer and may stand nowhere in the learner's folder."""
@@ -121,23 +138,3 @@ class Exercise(Protocol):
 
     def near_misses(self, instance: Any) -> Sequence[NearMiss]:
         """Return wrong answers of known scores."""
-
-
-def nothing_handed_in(names: Mapping[str, float]) -> ExerciseGrade:
-    """Return the grade of an empty submission: no points of the most of each criterion, by name."""
-    return ExerciseGrade(tuple(GradePart(name, 0.0, most, "nothing was handed in") for name, most in names.items()))
-
-
-def unreadable(names: Mapping[str, float], why: str) -> ExerciseGrade:
-    """Return the grade of a submission that cannot be read."""
-    return ExerciseGrade(tuple(GradePart(name, 0.0, most, why) for name, most in names.items()))
-
-
-def missing_file(files: Sequence[str], submission: Submission) -> str | None:
-    """Say which file of a submission is missing or empty, None where all are there."""
-    for name in files:
-        if name not in submission:
-            return f"submit/{name}: is missing"
-        if not submission[name].strip():
-            return f"submit/{name}: is empty"
-    return None

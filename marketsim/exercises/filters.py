@@ -10,17 +10,7 @@ from typing import Any, Final
 
 from marketsim.errors import InputError
 from marketsim.exercises.dice import Dice
-from marketsim.exercises.exercise import (
-    Chance,
-    ExerciseGrade,
-    GradePart,
-    NearMiss,
-    Submission,
-    Told,
-    missing_file,
-    nothing_handed_in,
-    unreadable,
-)
+from marketsim.exercises.exercise import Chance, Judged, NearMiss, Submission, Told
 from marketsim.exercises.plain_yaml import as_number, leaves, read_mapping, yaml_text
 from marketsim.face.runs import run as run_whole
 from marketsim.scenario.files import provider_of_text
@@ -84,6 +74,7 @@ class FiltersExercise:
     minutes = 40
     needs = ""
     files = (FILE,)
+    most = MOST
     chance = Chance(46.5, 36.8, "a point of the grid at random, on the instances of 16 learners")
     hints = (
         "The provider is small: cores that one order takes are not there for another. Work out income a core and hour by kind of order.",
@@ -139,28 +130,15 @@ The market is run with your filters in {RUNS} other weeks. Points: how far the i
 
     def problem(self, task: Mapping[str, Any], record: Mapping[str, str], submission: Submission) -> str | None:
         """A file that cannot be read, a key that was not to change, a promise that is broken."""
-        if (missing := missing_file(self.files, submission)) is not None:
-            return missing
-        try:
-            _filters(submission[FILE], record.get(f"begun/{FILE}", ""), int(task.get("promised_millicores", 0)), f"submit/{FILE}")
-        except InputError as error:
-            return error.lines[0]
+        _filters(submission[FILE], record.get(f"begun/{FILE}", ""), int(task.get("promised_millicores", 0)), f"submit/{FILE}")
         return None
 
-    def grade(self, instance: FiltersInstance, submission: Submission) -> ExerciseGrade:
+    def judge(self, instance: FiltersInstance, submission: Submission) -> Mapping[str, Judged]:
         """Run the market with the filters."""
-        if FILE not in submission:
-            return nothing_handed_in(MOST)
-        try:
-            filters = _filters(submission[FILE], _file_text(instance, {}), instance.promised, FILE)
-            mine = instance.income(filters)
-        except InputError as error:
-            return unreadable(MOST, error.lines[0])
+        mine = instance.income(_filters(submission[FILE], _file_text(instance, {}), instance.promised, FILE))
         without, best = instance.income({}), max(instance.grid().values())
         share = min(1.0, max(0.0, (mine - without) / (best - without)))
-        return ExerciseGrade(
-            (GradePart("income", 100 * share, 100.0, f"{100 * (mine / without - 1):+.1f} % of the income without filters"),)
-        )
+        return {"income": Judged(share, f"{100 * (mine / without - 1):+.1f} % of the income without filters")}
 
     def answers(self, instance: FiltersInstance) -> Sequence[str]:
         """The best income, and its filters as the file has them."""

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from marketsim.errors import InputError
 from marketsim.exercises.dice import Dice
 from marketsim.exercises.exercise import Exercise, Submission, Told
+from marketsim.exercises.judging import ANSWER_MOST, form_problem
 from marketsim.exercises.plain_yaml import read_mapping, yaml_text
 from marketsim.exercises.shelf import exercise_of
 from marketsim.experiments.runs.execute import write_atomically
@@ -20,7 +21,7 @@ from marketsim.export.folder import written_whole
 
 README, TASK, RECORD, SUBMIT, CHECK, KEPT = "README.md", "task.yaml", "record", "submit", "check.json", "kept"
 _LEARNER: Final = re.compile(r"\w[\w.@+-]{0,79}\Z")
-_FILE_MOST: Final = 4_000_000
+_RECORD_MOST: Final = 4_000_000
 _NEW: Final = {"checks": 0, "hints": 0, "resets": 0, "problem": None}
 
 
@@ -43,7 +44,7 @@ def start(name: str, learner: str, place: Path, secret: bytes | None) -> list[Pa
     Raises InputError for a name that is no exercise, a learner's name that is none, and a folder with something in it.
     """
     exercise = exercise_of(name)
-    if not _LEARNER.match(learner):
+    if not is_learner(learner):
         raise InputError(f"--learner: '{learner}' cannot name a learner, give up to 80 letters, digits and . @ + - _, such as anna.k")
     if place.exists() and not place.is_dir():
         raise InputError(f"{place}: is a file, give a new or an empty folder")
@@ -94,42 +95,54 @@ def _write(folder: Path, exercise: Exercise, learner: str, told: Told, *, graded
 
 
 def read_folder(place: Path) -> LearnerFolder:
-    """Read a learner's folder. Raises InputError for a folder that no exercise was begun in; what is handed in is not judged."""
-    try:
-        text = (place / TASK).read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError):
-        raise InputError(
-            f"{place / TASK}: is not there, expected the folder of an exercise, such as `marketsim exercise start` begins"
-        ) from None
-    except UnicodeDecodeError:
-        raise InputError(f"{place / TASK}: is not UTF-8") from None
+    """Read a learner's folder; what is handed in is not judged.
+
+    Raises InputError for a folder that no exercise was begun in, and for links in it: who grades it would read what they point to.
+    """
+    text = _text(place / TASK, _RECORD_MOST)
+    if text is None:
+        raise InputError(f"{place / TASK}: is not there, expected the folder of an exercise, such as `marketsim exercise start` begins")
     task = read_mapping(text, str(place / TASK))
     kinds: dict[str, type] = {"exercise": str, "learner": str, "graded": bool, "version": int}
     for key, kind in kinds.items():
         if not isinstance(task.get(key), kind):
             raise InputError(f"{place / TASK}: {key}: is missing or something else than it was, begin the exercise again")
     exercise = exercise_of(task["exercise"])
-    if not _LEARNER.match(task["learner"]):
-        raise InputError(f"{place / TASK}: learner: '{task['learner']}' cannot name a learner")
-    submission = _texts({name: place / SUBMIT / name for name in exercise.files})
-    record = _texts({file.relative_to(place / RECORD).as_posix(): file for file in sorted((place / RECORD).rglob("*"))})
+    if not is_learner(task["learner"]):
+        raise InputError(f"{place / TASK}: learner: {task['learner'][:80]!a} cannot name a learner")
+    for part in (RECORD, SUBMIT):
+        if (place / part).is_symlink():
+            raise InputError(f"{place / part}: is a link, put the folder itself there")
+    submission = _texts({name: place / SUBMIT / name for name in exercise.files}, ANSWER_MOST + 1)
+    record = _texts({file.relative_to(place / RECORD).as_posix(): file for file in sorted((place / RECORD).rglob("*"))}, _RECORD_MOST)
     return LearnerFolder(place, exercise, task["learner"], task["graded"], task, record, submission)
 
 
-def _texts(files: Mapping[str, Path]) -> dict[str, str]:
+def is_learner(name: str) -> bool:
+    """Whether a text can name a learner."""
+    return _LEARNER.match(name) is not None
+
+
+def _texts(files: Mapping[str, Path], most: int) -> dict[str, str]:
     """The texts of those files that are there, cut where one is far longer than an answer or a record can be."""
-    found = {}
-    for name, file in files.items():
-        if file.is_file():
-            with file.open("rb") as opened:
-                found[name] = opened.read(_FILE_MOST).decode("utf-8", errors="replace")
-    return found
+    found = {name: _text(file, most) for name, file in files.items()}
+    return {name: text for name, text in found.items() if text is not None}
+
+
+def _text(file: Path, most: int) -> str | None:
+    """At most so many bytes of a file as text, None where there is no file. Raises InputError for a link."""
+    if file.is_symlink():
+        raise InputError(f"{file}: is a link, put the file itself there")
+    if not file.is_file():
+        return None
+    with file.open("rb") as opened:
+        return opened.read(most).decode("utf-8", errors="replace")
 
 
 def check(place: Path) -> str | None:
     """Return the first thing that is wrong with the form of what is handed in, None where nothing is; keep it with the progress."""
     found = read_folder(place)
-    problem = found.exercise.problem(found.task, found.record, found.submission)
+    problem = form_problem(found.exercise, found.task, found.record, found.submission)
     progress = _progress(place)
     _keep(place, progress | {"checks": progress["checks"] + 1, "problem": problem})
     return problem

@@ -8,7 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from marketsim.errors import InputError
 from marketsim.exercises.exercise import Exercise, ExerciseGrade, GradePart, Submission
-from marketsim.exercises.folder import draw_instance, read_folder
+from marketsim.exercises.folder import draw_instance, is_learner, read_folder
+from marketsim.exercises.judging import grade_submission
 from marketsim.exercises.shelf import exercise_of
 from marketsim.experiments.runs.execute import write_atomically
 from marketsim.metrics.rule_tests import promtool_version
@@ -16,6 +17,7 @@ from marketsim.simulation.play import versions
 
 BUNDLE: Final = "bundle.json"
 SCHEMA: Final = "marketsim-exercise-bundle/1"
+_BUNDLE_MOST: Final = 16 * 2**20
 
 
 class Before(NamedTuple):
@@ -73,7 +75,7 @@ def grade_source(source: Path, secret: bytes | None) -> Graded:
 def _graded(
     source: Path, exercise: Exercise, learner: str, submission: Submission, secret: bytes | None, before: Before | None = None
 ) -> Graded:
-    grade = exercise.grade(draw_instance(exercise, learner, secret), submission)
+    grade = grade_submission(exercise, draw_instance(exercise, learner, secret), submission)
     found = versions() | ({"promtool": promtool_version()} if exercise.needs == "promtool" else {})
     return Graded(str(source), exercise, learner, secret is None, submission, grade, found, before)
 
@@ -88,7 +90,8 @@ def _same_kind(source: Path, *, practice: bool, secret: bytes | None) -> None:
 def _again(source: Path, secret: bytes | None) -> Graded:
     """Grade a bundle anew: its submission counts, its score is compared."""
     try:
-        data = json.loads(source.read_text(encoding="utf-8"))
+        with source.open("rb") as opened:
+            data = json.loads(opened.read(_BUNDLE_MOST))
     except (ValueError, RecursionError):
         raise InputError(f"{source}: is no bundle, expected JSON such as `marketsim exercise grade` writes") from None
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
@@ -105,10 +108,16 @@ def _again(source: Path, secret: bytes | None) -> Graded:
     for key, kind in kinds.items():
         if not isinstance(data.get(key), kind):
             raise InputError(f"{source}: {key}: is missing or of another kind than a bundle has")
+    if not is_learner(data["learner"]):
+        raise InputError(f"{source}: learner: {data['learner'][:80]!a} cannot name a learner")
+    if not 0 <= data["score"] <= 100:
+        raise InputError(f"{source}: score: is none, expected 0 to 100")
     exercise = exercise_of(data["exercise"])
     _same_kind(source, practice=data["practice"], secret=secret)
     handed_in = {name: str(text) for name, text in data["submission"].items() if name in exercise.files}
-    before = Before(float(data["score"]), data["exercise_version"], {str(k): str(v) for k, v in data["versions"].items()})
+    before = Before(
+        float(data["score"]), data["exercise_version"], {ascii(k)[1:-1]: ascii(v).strip("'") for k, v in data["versions"].items()}
+    )
     return _graded(source, exercise, data["learner"], handed_in, secret, before)
 
 

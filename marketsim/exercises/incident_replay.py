@@ -11,17 +11,7 @@ from typing import Any, Final
 from marketsim.errors import InputError
 from marketsim.exercises.dice import Dice
 from marketsim.exercises.exact_figures import figure_of
-from marketsim.exercises.exercise import (
-    Chance,
-    ExerciseGrade,
-    GradePart,
-    NearMiss,
-    Submission,
-    Told,
-    missing_file,
-    nothing_handed_in,
-    unreadable,
-)
+from marketsim.exercises.exercise import Chance, Judged, NearMiss, Submission, Told
 from marketsim.exercises.plain_yaml import read_mapping, yaml_text
 from marketsim.face.runs import RunResult
 from marketsim.face.runs import run as run_whole
@@ -74,6 +64,7 @@ class ReplayExercise:
     minutes = 30
     needs = ""
     files = (FILE,)
+    most = MOST
     chance = Chance(28.5, 9.6, "the events of somebody else, on the instances of 200 learners")
     hints = (
         "Look for hours in which bids stop or become few, and read on the same line why orders were declined.",
@@ -120,12 +111,7 @@ with the five events in the order in which they happened, each with its cause an
 
     def problem(self, task: Mapping[str, Any], record: Mapping[str, str], submission: Submission) -> str | None:
         """The first entry that is no event."""
-        if (missing := missing_file(self.files, submission)) is not None:
-            return missing
-        try:
-            events = _events(submission[FILE], f"submit/{FILE}")
-        except InputError as error:
-            return error.lines[0]
+        events = _events(submission[FILE], f"submit/{FILE}")
         if len(events) != EVENTS:
             return f"submit/{FILE}: events: has {len(events)}, {EVENTS} are asked for"
         hours = [hour for _, hour in events]
@@ -133,24 +119,17 @@ with the five events in the order in which they happened, each with its cause an
             return f"submit/{FILE}: events: are not in the order of their hours"
         return None
 
-    def grade(self, instance: ReplayInstance, submission: Submission) -> ExerciseGrade:
+    def judge(self, instance: ReplayInstance, submission: Submission) -> Mapping[str, Judged]:
         """Compare order and hours; entries after the fifth do not count."""
-        if FILE not in submission:
-            return nothing_handed_in(MOST)
-        try:
-            mine = _events(submission[FILE], FILE)[:EVENTS]
-        except InputError as error:
-            return unreadable(MOST, error.lines[0])
+        mine = _events(submission[FILE], FILE)[:EVENTS]
         true = {event.cause: event.hour for event in instance.events}
         in_order = _common([event.cause for event in instance.events], [cause for cause, _ in mine])
         first = dict(reversed(mine))
         on_time = sum(cause in true and abs(hour - true[cause]) <= _NEAR for cause, hour in first.items())
-        return ExerciseGrade(
-            (
-                GradePart("causes", MOST["causes"] * in_order / EVENTS, MOST["causes"], f"{in_order} of {EVENTS} in their order"),
-                GradePart("times", MOST["times"] * on_time / EVENTS, MOST["times"], f"{on_time} of {EVENTS} on time"),
-            )
-        )
+        return {
+            "causes": Judged(in_order / EVENTS, f"{in_order} of {EVENTS} in their order"),
+            "times": Judged(on_time / EVENTS, f"{on_time} of {EVENTS} on time"),
+        }
 
     def answers(self, instance: ReplayInstance) -> Sequence[str]:
         """The events as the file has them."""

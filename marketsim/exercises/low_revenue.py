@@ -15,17 +15,7 @@ from typing import Any, Final
 from marketsim.errors import InputError
 from marketsim.exercises.dice import Dice
 from marketsim.exercises.exact_figures import figure_of
-from marketsim.exercises.exercise import (
-    Chance,
-    ExerciseGrade,
-    GradePart,
-    NearMiss,
-    Submission,
-    Told,
-    missing_file,
-    nothing_handed_in,
-    unreadable,
-)
+from marketsim.exercises.exercise import Chance, Judged, NearMiss, Submission, Told
 from marketsim.exercises.plain_yaml import as_number, leaves, read_mapping, yaml_text
 from marketsim.exercises.revenue_market import (
     BY_NAME,
@@ -85,6 +75,7 @@ class RevenueExercise:
     minutes = 60
     needs = ""
     files = (DIAGNOSIS, CONFIG, DAEMON)
+    most = MOST
     chance = Chance(8.8, 14.2, "causes as often as they are planted, nothing mended, on the instances of 40 learners")
     hints = (
         "Compare `record/week.csv` with `record/healthy.csv`: are there fewer bids, is each worth less, or does the money go elsewhere?",
@@ -151,18 +142,13 @@ the share of the lost income that they bring back, less 15 % for each change tha
 
     def problem(self, task: Mapping[str, Any], record: Mapping[str, str], submission: Submission) -> str | None:
         """The first thing wrong: a name that is no cause, a key that was not there, a value that cannot be read."""
-        if (missing := missing_file(self.files, submission)) is not None:
-            return missing
-        try:
-            diagnosis = read_mapping(submission[DIAGNOSIS], f"submit/{DIAGNOSIS}")
-            _causes(diagnosis, f"submit/{DIAGNOSIS}")
-            if figure_of(diagnosis.get("predicted_income_per_day", "")) is None:
-                return f"submit/{DIAGNOSIS}: predicted_income_per_day: is missing or no number, expected uve a day"
-            if not str(diagnosis.get("evidence") or "").strip():
-                return f"submit/{DIAGNOSIS}: evidence: is missing, say what in the record shows it"
-            settings, others = read_settings(submission, "submit/")
-        except InputError as error:
-            return error.lines[0]
+        diagnosis = read_mapping(submission[DIAGNOSIS], f"submit/{DIAGNOSIS}")
+        _causes(diagnosis, f"submit/{DIAGNOSIS}")
+        if figure_of(diagnosis.get("predicted_income_per_day", "")) is None:
+            return f"submit/{DIAGNOSIS}: predicted_income_per_day: is missing or no number, expected uve a day"
+        if not str(diagnosis.get("evidence") or "").strip():
+            return f"submit/{DIAGNOSIS}: evidence: is missing, say what in the record shows it"
+        settings, others = read_settings(submission, "submit/")
         if others:
             return f"submit/{others[0]}: is no key of the files that you were given"
         for key in ("withdraw_every", "usage_reports.factor", "host.bid_delay", "host.lease_slots"):
@@ -170,40 +156,36 @@ the share of the lost income that they bring back, less 15 % for each change tha
                 return f"submit/{DAEMON}: {key}: is missing"
         return None
 
-    def grade(self, instance: RevenueInstance, submission: Submission) -> ExerciseGrade:
+    def judge(self, instance: RevenueInstance, submission: Submission) -> Mapping[str, Judged]:
         """Compare the causes, run the files, compare the prediction."""
-        if not any(name in submission for name in self.files):
-            return nothing_handed_in(MOST)
-        try:
-            diagnosis = read_mapping(submission.get(DIAGNOSIS, "{}"), DIAGNOSIS)
-            named = _causes(diagnosis, DIAGNOSIS) if DIAGNOSIS in submission else []
-        except InputError as error:
-            return unreadable(MOST, error.lines[0])
+        diagnosis = read_mapping(submission.get(DIAGNOSIS, "{}"), DIAGNOSIS)
+        named = _causes(diagnosis, DIAGNOSIS) if DIAGNOSIS in submission else []
         market = instance.market
         right = len(set(named) & set(market.causes))
         f1 = 2 * right / (len(named) + len(market.causes)) if named else 0.0
-        causes = GradePart("causes", MOST["causes"] * f1, MOST["causes"], f"{right} of {len(named)} named are there")
         predicted = figure_of(diagnosis.get("predicted_income_per_day", ""))
         healthy = instance.net(market.healthy)
         near = predicted is not None and abs(float(predicted) - healthy) <= _NEAR * healthy
-        words = "within" if near else "not within"
-        prediction = GradePart("prediction", MOST["prediction"] * near, MOST["prediction"], f"{words} 10 %")
-        return ExerciseGrade((causes, self._fix(instance, submission), prediction))
+        return {
+            "causes": Judged(f1, f"{right} of {len(named)} named are there"),
+            "fix": self._fix(instance, submission),
+            "prediction": Judged(float(near), f"{'within' if near else 'not within'} 10 %"),
+        }
 
-    def _fix(self, instance: RevenueInstance, submission: Submission) -> GradePart:
+    def _fix(self, instance: RevenueInstance, submission: Submission) -> Judged:
         market = instance.market
         try:
             settings, others = read_settings(submission, "")
             mine = instance.net(settings)
         except InputError as error:
-            return GradePart("fix", 0.0, MOST["fix"], error.lines[0])
+            return Judged(0.0, error.lines[0])
         broken, healthy = instance.net(market.broken), instance.net(market.healthy)
         gain = min(1.0, max(0.0, (mine - broken) / (healthy - broken)))
         needed = {key for name in market.causes for key in BY_NAME[name].keys}
         changed = [key for key in settings if as_number(settings[key]) != as_number(market.broken[key])]
         unneeded = len([key for key in changed if key not in needed]) + len(others)
-        points = MOST["fix"] * gain * max(0.0, 1 - _UNNEEDED * unneeded)
-        return GradePart("fix", points, MOST["fix"], f"brings back {100 * gain:.0f} % of what was lost, {unneeded} unneeded changes")
+        share = gain * max(0.0, 1 - _UNNEEDED * unneeded)
+        return Judged(share, f"brings back {100 * gain:.0f} % of what was lost, {unneeded} unneeded changes")
 
     def answers(self, instance: RevenueInstance) -> Sequence[str]:
         """What was planted away, and the income to be predicted."""

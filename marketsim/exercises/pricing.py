@@ -11,19 +11,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-from marketsim.errors import InputError
 from marketsim.exercises.dice import Dice
-from marketsim.exercises.exercise import (
-    Chance,
-    ExerciseGrade,
-    GradePart,
-    NearMiss,
-    Submission,
-    Told,
-    missing_file,
-    nothing_handed_in,
-    unreadable,
-)
+from marketsim.exercises.exercise import Chance, Judged, NearMiss, Submission, Told
 from marketsim.exercises.plain_yaml import as_number, leaves, read_mapping
 from marketsim.face.prices import engine_rules
 from marketsim.money.text import format_amount
@@ -130,6 +119,7 @@ class PricingExercise:
     minutes = 15
     needs = ""
     files = (FILE,)
+    most = MOST
     chance = Chance(16.5, 9.3, "400 guesses on the instances of 50 learners")
     hints = (
         "Base cost = CPU, memory, storage and GPUs, each times its price; bid = base cost × (1 + margin).",
@@ -206,17 +196,12 @@ else is changed.
 
     def problem(self, task: Mapping[str, Any], record: Mapping[str, str], submission: Submission) -> str | None:
         """The first thing wrong: the file, a key that is still as it was, a unit that cannot be meant, a key that was to stay."""
-        if (missing := missing_file(self.files, submission)) is not None:
-            return missing
         name = f"submit/{FILE}"
-        try:
-            config = provider_of_text(submission[FILE], name)
-            mine = lift_filters(read_mapping(submission[FILE], name))
-            begun = read_mapping(record[f"begun/{FILE}"], "record/begun/" + FILE)
-        except InputError as error:
-            return error.lines[0]
-        except KeyError:
+        config = provider_of_text(submission[FILE], name)
+        mine = lift_filters(read_mapping(submission[FILE], name))
+        if f"begun/{FILE}" not in record:
             return f"record/begun/{FILE}: is missing, begin the exercise again"
+        begun = read_mapping(record[f"begun/{FILE}"], f"record/begun/{FILE}")
         for path in _ASKED.values():
             if _value(mine, path) == _value(begun, path):
                 return f"{name}: {'.'.join(path)}: is still as it was, the task asks for another"
@@ -232,19 +217,11 @@ else is changed.
             return f"{name}: {other}: is not as it was, the task does not ask for that"
         return None
 
-    def grade(self, instance: PricingInstance, submission: Submission) -> ExerciseGrade:
+    def judge(self, instance: PricingInstance, submission: Submission) -> Mapping[str, Judged]:
         """Price the hidden orders with the file and with the one that was asked for."""
-        if FILE not in submission:
-            return nothing_handed_in(MOST)
-        try:
-            rules = engine_rules(provider_of_text(submission[FILE], FILE))
-            mine = lift_filters(read_mapping(submission[FILE], FILE))
-        except InputError as error:
-            return unreadable(MOST, error.lines[0])
-        try:
-            found = _verdicts(rules, instance.orders)
-        except InputError as error:
-            return unreadable(MOST, error.lines[0])
+        rules = engine_rules(provider_of_text(submission[FILE], FILE))
+        mine = lift_filters(read_mapping(submission[FILE], FILE))
+        found = _verdicts(rules, instance.orders)
         pairs = list(zip(instance.right, found, strict=True))
         bids = [pair for pair in pairs if pair[0][1] is None]
         exact = sum(mine == asked for asked, mine in bids)
@@ -259,18 +236,12 @@ else is changed.
         set_right = sum(as_number(_value(mine, path)) == as_number(_value(asked_for, path)) for path in _ASKED.values())
         other = _changed(asked_for, mine)
         seen = f"{set_right} of 4 keys as asked, {'nothing else changed' if other is None else f'{other} is changed too'}"
-        return ExerciseGrade(
-            (
-                GradePart("prices", MOST["prices"] * exact / len(bids), MOST["prices"], f"{exact} of {len(bids)} bids at the exact price"),
-                GradePart(
-                    "refusals",
-                    MOST["refusals"] * skill,
-                    MOST["refusals"],
-                    f"{gained} of {changing} orders that your changes decide are right, {lost} of {len(pairs) - changing} others wrong now",
-                ),
-                GradePart("file", MOST["file"] * (set_right == 4 and other is None), MOST["file"], seen),
-            )
-        )
+        decided = f"{gained} of {changing} orders that your changes decide are right, {lost} of {len(pairs) - changing} others wrong now"
+        return {
+            "prices": Judged(exact / len(bids), f"{exact} of {len(bids)} bids at the exact price"),
+            "refusals": Judged(skill, decided),
+            "file": Judged(float(set_right == 4 and other is None), seen),
+        }
 
     def answers(self, instance: PricingInstance) -> Sequence[str]:
         """The prices of hidden orders."""

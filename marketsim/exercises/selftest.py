@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from marketsim.exercises.dice import Dice
 from marketsim.exercises.exercise import Exercise
 from marketsim.exercises.folder import draw_instance
+from marketsim.exercises.judging import grade_submission
 
 LEARNERS: Final = 8
 _SIGMAS: Final = 3.0
@@ -41,7 +42,7 @@ def selftest(
     oracles = [exercise.oracle(instance) for instance in instances]
 
     def score(instance: Any, submission: Any) -> float:
-        return exercise.grade(instance, submission).score
+        return grade_submission(exercise, instance, submission).score
 
     lines = [_all("oracle", [score(i, answer) for i, answer in zip(instances, oracles, strict=True)], 100.0, 100.0)]
     lines.append(_all("nothing handed in", [score(i, {}) for i in instances], 0.0, 0.0))

@@ -12,20 +12,9 @@ from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal, localcontext
 from typing import Any, Final
 
-from marketsim.errors import InputError
 from marketsim.exercises.dice import Dice
 from marketsim.exercises.exact_figures import DIGITS, figure_of, right_figures, shown_figure
-from marketsim.exercises.exercise import (
-    Chance,
-    ExerciseGrade,
-    GradePart,
-    NearMiss,
-    Submission,
-    Told,
-    missing_file,
-    nothing_handed_in,
-    unreadable,
-)
+from marketsim.exercises.exercise import Chance, Judged, NearMiss, Submission, Told
 from marketsim.exercises.plain_yaml import read_mapping, yaml_text
 
 FILE: Final = "settlement.yaml"
@@ -81,6 +70,7 @@ class SettlementExercise:
     minutes = 30
     needs = ""
     files = (FILE,)
+    most = MOST
     chance = Chance(0.2, 1.0, "the figures of somebody else's leases, on the instances of 50 learners")
     hints = (
         "The price is the provider's bid: CPU, memory and storage times their prices, times one plus the margin. Round nothing.",
@@ -158,13 +148,8 @@ amounts are cut down. Each of the {2 * len(_KEYS)} figures counts alike.
 
     def problem(self, task: Mapping[str, Any], record: Mapping[str, str], submission: Submission) -> str | None:
         """The first figure that is missing or no number, or cannot have the unit that it should."""
-        if (missing := missing_file(self.files, submission)) is not None:
-            return missing
         name = f"submit/{FILE}"
-        try:
-            content = read_mapping(submission[FILE], name)
-        except InputError as error:
-            return error.lines[0]
+        content = read_mapping(submission[FILE], name)
         for lease in LEASES:
             part = content.get(lease)
             if not isinstance(part, Mapping):
@@ -180,22 +165,15 @@ amounts are cut down. Each of the {2 * len(_KEYS)} figures counts alike.
                 return f"{name}: {lease}.price: {price} uve a block? look at the unit: uve for one block"
         return None
 
-    def grade(self, instance: SettlementInstance, submission: Submission) -> ExerciseGrade:
+    def judge(self, instance: SettlementInstance, submission: Submission) -> Mapping[str, Judged]:
         """Compare every figure exactly."""
-        if FILE not in submission:
-            return nothing_handed_in(MOST)
-        try:
-            content = read_mapping(submission[FILE], FILE)
-        except InputError as error:
-            return unreadable(MOST, error.lines[0])
-        parts = []
+        content = read_mapping(submission[FILE], FILE)
+        judged = {}
         for name, lease in zip(LEASES, instance.leases, strict=True):
             mine = content.get(name)
             right = right_figures(lease_figures(lease), mine if isinstance(mine, Mapping) else {})
-            parts.append(
-                GradePart(name, MOST[name] * len(right) / len(_KEYS), MOST[name], f"{len(right)} of {len(_KEYS)} figures are exact")
-            )
-        return ExerciseGrade(tuple(parts))
+            judged[name] = Judged(len(right) / len(_KEYS), f"{len(right)} of {len(_KEYS)} figures are exact")
+        return judged
 
     def answers(self, instance: SettlementInstance) -> Sequence[str]:
         """The figures with decimals."""

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from marketsim.errors import InputError
+from marketsim.errors import InputError, LackingError
 from marketsim.metrics.series import SERIES, MetricSeries, Sample
 
 PACKAGE: Final = "promtool is not installed, expected it on the PATH (Debian package prometheus)"
@@ -64,7 +64,7 @@ def fired(
 ) -> dict[str, dict[int, list[dict[str, str]]]]:
     """Return the alerts of a rule file that fire, by name and step, each as its labels; only every `every`-th step is looked at.
 
-    `series` are of `input_series`. Raises InputError without promtool and for a rule file that it refuses.
+    `series` are of `input_series`. Raises LackingError without promtool, InputError for a rule file that it refuses.
     """
     names = alert_names(rules)
     asked = range(0, steps, every)
@@ -102,7 +102,7 @@ def _parse(text: str, names: Sequence[str], step_seconds: int) -> dict[str, dict
 
 
 def promtool_version() -> str:
-    """Return promtool's version, such as 2.42.0. Raises InputError without promtool."""
+    """Return promtool's version, such as 2.42.0. Raises LackingError without promtool."""
     answer = _promtool("--version")
     return next(iter(re.findall(r"version (\d[^\s,+]*)", answer.stdout + answer.stderr)), "unknown")
 
@@ -116,7 +116,7 @@ def _first_line(text: str) -> str:
 def _promtool(*arguments: str, cwd: str | None = None) -> subprocess.CompletedProcess[str]:
     program = shutil.which("promtool")
     if program is None:
-        raise InputError(PACKAGE)
+        raise LackingError(PACKAGE)
     try:
         return subprocess.run([program, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=_SECONDS_LIMIT)
     except subprocess.TimeoutExpired:

@@ -22,6 +22,7 @@ from marketsim.exercises.alerts import (
     target_score,
 )
 from marketsim.exercises.folder import draw_instance
+from marketsim.exercises.judging import form_problem, grade_submission
 from marketsim.exercises.selftest import selftest, selftest_lines
 from marketsim.exercises.shelf import exercise_of
 
@@ -81,12 +82,12 @@ def test_names_do_not_count_and_cannot_speak_for_promtool(instance: AlertsInstan
     for at, rule in enumerate(rules):
         rule["alert"] = f"x, y {at}"
     text = rules_text([rules[2], rules[0], rules[1]]).replace("for:", "labels: {severity: 'alertname: alert0, time: 1m,'}\n        for:")
-    assert ALERTS.grade(instance, {FILE: text}).score == 100
+    assert grade_submission(ALERTS, instance, {FILE: text}).score == 100
 
 
 def test_the_check_names_what_is_wrong(tmp_path: Path) -> None:
     def problem(text: str) -> str:
-        return ALERTS.problem({}, {}, {FILE: text}) or ""
+        return form_problem(ALERTS, {}, {}, {FILE: text}) or ""
 
     rules = reference_rules(draw_instance(ALERTS, "anna", None).asked)
     assert "has 2 alerts, 3 are asked for" in problem(rules_text(rules[:2]))

@@ -13,6 +13,7 @@ from marketsim.exercises import low_revenue
 from marketsim.exercises.dice import Dice
 from marketsim.exercises.exercise import Submission
 from marketsim.exercises.folder import draw_instance
+from marketsim.exercises.judging import form_problem, grade_submission
 from marketsim.exercises.low_revenue import CONFIG, DAEMON, DIAGNOSIS, RevenueInstance, is_accepted, read_settings, settings_files
 from marketsim.exercises.plain_yaml import yaml_text
 from marketsim.exercises.revenue_market import BY_NAME, CAUSES, Settings, draw_market, scenario_of
@@ -72,7 +73,7 @@ def handed_in(instance: RevenueInstance, settings: Settings, causes: list[str] |
 
 
 def points(instance: RevenueInstance, submission: Submission) -> dict[str, float]:
-    return {part.name: round(part.points, 2) for part in REVENUE.grade(instance, submission).parts}
+    return {part.name: round(part.points, 2) for part in grade_submission(REVENUE, instance, submission).parts}
 
 
 def test_points_by_hand(instance: RevenueInstance) -> None:
@@ -106,7 +107,7 @@ def test_files_are_read_and_what_is_wrong_is_named(instance: RevenueInstance) ->
 
     def problem(name: str, old: str, new: str) -> str:
         changed = files | {name: files[name].replace(old, new)}
-        return REVENUE.problem({}, {}, changed) or ""
+        return form_problem(REVENUE, {}, {}, changed) or ""
 
     assert problem(DIAGNOSIS, "x" * 9, "") == ""
     assert "'memory_price' is no cause" in problem(DIAGNOSIS, f"- {instance.market.causes[0]}", "- memory_price")

@@ -11,6 +11,7 @@ from marketsim.exercises.capacity import CapacityInstance
 from marketsim.exercises.filters import LEAST_VALUES, MAX_CPU, FiltersInstance
 from marketsim.exercises.folder import draw_instance
 from marketsim.exercises.incident_replay import CAUSES, HOURS, PlantedEvent, ReplayInstance
+from marketsim.exercises.judging import form_problem, grade_submission
 from marketsim.exercises.selftest import selftest, selftest_lines
 from marketsim.exercises.shelf import exercise_of
 
@@ -50,13 +51,13 @@ def test_replay_points_by_hand() -> None:
     instance = ReplayInstance(events, "18", 10, 3)
 
     def points(text: str) -> tuple[float, ...]:
-        return tuple(part.points for part in REPLAY.grade(instance, {"timeline.yaml": text}).parts)
+        return tuple(part.points for part in grade_submission(REPLAY, instance, {"timeline.yaml": text}).parts)
 
     assert points("events: [{cause: outage, hour: 13}, {cause: blocked, hour: 30}]") == (24, 8)
     assert points("events: [{cause: blocked, hour: 22}, {cause: outage, hour: 12}]") == (12, 16)
     assert points("events: [{cause: rain, hour: 22}]") == (0, 0)
-    assert "1. cause: is none of outage" in (REPLAY.problem({}, {}, {"timeline.yaml": "events: [{cause: rain, hour: 22}]"}) or "")
-    assert "has 1, 5 are asked for" in (REPLAY.problem({}, {}, {"timeline.yaml": "events: [{cause: outage, hour: 22}]"}) or "")
+    assert "1. cause: is none of outage" in (form_problem(REPLAY, {}, {}, {"timeline.yaml": "events: [{cause: rain, hour: 22}]"}) or "")
+    assert "has 1, 5 are asked for" in (form_problem(REPLAY, {}, {}, {"timeline.yaml": "events: [{cause: outage, hour: 22}]"}) or "")
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +69,12 @@ def planned() -> CapacityInstance:
 def test_the_fewest_cores_are_the_fewest(planned: CapacityInstance) -> None:
     fewest = planned.fewest()
     assert planned.fill_rate(fewest) * 100 >= planned.percent > planned.fill_rate(fewest - 1) * 100
-    parts = CAPACITY.grade(planned, {"capacity.yaml": f"cores: {2 * fewest}"}).parts
+    parts = grade_submission(CAPACITY, planned, {"capacity.yaml": f"cores: {2 * fewest}"}).parts
     assert [part.points for part in parts] == [30, 0]
     # 29 % off, of which 5 are free and 50 are none: 30 + 70 × 21 ÷ 45
-    assert CAPACITY.grade(planned, {"capacity.yaml": f"cores: {round(1.29 * fewest)}"}).score == pytest.approx(62.7, abs=2)
-    assert "no whole number" in (CAPACITY.problem({}, {}, {"capacity.yaml": "cores: 1.5"}) or "")
-    assert "look at the unit" in (CAPACITY.problem({}, {}, {"capacity.yaml": "cores: 64000"}) or "")
+    assert grade_submission(CAPACITY, planned, {"capacity.yaml": f"cores: {round(1.29 * fewest)}"}).score == pytest.approx(62.7, abs=2)
+    assert "no whole number" in (form_problem(CAPACITY, {}, {}, {"capacity.yaml": "cores: 1.5"}) or "")
+    assert "look at the unit" in (form_problem(CAPACITY, {}, {}, {"capacity.yaml": "cores: 64000"}) or "")
 
 
 @pytest.fixture(scope="module")
@@ -89,14 +90,16 @@ def test_filters_are_judged_by_what_they_leave(filtered: FiltersInstance) -> Non
     assert best > 1.02 * without and grid[None, None] == without
     some = next(choice for choice, income in grid.items() if without < income < best)
     text = FILTERS.guess(filtered, Picks(list(grid).index(some)))["provider-config.yaml"]  # type: ignore[arg-type]
-    assert FILTERS.grade(filtered, {"provider-config.yaml": text}).score == pytest.approx(
+    assert grade_submission(FILTERS, filtered, {"provider-config.yaml": text}).score == pytest.approx(
         100 * (grid[some] - without) / (best - without), abs=0.01
     )
     told = FILTERS.told(filtered)
     record = {f"begun/{name}": begun for name, begun in told.submit.items()}
 
     def problem(old: str, new: str) -> str:
-        return FILTERS.problem(told.task, record, {"provider-config.yaml": told.submit["provider-config.yaml"].replace(old, new)}) or ""
+        return (
+            form_problem(FILTERS, told.task, record, {"provider-config.yaml": told.submit["provider-config.yaml"].replace(old, new)}) or ""
+        )
 
     assert problem("x" * 9, "") == "" == problem("filters:", "filters:\n  max_cpu: 4000\n  min_order_value: 5uve")
     assert "which you have promised" in problem("filters:", "filters:\n  max_cpu: 1000")

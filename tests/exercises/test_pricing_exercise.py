@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from marketsim.exercises.exercise import Told
 from marketsim.exercises.folder import draw_instance
+from marketsim.exercises.judging import form_problem, grade_submission
 from marketsim.exercises.selftest import selftest, selftest_lines
 from marketsim.exercises.shelf import exercise_of
 from marketsim.face.prices import engine_rules
@@ -34,7 +35,7 @@ def test_the_check_names_file_key_and_unit() -> None:
     text = told.submit["provider-config.yaml"]
 
     def problem(changed: str) -> str:
-        return PRICING.problem(told.task, record, {"provider-config.yaml": changed}) or ""
+        return form_problem(PRICING, told.task, record, {"provider-config.yaml": changed}) or ""
 
     assert problem(text).startswith("submit/provider-config.yaml: bid_engine.pricing.cpu_millicores: is still as it was")
     set_all = text.replace("0.000001uve", "0.000002uve").replace("0.0000001uve", "0.0000002uve")
@@ -51,7 +52,7 @@ def test_filters_inside_the_engine_are_the_same_file() -> None:
     instance = draw_instance(PRICING, "anna", SECRET)
     head, _, tail = PRICING.oracle(instance)["provider-config.yaml"].partition("# Only bid on certain orders\n")
     nested = head + "".join(f"  {line}\n" for line in tail.splitlines())
-    assert PRICING.grade(instance, {"provider-config.yaml": nested}).score == 100
+    assert grade_submission(PRICING, instance, {"provider-config.yaml": nested}).score == 100
 
 
 def test_pricing_grades_as_it_says() -> None:
