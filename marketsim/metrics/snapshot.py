@@ -92,7 +92,7 @@ def snapshot(
     `owner_of` names a wallet; `unfilled` gives the index into UNFILLED of each order, int64 (orders,), -1 unless it ended without a lease.
     """
     chain = settled(chain, engine)
-    height = int(engine.globals.executed)
+    height = max(0, int(engine.globals.executed))  # a market that has not begun stands at block 0
     count = len(providers)
     leases = chain.leases[: int(chain.globals.leases)]
     living = np.flatnonzero(leases[:, Lease.state] != LeaseState.CLOSED)

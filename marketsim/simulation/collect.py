@@ -36,7 +36,7 @@ from marketsim.kernel.rows import Rows, as_rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.fingerprint import fingerprint
-from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, Plan, Sample, Stage, Track
+from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, Engine, Plan, Sample, Stage, Track
 from marketsim.money.pairs import add, is_less, times
 from marketsim.money.units import ATTO, MIB, PPM
 from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column, Record, day_blocks, day_count
@@ -310,6 +310,15 @@ class Collector:
             "unfilled": np.where(closed & ~leased, unfilled, -1),
             "account": chain.deployments[deployment, Deployment.account],
         }
+
+
+def unfilled(chain: State, engine: Engine) -> Any:
+    """Return the index into UNFILLED of each order, int64 (orders,), -1 unless it ended without a lease."""
+    rows = chain.orders[: int(chain.globals.orders)]
+    tracks = engine.tracks[: len(rows)]
+    codes = unfilled_codes(rows, tracks, planned(engine.plans, tracks[:, Track.plan], Plan.never))
+    ended = (rows[:, Order.state] == OrderState.CLOSED) & (rows[:, Order.lease] < 0)
+    return np.where(ended, codes, -1)
 
 
 def leases_of(chain: State) -> int:

@@ -27,11 +27,11 @@ from marketsim.scenario.footprint import warn_if_scarce
 from marketsim.scenario.literals import Duration, parse_duration
 from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario, read_message
+from marketsim.simulation.collect import unfilled
 from marketsim.simulation.faults import FaultRecord
 from marketsim.simulation.market_messages import OPERATIONS
 from marketsim.simulation.measured import MetricFailedError, own_figures, own_metrics
 from marketsim.simulation.messages import Observe, wallet_names
-from marketsim.simulation.observed import unfilled
 from marketsim.simulation.open_end import OpenEnd, without_end
 from marketsim.simulation.play import Listener, OnProgress, Play, prepare, versions
 from marketsim.simulation.state_hash import state_hash

@@ -4,52 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from marketsim.chain.columns import Order, OrderState
-from marketsim.chain.state import State
 from marketsim.errors import InputError
-from marketsim.market.tables import Engine, Plan, Track
+from marketsim.kernel.table_set import Table
 from marketsim.metrics.series import MarketSnapshot
-from marketsim.metrics.snapshot import BidTimes, Moved, snapshot
+from marketsim.metrics.snapshot import BidTimes, Moved
 from marketsim.recording.record import Record
 from marketsim.scenario.load import scenario_from_mapping
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.collect import planned, unfilled_codes
-from marketsim.simulation.play import Play, prepare, versions
+from marketsim.simulation.live import LiveMarket
+from marketsim.simulation.play import versions
 
 
 class Observed:
-    """A market that is played and looked at; its looks change nothing of what happens."""
+    """A held market that is played and looked at; its looks change nothing of what happens."""
 
     def __init__(self, scenario: Scenario, seed: int) -> None:
-        scenario = scenario.model_copy(update={"record": "everything"})  # else nobody hears of bids
-        self._market = prepare(scenario, seed)
-        self._bid_times = BidTimes(len(self._market.book.names))
+        """Begin the market of a scenario at height 0. Raises InputError for one that cannot be run."""
+        # Nobody asks for its record, whose long tables would go to the disk for nothing.
+        quiet = scenario.model_copy(update={"record": "summary"})
+        self.market = LiveMarket(quiet, seed=seed, messages=False, events=0, listens=True)
+        self._bid_times = BidTimes(0)
         self._moved = Moved()
-        self.scenario = scenario
-        self.play = Play(scenario, self._market, seed, watch_bids=self._bid_times.add, watch_events=self._moved.add)
+        self.market.listen(self)
+
+    def events(self, rows: Table) -> None:
+        """Take rows of events (`Event`)."""
+        self._moved.add(rows)
+
+    def bids(self, rows: Table) -> None:
+        """Take rows of placed bids (`BidRow`)."""
+        self._bid_times.add(rows)
+
+    def declines(self, rows: Table) -> None:
+        """Take what engines did not bid on, which no figure here asks for."""
 
     def snapshot(self, height: int) -> MarketSnapshot:
         """Advance to a height and return the market as it is then."""
-        self.play.advance(height)
-        clock, market = self.play.clock, self._market
-        clock.hand_over()
-        return snapshot(
-            clock.chain,
-            clock.engine,
-            providers=market.book.names,
-            owner_of=self._owner,
-            bid_times=self._bid_times,
-            moved=self._moved,
-            unfilled=unfilled,
-        )
-
-    def _owner(self, wallet: int) -> str:
-        market = self._market
-        return market.tenant_names[market.newcomers.get(wallet, wallet - market.first_tenant)]
+        self.market.advance(height)
+        return self.market.measured(self._bid_times, self._moved)
 
 
 def again(record: Record, step: int, base: Path = Path()) -> Iterator[MarketSnapshot]:
@@ -62,18 +55,9 @@ def again(record: Record, step: int, base: Path = Path()) -> Iterator[MarketSnap
     last = record.blocks
     for height in [*range(0, last, step), last]:
         yield observed.snapshot(height)
-    if observed.play.fingerprint() != record.meta["fingerprint"]:
+    if observed.market.fingerprint() != record.meta["fingerprint"]:
         changed = [f"{name} {record.meta['versions'].get(name)} -> {now}" for name, now in versions().items()]
         raise InputError(
             "the run cannot be played again: its fingerprint is another with the packages of today, expected "
             f"{record.meta['fingerprint']}, run the scenario again (recorded with -> now: {'; '.join(changed)})"
         )
-
-
-def unfilled(chain: State, engine: Engine) -> Any:
-    """Return the index into UNFILLED of each order, int64 (orders,), -1 unless it ended without a lease."""
-    rows = chain.orders[: int(chain.globals.orders)]
-    tracks = engine.tracks[: len(rows)]
-    codes = unfilled_codes(rows, tracks, planned(engine.plans, tracks[:, Track.plan], Plan.never))
-    ended = (rows[:, Order.state] == OrderState.CLOSED) & (rows[:, Order.lease] < 0)
-    return np.where(ended, codes, -1)

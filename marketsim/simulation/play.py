@@ -95,11 +95,6 @@ def _silent(_: object) -> None:
     return
 
 
-def _both(watch: Callable[[Table], None], take: Callable[[Table], None], rows: Table) -> None:
-    watch(rows)  # before the record, which writes into bids how each fared
-    take(rows)
-
-
 class Play:
     """A market that is played block by block: `advance` it as far as the horizon, then `finish` it.
 
@@ -126,8 +121,6 @@ class Play:
         hears: int = 0,
         trail: bool = False,
         listens: bool = False,
-        watch_bids: Callable[[Table], None] = _silent,
-        watch_events: Callable[[Table], None] = _silent,
     ) -> None:
         self._scenario = scenario
         self.market = market._replace(calls=[])
@@ -145,7 +138,7 @@ class Play:
             )
         chain = self.collector.attach(market.chain)
         self.heard: Heard | None = None
-        if hears:
+        if hears or listens:  # else nobody hears of events that the record does not keep
             self.heard = Heard(hears, int(chain.globals.event_mask), self.collector.take_events)
             chain.globals.event_mask = -1
         if trail:
@@ -155,8 +148,8 @@ class Play:
             self.env,
             chain,
             engine,
-            take_events=self._told("events", partial(_both, watch_events, self.heard or self.collector.take_events)),
-            take_bids=self._told("bids", partial(_both, watch_bids, self.collector.take_bids)),
+            take_events=self._told("events", self.heard or self.collector.take_events),
+            take_bids=self._told("bids", self.collector.take_bids),
             take_declines=self._told("declines", self.collector.take_declines),
             audit=audit,
         )
@@ -192,7 +185,7 @@ class Play:
             self._parts = []  # messages that were sent go with their process
 
     def _told(self, what: str, take: Callable[[Table], None]) -> Callable[[Table], None]:
-        """Return what tells the listener first, where there may be one."""
+        """Return what tells the listener first, where there may be one: the record writes into bids how each fared."""
         if not self._listens:
             return take
 

@@ -92,8 +92,14 @@ def test_a_look_moves_nothing() -> None:
     observed = Observed(scenario, scenario.seed)
     for height in range(0, scenario.horizon_blocks + 1, 7):
         observed.snapshot(height)
-    observed.play.advance(scenario.horizon_blocks)
-    assert observed.play.fingerprint() == run(scenario).summary["fingerprint"]
+    observed.market.advance(scenario.horizon_blocks)
+    assert observed.market.fingerprint() == run(scenario).summary["fingerprint"]
+
+
+def test_a_market_that_has_not_begun_stands_at_block_0() -> None:
+    scenario = load_scenario("scenarios/tiny.yaml")
+    at = Observed(scenario, scenario.seed).snapshot(0)
+    assert (at.height, at.orders_created, at.orders_open) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("name", ["training", "small", "akash", "virtengine", "ve-settlement"])
