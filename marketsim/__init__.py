@@ -36,12 +36,14 @@ if TYPE_CHECKING:
     from marketsim.strategies.repriced_cost import RepricedCostPlusColumns
     from marketsim.strategies.requests import Prices
     from marketsim.strategies.rules import PriceRequest, Refusal, RefusalCode, Strategy
+    from marketsim.strategies.virtengine import DaemonPricing
 
 __version__ = "0.1.0"
 __all__ = [
     "Agent",
     "AgentPort",
     "ChoiceRule",
+    "DaemonPricing",
     "DemandDay",
     "DemandProcess",
     "Exported",
@@ -132,6 +134,7 @@ _PLACES = {
     "strategies.choice": ("ChoiceRule", "OfferedBid", "OrderToLease", "ScoringRule"),
     "strategies.demand": ("DemandDay", "DemandProcess"),
     "strategies.repriced_cost": ("RepricedCostPlusColumns",),
+    "strategies.virtengine": ("DaemonPricing",),
     "strategies.hearing": ("LearningStrategy",),
     "strategies.requests": ("Prices",),
     "strategies.rules": ("PriceRequest", "Refusal", "RefusalCode", "Strategy"),

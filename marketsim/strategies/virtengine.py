@@ -2,7 +2,8 @@
 
 The provider daemon's rules (protocol reference 4.4, upstream `pkg/provider_daemon`): a static capacity
 without any reservation, one formula with mandatory fields. Prices are Cosmos decimals in units of 10^-18, each
-multiplication rounded half to even. No desk of a run prices so: cores and GB in whole numbers are the daemon's own.
+multiplication rounded half to even. In a run `DaemonPricing` asks the same formula; what an order wants counts in started cores and
+GiB there, since the daemon knows whole ones only.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from marketsim.money.text import go_decimal_overflows, half_even, multiply_half_even, parse_go_decimal
-from marketsim.money.units import ATTO
-from marketsim.strategies.rules import Answer, Refusal, RefusalCode
+from marketsim.money.text import format_amount, go_decimal_overflows, half_even, multiply_half_even, parse_go_decimal
+from marketsim.money.units import ATTO, GIB, MILLICORES
+from marketsim.strategies.rules import Answer, PriceRequest, Refusal, RefusalCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,64 @@ def bid_price(order: EngineOrder, pricing: EnginePricing) -> Answer:
         if total > ceiling:
             return Refusal(RefusalCode.PRICE_TOO_HIGH, "the price is above the order's ceiling")
     return total if total > 0 else _invalid("the price is not above zero")
+
+
+class DaemonPricing:
+    """How VirtEngine's provider daemon prices an order, for a run: `strategy: {python: marketsim:DaemonPricing, options: …}`.
+
+    The options are the daemon's own keys, decimal numbers of 0 or more in the order's coin per block for a core, a GB and a GPU;
+    `gpu_price_per_hour` too, as the daemon adds it as it is. `min_bid_price` is the least that is asked, `bid_markup_percent` is on
+    top of the sum. Raises ValueError for an option that the daemon would refuse with its first order.
+
+    >>> import marketsim as ms
+    >>> from marketsim.strategies.rules import ResourceUnit
+    >>> daemon = ms.DaemonPricing("0.001", "0.0005", "0.0001", min_bid_price="0.0001", bid_markup_percent=10)
+    >>> daemon.price(ms.PriceRequest((ResourceUnit(cpu=1500, memory=1 << 30),), 10**18))
+    2750000000000000
+    """
+
+    def __init__(
+        self,
+        cpu_price_per_core: str | float = "",
+        memory_price_per_gb: str | float = "",
+        storage_price_per_gb: str | float = "",
+        gpu_price_per_hour: str | float = "",
+        *,
+        min_bid_price: str | float,
+        bid_markup_percent: str | float = 0,
+    ) -> None:
+        prices = {
+            "cpu_price_per_core": cpu_price_per_core,
+            "memory_price_per_gb": memory_price_per_gb,
+            "storage_price_per_gb": storage_price_per_gb,
+            "gpu_price_per_hour": gpu_price_per_hour,
+            "min_bid_price": min_bid_price,
+        }
+        texts = {name: _text(price) for name, price in prices.items()}
+        for name, text in texts.items():
+            if (text or name == "min_bid_price") and _price(text) is None:
+                raise ValueError(f"{name}: {text!r} is no price, expected a decimal number of 0 or more such as 0.001")
+        markup = _text(bid_markup_percent)
+        if _markup(markup) is None:
+            raise ValueError(f"bid_markup_percent: {markup!r} is no percentage, expected a number of 0 or more such as 10")
+        self.pricing = EnginePricing(**texts, bid_markup_percent=markup)
+
+    def price(self, request: PriceRequest, /) -> Answer:
+        """The daemon's price in units of 10^-18 of the order's coin per block, or its refusal."""
+        order = EngineOrder(
+            offering="",
+            cpu_cores=-(-request.total_cpu() // MILLICORES),
+            memory_gb=-(-request.total_memory() // GIB),
+            storage_gb=-(-request.total_storage() // GIB),
+            gpus=request.total_gpu(),
+            max_price=format_amount(request.price_ceiling),
+        )
+        return bid_price(order, self.pricing)
+
+
+def _text(number: str | float) -> str:
+    """A number as the daemon's file would have it, without an exponent; texts as they are."""
+    return format(Decimal(repr(number)), "f") if isinstance(number, float) else str(number)
 
 
 def _invalid(reason: str) -> Refusal:
