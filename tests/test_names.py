@@ -154,3 +154,41 @@ def test_a_circle_is_found() -> None:
     a, b, c = Path("a"), Path("b"), Path("c")
     assert circle_of({a: {b}, b: {c}, c: {b}}) == ["b", "c"]
     assert circle_of({a: {b, c}, b: {c}, c: set()}) == []
+
+
+def unnamed_numbers(tree: ast.Module) -> Iterator[str]:
+    """Numbers above 9 inside functions, but for bits of a shift, powers, and the base of our own numbers."""
+    named: set[int] = set()
+
+    def allow(node: ast.AST) -> None:
+        named.update(id(each) for each in ast.walk(node))
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.LShift, ast.RShift, ast.Pow)):
+            allow(node.right)
+            if isinstance(node.op, ast.Pow):
+                allow(node.left)
+        elif isinstance(node, (ast.Module, ast.ClassDef)):
+            for each in node.body:
+                if isinstance(each, (ast.Assign, ast.AnnAssign)):
+                    allow(each)
+            for word in node.keywords if isinstance(node, ast.ClassDef) else ():
+                allow(word)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and type(node.value) in (int, float) and id(node) not in named:
+            if abs(node.value) > 9 and node.value != 10:
+                yield f"{node.lineno}: {node.value}"
+
+
+@pytest.mark.parametrize(
+    "file",
+    [file for file in FILES if file.parts[len(PACKAGE.parts)] in {"market", "simulation"}],
+    ids=lambda file: str(file.relative_to(PACKAGE)),
+)
+def test_numbers_have_names(file: Path) -> None:
+    assert list(unnamed_numbers(TREES[file])) == []
+
+
+def test_a_number_without_a_name_is_seen() -> None:
+    source = "A = 77\nclass B(Row, width=12):\n    c: int = 44\n    def d(self, e=14_400):\n        return e << 32 | 80 * 10**18 + 10\n"
+    assert sorted(unnamed_numbers(ast.parse(source))) == ["4: 14400", "5: 80"]

@@ -21,6 +21,8 @@ from marketsim.market.loop import ASK, AUDIT_BROKEN, CHOOSE, DONE, MESSAGE, MISJ
 from marketsim.market.room import ask_room, make_room
 from marketsim.market.tables import PHASES, Call, Engine, Kind, Phase
 
+ALL_EVENTS = (1 << 62) - 1
+"""Mask of every kind of event."""
 LEAST_INBOX = 256
 
 AFTER_AGENTS, AFTER_HANDS = 2, 3
@@ -311,7 +313,7 @@ class BlockClock:
         """Keep rows of all kinds of event from now on, and hand them to `take` alone; what happens does not change by it."""
         self.hand_over()
         self._take_events = take
-        self.chain.globals.event_mask = (1 << 62) - 1
+        self.chain.globals.event_mask = ALL_EVENTS
 
     def make_room(self, orders: int = 0, entries: int = 0, events: int = 0) -> None:
         """Hand over what the record holds so far, and let the tables grow to what the caller is about to add: orders opened, entries of

@@ -8,8 +8,23 @@ from marketsim.chain.ledger import move
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.market.tables import Kind
+from marketsim.money.units import NANO
 
 GAS_REFUSED = 40_000
+GAS_DEPLOYMENT = 120_000
+GAS_BID = 110_000
+GAS_LEASE = 129_000
+GAS_LOSING_BID = 31_000
+"""Of each bid that loses when a lease is made."""
+GAS_WITHDRAW = 116_000
+GAS_DEPOSIT = 85_000
+GAS_GROUP = 73_000
+GAS_PAUSE_WITH_LEASE = 205_000
+GAS_CLOSE_LEASE = 204_000
+GAS_CLOSE_BID = 100_000
+GAS_CLOSE_BID_WITH_LEASE = 208_000
+GAS_CLOSE_DEPLOYMENT = 126_000
+GAS_CLOSE_DEPLOYMENT_WITH_LEASE = 248_000
 
 
 @compiled
@@ -19,32 +34,32 @@ def gas_of(kind: int, detail: int) -> int:
     `detail` counts the losing bids of a new lease; for a closing message it is 1 when a lease ends with it, else 0.
     """
     if kind == Kind.ARRIVE:
-        return 120_000
+        return GAS_DEPLOYMENT
     if kind == Kind.BIDS:
-        return 110_000
+        return GAS_BID
     if kind == Kind.DECIDE:
-        return 129_000 + 31_000 * detail
+        return GAS_LEASE + GAS_LOSING_BID * detail
     if kind == Kind.WITHDRAW:
-        return 116_000
+        return GAS_WITHDRAW
     if kind == Kind.TOP_UP:
-        return 85_000
+        return GAS_DEPOSIT
     if kind == Kind.START_GROUP:
-        return 73_000
+        return GAS_GROUP
     if kind == Kind.PAUSE_GROUP:
-        return 205_000 if detail > 0 else 73_000
+        return GAS_PAUSE_WITH_LEASE if detail > 0 else GAS_GROUP
     if kind == Kind.CLOSE_LEASE:
-        return 204_000
+        return GAS_CLOSE_LEASE
     if kind == Kind.LEAVE:
-        return 208_000 if detail > 0 else 100_000
-    return 248_000 if detail > 0 else 126_000
+        return GAS_CLOSE_BID_WITH_LEASE if detail > 0 else GAS_CLOSE_BID
+    return GAS_CLOSE_DEPLOYMENT_WITH_LEASE if detail > 0 else GAS_CLOSE_DEPLOYMENT
 
 
 @compiled
 def fee_of(s: State, gas: int) -> int:
     """Return the fee of `gas` in whole uve, rounded up as a wallet pays it."""
     price = s.globals.gas_price_atto
-    nano = price // 1_000_000_000
-    return -(-(gas * nano) // 1_000_000_000)
+    nano = price // NANO
+    return -(-(gas * nano) // NANO)
 
 
 @compiled_inline

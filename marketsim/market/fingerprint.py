@@ -37,6 +37,10 @@ _OF_DESKS = (
 )
 _ALWAYS = int(Decline.SCRIPT_FAILED)
 """Reasons of declines below this one are always mixed in, the others where somebody gave them."""
+_HALF = 8
+"""Bytes of one of the two hashes of the events."""
+_CODES, _REASONS = 256, 128
+"""Counts by status and reason of a desk are written as numbers of this base; reasons begin at the second."""
 _TOTALS = (*range(G.deposited, G.supply), *range(G.network_fees_paid, G.validator_fees + 1))
 
 
@@ -49,7 +53,8 @@ def fingerprint(chain: State, engine: Engine, refused: Mapping[tuple[int, int], 
     a refused message has no part in it.
     """
     chain = settled(chain, engine)
-    parts = [int(of_events(chain)[at : at + 16], 16) for at in (0, 16)]
+    events = bytes.fromhex(of_events(chain))
+    parts = [int.from_bytes(half) for half in (events[:_HALF], events[_HALF:])]
     parts += _leases(chain), _orders(chain, engine), _desks(chain, engine, refused or {}), _latencies(engine)
     parts += [int(value) % 2**64 for value in chain.globals[list(_TOTALS)]]
     row = [np.asarray([part], np.uint64) for part in (1, *parts, 2)]
@@ -133,11 +138,11 @@ def _desks(chain: State, engine: Engine, refused: Mapping[tuple[int, int], int])
     whole = _mix([providers[there, Provider.id], *table[there].T])
     columns = [whole]
     for status in statuses:  # a status that nobody was answered with changes nothing
-        columns.append(np.where(rejected[there, status] > 0, rejected[there, status] * 256 + status, 0))
+        columns.append(np.where(rejected[there, status] > 0, rejected[there, status] * _CODES + status, 0))
     for reason in range(_ALWAYS, len(declined)):  # nor does a reason that nobody gave
         times_given = declined[reason, there]
         if times_given.any():
-            columns.append(np.where(times_given > 0, times_given * 256 + 128 + reason, 0))
+            columns.append(np.where(times_given > 0, times_given * _CODES + _REASONS + reason, 0))
     return int(np.add.reduce(_mix(columns), dtype=np.uint64)) if there.any() else 0
 
 

@@ -722,7 +722,11 @@ def codes_of(fits: Table) -> Codes:
     return fits.view(np.int8)
 
 
-def make_engine(desks: int, rows: int = 64) -> Engine:
+LEAST_ROWS = 64
+"""Rows that a growing table begins with where nobody says how many there will be."""
+
+
+def make_engine(desks: int, rows: int = LEAST_ROWS) -> Engine:
     """Return empty engine tables for `desks` providers with room for `rows` rows in each growing table."""
     tables: Mapping[str, Any] = {
         "globals": row_of(E, providers=desks),

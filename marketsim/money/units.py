@@ -13,6 +13,9 @@ NANO = 1_000_000_000
 PPM = 1_000_000
 """Parts of a whole in which shares, margins and multipliers are counted."""
 
+PERCENT = 100
+"""Hundredths of a whole."""
+
 MILLICORES = 1_000
 """Millicores of a core."""
 MIB = 1 << 20
@@ -25,5 +28,7 @@ MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 """Milliseconds of a second, a minute, an hour and a day."""
+HOURS_A_DAY = 24
+DAYS_A_YEAR = 365
 BLOCKS_A_MONTH = 429_909
 """Blocks of 6.117 s in a month of 30.437 days, as VirtEngine's pricing script and the recorded chain have it."""

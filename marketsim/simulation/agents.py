@@ -20,7 +20,7 @@ import numpy as np
 import simpy
 
 from marketsim.agents.streams import key_of, stream
-from marketsim.chain.columns import Deployment, Group, Order, OrderState, Wallet
+from marketsim.chain.columns import Deployment, Group, Order, OrderState, Reason, Wallet
 from marketsim.chain.edge import Receipt
 from marketsim.chain.events import hash64
 from marketsim.chain.parsing import Message, MessageError, Parsed, parse_price
@@ -31,7 +31,7 @@ from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.agent_bids import date_agents_bid, lowest_open_bid
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import PHASES, BidOutcome, Call, Decline, Desk, Kind, OutcomeKind, Phase, codes_of
-from marketsim.money.units import ATTO
+from marketsim.money.units import ATTO, MIB
 from marketsim.scenario.agent_cohorts import AgentCohort
 from marketsim.scenario.literals import parse_coins, parse_duration, parse_money, parse_size
 from marketsim.scenario.model import Scenario
@@ -52,6 +52,12 @@ STEPS_AT_ONCE = 100_000
 SALT_AGENT = 41
 SERIALS = 1 << 20
 """Messages that an agent may send within one millisecond and keep in order."""
+KEYS = (1 << 62) - 1
+"""The bits of a hash that a key or tie of an agent has."""
+BEYOND = 1 << 60
+"""A time in milliseconds and a price in whole uve beyond all others."""
+PRICE_BITS = 120
+"""Bits that a price in 10^-18 uve may have: more is no price in any coin."""
 _PHASES = {
     "create_deployment": Phase.ARRIVE,
     "start_group": Phase.ARRIVE,
@@ -167,7 +173,7 @@ class AgentPort:
         self._cohort = cohort
         self._desk = desk
         self._wallet = wallet
-        self._key = key_of(seed, f"agent/{cohort.name}/{index}") & ((1 << 62) - 1)
+        self._key = key_of(seed, f"agent/{cohort.name}/{index}") & KEYS
         self._serial = 0
         self._sent_at = -1
         self._sent_first = 0
@@ -290,7 +296,7 @@ class AgentPort:
         """Withdraw what a lease has earned, owner/dseq/gseq/oseq/provider."""
         return self.send({"op": "withdraw", "id": lease})
 
-    def close(self, name: str, reason: int = 10_000) -> AgentTicket:
+    def close(self, name: str, reason: int = Reason.UNSTABLE) -> AgentTicket:
         """Close a deployment (owner/dseq), a group (owner/dseq/gseq) or a bid or lease (owner/dseq/gseq/oseq/provider)."""
         match str(name).count("/"):
             case 1:
@@ -527,7 +533,7 @@ class Agents:
             x = clock.engine.globals
             if self._seen() == self._known:
                 upcoming = env.peek()
-                until = min(-(-int(min(upcoming, 1 << 60)) // ms) - 1, int(x.horizon))
+                until = min(-(-int(min(upcoming, BEYOND)) // ms) - 1, int(x.horizon))
                 if until > clock.executed:
                     x.watching, (x.watched_orders, x.watched_heard) = 1, self._known
                     clock.watch(until)
@@ -589,7 +595,7 @@ class Agents:
         me._serial += 1
         if place >= SERIALS:
             raise ValueError(f"more than {SERIALS:,} messages within a millisecond")
-        return int(tie) & ~(SERIALS - 1) & ((1 << 62) - 1) | place
+        return int(tie) & ~(SERIALS - 1) & KEYS | place
 
     def bid(self, me: AgentPort, desk: int, order: int, whole: int, atto: int) -> AgentTicket:
         """Let a bid wait for its block."""
@@ -686,8 +692,8 @@ class Agents:
             "price": _text(_price(spec["price"])),
             "count": spec.get("count", 1),
             "cpu": spec["cpu"],
-            "memory": _bytes(spec.get("memory", 1 << 20)),
-            "storage": _bytes(spec.get("storage", 5 << 20)),
+            "memory": _bytes(spec.get("memory", MIB)),
+            "storage": _bytes(spec.get("storage", 5 * MIB)),
             "gpu": spec.get("gpu", 0),
         }
         return [{"name": "group", "resources": [unit], "attributes": dict(spec.get("attributes", {}))}]
@@ -729,10 +735,10 @@ def _price(price: int | str | Decimal) -> tuple[int, int]:
             return parse_price(str(price), "price")
         except MessageError as error:
             raise ValueError(str(error)) from None
-    if not 0 < price < 1 << 120:
+    if not 0 < price < 1 << PRICE_BITS:
         raise ValueError(f"{users_code.answered(price)} is no price, give one above 0")
     whole, atto = divmod(int(price), ATTO)
-    return min(whole, 1 << 60), atto
+    return min(whole, BEYOND), atto
 
 
 def _text(price: tuple[int, int]) -> str:

@@ -57,6 +57,8 @@ EVENT_ROOM = 4_096
 EVENTS_A_BID_LIMIT = 80
 """Events for each bid that an order may have: a deployment of 20 groups may end with all its bids, each refunded."""
 FORTNIGHT_DAYS = 14
+DSEQ_APART = 1 << 40
+"""Between the sequence numbers of two tenants while those of all are worked out at once."""
 SETTLEMENT = "settlement"
 """Name of the wallet of VirtEngine's settlement module."""
 POOL, POOL_PICKS, POOLS_MAX = 1024, 256, 1 << 14
@@ -338,7 +340,7 @@ def number_deployments(calls: list[Table], plans: list[Table], last: Mapping[int
     dseq = every[order, Call.key] // PHASES
     # x[n] = max(height[n], x[n - 1] + 1) within a tenant: the running maximum of height - n, plus n
     owner = np.cumsum(np.r_[0, np.diff(tenants[order]) != 0]) if len(order) else order
-    far = np.int64(1) << 40
+    far = np.int64(DSEQ_APART)
     position = np.arange(len(order))
     dseq = np.maximum.accumulate(dseq - position + owner * far) - owner * far + position
     latest = dict(zip(tenants[order].tolist(), dseq.tolist(), strict=True))  # ascending within a tenant

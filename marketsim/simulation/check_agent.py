@@ -15,6 +15,7 @@ from marketsim.errors import InputError
 from marketsim.scenario.load import scenario_from_mapping
 
 _MODULE = "marketsim_checked_agent"
+_CAPACITY = {"cpu": 16_000, "memory": "128Gi", "storage": "4Ti"}
 TRIAL: dict[str, Any] = {
     "name": "trial",
     "horizon": "1d",
@@ -73,7 +74,7 @@ def _played(function: Callable[[Any], Any], provider: bool, options: Mapping[str
 
     agent: dict[str, Any] = {"name": "agent", "python": f"{_MODULE}:agent", "options": dict(options)}
     if provider:
-        agent["provider"] = {"capacity": {"cpu": 16_000, "memory": "128Gi", "storage": "4Ti"}}
+        agent["provider"] = {"capacity": dict(_CAPACITY)}
     module = ModuleType(_MODULE)
     module.__dict__["agent"] = function
     sys.modules[_MODULE] = module

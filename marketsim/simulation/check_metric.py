@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from marketsim.metrics.own import Metric, figures_of
+from marketsim.money.units import HOURS_A_DAY
 from marketsim.scenario.load import scenario_from_mapping
 from marketsim.simulation.check_agent import TRIAL
 from marketsim.simulation.measured import MeasuredRun
@@ -32,7 +33,7 @@ def check_metric(metric: Metric, *, options: Mapping[str, Any] | None = None, re
     ...     return float((leases["closed_at"] - leases["created_at"] > blocks).mean()) if len(leases) else None
     >>> ms.check_metric(share_of_long, options={"blocks": 1200})
     """
-    late = {"surges": [], "arrivals": "1/h", "day_profile": [0] * 23 + [1]}
+    late = {"surges": [], "arrivals": "1/h", "day_profile": [0] * (HOURS_A_DAY - 1) + [1]}
     nobody = [tenant | {"demand": late, "count": 1} for tenant in TRIAL["tenants"]]
     for market in ({}, {"tenants": nobody, "horizon": "1h"}):
         finished = run(scenario_from_mapping({**TRIAL, **market, "record": record}))

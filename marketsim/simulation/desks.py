@@ -16,7 +16,7 @@ from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.quoting import FACTOR_MAX, refresh_units
 from marketsim.market.tables import LATENCY_MS, QUANTILES, Decline, Desk, Node, Pricing
-from marketsim.money.units import ATTO, BLOCKS_A_MONTH, DECIMALS, HOUR_MS, MIB, MIB_A_GIB, MILLICORES, PPM, SECOND_MS, UVE_PER_VE
+from marketsim.money.units import ATTO, BLOCKS_A_MONTH, DECIMALS, HOUR_MS, MIB, MIB_A_GIB, MILLICORES, PERCENT, PPM, SECOND_MS, UVE_PER_VE
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.provider_file import ProviderFile
 from marketsim.scenario.providers import ProviderCohort
@@ -194,7 +194,7 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     rows[:, Desk.bid_timeout] = max(1, BID_TIMEOUT_MS // block_ms)
     units, margin, fixed, decimals, strategy = unit_prices(cohort)
     if margin + PPM > FACTOR_MAX:
-        problem = f"above {(FACTOR_MAX - PPM) * 100 // PPM} percent, accepted up to that"
+        problem = f"above {(FACTOR_MAX - PPM) * PERCENT // PPM} percent, accepted up to that"
         raise scenario.refusal(("providers", cohort.name, "min_profit_margin"), problem)
     rows[:, Desk.margin_ppm] = margin
     rows[:, Desk.decimals] = decimals

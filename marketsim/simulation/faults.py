@@ -20,6 +20,7 @@ from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.desks import set_shut
 from marketsim.market.loop import close_share, set_blocked, set_outage
+from marketsim.market.room import EVENTS_MORE
 from marketsim.market.tables import FAR, Desk, Plan, Track
 from marketsim.market.tenants import plan_rescue, plan_top_up, sync_deployment
 from marketsim.money.units import PPM
@@ -199,7 +200,7 @@ class Faults:
                 emit(self._clock.chain, EventKind.TENANT_FAULT, wallet, int(begins), number, 0, 0)
 
     def _room(self, entries: int, events: int = 0) -> None:
-        self._clock.make_room(entries=entries, events=events + 64)
+        self._clock.make_room(entries=entries, events=events + EVENTS_MORE)
 
     def _hits(self, kind: str, desk: int) -> bool:
         return any(each.record.kind == kind and desk in each.desks for each in self._active.values())
@@ -329,7 +330,7 @@ class Faults:
         if lag == FAR:
             self._unread_since[desk] = now - (0 if lag_before == FAR else lag_before)
         leases = self._metered(desk)
-        self._room(8 * len(leases), 64 * len(leases))
+        self._room(8 * len(leases), EVENTS_MORE * len(leases))
         chain, engine = self._clock.chain, self._clock.engine
         for lease in leases:
             p = chain.leases[lease]

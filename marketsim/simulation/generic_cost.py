@@ -24,6 +24,8 @@ def generic_cost(
     return np.asarray(usd / BLOCKS_A_MONTH * UVE_PER_VE)
 
 
+COUNT_MAX = 2.0**62
+"""Last units of a price that are counted in one number."""
 DRAWN_MAX = 4e18
 """Draws beyond are cut: a column of whole numbers holds no more than 9.2e18."""
 
@@ -40,7 +42,7 @@ def to_pair(uve: NDArray[np.float64], decimals: int = 6) -> tuple[NDArray[np.int
     """
     uve = np.minimum(uve, float(WHOLE_MAX))
     scale = 10**decimals
-    large = uve * float(scale) >= 2.0**62  # beyond what a count of last units holds: whole uve and the rest apart
+    large = uve * float(scale) >= COUNT_MAX  # beyond what a count of last units holds: whole uve and the rest apart
     units = np.maximum(np.rint(np.where(large, uve % 1.0, uve) * scale), np.where(large, 0, 1)).astype(np.int64)
     units_of_uve = np.where(large, np.floor(uve), 0.0).astype(np.int64)
     return units_of_uve + units // scale, (units % scale) * (ATTO // scale)

@@ -12,7 +12,7 @@ from marketsim.chain.room import with_room
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.tables import BidChoice, Call, Plan
-from marketsim.money.units import DAY_MS
+from marketsim.money.units import DAY_MS, DAYS_A_YEAR
 from marketsim.scenario.literals import Duration
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup, home_regions, number_deployments
@@ -28,7 +28,7 @@ BLOCKS_MAX = 1 << 28
 
 def without_end(scenario: Scenario) -> Scenario:
     """Return the scenario with a horizon that nobody reaches: ten years, or 2^28 blocks; what is spread over the horizon stays so."""
-    far = min(YEARS * 365 * DAY_MS, BLOCKS_MAX * scenario.block_ms)
+    far = min(YEARS * DAYS_A_YEAR * DAY_MS, BLOCKS_MAX * scenario.block_ms)
     tenants = [
         cohort.model_copy(update={"demand": cohort.demand.model_copy(update={"within": cohort.demand.within or scenario.horizon})})
         if cohort.demand.orders is not None

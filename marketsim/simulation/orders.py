@@ -19,7 +19,7 @@ from marketsim.chain.requirements import Requirements, pairs_of
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.tables import PHASES, BidChoice, Call, Kind, Phase, Plan, TopUpTime
 from marketsim.money.text import format_amount
-from marketsim.money.units import ATTO, DAY_MS, HOUR_MS, MIB, MILLICORES, MINUTE_MS, PPM, SECOND_MS
+from marketsim.money.units import ATTO, DAY_MS, DECIMALS, HOUR_MS, HOURS_A_DAY, MIB, MILLICORES, MINUTE_MS, PPM, SECOND_MS
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, ShareLaw, TenantCohort
 from marketsim.scenario.trace import SIZES, read_trace
@@ -139,8 +139,8 @@ def mean_per_hour(cohort: TenantCohort, scenario: Scenario) -> float:
     if wish.python is not None:
         days = min(SAMPLED_DAYS, -(-scenario.horizon_blocks * block_ms // DAY_MS))
         found = days_of(process_of(cohort, scenario), cohort, scenario, scenario.seed, range(days))
-        return sum(len(day["at_seconds"]) for day in found) / (24 * days)
-    mean = _hourly(cohort) * sum(wish.day_multipliers) / 24 * sum(wish.week_multipliers) / 7
+        return sum(len(day["at_seconds"]) for day in found) / (HOURS_A_DAY * days)
+    mean = _hourly(cohort) * sum(wish.day_multipliers) / HOURS_A_DAY * sum(wish.week_multipliers) / 7
     if wish.bursts is not None:
         every, lasts = wish.bursts.every.milliseconds(block_ms), wish.bursts.lasts.milliseconds(block_ms)
         mean *= 1 + (wish.bursts.factor - 1) * lasts / (every + lasts)
@@ -605,7 +605,7 @@ def _share_of(
 
 def _rounded(uve: NDArray[np.float64], decimals: int, draws: _Draws, key: str) -> tuple[NDArray[np.float64], tuple[Ints, Ints]]:
     """Prices with so many decimals, at least one last unit; those below it are counted."""
-    least = format_amount(10 ** (18 - decimals), "uve")
+    least = format_amount(10 ** (DECIMALS - decimals), "uve")
     draws.count(key, least, "", -(np.rint(uve * 10.0**decimals) < 1).astype(np.int8))
     return uve, to_pair(uve, decimals)
 

@@ -30,6 +30,7 @@ from marketsim.chain.state import State
 from marketsim.kernel.table_set import Table
 
 Columns = list[NDArray[np.int64]]
+DIGEST_BYTES = 32
 
 
 def state_hash(chain: State, height: int, specs: Sequence[Requirements], texts: Sequence[str]) -> str:
@@ -39,7 +40,7 @@ def state_hash(chain: State, height: int, specs: Sequence[Requirements], texts: 
     them and which have been used before decides nothing. Bids that have ended are left out, since not every market keeps them. An
     account's deposits stand in the order in which they are spent. `specs` are the requirements by number, `texts` the manifest hashes.
     """
-    digest = hashlib.blake2b(digest_size=32)
+    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     g = chain.globals
     parameters = [int(g[column]) for column, _ in PARAMS.values()]
     rules = [int(value) for value in (g.rules, g.escrow, g.charging, g.quirks, g.network_fees, g.gas_price_atto)]
