@@ -59,7 +59,7 @@ class GateWord(StrEnum):
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedMetric:
     """One metric judged from `pairs` pairs, of which `equal` are equal; shift, interval and margin in the metric's unit.
 
     `interval` has confidence 1 − 2α, each end 1 − α; it is open while nothing may be concluded. `p` is for "no shift"
@@ -107,7 +107,7 @@ class Judged:
 
 def judge(
     before: Sequence[float] | FloatArray, after: Sequence[float] | FloatArray, margin: float, aim: Aim = Aim.NO_LOWER, alpha: float = 0.05
-) -> Judged:
+) -> JudgedMetric:
     """Judge one metric from its values in pairs of runs (equal lengths), as the only one of its gate.
 
     A value that is missing (NaN) in both runs of a pair is equal there; missing in one alone, nothing can be concluded.
@@ -122,7 +122,7 @@ def judge(
     differences[np.abs(differences) <= _ROUNDING * np.maximum(np.abs(x[there]), np.abs(y[there]))] = 0.0
     equal = int((differences == 0).sum()) + int((~np.isfinite(x) & ~np.isfinite(y)).sum())
     n = differences.size
-    base = Judged(
+    base = JudgedMetric(
         aim=aim,
         word=GateWord.UNDECIDED,
         pairs=int(x.size),
@@ -152,7 +152,7 @@ def judge(
     return _tested(base, differences, alpha)
 
 
-def _tested(base: Judged, differences: FloatArray, alpha: float) -> Judged:
+def _tested(base: JudgedMetric, differences: FloatArray, alpha: float) -> JudgedMetric:
     from scipy import special
 
     n, m = differences.size, base.margin
@@ -173,13 +173,13 @@ def _tested(base: Judged, differences: FloatArray, alpha: float) -> Judged:
     return replace(judged, word=GateWord.PASS) if passes else _not_passed(judged, alpha)
 
 
-def _not_passed(judged: Judged, alpha: float) -> Judged:
+def _not_passed(judged: JudgedMetric, alpha: float) -> JudgedMetric:
     if judged.p_holm <= alpha:
         return replace(judged, word=GateWord.FAIL, why="")
     return replace(judged, word=GateWord.UNDECIDED, why=f"{judged.pairs} pairs show neither a shift nor that it is within the margin")
 
 
-def corrected(judged: Sequence[Judged], alpha: float) -> list[Judged]:
+def corrected(judged: Sequence[JudgedMetric], alpha: float) -> list[JudgedMetric]:
     """The metrics of one gate together: p-values by Holm, and failures that do not stand the correction become undecided."""
     found = []
     for one, p in zip(judged, holm([one.p for one in judged]), strict=True):

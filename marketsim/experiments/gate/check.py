@@ -25,7 +25,7 @@ from marketsim.statistics.fixed_n import (
     PAIRS_MAX,
     Chances,
     GateWord,
-    Judged,
+    JudgedMetric,
     chances,
     corrected,
     judge,
@@ -106,7 +106,7 @@ class ScenarioOutcome:
 
     path: str
     plans: tuple[MetricPlan, ...]
-    judged: tuple[Judged, ...]
+    judged: tuple[JudgedMetric, ...]
     planned: int
     kept: int
     seeds: tuple[int, ...]

@@ -10,7 +10,7 @@ import numpy as np
 
 from marketsim.experiments.gate.check import GateOutcome, GatePlan, MetricPlan, ScenarioOutcome
 from marketsim.experiments.runs.metric_names import MetricName, fitting_name
-from marketsim.statistics.fixed_n import Aim, GateWord, Judged, differ_most
+from marketsim.statistics.fixed_n import Aim, GateWord, JudgedMetric, differ_most
 
 _AIMS = {Aim.NO_LOWER: "no lower by", Aim.NO_HIGHER: "no higher by", Aim.EQUIVALENT: "within ±"}
 
@@ -51,7 +51,7 @@ def headline(outcome: GateOutcome) -> str:
     return f"{outcome.word.value}: {outcome.metrics} of {outcome.metrics} metrics"
 
 
-def every_metric(outcome: GateOutcome) -> Iterator[tuple[ScenarioOutcome, MetricPlan, Judged]]:
+def every_metric(outcome: GateOutcome) -> Iterator[tuple[ScenarioOutcome, MetricPlan, JudgedMetric]]:
     """All metrics of all scenarios."""
     for one in outcome.scenarios:
         for plan, judged in zip(one.plans, one.judged, strict=True):
@@ -91,7 +91,7 @@ def _pairs_words(outcome: GateOutcome, one: ScenarioOutcome) -> str:
     return f"n = {n} of {one.kept} seeds, {one.planned} were planned from {spread}"
 
 
-def green_words(plan: MetricPlan, judged: Judged) -> str:
+def green_words(plan: MetricPlan, judged: JudgedMetric) -> str:
     """A passing metric in one line."""
     if judged.word is GateWord.IDENTICAL:
         return judged.why
@@ -100,7 +100,7 @@ def green_words(plan: MetricPlan, judged: Judged) -> str:
     return f"{_shift_words(judged, known)}, {_interval_words(judged, known)}, margin {margin_words(plan, judged, known)}{beside}"
 
 
-def _equivalence_words(judged: Judged) -> str:
+def _equivalence_words(judged: JudgedMetric) -> str:
     """What stands beside a metric that is no worse."""
     if judged.equivalent:
         return "equivalent"
@@ -108,7 +108,7 @@ def _equivalence_words(judged: Judged) -> str:
     return "better by more than the margin: time for a new baseline" if better else "not shown equivalent"
 
 
-def red_lines(outcome: GateOutcome, one: ScenarioOutcome, plan: MetricPlan, judged: Judged) -> list[str]:
+def red_lines(outcome: GateOutcome, one: ScenarioOutcome, plan: MetricPlan, judged: JudgedMetric) -> list[str]:
     """A red metric in full."""
     known = _naming(plan, judged)
     title = f"  ({known.title})" if known.title != plan.metric.name else ""
@@ -131,7 +131,7 @@ def red_lines(outcome: GateOutcome, one: ScenarioOutcome, plan: MetricPlan, judg
     return lines
 
 
-def _advice(outcome: GateOutcome, one: ScenarioOutcome, plan: MetricPlan, judged: Judged) -> str:
+def _advice(outcome: GateOutcome, one: ScenarioOutcome, plan: MetricPlan, judged: JudgedMetric) -> str:
     """What would decide an undecided metric."""
     if len(one.seeds) < one.planned:
         what = "--budget cuts it short" if outcome.budget is not None and len(one.seeds) < one.kept else "the baseline has fewer seeds"
@@ -142,7 +142,7 @@ def _advice(outcome: GateOutcome, one: ScenarioOutcome, plan: MetricPlan, judged
     return ""
 
 
-def margin_words(plan: MetricPlan, judged: Judged, known: MetricName) -> str:
+def margin_words(plan: MetricPlan, judged: JudgedMetric, known: MetricName) -> str:
     """`no lower by 2 % (9.2 VE)`."""
     amount = f"{_number(judged.margin * known.scale)}{_difference_unit(known)}"
     aim = _AIMS[plan.metric.aim]
@@ -156,7 +156,7 @@ def _against(plan: MetricPlan) -> str:
     return {Aim.NO_LOWER: " or a rise", Aim.NO_HIGHER: " or a fall", Aim.EQUIVALENT: ""}[plan.metric.aim]
 
 
-def _naming(plan: MetricPlan, judged: Judged) -> MetricName:
+def _naming(plan: MetricPlan, judged: JudgedMetric) -> MetricName:
     sizes = [abs(value) for value in (judged.before, judged.after) if math.isfinite(value)]
     return fitting_name(plan.metric.name, max(sizes, default=0.0))
 
@@ -169,12 +169,12 @@ def _difference_unit(known: MetricName) -> str:
     return " points" if known.unit == "%" else _unit(known)
 
 
-def _shift_words(judged: Judged, known: MetricName) -> str:
+def _shift_words(judged: JudgedMetric, known: MetricName) -> str:
     share = f" ({100 * judged.shift / abs(judged.before):+.3g} %)" if judged.before else ""
     return f"{_signed(judged.shift * known.scale)}{_difference_unit(known)}{share}"
 
 
-def _interval_words(judged: Judged, known: MetricName) -> str:
+def _interval_words(judged: JudgedMetric, known: MetricName) -> str:
     level = f"{100 * judged.interval.level:.3g} %"
     if not math.isfinite(judged.interval.low):
         return f"open ({level})"
@@ -283,7 +283,7 @@ def gate_junit(outcome: GateOutcome) -> bytes:
     return content + b"\n"
 
 
-def summary_words(plan: MetricPlan, judged: Judged) -> str:
+def summary_words(plan: MetricPlan, judged: JudgedMetric) -> str:
     """A metric in one line, whatever its verdict: shift, interval and margin."""
     known = _naming(plan, judged)
     if judged.word is GateWord.IDENTICAL:

@@ -19,7 +19,7 @@ from marketsim.experiments.gate.gate_metric import GateMetric, default_aim
 from marketsim.experiments.runs.metric_names import metric_value
 from marketsim.experiments.runs.variants import Runs, Variant
 from marketsim.statistics.estimates import FloatArray
-from marketsim.statistics.fixed_n import GateWord, Judged, corrected, judge
+from marketsim.statistics.fixed_n import GateWord, JudgedMetric, corrected, judge
 
 SCHEMA = "marketsim.gate-selftest/1"
 REPLICATIONS = 500
@@ -235,7 +235,7 @@ def selftest(
     return Selftest(tuple(rates), notes)
 
 
-Found = tuple[list[list[Judged]], list[int]]
+Found = tuple[list[list[JudgedMetric]], list[int]]
 
 
 class _Dealt:
@@ -292,7 +292,7 @@ class _Dealt:
         return found, planned
 
 
-def _words(judged: Sequence[Sequence[Judged]]) -> list[GateWord]:
+def _words(judged: Sequence[Sequence[JudgedMetric]]) -> list[GateWord]:
     """The verdict of each gate: the worst of its metrics'."""
     order = [GateWord.FAIL, GateWord.UNDECIDED, GateWord.PASS, GateWord.IDENTICAL]
     return [min((one.word for one in gate), key=order.index) for gate in judged]
