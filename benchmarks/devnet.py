@@ -1,7 +1,7 @@
 """How fast a devnet is, beside `marketsim run` of the same scenario in the same minute: until it answers, a week of blocks, 50 clients
-together, and the memory of a month.
+together, and by how much its memory grows in a simulated day.
 
-    python benchmarks/devnet.py [--scenario baseline] [--clients 50] [--seconds 60] [--days 30]
+    python benchmarks/devnet.py [--scenario baseline] [--clients 50] [--seconds 60] [--days 10,30,60,90]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from marketsim.devnet.client import Client
 from marketsim.devnet.folder import read_address, secret_of
 
 GROUP = {"name": "web", "resources": [{"price": "1", "count": 1, "cpu": 100, "memory": 2**27, "storage": 2**27, "gpu": 0}]}
-WEEK = 100_800
+DAY, WEEK = 14_400, 100_800
 
 
 def timed(words: list[str]) -> float:
@@ -86,13 +86,27 @@ def together(client: Client, folder: Path, clients: int, seconds: float, rate: f
     }
 
 
+def grown(client: Client, folder: Path, days: list[int]) -> str:
+    """What a devnet takes of memory after so many days, and how much more a day from the first of them to the last."""
+    address = read_address(folder)
+    assert address is not None
+    process, found = psutil.Process(address["pid"]), []
+    for day in days:
+        began = time.perf_counter()
+        client.advance(until=str(max(client.status()["height"], day * DAY)))
+        found.append((process.memory_info().rss / 2**20, time.perf_counter() - began))
+    told = ", ".join(f"day {day} {mib:.0f} MiB (+{seconds:.1f} s)" for day, (mib, seconds) in zip(days, found, strict=True))
+    more = (found[-1][0] - found[0][0]) / max(1, days[-1] - days[0])
+    return f"memory: {told}; growth from day {days[0]} to day {days[-1]}: {more:.2f} MiB a day"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenario", default="baseline")
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=400.0, help="requests a second that the clients make together at most")
-    parser.add_argument("--days", type=int, default=30, help="simulated days after which memory is looked at; 0: not at all")
+    parser.add_argument("--days", default="10,30,60,90", help="simulated days after which memory is looked at; nothing: not at all")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "devnet"
@@ -111,13 +125,9 @@ def main() -> None:
                 found = together(client, folder, options.clients, options.seconds, options.rate)
                 said = ", ".join(f"{name} {value:.0f}" if isinstance(value, float) else f"{name} {value}" for name, value in found.items())
                 print(f"{options.clients} clients for {options.seconds:g} s: {said}", flush=True)
-            if options.days:
-                began = time.perf_counter()
-                client.advance(until=str(max(client.status()["height"], options.days * 14_400)))
-                address = read_address(folder)
-                assert address is not None
-                memory = psutil.Process(address["pid"]).memory_info().rss / 2**20
-                print(f"after {options.days} days: {memory:.0f} MiB; those days took {time.perf_counter() - began:.1f} s more")
+            days = [int(day) for day in options.days.split(",") if day]
+            if days:
+                print(grown(client, folder, days), flush=True)
         finally:
             client.stop()
 

@@ -1,12 +1,13 @@
-"""Remember which provider has bid on which order: once, for ever.
+"""Remember which provider has bid on which order, for as long as the order is not closed.
 
 Where ended bids are kept, an open-addressed hash finds the bid row of (order row, wallet row). It
-stores no keys, an entry's row names its order and provider, and nothing is ever taken out. Where they
-are not kept, an open order has a bit for each provider instead.
+stores no keys, an entry's row names its order and provider, and nothing is taken out: when it is half
+full it is made anew without the bids on closed orders. Where they are not kept, an open order has a bit for each provider instead.
 """
 
 from __future__ import annotations
 
+from marketsim.chain.columns import OrderState
 from marketsim.chain.state import BITS_A_WORD, State
 from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.kernel.intrinsics import rarely
@@ -85,10 +86,21 @@ def bid_insert(s: State, slot: int, bid: int) -> None:
 
 
 @compiled
+def closed_bids(s: State) -> int:
+    """Return how many bids of the index are on orders that are closed: their state refuses every other one."""
+    found = 0
+    for at in range(s.bid_index.shape[0]):
+        bid = s.bid_index[at]
+        if bid >= 0 and s.orders[s.bids[bid].order].state == OrderState.CLOSED:
+            found += 1
+    return found
+
+
+@compiled
 def fill_bid_index(s: State, old: State) -> None:
-    """Enter every bid of `old`'s index into the index of `s`, which is empty and larger; the bids are
-    the same rows."""
+    """Enter the bids of `old`'s index on orders that are not closed into the index of `s`, which is empty
+    and large enough; the bids are the same rows."""
     for at in range(old.bid_index.shape[0]):
         bid = old.bid_index[at]
-        if bid >= 0:
+        if bid >= 0 and s.orders[s.bids[bid].order].state != OrderState.CLOSED:
             s.bid_index[bid_slot(s, s.bids[bid].order, s.bids[bid].provider)] = bid

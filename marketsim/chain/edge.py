@@ -32,6 +32,7 @@ from marketsim.chain.columns import (
     Scope,
     Wallet,
 )
+from marketsim.chain.deployment_rows import DeploymentRows
 from marketsim.chain.parsing import NUMBER_MAX, OPERATIONS, Message, MessageError, Parsed, param_of, parse, parse_coins
 from marketsim.chain.rendering import event_value
 from marketsim.chain.requirements import Eligibility
@@ -40,6 +41,12 @@ from marketsim.chain.rule_sets import rule_globals
 from marketsim.chain.state import MODULES, State, identity, make_state
 from marketsim.chain.status import Status
 
+EVENTS_MORE = 64
+"""Events of a message beside those of what it addresses."""
+EVENTS_A_PAYMENT = 24
+"""Events of a payment, as `marketsim.market.room` counts them."""
+_NUMBERS = {"deployment": 1, "group": 2, "order": 3, "bid": 3, "lease": 3}
+"""Numbers in the names of each kind of object, between its owner and its provider."""
 CHARGING: Mapping[str, Charging] = {mode.name.lower(): mode for mode in Charging if mode != Charging.VE_SETTLEMENT}
 """What `Chain` can be made with; usage escrows need the settlement module's wallet, which a run brings."""
 
@@ -120,6 +127,8 @@ class Chain:
         self._bids: dict[str, int] = {}
         self._leases: dict[str, int] = {}
         self._texts: dict[str, int] = {}
+        self._rows: DeploymentRows | None = None
+        """Of a chain that others run: names are looked up when somebody asks, and none is kept."""
         self._ranked: list[str] = []
         self._eligibility = Eligibility()
         self._begin(start or {})
@@ -137,6 +146,7 @@ class Chain:
         chain._ranked = sorted(chain._wallets)
         chain._texts = {"": 0}  # what deployments made without this edge have as their hash
         chain._eligibility = eligibility
+        chain._rows = DeploymentRows()
         chain.take(state)
         return chain
 
@@ -147,12 +157,12 @@ class Chain:
             if isinstance(held, (list, dict, set)):
                 setattr(other, name, held.copy())
         other.state, other._eligibility = state, eligibility
+        other._rows = None if self._rows is None else self._rows.copy()
         return other
 
     def take(self, state: State) -> None:
-        """Go on with these tables, and name what others have added to them since."""
+        """Go on with these tables, to which others may have added."""
         self.state = state
-        self._name_new_rows()
 
     # --- the start ------------------------------------------------------------
 
@@ -207,7 +217,7 @@ class Chain:
 
     def name_of(self, kind: str, row: int) -> str:
         """Return the name of an object: `kind` is deployment, group, order, bid, lease, account or
-        provider."""
+        provider; of a chain that others run, provider alone."""
         if kind == "account":
             scope, target = self.state.accounts[row, [Account.scope, Account.target]].tolist()
             return self.name_of("bid" if scope == Scope.BID else "deployment", target)
@@ -222,10 +232,46 @@ class Chain:
         if kind == "provider":
             wallet = self._wallets.get(name, -1)
             return int(self.state.wallets[wallet].provider) if wallet >= 0 else -1
+        if self._rows is not None and kind != "wallet":
+            return self._looked_up(self._rows, kind, name)
         rows: dict[str, int] = getattr(self, f"_{kind}s")
         return rows.get(name, -1)
 
+    def _looked_up(self, known: DeploymentRows, kind: str, name: str) -> int:
+        """The row of a deployment, group, order, bid or lease, found by way of the tables."""
+        s = self.state
+        owner, *numbers = name.split("/")
+        provider = numbers.pop() if kind in ("bid", "lease") and numbers else ""
+        if len(numbers) != _NUMBERS[kind] or not all(part.isascii() and part.isdigit() and str(int(part)) == part for part in numbers):
+            return -1
+        dseq, gseq, oseq = ([int(part) for part in numbers] + [0, 0])[:3]
+        row = known.find(s, self._wallets.get(owner, -1), dseq)
+        if row < 0 or kind == "deployment":
+            return row
+        if not 1 <= gseq <= s.deployments[row].groups:
+            return -1
+        group = int(s.deployments[row].first_group) + gseq - 1
+        if kind == "group":
+            return group
+        order = int(s.groups[group].last_order)
+        while order >= 0 and s.orders[order].oseq != oseq:
+            order = int(s.orders[order].previous)
+        if order < 0 or kind == "order":
+            return order
+        if not s.globals.keep_bids:
+            return -1  # rows of ended bids are used again: nobody asks for a bid by name
+        wallet = self._wallets.get(provider, -1)
+        if kind == "lease":
+            lease = int(s.orders[order].lease)
+            return lease if lease >= 0 and s.leases[lease].provider == wallet else -1
+        bid = int(s.orders[order].first_bid)
+        while bid >= 0 and s.bids[bid].provider != wallet:
+            bid = int(s.bids[bid].next)
+        return bid
+
     def _name_new_rows(self) -> None:
+        if self._rows is not None:
+            return
         fills = self.state.globals[G.deployments : G.leases + 1].tolist()
         while len(self.deployment_names) < fills[0]:
             row = len(self.deployment_names)
@@ -308,7 +354,11 @@ class Chain:
         offer = arguments["offer"] if op == "create_bid" else ()
         ended = 0
         if g.event_mask:
-            ended = 64 + int(4 * (g.groups + g.orders + g.bids) + 8 * (g.leases + g.deposits))
+            ended = EVENTS_MORE
+            if self._rows is None:
+                ended += int(4 * (g.groups + g.orders + g.bids) + 8 * (g.leases + g.deposits))
+            else:
+                ended += self._events_of(str(arguments.get("id") or "")) + 2 * int(g.grants)
         self.state = with_room(
             self.state,
             deployments=1,
@@ -325,6 +375,36 @@ class Chain:
             providers=1,
             events=ended + 4 * len(groups),
         )
+
+    def _events_of(self, name: str) -> int:
+        """How many events a message about what has this name may cause: everything of its deployment may end."""
+        s, row = self.state, self.row_of("deployment", "/".join(name.split("/")[:2]))
+        if row < 0:
+            return 0
+        deployed = s.deployments[row]
+        first, count = int(deployed.first_group), int(deployed.groups)
+        found = 16 * count + EVENTS_A_PAYMENT + self._events_of_account(int(deployed.account))
+        for group in range(first, first + count):
+            order = int(s.groups[group].last_order)
+            while order >= 0:
+                found += 4
+                bid = int(s.orders[order].first_bid)
+                while bid >= 0:
+                    found += 4 + self._events_of_account(int(s.bids[bid].account))
+                    bid = int(s.bids[bid].next)
+                order = int(s.orders[order].previous)
+        return found
+
+    def _events_of_account(self, account: int) -> int:
+        if account < 0:
+            return 0
+        s, found = self.state, 0
+        lease, deposit = int(s.accounts[account].first_lease), int(s.accounts[account].first_deposit)
+        while lease >= 0:
+            found, lease = found + EVENTS_A_PAYMENT, int(s.leases[lease].next)
+        while deposit >= 0:
+            found, deposit = found + 8, int(s.deposits[deposit].next)
+        return found
 
     def take_events(self) -> list[dict[str, Any]]:
         """Return the events since the last call and forget their rows."""
@@ -455,7 +535,7 @@ class Chain:
                 height,
                 owner,
                 asked["dseq"],
-                self._deployments.get(name, -1),
+                self.row_of("deployment", name),
                 asked["deposit"],
                 asked["sources"],
                 self._text(asked["hash"]),
@@ -468,24 +548,25 @@ class Chain:
             self.state.globals.resources = resource
             self.state.deployments[row].by_hand = self.state.wallets[owner].by_hand
             self.state.wallets[owner].by_hand = row + 1
-            self._register(self.deployment_names, self._deployments, name)
+            if self._rows is None:
+                self._register(self.deployment_names, self._deployments, name)
         return status
 
     def _update_deployment(self, asked: Message, height: int) -> Status:
-        row = self._deployments.get(asked["id"], -1)
+        row = self.row_of("deployment", asked["id"])
         return Status(deployments.update_deployment(self.state, height, row, self._text(asked["hash"])))
 
     def _close_deployment(self, asked: Message, height: int) -> Status:
-        return Status(deployments.close_deployment(self.state, height, self._deployments.get(asked["id"], -1)))
+        return Status(deployments.close_deployment(self.state, height, self.row_of("deployment", asked["id"])))
 
     def _close_group(self, asked: Message, height: int) -> Status:
-        return Status(deployments.close_group(self.state, height, self._groups.get(asked["id"], -1)))
+        return Status(deployments.close_group(self.state, height, self.row_of("group", asked["id"])))
 
     def _pause_group(self, asked: Message, height: int) -> Status:
-        return Status(deployments.pause_group(self.state, height, self._groups.get(asked["id"], -1)))
+        return Status(deployments.pause_group(self.state, height, self.row_of("group", asked["id"])))
 
     def _start_group(self, asked: Message, height: int) -> Status:
-        return Status(deployments.start_group(self.state, height, self._groups.get(asked["id"], -1)))
+        return Status(deployments.start_group(self.state, height, self.row_of("group", asked["id"])))
 
     def _create_bid(self, asked: Message, height: int) -> Status:
         order, _, provider = asked["id"].rpartition("/")
@@ -500,7 +581,7 @@ class Chain:
             market.create_bid(
                 self.state,
                 height,
-                self._orders.get(order, -1),
+                self.row_of("order", order),
                 self.wallet(provider) if provider else -1,
                 self.row_of("provider", provider),
                 whole,
@@ -514,31 +595,31 @@ class Chain:
         )
 
     def _close_bid(self, asked: Message, height: int) -> Status:
-        return Status(market.close_bid(self.state, height, self._bids.get(asked["id"], -1), asked["reason"]))
+        return Status(market.close_bid(self.state, height, self.row_of("bid", asked["id"]), asked["reason"]))
 
     def _create_lease(self, asked: Message, height: int) -> Status:
-        return Status(market.create_lease(self.state, height, self._bids.get(asked["id"], -1)))
+        return Status(market.create_lease(self.state, height, self.row_of("bid", asked["id"])))
 
     def _close_lease(self, asked: Message, height: int) -> Status:
         name = asked["id"]
-        order = self._orders.get(name.rpartition("/")[0], -1)
-        return Status(market.close_lease(self.state, height, order, self._bids.get(name, -1)))
+        order = self.row_of("order", name.rpartition("/")[0])
+        return Status(market.close_lease(self.state, height, order, self.row_of("bid", name)))
 
     def _withdraw(self, asked: Message, height: int) -> Status:
-        return Status(market.withdraw(self.state, height, self._leases.get(asked["id"], -1)))
+        return Status(market.withdraw(self.state, height, self.row_of("lease", asked["id"])))
 
     def _start_reclaim(self, asked: Message, height: int) -> Status:
-        return Status(market.start_reclaim(self.state, height, self._leases.get(asked["id"], -1), asked["reason"]))
+        return Status(market.start_reclaim(self.state, height, self.row_of("lease", asked["id"]), asked["reason"]))
 
     def _account_deposit(self, asked: Message, height: int) -> Status:
         name = asked["id"]
-        scope, rows = (Scope.DEPLOYMENT, self._deployments) if name.count("/") == 1 else (Scope.BID, self._bids)
+        scope, kind = (Scope.DEPLOYMENT, "deployment") if name.count("/") == 1 else (Scope.BID, "bid")
         return Status(
             market.account_deposit(
                 self.state,
                 height,
                 int(scope),
-                rows.get(name, -1),
+                self.row_of(kind, name),
                 self.wallet(asked["signer"]),
                 asked["deposit"],
                 asked["sources"],
@@ -604,12 +685,12 @@ class Chain:
         return Status.Ok
 
     def _settle_escrow(self, asked: Message, height: int) -> Status:
-        row = self._deployments.get(asked["id"], -1)
+        row = self.row_of("deployment", asked["id"])
         account = int(self.state.deployments[row].account) if row >= 0 else -1
         return Status(due_work.settle_escrow(self.state, height, 1, account))
 
     def _submit_usage(self, asked: Message, height: int) -> Status:
-        lease = self._leases.get(asked["id"], -1)
+        lease = self.row_of("lease", asked["id"])
         usage = int(self.state.leases[lease].usage) if lease >= 0 else -1
         since, until = asked["since"], asked["until"]
         if since is None:
@@ -627,7 +708,7 @@ class Chain:
         )
 
     def _activate_lease(self, asked: Message, height: int) -> Status:
-        return Status(market.activate_lease(self.state, height, self._leases.get(asked["id"], -1)))
+        return Status(market.activate_lease(self.state, height, self.row_of("lease", asked["id"])))
 
 
 Handler = Callable[[Chain, Message, int], Status]

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from marketsim.chain.bid_index import fill_bid_index
+from marketsim.chain.bid_index import closed_bids, fill_bid_index
 from marketsim.chain.columns import Charging
 from marketsim.chain.state import BITS_A_WORD, TABLES, State
-from marketsim.kernel.table_set import Table, rows_of
+from marketsim.kernel.table_set import Table, longer
 
 
 def with_room(state: State, **needed: int) -> State:
@@ -25,9 +25,7 @@ def with_room(state: State, **needed: int) -> State:
         table: Table = getattr(state, name)
         used = int(state.globals[counter])
         if used + free > len(table):
-            grown = rows_of(max(used + free, 2 * len(table)), width)
-            grown[:used] = table[:used]
-            changes[name] = grown
+            changes[name] = longer(table, used, used + free, width)
     grown_state = state._replace(**changes) if changes else state
     if "bids" not in needed:
         return grown_state
@@ -37,12 +35,16 @@ def with_room(state: State, **needed: int) -> State:
 
 
 def _with_bid_index(state: State, live: int) -> State:
-    """Return the tables with a bid index that `live` entries fill to half at most, to a quarter where it had to grow."""
+    """Return the tables with a bid index that `live` entries fill to half at most, to a quarter where it was made anew: without the bids on
+    orders that are closed, which take none any more."""
     if 2 * live <= len(state.bid_index):
         return state
-    grown = state._replace(bid_index=np.full(1 << (4 * live - 1).bit_length(), -1, np.int64))
-    fill_bid_index(grown, state)
-    return grown
+    gone = int(closed_bids(state))
+    size = max(len(state.bid_index), 1 << (4 * max(live - gone, 1) - 1).bit_length())
+    made = state._replace(bid_index=np.full(size, -1, np.int64))
+    made.globals.bids_live -= gone
+    fill_bid_index(made, state)
+    return made
 
 
 def _with_bid_bits(state: State, orders: int) -> State:

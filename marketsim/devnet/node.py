@@ -33,6 +33,8 @@ ACCOUNTS_FIRST = 10
 """Funded accounts of a new devnet, where nobody says otherwise."""
 CHECKPOINT_BLOCKS = 14_400
 """The log notes the fingerprint every so many blocks, by which a replay is checked."""
+REST_BLOCKS = 4_800
+"""What is over goes from memory every so many blocks."""
 SNAPSHOTS_HELD = 3
 """Of the stack, the snapshots that are held in memory; older ones are made again from the log."""
 PAGE = 100
@@ -104,6 +106,7 @@ class DevnetNode:
         self._stack: list[tuple[str, int, int]] = []
         self._held: dict[str, _Held] = {}
         self._checked = 0
+        self._rested = 0
         for row in begin["keys"]:
             self.keys[row[0]] = AccountKey(*row)
         self._start()
@@ -209,7 +212,7 @@ class DevnetNode:
 
     def _start(self) -> None:
         """Begin the market at height 0, with everything that is told of it."""
-        self._market = LiveMarket(self._scenario, open_end=True, listens=True)
+        self._market = LiveMarket(self._scenario, open_end=True, listens=True, tables=self.folder)
         self._with_market()
         self._txs: dict[str, _Tx] = {}
         self._groups: dict[str, dict[int, Any]] = {}
@@ -577,8 +580,11 @@ class DevnetNode:
         self._after(height)
 
     def _after(self, height: int) -> None:
-        """Keep the history short, and note the fingerprint now and then."""
+        """Keep the history short, and note the fingerprint now and then; what is over goes from memory."""
         self._merge()
+        if abs(height - self._rested) >= REST_BLOCKS:
+            self._rested = height
+            self._market.rest()
         if height - self._checked >= CHECKPOINT_BLOCKS:
             self._checked = height
             entry = {"kind": "checkpoint", "height": height, "fingerprint": self._market.fingerprint()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from marketsim.kernel.compiled import when_compiling
 from marketsim.kernel.intrinsics import LINE, WORDS
 from marketsim.kernel.rows import R, Row, Rows, as_rows, fill
+from marketsim.kernel.table_file import STEP_BYTES, copied_file, file_of
 
 Table = NDArray[np.int64]
 """One table: (rows, columns), or one dimension where a TableSet says so."""
@@ -81,6 +83,37 @@ def rows_of(count: int, kind: Any) -> Any:
     return as_rows(schema, table)
 
 
+def longer(table: NDArray[np.int64], used: int, needed: int, kind: Any) -> Any:
+    """Return a table of at least `needed` rows that begins with the first `used` ones of another; `kind` as for `rows_of`, or 0 for a table
+    of one dimension, whose numbers are -1 at first. One in memory is twice as large, one in a file becomes longer where it lies.
+    """
+    if (file := file_of(table)) is not None:
+        rows = max(needed, len(table) + STEP_BYTES // table.strides[0])
+        with suppress(OSError):  # a full disk: in memory from here on
+            grown = file.table(rows, table.shape[1] if table.ndim == 2 else 0)
+            if table.ndim == 1:
+                grown[len(table) :] = -1
+            elif isinstance(kind, type):
+                fill(grown[len(table) :], kind)
+                grown = as_rows(kind, grown)
+            return grown
+    rows = max(needed, 2 * len(table))
+    grown = np.full(rows, -1, np.int64) if table.ndim == 1 else rows_of(rows, kind)
+    grown[:used] = table[:used]
+    return grown
+
+
+def appended(table: NDArray[np.int64], *more: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return a table with the rows of others behind its own."""
+    if (file := file_of(table)) is not None:
+        with suppress(OSError):
+            grown = file.table(len(table) + sum(len(rows) for rows in more), table.shape[1])
+            if more:
+                np.concatenate(more, out=grown[len(table) :])
+            return grown
+    return np.concatenate([table, *more])
+
+
 class TableSet:
     """Mixin of named tuples of C-contiguous int64 arrays (int8 where `narrow` says so): the address of their directory.
 
@@ -142,6 +175,9 @@ class TableSet:
 
 def _copied(table: NDArray[Any], empty: bool) -> NDArray[Any]:
     """A table of the same shape and kind that begins where a cache line does."""
+    if not empty and (file := file_of(table)) is not None:
+        with suppress(OSError):
+            return copied_file(table, file)
     words = LINE // table.itemsize
     room = np.zeros(table.size + words, table.dtype) if empty else np.empty(table.size + words, table.dtype)
     first = -(room.ctypes.data // table.itemsize) % words

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,15 @@ from marketsim.chain.columns import G, Lease, Order, Provider, Rules, Wallet
 from marketsim.chain.events import fingerprint as of_events
 from marketsim.chain.state import State
 from marketsim.kernel.compiled import compiled
+from marketsim.kernel.table_file import copied_on_write, let_go
 from marketsim.market.tables import Decline, Desk, Engine, Plan, Track
 
 Numbers = NDArray[np.uint64]
 _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _SHIFT, _OTHER_SHIFT = np.uint64(32), np.uint64(29)
 
+ROWS_AT_ONCE = 65_536
+"""Rows that are hashed together: what all of a table takes in between would be larger than the market."""
 _OF_LEASES = (
     Lease.id,
     Lease.withdrawn,
@@ -74,7 +78,7 @@ def settled(chain: State, engine: Engine) -> State:
     if chain.globals.rules != Rules.SEED or engine.globals.sampled == height or height < 0:
         return chain
     used = {"accounts": G.accounts, "leases": G.leases, "deposits": G.deposits, "usage": G.usage, "wallets": G.wallets}
-    copies = {name: getattr(chain, name)[: int(chain.globals[count])].copy() for name, count in used.items()}
+    copies: dict[str, Any] = {name: copied_on_write(getattr(chain, name), int(chain.globals[count])) for name, count in used.items()}
     copies |= {
         "globals": chain.globals.copy(),
         "income": chain.income.copy(),
@@ -106,19 +110,30 @@ def _sum(columns: Iterable[NDArray[np.int64]]) -> int:
     return int(np.add.reduce(_mix(columns), dtype=np.uint64))
 
 
+def _in_parts(count: int, columns: Callable[[int, int], Iterable[NDArray[np.int64]]]) -> int:
+    """Return `_sum` of rows of which `columns` gives those from one up to another."""
+    starts = range(0, count, ROWS_AT_ONCE)
+    return sum(_sum(columns(begin, min(begin + ROWS_AT_ONCE, count))) for begin in starts) % 2**64
+
+
 def _leases(chain: State) -> int:
-    rows = chain.leases[: int(chain.globals.leases)]
-    return _sum(rows[:, column] for column in _OF_LEASES)
+    return _in_parts(int(chain.globals.leases), lambda begin, end: [chain.leases[begin:end, column] for column in _OF_LEASES])
 
 
 def _orders(chain: State, engine: Engine) -> int:
-    count = int(chain.globals.orders)
-    tracks = engine.tracks[:count]
-    columns = [chain.orders[:count, Order.id], *(tracks[:, column] for column in _OF_ORDERS)]
-    plan = tracks[:, Track.plan]
-    if len(engine.plans):
-        columns += [np.where(plan >= 0, engine.plans[np.maximum(plan, 0), column], 0) for column in _OF_PLANS]
-    return _sum(columns)
+    def columns(begin: int, end: int) -> list[NDArray[np.int64]]:
+        tracks = engine.tracks[begin:end]
+        found = [chain.orders[begin:end, Order.id].copy(), *(tracks[:, column].copy() for column in _OF_ORDERS)]
+        plan = tracks[:, Track.plan]
+        if len(engine.plans):
+            found += [np.where(plan >= 0, engine.plans[np.maximum(plan, 0), column], 0) for column in _OF_PLANS]
+        for table in (chain.orders, engine.tracks):
+            let_go(table, begin, end)
+        return found
+
+    found = _in_parts(int(chain.globals.orders), columns)
+    let_go(engine.plans)
+    return found
 
 
 def _desks(chain: State, engine: Engine, refused: Mapping[tuple[int, int], int]) -> int:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from marketsim.chain.columns import EscrowRule
 from marketsim.chain.room import with_room
 from marketsim.chain.state import BITS_A_WORD, State
 from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.kernel.intrinsics import LINE, rarely
-from marketsim.kernel.table_set import Table, rows_of
+from marketsim.kernel.table_set import Table, longer, rows_of
 from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS
 from marketsim.market.tables import BidOutcome, BidRow, Chunk, Desk, Engine, Entry, Kind, Later, Offer, Sample, Track, Watch
 
@@ -271,15 +269,12 @@ def make_room(chain: State, engine: Engine) -> tuple[State, Engine]:
     for name, (needed, kind) in wanted.items():
         table: Table = getattr(engine, name)
         if len(table) < needed:
-            grown = rows_of(max(needed, 2 * len(table)), kind)
-            grown[: len(table)] = table
-            changes[name] = grown
+            changes[name] = longer(table, len(table), needed, kind)
     if len(engine.nodes):  # where replicas stand, row for row beside offers and orders
         for name, beside in (("offer_nodes", "offers"), ("order_nodes", "tracks")):
             wanted_rows, places = len(changes.get(beside, getattr(engine, beside))), getattr(engine, name)
             if len(places) < wanted_rows:
-                changes[name] = np.zeros((wanted_rows, places.shape[1]), np.int64)
-                changes[name][: len(places)] = places
+                changes[name] = longer(places, len(places), wanted_rows, places.shape[1])
     lines = {
         "plan_of": len(chain.deployments),
         "alive": len(chain.accounts),
@@ -289,9 +284,7 @@ def make_room(chain: State, engine: Engine) -> tuple[State, Engine]:
     for name, needed in lines.items():
         line: Table = getattr(engine, name)
         if len(line) < needed:
-            longer = np.full(max(needed, 2 * len(line)), -1, np.int64)
-            longer[: len(line)] = line
-            changes[name] = longer
+            changes[name] = longer(line, len(line), needed, 0)
     engine = engine._replace(**changes) if changes else engine
     if not has_rows_asked(chain, engine):
         raise RuntimeError(f"tables without the room for {orders} orders, {bids} bids, {entries} entries and {events} events")

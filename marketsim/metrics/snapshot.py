@@ -33,6 +33,8 @@ from marketsim.recording.record import DECLINE_CODES, UNFILLED
 
 Floats = NDArray[np.float64]
 UnfilledCodes = Callable[[State, Engine], NDArray[np.int64]]
+PIECES_MAX = 256
+"""Pieces of settlements that wait to be added up, at most."""
 _RESOURCES = {"cpu": 1e-3, "memory": float(MIB), "storage": float(MIB), "gpu": 1.0}
 
 
@@ -65,11 +67,17 @@ class Moved:
     def add(self, rows: NDArray[np.int64]) -> None:
         """Take rows of events (`Event`)."""
         self._pieces.append(rows[rows[:, Event.kind] == EventKind.SETTLED][:, [Event.subject, Event.whole, Event.atto]])
+        if len(self._pieces) >= PIECES_MAX:
+            self._add_up(0)
 
     def by_lease(self, leases: int) -> Floats:
         """Return uve moved so far, float64 (leases,)."""
+        return self._add_up(leases)
+
+    def _add_up(self, leases: int) -> Floats:
         rows = np.concatenate([np.zeros((0, 3), np.int64), *self._pieces])
         self._pieces.clear()
+        leases = max(leases, len(self._sums), int(rows[:, 0].max(initial=-1)) + 1)
         sums = _sum_by(rows[:, 0], rows[:, 1] + rows[:, 2] / ATTO, leases)
         sums[: len(self._sums)] += self._sums
         self._sums = sums

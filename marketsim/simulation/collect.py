@@ -110,6 +110,10 @@ class Collector:
         other._clock = None
         return other
 
+    def keep_nothing(self) -> None:
+        """Keep no long tables: there will be no record."""
+        self._events = self._bids = self._declines = self._settlements = None
+
     def watch(self, clock: BlockClock) -> None:
         """Name the clock whose rows are taken."""
         self._clock = clock

@@ -29,6 +29,7 @@ from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario, read_message
 from marketsim.simulation.collect import unfilled
 from marketsim.simulation.faults import FaultRecord
+from marketsim.simulation.market_files import let_rest, move_to_files
 from marketsim.simulation.market_messages import OPERATIONS
 from marketsim.simulation.measured import MetricFailedError, own_figures, own_metrics
 from marketsim.simulation.messages import Observe, wallet_names
@@ -137,6 +138,7 @@ class LiveMarket:
         trail: bool = False,
         open_end: bool = False,
         listens: bool = False,
+        tables: Path | None = None,
     ) -> None:
         """Begin a market at height 0.
 
@@ -147,7 +149,8 @@ class LiveMarket:
         somebody may `listen`. Raises InputError for a scenario that cannot be run.
 
         With `open_end` the market goes on behind the scenario's horizon, for ten years or 2^28 blocks: its demand is drawn a week ahead
-        and is that of any longer horizon. Such a market takes messages and has no results.
+        and is that of any longer horizon. Such a market takes messages and has no results. `tables` is a folder: the long tables of the
+        market lie in files there, which have no names and end with it; memory holds what it works on (`rest`). Its forks do the same.
         """
         warn_if_scarce(scenario)
         if open_end and not (messages and scenario.market is None):
@@ -186,6 +189,11 @@ class LiveMarket:
             trail=trail,
             listens=listens,
         )
+        if open_end:
+            self._play.keep_no_record()
+        self._tables = tables
+        if tables is not None:
+            move_to_files(self._play.clock, tables)
         self._finished: Run | None = None
         self._height = 0
         self._last = scenario.horizon_blocks
@@ -328,6 +336,10 @@ class LiveMarket:
         self._play.advance(height)
         self._height = height
 
+    def rest(self) -> None:
+        """Let the memory of what is over go, where its tables lie in files (`tables`); what somebody looks at comes back by itself."""
+        let_rest(self._play.clock)
+
     def _target(self, to: int | str | Duration) -> int:
         if isinstance(to, bool) or not isinstance(to, (int, str, Duration)):
             raise InputError(f"advance: {to!r} is neither a height nor a time, write 5000, '12h' or '100 blocks'")
@@ -460,6 +472,7 @@ class LiveMarket:
         options: dict[str, Any] = {"audit": self._audit, "messages": self._messages, "events": self._events, "trail": self._trail}
         options["open_end"] = self._open is not None
         options["listens"] = self._listens
+        options["tables"] = self._tables
         LiveMarket.__init__(other, self.scenario, seed=self.seed, **options)
         for height, message, signer in self.log:
             other.submit({**message, "height": height}, signer=signer)

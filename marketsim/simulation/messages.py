@@ -275,6 +275,8 @@ class ByHand:
         tell: Tell | None = None,
     ) -> None:
         self.receipts = [] if receipts is None else receipts
+        self.keeps_receipts = True
+        self._done = 0
         self.answers: dict[int, tuple[Receipt, Table]] = {}
         self._clock = clock
         self._scenario = scenario
@@ -407,8 +409,8 @@ class ByHand:
             return  # somebody has mended it before its time
         result = result_of(done.status)
         message = said(parsed.arguments["fault"]) if parsed.op == "fault" else due.message
-        self.receipts.append({"height": height, "op": parsed.op, "id": done.what, "result": result})
-        leave_message(clock.chain, height, len(self.receipts), message, result)
+        self._keep({"height": height, "op": parsed.op, "id": done.what, "result": result})
+        leave_message(clock.chain, height, self._done, message, result)
         if self._tell is not None:
             self._tell(height, due.where, message, result)
         if due.ticket is not None:
@@ -422,6 +424,11 @@ class ByHand:
             end = {"op": "repair", "fault": done.what}
             self._put(done.until, Due(end, Parsed("repair", {"fault": done.what}, GOVERNANCE, GOVERNANCE), ("end", done.what)))
         self._follow_users(height, done.what, parsed.op != "repair")
+
+    def _keep(self, receipt: dict[str, Any]) -> None:
+        self._done += 1
+        if self.keeps_receipts:
+            self.receipts.append(receipt)
 
     def _follow_users(self, height: int, name: str, begins: bool) -> None:
         """Execute the messages with which a user's own fault begins or ends."""
@@ -483,8 +490,8 @@ class ByHand:
         if message.get("result", receipt["result"]) != receipt["result"]:
             receipt["expected"] = str(message["result"])
         if where[:1] != ("agents",):
-            self.receipts.append(receipt)
-        leave_message(clock.chain, height, len(self.receipts), message, receipt["result"])
+            self._keep(receipt)
+        leave_message(clock.chain, height, self._done, message, receipt["result"])
         if self._tell is not None:
             self._tell(height, where, message, receipt["result"])
         answer = Receipt(height, parsed.op, status, what, gas, fee)

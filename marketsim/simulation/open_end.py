@@ -5,12 +5,10 @@ from __future__ import annotations
 from copy import copy
 from typing import Any
 
-import numpy as np
-
 from marketsim.chain.columns import Draft
 from marketsim.chain.room import with_room
 from marketsim.kernel.rows import as_rows
-from marketsim.kernel.table_set import Table
+from marketsim.kernel.table_set import Table, appended
 from marketsim.market.tables import BidChoice, Call, Plan
 from marketsim.money.units import DAY_MS, DAYS_A_YEAR
 from marketsim.scenario.literals import Duration
@@ -96,7 +94,7 @@ class OpenEnd:
             calls.append(rows)
             plans.append(mine)
         self._last = number_deployments(calls, plans, self._last)
-        clock.engine = clock.engine._replace(plans=as_rows(Plan, np.concatenate([clock.engine.plans, *plans])))
+        clock.engine = clock.engine._replace(plans=as_rows(Plan, appended(clock.engine.plans, *plans)))
         for cohort, rows in zip(scenario.tenants, calls, strict=True):
             play.add(tenant_part(clock, scenario, cohort, rows))
         self.until_ms = stretch.end_ms

@@ -89,6 +89,12 @@ class Part(NamedTuple):
     begin: Callable[[BlockClock, Any], Generator[Any, Any, None]]
     place: Any
     """How far it has come; `copy(clock)` gives another one."""
+    calls: int = -1
+    """Messages that it hands over, -1 for a process without an end."""
+
+    def is_over(self) -> bool:
+        """Return whether it has nothing more to do."""
+        return self.calls >= 0 and self.place.sent.row >= self.calls and not self.place.sent.looks
 
 
 def _silent(_: object) -> None:
@@ -211,9 +217,14 @@ class Play:
         if max(0, self.clock.executed) < scenario.warm_up_blocks < last:
             self.env.process(self._window())
 
+    def keep_no_record(self) -> None:
+        """Keep nothing for results: of a market that has none at any time."""
+        self.collector.keep_nothing()
+        self.by_hand.keeps_receipts = False
+
     def add(self, part: Part) -> None:
-        """Begin one more process."""
-        self._parts = [*self._parts, part]
+        """Begin one more process; those that are over go."""
+        self._parts = [*(each for each in self._parts if not each.is_over()), part]
         self.env.process(part.begin(self.clock, part.place))
 
     def faults(self) -> tuple[FaultRecord, ...]:
@@ -332,10 +343,10 @@ def tenant_part(clock: BlockClock, scenario: Scenario, cohort: TenantCohort, cal
     """Return the process of a cohort for some of its orders."""
     rows: Table = calls[np.argsort(calls[:, Call.time], kind="stable")]
     if cohort.react is None:
-        return Part(partial(_batches, rows), Tenants())
+        return Part(partial(_batches, rows), Tenants(), len(rows))
     wait = (scenario.bid_window.blocks(scenario.block_ms) + 2) * scenario.block_ms
     again = Retry(clock, cohort.react.retry, cohort.react.raise_ceiling, scenario.block_ms)
-    return Part(partial(_reacting, rows, wait), Tenants(again=again))
+    return Part(partial(_reacting, rows, wait), Tenants(again=again), len(rows))
 
 
 def _reacting(rows: Table, wait_ms: int, clock: BlockClock, place: Tenants) -> Generator[Any, Any, None]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from marketsim.chain.columns import Resource
 from marketsim.chain.events import hash64
 from marketsim.chain.room import with_room
 from marketsim.kernel.rows import as_rows
-from marketsim.kernel.table_set import Table, rows_of
+from marketsim.kernel.table_set import Table, appended, rows_of
 from marketsim.market.clock import BlockClock
 from marketsim.market.tables import PHASES, Call, Kind, Phase, Plan
 from marketsim.money.pairs import from_pair, to_pair
@@ -39,7 +37,7 @@ def repeat_order(clock: BlockClock, plan: int, factor_ppm: int) -> Table | None:
     chain.globals.resources += units
     chain.globals.drafts += 1
     new_plan = len(engine.plans)
-    plans = np.concatenate([engine.plans, engine.plans[plan : plan + 1]])
+    plans = appended(engine.plans, engine.plans[plan : plan + 1])
     plans[new_plan, Plan.deployment] = -1
     plans[new_plan, Plan.key] = hash64(int(plans[plan, Plan.key]), SALT_REPEATED, 0, 0)
     plans[new_plan, Plan.top_ups_used] = 0

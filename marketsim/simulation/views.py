@@ -15,7 +15,9 @@ from marketsim.chain.columns import (
     Account,
     AccountState,
     Bid,
+    BidState,
     Deployment,
+    DeploymentState,
     Deposit,
     EventKind,
     Group,
@@ -23,6 +25,7 @@ from marketsim.chain.columns import (
     LeaseState,
     Order,
     OrderEnd,
+    OrderState,
     Provider,
     Resource,
     Rules,
@@ -30,6 +33,7 @@ from marketsim.chain.columns import (
     Usage,
     Wallet,
 )
+from marketsim.chain.deployment_rows import DeploymentRows
 from marketsim.chain.parsing import PARAMS
 from marketsim.chain.rendering import (
     ACCOUNT_STATES,
@@ -48,6 +52,7 @@ from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.errors import InputError
 from marketsim.kernel.compiled import bound
+from marketsim.kernel.table_file import let_go
 from marketsim.kernel.table_set import Table
 from marketsim.market.fingerprint import settled
 from marketsim.market.looks import beside, look
@@ -78,6 +83,29 @@ _USED = {
     "deposits": "deposits", "wallets": "wallets", "providers": "providers", "resources": "resources", "usage": "usage",
 }  # fmt: skip
 """Tables that a view reads, with the global that counts their rows."""
+
+
+PIECE = 16_384
+"""Rows of a table that are looked at together."""
+Kept = NDArray[np.bool_]
+
+
+class _States(NamedTuple):
+    """Where the state of a table's rows stands, its words, what a row is, and the states in which rows stay."""
+
+    column: int
+    words: Mapping[int, str]
+    what: str
+    final: Sequence[int]
+
+
+_STATES = {
+    "deployments": _States(Deployment.state, DEPLOYMENT_STATES, "deployment", [DeploymentState.CLOSED]),
+    "orders": _States(Order.state, ORDER_STATES, "order", [OrderState.CLOSED]),
+    "bids": _States(Bid.state, BID_STATES, "bid", [BidState.LOST, BidState.CLOSED]),
+    "leases": _States(Lease.state, LEASE_STATES, "lease", [LeaseState.CLOSED]),
+    "accounts": _States(Account.state, ACCOUNT_STATES, "account", [AccountState.CLOSED]),
+}
 
 
 class DeploymentRecord(NamedTuple):
@@ -257,9 +285,9 @@ class WalletNames:
     def __init__(self, wallets: Sequence[str]) -> None:
         self.wallets = wallets
         self._rows: dict[str, int] = {}
-        self._deployments: dict[tuple[int, int], int] = {}
-        self.leases: dict[str, int] = {}
-        """Rows of the leases that somebody has asked for; they are nobody else's later."""
+        self._deployments = DeploymentRows()
+        self.over: dict[str, set[int]] = {name: set() for name in _STATES}
+        """By table, the pieces of it in which everything has come to its end."""
 
     def wallet(self, name: str) -> int:
         """Return the row of a wallet, -1 for none."""
@@ -269,12 +297,7 @@ class WalletNames:
 
     def deployment(self, chain: State, owner: int, dseq: int) -> int:
         """Return the row of a deployment, -1 for none."""
-        known, count = len(self._deployments), int(chain.globals.deployments)
-        if known < count:
-            keys = chain.deployments[known:count, [Deployment.owner, Deployment.dseq]].tolist()
-            self._deployments.update(zip(map(tuple, keys), range(known, count), strict=True))
-        row = self._deployments.get((owner, dseq), -1)
-        return row if row < count else -1
+        return self._deployments.find(chain, owner, dseq)
 
 
 class Looks:
@@ -359,11 +382,12 @@ class View:
         self, *, state: str | Collection[str] | None = None, owner: str | None = None, after: int = -1, limit: int | None = None
     ) -> Page[DeploymentRecord]:
         """Return deployments. Raises InputError for a state that is none."""
-        table = self._used("deployments")
-        keep = _in_state(table[:, Deployment.state], state, DEPLOYMENT_STATES, "deployment")
-        if owner is not None:
-            keep &= table[:, Deployment.owner] == self._names.wallet(owner)
-        rows, following = _picked(keep, after, limit)
+        of_owner = None if owner is None else self._names.wallet(owner)
+
+        def keep(rows: Table) -> Kept:
+            return _all(len(rows)) if of_owner is None else rows[:, Deployment.owner] == of_owner
+
+        rows, following = self._picked("deployments", state, keep, after, limit)
         return Page.of(self._deployments(rows), self.height, following)
 
     def orders(
@@ -376,14 +400,15 @@ class View:
         limit: int | None = None,
     ) -> Page[OrderRecord]:
         """Return orders; `state` is open, matched, active or closed, or several of them. Raises InputError for another one."""
-        table = self._used("orders")
-        keep = _in_state(table[:, Order.state], state, ORDER_STATES, "order")
-        if owner is not None:
-            owners = self._used("deployments")[:, Deployment.owner]
-            keep &= owners[table[:, Order.deployment]] == self._names.wallet(owner)
-        if deployment is not None:
-            keep &= table[:, Order.deployment] == self._row_of_deployment(deployment)
-        rows, following = _picked(keep, after, limit)
+        of_owner = None if owner is None else self._names.wallet(owner)
+        of_deployment = None if deployment is None else self._row_of_deployment(deployment)
+        deployments = self._tables["deployments"]
+
+        def keep(rows: Table) -> Kept:
+            kept = _all(len(rows)) if of_deployment is None else rows[:, Order.deployment] == of_deployment
+            return kept if of_owner is None else kept & (deployments[rows[:, Order.deployment], Deployment.owner] == of_owner)
+
+        rows, following = self._picked("orders", state, keep, after, limit)
         return Page.of(self._orders(rows), self.height, following)
 
     def bids(
@@ -396,15 +421,17 @@ class View:
         limit: int | None = None,
     ) -> Page[BidRecord]:
         """Return bids; `state` is open, active, lost or closed. A market that takes no messages keeps no bid that has ended."""
-        table = self._used("bids")
-        keep = _in_state(table[:, Bid.state], state, BID_STATES, "bid") & (table[:, Bid.state] > 0)
-        if not self._chain.globals.keep_bids:
-            keep[_free_bids(self._chain)] = False
-        if provider is not None:
-            keep &= table[:, Bid.provider] == self._names.wallet(provider)
-        if order is not None:
-            keep &= table[:, Bid.order] == self._row_of_order(order)
-        rows, following = _picked(keep, after, limit)
+        of_provider = None if provider is None else self._names.wallet(provider)
+        of_order = None if order is None else self._row_of_order(order)
+
+        def keep(rows: Table) -> Kept:
+            kept = rows[:, Bid.state] > 0
+            if of_provider is not None:
+                kept &= rows[:, Bid.provider] == of_provider
+            return kept if of_order is None else kept & (rows[:, Bid.order] == of_order)
+
+        free = () if self._chain.globals.keep_bids else _free_bids(self._chain)
+        rows, following = self._picked("bids", state, keep, after, limit, free)
         return Page.of(self._bids(rows), self.height, following)
 
     def leases(
@@ -417,14 +444,15 @@ class View:
         limit: int | None = None,
     ) -> Page[LeaseRecord]:
         """Return leases with their payments; `state` is active, insufficient_funds, reclaiming or closed."""
-        table = self._used("leases")
-        keep = _in_state(table[:, Lease.state], state, LEASE_STATES, "lease")
-        if owner is not None:
-            owners = self._used("accounts")[:, Account.owner]
-            keep &= owners[table[:, Lease.account]] == self._names.wallet(owner)
-        if provider is not None:
-            keep &= table[:, Lease.provider] == self._names.wallet(provider)
-        rows, following = _picked(keep, after, limit)
+        of_owner = None if owner is None else self._names.wallet(owner)
+        of_provider = None if provider is None else self._names.wallet(provider)
+        accounts = self._tables["accounts"]
+
+        def keep(rows: Table) -> Kept:
+            kept = _all(len(rows)) if of_provider is None else rows[:, Lease.provider] == of_provider
+            return kept if of_owner is None else kept & (accounts[rows[:, Lease.account], Account.owner] == of_owner)
+
+        rows, following = self._picked("leases", state, keep, after, limit)
         return Page.of(self._leases(rows), self.height, following)
 
     def accounts(
@@ -437,39 +465,44 @@ class View:
         limit: int | None = None,
     ) -> Page[AccountRecord]:
         """Return escrow accounts; `state` is open, overdrawn or closed, `scope` deployment, bid or None for both."""
-        rows, following = _picked(self._kept_accounts(state, owner, scope), after, limit)
+        rows, following = self._picked("accounts", state, self._kept_accounts(owner, scope), after, limit)
         return Page.of(self._accounts(rows), self.height, following)
 
     def account_names(self, *, state: str | Collection[str] | None = None, scope: str | None = None) -> list[tuple[int, str, str]]:
         """Return row, scope and name of accounts, which takes a small part of the time that the accounts do (`accounts_at`)."""
-        rows = np.flatnonzero(self._kept_accounts(state, None, scope)).tolist()
+        rows, _ = self._picked("accounts", state, self._kept_accounts(None, scope), -1, None)
         return [(row, *named) for row, named in zip(rows, self._account_names(rows), strict=True)]
 
     def accounts_at(self, rows: Sequence[int]) -> Page[AccountRecord]:
         """Return the accounts in these rows, in this order."""
         return Page.of(self._accounts(rows), self.height)
 
-    def _kept_accounts(self, state: str | Collection[str] | None, owner: str | None, scope: str | None) -> NDArray[np.bool_]:
-        table = self._used("accounts")
-        keep = _in_state(table[:, Account.state], state, ACCOUNT_STATES, "account") & (table[:, Account.state] > 0)
-        keep &= _in_state(table[:, Account.scope], scope, _SCOPES, "account's scope")
-        if not self._chain.globals.keep_bids:
-            keep &= (table[:, Account.scope] == Scope.DEPLOYMENT) | (table[:, Account.state] == AccountState.OPEN)
-        if owner is not None:
-            keep &= table[:, Account.owner] == self._names.wallet(owner)
+    def _kept_accounts(self, owner: str | None, scope: str | None) -> Callable[[Table], Kept]:
+        of_owner = None if owner is None else self._names.wallet(owner)
+        scopes = None if scope is None else _numbers(scope, _SCOPES, "account's scope")
+        of_ended = bool(self._chain.globals.keep_bids)
+
+        def keep(rows: Table) -> Kept:
+            kept = rows[:, Account.state] > 0
+            if scopes is not None:
+                kept &= np.isin(rows[:, Account.scope], scopes)
+            if not of_ended:
+                kept &= (rows[:, Account.scope] == Scope.DEPLOYMENT) | (rows[:, Account.state] == AccountState.OPEN)
+            return kept if of_owner is None else kept & (rows[:, Account.owner] == of_owner)
+
         return keep
 
     def providers(self, *, registered: bool | None = None, after: int = -1, limit: int | None = None) -> Page[ProviderRecord]:
         """Return providers."""
         table = self._used("providers")
-        keep = np.ones(len(table), bool) if registered is None else table[:, Provider.registered] == int(registered)
-        rows, following = _picked(keep, after, limit)
+        keep = _all(len(table)) if registered is None else table[:, Provider.registered] == int(registered)
+        rows, following = _cut((np.flatnonzero(keep[after + 1 :]) + after + 1).tolist(), after, limit)
         return Page.of([self._provider(row) for row in rows], self.height, following)
 
     def wallets(self, *, after: int = -1, limit: int | None = None) -> Page[WalletRecord]:
         """Return wallets, the modules' first."""
         table = self._all()["wallets"][: int(self._chain.globals.wallets)]
-        rows, following = _picked(np.ones(len(table), bool), after, limit)
+        rows, following = _cut(list(range(after + 1, len(table))), after, limit)
         return Page.of([self._wallet(row) for row in rows], self.height, following)
 
     def least_deposits(self) -> dict[str, int]:
@@ -505,10 +538,8 @@ class View:
 
     def lease(self, name: str) -> LeaseRecord | None:
         """Return a lease, owner/dseq/gseq/oseq/provider."""
-        row = self._names.leases.get(name, -1)
-        if row < 0:
-            row = self._row_of_lease(name)
-        return self._one_lease(row) if 0 <= row < len(self._used("leases")) else None
+        row = self._row_of_lease(name)
+        return self._one_lease(row) if row >= 0 else None
 
     def account(self, name: str) -> AccountRecord | None:
         """Return the escrow account of a deployment or of a bid's deposit, by their name."""
@@ -599,6 +630,47 @@ class View:
         """The rows of a table that hold something."""
         return self._tables[name][: int(getattr(self._chain.globals, _USED[name]))]
 
+    def _picked(
+        self,
+        name: str,
+        state: str | Collection[str] | None,
+        keep: Callable[[Table], Kept],
+        after: int,
+        limit: int | None,
+        free: Sequence[int] = (),
+    ) -> tuple[list[int], int | None]:
+        """The rows of a page of a table, and behind which one the next page begins; `free` hold nothing.
+
+        Rows are looked at in pieces, and the memory of those that lie in files goes behind the look. A piece in which everything has come
+        to its end is left out from then on, where nobody asks for what has.
+        """
+        states = _STATES[name]
+        wanted = None if state is None else _numbers(state, states.words, states.what)
+        table, found, at = self._used(name), list[int](), after + 1
+        over = self._names.over[name] if self._looks is not None and self._chain.globals.keep_bids else None
+        if wanted is None or not set(states.final).isdisjoint(wanted):
+            over = None
+        pieces = 0
+        while at < len(table) and (limit is None or len(found) <= limit):
+            piece = at // PIECE
+            end = min((piece + 1) * PIECE, len(table))
+            if over is None or piece not in over:
+                rows = table[at:end]
+                kept, now = keep(rows), rows[:, states.column]
+                if wanted is not None:
+                    kept &= np.isin(now, wanted)
+                here = np.flatnonzero(kept) + at
+                found += (here[~np.isin(here, free)] if len(free) else here).tolist()
+                if over is not None and at == piece * PIECE and end - at == PIECE and np.isin(now, states.final).all():
+                    over.add(piece)
+                let_go(table, at, end)
+                pieces += 1
+            at = end
+        if pieces > 1:
+            for other in self._tables.values():
+                let_go(other)
+        return _cut(found, after, limit)
+
     def _row_of_deployment(self, name: str) -> int:
         owner, _, dseq = name.partition("/")
         wallet = self._names.wallet(owner)
@@ -627,7 +699,6 @@ class View:
         lease = int(self._tables["orders"][row, Order.lease]) if row >= 0 else -1
         if lease < 0 or int(self._tables["leases"][lease, Lease.provider]) != self._names.wallet(provider):
             return -1
-        self._names.leases[name] = lease
         return lease
 
     def _row_of_bid(self, name: str) -> int:
@@ -848,24 +919,25 @@ def _free_bids(chain: State) -> list[int]:
     return rows
 
 
-def _in_state(column: NDArray[np.int64], wanted: str | Collection[str] | None, words: Mapping[int, str], what: str) -> NDArray[np.bool_]:
-    """Whether each number is that of a wanted word."""
-    if wanted is None:
-        return np.ones(len(column), bool)
+def _numbers(wanted: str | Collection[str], words: Mapping[int, str], what: str) -> list[int]:
+    """The numbers of wanted words."""
     asked = [wanted] if isinstance(wanted, str) else list(wanted)
     numbers = {word: number for number, word in words.items()}
     for word in asked:
         if word not in numbers:
             raise InputError(f"state: {word!r} is no state of a{'n' if what[0] in 'ao' else ''} {what}, expected {', '.join(numbers)}")
-    return np.isin(column, [numbers[word] for word in asked])
+    return [numbers[word] for word in asked]
 
 
-def _picked(keep: NDArray[np.bool_], after: int, limit: int | None) -> tuple[list[int], int | None]:
+def _all(count: int) -> Kept:
+    return np.ones(count, bool)
+
+
+def _cut(rows: list[int], after: int, limit: int | None) -> tuple[list[int], int | None]:
     """The rows of a page, and behind which one the next page begins."""
-    rows = np.flatnonzero(keep[after + 1 :]) + after + 1
     if limit is None or len(rows) <= limit:
-        return rows.tolist(), None
-    return rows[:limit].tolist(), int(rows[limit - 1]) if limit > 0 else after
+        return rows, None
+    return rows[:limit], rows[limit - 1] if limit > 0 else after
 
 
 def _money(whole: int, atto: int) -> Decimal:

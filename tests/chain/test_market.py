@@ -13,7 +13,7 @@ from witness import PARAMS, PROVIDERS, WALLETS, Witness, group
 
 from marketsim.chain import leasing as market
 from marketsim.chain.bid_index import bid_insert, bid_slot
-from marketsim.chain.columns import Bid, BidState, G, Order, Rules
+from marketsim.chain.columns import Bid, BidState, G, Order, OrderState, Rules
 from marketsim.chain.deployments import close_group
 from marketsim.chain.edge import Chain
 from marketsim.chain.leasing import create_bid, create_lease
@@ -403,7 +403,7 @@ def test_the_bid_index_is_a_dictionary(keys: list[tuple[int, int]]) -> None:
 
 
 def test_the_bid_index_grows_before_it_is_half_full() -> None:
-    state = make_state(4)
+    state = make_state(80)
     state.globals.keep_bids = 1
     for bid in range(500):
         state = with_room(state, bids=1)
@@ -412,6 +412,24 @@ def test_the_bid_index_grows_before_it_is_half_full() -> None:
         bid_insert(state, int(bid_slot(state, bid // 7, bid % 7)), bid)
         assert 2 * (bid + 1) <= len(state.bid_index)
     assert [bid_of(state, bid // 7, bid % 7) for bid in range(500)] == list(range(500))
+
+
+def test_the_bid_index_forgets_bids_on_closed_orders_and_stays_small() -> None:
+    state = make_state(100)
+    state.globals.keep_bids = 1
+    first, sizes = len(state.bid_index), set()
+    for bid in range(6_000):
+        order = bid // 60
+        if bid % 60 == 0 and order >= 2:
+            state.orders[order - 2].state = OrderState.CLOSED
+        state = with_room(state, bids=1)
+        state.globals.bids = bid + 1
+        state.bids[bid, [Bid.order, Bid.provider]] = order, bid % 60
+        bid_insert(state, int(bid_slot(state, order, bid % 60)), bid)
+        sizes.add(len(state.bid_index))
+        assert 2 * state.globals.bids_live <= len(state.bid_index)
+    assert max(sizes) <= max(first, 1_024)
+    assert [bid_of(state, bid // 60, bid % 60) for bid in range(5_880, 6_000)] == list(range(5_880, 6_000))
 
 
 # --- what a group asks of a provider ------------------------------------------------------------------------

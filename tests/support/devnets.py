@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from marketsim.devnet import node as node_module
 from marketsim.devnet.client import Client
 from marketsim.devnet.listening import listening
 from marketsim.devnet.node import DevnetNode
@@ -40,7 +41,8 @@ def served(folder: Path, scenario: str | None = "tiny", token: str | None = None
 
 
 def serve_until_killed(folder: str, scenario: str) -> None:
-    """What a process of its own runs: a devnet in which each message makes a block."""
+    """What a process of its own runs: a devnet in which each message makes a block, and what is over goes from memory at each."""
+    node_module.REST_BLOCKS = 1
     node = DevnetNode.open(folder, scenario, speed=0)
     serve(node, listening("127.0.0.1:0", None), token=None, limit=None, ready=lambda _: None)
 
