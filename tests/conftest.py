@@ -4,6 +4,7 @@ slow tests begin first, so that several processes end together."""
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -29,3 +30,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.fixture(scope="session")
+def wheel_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The python of an environment that has the package as a wheel installs it."""
+    from installed_wheel import installed_wheel
+
+    return installed_wheel(tmp_path_factory.mktemp("wheel"))

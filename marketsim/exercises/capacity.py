@@ -124,9 +124,7 @@ The market is run with that many in {RUNS} other weeks. 30 points for the fill r
 
     def problem(self, task: Mapping[str, Any], record: Mapping[str, str], submission: Submission) -> str | None:
         """A number of cores that is none, or no unit of cores."""
-        cores = _cores(submission[FILE], f"submit/{FILE}")
-        if cores > 2_000:
-            return f"submit/{FILE}: cores: {cores} cores? look at the unit"
+        _cores(submission[FILE], f"submit/{FILE}", 2_000)
         return None
 
     def judge(self, instance: CapacityInstance, submission: Submission) -> Mapping[str, Judged]:
@@ -191,10 +189,12 @@ def capacity_scenario(instance: CapacityInstance, cores: int) -> dict[str, Any]:
     return {"name": "capacity", "horizon": f"{_DAYS}d", "warm_up": "1d", "tenants": [tenant], "providers": [provider]}
 
 
-def _cores(text: str, name: str) -> int:
+def _cores(text: str, name: str, most: int = 100_000) -> int:
     cores = figure_of(read_mapping(text, name).get("cores", ""))
-    if cores is None or cores != int(cores) or not 1 <= cores <= 100_000:
+    if cores is None or cores != int(cores) or cores < 1:
         raise InputError(f"{name}: cores: is missing or no whole number of cores")
+    if cores > most:
+        raise InputError(f"{name}: cores: {cores:.0f} cores? look at the unit")
     return int(cores)
 
 

@@ -180,9 +180,9 @@ def reset(place: Path) -> Path:
 def _progress(place: Path) -> dict[str, Any]:
     """What was done so far; a file that somebody broke counts as a new one."""
     try:
-        found = json.loads((place / CHECK).read_text(encoding="utf-8"))
-        return {key: found[key] if isinstance(found.get(key), type(value)) else value for key, value in _NEW.items()}
-    except (OSError, ValueError, AttributeError):
+        found = json.loads(_text(place / CHECK, _RECORD_MOST) or "{}")
+        return {key: found.get(key) if isinstance(found.get(key), type(value)) else value for key, value in _NEW.items()}
+    except (InputError, OSError, ValueError, RecursionError, AttributeError):
         return dict(_NEW)
 
 

@@ -259,7 +259,7 @@ def _events(text: str, name: str) -> list[tuple[str, float]]:
         raise InputError(f"{name}: events: is missing or no list")
     found = []
     for number, event in enumerate(events, 1):
-        if not isinstance(event, Mapping) or event.get("cause") not in CAUSES:
+        if not isinstance(event, Mapping) or str(event.get("cause")) not in CAUSES:
             raise InputError(f"{name}: events: {number}. cause: is none of {', '.join(CAUSES)}")
         hour = figure_of(event.get("hour", ""))
         if hour is None or not 0 <= hour < HOURS:

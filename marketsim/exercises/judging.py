@@ -8,8 +8,8 @@ from typing import Any, Final
 from marketsim.errors import InputError, LackingError
 from marketsim.exercises.exercise import Exercise, ExerciseGrade, GradePart, Submission
 
-ANSWER_MOST: Final = 256 * 1024
-"""Bytes of a file that is handed in; the longest right answer has two thousand."""
+ANSWER_MOST: Final = 64 * 1024
+"""Bytes of a file that is handed in: the longest right answer has two thousand, and as many as these are read in a second."""
 _SEEN_MOST: Final = 300
 
 

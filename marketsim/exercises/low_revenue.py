@@ -23,6 +23,7 @@ from marketsim.exercises.revenue_market import (
     CONFIG_KEYS,
     DAEMON_KEYS,
     DAYS,
+    HOME,
     NOT_PLANTED,
     TRAINEE,
     WARM_UP_DAYS,
@@ -110,10 +111,10 @@ class RevenueExercise:
         meanings = {cause.name: cause.meaning for cause in CAUSES} | NOT_PLANTED
         names = "\n".join(f"- `{name}`: {meaning}" for name, meaning in meanings.items())
         readme = f"""
-Your provider is called `{TRAINEE}`. It wins nearly nine bids in ten, and still earns too little. `record/` has what is to be seen of its
-last {DAYS} days: `week.csv` beside `healthy.csv` (the same figures of an earlier week in which all was well), `orders.csv` (every order of
-the market, who won it and at what price), `bids.csv` and `leases.csv` (yours), `declines.csv` (why you did not bid). Prices are in uve a
-block of 6 seconds.
+Your provider is called `{TRAINEE}` and stands in {HOME}. It wins nearly nine bids in ten, and still earns too little. `record/` has what
+is to be seen of its last {DAYS} days: `week.csv` beside `healthy.csv` (the same figures of an earlier week in which all was well),
+`orders.csv` (every order of the market, who won it and at what price), `bids.csv` and `leases.csv` (yours), `declines.csv` (why you did
+not bid). Prices are in uve a block of 6 seconds.
 
 One or two things are wrong. Hand in
 
@@ -138,7 +139,7 @@ the share of the lost income that they bring back, less 15 % for each change tha
         }
         files = settings_files(market.broken)
         begun = {"causes": [], "evidence": "", "predicted_income_per_day": ""}
-        return Told({"days": DAYS, "block_seconds": 6}, readme, record, {DIAGNOSIS: yaml_text(begun), **files})
+        return Told({"days": DAYS, "block_seconds": 6, "region": HOME}, readme, record, {DIAGNOSIS: yaml_text(begun), **files})
 
     def problem(self, task: Mapping[str, Any], record: Mapping[str, str], submission: Submission) -> str | None:
         """The first thing wrong: a name that is no cause, a key that was not there, a value that cannot be read."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -37,10 +38,16 @@ def test_every_page_is_played_and_every_block_found(pages: ModuleType) -> None:
 
 
 @pytest.mark.skipif(any(shutil.which(tool) is None for tool in TOOLS), reason="the tutorial needs bash, curl and jq")
-def test_the_tutorial_prints_what_its_pages_show(pages: ModuleType, tmp_path: Path) -> None:
+def test_from_a_wheel_in_an_empty_folder_the_pages_print_what_they_show(pages: ModuleType, wheel_python: Path, tmp_path: Path) -> None:
+    """The whole module, with nothing of the checkout but the text of its pages."""
+    where = subprocess.run(
+        [wheel_python, "-P", "-c", "import marketsim; print(marketsim.__file__)"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert wheel_python.parents[1] in Path(where.stdout.strip()).parents
+
     def told(block: object) -> None:
         page, command, shown, printed, code = block  # type: ignore[misc]
         assert code == 0, f"{page}: exit code {code}\n{command}{printed}"
         assert printed == (shown or ""), f"{page}:\n{command}"
 
-    pages.played(tmp_path / "learner", told)
+    pages.played(tmp_path / "learner", told, str(wheel_python))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import pytest
@@ -14,42 +12,11 @@ import pytest
 import marketsim as ms
 from marketsim.cli import main
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The python of an environment that has the wheel, and the libraries of this one beside it; and an empty folder."""
-    place = tmp_path_factory.mktemp("stranger")
-    subprocess.run(
-        [sys.executable, "-c", "from setuptools.build_meta import build_wheel; import sys; build_wheel(sys.argv[1])", str(place)],
-        cwd=copied(place / "tree"),
-        check=True,
-        capture_output=True,
-    )
-    wheel = next(place.glob("*.whl"))
-    env = place / "env"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(env)], check=True)
-    site = Path(sysconfig.get_path("purelib", vars={"base": str(env), "platbase": str(env)}))
-    python = env / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "zipfile", "-e", str(wheel), str(site)], check=True)
-    # A plain folder on the path: what is written in its own .pth files, an editable marketsim among them, is not read.
-    (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n", "utf-8")
-    folder = place / "empty"
-    folder.mkdir()
-    return python, folder
-
-
-def copied(tree: Path) -> Path:
-    """The files that a build needs, where it may leave what it makes."""
-    import shutil
-
-    tree.mkdir()
-    for name in ("marketsim", "scenarios"):
-        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in"):
-        shutil.copyfile(ROOT / name, tree / name)
-    return tree
+def stranger(wheel_python: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The python of an environment that has the wheel, and an empty folder."""
+    return wheel_python, tmp_path_factory.mktemp("empty")
 
 
 def call(stranger: tuple[Path, Path], *words: str) -> str:
