@@ -23,6 +23,7 @@ from marketsim.chain.columns import (
     UsageEscrow,
     Wallet,
 )
+from marketsim.chain.income import paid_by_day
 from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.market.fingerprint import settled
@@ -128,7 +129,7 @@ def snapshot(
         lease_capacity=desks[:, Desk.lease_capacity],
         capacity={name: desks[:, Desk.cap_cpu + at] * scale for at, (name, scale) in enumerate(_RESOURCES.items())},
         used={name: desks[:, Desk.leased_cpu + at] * scale for at, (name, scale) in enumerate(_RESOURCES.items())},
-        net=income[:, :-2].sum(axis=1).astype(np.float64),
+        net=paid_by_day(income).sum(axis=1).astype(np.float64),
         moved=_sum_by(every, _moved(chain, leases, moved), count),
         take=_sum_by(every, _money(leases, Lease.fees), count),
         gas=chain.wallets[desks[:, Desk.wallet], Wallet.fees].astype(np.float64),

@@ -27,6 +27,7 @@ from marketsim.chain.columns import (
     Wallet,
 )
 from marketsim.chain.escrow.exact import owed
+from marketsim.chain.income import paid_by_day, paid_in_window, taken_in_window
 from marketsim.chain.ledger import totals
 from marketsim.chain.state import State
 from marketsim.export.long_tables import LongTable, Spill
@@ -122,7 +123,7 @@ class Collector:
     def revenue(self) -> Table:
         """Paid out by provider and day, net, whole uve: shape (providers, days). The chain writes it."""
         income = self._income if self._clock is None else self._clock.chain.income  # which grows with the register
-        return income[:, :-2]
+        return paid_by_day(income)
 
     def attach(self, chain: State) -> State:
         """Return the chain with its pay-outs added up by provider and day."""
@@ -254,8 +255,8 @@ class Collector:
             "gpu": capacity[:, 3],
             "lease_capacity": desks[:, Desk.lease_capacity],
             "leases": np.bincount(clock.chain.leases[: int(clock.chain.globals.leases), Lease.slot], minlength=count)[:count],
-            "revenue_net": clock.chain.income[:count, -2],
-            "fees": clock.chain.income[:count, -1],
+            "revenue_net": paid_in_window(clock.chain.income)[:count],
+            "fees": taken_in_window(clock.chain.income)[:count],
             "network_fees": clock.chain.wallets[desks[:, Desk.wallet], Wallet.fees],
             "cost_ppm": desks[:, Desk.cost_ppm],
         }

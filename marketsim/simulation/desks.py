@@ -14,7 +14,8 @@ from marketsim.agents.streams import Keys, draw, key_of, normal, quantiles
 from marketsim.chain.requirements import FITS, Requirements
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
-from marketsim.market.quoting import FACTOR_MAX, refresh_units
+from marketsim.market.list_prices import set_list_prices
+from marketsim.market.quoting import FACTOR_MAX
 from marketsim.market.tables import LATENCY_MS, QUANTILES, Decline, Desk, Node, Pricing
 from marketsim.money.units import ATTO, BLOCKS_A_MONTH, DECIMALS, HOUR_MS, MIB, MIB_A_GIB, MILLICORES, PERCENT, PPM, SECOND_MS, UVE_PER_VE
 from marketsim.scenario.model import Scenario
@@ -222,14 +223,11 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     rows[:, Desk.cost_ppm] = np.maximum(1, np.rint(float(PPM) * np.exp(cohort.spread * normal(keys, "cost"))))
     for one in rows:
         ppm = int(one[Desk.cost_ppm])
-        for at, unit in enumerate(units):
-            whole, atto = divmod(unit * ppm // PPM, ATTO)
-            if whole > WHOLE_PRICE_MAX:
-                problem = f"a unit price above {WHOLE_PRICE_MAX}uve, accepted up to that"
-                raise scenario.refusal(("providers", cohort.name), problem)
-            one[Desk.list_cpu + 2 * at] = whole
-            one[Desk.list_cpu + 2 * at + 1] = atto
-        refresh_units(one)
+        prices = [unit * ppm // PPM for unit in units]
+        if max(prices) >= (WHOLE_PRICE_MAX + 1) * ATTO:
+            problem = f"a unit price above {WHOLE_PRICE_MAX}uve, accepted up to that"
+            raise scenario.refusal(("providers", cohort.name), problem)
+        set_list_prices(one, prices)
     return rows
 
 

@@ -14,8 +14,6 @@ from marketsim.chain.ledger import move
 from marketsim.chain.parsing import GOVERNANCE, Message, MessageError, Parsed, parse_name, parse_number
 from marketsim.chain.status import Status
 from marketsim.market.clock import BlockClock
-from marketsim.market.desks import set_shut
-from marketsim.market.quoting import refresh_units
 from marketsim.money.units import ATTO
 from marketsim.scenario.faults import COMMON, FAULT_KINDS, Fault
 from marketsim.scenario.model import Scenario
@@ -24,7 +22,7 @@ from marketsim.scenario.schedules import merge
 from marketsim.simulation.build import MarketSetup
 from marketsim.simulation.desks import desk_rows
 from marketsim.simulation.faults import Faults
-from marketsim.simulation.stages import CONFIGURED, HELD
+from marketsim.simulation.stages import configure
 
 OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "fault": ("kind",),
@@ -200,14 +198,7 @@ def _configure(clock: BlockClock, market: MarketSetup, scenario: Scenario, slot:
     cohort = scenario.providers[market.book.cohorts[slot]]
     index, seed = int(market.book.names[slot].rpartition("-")[2]), int(clock.engine.globals.seed)
     before, after = (desk_rows(cohort.model_copy(update={"config": each}), scenario, seed)[index] for each in (file, new))
-    desk = clock.engine.desks[slot]
-    for column, left in HELD.items():
-        desk[left] += after[column] - before[column]
-    for column in (*CONFIGURED, *HELD):
-        if after[column] != before[column]:
-            desk[column] = after[column]
-    refresh_units(desk)
-    set_shut(clock.chain, clock.engine, slot)
+    configure(clock.chain, clock.engine, slot, before, after)
     market.book.set_file(slot, new)
     return Status.Ok
 

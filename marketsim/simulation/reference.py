@@ -11,10 +11,10 @@ from marketsim.chain.room import with_room
 from marketsim.chain.state import make_state
 from marketsim.kernel.rows import Rows
 from marketsim.kernel.table_set import rows_of
-from marketsim.market.quoting import refresh_units
+from marketsim.market.list_prices import set_list_prices
 from marketsim.market.room import ROWS, make_room
 from marketsim.market.tables import PHASES, Call, Decline, Desk, Kind, Phase, Plan, Pricing, TopUpTime, codes_of, make_engine, no_fits
-from marketsim.money.units import DECIMALS, MIB, PPM
+from marketsim.money.units import ATTO, DECIMALS, MIB, PPM
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import FIRST_ROWS, MarketSetup, number_deployments, set_calendar, set_engine, set_rules, set_wallets
 from marketsim.simulation.desks import DeskBook
@@ -134,9 +134,6 @@ def desks_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> DeskBook:
     rows[:, Desk.latency_blocks] = 5
     rows[:, Desk.cap_cpu : Desk.cap_gpu + 1] = draws.capacity
     rows[:, Desk.max_cpu : Desk.max_gpu + 1] = draws.max_size
-    for at in range(4):
-        rows[:, Desk.list_cpu + 2 * at] = draws.unit_whole[:, at]
-        rows[:, Desk.list_cpu + 2 * at + 1] = draws.unit_atto[:, at]
     rows[:, Desk.margin_ppm] = draws.margin_bps * PPM_A_BASIS_POINT
     rows[:, Desk.min_value] = draws.min_value_whole
     rows[:, Desk.min_value_atto] = draws.min_value_atto
@@ -144,8 +141,8 @@ def desks_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> DeskBook:
     rows[:, Desk.reprice_every] = DAY_BLOCKS
     rows[:, Desk.reprice_high_ppm : Desk.reprice_max_ppm + 1] = REPRICING_PPM
     rows[:, Desk.withdraw_every] = WITHDRAW_EVERY
-    for row in rows:
-        refresh_units(row)
+    for row, whole, atto in zip(rows, draws.unit_whole.tolist(), draws.unit_atto.tolist(), strict=True):
+        set_list_prices(row, [each * ATTO + more for each, more in zip(whole, atto, strict=True)])
     book = DeskBook(scenario, seed)
     digits = len(str(max(count - 1, 1)))
     book.names = [f"provider-{number:0{digits}d}" for number in range(count)]

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from marketsim.chain.state import State
 from marketsim.market.desks import set_shut
+from marketsim.market.list_prices import COLUMNS
 from marketsim.market.quoting import refresh_units
 from marketsim.market.tables import Desk, Engine
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.desks import DeskBook
 
 CONFIGURED = (
-    *range(Desk.list_cpu, Desk.list_gpu_atto + 1),
+    *COLUMNS,
     Desk.margin_ppm,
     Desk.endpoint,
     Desk.endpoint_atto,
@@ -58,18 +59,23 @@ def parameters(stage: StageChange) -> dict[str, int]:
     return found
 
 
+def configure(chain: State, engine: Engine, slot: int, before: Desk, after: Desk) -> None:
+    """Write what differs between two states of a desk as files have them into the desk, and what follows from it."""
+    desk = engine.desks[slot]
+    for column, left in HELD.items():
+        desk[left] += after[column] - before[column]
+    for column in (*CONFIGURED, *HELD):
+        if after[column] != before[column]:
+            desk[column] = after[column]
+    refresh_units(desk)
+    set_shut(chain, engine, slot)
+
+
 def reconfigure(stage: StageChange, seed: int, chain: State, engine: Engine, book: DeskBook) -> list[int]:
     """Write what changes into the desks, and return those whose filters are others; the tables are changed in place."""
     before, after = DeskBook(stage.before, seed), DeskBook(stage.after, seed)
     for slot in np.flatnonzero((before.rows[:, [*CONFIGURED, *HELD]] != after.rows[:, [*CONFIGURED, *HELD]]).any(axis=1)).tolist():
-        desk = engine.desks[slot]
-        for column, left in HELD.items():
-            desk[left] += after.rows[slot, column] - before.rows[slot, column]
-        for column in (*CONFIGURED, *HELD):
-            if before.rows[slot, column] != after.rows[slot, column]:
-                desk[column] = after.rows[slot, column]
-        refresh_units(desk)
-        set_shut(chain, engine, slot)
+        configure(chain, engine, slot, before.rows[slot], after.rows[slot])
     return book.take_filters(before, after)
 
 

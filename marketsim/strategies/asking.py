@@ -24,6 +24,7 @@ from marketsim.kernel.compiled import bound
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.asking import check_answers, list_asked, take_answers
 from marketsim.market.clock import BlockClock
+from marketsim.market.list_prices import list_prices
 from marketsim.market.quoting import QUOTE_MAX
 from marketsim.market.tables import REFUSED, Asking, BidOutcome, Decline, Desk
 from marketsim.money.units import ATTO, DAY_MS, MIB
@@ -299,13 +300,12 @@ class _Asking:
         for at, name in enumerate(self._names):
             observe = self._observe[0 if self._shared else at]
             desk = self._clock.engine.desks[self.first + at]
-            units = [int(desk[column]) * ATTO + int(desk[column + 1]) for column in range(Desk.list_cpu, Desk.list_gpu + 1, 2)]
             own = OwnDesk(
                 provider=name,
                 height=height,
                 capacity=_sizes_at(desk, Desk.cap_cpu),
                 leased=_sizes_at(desk, Desk.leased_cpu),
-                prices=UnitPrices(*units),
+                prices=UnitPrices(*list_prices(desk)),
                 margin_ppm=int(desk[Desk.margin_ppm]),
             )
             assert observe is not None

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from marketsim.kernel.table_set import rows_of
+from marketsim.market.list_prices import set_list_prices
 from marketsim.market.tables import BidOutcome, Desk, OutcomeKind
 from marketsim.money.units import ATTO, PPM
 from marketsim.strategies import users_code
@@ -62,7 +63,7 @@ def _story(subject: Any, requests: Sequence[PriceRequest]) -> tuple[list[Any], l
     """Ask about the requests in batches of one and of many, with outcomes in between; return the answers and what is wrong with them."""
     desks = rows_of(1, Desk)
     desks[0, Desk.cap_cpu : Desk.cap_gpu + 1] = (64_000, 262_144, 10_485_760, 8)
-    desks[0, Desk.list_cpu_atto : Desk.list_gpu + 2 : 2] = (ATTO // 1000, ATTO // 5000, ATTO // 100_000, ATTO // 2)
+    set_list_prices(desks[0], (ATTO // 1000, ATTO // 5000, ATTO // 100_000, ATTO // 2))
     desks[0, Desk.margin_ppm] = PPM // 10
     height = [0]
     own = OwnDesks(("provider-1",), lambda: desks, lambda: np.zeros((1, 2), np.int64), lambda: height[0])

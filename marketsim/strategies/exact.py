@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from marketsim.errors import InputError
 from marketsim.kernel.rows import row_of
-from marketsim.market.quoting import linear_price, refresh_units
+from marketsim.market.list_prices import set_list_prices
+from marketsim.market.quoting import linear_price
 from marketsim.market.tables import Desk
 from marketsim.money.units import ATTO, DECIMALS, MIB, PPM, WHOLE_MAX
 from marketsim.strategies.rules import PriceRequest, ResourceUnit, Volume
@@ -117,8 +118,7 @@ def _bid(lines: tuple[PriceLine, ...], margin_ppm: int) -> int:
     """Return what a desk of a run asks with these unit prices for these quantities: cpu, memory, storage, gpu."""
     used = [line.unit_price if line.quantity else 0 for line in lines]  # what costs nothing may have any price
     desk = row_of(Desk, multiplier_ppm=PPM, margin_ppm=margin_ppm, decimals=DECIMALS)
-    desk[Desk.list_cpu : Desk.list_gpu_atto + 1] = [part for price in used for part in divmod(price, ATTO)]
-    refresh_units(desk)
+    set_list_prices(desk, used)
     cpu, memory, storage, gpu = (line.quantity for line in lines)
     whole, atto = linear_price(desk, cpu, memory, storage, gpu, 0, 0)
     return int(whole) * ATTO + int(atto)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.kernel.table_set import Table
+from marketsim.market.list_prices import list_price_pairs
 from marketsim.market.tables import BidOutcome, Desk, Ended, OutcomeKind
 from marketsim.money.units import ATTO, MIB
 from marketsim.strategies.requests import Column, Prices, RequestBatch
@@ -97,7 +98,8 @@ class OwnDesks:
         """Unit prices of the provider's file, its own cost draw included: (desks, 8), whole uve and 10^-18 uve in turn for a millicore, a
         MiB of memory, a MiB of storage and a GPU.
         """
-        return np.array(self._desks()[:, Desk.list_cpu : Desk.list_gpu_atto + 1])
+        desks = self._desks()
+        return list_price_pairs(desks).reshape(len(desks), -1)
 
     @property
     def margin_ppm(self) -> Column:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from marketsim.chain.columns import Draft
-from marketsim.market.tables import Call, Desk, Plan, codes_of
+from marketsim.market.list_prices import list_price_pairs
+from marketsim.market.tables import Call, Plan, codes_of
 from marketsim.metrics.welfare import (
     ORDERS_MAX,
     PROVIDERS_MAX,
@@ -153,8 +154,8 @@ def _sizes(cpu: Any, memory: Any, storage: Any, gpu: Any) -> FloatArray:
 
 def _unit_prices(market: MarketSetup) -> FloatArray:
     """uve per millicore, MiB, MiB and GPU of every provider, float64[providers, 4]; zeros where it has none."""
-    rows = market.book.rows
-    return np.column_stack([rows[:, Desk.list_cpu + 2 * k] + rows[:, Desk.list_cpu + 2 * k + 1] / 1e18 for k in range(4)])
+    pairs = list_price_pairs(market.book.rows)
+    return np.asarray(pairs[:, :, 0] + pairs[:, :, 1] / 1e18)
 
 
 def _cost_shares(scenario: Scenario, record: Record) -> FloatArray:
