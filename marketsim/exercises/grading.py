@@ -38,6 +38,8 @@ class Graded(NamedTuple):
     submission: Submission
     grade: ExerciseGrade
     versions: dict[str, str]
+    untouched: bool = False
+    """Whether every file is still as it was at the beginning, as the folder says."""
     before: Before | None = None
 
     def changed_versions(self) -> list[str]:
@@ -57,6 +59,7 @@ class Graded(NamedTuple):
             "learner": self.learner,
             "practice": self.practice,
             "versions": self.versions,
+            "untouched": self.untouched,
             "score": self.grade.score,
             "criteria": [part._asdict() for part in self.grade.parts],
             "submission": dict(self.submission),
@@ -69,15 +72,22 @@ def grade_source(source: Path, secret: bytes | None) -> Graded:
         return _again(source, secret)
     found = read_folder(source)
     _same_kind(source, practice=not found.graded, secret=secret)
-    return _graded(source, found.exercise, found.learner, found.submission, secret)
+    untouched = all(found.submission.get(name) == found.record.get(f"begun/{name}") for name in found.exercise.files)
+    return _graded(source, found.exercise, found.learner, found.submission, secret, untouched)
 
 
 def _graded(
-    source: Path, exercise: Exercise, learner: str, submission: Submission, secret: bytes | None, before: Before | None = None
+    source: Path,
+    exercise: Exercise,
+    learner: str,
+    submission: Submission,
+    secret: bytes | None,
+    untouched: bool,
+    before: Before | None = None,
 ) -> Graded:
     grade = grade_submission(exercise, draw_instance(exercise, learner, secret), submission)
     found = versions() | ({"promtool": promtool_version()} if exercise.needs == "promtool" else {})
-    return Graded(str(source), exercise, learner, secret is None, submission, grade, found, before)
+    return Graded(str(source), exercise, learner, secret is None, submission, grade, found, untouched, before)
 
 
 def _same_kind(source: Path, *, practice: bool, secret: bytes | None) -> None:
@@ -118,7 +128,7 @@ def _again(source: Path, secret: bytes | None) -> Graded:
     before = Before(
         float(data["score"]), data["exercise_version"], {ascii(k)[1:-1]: ascii(v).strip("'") for k, v in data["versions"].items()}
     )
-    return _graded(source, exercise, data["learner"], handed_in, secret, before)
+    return _graded(source, exercise, data["learner"], handed_in, secret, data.get("untouched") is True, before)
 
 
 def write_bundle(graded: Graded, folder: Path | None) -> Path:
@@ -141,9 +151,14 @@ def twice(all_graded: list[Graded]) -> list[str]:
                 continue
             if one.learner == other.learner:
                 lines.append(f"{one.source}: {one.exercise.name} of {one.learner} is graded twice, {other.source} too")
-            elif one.submission == other.submission and any(text.strip() for text in one.submission.values()):
+            elif one.submission == other.submission and not _is_nothing(one):
                 lines.append(f"{one.source}: {one.learner} handed in the same as {other.learner} ({other.source})")
     return lines
+
+
+def _is_nothing(graded: Graded) -> bool:
+    """Whether nothing was done: two of those are alike and have copied nothing. The folder's word counts where there are no points."""
+    return not any(text.strip() for text in graded.submission.values()) or (graded.untouched and graded.grade.score == 0)
 
 
 __all__ = ["BUNDLE", "Before", "GradePart", "Graded", "grade_source", "twice", "write_bundle"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import socket
+import subprocess
 from decimal import Decimal
 from pathlib import Path
 from xml.etree import ElementTree
@@ -102,6 +104,31 @@ def test_no_folder_holds_an_answer(name: str, begun: dict[str, Path]) -> None:
         assert SECRET.hex()[:8] not in text
         for answer in answers:
             assert not re.search(rf"(?<![\w.]){re.escape(answer)}(?![\w.])", text), (file, answer)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_grading_needs_no_network(name: str, begun: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here no socket can be had; promtool, a process of its own, runs without a network where the kernel lets one take it away."""
+    exercise = exercise_of(name)
+    if exercise.needs:
+        if (program := shutil.which(exercise.needs)) is None:
+            pytest.skip(f"{exercise.needs} is not installed")
+        if shutil.which("unshare") and subprocess.run(["unshare", "-rn", "true"], capture_output=True, check=False).returncode == 0:
+            alone = tmp_path / "alone" / exercise.needs
+            alone.parent.mkdir()
+            alone.write_text(f'#!/bin/sh\nexec unshare -rn {program} "$@"\n')
+            alone.chmod(0o755)
+            monkeypatch.setenv("PATH", str(alone.parent), prepend=os.pathsep)
+
+    def no_network(*_: object, **__: object) -> None:
+        raise AssertionError("grading went to the network")
+
+    for call in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, call, no_network)
+    shutil.copytree(begun[name], tmp_path / name)
+    for file, text in exercise.oracle(draw_instance(exercise, "anna", SECRET)).items():
+        (tmp_path / name / "submit" / file).write_text(text)
+    assert grade_source(tmp_path / name, SECRET).grade.score == 100
 
 
 @pytest.mark.parametrize("name", NAMES)

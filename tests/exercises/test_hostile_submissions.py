@@ -152,3 +152,17 @@ def test_bundles_of_others_and_bundles_given_twice_are_named(tmp_path: Path, cap
 def main_says(capsys: pytest.CaptureFixture[str], source: str, course: Path) -> str:
     assert main(["exercise", "grade", source, "--course", str(course)]) == 0
     return capsys.readouterr().out
+
+
+def test_two_who_have_done_nothing_have_copied_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sources = []
+    for learner in ("anna", "ben"):
+        folders.start("escrow", learner, tmp_path / learner, None)
+        sources.append(str(tmp_path / learner))
+    assert main(["exercise", "grade", *sources]) == 0
+    assert capsys.readouterr().err == ""
+    for source in sources:
+        (Path(source) / "submit" / "hours.csv").write_text("account,hours\ntenant-1/1,12.00\n")
+    (tmp_path / "ben" / "record" / "begun" / "hours.csv").write_text("account,hours\ntenant-1/1,12.00\n")
+    assert main(["exercise", "grade", *sources[::-1]]) == 0
+    assert "anna handed in the same as ben" in capsys.readouterr().err
