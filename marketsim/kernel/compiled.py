@@ -125,6 +125,8 @@ class Compiled:
         self.count = len(self._arguments)
         self._entries: dict[tuple[str, ...], Callable[..., Any]] = {}
         self._only: tuple[tuple[bool, ...], Callable[..., Any]] | None = None
+        self._parameters: list[tuple[str, type[Row] | None]] | None = None
+        """The annotation of each argument, and the row class that it names."""
         self._dispatcher: Any = None
 
     def __call__(self, *arguments: Any) -> Any:
@@ -158,8 +160,10 @@ class Compiled:
         """Return what each argument is: a set of tables, an array, a row, a truth or a number. Raises TypeError for too few or too many."""
         if len(arguments) != self.count:
             raise TypeError(f"{self.__name__} takes {self.count} arguments, {len(arguments)} were given")
-        annotations = self.py_func.__annotations__
-        return tuple(_kind(value, annotations[name], self.schema_of(name)) for name, value in zip(self._arguments, arguments, strict=True))
+        if self._parameters is None:
+            annotations = self.py_func.__annotations__
+            self._parameters = [(annotations[name], self.schema_of(name)) for name in self._arguments]
+        return tuple([_kind(value, *about) for value, about in zip(arguments, self._parameters, strict=True)])
 
     def schema_of(self, argument: str) -> type[Row] | None:
         """Return the row class that an argument is annotated with, if it is: `Order` for a row, `Rows[Order]` for a table."""

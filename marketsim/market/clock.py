@@ -274,7 +274,7 @@ class BlockClock:
         rest = engine.inbox[int(engine.globals.inbox) : int(engine.globals.inbox_end)]
         rows = self._pending[0] if len(self._pending) == 1 and not len(rest) else np.concatenate([rest, *self._pending])
         self._pending.clear()
-        if not inbox.is_in_order(np.ascontiguousarray(rows)):
+        if len(rows) > 1 and not inbox.is_in_order(np.ascontiguousarray(rows)):
             rows = rows[np.lexsort((rows[:, Call.tie], rows[:, Call.time], rows[:, Call.key]))]
         if len(rows) > len(engine.inbox):  # else the table stays where it is, and compiled code knows where
             self._grow_inbox(len(rows))

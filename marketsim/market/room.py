@@ -40,7 +40,7 @@ EVENTS_MORE = 64
 OUTCOMES = 65_536
 """Free rows of outcomes beyond what is asked for, where somebody hears; more bids than that do not end at once."""
 EVENTS_AHEAD = 65_536
-"""Rows of events beyond what must be free, so that the record is not handed over too often."""
+"""Rows of events beyond what must be free where any are kept, so that the record is not handed over too often."""
 
 
 @compiled
@@ -238,7 +238,7 @@ def make_room(chain: State, engine: Engine) -> tuple[State, Engine]:
     entries += ENTRIES + ENTRIES_AN_ORDER * orders + ENTRIES_A_BID * bids + ROWS
     chain = with_room(
         chain,
-        events=int(x.event_room) + events + EVENTS_A_BID * bids + EVENTS_AHEAD,
+        events=int(x.event_room) + events + EVENTS_A_BID * bids + (EVENTS_AHEAD if chain.globals.event_mask else 0),
         orders=rows,
         groups=rows,
         deployments=ROWS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -38,12 +39,17 @@ from marketsim.simulation.orders import (
     staged_orders,
     tenants_of,
 )
+from marketsim.simulation.shared_orders import shared
 
 REPLICAS_MAX = 200
 """Most replicas of an order that a desk with nodes looks at; for more it has not the resources."""
 MODULE_WALLETS = len(MODULES)
 FIRST_ROWS = 1_024
 """Rows of the tables at the start; they grow."""
+MORE_ORDERS = 4_096
+"""Orders of groups that start again for which there is room from the start, a sixteenth of all at most; the tables grow."""
+BIDS_AT_FIRST = 4_096
+"""Bids on the orders of the first block for which there is room from the start."""
 QUEUE_LIMIT = 100
 """Bids that may wait at a desk for a free slot (training document)."""
 LEAST_VALUE_BLOCKS = 14_400
@@ -115,7 +121,8 @@ def build_market(scenario: Scenario, seed: int, by_hand: bool = False, stretch: 
     """Return chain, engine and orders for one seed; `by_hand` for a market that takes messages which the scenario does not hold, `stretch`
     where orders are drawn for a part of the horizon."""
     book = DeskBook(scenario, seed)
-    orders = [staged_orders(number, scenario, seed, stretch) for number in range(len(scenario.tenants))]
+    cohorts = range(len(scenario.tenants))
+    orders = [shared((number, stretch), seed, partial(staged_orders, number, scenario, seed, stretch)) for number in cohorts]
     if scenario.initial > 0:
         orders = with_initial(scenario, book, orders, seed)
     total = sum(len(part.calls) for part in orders)
@@ -135,10 +142,15 @@ def build_market(scenario: Scenario, seed: int, by_hand: bool = False, stretch: 
     engine.plans[:, Plan.region] = home_regions(scenario, seed)[engine.plans[:, Plan.tenant] - first_tenant]
     engine = with_nodes(chain, engine, book)
     set_engine(engine, scenario, seed)
-    chain = with_room(chain, **dict.fromkeys(("deployments", "groups", "orders", "leases", "accounts", "deposits"), total + ROWS))
+    at_once = min(sum(len(part.calls) for part in orders[len(cohorts) :]), BIDS_AT_FIRST // max(1, len(book.names)))
+    bids = at_once * len(book.names)
+    most = total + min(total // 16, MORE_ORDERS) + ROWS
+    chain = with_room(
+        chain, **dict.fromkeys(("deployments", "groups", "orders", "leases"), most), accounts=most + bids, deposits=most + bids
+    )
     if scenario.charging != "rate":
-        chain = with_room(chain, usage=total + ROWS)
-    ask_room(engine, 0, 0, 3 + len(scenario.providers), 0)
+        chain = with_room(chain, usage=most)
+    ask_room(engine, at_once, bids, 3 + len(scenario.providers), 0)
     chain, engine = make_room(chain, engine)
     set_calendar(engine, scenario)
     regions = sorted({kind.region for kind in asked if kind.region is not None})
@@ -405,13 +417,17 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
     ]
     everything = sum(loads) or 1.0
     out = list(orders)
-    for cohort, size, load in zip(scenario.tenants, sizes, loads, strict=True):
+    for number, (cohort, size, load) in enumerate(zip(scenario.tenants, sizes, loads, strict=True)):
+
+        def drawn(pools: int, number: int = number, cohort: TenantCohort = cohort) -> CohortOrders:
+            return shared((number, "initial", pools), seed, partial(initial_orders, cohort, scenario, seed, pools))
+
         share = wanted * load / everything
         pools = 1 + int(share / max(size, 1.0)) // POOL_PICKS
-        part = initial_orders(cohort, scenario, seed, pools)
+        part = drawn(pools)
         while (held := cpu_of(part)).sum() < share and pools < POOLS_MAX:
             pools *= 2
-            part = initial_orders(cohort, scenario, seed, pools)
+            part = drawn(pools)
         count = int(np.searchsorted(np.cumsum(held), share))
         kept = {name: getattr(part, name)[:count] for name in ("calls", "plans", "tenants", "value")}
         cuts = {key: cut._replace(side=cut.side[:count]) for key, cut in part.cuts.items()}

@@ -227,10 +227,11 @@ def costs_of(cohort: TenantCohort, scenario: Scenario, keys: Keys) -> tuple[NDAr
     """Return for each key what an order of a cohort costs at generic prices and what it is worth to its tenant, both uve per block."""
     draws = _Draws(keys)
     if cohort.order.sdl is None:
-        _, _, _, cost, _, value, _ = _sizes(cohort, draws, {})
-        return cost, value
+        cost = generic_cost(*_amounts(cohort, draws, {}))
+        assert cohort.value is not None
+        return cost, _price_uve(cohort.value, draws, "value", cost)
     *_, per_order, cost = _manifests(cohort, draws, scenario)
-    value = per_order[:, 2] / MICRO if cohort.value is None else _price(cohort.value, draws, "value", cost)[0]
+    value = per_order[:, 2] / MICRO if cohort.value is None else _price_uve(cohort.value, draws, "value", cost)
     return cost, value
 
 
@@ -412,19 +413,7 @@ def _sizes(
     exact as whole and atto uve.
     """
     shape, size = cohort.order, draws.size
-    cpu = _traced(trace, "cpu") if "cpu" in trace else draws.ints("cpu", shape.cpu)
-    if "memory" in trace:
-        memory = _traced(trace, "memory")
-    elif shape.memory is not None:
-        memory = draws.ints("memory", shape.memory)
-    else:
-        memory = whole(draws.numbers("memory", shape.memory_per_core) * cpu / MILLICORES)
-    storage = _traced(trace, "storage") if "storage" in trace else draws.ints("storage", shape.storage)
-    gpu = _traced(trace, "gpu") if "gpu" in trace else draws.ints("gpu", shape.gpu)
-    cpu = draws.within("order.cpu", cpu, CPU_MIN, CPU_MAX, ("10 millicores", "384000 millicores"))
-    memory = draws.within("order.memory", -(-memory // MIB) * MIB, MEMORY_MIN, MEMORY_MAX, ("1Mi", "2Ti"))
-    storage = draws.within("order.storage", -(-storage // MIB) * MIB, VOLUME_MIN, VOLUME_MAX, ("5Mi", "32Ti"))
-    gpu = draws.within("order.gpu", gpu, 0, GPU_MAX, ("0", "24"))
+    cpu, memory, storage, gpu = _amounts(cohort, draws, trace)
     cost = generic_cost(cpu, memory, storage, gpu)
     assert cohort.ceiling is not None and cohort.value is not None
     value, plan_value = _price(cohort.value, draws, "value", cost)
@@ -467,6 +456,25 @@ def _sizes(
     drafts[:, Draft.first_resource] = np.arange(size)
     drafts[:, Draft.resources] = 1
     return drafts, resources, asked, cost, ceiling, value, plan_value
+
+
+def _amounts(cohort: TenantCohort, draws: _Draws, trace: Columns) -> tuple[Ints, Ints, Ints, Ints]:
+    """What orders by sizes ask for: millicores, bytes, bytes, units."""
+    shape = cohort.order
+    cpu = _traced(trace, "cpu") if "cpu" in trace else draws.ints("cpu", shape.cpu)
+    if "memory" in trace:
+        memory = _traced(trace, "memory")
+    elif shape.memory is not None:
+        memory = draws.ints("memory", shape.memory)
+    else:
+        memory = whole(draws.numbers("memory", shape.memory_per_core) * cpu / MILLICORES)
+    storage = _traced(trace, "storage") if "storage" in trace else draws.ints("storage", shape.storage)
+    gpu = _traced(trace, "gpu") if "gpu" in trace else draws.ints("gpu", shape.gpu)
+    cpu = draws.within("order.cpu", cpu, CPU_MIN, CPU_MAX, ("10 millicores", "384000 millicores"))
+    memory = draws.within("order.memory", -(-memory // MIB) * MIB, MEMORY_MIN, MEMORY_MAX, ("1Mi", "2Ti"))
+    storage = draws.within("order.storage", -(-storage // MIB) * MIB, VOLUME_MIN, VOLUME_MAX, ("5Mi", "32Ti"))
+    gpu = draws.within("order.gpu", gpu, 0, GPU_MAX, ("0", "24"))
+    return cpu, memory, storage, gpu
 
 
 def _traced(trace: Columns, name: str) -> Ints:
@@ -591,6 +599,11 @@ def _price(rule: PriceRule, draws: _Draws, purpose: str, cost: NDArray[np.float6
     uve = draws.numbers(purpose, rule.per_block) / ATTO
     finest = max(len(format_amount(amount).partition(".")[2]) for amount in rule.per_block.literals())
     return _rounded(uve, max(6, finest), draws, purpose)
+
+
+def _price_uve(rule: PriceRule, draws: _Draws, purpose: str, cost: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The numbers of `_price` alone."""
+    return _price(rule, draws, purpose, cost)[0] if rule.times_cost is None else cost * draws.numbers(purpose, rule.times_cost)
 
 
 def _share_of(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from marketsim.agents.demand import Arrivals
 from marketsim.agents.streams import Keys, key_of, keys_from
@@ -17,6 +18,8 @@ from marketsim.scenario import Scenario
 from marketsim.scenario.tenants import TenantCohort
 from marketsim.simulation.orders import arrivals_of, costs_of, expected_arrivals, horizon_of, lives_of, mean_arrivals, rate_of
 from marketsim.statistics.estimates import FloatArray
+
+IntArray = NDArray[np.int64]
 
 # Fresh draws for each order that was made: they add a sixteenth to the variance of a control. No more than MOST, for speed: markets of
 # more than 130,000 orders have controls of their number and costs, and weaker ones of their size.
@@ -44,14 +47,22 @@ def chance_of(scenario: Scenario, seed: int, record: Record, drawn: Sequence[Arr
     `worth`: how many of them are worth at least that cost to their tenants, less the expected number. `cost`: the providers' mean
     logarithm of their own cost draws, weighed by their cpu.
     """
+    return chance_of_demand(scenario, seed, drawn) | chance_of_costs(scenario, record)
+
+
+def chance_of_demand(scenario: Scenario, seed: int, drawn: Sequence[Arrivals | None]) -> dict[str, float]:
+    """The controls of `chance_of` that the demand alone decides: providers have no part in them."""
     found: dict[str, float] = {}
     for cohort, arrivals in zip(scenario.tenants, drawn, strict=False):
         for name, value in ({} if arrivals is None else _demand(cohort, scenario, seed, arrivals)).items():
             found[name] = found.get(name, 0.0) + value
-    cost = _cost(scenario, record)
-    if cost is not None:
-        found["cost"] = cost
     return found
+
+
+def chance_of_costs(scenario: Scenario, record: Record) -> dict[str, float]:
+    """The controls of `chance_of` that the providers' draws decide."""
+    cost = _cost(scenario, record)
+    return {} if cost is None else {"cost": cost}
 
 
 def demand_of(scenario: Scenario, seed: int, drawn: Sequence[Arrivals | None]) -> dict[str, float]:
@@ -93,12 +104,22 @@ def _lives(cohort: TenantCohort, keys: Keys, block_ms: int) -> FloatArray:
 
 def _expected_within(costs: FloatArray, lives: FloatArray, *rooms: FloatArray) -> list[FloatArray]:
     """Mean of cost × min(life, room) over the fresh draws, for each room in blocks."""
-    order = np.argsort(lives, kind="stable")
+    order = _ascending(lives)
     ranked, costs = lives[order], costs[order]
     ended = np.concatenate([[0.0], np.cumsum(costs * ranked)])
     begun = np.concatenate([[0.0], np.cumsum(costs)])
     places = [np.searchsorted(ranked, room) for room in rooms]
     return [(ended[at] + room * (begun[-1] - begun[at])) / lives.size for at, room in zip(places, rooms, strict=True)]
+
+
+def _ascending(blocks: FloatArray) -> IntArray:
+    """The order in which whole numbers of blocks ascend, of equal ones the first first: each sorted with its place below it as one number,
+    which takes a fifth of the time of a stable sort."""
+    bits = (len(blocks) - 1).bit_length()
+    if blocks.max(initial=0.0) * 2.0**bits >= 2.0**62:
+        return np.argsort(blocks, kind="stable")
+    placed = np.sort((blocks.astype(np.int64) << bits) | np.arange(len(blocks)))
+    return placed & ((1 << bits) - 1)
 
 
 def _cost(scenario: Scenario, record: Record) -> float | None:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from marketsim.simulation import Run
 
 SAMPLES_MAX = 400
-SCENARIOS_KEPT = 32
+SCENARIOS_KEPT = 256
 """Scenarios of design points that a worker keeps."""
+DEMANDS_KEPT = 1_024
+"""Demands, each with a seed, of which a worker keeps how far they were from the expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,16 @@ class Simulated:
 
     def __call__(self, scenario: dict[str, Any], base: str, seed: int) -> dict[str, Any]:
         """The summary of one run; `base` is the folder of the files that the scenario names."""
-        from marketsim.experiments.runs.chance import arrivals_by_cohort, chance_of, demand_of
+        from marketsim.experiments.runs.chance import chance_of_costs
         from marketsim.simulation import run
+        from marketsim.simulation.shared_orders import sharing
 
-        loaded = _loaded(scenario, base)
-        finished = run(loaded, seed=seed, trail=self.trail)
-        drawn = arrivals_by_cohort(loaded, seed)
-        summary = {**finished.summary, "activity": _activity(finished), "chance": chance_of(loaded, seed, finished.record, drawn)}
-        summary["demand"] = demand_of(loaded, seed, drawn)
+        loaded, demand = _loaded(scenario, base)
+        with sharing(demand):
+            finished = run(loaded, seed=seed, trail=self.trail)
+        chance, arrived = _demand_of(loaded, seed, demand)
+        summary = {**finished.summary, "activity": _activity(finished), "chance": chance | chance_of_costs(loaded, finished.record)}
+        summary["demand"] = dict(arrived)
         if finished.record.trail is not None:
             summary["trail"] = finished.record.trail.text()
         if self.items:
@@ -72,21 +76,49 @@ class Simulated:
         return ", ".join([plain, *([spans_key(self.spans)] if self.spans else []), *self.items, *(["trail"] if self.trail else [])])
 
 
-def _loaded(mapping: dict[str, Any], base: str) -> Scenario:
-    """Return the scenario in a mapping: it is read and checked once for all replications of a design point that a worker makes."""
+def _loaded(mapping: dict[str, Any], base: str) -> tuple[Scenario, str | None]:
+    """Return the scenario in a mapping and what names its demand: it is read and checked once for all replications of a design point that
+    a worker makes."""
     from marketsim.scenario import scenario_from_mapping
 
     key = json.dumps([mapping, base], default=str)
-    scenario = _KEPT.get(key)
-    if scenario is None:
+    found = _SCENARIOS.get(key)
+    if found is None:
         scenario = scenario_from_mapping(mapping, Path(base))
-        if len(_KEPT) >= SCENARIOS_KEPT:
-            _KEPT.clear()
-        _KEPT[key] = scenario
-    return scenario
+        found = scenario, _name_of_demand(scenario)
+        if len(_SCENARIOS) >= SCENARIOS_KEPT:
+            _SCENARIOS.clear()
+        _SCENARIOS[key] = found
+    return found
 
 
-_KEPT: dict[str, Scenario] = {}
+def _name_of_demand(scenario: Scenario) -> str | None:
+    """Return what two scenarios have in common whose tenants draw the same orders from one seed: all but the providers. None where a
+    file, a user's code or a schedule has a part in the orders."""
+    drawn = all(cohort.demand.python is None and cohort.demand.trace is None for cohort in scenario.tenants)
+    if scenario.market is not None or scenario.stages or not drawn:
+        return None
+    content = {key: value for key, value in scenario.effective().items() if key not in ("name", "description", "seed", "providers")}
+    return json.dumps([content, str(scenario.base)], sort_keys=True, default=str)
+
+
+def _demand_of(scenario: Scenario, seed: int, demand: str | None) -> tuple[dict[str, float], dict[str, float]]:
+    """Return how far a run's demand was from the expected, and its arrivals: once for all design points that share the demand."""
+    from marketsim.experiments.runs.chance import arrivals_by_cohort, chance_of_demand, demand_of
+
+    found = _DEMANDS.get((demand, seed))
+    if found is None:
+        drawn = arrivals_by_cohort(scenario, seed)
+        found = chance_of_demand(scenario, seed, drawn), demand_of(scenario, seed, drawn)
+        if demand is not None:
+            if len(_DEMANDS) >= DEMANDS_KEPT:
+                _DEMANDS.clear()
+            _DEMANDS[demand, seed] = found
+    return found
+
+
+_SCENARIOS: dict[str, tuple[Scenario, str | None]] = {}
+_DEMANDS: dict[tuple[str | None, int], tuple[dict[str, float], dict[str, float]]] = {}
 
 
 def runner_for(metrics: Iterable[str], spans: Iterable[Span] = (), *, trail: bool = False) -> Simulated:

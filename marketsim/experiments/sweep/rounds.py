@@ -220,7 +220,8 @@ class _Rounds:
                 wanted = sorted(wanted)[: max(left, 0)]
                 if not wanted:
                     self._close_all("budget of runs spent")
-        return [self._plan.task(point, replication) for point, replication in sorted((p, r) for r, p in wanted)]
+        # Replication by replication: points with one demand and one seed draw it once.
+        return [self._plan.task(point, replication) for replication, point in sorted(wanted)]
 
     def read(self, batch: Sequence[RunTask]) -> None:
         """Take in a round's results and close the points that need no more."""
