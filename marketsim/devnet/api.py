@@ -1,37 +1,37 @@
-"""What a devnet answers over HTTP: `/api/v1/`, `/metrics`, a page that lists both, and a dashboard; without a network."""
+"""What a devnet answers over HTTP: `/api/v1/`, `/metrics`, a page to look at and one that lists what there is; without a network."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import html
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, FastAPI, HTTPException, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from marketsim import __version__
 from marketsim.chain.parsing import ARGUMENTS, GOVERNANCE, SIGNERS
-from marketsim.devnet.node import MESSAGES_MAX, PAGE, PAGE_MAX
+from marketsim.devnet.node import EVENT_KINDS, MESSAGES_MAX, PAGE, PAGE_MAX
 from marketsim.devnet.node_error import NodeError
 from marketsim.devnet.words.answers import QUERIES
 from marketsim.devnet.writer import Writer
 from marketsim.errors import InputError
+from marketsim.metrics.panels import LOWEST
 from marketsim.simulation.market_messages import OPERATIONS
 
 API = "/api/v1"
 NUMBER_MAX = 1 << 53
 """The largest number that every reader of JSON keeps whole."""
-ALONE = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    "Cache-Control": "no-store",
-}
-"""Headers with which a browser asks nothing of anybody but this devnet."""
+LOWEST_MAX = 10_000
+"""Leases that a dashboard lists at most."""
 FOLLOWERS_MAX = 32
 """Who follows events at the same time."""
 Blocks = Annotated[int, Field(ge=0, le=1 << 28)]
@@ -285,10 +285,18 @@ def _routes_that_look(app: FastAPI, writer: Writer) -> None:
         return node.wallets(_given(id=id), after, limit)
 
     @app.get(f"{API}/dashboard")
-    async def dashboard(provider: Wallet = None) -> dict[str, Any]:
+    async def dashboard(
+        provider: Wallet = None,
+        lowest: Annotated[int, Query(ge=0, le=LOWEST_MAX, description="leases that are listed, those whose funds end first")] = LOWEST,
+    ) -> dict[str, Any]:
         """The figures of the training document's dashboard, of one provider or of all together."""
         writer.clock()
-        return node.dashboard(provider)
+        return node.dashboard(provider, lowest)
+
+    @app.get(f"{API}/explain")
+    async def explain(id: Annotated[str, Query(min_length=1, max_length=400, description="ve1…/119/1/1, a name")]) -> dict[str, Any]:
+        """What is known of an order, a lease, a bid, a provider or a tenant, up to now."""
+        return {"text": node.explain(id), "height": node.height}
 
     @app.get(f"{API}/messages")
     async def table() -> dict[str, Any]:
@@ -334,6 +342,7 @@ def _routes_that_look(app: FastAPI, writer: Writer) -> None:
         request: Request,
         after: Annotated[int | None, Query(ge=0, le=NUMBER_MAX, description="from this number on; else from now on")] = None,
         until: Annotated[int | None, Query(ge=0, le=NUMBER_MAX, description="end at this number; else never")] = None,
+        kind: Annotated[list[Literal[EVENT_KINDS]] | None, Query(description="of these kinds only; default: all")] = None,  # type: ignore[valid-type]
     ) -> StreamingResponse:
         """Events as they come, server-sent; `id` is what to give as `after` to go on behind one (or the header Last-Event-ID)."""
         nonlocal followers
@@ -348,9 +357,11 @@ def _routes_that_look(app: FastAPI, writer: Writer) -> None:
             at = node.events_heard() if start is None else start
             try:
                 yield b": following\n\n"
-                while not writer.stopping:
+                while not (writer.stopping or writer.leaving):
                     page = node.events(at, PAGE_MAX if until is None else max(1, min(PAGE_MAX, until - at)))
                     for number, event in enumerate(page["events"], page["first"] + 1):
+                        if kind and event["event"] not in kind:
+                            continue
                         yield f"id: {number}\nevent: {event['event']}\ndata: {json.dumps(event)}\n\n".encode()
                     at = max(at, page["next"])
                     if until is not None and at >= until:
@@ -443,19 +454,41 @@ def _routes_beside(app: FastAPI, writer: Writer) -> None:
         writer.clock()
         return Response(writer.node.metrics(), media_type="text/plain; version=1.0.0; charset=utf-8")
 
+    page = (files("marketsim.devnet") / "page.html").read_text(encoding="utf-8")
+    alone = _alone(page)
+
     @app.get("/", include_in_schema=False)
     async def front() -> HTMLResponse:
-        return HTMLResponse(_page(app.openapi()))
-
-    dash = (files("marketsim.devnet") / "dash.html").read_text(encoding="utf-8")
+        return HTMLResponse(page, headers=alone)
 
     @app.get("/dash", include_in_schema=False)
-    async def dashboard() -> HTMLResponse:
-        return HTMLResponse(dash, headers=ALONE)
+    async def dash() -> RedirectResponse:
+        return RedirectResponse("/")
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
-        return HTMLResponse(_page(app.openapi()))
+        text = _page(app.openapi())
+        return HTMLResponse(text, headers=_alone(text))
+
+
+def _alone(page: str) -> dict[str, str]:
+    """Headers with which a browser asks nothing of anybody but this devnet, and runs no script but the page's own."""
+
+    def own(part: str) -> str:
+        hashes = [hashlib.sha256(text.encode()).digest() for text in re.findall(rf"<{part}>(.*?)</{part}>", page, re.DOTALL)]
+        return " ".join(f"'sha256-{base64.b64encode(each).decode()}'" for each in hashes) or "'none'"
+
+    rules = {
+        "default-src": "'none'", "script-src": own("script"), "style-src": own("style"), "img-src": "data:", "connect-src": "'self'",
+        "base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'",
+    }  # fmt: skip
+    policy = "; ".join(f"{name} {value}" for name, value in rules.items())
+    return {
+        "Content-Security-Policy": policy,
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
 
 
 OR_GOVERNANCE = "whom alone it is about, or governance"
@@ -485,7 +518,7 @@ def _page(openapi: Mapping[str, Any]) -> str:
         "<style>body{font:15px sans-serif;margin:2em}td{padding:.3em .8em;vertical-align:top;border-top:1px solid #ccc}</style>"
         f"<h1>{html.escape(openapi['info']['title'])} {html.escape(openapi['info']['version'])}</h1>"
         f"<p>{html.escape(openapi['info']['description'])} <a href='{API}/openapi.json'>openapi.json</a>,"
-        " <a href='/metrics'>/metrics</a>, <a href='/dash'>/dash</a></p>"
+        " <a href='/metrics'>/metrics</a>, <a href='/'>dashboard</a></p>"
         f"<table>{''.join(parts)}</table><h2>Schemas</h2><pre>{schemas}</pre></html>"
     )
 

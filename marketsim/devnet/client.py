@@ -13,6 +13,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from marketsim.devnet.folder import ADDRESS_FILE, read_address, secret_of
 from marketsim.devnet.node_error import NodeError
+from marketsim.metrics.panels import LOWEST
 
 API = "/api/v1"
 PATIENCE_SECONDS = 600.0
@@ -179,9 +180,15 @@ class Client:
             found: bytes = answer.read()
         return found
 
-    def dashboard(self, provider: str | None = None) -> dict[str, Any]:
+    def dashboard(self, provider: str | None = None, lowest: int = LOWEST) -> dict[str, Any]:
         """As `DevnetNode.dashboard`."""
-        return self._get("/dashboard" if provider is None else f"/dashboard?{urlencode({'provider': provider})}")
+        asked = {"lowest": lowest} | ({} if provider is None else {"provider": provider})
+        return self._get(f"/dashboard?{urlencode(asked)}")
+
+    def explain(self, target: str) -> str:
+        """As `DevnetNode.explain`."""
+        found: str = self._get(f"/explain?{urlencode({'id': target})}")["text"]
+        return found
 
     # --- how ---------------------------------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ AT_ONCE = 128
 """Requests that are answered at the same time, those that wait for a block among them."""
 RATE, BURST = 500.0, 1_000.0
 """Requests a second that are answered in the long run, and how many more may come together: beyond that it is 429."""
+WITHOUT_TOKEN = frozenset({"/", "/dash"})
+"""The page that asks for the token: it has nothing of the devnet in it."""
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -88,7 +90,7 @@ class Guard:
         for origin in headers.get(b"origin", []):
             if self._name(origin.decode("latin-1")) not in self._hosts:
                 raise RequestRefusedError(403, "Origin: another page asks, which it may not")
-        if self._token is not None:
+        if self._token is not None and not (scope["method"] == "GET" and scope["path"] in WITHOUT_TOKEN):
             given = headers.get(b"authorization", [b""])[0]
             if not hmac.compare_digest(given, f"Bearer {self._token}".encode()):
                 raise RequestRefusedError(401, "Authorization: is not `Bearer TOKEN` with the token", {"www-authenticate": "Bearer"})

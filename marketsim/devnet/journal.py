@@ -52,8 +52,8 @@ def _trouble(kind: int, begins: int, fault: int) -> str:
 class Journal:
     """Listens to a market (`marketsim.simulation.play.Listener`) and keeps what is about one provider, and what metrics want to know."""
 
-    def __init__(self, slot: int, epoch: datetime, block_ms: int, order_name: Callable[[int], str]) -> None:
-        """`slot` is the provider's row, `order_name` says what an order's row is called."""
+    def __init__(self, slot: int, epoch: datetime, block_ms: int, order_name: Callable[[int], str], host: str = "devnet") -> None:
+        """`slot` is the provider's row, `order_name` says what an order's row is called, `host` is what its machine is called."""
         self.bid_times = BidTimes(slot + 1)
         self.moved = Moved()
         self.recent = RecentDays(block_ms)
@@ -61,6 +61,7 @@ class Journal:
         self._epoch = epoch
         self._block_ms = block_ms
         self._order_name = order_name
+        self._host = host
         self._lines: deque[tuple[int, int, str]] = deque(maxlen=LINES_KEPT)
         self._height = 0
 
@@ -85,7 +86,7 @@ class Journal:
 
     def _line(self, height: int, text: str) -> str:
         at = self._epoch + timedelta(milliseconds=height * self._block_ms)
-        return f"{at:%b %d %H:%M:%S} devnet {UNIT}[1]: height={height} {text}"
+        return f"{at:%b %d %H:%M:%S} {self._host} {UNIT}[1]: height={height} {text}"
 
     # --- as a listener -----------------------------------------------------------------------------------------------------------
 

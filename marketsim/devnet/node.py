@@ -15,12 +15,14 @@ from marketsim.chain.status import SEED_CODES, Status
 from marketsim.devnet.accounts import PROVIDER, VALIDATOR, AccountKey, account_names, new_key, wallet_of_key
 from marketsim.devnet.addresses import Addresses
 from marketsim.devnet.folder import keep_secret, take_lock, write_private
-from marketsim.devnet.journal import UNIT, Journal
+from marketsim.devnet.journal import LINES_KEPT, UNIT, Journal
 from marketsim.devnet.node_error import NodeError
 from marketsim.devnet.words.facts import MarketFacts, Told, chain_answer
 from marketsim.devnet.world import CONFIG, whole_changes, with_trainee, world_of, write_config
 from marketsim.devnet.write_ahead import Entry, Read, WriteAheadLog, read_log
 from marketsim.errors import InputError
+from marketsim.metrics.panels import LOWEST
+from marketsim.report.explain import explain
 from marketsim.scenario.load import load_scenario
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.live import LiveMarket, Progress, Ticket
@@ -808,20 +810,30 @@ class DevnetNode:
         self._market.events_heard()
         return page(samples(self._market.measured(self._journal.bid_times, self._journal.moved, self.lag_blocks, self._addresses.address)))
 
-    def dashboard(self, provider: str | None = None) -> dict[str, Any]:
+    def dashboard(self, provider: str | None = None, lowest: int = LOWEST) -> dict[str, Any]:
         """Return the figures of the training document's dashboard now, of one provider (a key's name or an address) or of all together:
-        `marketsim.metrics.panels.dashboard_figures`, and the clock."""
+        `marketsim.metrics.panels.dashboard_figures`, and the clock. `lowest` is how many leases are listed, those whose funds end first."""
         from marketsim.metrics.panels import dashboard_figures
 
         address = None if provider is None else self._addresses.address(self._addresses.name(provider))
         self._market.events_heard()
         at = self._market.measured(self._journal.bid_times, self._journal.moved, self.lag_blocks, self._addresses.address)
         try:
-            found = dashboard_figures(at, self._journal.recent, address)
+            found = dashboard_figures(at, self._journal.recent, address, lowest)
         except KeyError:
             raise NodeError(f"dashboard: {provider!r} is no provider", 404) from None
         clock = {"time": self.time_of(at.height), "block_seconds": self.block_seconds, "speed": self.speed, "paused": self.paused}
         return found | clock | {"lag_blocks": self.lag_blocks, "name": self.name, "scenario": self._begin["chosen"]}
+
+    def explain(self, target: str) -> str:
+        """Return what is known of an order, a lease, a bid, a provider or a tenant up to now, as `marketsim explain` tells it of a run, and
+        the lines of the own provider's daemon about it. Raises InputError for what is not there."""
+        name = self._addresses.name_id(target)
+        story = explain(self._market.record_so_far(), self._addresses.name(target) if "/" not in target else name)
+        self._market.events_heard()
+        order = self._addresses.address_id("/".join(name.split("/")[:4]))
+        said = [f"  {line}" for line in self._journal.lines(LINES_KEPT) if story.kind == "order" and f"order={order}" in line.split()]
+        return "\n".join([str(story), *(["", f"{UNIT} of {PROVIDER}", *said] if said else [])])
 
     def fingerprint(self) -> str:
         """Return the fingerprint of what has happened in the market."""

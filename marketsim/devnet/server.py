@@ -84,7 +84,7 @@ async def _serve(
         timeout_graceful_shutdown=5,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    server = EndedBySignals(config)
+    server = EndedBySignals(config, writer.dismiss)
     write_address(node.folder, {"url": url, "name": node.name, "pid": os.getpid()} | ({"token": token} if token else {}))
     writing = asyncio.create_task(writer.run())
     writing.add_done_callback(lambda _: stop())
@@ -110,6 +110,11 @@ async def _serve(
 class EndedBySignals(uvicorn.Server):
     """A server that Ctrl-C and SIGTERM end as a request does: they have done then what they should, and are given to nobody else."""
 
+    def __init__(self, config: uvicorn.Config, dismiss: Callable[[], None]) -> None:
+        """`dismiss` lets go whoever would be answered for ever."""
+        super().__init__(config)
+        self._dismiss = dismiss
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Take the signals over while the server answers."""
@@ -126,6 +131,7 @@ class EndedBySignals(uvicorn.Server):
     def end(self) -> None:
         """Answer what was asked and no more."""
         self.should_exit = True
+        self._dismiss()
 
 
 def _own_names() -> set[str]:

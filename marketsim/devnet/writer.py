@@ -67,6 +67,8 @@ class Writer:
         self._slice = 100
         self._changed = asyncio.Event()
         self.stopping = False
+        self.leaving = False
+        """Whether those who follow events are to go: the server ends."""
         self._woken = asyncio.Event()
         self._rebase()
 
@@ -140,6 +142,11 @@ class Writer:
         """Come to an end when the present turn is over; who still waits is told so."""
         self.stopping = True
         self._woken.set()
+
+    def dismiss(self) -> None:
+        """Let those go who follow events, for whom the server would wait."""
+        self.leaving = True
+        self._changed.set()
 
     def _put(self, item: _Submission | _Call) -> None:
         if self.stopping:

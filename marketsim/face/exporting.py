@@ -85,6 +85,7 @@ def write_export(
 ) -> Exported:
     """As `export_run`; errors begin with the name of the argument behind `mark`."""
     from marketsim.export.results import read_record
+    from marketsim.simulation.observed import base_of
 
     if (openmetrics is None) == (prometheus is None):
         wanted_form = f"{mark}openmetrics FILE or {mark}prometheus FOLDER" if mark else "openmetrics=file or prometheus=folder"
@@ -96,7 +97,7 @@ def write_export(
         _step_blocks(step, int(record.meta["block_ms"]), mark),
         _rows(providers, record, mark),
         _with_chain(names, mark),
-        _base(None if scenario is None else Path(scenario), folder, record, mark),
+        base_of(record, folder, None if scenario is None else Path(scenario), mark),
     )
     if openmetrics is not None:
         return Exported(Path(openmetrics), _write_file(Path(openmetrics), wanted, tell))
@@ -172,19 +173,6 @@ def _with_chain(names: str, mark: str) -> bool:
     if names not in {"document", "chain"}:
         raise InputError(f"{mark}names: {names!r} is none, expected document or chain")
     return names == "chain"
-
-
-def _base(scenario: Path | None, folder: Path, record: Record, mark: str) -> Path:
-    """The folder that the run's traces are found from: beside the scenario file, by default where the manifest says that it was."""
-    from marketsim.export.results import MANIFEST, read_json
-
-    origin = read_json(folder, MANIFEST).get("origin") or {}
-    base = Path(origin.get("folder", "")) if scenario is None else scenario.parent
-    for cohort in record.meta["scenario"].get("tenants") or ():
-        trace = cohort["demand"].get("trace")
-        if trace is not None and not (base / trace).exists():
-            raise InputError(f"the run's demand comes from {trace}, which is not in {base}: give the scenario file with {mark}scenario")
-    return base
 
 
 __all__ = ["Exported", "export_run"]

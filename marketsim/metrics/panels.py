@@ -19,7 +19,7 @@ DAY_MS: Final = 24 * HOUR_MS
 TARGET_SECONDS: Final = 5.0
 """The document's target for the time of a bid."""
 LOWEST: Final = 20
-"""Leases that are listed, those whose funds end first."""
+"""Leases that are listed where nobody says otherwise, those whose funds end first."""
 _SETTLED, _WON, _BIDS = "settled", "won", "bids"
 _COLUMNS: Final = {
     _SETTLED: [Event.height, Event.subject, Event.whole, Event.atto],
@@ -61,18 +61,19 @@ class RecentDays:
     def rows(self, name: str) -> Numbers:
         """Return what is kept of a kind, int64 (rows, columns of `_COLUMNS`)."""
         pieces = self._pieces[name]
-        if len(pieces) != 1:
-            pieces[:] = [np.concatenate([np.zeros((0, len(_COLUMNS[name])), np.int64), *pieces])]
-        return pieces[0]
+        if len(pieces) > 1:
+            pieces[:] = [np.concatenate(pieces)]
+        return pieces[0] if pieces else np.zeros((0, len(_COLUMNS[name])), np.int64)
 
 
-def dashboard_figures(at: MarketSnapshot, recent: RecentDays, provider: str | None = None) -> dict[str, Any]:
+def dashboard_figures(at: MarketSnapshot, recent: RecentDays, provider: str | None = None, lowest: int = LOWEST) -> dict[str, Any]:
     """Return the panels of the document's dashboard at a market's height, of one provider or of all together (None); amounts are uve,
     shares and changes are fractions, None where nothing is to be divided by.
 
     Revenue is what settlements moved within the last day of market time, the change is against the day before that; a market that
     is younger than two days has none. Bid success and bid time are of the last hour, the reasons for closing of the last day, the fill
-    rate of all that was ordered. Raises KeyError for a provider that is not there.
+    rate of all that was ordered. `lowest` is how many leases are listed, those whose funds end first. Raises KeyError for a provider that
+    is not there.
     """
     chosen = np.ones(len(at.providers), bool)
     if provider is not None:
@@ -87,7 +88,7 @@ def dashboard_figures(at: MarketSnapshot, recent: RecentDays, provider: str | No
         "revenue": _revenue(at, recent.rows(_SETTLED), chosen, day),
         "bids": _bids(at.height - hour, recent, chosen),
         "orders": _orders(at),
-        "escrow": _escrow(at, chosen),
+        "escrow": _escrow(at, chosen, lowest),
         "closed": _closed(at, chosen, at.height - day),
         "declined": {code: n for code, counts in at.declined.items() if (n := int(counts[chosen].sum()))},
     }
@@ -144,20 +145,22 @@ def _orders(at: MarketSnapshot) -> dict[str, Any]:
     }
 
 
-def _escrow(at: MarketSnapshot, chosen: NDArray[np.bool_]) -> dict[str, Any]:
+def _escrow(at: MarketSnapshot, chosen: NDArray[np.bool_], most: int) -> dict[str, Any]:
     mine = np.flatnonzero(chosen[at.lease_provider] & (at.lease_price > 0))
     hours = at.lease_balance[mine] / at.lease_price[mine] * at.block_ms / HOUR_MS
-    order = np.argsort(hours, kind="stable")[:LOWEST]
+    order = np.argsort(hours, kind="stable")[:most]
     lowest = [
         {
             "lease": "/".join(at.lease_ids[row]),
             "active": bool(at.lease_active[row]),
             "balance_uve": float(at.lease_balance[row]),
+            "price_uve": float(at.lease_price[row]),
             "hours": left,
         }
         for row, left in zip(mine[order].tolist(), hours[order].tolist(), strict=True)
     ]
-    return {"warnings": int((at.lease_active[mine] & (hours < WARNING_HOURS)).sum()), "lowest": lowest}
+    warned = int((at.lease_active[mine] & (hours < WARNING_HOURS)).sum())
+    return {"warnings": warned, "warning_hours": WARNING_HOURS, "lowest": lowest}
 
 
 def _closed(at: MarketSnapshot, chosen: NDArray[np.bool_], since: int) -> dict[str, int]:

@@ -151,6 +151,8 @@ def _near(wanted: str, names: Sequence[str]) -> list[str]:
 
 
 def _not_recorded(record: Record, what: str) -> str:
+    if record.meta.get("running"):
+        return f"{what} are not kept by a market that goes on"
     return f"{what} were not recorded (record: {record.meta['record']}); run again with --record everything"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.chain.columns import (
+    Bid,
     BidState,
     Deployment,
     EscrowRule,
@@ -42,6 +44,7 @@ from marketsim.money.pairs import add, is_less, times
 from marketsim.money.units import ATTO, MIB, PPM
 from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column, Record, day_blocks, day_count
 from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
+from marketsim.scenario.literals import Duration
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup
 from marketsim.simulation.faults import FaultRecord
@@ -213,6 +216,17 @@ class Collector:
             logs=self.log.tables(),
         ).check()
 
+    def so_far(self, clock: BlockClock, height: int, versions: dict[str, str], faults: Sequence[FaultRecord] = ()) -> Record:
+        """Return the record of a market that goes on, up to a height: orders, leases, and the bids that the chain has.
+
+        The clock is not to be used afterwards: what its desks have in use is accounted for up to the height.
+        """
+        other = copy(self)
+        other._scenario = self._scenario.model_copy(update={"horizon": Duration(height * self._scenario.block_ms), "record": "orders"})
+        other._settlements = other._events = other._bids = other._declines = None
+        found = other.record(clock, versions, 0.0, None, faults)
+        return replace(found, meta=found.meta | {"running": True}, bids=chain_bids(clock.chain) if clock.chain.globals.keep_bids else None)
+
     def _refusals(self) -> dict[str, Any]:
         """What users' code said of orders that it did not price, where every bid is recorded."""
         if not self.reasons or self._scenario.record != "everything":
@@ -271,7 +285,7 @@ class Collector:
             "name": list(book.names),
             "rejected": engine.rejected[:count].copy(),
             "declined": engine.declined[:, :count].T.copy(),
-            "revenue_days": self.revenue[:count],
+            "revenue_days": self.revenue[:count, : day_count(blocks, day_blocks(self._scenario.block_ms))],
         }
 
     def _orders(self, clock: BlockClock) -> dict[str, NDArray[np.int64]]:
@@ -324,6 +338,15 @@ def unfilled(chain: State, engine: Engine) -> Any:
     codes = unfilled_codes(rows, tracks, planned(engine.plans, tracks[:, Track.plan], Plan.never))
     ended = (rows[:, Order.state] == OrderState.CLOSED) & (rows[:, Order.lease] < 0)
     return np.where(ended, codes, -1)
+
+
+def chain_bids(chain: State) -> dict[str, NDArray[np.int64]]:
+    """Return the bids that a chain has, as the record's table of that name; how long their engines took is not known."""
+    rows = chain.bids[: int(chain.globals.bids)]
+    rows = rows[rows[:, Bid.state] > 0]
+    columns = {"height": Bid.created_at, "order": Bid.order, "provider": Bid.slot, "price_whole": Bid.price, "price_atto": Bid.price_atto}
+    found = {name: rows[:, at].copy() for name, at in columns.items()}
+    return found | {"state": rows[:, Bid.state].copy(), "latency_ms": np.full(len(rows), -1, np.int64)}
 
 
 def leases_of(chain: State) -> int:

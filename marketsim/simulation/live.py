@@ -425,6 +425,14 @@ class LiveMarket:
         self._play.clock.hand_over()
         return self._play.heard.total if self._play.heard else 0
 
+    def record_so_far(self) -> Record:
+        """Return the record of what has happened up to this height, for `marketsim.report.explain`: orders, leases and the bids that the
+        chain has; nothing changes by it. Takes the time of a fork. Raises InputError before the first block."""
+        if not self.height:
+            raise InputError("the market stands at block 0, nothing has happened")
+        play = self.fork()._play
+        return play.collector.so_far(play.clock, self.height, versions(), play.faults())
+
     def faults(self, active: bool | None = None) -> tuple[FaultRecord, ...]:
         """Return the faults that have begun, in that order; with `active` those that go on, or those that are over."""
         return tuple(each for each in self._play.faults() if active is None or (each.ended is None) == active)
@@ -438,6 +446,11 @@ class LiveMarket:
         clock, market = self._play.clock, self._play.market
         texts = self._play.by_hand.names.texts if self._takes else [""]
         return state_hash(settled(clock.chain, clock.engine), self.height, market.eligibility.specs, texts)
+
+    @property
+    def needs_replay(self) -> bool:
+        """Whether a fork is made by replaying all that has happened, for a market of users' code, rather than by copying."""
+        return bool(self._play.why_not_copied())
 
     # --- another one ------------------------------------------------------------------------------------------------------------
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import re
-import shutil
-import subprocess
-import urllib.request
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from devnets import served
-from textual.widgets import DataTable, Label, RichLog, Static
+from textual.widgets import Label, Static, TextArea
 
 from marketsim.cli import main
+from marketsim.dash.panel import alarms, panel
+from marketsim.dash.running import RunningDevnet
+from marketsim.dash.screen import DashboardScreen, Story
+from marketsim.dash.table import ListTable
+from marketsim.dash.watched import TABS
 from marketsim.devnet.client import Client
 from marketsim.devnet.node_error import NodeError
-from marketsim.devnet.panel import alarms, panel
-from marketsim.devnet.screen import DashboardScreen
 
 DAY = 14_400
+PROVIDERS = {"trainee-0", "rival-0", "provider-0"}
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def test_a_frame_as_text(client: Client, place: Path, capsys: pytest.CaptureFixt
 
 def test_keys_of_the_terminal(client: Client) -> None:
     async def walk(size: tuple[int, int]) -> None:
-        app = DashboardScreen(client, provider="provider", every=0.1)
+        app = DashboardScreen(RunningDevnet(client), provider="provider", every=0.1)
         async with app.run_test(size=size) as pilot:
 
             async def until(text: str, where: str = "#panel") -> None:
@@ -113,6 +115,13 @@ def test_keys_of_the_terminal(client: Client) -> None:
                         return
                     await pilot.pause(0.05)
                 raise AssertionError(f"{text!r} is not in {app.query_one(where, Static).content}")
+
+            async def until_true(holds: Callable[[], bool]) -> None:
+                for _ in range(200):
+                    if holds():
+                        return
+                    await pilot.pause(0.05)
+                raise AssertionError(shown(app))
 
             height = client.clock()["height"]
             await until(f"block {height:,}", "#head")
@@ -125,46 +134,68 @@ def test_keys_of_the_terminal(client: Client) -> None:
             assert client.clock()["paused"]
             await pilot.press("a")
             await until(f"block {height + 100:,}", "#head")
-            await pilot.press("r", "m", "3")
+            await pilot.press("r", "m", "5")
             await until("a block a message", "#head")
             await until("all providers")
-            assert not client.clock()["paused"]
-            assert app.query_one("#leases-table", DataTable).row_count == 20
-            assert app.query_one("#log", RichLog).lines and not app.query_one("#trouble", Label).display
-            lowest = client.dashboard()["escrow"]["lowest"]
-            table = app.query_one("#leases-table", DataTable)
+            assert not client.clock()["paused"] and not app.query_one("#trouble", Label).display
+            await until_true(lambda: "bid-engine" in app.query_one("#journal", TextArea).text)
+            await pilot.press("1")
+            table = app.query_one("#leases", ListTable)
+            lowest = client.dashboard(lowest=10_000)["escrow"]["lowest"]
+            await until_true(lambda: [row[-1] for row in table.rows] == [each["lease"] for each in lowest])
             owner = lowest[0]["lease"].partition("/")[0][-5:]
-            await pilot.press("1", "s", "s", "s", "slash", *owner, "enter")
-            await pilot.pause()
-            assert table.row_count == sum(owner in each["lease"] for each in lowest)
-            await pilot.press("escape")
-            await pilot.pause()
-            assert [str(table.get_row_at(row)[3]) for row in range(20)] == sorted(each["lease"] for each in lowest)
+            await pilot.press("slash", *owner, "enter")
+            await until_true(lambda: len(table.rows) == sum(owner in each["lease"] for each in lowest))
+            await pilot.press("escape", "4")
+            await until_true(lambda: len(app.query_one("#warnings", ListTable).rows) == client.dashboard()["escrow"]["warnings"])
+            await pilot.press("3")
+            await until_true(lambda: {row[-1].split()[1] for row in app.query_one("#providers", ListTable).rows} == PROVIDERS)
+            await pilot.press("1", "home", "w")
+            await until_true(lambda: isinstance(app.screen, Story))
+            story = app.screen.query_one(TextArea).text
+            assert "order created" in story and f"virtengine query market lease get --owner {lowest[0]['lease'][:8]}" in story
+            await pilot.press("escape", "comma")
+            await until_true(lambda: any("a devnet goes on only" in each.message for each in app._notifications))
             await pilot.press("q")
 
     asyncio.run(walk((80, 24)))
     asyncio.run(walk((200, 50)))
 
 
-def test_the_page_asks_nobody_else(client: Client) -> None:
-    with urllib.request.urlopen(f"{client.url}/dash") as answer:
-        page, rule = answer.read().decode(), answer.headers["Content-Security-Policy"]
-    assert rule.startswith("default-src 'none'") and "connect-src 'self'" in rule
-    assert not re.findall(r"https?:|//[a-z]|@import|url\(", page)
-    parts = set(re.findall(r'\bid="([a-z-]+)"', page))
-    assert set(re.findall(r'\b(?:at|put|bar|rows)\("([a-z-]+)"', page)) <= parts
-    assert all(f'id="{name}"' in page for name in ("leases", "revenue", "success", "time", "fill", "warnings", "closed"))
-    assert "href='/dash'" in urllib.request.urlopen(f"{client.url}/").read().decode()
+def shown(app: DashboardScreen) -> str:
+    strips = app.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed (Debian package chromium)")
-def test_the_page_in_a_browser(client: Client, tmp_path: Path) -> None:
-    words = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}", "--virtual-time-budget=3000", "--dump-dom"]
-    done = subprocess.run(["chromium", *words, f"{client.url}/dash"], capture_output=True, text=True, timeout=120, check=False)
-    found = client.dashboard("provider")
-    shown = dict(re.findall(r'<[a-z0-9]+ [^>]*\bid="([a-z-]+)"[^>]*>([^<]*)<', done.stdout))
-    assert f"block {found['height']:,}" in shown["clock"], done.stderr[-2000:]
-    leases, warnings = found["leases"], found["escrow"]["warnings"]
-    assert shown["leases"] == f"{leases['active']}/{leases['capacity']}" and shown["warnings"] == f"{warnings}"
-    assert done.stdout.count("<td>active</td>") == sum(each["active"] for each in found["escrow"]["lowest"]) > 0
-    assert shown["said"] == "" and shown["lease-note"].startswith(f"{found['escrow']['lowest'][0]['balance_uve']:,.2f} uve")
+def test_why_is_told_as_of_a_run(client: Client) -> None:
+    [lease] = client.leases({"state": "active", "provider": "provider"}, limit=1)["leases"]
+    order, before = lease["order"], client.dashboard()
+    [bid, *_] = client.bids({"order": order})["bids"]
+    told = client.explain(lease["id"])
+    assert told == client.explain(order) == client.explain(bid["id"])
+    for part in ("order created", "lease created with provider-0", "Bids\n  1. ", "settlements are not kept by a market that goes on"):
+        assert part in told
+    assert f"order={order} price=" in told.partition("provider-daemon of provider\n")[2]
+    assert told.splitlines()[0].partition("/")[2] == order.partition("/")[2]
+    for name in ("provider", "rival-0", lease["owner"]):
+        assert client.explain(name).startswith(("Provider ", "Tenant "))
+    assert client.dashboard() == before
+    with pytest.raises(NodeError, match="no such order"):
+        client.explain("tenant/1/1/1")
+
+
+def test_commands_that_are_shown_are_commands(client: Client, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    market = RunningDevnet(client)
+    [lease] = client.leases({"state": "active", "provider": "provider"}, limit=1)["leases"]
+    lines = [market.command(tab) for tab in TABS]
+    lines += [line for target in (lease["id"], lease["order"], lease["provider"]) for line in market.commands(target)]
+    asked = [shlex.split(line)[1:] for line in lines if line.startswith("virtengine query")]
+    assert len(asked) == 9
+    for words in asked:
+        assert main(["virtengine", "--dir", str(place), *words]) == 0, words
+        assert capsys.readouterr().out.strip(), words
+    sent = [shlex.split(line)[1:] for line in lines if line.startswith("virtengine tx")]
+    for words in sent:  # nobody has the key of a tenant of the market
+        code = main(["virtengine", "--dir", str(place), *words, "--dry-run"])
+        said = capsys.readouterr().err
+        assert "unknown flag" not in said and "required flag" not in said and (code == 0 or "key not found" in said), (words, said)

@@ -234,3 +234,26 @@ def test_the_pace_neither_drifts_nor_skips() -> None:
     assert pace.next_at(10.25) == pytest.approx(10.3)
     pace.begin(110, 11.0, 0.0)
     assert pace.due(10**6) == 110 and pace.next_at(11.0) is None
+
+
+def test_who_follows_events_is_let_go_at_the_end(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with served(tmp_path, speed=0) as found:
+        found.advance(60)
+        assert found.events(0, 1)["events"]
+        events = found.follow(0)
+        assert next(events)["height"] > 0
+        heard: list[dict[str, Any]] = []
+        thread = threading.Thread(target=lambda: heard.extend(events), daemon=True)
+        thread.start()
+    thread.join(60)
+    assert not thread.is_alive() and heard  # the stream has ended as one that is whole
+    assert "timeout graceful shutdown exceeded" not in capfd.readouterr().err
+
+
+def test_events_of_some_kinds(client: Client) -> None:
+    client.advance(30)
+    whole = client.events(0, 1000)["events"]
+    status, text = ask(client, "GET", f"/api/v1/events?after=0&until={len(whole)}&kind=BidCreated&kind=BidWon")
+    told = [json.loads(line[len("data: ") :]) for line in text.decode().splitlines() if line.startswith("data: ")]
+    assert status == 200 and told == [event for event in whole if event["event"] in ("BidCreated", "BidWon")] != []
+    assert ask(client, "GET", "/api/v1/events?kind=Nonsense")[0] == 422

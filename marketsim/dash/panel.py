@@ -49,15 +49,18 @@ def panel(found: Mapping[str, Any], width: int = 80, *, close: bool = False) -> 
 
 
 def headline(found: Mapping[str, Any]) -> str:
-    """Return where the devnet stands, in a line."""
-    if found["paused"]:
+    """Return where the market stands, in a line."""
+    if found.get("goal") is not None:
+        pace = f"on its way to block {found['goal']:,}"
+    elif found["paused"]:
         pace = "rests"
     elif found["speed"] == 0:
         pace = "a block a message"
     else:
         pace = f"speed {found['speed']:g}"
+    last = f" of {found['last']:,}" if "last" in found else ""
     behind = f", {found['lag_blocks']:,} blocks behind" if found["lag_blocks"] else ""
-    return f"{found['name']} ({found['scenario']})  block {found['height']:,}  {found['time']}  {pace}{behind}"
+    return f"{found['name']} ({found['scenario']})  block {found['height']:,}{last}  {found['time']}  {pace}{behind}"
 
 
 def alarms(found: Mapping[str, Any]) -> list[str]:
