@@ -43,6 +43,8 @@ _RULES_MOST: Final = 9
 _CAPACITIES: Final = (20, 25, 40, 50)
 _NOISY_MOST: Final = 15.0
 _WAITS: Final = ("for", "keep_firing_for")
+_SECONDS_MOST: Final = 30
+"""Three alerts take half a second, the forty wrong ones five."""
 _GRACE: Final = 1
 """Minutes by which an alert may begin or end otherwise: versions of Prometheus differ by one sample of a range."""
 _SHOWN: Final = (
@@ -335,7 +337,8 @@ def _played(instance: AlertsInstance, rules: Sequence[Mapping[str, str]]) -> lis
         place = Path(folder) / FILE
         place.write_text(json.dumps({"groups": [{"name": "handed-in", "rules": kept}]}), encoding="utf-8")
         try:
-            found = fired(place, promtool_series(instance.providers, instance.asked.capacity), 60, MINUTES + 1)
+            series = promtool_series(instance.providers, instance.asked.capacity)
+            found = fired(place, series, 60, MINUTES + 1, limit_seconds=_SECONDS_MOST)
         except LackingError:
             raise
         except InputError as error:

@@ -60,11 +60,12 @@ def alert_names(rules: Path) -> list[str]:
 
 
 def fired(
-    rules: Path, series: list[dict[str, str]], step_seconds: int, steps: int, every: int = 1
+    rules: Path, series: list[dict[str, str]], step_seconds: int, steps: int, every: int = 1, limit_seconds: int = _SECONDS_LIMIT
 ) -> dict[str, dict[int, list[dict[str, str]]]]:
     """Return the alerts of a rule file that fire, by name and step, each as its labels; only every `every`-th step is looked at.
 
-    `series` are of `input_series`. Raises LackingError without promtool, InputError for a rule file that it refuses.
+    `series` are of `input_series`; promtool is ended after `limit_seconds` of the wall clock. Raises LackingError without promtool,
+    InputError for a rule file that it refuses and for a rule that cannot be evaluated to the end.
     """
     names = alert_names(rules)
     asked = range(0, steps, every)
@@ -77,11 +78,12 @@ def fired(
         shutil.copy(rules, Path(folder) / "rules.yml")
         content = {"rule_files": ["rules.yml"], "evaluation_interval": f"{step_seconds}s", "tests": [test]}
         (Path(folder) / "test.yml").write_text(json.dumps(content), encoding="utf-8")  # JSON is YAML
-        answer = _promtool("test", "rules", "test.yml", cwd=folder)
+        answer = _promtool("test", "rules", "test.yml", cwd=folder, limit_seconds=limit_seconds)
     return _parse(answer.stdout + answer.stderr, names, step_seconds)
 
 
 _FAILED = re.compile(r"(?m)^\s+alertname: (?P<name>[^,]+), time: (?P<time>[^,]+),")
+_ENDED = re.compile(r"(?m)^\s*rule: [^\n]+, time: [^,\n]+, err: [^\n]*")
 _GOT = re.compile(r"Labels:(?P<labels>\{[^\n]*\})")
 _SPAN = re.compile(r"(\d+)(ms|[smhdwy])")
 _IN_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
@@ -89,6 +91,8 @@ _IN_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_80
 
 def _parse(text: str, names: Sequence[str], step_seconds: int) -> dict[str, dict[int, list[dict[str, str]]]]:
     found: dict[str, dict[int, list[dict[str, str]]]] = {name: {} for name in names}
+    if (ended := _ENDED.search(text)) is not None:  # promtool has stopped there: what it says of the time before is not the whole
+        raise InputError(f"promtool test rules: {ended[0].strip()}")
     places = list(_FAILED.finditer(text))
     if not places and "SUCCESS" not in text:
         raise InputError(f"promtool test rules: {_first_line(text)}")
@@ -113,14 +117,14 @@ def _first_line(text: str) -> str:
     return lines[0] if lines else "it said nothing"
 
 
-def _promtool(*arguments: str, cwd: str | None = None) -> subprocess.CompletedProcess[str]:
+def _promtool(*arguments: str, cwd: str | None = None, limit_seconds: int = _SECONDS_LIMIT) -> subprocess.CompletedProcess[str]:
     program = shutil.which("promtool")
     if program is None:
         raise LackingError(PACKAGE)
     try:
-        return subprocess.run([program, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=_SECONDS_LIMIT)
+        return subprocess.run([program, *arguments], cwd=cwd, capture_output=True, text=True, check=False, timeout=limit_seconds)
     except subprocess.TimeoutExpired:
-        raise InputError(f"promtool {' '.join(arguments[:2])} took longer than {_SECONDS_LIMIT} s and was ended") from None
+        raise InputError(f"promtool {' '.join(arguments[:2])} took longer than {limit_seconds} s and was ended") from None
 
 
 __all__: list[Any] = ["PACKAGE", "alert_names", "fired", "input_series", "promtool_version"]

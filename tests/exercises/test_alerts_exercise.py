@@ -111,6 +111,23 @@ def test_without_promtool_the_package_is_named(
 
 
 @with_promtool
+@pytest.mark.parametrize(
+    ("expr", "problem"),
+    [
+        ("quantile_over_time(0.5, rate(virtengine_bid_total[1h])[6h:10s]) > 0", "err: query processing would load too many samples"),
+        ("virtengine_escrow_balance * on () group_left virtengine_escrow_balance > 0", "err: found duplicate series"),
+    ],
+)
+def test_a_rule_that_cannot_be_evaluated_to_the_end_is_named(expr: str, problem: str, instance: AlertsInstance) -> None:
+    """promtool stops there. What it has said of the other alerts until then is not taken for the whole, nor kept for others."""
+    rules = reference_rules(instance.asked)
+    fresh = AlertsInstance(instance.asked, instance.providers, instance.example)
+    grade = grade_submission(ALERTS, fresh, {FILE: rules_text([*rules[:2], rules[2] | {"expr": expr}])})
+    assert grade.score == 0 and all(problem in part.seen and "alert2" in part.seen for part in grade.parts)
+    assert grade_submission(ALERTS, fresh, {FILE: rules_text(rules)}).score == 100
+
+
+@with_promtool
 def test_rules_fire_alike_alone_and_in_company(instance: AlertsInstance) -> None:
     """Each is played once and kept; a rule that looks at others is played with them."""
     right, (_, _, wrong) = reference_rules(instance.asked), mutations(instance.asked)[0]

@@ -88,12 +88,20 @@ def test_the_list_says_what_there_is(capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_folder_holds_an_answer(name: str, begun: dict[str, Path]) -> None:
-    """Every file is looked through: for words that would give the market away, for digests, for the values of the answer."""
+def test_no_folder_holds_an_answer(name: str, begun: dict[str, Path], tmp_path: Path) -> None:
+    """Every file is looked through, after hints, checks and a reset too: for words that would give the market away, for digests, for the
+    values of the answer.
+    """
     exercise = exercise_of(name)
     answers = exercise.answers(draw_instance(exercise, "anna", SECRET))
     assert answers
-    files = [file for file in begun[name].rglob("*") if file.is_file()]
+    used = tmp_path / "used"
+    shutil.copytree(begun[name], used)
+    folders.check(used)
+    for _ in exercise.hints:
+        folders.hint(used)
+    folders.reset(used)
+    files = [file for place in (begun[name], used) for file in place.rglob("*") if file.is_file()]
     assert {"README.md", "task.yaml", "check.json"} <= {file.name for file in files}
     texts = {str(file): file.read_text("utf-8") for file in files}
     if not exercise.needs or shutil.which(exercise.needs):
