@@ -54,8 +54,11 @@ def start(name: str, learner: str, place: Path, secret: bytes | None) -> list[Pa
     if place.resolve() == Path.cwd():  # a folder that somebody stands in cannot be exchanged for another
         _write(place, exercise, learner, told, graded=secret is not None)
     else:
-        with written_whole(place) as fresh:
-            _write(fresh, exercise, learner, told, graded=secret is not None)
+        try:
+            with written_whole(place) as fresh:
+                _write(fresh, exercise, learner, told, graded=secret is not None)
+        except InputError as error:
+            raise InputError(line.replace("--out:", "--dir:") for line in error.lines) from None
     return [place / SUBMIT / file for file in exercise.files]
 
 

@@ -191,12 +191,14 @@ def test_hints_go_on_and_reset_keeps_a_copy(capsys: pytest.CaptureFixture[str], 
 
 
 def test_bad_words_are_answered_with_what_would_do(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
     for words, problem in (
         (("start", "pricin", "--learner", "anna", "--dir", tmp_path / "a"), "did you mean 'pricing'"),
         (("start", "pricing", "--learner", "=cmd()", "--dir", tmp_path / "a"), "cannot name a learner"),
         (("check", tmp_path), "task.yaml: is not there"),
         (("grade", tmp_path), "task.yaml: is not there"),
         (("start", "pricing", "--learner", "anna", "--dir", tmp_path / "a", "--course", tmp_path), "is no course"),
+        (("start", "pricing", "--learner", "anna", "--dir", tmp_path / "file" / "a"), "--dir: cannot be written"),
     ):
         assert problem in said(capsys, "exercise", *words, code=2)[1]
     assert not (tmp_path / "a").exists()
