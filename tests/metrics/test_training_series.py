@@ -209,7 +209,8 @@ class _Server:
         return [(row["metric"], float(row["value"][1])) for row in found["data"]["result"]]
 
 
-def _check_the_four_queries(folder: Path, exported: Path) -> None:
+def _check_the_four_queries(folder: Path, exported: Path, hours: tuple[int, ...] = (27, 35, 47, 48)) -> None:
+    """Compare them with the record at some hours of the run, whole ones, at which the record has samples."""
     record = read_record(folder)
     assert record.bids is not None and record.settlements is not None
     names, leases, block = record.providers["name"], record.leases, record.meta["block_ms"] / 1000
@@ -219,7 +220,7 @@ def _check_the_four_queries(folder: Path, exported: Path) -> None:
     day, hour = round(DAY / block), round(HOUR / block)
     asked = warned = 0
     with _Server(exported) as server:
-        for height in (day + 3 * hour, day + 11 * hour, record.blocks - hour, record.blocks):
+        for height in (each * hour for each in hours):
             at = begin + height * block
             for row, name in enumerate(names):
                 mine = leases["provider"] == row
@@ -242,8 +243,11 @@ def _check_the_four_queries(folder: Path, exported: Path) -> None:
             [(_, revenue)] = server.ask("sum(rate(virtengine_escrow_settlement_amount[1d]))", at)
             assert revenue == pytest.approx(moved[within].sum() / DAY, rel=1e-9)
             low = server.ask("virtengine_escrow_balance < virtengine_lease_rate * 86400", at)
-            # the record counts accounts that pay: leases of one account run out together, and those out of funds are at 0
-            assert len({(labels["owner"], labels["dseq"]) for labels, left in low if left > 0}) == by_hour[height]
+            # the record counts accounts that pay: leases of one account run out together, and those out of funds are at 0, which the
+            # chains that settle when they are touched have not all noticed yet
+            some = {(labels["owner"], labels["dseq"]) for labels, left in low if left > 0}
+            none = {(labels["owner"], labels["dseq"]) for labels, left in low if left == 0} - some
+            assert len(some) <= by_hour[height] <= len(some) + (0 if record.meta["rules"] == "seed" else len(none))
             warned += len(low)
     assert asked and warned
 
@@ -254,6 +258,20 @@ def test_the_four_queries_of_the_document_return_the_records_figures(training: P
     assert answer.exit_code == 0, answer.output
     assert "prometheus --config.file" in answer.stderr
     _check_the_four_queries(training, tmp_path / "p")
+
+
+HELD_BACK = {"small": (), "akash": (), "virtengine": (), "training": ("seed=11",)}
+
+
+@needs_prometheus
+@pytest.mark.parametrize("name", ["small", *(pytest.param(each, marks=pytest.mark.slow) for each in HELD_BACK if each != "small")])
+def test_the_four_queries_on_other_markets_at_other_times(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    changes = [*TWO_DAYS, *HELD_BACK[name]]
+    order = ["run", f"scenarios/{name}.yaml", *(f"--set={line}" for line in changes), "--out", str(folder), "--no-figures", "--quiet"]
+    assert CliRunner().invoke(build_app(), order).exit_code == 0
+    assert CliRunner().invoke(build_app(), ["export", str(folder), "--prometheus", str(tmp_path / "p"), "--quiet"]).exit_code == 0
+    _check_the_four_queries(folder, tmp_path / "p", (24, 29, 31, 38, 43, 46))
 
 
 @needs_prometheus
