@@ -25,6 +25,7 @@ from marketsim.exercises.revenue_market import (
     DAYS,
     HOME,
     NOT_PLANTED,
+    ODD,
     TRAINEE,
     WARM_UP_DAYS,
     RevenueMarket,
@@ -72,7 +73,7 @@ class RevenueExercise:
 
     name = "low-revenue"
     title = "Exercise 3: troubleshoot low revenue"
-    version = 1
+    version = 2
     minutes = 60
     needs = ""
     files = (DIAGNOSIS, CONFIG, DAEMON)
@@ -84,6 +85,7 @@ class RevenueExercise:
         "`insufficient_resources` is a filter, a full machine or a limit of leases; `invalid_attributes` is a region or an attribute; "
         "`engine_disabled` is a host that is down; `order_not_open` is a bid that came late.",
         "`record/orders.csv` has all orders and who won them: sort by size, by GPUs, by region, and see which you never win.",
+        "Not all that looks odd is wrong: two settings do and cost nothing. Ask of each what in the record it explains.",
         "Change only the keys that the cause needs. Income is active leases × mean price × blocks a day, less 2 %, less gas.",
     )
 
@@ -227,6 +229,9 @@ the share of the lost income that they bring back, less 15 % for each change tha
             "host.restarts_last": None,
             "usage_reports.factor": 1,
         }
+        needed = {key for name in market.causes for key in BY_NAME[name].keys}
+        suspects = [one for one in ODD if one.key in market.odd and one.key not in needed]
+        usual = {one.key: one.usual for one in suspects}
         one_less = market.causes[:-1]
         found = [
             NearMiss("the symptom alone: a higher margin", _handed_in(["margin_low"], healthy, dearer), 0, 50),
@@ -237,6 +242,9 @@ the share of the lost income that they bring back, less 15 % for each change tha
                 "one change too many", _handed_in(market.causes, healthy, market.healthy | {"bid_engine.max_concurrent_bids": 400}), 85, 94
             ),
         ]
+        if suspects:
+            named = [*market.causes, *(one.cause for one in suspects)]
+            found.append(NearMiss("whatever looks odd in the files", _handed_in(named, healthy, market.healthy | usual), 60, 85))
         if one_less:
             half = market.healthy | {key: market.broken[key] for key in BY_NAME[market.causes[-1]].keys}
             found.append(NearMiss("one cause of two", _handed_in(one_less, 0, half), 30, 80))

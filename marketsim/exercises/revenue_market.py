@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from marketsim.exercises.dice import Dice
 from marketsim.recording.record import Record
@@ -131,6 +131,26 @@ NOT_PLANTED: Final = {
     "demand_lower": "there are fewer orders than there were",
 }
 """Further names that a diagnosis may give; they are never what is wrong here."""
+
+
+class OddSetting(NamedTuple):
+    """A setting that looks like a cause and costs nothing: its key, the cause, the value that one would expect, and how it is drawn."""
+
+    key: str
+    cause: str
+    usual: Any
+    draw: Callable[[Dice], Any]
+
+
+ODD: Final = (
+    OddSetting("filters.max_cpu", "max_cpu_low", 35_000, lambda dice: 1000 * dice.whole(8, 10)),  # no order is larger
+    OddSetting("filters.max_memory", "max_memory_low", 128_000, lambda dice: 1024 * dice.whole(48, 56)),
+    OddSetting("filters.allowed_regions", "region_filter", None, lambda dice: [HOME]),  # no other region can be served anyway
+    OddSetting("host.bid_delay", "late_bids", "3s", lambda dice: f"{dice.whole(9, 14)}s"),  # in time for any tenant
+    OddSetting("host.lease_slots", "lease_slots_few", 300, lambda dice: dice.whole(110, 140)),  # some are always left
+)
+_ODD_ONES: Final = 2
+"""So many are always there, that the files alone do not say what is wrong."""
 PAIRS: Final = (
     ("memory_price_low", "late_bids"),
     ("memory_price_low", "withdrawals_frequent"),
@@ -158,6 +178,8 @@ class RevenueMarket:
     healthy: Settings
     broken: Settings
     causes: tuple[str, ...]
+    odd: tuple[str, ...]
+    """Keys of settings that look wrong and are not, unless a cause has them."""
     rules: str = "virtengine"
     """With those of the training document use is reported and no gas is paid, under `virtengine` leases owe their price and gas counts."""
     runs: dict[str, Income] = field(default_factory=dict, compare=False, repr=False)
@@ -212,6 +234,8 @@ def draw_market(dice: Dice) -> RevenueMarket:
         "host.restarts_last": None,
         "usage_reports.factor": 1,
     }
+    odd = dice.sample(ODD, _ODD_ONES)
+    healthy |= {one.key: one.draw(dice) for one in odd}
     busy = dice.decimal("0.70", "1.40", "0.01")
     rates = tuple(str(busy * dice.decimal(low, high, "0.01")) for low, high in _RATES)
     rivals = tuple(str(dice.decimal(low, high, "0.01")) for low, high in _DEARER)
@@ -222,7 +246,7 @@ def draw_market(dice: Dice) -> RevenueMarket:
     rules = dice.pick(("seed", "virtengine", "virtengine"))
     if "usage_reported_low" in causes or "withdrawals_frequent" in causes:
         rules = "seed" if "usage_reported_low" in causes else "virtengine"
-    return RevenueMarket(rates, rivals, healthy, broken, causes, rules)
+    return RevenueMarket(rates, rivals, healthy, broken, causes, tuple(one.key for one in odd), rules)
 
 
 def nested(settings: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
