@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -43,7 +44,7 @@ SETTLED_STATES = ("active", "insufficient_funds", "reclaiming")
 
 
 class RecordedMarket:
-    """A results folder as `marketsim.dash.watched.Watched`: it begins in block 0 and rests."""
+    """A results folder as `marketsim.dash.watched.Watched`: it begins in block 0 and rests. Several threads may use it."""
 
     speeds: Sequence[float] = SPEEDS
 
@@ -69,6 +70,7 @@ class RecordedMarket:
             raise InputError(f"--provider: {provider} is not in this run, expected one of {shown}")
         self._scenario = recorded_scenario(self.record, base_of(self.record, folder, scenario))
         self._named = scenario
+        self._lock = threading.RLock()
         self._now = now
         self._at = now()
         self._owed = 0.0
@@ -109,13 +111,14 @@ class RecordedMarket:
 
     def look(self, provider: str | None, tab: str) -> Seen:
         """As `Watched.look`, after the blocks are made that are due by now."""
-        self._play()
-        figures = self._figures(provider)
-        if tab in ("leases", "warnings"):
-            return Seen(figures, lease_rows(figures, tab == "warnings"), trouble=self._trouble)
-        if tab == "journal":
-            return Seen(figures, lines=self.lines(JOURNAL_LINES), trouble=self._trouble)
-        return Seen(figures, self._orders() if tab == "orders" else self._providers(), trouble=self._trouble)
+        with self._lock:
+            self._play()
+            figures = self._figures(provider)
+            if tab in ("leases", "warnings"):
+                return Seen(figures, lease_rows(figures, tab == "warnings"), trouble=self._trouble)
+            if tab == "journal":
+                return Seen(figures, lines=self.lines(JOURNAL_LINES), trouble=self._trouble)
+            return Seen(figures, self._orders() if tab == "orders" else self._providers(), trouble=self._trouble)
 
     def lines(self, count: int) -> list[str]:
         """Return the last lines of the provider's daemon."""
@@ -212,9 +215,10 @@ class RecordedMarket:
 
     def go(self, height: int) -> None:
         """Stand in a block, however long it takes to come there."""
-        self._aim(height)
-        while self._goal is not None:
-            self._play()
+        with self._lock:
+            self._aim(height)
+            while self._goal is not None:
+                self._play()
 
     def _aim(self, height: int) -> None:
         if not 0 <= height <= self.last:
@@ -237,24 +241,27 @@ class RecordedMarket:
 
     def set_clock(self, *, speed: float | None = None, paused: bool | None = None) -> str:
         """As `Watched.set_clock`."""
-        self._play()
-        if speed is not None:
-            self.speed = speed
-        if paused is not None:
-            self.paused, self._goal, self._owed = paused, None, 0.0
-        return self._again(self.height)
+        with self._lock:
+            self._play()
+            if speed is not None:
+                self.speed = speed
+            if paused is not None:
+                self.paused, self._goal, self._owed = paused, None, 0.0
+            return self._again(self.height)
 
     def step(self, blocks: int) -> str:
         """As `Watched.step`; it rests there."""
-        self._play()
-        self.paused = True
-        self._aim(min(max(0, (self.height if self._goal is None else self._goal) + blocks), self.last))
-        return self._again(self.height if self._goal is None else self._goal)
+        with self._lock:
+            self._play()
+            self.paused = True
+            self._aim(min(max(0, (self.height if self._goal is None else self._goal) + blocks), self.last))
+            return self._again(self.height if self._goal is None else self._goal)
 
     def seek(self, where: str) -> str:
         """As `Watched.seek`; what played goes on playing from there."""
-        self._aim(self.block_of(where))
-        return self._again(self.height if self._goal is None else self._goal)
+        with self._lock:
+            self._aim(self.block_of(where))
+            return self._again(self.height if self._goal is None else self._goal)
 
     def block_of(self, where: str) -> int:
         """Return the block that "1200", "end", "12h" from the start, "+2h" and "-2h" from here mean. Raises InputError for others."""

@@ -182,7 +182,7 @@ class DashboardScreen(App[None]):
         else:
             self.query_one(f"#{tab}", ListTable).show(seen.rows)
         self._draw_tabs()
-        if self._again or tab != self._tab:
+        if self._again or tab != self._tab or seen.figures.get("goal") is not None:
             self._again = False
             self.call_after_refresh(self.look)
 

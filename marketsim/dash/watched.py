@@ -63,7 +63,7 @@ class Seen:
 
 
 class Watched(Protocol):
-    """A market that can be looked at and whose clock can be told. Calls may take long, and come from one thread at a time."""
+    """A market that can be looked at and whose clock can be told. Calls may take long, and come from several threads."""
 
     speeds: Sequence[float]
     """Speeds to choose from, simulated seconds a second."""
