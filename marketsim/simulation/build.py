@@ -46,6 +46,8 @@ REPLICAS_MAX = 200
 MODULE_WALLETS = len(MODULES)
 FIRST_ROWS = 1_024
 """Rows of the tables at the start; they grow."""
+SHARE_OF_MORE = 16
+"""Orders that are listed again or made by hand have room for one in so many of those drawn, to begin with."""
 MORE_ORDERS = 4_096
 """Orders of groups that start again for which there is room from the start, a sixteenth of all at most; the tables grow."""
 BIDS_AT_FIRST = 4_096
@@ -144,7 +146,7 @@ def build_market(scenario: Scenario, seed: int, by_hand: bool = False, stretch: 
     set_engine(engine, scenario, seed)
     at_once = min(sum(len(part.calls) for part in orders[len(cohorts) :]), BIDS_AT_FIRST // max(1, len(book.names)))
     bids = at_once * len(book.names)
-    most = total + min(total // 16, MORE_ORDERS) + ROWS
+    most = total + min(total // SHARE_OF_MORE, MORE_ORDERS) + ROWS
     chain = with_room(
         chain, **dict.fromkeys(("deployments", "groups", "orders", "leases"), most), accounts=most + bids, deposits=most + bids
     )
