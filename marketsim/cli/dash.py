@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def dash(
-    run: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="A results folder that `run` has written; else a devnet.")] = None,
+    run: Annotated[Path | None, typer.Argument(metavar="DIR", help="A results folder that `run` has written; else a devnet.")] = None,
     folder: Annotated[Path, typer.Option("--devnet", "--dir", metavar="DIR", help="The devnet's folder.")] = Path(".devnet"),
     provider: Annotated[
         str | None, typer.Option("--provider", metavar="NAME", help="Whose figures and log: a name, a key, an address, or all.")

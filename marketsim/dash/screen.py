@@ -14,7 +14,7 @@ from textual.worker import get_current_worker
 
 from marketsim.dash.panel import LEAST_WIDTH, alarms, headline, hours, panel, percent
 from marketsim.dash.table import ListTable, TableColumn
-from marketsim.dash.watched import TABS, Seen, Watched
+from marketsim.dash.watched import TABS, Seen, Watched, printable
 from marketsim.errors import InputError
 
 REFRESH_SECONDS = 1.0
@@ -169,13 +169,13 @@ class DashboardScreen(App[None]):
 
     def _trouble(self, text: str) -> None:
         part = self.query_one("#trouble", Label)
-        part.update(text)
+        part.update(printable(text))
         part.display = bool(text)
 
     def _show(self, seen: Seen, tab: str) -> None:
         self._seen = seen
         self._trouble(seen.trouble)
-        self.query_one("#head", Label).update(headline(seen.figures))
+        self.query_one("#head", Label).update(printable(headline(seen.figures)))
         self._draw()
         if tab == "journal":
             self._draw_lines(list(seen.lines))
@@ -211,7 +211,7 @@ class DashboardScreen(App[None]):
         """Show the daemon's lines, the last one at the bottom; while some of them are being marked they stay as they are."""
         self._lines = lines
         part = self.query_one("#journal", TextArea)
-        text = "\n".join(line for line in lines if self._wanted in line.lower()) or "nothing yet"
+        text = "\n".join(printable(line) for line in lines if self._wanted in line.lower()) or "nothing yet"
         if text == part.text or not part.selection.is_empty:
             return
         at_end = part.cursor_at_last_line
@@ -437,7 +437,7 @@ class Story(ModalScreen[None]):
         super().__init__()
         self._title = title
         self._commands = commands
-        self._text = "\n".join([*lines, *(["", "Commands", *(f"  {each}" for each in commands)] if commands else [])])
+        self._text = "\n".join([*map(printable, lines), *(["", "Commands", *(f"  {each}" for each in commands)] if commands else [])])
 
     def compose(self) -> ComposeResult:
         """Yield the text."""

@@ -12,6 +12,8 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from marketsim.dash.watched import printable
+
 Row = tuple[Any, ...]
 """Values to sort by, the last of them what the row is about, by which the cursor stays with it."""
 
@@ -130,7 +132,7 @@ class ListTable(ScrollView, can_focus=True):
         else:
             text, name = (self._empty if at == 0 else ""), "odd"
         style: Style = self.get_component_rich_style(f"table--{name}")
-        shown = text[self.scroll_offset.x : self.scroll_offset.x + width]
+        shown = printable(text)[self.scroll_offset.x : self.scroll_offset.x + width]
         return Strip([Segment(f"{shown:{width}}", style)], width)
 
     # --- moved in ----------------------------------------------------------------------------------------------------------------------

@@ -111,6 +111,11 @@ def lease_rows(figures: dict[str, Any], warned: bool) -> list[LeaseRow]:
     return [row for row in found if row.state == "active" and row.hours < figures["escrow"]["warning_hours"]] if warned else found
 
 
+def printable(text: str) -> str:
+    """Return a text in which nothing tells a terminal what to do, whatever names a chain has."""
+    return text if text.isprintable() else "".join(each if each.isprintable() else "\ufffd" for each in text)
+
+
 def share(part: float, whole: float) -> float | None:
     """Return a share, None of nothing."""
     return part / whole if whole else None
@@ -129,5 +134,6 @@ __all__ = [
     "Watched",
     "lease_rows",
     "order_rows",
+    "printable",
     "share",
 ]

@@ -114,27 +114,31 @@ def test_it_plays_at_the_pace_that_it_is_told(folder: Path) -> None:
     assert figures["height"] == market.last and figures["paused"]  # the end of the run, where it rests
 
 
-def test_keys_may_be_pressed_while_a_look_is_being_answered(folder: Path) -> None:
-    market = RecordedMarket(folder)
-    market.set_clock(paused=False, speed=86_400)
-    troubles: list[BaseException] = []
+def test_a_key_that_is_pressed_while_a_look_is_being_answered_waits_for_it(folder: Path) -> None:
+    during: list[Callable[[], None]] = []
 
-    def repeat(*acts: Callable[[], object]) -> None:
-        try:
-            for turn in range(40):
-                acts[turn % len(acts)]()
-        except BaseException as error:
-            troubles.append(error)
+    def now() -> float:
+        for act in during:
+            act()
+        return 0.0
 
-    looks = threading.Thread(target=repeat, args=(lambda: market.look(None, "leases"), lambda: market.look(None, "orders")))
-    keys = threading.Thread(target=repeat, args=(lambda: market.seek("300"), lambda: market.step(500), lambda: market.seek("11h")))
-    looks.start(), keys.start()
-    looks.join(), keys.join()
-    assert troubles == []
+    market = RecordedMarket(folder, now=now)
+    key = threading.Thread(target=lambda: market.seek("11h"))
+    waited = []
+
+    def press() -> None:
+        during.clear()
+        key.start()
+        key.join(1.0)
+        waited.append(key.is_alive())
+
+    during.append(press)
+    assert market.look(None, "leases").figures["height"] == 0
+    key.join()
+    assert waited == [True]
+    market.go(7_200)
     fresh = RecordedMarket(folder)
-    for each in (market, fresh):
-        each.set_clock(paused=True, speed=60)
-        each.go(7_200)
+    fresh.go(7_200)
     assert market.look(None, "leases") == fresh.look(None, "leases") and market.lines(500) == fresh.lines(500)
 
 
@@ -313,17 +317,19 @@ def test_of_five_thousand_leases_only_those_that_are_seen_are_written_out(folder
     walk(app, (80, 24), steps)
 
 
-def test_names_are_letters_and_no_markup(folder: Path) -> None:
+def test_names_are_letters_and_neither_markup_nor_commands_to_a_terminal(folder: Path) -> None:
     market = RecordedMarket(folder)
     market.go(600)
     figures = market.look(None, "orders").figures | {"name": "[red]run[/red]", "scenario": "[@click=app.bell]x[/]"}
     named: Any = Crowd(figures)
-    named.look = lambda provider, tab: Seen(figures, [LeaseRow(1.0, 1.0, 1.0, "active", "[bold]web[/bold]/1/1/1/e-0")], trouble="[b]no[/b]")
+    row = LeaseRow(1.0, 1.0, 1.0, "active", "[bold]web[/bold]\x1b[2J\x07/1/1/1/e-0")
+    named.look = lambda provider, tab: Seen(figures, [row], trouble="[b]no[/b]\x1b]0;x\x07")
 
     async def steps(pilot: Pilot[None]) -> None:
         text = shown(app)
-        assert "[red]run[/red] ([@click=app.bell]x[/])" in text and "[bold]web[/bold]/1/1/1/e-0" in text
-        assert str(app.query_one("#trouble", Label).content) == "[b]no[/b]"
+        assert "[red]run[/red] ([@click=app.bell]x[/])" in text and "[bold]web[/bold]\ufffd[2J\ufffd/1/1/1/e-0" in text
+        assert "\x1b" not in text and "\x07" not in text
+        assert str(app.query_one("#trouble", Label).content) == "[b]no[/b]\ufffd]0;x\ufffd"
 
     app = DashboardScreen(named, provider=None, every=3600)
     walk(app, (200, 50), steps)
