@@ -1,16 +1,20 @@
 """What the runs that people make take: each shipped scenario under each rule set, part by part, and a replication of the pricing sweep.
 
-    python benchmarks/shipped.py [--rounds 5] [--other FOLDER] [--json]
+    python benchmarks/shipped.py [--rounds 5] [--other FOLDER [--whole]] [--json]
 
 Processor time, medians of rounds in which all rows run in turn. Beside each market stands its floor: charged by rate, no time series,
 nothing recorded. `--other` names another checkout with a `.venv` of its own; its rows are timed in turn with this one's, and ratios to
-it are demanded as well. Whether a demand is met changes no exit status: a busy machine is no error.
+it are demanded as well. With `--whole` so are the whole pricing sweep (288 runs, two workers, report included; seconds on the clock) and
+the first run of `small` with nothing compiled (processor time), each in turn: some minutes more. Whether a demand is met changes no exit
+status: a busy machine is no error.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -26,6 +30,7 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 RULES = ("seed", "virtengine", "akash")
 MARKETS = ("tiny", "small", "baseline", "training", "ve-settlement")
+REFERENCE = "RM-1"
 PARTS = ("prepare", "play", "sum_up", "write", "figures")
 SWEEP = ROOT / "scenarios/sweeps/pricing.yaml"
 PLACES = (
@@ -34,6 +39,8 @@ PLACES = (
 )
 """Where a sweep's parts are, in this checkout and in ones from before its rooms."""
 WORKER = "--timed-rows"
+WHOLE_ROUNDS = 2
+"""Whole sweeps and first runs of each checkout that are counted."""
 
 
 class Row(NamedTuple):
@@ -55,7 +62,30 @@ def rows() -> list[Row]:
             found.append(Row(f"{name} rate", name, ("charging=rate",)))
             found += [Row(f"{name} {rules}", name, (f"rules={rules}",)) for rules in RULES[1:]]
     found += [Row(name, name, ()) for name in RULES[1:]]
+    found.append(Row(REFERENCE, REFERENCE, ()))
     return found
+
+
+def reference_market() -> dict[str, Any]:
+    """The scenario of the reference market (docs/reference-market.md), agents that hand over a day's orders at a time."""
+    return {
+        "name": "rm1",
+        "horizon": "432000 blocks",
+        "charging": "rate",
+        "take": 0,
+        "bid_min_deposit": "0uve",
+        "deployment_min_deposit": "0uve",
+        "order_max_bids": 500,
+        "reserve": "at_acceptance",
+        "tie": "provider_index",
+        "price_rounding": "floor",
+        "record": "summary",
+        "network_fees": False,
+        "settle_every": "100 blocks",
+        "grace": "100 blocks",
+        "order_timeout": "11 blocks",
+        "market": {"generator": "rm1", "orders": 50_000, "providers": 100, "tenants": 1_000, "agents": "batch"},
+    }
 
 
 @contextmanager
@@ -77,10 +107,14 @@ def time_row(root: Path, row: Row, scratch: Path, parts: bool) -> dict[str, floa
     from marketsim.export.results import as_recorded, new_results
     from marketsim.metrics.summary import summarize
     from marketsim.report.pages import write_pages
-    from marketsim.scenario.load import load_scenario
+    from marketsim.scenario.load import load_scenario, scenario_from_mapping
     from marketsim.simulation.run import play, prepare, versions
 
-    scenario = load_scenario(root / f"scenarios/{row.scenario}.yaml", row.settings)
+    if row.name == REFERENCE:
+        parts = False  # a benchmark of its own says what its results take
+        scenario = scenario_from_mapping(reference_market(), Path())
+    else:
+        scenario = load_scenario(root / f"scenarios/{row.scenario}.yaml", row.settings)
     clock = time.process_time
     with no_samples(row.floor):
         moments = [clock()]
@@ -198,6 +232,45 @@ def measure(rounds: int, other: Path | None, say: Callable[[str], None]) -> dict
     }
 
 
+def first_run(root: Path, scratch: Path) -> float:
+    """Seconds of processor time of a run of `small` with nothing compiled, less those of the same run again."""
+    command = [str(root / ".venv/bin/marketsim"), "run", "scenarios/small.yaml", "--no-figures", "--quiet"]
+    taken = []
+    with tempfile.TemporaryDirectory(dir=scratch) as cache:
+        for number in range(2):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            out = ["--out", str(Path(cache) / f"results-{number}")]
+            subprocess.run([*command, *out], cwd=root, check=True, env=os.environ | {"MARKETSIM_CACHE": str(Path(cache) / "code")})
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return taken[0] - taken[1]
+
+
+def whole_sweep(root: Path, scratch: Path) -> float:
+    """Seconds on the clock of the pricing sweep with two workers, its report included."""
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        out = str(Path(folder) / "out")
+        began = time.perf_counter()
+        command = [str(root / ".venv/bin/marketsim"), "sweep", str(SWEEP.relative_to(ROOT)), "--workers", "2", "--quiet", "--out", out]
+        subprocess.run(command, cwd=root, check=True)
+        return time.perf_counter() - began
+
+
+def measure_whole(other: Path, rounds: int, say: Callable[[str], None]) -> dict[str, dict[str, float]]:
+    """By checkout the medians of the whole sweep, after one that is not counted, and of the first run, in turn."""
+    roots = {"here": ROOT, "other": other}
+    found: dict[str, dict[str, list[float]]] = {key: {"sweep": [], "first_run": []} for key in roots}
+    with tempfile.TemporaryDirectory() as scratch:
+        for number in range(rounds + 1):
+            for key, root in roots.items():
+                taken = whole_sweep(root, Path(scratch))
+                if number:
+                    found[key]["sweep"].append(taken)
+                    found[key]["first_run"].append(first_run(root, Path(scratch)))
+            say(f"whole sweeps and first runs, round {number} of {rounds}")
+    return {key: {name: median(taken) for name, taken in each.items()} for key, each in found.items()}
+
+
 class Demand(NamedTuple):
     """One figure that has to be at most its bound."""
 
@@ -231,6 +304,11 @@ def demands(figures: dict[str, Any]) -> list[Demand]:
         ends = [sum(each["small"][part] for part in ("prepare", "sum_up")) for each in (here, other)]
         found.append(Demand("small: prepare and sum up, over the other checkout's", ends[0] / ends[1], 0.25))
         found.append(Demand("a replication, over the other checkout's", here["replication"]["run"] / other["replication"]["run"], 1 / 3))
+        found.append(Demand("RM-1: play, over the other checkout's", here[REFERENCE]["play"] / other[REFERENCE]["play"], 1.05))
+    if "whole" in figures:
+        mine, others = figures["whole"]["here"], figures["whole"]["other"]
+        found.append(Demand("the whole pricing sweep, over the other checkout's", mine["sweep"] / others["sweep"], 1 / 3))
+        found.append(Demand("compiling from the source tree, over the other checkout's", mine["first_run"] / others["first_run"], 0.5))
     return found
 
 
@@ -241,6 +319,8 @@ def print_tables(figures: dict[str, Any], reached: list[Demand]) -> None:
 
     console = Console(width=130, highlight=False)
     for key, each in figures.items():
+        if key == "whole":
+            continue
         table = Table(title=f"Milliseconds of processor time, {key}", title_justify="left")
         for number, column in enumerate(("run", "orders", *PARTS, "play, µs an order")):
             table.add_column(column, justify="right" if number else "left")
@@ -251,6 +331,8 @@ def print_tables(figures: dict[str, Any], reached: list[Demand]) -> None:
             table.add_row(name, f"{taken['orders']:,.0f}", *cells, f"{1e6 * taken['play'] / max(1, taken['orders']):.1f}")
         console.print(table)
         console.print(f"a replication of the pricing sweep: {1000 * each['replication']['run']:.1f} ms")
+    for key, taken in figures.get("whole", {}).items():
+        console.print(f"{key}: pricing sweep {taken['sweep']:.1f} s on the clock, compiling {taken['first_run']:.1f} s of processor time")
     table = Table(title="What is demanded", title_justify="left")
     for number, column in enumerate(("figure", "is", "at most", "holds")):
         table.add_column(column, justify="right" if number else "left")
@@ -264,9 +346,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--other", type=Path, help="another checkout, with a .venv of its own")
+    parser.add_argument("--whole", action="store_true", help="time whole sweeps and first runs as well, against the other checkout")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON and nothing else")
     options = parser.parse_args()
-    figures = measure(options.rounds, options.other and options.other.resolve(), lambda text: print(text, file=sys.stderr, flush=True))
+    if options.whole and options.other is None:
+        parser.error("--whole times against another checkout, name it with --other")
+    other = options.other and options.other.resolve()
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    figures = measure(options.rounds, other, say)
+    if options.whole:
+        figures["whole"] = measure_whole(other, WHOLE_ROUNDS, say)
     reached = demands(figures)
     if options.json:
         listed = [{"name": d.name, "figure": d.figure, "bound": d.bound, "holds": d.verdict} for d in reached]
