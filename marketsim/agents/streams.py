@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from statistics import NormalDist
 from typing import Any, Protocol
 
@@ -192,8 +192,10 @@ def draw_index(law: LawLike, keys: Keys, purpose: str) -> NDArray[np.int64]:
     return _told(purpose, keys, np.searchsorted(edges / edges[-1], uniform(keys, purpose), side="right").astype(np.int64))
 
 
+@lru_cache(maxsize=256)
 def quantiles(law: LawLike, count: int) -> NDArray[np.float64]:
-    """Return the quantiles of a law of numbers at the middles of `count` equal shares, ascending, clamped to its bounds."""
+    """Return the quantiles of a law of numbers at the middles of `count` equal shares, ascending, clamped to its bounds; nobody may write
+    into them."""
     shares = (np.arange(count) + 0.5) / count
     if law.family == "choice":
         order = np.argsort(np.asarray([float(value) for value in law.values]), kind="stable")
@@ -210,6 +212,7 @@ def quantiles(law: LawLike, count: int) -> NDArray[np.float64]:
     else:
         out = np.full(count, float(law.a))
     clamped: NDArray[np.float64] = np.clip(out, law.low, law.high)
+    clamped.flags.writeable = False
     return clamped
 
 

@@ -19,6 +19,7 @@ import platform
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from ctypes import addressof, c_char
 from functools import cache, partial, update_wrapper
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -200,11 +201,20 @@ def _kind(value: Any, annotation: str, schema: type[Row] | None) -> str:
     return "bool" if annotation == "bool" else "int"
 
 
+def address_of(array: np.ndarray[Any, Any]) -> int:
+    """Return where an array lies in memory: `array.ctypes.data`, which takes four times as long, where the array is empty or must not be
+    written."""
+    try:
+        return addressof(c_char.from_buffer(array))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return int(array.ctypes.data)
+
+
 def _words(value: Any) -> list[Any]:
     if isinstance(value, np.ndarray):
         if value.dtype != np.int64 or not value.flags.c_contiguous:
             raise TypeError(f"{value.dtype} array of shape {value.shape}, expected contiguous int64")
-        return [value.ctypes.data, *value.shape]
+        return [address_of(value), *value.shape]
     return [value.address] if hasattr(value, "address") else [value]
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from marketsim.kernel.compiled import when_compiling
+from marketsim.kernel.compiled import address_of, when_compiling
 from marketsim.kernel.intrinsics import LINE, WORDS
 from marketsim.kernel.rows import R, Row, Rows, as_rows, fill
 from marketsim.kernel.table_file import STEP_BYTES, copied_file, file_of
@@ -75,7 +75,7 @@ def rows_of(count: int, kind: Any) -> Any:
     width = kind if schema is None else schema.width
     words = LINE // 8
     room = ROOMS.zeros(count * width + words)
-    first = -(room.ctypes.data // 8) % words
+    first = -(address_of(room) // 8) % words
     table = room[first : first + count * width].reshape(count, width)
     if schema is None:
         return table
@@ -167,9 +167,9 @@ class TableSet:
             kind = np.int8 if name in self.narrow else np.int64
             if table.dtype != kind or not table.flags.c_contiguous or table.ndim != ndim:
                 raise TypeError(f"table {name}: {table.dtype} {table.shape}, expected contiguous {kind.__name__} of {ndim} dimensions")
-            directory[at] = table.ctypes.data, table.shape[0], 1 if table.ndim == 1 else columns
+            directory[at] = address_of(table), table.shape[0], 1 if table.ndim == 1 else columns
         kept["directory"] = directory
-        kept["where"] = int(directory.ctypes.data)
+        kept["where"] = address_of(directory)
         return int(kept["where"])
 
 
