@@ -349,15 +349,17 @@ def number_deployments(calls: list[Table], plans: list[Table], last: Mapping[int
     before[:, Call.key] = np.asarray(list(last.values()), np.int64) * PHASES
     before[:, Call.time] = -1
     tenants = np.concatenate([np.asarray(list(last), np.int64), *(plan[:, Plan.tenant] for plan in plans)])
-    every = np.concatenate([before, *calls])
-    order = np.lexsort((every[:, Call.tie], every[:, Call.time], every[:, Call.key], tenants))
-    dseq = every[order, Call.key] // PHASES
+    key, time, tie = (np.concatenate([rows[:, column] for rows in (before, *calls)]) for column in (Call.key, Call.time, Call.tie))
+    order = np.lexsort((tie, time, key, tenants))
+    dseq = key[order] // PHASES
+    tenants = tenants[order]
+    ends = np.append(np.diff(tenants) != 0, True)[: len(order)]
     # x[n] = max(height[n], x[n - 1] + 1) within a tenant: the running maximum of height - n, plus n
-    owner = np.cumsum(np.r_[0, np.diff(tenants[order]) != 0]) if len(order) else order
+    owner = np.cumsum(ends) - ends
     far = np.int64(DSEQ_APART)
     position = np.arange(len(order))
     dseq = np.maximum.accumulate(dseq - position + owner * far) - owner * far + position
-    latest = dict(zip(tenants[order].tolist(), dseq.tolist(), strict=True))  # ascending within a tenant
+    latest = dict(zip(tenants[ends].tolist(), dseq[ends].tolist(), strict=True))  # ascending within a tenant
     dseq[order] = dseq.copy()
     at = len(last)
     for rows in calls:
