@@ -97,7 +97,10 @@ def grown(client: Client, folder: Path, days: list[int]) -> str:
         found.append((process.memory_info().rss / 2**20, time.perf_counter() - began))
     told = ", ".join(f"day {day} {mib:.0f} MiB (+{seconds:.1f} s)" for day, (mib, seconds) in zip(days, found, strict=True))
     more = (found[-1][0] - found[0][0]) / max(1, days[-1] - days[0])
-    return f"memory: {told}; growth from day {days[0]} to day {days[-1]}: {more:.2f} MiB a day"
+    status = Path(f"/proc/{address['pid']}/status")
+    peaks = [int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM:")] if status.exists() else []
+    peak = f"; at most {peaks[0] / 2**10:.0f} MiB" if peaks else ""
+    return f"memory: {told}; growth from day {days[0]} to day {days[-1]}: {more:.2f} MiB a day{peak}"
 
 
 def main() -> None:

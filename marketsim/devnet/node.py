@@ -15,6 +15,7 @@ from marketsim.chain.status import SEED_CODES, Status
 from marketsim.devnet.accounts import PROVIDER, VALIDATOR, AccountKey, account_names, new_key, wallet_of_key
 from marketsim.devnet.addresses import Addresses
 from marketsim.devnet.folder import keep_secret, take_lock, write_private
+from marketsim.devnet.history import History, Tx
 from marketsim.devnet.journal import LINES_KEPT, UNIT, Journal
 from marketsim.devnet.node_error import NodeError
 from marketsim.devnet.words.facts import MarketFacts, Told, chain_answer
@@ -22,10 +23,11 @@ from marketsim.devnet.world import CONFIG, whole_changes, with_trainee, world_of
 from marketsim.devnet.write_ahead import Entry, Read, WriteAheadLog, read_log
 from marketsim.errors import InputError
 from marketsim.metrics.panels import LOWEST
+from marketsim.metrics.series import MarketSnapshot
 from marketsim.report.explain import explain
 from marketsim.scenario.load import load_scenario
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.live import LiveMarket, Progress, Ticket
+from marketsim.simulation.live import LiveMarket, Progress
 from marketsim.simulation.play import versions
 
 SCENARIO = "training"
@@ -49,21 +51,6 @@ BY_VALIDATOR = frozenset({"faucet", "fault", "repair"})
 Page = dict[str, Any]
 Receipts = list[dict[str, Any]]
 _CODESPACES = ((50, "market"), (70, "escrow"), (90, "deployment"), (100, "sdk"), (1_000, "marketsim"))
-
-
-class _Tx(NamedTuple):
-    """A message that was taken: its ticket, what it said, who signed it."""
-
-    ticket: Ticket
-    message: Mapping[str, Any]
-    signer: str
-
-
-class _Step(NamedTuple):
-    """A part of what has happened, as the log tells it, and the hash of its line."""
-
-    entry: Entry
-    line: str
 
 
 class Destination(NamedTuple):
@@ -104,7 +91,7 @@ class DevnetNode:
         self._log = log
         self._begin = begin
         self._scenario = world_of(begin["scenario"], Path(begin["base"]))
-        self._history: list[_Step] = []
+        self._history = History(folder / "logs" / f".{name}.sqlite")
         self._stack: list[tuple[str, int, int]] = []
         self._held: dict[str, _Held] = {}
         self._checked = 0
@@ -216,8 +203,7 @@ class DevnetNode:
         """Begin the market at height 0, with everything that is told of it."""
         self._market = LiveMarket(self._scenario, open_end=True, listens=True, tables=self.folder)
         self._with_market()
-        self._txs: dict[str, _Tx] = {}
-        self._groups: dict[str, dict[int, Any]] = {}
+        self._history.begin_again()
         names = [f"{cohort.name}-{index}" for cohort in self._scenario.providers for index in range(cohort.count)]
         slot = names.index(wallet_of_key(PROVIDER))
         self._journal = Journal(slot, self._scenario.start.time, self._scenario.block_ms, self._order_name)
@@ -232,17 +218,17 @@ class DevnetNode:
 
     # --- the log ------------------------------------------------------------------------------------------------------------------
 
-    def _note(self, entry: Entry) -> _Step:
-        """Hand a line to the machine."""
-        step = _Step(entry, self._log.append(entry))
+    def _note(self, entry: Entry) -> str:
+        """Hand a line to the machine; return its hash."""
+        line = self._log.append(entry)
         self._log.write()
-        return step
+        return line
 
-    def _write(self, entry: Entry) -> _Step:
-        """Bring a line onto the disk."""
-        step = self._note(entry)
+    def _write(self, entry: Entry) -> str:
+        """Bring a line onto the disk; return its hash."""
+        line = self._note(entry)
         self._log.sync()
-        return step
+        return line
 
     def _replay(self, read: Read, way_out: str) -> None:
         """Make the market again from the lines of its log."""
@@ -255,25 +241,24 @@ class DevnetNode:
             elif kind == "revert":
                 self._cut(entry["name"])
             else:
-                self._history.append(_Step(entry, entry["hash"]))
+                self._history.append(entry, entry["hash"])
                 self._merge()
                 if kind == "snapshot":
                     self._stack.append((entry["name"], len(self._history), entry["height"]))
         self._with_market()
         try:
-            self._play(self._history)
+            self._play()
         except _DifferentError as error:
             changed = [f"{name} {was} -> {versions().get(name)}" for name, was in self._begin["versions"].items()]
             raise InputError(
                 f"{self._log.path}: {error}; it was written with other packages ({'; '.join(changed)}) or for another machine; {way_out}"
             ) from None
 
-    def _play(self, history: Sequence[_Step]) -> None:
-        """Do what a history tells, from the beginning of the market."""
-        for step in history:
-            entry = step.entry
+    def _play(self) -> None:
+        """Do what the history tells, from the beginning of the market."""
+        for number, (entry, line) in enumerate(self._history):
             if entry["kind"] == "messages":
-                self._take(entry, step.line)
+                self._take(entry, line, number)
             if "advance" in entry and entry["advance"] > self._market.height:
                 self._market.advance(entry["advance"])
             if entry["kind"] == "checkpoint" and entry["height"] == self._market.height:
@@ -281,17 +266,15 @@ class DevnetNode:
                 if self._market.fingerprint() != entry["fingerprint"]:
                     raise _DifferentError(f"its market is another one at block {entry['height']} than when it was written")
 
-    def _take(self, entry: Entry, line: str) -> list[str]:
-        """Let the messages of a line wait for their block, and return their hashes."""
+    def _take(self, entry: Entry, line: str, step: int) -> list[str]:
+        """Let the messages of a step wait for their block, and return their hashes."""
         hashes = []
         for number, message in enumerate(entry["messages"]):
             signer = entry["signer"]
             parsed = self._signed(message, signer)
             ticket = self._market.submit({**message, "height": entry["height"]}, signer=parsed)
             hashes.append(tx_hash(line, number))
-            self._txs[hashes[-1]] = _Tx(ticket, message, signer)
-            if message["op"] == "create_deployment":
-                self._groups.setdefault(message["id"], {})[entry["height"]] = message["groups"]
+            self._history.enter(hashes[-1], step, number, ticket, message)
         return hashes
 
     def _cut(self, name: str) -> None:
@@ -300,7 +283,7 @@ class DevnetNode:
         for gone in self._stack[at + 1 :]:
             self._held.pop(gone[0], None)
         self._stack = self._stack[: at + 1]
-        self._history = self._history[: self._stack[at][1]]
+        self._history.cut(self._stack[at][1])
 
     # --- who signs what --------------------------------------------------------------------------------------------------------------
 
@@ -393,29 +376,32 @@ class DevnetNode:
         entry: Entry = {"kind": "messages", "height": height, "signer": self.key(signer).name, "messages": list(prepared)}
         if advance:
             entry["advance"] = height
-        step = _Step(entry, self._log.append(entry))
-        self._history.append(step)
-        return self._take(entry, step.line)
+        line = self._log.append(entry)
+        self._history.append(entry, line)
+        return self._take(entry, line, len(self._history) - 1)
 
     def sync(self) -> None:
         """Bring what was enqueued onto the disk."""
         self._log.sync()
 
     def _tried(self, prepared: Sequence[Mapping[str, Any]], signer: str) -> Receipts:
-        fork = self._market.fork()
+        fork = self._market.fork(trial=True)
         tickets = [fork.submit(message, signer=self._signed(message, signer)) for message in prepared]
         fork.advance(fork.height + 1)
-        return [self._receipt("", fork, _Tx(ticket, message, signer)) for ticket, message in zip(tickets, prepared, strict=True)]
+        return [self._receipt("", fork, Tx(ticket, message, signer)) for ticket, message in zip(tickets, prepared, strict=True)]
 
     def tx(self, hash: str) -> dict[str, Any] | None:
         """Return the receipt of a message by its hash, None for one that is not known."""
-        return self.receipt(hash.upper()) if hash.upper() in self._txs else None
+        tx = self._history.tx(hash)
+        return None if tx is None else self._receipt(hash.upper(), self._market, tx)
 
     def receipt(self, hash: str) -> dict[str, Any]:
         """Return the receipt of a message by its hash; its height is 0 while its block is not made."""
-        return self._receipt(hash, self._market, self._txs[hash])
+        tx = self._history.tx(hash)
+        assert tx is not None
+        return self._receipt(hash, self._market, tx)
 
-    def _receipt(self, hash: str, market: LiveMarket, tx: _Tx) -> dict[str, Any]:
+    def _receipt(self, hash: str, market: LiveMarket, tx: Tx) -> dict[str, Any]:
         found = market.receipt(tx.ticket)
         told = self._addresses.addressed({"hash": hash, "op": tx.message["op"], "signer": wallet_of_key(tx.signer)})
         if found is None:
@@ -448,14 +434,15 @@ class DevnetNode:
     def chain_answer(self, what: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Return {"answer": …}, what a query of the real chain answers with its field names, or {"refused": text}, what its command line
         says; `what` is one of `marketsim.devnet.words.answers.QUERIES`."""
-        return chain_answer(MarketFacts(self._market, self._addresses, self.keys, self._told, self._groups), what, asked)
+        return chain_answer(MarketFacts(self._market, self._addresses, self.keys, self._told, self._history.sent_groups), what, asked)
 
     def _told(self, hash: str) -> Told | None:
         """A receipt, its message with addresses, and the time of its block."""
-        receipt = self.tx(hash)
-        if receipt is None or not receipt["height"]:
+        tx = self._history.tx(hash)
+        if tx is None:
             return None
-        return receipt, self._addresses.addressed(self._txs[hash.upper()].message), self.time_of(receipt["height"])
+        receipt = self._receipt(hash.upper(), self._market, tx)
+        return (receipt, self._addresses.addressed(tx.message), self.time_of(receipt["height"])) if receipt["height"] else None
 
     def faucet(self, account: str, amount: int) -> dict[str, Any]:
         """Give whole uve to an account, a key's name or an address; return the receipt."""
@@ -524,6 +511,8 @@ class DevnetNode:
     def _to_height(self, goal: Destination, slice_blocks: Callable[[], int]) -> Iterator[Progress]:
         while self._market.height < goal.height:
             self.tick(min(goal.height, self._market.height + slice_blocks()))
+            if self._market.height >= goal.height:
+                self._rest()
             yield Progress(self._market.height, goal.height, self._market.height >= goal.wanted)
         yield Progress(self._market.height, goal.height, self._market.height >= goal.wanted)
 
@@ -532,9 +521,11 @@ class DevnetNode:
         while self._market.height < goal.height and not met:
             # Nobody is answered within a slice, so the log may say afterwards how far it went.
             found = self._market.advance_until(condition, min(goal.height, self._market.height + slice_blocks()))
-            self._history.append(self._note({"kind": "advance", "advance": found.height}))
+            self._keep({"kind": "advance", "advance": found.height})
             self._after(found.height)
             met = found.met
+            if met or found.height >= goal.height:
+                self._rest()
             yield Progress(found.height, goal.height, met)
         yield Progress(self._market.height, goal.height, met)
 
@@ -573,7 +564,7 @@ class DevnetNode:
         """Make blocks up to a height. The log says so first: a crash of this process does not undo it, nor does one of the machine after
         `sync`."""
         if height > self._market.height:
-            self._history.append(self._note({"kind": "advance", "advance": height}))
+            self._keep({"kind": "advance", "advance": height})
             self.go_to(height)
 
     def go_to(self, height: int) -> None:
@@ -584,20 +575,26 @@ class DevnetNode:
     def _after(self, height: int) -> None:
         """Keep the history short, and note the fingerprint now and then; what is over goes from memory."""
         self._merge()
-        if abs(height - self._rested) >= REST_BLOCKS:
-            self._rested = height
-            self._market.rest()
         if height - self._checked >= CHECKPOINT_BLOCKS:
             self._checked = height
             entry = {"kind": "checkpoint", "height": height, "fingerprint": self._market.fingerprint()}
-            self._history.append(_Step(entry, self._log.append(entry)))
+            self._history.append(entry, self._log.append(entry))
+        if abs(height - self._rested) >= REST_BLOCKS:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Let what is over go from memory."""
+        if self._rested != self._market.height:
+            self._rested = self._market.height
+            self._market.rest()
 
     def _merge(self) -> None:
-        """Let advances that follow each other be one in memory."""
-        history = self._history
-        least = self._stack[-1][1] if self._stack else 0
-        while len(history) >= max(2, least + 2) and all(step.entry["kind"] == "advance" for step in history[-2:]):
-            del history[-2]
+        """Let advances that follow each other be one in the history."""
+        self._history.merge(self._stack[-1][1] if self._stack else 0)
+
+    def _keep(self, entry: Entry) -> None:
+        """Note a line and take it into the history."""
+        self._history.append(entry, self._note(entry))
 
     def set_clock(self, *, speed: float | None = None, paused: bool | None = None) -> None:
         """Note at which speed the devnet goes, and whether it rests."""
@@ -614,7 +611,8 @@ class DevnetNode:
         if any(each[0] == name for each in self._stack):
             raise NodeError(f"snapshot: {name} is on the stack already, give another name", 409)
         height = self._market.height
-        self._history.append(self._write({"kind": "snapshot", "name": name, "height": height}))
+        entry = {"kind": "snapshot", "name": name, "height": height}
+        self._history.append(entry, self._write(entry))
         self._stack.append((name, len(self._history), height))
         self._hold(name)
         return {"name": name, "height": height, "stack": [each[0] for each in self._stack]}
@@ -639,16 +637,13 @@ class DevnetNode:
         held = self._held.get(name)
         if held is None:
             self._start()
-            self._play(self._history)
+            self._play()
             self._hold(name)
         else:
             self._market = held.market.fork()
             self._with_market()
             self._journal = held.journal.copy()
             self._market.listen(self._journal)
-            told = [step for step in self._history if step.entry["kind"] == "messages"]
-            kept = [tx_hash(step.line, number) for step in told for number in range(len(step.entry["messages"]))]
-            self._txs = {each: self._txs[each] for each in kept}
         self._checked = min(self._checked, self._market.height)
         return {"name": name, "height": self._market.height, "stack": [each[0] for each in self._stack]}
 
@@ -796,7 +791,7 @@ class DevnetNode:
         if unit.removesuffix(".service") != UNIT:
             raise NodeError(f"unit: {unit!r} is not there, the devnet runs {UNIT}", 404)
         self._market.events_heard()
-        restarts = [self.receipt(each) for each, tx in self._txs.items() if tx.message["op"] == "configure"]
+        restarts = [self.receipt(each) for each in self._history.configured()]
         said = [
             (receipt["height"], f"bid-engine: began anew with {CONFIG}: {receipt['result']}") for receipt in restarts if receipt["result"]
         ]
@@ -807,8 +802,7 @@ class DevnetNode:
         from marketsim.metrics.openmetrics import page
         from marketsim.metrics.series import samples
 
-        self._market.events_heard()
-        return page(samples(self._market.measured(self._journal.bid_times, self._journal.moved, self.lag_blocks, self._addresses.address)))
+        return page(samples(self._measured()))
 
     def dashboard(self, provider: str | None = None, lowest: int = LOWEST) -> dict[str, Any]:
         """Return the figures of the training document's dashboard now, of one provider (a key's name or an address) or of all together:
@@ -816,8 +810,7 @@ class DevnetNode:
         from marketsim.metrics.panels import dashboard_figures
 
         address = None if provider is None else self._addresses.address(self._addresses.name(provider))
-        self._market.events_heard()
-        at = self._market.measured(self._journal.bid_times, self._journal.moved, self.lag_blocks, self._addresses.address)
+        at = self._measured()
         try:
             found = dashboard_figures(at, self._journal.recent, address, lowest)
         except KeyError:
@@ -835,6 +828,13 @@ class DevnetNode:
         said = [f"  {line}" for line in self._journal.lines(LINES_KEPT) if story.kind == "order" and f"order={order}" in line.split()]
         return "\n".join([str(story), *(["", f"{UNIT} of {PROVIDER}", *said] if said else [])])
 
+    def _measured(self) -> MarketSnapshot:
+        """The market's figures now; of what was looked at for them nothing stays in memory."""
+        self._market.events_heard()
+        at = self._market.measured(self._journal.bid_times, self._journal.moved, self.lag_blocks, self._addresses.address)
+        self._market.rest()
+        return at
+
     def fingerprint(self) -> str:
         """Return the fingerprint of what has happened in the market."""
         return self._market.fingerprint()
@@ -846,6 +846,7 @@ class DevnetNode:
     def close(self) -> None:
         """Bring everything onto the disk and let the folder go."""
         self._log.close()
+        self._history.close()
         self._lock.close()
 
 

@@ -10,7 +10,6 @@ import mmap
 import os
 import tempfile
 import weakref
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +20,53 @@ RESERVED_BYTES = 1 << 36
 """Addresses, and length of the file, that one table may come to fill; what is not written takes neither memory nor disk."""
 STEP_BYTES = 1 << 20
 """A table in a file grows by so much at least."""
+OVER_BYTES = 1 << 24
+"""By how much a table over the file of another may grow; behind that it goes on in memory."""
+COPIED_BYTES = 1 << 24
+"""Written at once when a file is copied."""
 
 
 class TableFile(mmap.mmap):
-    """The memory of one table, shared with a file of a folder."""
+    """The memory of one table, shared with a file of a folder, or its own pages over those of a file that others write."""
 
     folder: Path
     descriptor: int
     allocated: int
     """Bytes that the disk has promised."""
+    reserved: int
+    """Bytes that there are addresses for."""
+    is_shared: bool
 
     @classmethod
     def of(cls, folder: Path) -> TableFile:
         """Return an empty one. Raises OSError where the system or the folder's disk has no such files."""
         with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             os.truncate(file.fileno(), RESERVED_BYTES)
-            try:
-                made = cls(file.fileno(), RESERVED_BYTES)
-            except ValueError as error:
-                raise OSError(str(error)) from None
-            made.folder, made.allocated, made.descriptor = folder, 0, os.dup(file.fileno())
+            return cls._over(file.fileno(), RESERVED_BYTES, mmap.ACCESS_DEFAULT, folder, 0)
+
+    def over(self) -> TableFile:
+        """Return one that begins as this is and writes into its own pages, good for as long as this stays as it is. Raises OSError."""
+        size = min(self.allocated + OVER_BYTES, self.reserved)
+        return self._over(self.descriptor, size, mmap.ACCESS_COPY, self.folder, self.allocated)
+
+    @classmethod
+    def _over(cls, descriptor: int, size: int, access: int, folder: Path, allocated: int) -> TableFile:
+        try:
+            made = cls(descriptor, size, access=access)
+        except ValueError as error:
+            raise OSError(str(error)) from None
+        made.folder, made.allocated, made.reserved, made.descriptor = folder, allocated, size, os.dup(descriptor)
+        made.is_shared = access != mmap.ACCESS_COPY
         weakref.finalize(made, os.close, made.descriptor)
         return made
 
     def promise(self, size: int) -> None:
         """Have the disk keep room for the first `size` bytes: compiled code that found it full would end the process. Raises OSError."""
-        if size > RESERVED_BYTES:
-            raise OSError(f"a table of more than {RESERVED_BYTES} bytes")
+        if size > self.reserved:
+            raise OSError(f"a table of more than {self.reserved} bytes")
         if size > self.allocated:
-            more = max(size, min(self.allocated + STEP_BYTES, RESERVED_BYTES))
-            if hasattr(os, "posix_fallocate"):
+            more = max(size, min(self.allocated + STEP_BYTES, self.reserved))
+            if self.is_shared and hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(self.descriptor, self.allocated, more - self.allocated)
             self.allocated = more
 
@@ -85,22 +101,18 @@ def in_file(table: NDArray[Any], folder: Path) -> NDArray[Any]:
     return moved
 
 
-def copied_file(table: NDArray[Any], file: TableFile) -> NDArray[Any]:
-    """Return a copy of a table that lies in a file, in one of its own; it goes from file to file, past the memory of this process. Raises
-    OSError where the disk is full."""
+def copied_file(table: NDArray[Any], file: TableFile, on_write: bool = False) -> NDArray[Any]:
+    """Return a copy of a table that lies in a file, in one of its own; with `on_write` one of which only what is written is copied: it is
+    good for as long as the table stays as it is. Raises OSError where the disk is full."""
+    width = table.shape[1] if table.ndim == 2 else 0
+    if on_write and file.is_shared:
+        return file.over().table(len(table), width, table.dtype)
     other = TableFile.of(file.folder)
-    copy = other.table(len(table), table.shape[1] if table.ndim == 2 else 0, table.dtype)
-    done = 0
-    with suppress(OSError, AttributeError):
-        while done < table.nbytes:
-            more = os.copy_file_range(file.descriptor, other.descriptor, min(table.nbytes - done, 1 << 30), done, done)
-            if not more:
-                break
-            done += more
-    if done < table.nbytes:
-        copy[...] = table
-        let_go(copy)
-        let_go(table)
+    copy = other.table(len(table), width, table.dtype)
+    data, done = table.reshape(-1).view(np.uint8).data, 0
+    while done < table.nbytes:
+        done += os.pwrite(other.descriptor, data[done : done + COPIED_BYTES], done)
+    let_go(table)
     return copy
 
 
@@ -108,18 +120,15 @@ def copied_on_write(table: NDArray[Any], rows: int) -> NDArray[Any]:
     """Return the first rows of a table to write into, of which the table sees nothing. Of a table in a file only what is written is copied:
     it is good for as long as the table stays as it is."""
     file = file_of(table)
-    if file is None or not rows:
+    if file is None or not file.is_shared or not rows:
         return table[:rows].copy()
-    count = table[:rows].size
-    pages = mmap.mmap(file.descriptor, count * table.itemsize, access=mmap.ACCESS_COPY)
-    copy: NDArray[Any] = np.frombuffer(pages, table.dtype, count).reshape(table[:rows].shape)
-    return copy.view(type(table))
+    return copied_file(table[:rows], file, on_write=True).view(type(table))
 
 
 def let_go(table: NDArray[Any], begin: int = 0, end: int | None = None) -> None:
     """Let the memory of rows go, all of them unless it is said which, if they lie in a file: it has them when somebody looks."""
     file = file_of(table)
-    if file is None:
+    if file is None or not file.is_shared:
         return
     size = table.strides[0]
     first = -(-begin * size // mmap.PAGESIZE) * mmap.PAGESIZE

@@ -147,9 +147,11 @@ class TableSet:
         """Return the columns of a field of two dimensions that always has as many, None for any other."""
         return cls.rows[name].width if name in cls.rows else cls.widths.get(name)
 
-    def copied(self, empty: frozenset[str] = frozenset()) -> Any:
-        """Return the same tables in memory of their own; of those in `empty` the size alone, zeros."""
-        return type(self)(*(_copied(table, name in empty) for name, table in zip(self._fields, self, strict=True)))  # type: ignore[attr-defined, call-overload]
+    def copied(self, empty: frozenset[str] = frozenset(), on_write: bool = False) -> Any:
+        """Return the same tables in memory of their own; of those in `empty` the size alone, zeros. With `on_write` tables that lie in
+        files are copied as they are written, and are good for as long as these stay as they are."""
+        named = zip(self._fields, self, strict=True)  # type: ignore[attr-defined, call-overload]
+        return type(self)(*(_copied(table, name in empty, on_write) for name, table in named))
 
     @property
     def address(self) -> int:
@@ -173,11 +175,11 @@ class TableSet:
         return int(kept["where"])
 
 
-def _copied(table: NDArray[Any], empty: bool) -> NDArray[Any]:
+def _copied(table: NDArray[Any], empty: bool, on_write: bool) -> NDArray[Any]:
     """A table of the same shape and kind that begins where a cache line does."""
     if not empty and (file := file_of(table)) is not None:
         with suppress(OSError):
-            return copied_file(table, file)
+            return copied_file(table, file, on_write)
     words = LINE // table.itemsize
     room = np.zeros(table.size + words, table.dtype) if empty else np.empty(table.size + words, table.dtype)
     first = -(room.ctypes.data // table.itemsize) % words

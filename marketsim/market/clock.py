@@ -105,15 +105,17 @@ class BlockClock:
         take_events: Callable[[Table], None],
         take_bids: Callable[[Table], None],
         take_declines: Callable[[Table], None],
+        on_write: bool = False,
     ) -> BlockClock:
         """Return a clock that stands where this one does, over copies of the tables, in a SimPy environment of its own.
 
-        The record's rows must have been handed over (`hand_over`). Nobody waits in the new environment yet.
+        The record's rows must have been handed over (`hand_over`). Nobody waits in the new environment yet. With `on_write` it is good for
+        as long as this one stays where it is (`TableSet.copied`).
         """
         other = BlockClock(
             env,
-            self.chain.copied(frozenset({"events"})),
-            self.engine.copied(frozenset({"bid_rows", "decline_rows"})),
+            self.chain.copied(frozenset({"events"}), on_write),
+            self.engine.copied(frozenset({"bid_rows", "decline_rows"}), on_write),
             take_events=take_events,
             take_bids=take_bids,
             take_declines=take_declines,

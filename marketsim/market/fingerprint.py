@@ -20,7 +20,7 @@ Numbers = NDArray[np.uint64]
 _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
 _SHIFT, _OTHER_SHIFT = np.uint64(32), np.uint64(29)
 
-ROWS_AT_ONCE = 65_536
+ROWS_AT_ONCE = 32_768
 """Rows that are hashed together: what all of a table takes in between would be larger than the market."""
 _OF_LEASES = (
     Lease.id,
@@ -129,11 +129,10 @@ def _orders(chain: State, engine: Engine) -> int:
             found += [np.where(plan >= 0, engine.plans[np.maximum(plan, 0), column], 0) for column in _OF_PLANS]
         for table in (chain.orders, engine.tracks):
             let_go(table, begin, end)
+        let_go(engine.plans)
         return found
 
-    found = _in_parts(int(chain.globals.orders), columns)
-    let_go(engine.plans)
-    return found
+    return _in_parts(int(chain.globals.orders), columns)
 
 
 def _desks(chain: State, engine: Engine, refused: Mapping[tuple[int, int], int]) -> int:

@@ -29,6 +29,7 @@ from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario, read_message
 from marketsim.simulation.collect import unfilled
 from marketsim.simulation.faults import FaultRecord
+from marketsim.simulation.kept_list import KeptList
 from marketsim.simulation.market_files import let_rest, move_to_files
 from marketsim.simulation.market_messages import OPERATIONS
 from marketsim.simulation.measured import MetricFailedError, own_figures, own_metrics
@@ -159,7 +160,7 @@ class LiveMarket:
         self.scenario = scenario = without_end(scenario) if open_end else scenario
         self.seed = scenario.seed if seed is None else seed
         self._open = OpenEnd(scenario, self.seed) if open_end else None
-        self.log: list[LogEntry] = []
+        self.log: list[LogEntry] | KeptList[LogEntry] = []
         """Messages from outside, in the order in which they were submitted."""
         self.origin: Origin | None = None
         """How this market was made of another one."""
@@ -192,8 +193,9 @@ class LiveMarket:
         if open_end:
             self._play.keep_no_record()
         self._tables = tables
-        if tables is not None:
-            move_to_files(self._play.clock, tables)
+        if tables is not None and move_to_files(self._play.clock, tables):
+            self.log = KeptList(tables)
+            self._play.by_hand.answers = KeptList(tables)
         self._finished: Run | None = None
         self._height = 0
         self._last = scenario.horizon_blocks
@@ -454,8 +456,9 @@ class LiveMarket:
 
     # --- another one ------------------------------------------------------------------------------------------------------------
 
-    def fork(self) -> Self:
-        """Return a market that stands where this one does and goes its own way.
+    def fork(self, *, trial: bool = False) -> Self:
+        """Return a market that stands where this one does and goes its own way; a `trial` for as long as this one stays where it is, which
+        costs less where tables lie in files.
 
         Built-in agents are data: it is a copy of some tens of megabytes at most and takes a fraction of a second. A market whose prices are
         made by users' code is made anew from scenario, seed and log instead, which takes as long as it took to come here; `origin` of the
@@ -465,15 +468,15 @@ class LiveMarket:
             raise InputError("the market is finished, fork it before")
         began = time.perf_counter()
         reason = self._play.why_not_copied()
-        other = self._replayed() if reason else self._copied()
+        other = self._replayed() if reason else self._copied(trial)
         other.origin = Origin("replay" if reason else "copy", reason, time.perf_counter() - began)
         return other
 
-    def _copied(self) -> Self:
+    def _copied(self, on_write: bool) -> Self:
         other = copy(self)
-        other._play = self._play.copy()
+        other._play = self._play.copy(on_write)
         other._open = self._open.copy() if self._open else None
-        other.log = list(self.log)
+        other.log = self.log.copy()
         other._views = WeakSet()
         if self._takes:
             other._receipts = other._play.by_hand.receipts

@@ -51,6 +51,7 @@ from marketsim.simulation.build import MODULE_WALLETS, SETTLEMENT, MarketSetup, 
 from marketsim.simulation.collect import BY_HAND
 from marketsim.simulation.desks import DeskBook
 from marketsim.simulation.faults import Faults, said
+from marketsim.simulation.kept_list import KeptList
 from marketsim.simulation.market_messages import OPERATIONS, act, parse_market_message, wallet_of
 from marketsim.simulation.orders import OrderKind
 from marketsim.simulation.stages import StageChange, parameters, reconfigure, stages_of
@@ -67,6 +68,8 @@ _GOVERNANCE = {
     "unblock": "unblock_provider",
     "settle": "settle_escrow",
 }
+DATED_MAX = 4_096
+"""Orders whose timeouts are known to be dated, until those that are not open any more are forgotten."""
 _FAULTS = ("fault", "outage", "repair")
 """Messages that begin or end a fault."""
 _PAID_FOR = {
@@ -277,7 +280,7 @@ class ByHand:
         self.receipts = [] if receipts is None else receipts
         self.keeps_receipts = True
         self._done = 0
-        self.answers: dict[int, tuple[Receipt, Table]] = {}
+        self.answers: dict[int, tuple[Receipt, Table]] | KeptList[tuple[Receipt, Table]] = {}
         self._clock = clock
         self._scenario = scenario
         self._market = market
@@ -313,7 +316,7 @@ class ByHand:
         other = copy(self)
         other._clock, other._market, other._observe, other._tell = clock, market, None, None
         other.names = self.names.copy(clock.chain, market.eligibility)
-        other.receipts, other.answers = list(self.receipts), dict(self.answers)
+        other.receipts, other.answers = list(self.receipts), self.answers.copy()
         other._listed, other._dated = set(self._listed), set(self._dated)
         other.faults = self.faults.copy(clock, market)
         other._due = {height: list(each) for height, each in self._due.items()}
@@ -651,6 +654,8 @@ class ByHand:
         limit = int(chain.globals.order_timeout)
         if limit == 0:
             return
+        if len(self._dated) > DATED_MAX:
+            self._dated = {order for order in self._dated if chain.orders[order].state == OrderState.OPEN}
         for deployment in deployments:
             if engine.plan_of[deployment] >= 0:
                 continue

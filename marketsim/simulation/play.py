@@ -250,8 +250,9 @@ class Play:
             return "its faults are users' code, whose objects are not copied"
         return "" if self.collector.keeps else "its record goes into a results folder as it comes"
 
-    def copy(self) -> Play:
-        """Return a market that goes its own way from the last executed block on, with agents, messages and record as they are here.
+    def copy(self, on_write: bool = False) -> Play:
+        """Return a market that goes its own way from the last executed block on, with agents, messages and record as they are here; with
+        `on_write` for as long as this one stays where it is.
 
         Raises ValueError for one that cannot be copied (`why_not_copied`).
         """
@@ -270,6 +271,7 @@ class Play:
             take_events=other._told("events", other.heard or other.collector.take_events),
             take_bids=other._told("bids", other.collector.take_bids),
             take_declines=other._told("declines", other.collector.take_declines),
+            on_write=on_write,
         )
         other.collector.watch(other.clock)
         other._parts = [part._replace(place=part.place.copy(other.clock)) for part in self._parts]

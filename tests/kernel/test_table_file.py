@@ -57,6 +57,15 @@ def test_a_copy_is_written_to_by_itself(tmp_path: Path) -> None:
     table[11] = 5
     assert table[7].tolist() == numbers(3_000, 26)[7].tolist() and table[9].tolist() == numbers(3_000, 26)[9].tolist()
     assert with_files[11].tolist() == numbers(3_000, 26)[11].tolist()
+    trial = as_rows(Account, copied_file(table, file, on_write=True))
+    grown = longer(trial, len(trial), 20_000, Account)  # over what the file has promised, and past it
+    grown[:3_000, 0] = -1
+    let_go(grown)  # which would lose what was written
+    assert (grown[:3_000, 0] == -1).all() and np.array_equal(grown[3_000:20_000], rows_of(17_000, Account))
+    assert table[11:13, 0].tolist() == [5, 12 * 26] and file_of(grown) is not file
+    again = copied_file(grown, file_of(grown))
+    again[:3_000, 0] = -2
+    assert (grown[:3_000, 0] == -1).all() and (again[3_000:] == grown[3_000:]).all()
     in_memory = copied_on_write(numbers(4), 2)
     assert file_of(in_memory) is None and np.array_equal(in_memory, numbers(2))
 

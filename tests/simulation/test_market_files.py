@@ -91,6 +91,13 @@ def test_with_and_without_files_all_answers_are_equal_and_so_are_forks(tmp_path:
     assert everything(in_files) == expected
     assert sum(lease.state == "closed" for lease in expected["leases"]) > 50
 
+    trial = in_files.fork(trial=True)
+    trial.advance(20_000)
+    trial.rest()
+    before = trial.state_hash()
+    assert everything(in_files) == expected  # of which a trial changes nothing
+    assert trial.state_hash() == before
+
     snapshot = in_files.snapshot()
     in_files.advance(8_000)  # its own files go on growing, the fork's stay
     in_files.rest()
@@ -100,6 +107,8 @@ def test_with_and_without_files_all_answers_are_equal_and_so_are_forks(tmp_path:
         held.advance(90_000)  # with the demand of the next week, whose plans stand behind the others
     back.rest()
     assert (back.state_hash(), back.fingerprint()) == (in_memory.state_hash(), in_memory.fingerprint())
+    in_files.advance(20_000)
+    assert in_files.state_hash() == before
     in_files.advance(90_000)
     assert in_files.state_hash() == back.state_hash()
 

@@ -24,10 +24,10 @@ class MarketFacts:
         addresses: Addresses,
         keys: Collection[str],
         tx: Callable[[str], Told | None],
-        groups: Mapping[str, Mapping[int, Sequence[Mapping[str, Any]]]],
+        groups: Callable[[str, int], Sequence[Mapping[str, Any]]],
     ) -> None:
-        """`keys` are the names of keys, `tx` finds a transaction by its hash, `groups` are those of messages that created a deployment, by
-        its name and the message's height."""
+        """`keys` are the names of keys, `tx` finds a transaction by its hash, `groups` says those of the message that created a
+        deployment, by its name and the message's height."""
         self._market = market
         self._addresses = addresses
         self._keys = keys
@@ -56,7 +56,7 @@ class MarketFacts:
 
     def sent_groups(self, deployment: str, height: int) -> Sequence[Mapping[str, Any]]:
         """Return the groups of the message that created a deployment at this height, none where it was no message by hand."""
-        return self._groups.get(deployment, {}).get(height, ())
+        return self._groups(deployment, height)
 
 
 def chain_answer(facts: MarketFacts, what: str, asked: Mapping[str, Any]) -> dict[str, Any]:
