@@ -823,6 +823,7 @@ class DevnetNode:
         the lines of the own provider's daemon about it. Raises InputError for what is not there."""
         name = self._addresses.name_id(target)
         story = explain(self._market.record_so_far(), self._addresses.name(target) if "/" not in target else name)
+        self._market.rest()
         self._market.events_heard()
         order = self._addresses.address_id("/".join(name.split("/")[:4]))
         said = [f"  {line}" for line in self._journal.lines(LINES_KEPT) if story.kind == "order" and f"order={order}" in line.split()]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from marketsim.kernel.compiled import address_of, when_compiling
 from marketsim.kernel.intrinsics import LINE, WORDS
 from marketsim.kernel.rows import R, Row, Rows, as_rows, fill
-from marketsim.kernel.table_file import STEP_BYTES, copied_file, file_of
+from marketsim.kernel.table_file import STEP_BYTES, TableFile, copied_file, file_of, longer_in_file
 
 Table = NDArray[np.int64]
 """One table: (rows, columns), or one dimension where a TableSet says so."""
@@ -90,7 +90,7 @@ def longer(table: NDArray[np.int64], used: int, needed: int, kind: Any) -> Any:
     if (file := file_of(table)) is not None:
         rows = max(needed, len(table) + STEP_BYTES // table.strides[0])
         with suppress(OSError):  # a full disk: in memory from here on
-            grown = file.table(rows, table.shape[1] if table.ndim == 2 else 0)
+            grown = longer_in_file(table, file, rows)
             if table.ndim == 1:
                 grown[len(table) :] = -1
             elif isinstance(kind, type):
@@ -107,7 +107,7 @@ def appended(table: NDArray[np.int64], *more: NDArray[np.int64]) -> NDArray[np.i
     """Return a table with the rows of others behind its own."""
     if (file := file_of(table)) is not None:
         with suppress(OSError):
-            grown = file.table(len(table) + sum(len(rows) for rows in more), table.shape[1])
+            grown = longer_in_file(table, file, len(table) + sum(len(rows) for rows in more))
             if more:
                 np.concatenate(more, out=grown[len(table) :])
             return grown
@@ -147,11 +147,11 @@ class TableSet:
         """Return the columns of a field of two dimensions that always has as many, None for any other."""
         return cls.rows[name].width if name in cls.rows else cls.widths.get(name)
 
-    def copied(self, empty: frozenset[str] = frozenset(), on_write: bool = False) -> Any:
-        """Return the same tables in memory of their own; of those in `empty` the size alone, zeros. With `on_write` tables that lie in
-        files are copied as they are written, and are good for as long as these stay as they are."""
+    def copied(self, empty: frozenset[str] = frozenset(), into: TableFile | None = None) -> Any:
+        """Return the same tables in memory of their own; of those in `empty` the size alone, zeros. Those that lie in a
+        file go `into` another one, if it is given (`file_for_copies`)."""
         named = zip(self._fields, self, strict=True)  # type: ignore[attr-defined, call-overload]
-        return type(self)(*(_copied(table, name in empty, on_write) for name, table in named))
+        return type(self)(*(_copied(table, name in empty, into) for name, table in named))
 
     @property
     def address(self) -> int:
@@ -175,11 +175,11 @@ class TableSet:
         return int(kept["where"])
 
 
-def _copied(table: NDArray[Any], empty: bool, on_write: bool) -> NDArray[Any]:
+def _copied(table: NDArray[Any], empty: bool, into: TableFile | None) -> NDArray[Any]:
     """A table of the same shape and kind that begins where a cache line does."""
-    if not empty and (file := file_of(table)) is not None:
+    if not empty and into is not None and (file := file_of(table)) is not None:
         with suppress(OSError):
-            return copied_file(table, file, on_write)
+            return copied_file(table, file, into)
     words = LINE // table.itemsize
     room = np.zeros(table.size + words, table.dtype) if empty else np.empty(table.size + words, table.dtype)
     first = -(room.ctypes.data // table.itemsize) % words

@@ -13,6 +13,7 @@ from marketsim.chain.state import State
 from marketsim.errors import InvariantError
 from marketsim.kernel.compiled import bound
 from marketsim.kernel.rows import row_of
+from marketsim.kernel.table_file import file_for_copies
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market import inbox
 from marketsim.market.asking import quote_asked
@@ -110,12 +111,13 @@ class BlockClock:
         """Return a clock that stands where this one does, over copies of the tables, in a SimPy environment of its own.
 
         The record's rows must have been handed over (`hand_over`). Nobody waits in the new environment yet. With `on_write` it is good for
-        as long as this one stays where it is (`TableSet.copied`).
+        as long as this one stays where it is (`file_for_copies`).
         """
+        into = file_for_copies(self.chain.orders, on_write)
         other = BlockClock(
             env,
-            self.chain.copied(frozenset({"events"}), on_write),
-            self.engine.copied(frozenset({"bid_rows", "decline_rows"}), on_write),
+            self.chain.copied(frozenset({"events"}), into),
+            self.engine.copied(frozenset({"bid_rows", "decline_rows"}), into),
             take_events=take_events,
             take_bids=take_bids,
             take_declines=take_declines,

@@ -432,7 +432,7 @@ class LiveMarket:
         chain has; nothing changes by it. Takes the time of a fork. Raises InputError before the first block."""
         if not self.height:
             raise InputError("the market stands at block 0, nothing has happened")
-        play = self.fork()._play
+        play = self.fork(trial=True)._play
         return play.collector.so_far(play.clock, self.height, versions(), play.faults())
 
     def faults(self, active: bool | None = None) -> tuple[FaultRecord, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from marketsim.kernel.table_file import can_be_in_files, in_file, let_go
+from marketsim.kernel.table_file import TableFile, can_be_in_files, in_file, let_go
 from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 
@@ -22,7 +22,8 @@ def move_to_files(clock: BlockClock, folder: Path) -> bool:
     if not can_be_in_files():
         return False
     try:
-        found: list[dict[str, Any]] = [{name: in_file(table, folder) for name, table in tables} for tables in _long(clock)]
+        file = TableFile.of(folder)
+        found: list[dict[str, Any]] = [{name: in_file(table, file) for name, table in tables} for tables in _long(clock)]
     except OSError:  # a file system without holes, too little of a limit on addresses: all stay in memory
         return False
     clock.chain, clock.engine = clock.chain._replace(**found[0]), clock.engine._replace(**found[1])
