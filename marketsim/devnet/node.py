@@ -388,7 +388,9 @@ class DevnetNode:
         fork = self._market.fork(trial=True)
         tickets = [fork.submit(message, signer=self._signed(message, signer)) for message in prepared]
         fork.advance(fork.height + 1)
-        return [self._receipt("", fork, Tx(ticket, message, signer)) for ticket, message in zip(tickets, prepared, strict=True)]
+        told = [self._receipt("", fork, Tx(ticket, message, signer)) for ticket, message in zip(tickets, prepared, strict=True)]
+        fork.close()
+        return told
 
     def tx(self, hash: str) -> dict[str, Any] | None:
         """Return the receipt of a message by its hash, None for one that is not known."""
@@ -635,6 +637,7 @@ class DevnetNode:
         self._write({"kind": "revert", "name": name})
         self._cut(name)
         held = self._held.get(name)
+        self._market.close()
         if held is None:
             self._start()
             self._play()

@@ -82,8 +82,8 @@ class TableFile(mmap.mmap):
             self.allocated[place] = more
 
     def table(self, place: int, rows: int, width: int, dtype: Any = np.int64) -> NDArray[Any]:
-        """Return the first rows at a place as a table, (rows, width); (rows,) for a width of 0. Rows that were never written are zeros. Raises
-        OSError where the disk is full."""
+        """Return the first rows at a place as a table, (rows, width); (rows,) for a width of 0. Rows that were never written are zeros.
+        Raises OSError where the disk is full."""
         numbers = rows * max(width, 1)
         self._promise(place, numbers * np.dtype(dtype).itemsize)
         line: NDArray[Any] = np.frombuffer(self, dtype, numbers, place * RESERVED_BYTES)
@@ -118,8 +118,8 @@ def longer_in_file(table: NDArray[Any], file: TableFile, rows: int) -> NDArray[A
 
 
 def file_for_copies(table: NDArray[Any], on_write: bool) -> TableFile | None:
-    """Return where copies of a market's tables go, of which one is given: another file, or with `on_write` pages over the same one, good for
-    as long as the tables stay as they are. None for a table in memory, and where no other file can be."""
+    """Return where copies of a market's tables go, of which one is given: another file, or with `on_write` pages over the same one, good
+    for as long as they stay as they are. None for a table in memory, and where no other file can be."""
     file = file_of(table)
     if file is None:
         return None
