@@ -33,6 +33,7 @@ from marketsim.chain.columns import (
     Wallet,
 )
 from marketsim.chain.deployment_rows import DeploymentRows
+from marketsim.chain.event_room import EVENTS_A_PAYMENT, EVENTS_AN_END, EVENTS_MORE, events_of
 from marketsim.chain.parsing import NUMBER_MAX, OPERATIONS, Message, MessageError, Parsed, param_of, parse, parse_coins
 from marketsim.chain.rendering import event_value
 from marketsim.chain.requirements import Eligibility
@@ -41,10 +42,6 @@ from marketsim.chain.rule_sets import rule_globals
 from marketsim.chain.state import MODULES, State, identity, make_state
 from marketsim.chain.status import Status
 
-EVENTS_MORE = 64
-"""Events of a message beside those of what it addresses."""
-EVENTS_A_PAYMENT = 24
-"""Events of a payment, as `marketsim.market.room` counts them."""
 _NUMBERS = {"deployment": 1, "group": 2, "order": 3, "bid": 3, "lease": 3}
 """Numbers in the names of each kind of object, between its owner and its provider."""
 CHARGING: Mapping[str, Charging] = {mode.name.lower(): mode for mode in Charging if mode != Charging.VE_SETTLEMENT}
@@ -349,16 +346,17 @@ class Chain:
         return status
 
     def _make_room(self, op: str = "", arguments: Message = MappingProxyType({})) -> None:
+        """Have room for a message, or for all that may be due where none is given."""
         g = self.state.globals
         groups = arguments["groups"] if op == "create_deployment" else ()
         offer = arguments["offer"] if op == "create_bid" else ()
         ended = 0
         if g.event_mask:
-            ended = EVENTS_MORE
-            if self._rows is None:
-                ended += int(4 * (g.groups + g.orders + g.bids) + 8 * (g.leases + g.deposits))
+            if op:
+                deployment = self.row_of("deployment", "/".join(str(arguments.get("id") or "").split("/")[:2]))
+                ended = int(events_of(self.state, deployment)) + 2 * int(g.grants)
             else:
-                ended += self._events_of(str(arguments.get("id") or "")) + 2 * int(g.grants)
+                ended = EVENTS_MORE + int(EVENTS_AN_END * (g.groups + g.orders + g.bids + g.deposits) + EVENTS_A_PAYMENT * g.leases)
         self.state = with_room(
             self.state,
             deployments=1,
@@ -375,36 +373,6 @@ class Chain:
             providers=1,
             events=ended + 4 * len(groups),
         )
-
-    def _events_of(self, name: str) -> int:
-        """How many events a message about what has this name may cause: everything of its deployment may end."""
-        s, row = self.state, self.row_of("deployment", "/".join(name.split("/")[:2]))
-        if row < 0:
-            return 0
-        deployed = s.deployments[row]
-        first, count = int(deployed.first_group), int(deployed.groups)
-        found = 16 * count + EVENTS_A_PAYMENT + self._events_of_account(int(deployed.account))
-        for group in range(first, first + count):
-            order = int(s.groups[group].last_order)
-            while order >= 0:
-                found += 4
-                bid = int(s.orders[order].first_bid)
-                while bid >= 0:
-                    found += 4 + self._events_of_account(int(s.bids[bid].account))
-                    bid = int(s.bids[bid].next)
-                order = int(s.orders[order].previous)
-        return found
-
-    def _events_of_account(self, account: int) -> int:
-        if account < 0:
-            return 0
-        s, found = self.state, 0
-        lease, deposit = int(s.accounts[account].first_lease), int(s.accounts[account].first_deposit)
-        while lease >= 0:
-            found, lease = found + EVENTS_A_PAYMENT, int(s.leases[lease].next)
-        while deposit >= 0:
-            found, deposit = found + 8, int(s.deposits[deposit].next)
-        return found
 
     def take_events(self) -> list[dict[str, Any]]:
         """Return the events since the last call and forget their rows."""

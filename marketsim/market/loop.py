@@ -16,6 +16,7 @@ from marketsim.chain.columns import (
     Scope,
 )
 from marketsim.chain.deployments import create_deployment
+from marketsim.chain.event_room import events_of
 from marketsim.chain.events import emit, hash64
 from marketsim.chain.ledger import AUDIT_FINE, audit_touched, is_recount_due
 from marketsim.chain.state import State
@@ -26,7 +27,7 @@ from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open
 from marketsim.market.desks import find_next_bids, know_blockings, lease_key, place_offer, set_shut, take_offers, tie_of
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.quoting import account_use, prepare_desks, reprice, screen_desk
-from marketsim.market.room import CALENDAR, INBOX, NOWHERE, RING_OF_BIDS, ask_room, asked_by_next, events_of, has_rows
+from marketsim.market.room import CALENDAR, INBOX, NOWHERE, RING_OF_BIDS, ask_room, asked_by_next, has_rows
 from marketsim.market.tables import PHASES, Choosing, Desk, Ended, Engine, Kind, Phase, Sample
 from marketsim.market.tenants import (
     awaits_choice,

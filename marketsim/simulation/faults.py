@@ -13,6 +13,7 @@ from marketsim.agents.streams import key_of, stream
 from marketsim.chain.columns import Charging, ClosedForm, DeploymentState, EscrowRule, EventKind, Lease, PaymentState, Usage
 from marketsim.chain.due_work import settle_cadence, settle_late
 from marketsim.chain.escrow.exact import metered_until
+from marketsim.chain.event_room import EVENTS_MORE
 from marketsim.chain.events import emit, hash64
 from marketsim.chain.status import Status
 from marketsim.errors import InputError
@@ -20,7 +21,6 @@ from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.desks import set_shut
 from marketsim.market.loop import close_share, set_blocked, set_outage
-from marketsim.market.room import EVENTS_MORE
 from marketsim.market.tables import FAR, Desk, Plan, Track
 from marketsim.market.tenants import plan_rescue, plan_top_up, sync_deployment
 from marketsim.money.units import PPM
