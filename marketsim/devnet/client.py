@@ -224,10 +224,9 @@ class Client:
         try:
             return self._open(request, timeout=PATIENCE_SECONDS)
         except HTTPError as error:
-            text = error.read()
             try:
-                lines = json.loads(text)["error"]
-            except (ValueError, KeyError, TypeError):
+                lines = json.loads(error.read())["error"]
+            except (HTTPException, OSError, ValueError, KeyError, TypeError):  # the devnet may have gone in the middle of its refusal
                 lines = f"{self.url}: answered {error.code} {error.reason}"
             raise NodeError(lines, error.code) from None
         except (URLError, HTTPException, OSError) as error:
