@@ -76,13 +76,12 @@ def start(
     """Start a devnet, or go on where its log ends; Ctrl-C or `devnet stop` ends it."""
     need_extra()
     from marketsim.cli.progress import tell_of_compiling
-    from marketsim.devnet.folder import is_locked, take_lock
+    from marketsim.devnet.folder import take_lock
     from marketsim.devnet.listening import listening
 
     going = _speed(pace, limit)
     folder.mkdir(parents=True, exist_ok=True)
-    if is_locked(folder):
-        take_lock(folder)
+    take_lock(folder).close()  # refuses while one runs there
     sock = listening(listen, token)
     if detach:
         sock.close()

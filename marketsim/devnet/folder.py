@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,34 @@ from marketsim.errors import InputError
 
 ADDRESS_FILE = "server.json"
 """Says where the server of a folder answers, while one runs."""
+PATIENCE_SECONDS = 0.5
+"""How long a lock is tried to be taken."""
 
 
 def take_lock(folder: Path) -> Any:
-    """Return the open lock of a folder, which is held until it is closed. Raises InputError while another process has it."""
+    """Return the open lock of a folder, which is held until it is closed. Raises InputError while another process has it.
+
+    Who asks whether a devnet runs (`is_locked`) has the lock for a moment, so that it is tried more than once.
+    """
+    until = time.monotonic() + PATIENCE_SECONDS
+    while (file := _locked(folder)) is None:
+        if time.monotonic() > until:
+            raise InputError(
+                f"{folder}: a devnet runs on this folder already, `marketsim devnet status --dir {folder}` asks it, "
+                f"`marketsim devnet stop --dir {folder}` ends it"
+            )
+        time.sleep(PATIENCE_SECONDS / 50)
+    return file
+
+
+def _locked(folder: Path) -> Any:
+    """The lock of a folder, taken; None while another has it."""
     file = (folder / "lock").open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         file.close()
-        raise InputError(
-            f"{folder}: a devnet runs on this folder already, `marketsim devnet status --dir {folder}` asks it, "
-            f"`marketsim devnet stop --dir {folder}` ends it"
-        ) from None
+        return None
     return file
 
 
@@ -32,10 +48,10 @@ def is_locked(folder: Path) -> bool:
     """Return whether a process has the folder."""
     if not (folder / "lock").exists():
         return False
-    try:
-        take_lock(folder).close()
-    except InputError:
+    file = _locked(folder)
+    if file is None:
         return True
+    file.close()
     return False
 
 

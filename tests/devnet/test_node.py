@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from marketsim.devnet.accounts import ACCOUNTS
 from marketsim.devnet.addresses import address_of, is_address
-from marketsim.devnet.folder import secret_of
+from marketsim.devnet.folder import is_locked, secret_of, take_lock
 from marketsim.devnet.node import DevnetNode
 from marketsim.devnet.node_error import NodeError
 from marketsim.devnet.write_ahead import line_hash
@@ -160,6 +161,14 @@ def test_a_devnet_goes_back_and_is_the_same_again_from_its_log(tmp_path: Path) -
     assert again.revert()["height"] == 51 and again.fingerprint() == was
     node.close()
     again.close()
+
+
+def test_who_asks_whether_a_devnet_runs_keeps_none_from_starting(tmp_path: Path) -> None:
+    asking = take_lock(tmp_path)
+    threading.Timer(0.1, asking.close).start()
+    assert is_locked(tmp_path)
+    take_lock(tmp_path).close()
+    assert not is_locked(tmp_path)
 
 
 def test_one_process_has_the_folder_and_goes_on_with_one_scenario(tmp_path: Path) -> None:
