@@ -157,6 +157,24 @@ def looking(look: FigureLook) -> Iterator[None]:
         _REPORT.reset(token)
 
 
+def present_look() -> FigureLook:
+    """Return the look of the report that is being drawn."""
+    report = _REPORT.get()
+    return PLAIN if report is None else report.look
+
+
+def copies_made() -> dict[bytes, dict[str, bytes]]:
+    """Return the copies in other formats of the report that is being drawn, by image."""
+    report = _REPORT.get()
+    return {} if report is None else report.copies
+
+
+def keep_copies(copies: Mapping[bytes, Mapping[str, bytes]]) -> None:
+    """Take copies that another process has made for the report that is being drawn."""
+    for image, formats in copies.items():
+        copies_made().setdefault(image, {}).update(formats)
+
+
 def styled(own: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters with which a figure of a report is drawn: `own`, and over them those of the look."""
     report = _REPORT.get()

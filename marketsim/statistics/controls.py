@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from marketsim.statistics.cautious_t import informative
-from marketsim.statistics.estimates import FloatArray, Interval, finite
+from marketsim.statistics.estimates import FloatArray, Interval, finite, t_quantile
 
 FOLDS = 16
 # With fewer runs a slope costs more than it brings; a control has to lower the squared error of prediction by GAIN to be taken, and by
@@ -92,8 +92,6 @@ def controlled(
     The interval is Student's over the adjusted values with one degree of freedom less for each control that was taken; `bench
     statistics` measures what it covers.
     """
-    from scipy import stats
-
     y, columns, names = _whole(values, controls)
     if y.size < LEAST_RUNS or not names:
         return None
@@ -107,7 +105,7 @@ def controlled(
         taken += slopes != 0
     most = int((taken > folds / 2).sum())
     error = float(adjusted.std(ddof=1)) / math.sqrt(y.size)
-    half = float(stats.t.ppf((1 + level) / 2, y.size - 1 - most)) * error
+    half = t_quantile((1 + level) / 2, y.size - 1 - most) * error
     mean = float(adjusted.mean())
     spread = float(adjusted.var(ddof=1))
     ranked = sorted((name for name, times in zip(names, taken, strict=True) if times), key=lambda name: -taken[names.index(name)])
@@ -170,18 +168,33 @@ def _slopes(y: FloatArray, columns: FloatArray) -> FloatArray:
     if y.size < 4 or informative(y[None, :])[0, -1] < _ALIKE * y.size:
         return slopes
     scales = columns.std(axis=0)
+    scaled = columns / np.where(scales > 0, scales, 1.0)
     taken: list[int] = []
     error, wanted = _left_out(y, columns, scales, taken)[0], max(GAIN, CHANCE / y.size)
-    while len(taken) < columns.shape[1]:
-        trials = {k: _left_out(y, columns, scales, [*taken, k])[0] for k in range(columns.shape[1]) if k not in taken and scales[k] > 0}
-        best = min(trials, key=lambda k: trials[k], default=None)
-        if best is None or not trials[best] < (1 - wanted) * error:
+    while left := [k for k in range(columns.shape[1]) if k not in taken and scales[k] > 0]:
+        errors = _errors_left_out(y, scaled, [[*taken, k] for k in left])
+        best = int(np.argmin(errors))
+        if not errors[best] < (1 - wanted) * error:
             break
-        error = trials[best]
-        taken.append(best)
+        error = float(errors[best])
+        taken.append(left[best])
     if taken:
         slopes[taken] = _left_out(y, columns, scales, taken)[1]
     return slopes
+
+
+def _errors_left_out(y: FloatArray, scaled: FloatArray, trials: Sequence[Sequence[int]]) -> FloatArray:
+    """The first answer of `_left_out` for each of several choices of equally many controls, float64[trials]."""
+    matrices = np.ones((len(trials), y.size, 1 + len(trials[0])))
+    matrices[:, :, 1:] = np.moveaxis(scaled[:, np.array(trials)], 0, 1)
+    base, triangle = np.linalg.qr(matrices)
+    steady = np.abs(np.diagonal(triangle, axis1=1, axis2=2)).min(axis=1) >= 1e-9 * math.sqrt(y.size)
+    room = 1 - (base**2).sum(axis=2)
+    steady &= room.min(axis=1) >= 1e-9
+    along = y @ base
+    errors = (y - (base @ along[:, :, None])[:, :, 0]) / np.where(steady[:, None], room, 1.0)
+    found: FloatArray = np.where(steady, (errors**2).sum(axis=1), math.inf)
+    return found
 
 
 def _left_out(y: FloatArray, columns: FloatArray, scales: FloatArray, taken: Sequence[int]) -> tuple[float, FloatArray]:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -120,17 +121,23 @@ def describe(
     )
 
 
+@lru_cache(maxsize=1024)
+def t_quantile(share: float, freedom: int) -> float:
+    """The quantile of Student's t with `freedom` degrees of freedom below which `share` of it lies."""
+    from scipy import stats
+
+    return float(stats.t.ppf(share, freedom))
+
+
 def t_interval(values: Sequence[float] | FloatArray, level: float = 0.95) -> Interval:
     """Student's interval for a mean of independent values; open when fewer than two.
 
     Missing values (NaN) are left out, here and in every other estimate of this module.
     """
-    from scipy import stats
-
     x = _defined(values)
     if x.size < 2:
         return Interval(-math.inf, math.inf, level, "t")
-    half = float(stats.t.ppf((1 + level) / 2, x.size - 1)) * float(np.std(x, ddof=1)) / math.sqrt(x.size)
+    half = t_quantile((1 + level) / 2, x.size - 1) * float(np.std(x, ddof=1)) / math.sqrt(x.size)
     mean = float(np.mean(x))
     return Interval(mean - half, mean + half, level, "t")
 
@@ -182,12 +189,21 @@ def quantile_interval(values: Sequence[float] | FloatArray, q: float, level: flo
     The ends are the order statistics nearest to symmetric in probability whose binomial coverage reaches
     `level`; the interval's `level` is that exact coverage. With too few values an end is open.
     """
-    from scipy import stats
-
     x = np.sort(_defined(values))
     n = int(x.size)
     if n == 0:
         return QuantileEstimate(q, math.nan, Interval(-math.inf, math.inf, 1.0, "order statistics"))
+    lower, upper, coverage = _ranks(n, q, level)
+    low = float(x[lower - 1]) if lower >= 1 else -math.inf
+    high = float(x[upper - 1]) if upper <= n else math.inf
+    return QuantileEstimate(q, float(np.quantile(x, q)), Interval(low, high, coverage, "order statistics"))
+
+
+@lru_cache(maxsize=1024)
+def _ranks(n: int, q: float, level: float) -> tuple[int, int, float]:
+    """Ranks, counted from 1, of the order statistics that are the ends of the interval of a quantile, and what it covers."""
+    from scipy import stats
+
     tail = (1 - level) / 2
     # Number of values below the quantile is binomial(n, q): x[lower-1] is above it with P(B < lower) <= tail.
     lower = int(stats.binom.ppf(tail, n, q))
@@ -195,9 +211,7 @@ def quantile_interval(values: Sequence[float] | FloatArray, q: float, level: flo
         lower -= 1
     upper = int(stats.binom.ppf(1 - tail, n, q)) + 1
     coverage = float(stats.binom.cdf(upper - 1, n, q) - (stats.binom.cdf(lower - 1, n, q) if lower else 0.0))
-    low = float(x[lower - 1]) if lower >= 1 else -math.inf
-    high = float(x[upper - 1]) if upper <= n else math.inf
-    return QuantileEstimate(q, float(np.quantile(x, q)), Interval(low, high, coverage, "order statistics"))
+    return lower, upper, coverage
 
 
 @dataclass(frozen=True)

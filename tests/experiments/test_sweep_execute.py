@@ -56,6 +56,16 @@ def test_a_process_that_dies_between_two_runs_costs_none(tmp_path: Path, runs: P
     assert outcomes == {t.key: "ok" for t in tasks}
 
 
+def test_what_is_done_meanwhile_is_done_once_and_only_where_there_are_runs(tmp_path: Path, runs: Path) -> None:
+    done: list[int] = []
+    with LocalPool(run_queue, runs, workers=1, timeout_seconds=5.0, meanwhile=lambda: done.append(len(list(runs.iterdir())))) as pool:
+        assert list(pool.outcomes([])) == []
+        assert done == []
+        for name in ("first", "second"):
+            assert [outcome.status for _, outcome in pool.outcomes([task(name, tmp_path, sleep=1.0)])] == ["ok"]
+    assert done == [0]
+
+
 def test_a_file_is_written_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_atomically(path, b"one")

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from marketsim.statistics.controls import CHANCE, FOLDS, LEAST_RUNS, adjusted_by_earlier, controlled
+from marketsim.statistics.controls import CHANCE, FOLDS, LEAST_RUNS, _errors_left_out, adjusted_by_earlier, controlled
 from marketsim.statistics.estimates import t_interval
 
 Sample = tuple[np.ndarray, dict[str, np.ndarray]]
@@ -38,6 +38,18 @@ def left_out_by_hand(y: np.ndarray, columns: np.ndarray, taken: list[int]) -> fl
         found, *_ = np.linalg.lstsq(matrix[others], y[others], rcond=None)
         total += float((y[i] - matrix[i] @ found) ** 2)
     return total
+
+
+def test_errors_of_all_choices_at_once_are_those_of_each() -> None:
+    rng = np.random.default_rng(8)
+    columns = rng.standard_normal((14, 5))
+    columns[:, 4] = columns[:, 0] + columns[:, 1]  # no fit with all three
+    y = columns @ np.array([3.0, 0.0, 1.0, 0.5, 0.0]) + rng.standard_normal(14)
+    trials = [[0, 1, k] for k in (2, 3, 4)]
+    found = _errors_left_out(y, columns / columns.std(axis=0), trials)
+    expected = [left_out_by_hand(y, columns, taken) for taken in trials[:2]]
+    assert found[:2] == pytest.approx(expected, rel=1e-9)
+    assert found[2] == math.inf
 
 
 def test_by_hand() -> None:

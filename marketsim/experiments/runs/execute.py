@@ -160,7 +160,7 @@ class LocalPool:
     """A pool of `workers` processes on this machine that write finished runs into `folder`.
 
     Processes are forked from a server that has imported the simulation once; each keeps to one thread and
-    ends by itself when this process dies.
+    ends by itself when this process dies. `meanwhile` is called once, as soon as they have their first runs.
     """
 
     def __init__(
@@ -169,8 +169,10 @@ class LocalPool:
         folder: Path,
         workers: int,
         timeout_seconds: float,
+        meanwhile: Callable[[], None] | None = None,
     ) -> None:
         self.workers = workers
+        self._meanwhile = meanwhile
         self._preload = preloads(runner)
         self._runner = runner
         self._folder = folder
@@ -188,6 +190,9 @@ class LocalPool:
         waiting = {task.key: (task, 0) for task in tasks}
         finished: Finished = queue.SimpleQueue()
         self._hand_over(tasks, waiting, finished)
+        if waiting and self._meanwhile is not None:
+            meanwhile, self._meanwhile = self._meanwhile, None
+            meanwhile()
         breaks = 0
         while waiting:
             try:
@@ -243,13 +248,7 @@ class LocalPool:
         future.add_done_callback(lambda done, key=task.key: finished.put((pool, key, done)))
 
     def _start(self) -> Any:
-        from pebble import ProcessPool
-
-        context = start_server(self._preload)
-        with _one_thread():
-            pool = ProcessPool(max_workers=self.workers, context=context, initializer=_prepare_worker)
-            pool.active  # noqa: B018  (starts the processes while the environment is pinned)
-        return pool
+        return _started_pool(self._preload, self.workers)
 
     def _outcome(self, future: Any) -> Outcome:
         from concurrent.futures import TimeoutError as RunTimeoutError
@@ -306,6 +305,28 @@ def _without_interrupts() -> Iterator[None]:
 def usable_cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _started_pool(preload: Sequence[str], workers: int) -> Any:
+    """A pool whose processes run."""
+    from pebble import ProcessPool
+
+    context = start_server(preload)
+    with _one_thread():
+        pool = ProcessPool(max_workers=workers, context=context, initializer=_prepare_worker)
+        pool.active  # noqa: B018  (starts the processes while the environment is pinned)
+    return pool
+
+
+@contextlib.contextmanager
+def worker_pool(runner: Runner, workers: int) -> Iterator[Any]:
+    """Yield a pool of processes like those that make the runs of a runner; they end with the context, whatever they do."""
+    pool = _started_pool(preloads(runner), workers)
+    try:
+        yield pool
+    finally:
+        pool.stop()
+        pool.join()
 
 
 def mapped(function: Callable[[Task], Made], tasks: Sequence[Task], workers: int, chunk: int, preload: Sequence[str]) -> list[Made]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from marketsim.experiments.runs.course import FLOWS, course_name
+from marketsim.experiments.runs.drawing import DrawingPart, drawn_parts
 from marketsim.experiments.sweep.design import level_number
 from marketsim.experiments.sweep.file import ALWAYS, Factor, Level
 from marketsim.experiments.sweep.rounds import SweepResult
@@ -98,20 +100,31 @@ class SweepStatistics:
 
 
 def sweep_figures(result: SweepResult, statistics: SweepStatistics) -> list[FigureFile]:
-    """All figures that the sweep's design allows, in the order of the report."""
-    import matplotlib as mpl
-
+    """All figures that the sweep's design allows, in the order of the report; `drawers` of this context draw them together."""
     if not any(row.status == "ok" for row in result.rows):
         return []
+    shown = len(shown_metrics(result))
+    parts = [_part(3 * shown, _factor_figure, result, i) for i in range(len(result.plan.sweep.factors))]
+    if result.plan.sweep.series:
+        parts.append(_part(6 * len(result.plan.sweep.series), _courses, result))
+    parts.append(_part(4 * shown, _heat_maps, result, statistics.surfaces))
+    parts.append(_part(6, _frontier, result))
+    parts.append(_part(2 * shown, _influences, result, statistics))
+    if max(len(result.values(p.index, result.metrics[0])) for p in result.plan.design.points) > 2:
+        parts.append(_part(10, _convergence, result))
+    return [figure for figures in drawn_parts(parts) for figure in figures]
+
+
+def _part(length: int, draw: Callable[..., list[FigureFile]], *of: Any) -> DrawingPart:
+    """A part of the drawing; of lengths, measured, only the ratios count."""
+    return DrawingPart(length, partial(_styled, draw, *of))
+
+
+def _styled(draw: Callable[..., list[FigureFile]], *of: Any) -> list[FigureFile]:
+    import matplotlib as mpl
+
     with mpl.rc_context({**mpl.rcParamsDefault, **styled(_STYLE), "backend": "agg"}):
-        figures = [_factor_figure(result, i) for i in range(len(result.plan.sweep.factors))]
-        figures += _courses(result)
-        figures += _heat_maps(result, statistics.surfaces)
-        figures.append(_frontier(result))
-        figures += _influences(result, statistics)
-        if max(len(result.values(p.index, result.metrics[0])) for p in result.plan.design.points) > 2:
-            figures.append(_convergence(result))
-    return figures
+        return draw(*of)
 
 
 def shown_metrics(result: SweepResult) -> tuple[str, ...]:
@@ -128,7 +141,7 @@ def traded_off(result: SweepResult) -> tuple[str, str]:
     return revenue, "fill_rate"
 
 
-def _factor_figure(result: SweepResult, index: int) -> FigureFile:
+def _factor_figure(result: SweepResult, index: int) -> list[FigureFile]:
     factors = result.plan.sweep.factors
     factor = factors[index]
     other = _grouping(result, index)
@@ -150,7 +163,7 @@ def _factor_figure(result: SweepResult, index: int) -> FigureFile:
     elif averaged:
         caption += f" Averaged over {' and '.join(averaged)}."
     title = f"What {factor.title or factor.name.replace('_', ' ')} does"
-    return FigureFile(f"factor_{factor.name}", title, caption, tuple(panels))
+    return [FigureFile(f"factor_{factor.name}", title, caption, tuple(panels))]
 
 
 def _courses(result: SweepResult) -> list[FigureFile]:
@@ -378,7 +391,7 @@ def _surface_maps(result: SweepResult, surfaces: dict[str, ResponseSurface]) -> 
     ]
 
 
-def _frontier(result: SweepResult) -> FigureFile:
+def _frontier(result: SweepResult) -> list[FigureFile]:
     revenue, fill = traded_off(result)
     names = result.naming(revenue), result.naming(fill)
     points = result.plan.design.points
@@ -423,7 +436,7 @@ def _frontier(result: SweepResult) -> FigureFile:
         f"Each mark is a design point with {level:.0%} t intervals; circles on the dashed line are points "
         "that no other point beats in both."
     )
-    return FigureFile("frontier", "Revenue against fill rate", caption, (_png(figure),))
+    return [FigureFile("frontier", "Revenue against fill rate", caption, (_png(figure),))]
 
 
 def _label_apart(
@@ -578,7 +591,7 @@ def _tornado(result: SweepResult, effects: dict[str, list[Effect]]) -> list[Figu
     return [FigureFile("tornado", "Effects", caption, tuple(panels))]
 
 
-def _convergence(result: SweepResult) -> FigureFile:
+def _convergence(result: SweepResult) -> list[FigureFile]:
     until = result.plan.sweep.replications.until
     name = until.metric if until is not None else shown_metrics(result)[0]
     known = result.naming(name)
@@ -644,7 +657,7 @@ def _convergence(result: SweepResult) -> FigureFile:
         axes[1].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes[1].yaxis.set_minor_formatter(NullFormatter())
     caption = f"{known.title.capitalize()}: {level:.0%} t intervals as replications are added."
-    return FigureFile("convergence", "Convergence of the interval", caption, tuple(_png(figure) for figure, _ in drawn))
+    return [FigureFile("convergence", "Convergence of the interval", caption, tuple(_png(figure) for figure, _ in drawn))]
 
 
 def _clip_early(axis: Any) -> None:

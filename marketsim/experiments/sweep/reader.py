@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,11 @@ def _checked(source: Source, path: Path) -> LoadedSweep:
             lines.append(_line(source, where, _words(problem), at_key=missing or unknown))
     if lines:
         raise InputError(dict.fromkeys(lines))
-    return LoadedSweep(file, path, lambda location: str(source.place(location)))
+    return LoadedSweep(file, path, partial(_place, source))
+
+
+def _place(source: Source, location: Location) -> str:
+    return str(source.place(location))
 
 
 def _line(source: Source, location: Location, message: str, *, at_key: bool) -> str:

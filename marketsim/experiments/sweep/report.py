@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from marketsim.experiments.runs.drawing import load_drawing
 from marketsim.experiments.runs.execute import write_atomically
 from marketsim.experiments.runs.metric_names import MetricName, coverage
 from marketsim.experiments.runs.pages import render
@@ -109,6 +110,14 @@ def sweep_statistics(result: SweepResult) -> SweepStatistics:
     else:
         notes.append(f"No control variates: {cells:,} points × metrics are more than {_CONTROLLED_CELLS:,}.")
     return SweepStatistics(described, found_effects, surfaces, sobol, morris, tuple(dict.fromkeys(notes)), _pairing(result), adjusted)
+
+
+def load_reporting() -> None:
+    """Load the libraries that statistics, tables and figures need: a second, best spent while the runs' processes start."""
+    import pandas  # noqa: F401  (by arrow, once it is given a list)
+    import scipy.stats  # noqa: F401
+
+    load_drawing()
 
 
 def write_report(result: SweepResult, folder: SweepFolder) -> dict[str, Any]:

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from marketsim.experiments.runs.execute import LocalPool, Runner, RunPool
+from marketsim.experiments.runs.drawing import drawers
+from marketsim.experiments.runs.execute import LocalPool, Runner, RunPool, usable_cores
 from marketsim.experiments.runs.scenario_source import ScenarioFiles
 from marketsim.experiments.sweep.folder import SweepFolder, open_sweep_folder
 from marketsim.experiments.sweep.plan import ScenarioSource, SweepPlan, plan_sweep
 from marketsim.experiments.sweep.reader import load_sweep
-from marketsim.experiments.sweep.report import rule_sets, write_report
+from marketsim.experiments.sweep.report import load_reporting, rule_sets, write_report
 from marketsim.experiments.sweep.rounds import SweepResult, Watcher, run_sweep
 from marketsim.scenario.shipped import found_file
 
@@ -33,7 +34,7 @@ def default_folder(plan: SweepPlan) -> Path:
 
 def local_pool(plan: SweepPlan, runner: Runner, workers: int) -> PoolMaker:
     """A maker of the pool of local processes for a sweep."""
-    return lambda folder: LocalPool(runner, folder.runs, workers, plan.sweep.timeout)
+    return lambda folder: LocalPool(runner, folder.runs, workers, plan.sweep.timeout, load_reporting)
 
 
 def dask_pool(plan: SweepPlan, runner: Runner, address: str) -> PoolMaker:
@@ -70,7 +71,9 @@ def carry_out(
         result = run_sweep(plan, folder, pool, watcher)
     finally:
         pool.close()
-    content = write_report(result, folder)
+    beside = min(pool.workers, usable_cores()) - 1 if isinstance(pool, LocalPool) and result.executed else 0
+    with drawers(plan.runner, beside):
+        content = write_report(result, folder)
     folder.write_manifest(
         {
             **_identity(plan),

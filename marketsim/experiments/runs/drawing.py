@@ -1,0 +1,99 @@
+"""Draws the figures of a report in several processes of this machine; the images are those that one process draws.
+
+A report's images are drawn one like the other in a tenth of a second each, and by then the processes that made the runs have nothing to do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from marketsim.experiments.runs.execute import Runner, worker_pool
+from marketsim.export.images import FigureLook, copies_made, keep_copies, looking, present_look
+
+
+class DrawingPart(NamedTuple):
+    """A piece of a report's drawing: about how long it takes, in any unit, and what draws it (picklable where others are to draw it)."""
+
+    length: int
+    draw: Callable[[], Any]
+
+
+class _Drawers(NamedTuple):
+    """Processes that draw beside this one."""
+
+    pool: Any
+    number: int
+
+
+_DRAWERS: ContextVar[_Drawers | None] = ContextVar("drawers", default=None)
+
+
+@contextlib.contextmanager
+def drawers(runner: Runner, count: int) -> Iterator[None]:
+    """Within this context `drawn_parts` shares its work with `count` processes forked beside this one, from where those of a runner are.
+
+    They load what drawing needs at once, while this process does something else. A look that is a function of the user's stays in this
+    process, which then draws alone.
+    """
+    if count < 1 or callable(present_look().style):
+        yield
+        return
+    with worker_pool(runner, count) as pool:
+        for _ in range(count):
+            pool.schedule(load_drawing)
+        token = _DRAWERS.set(_Drawers(pool, count))
+        try:
+            yield
+        finally:
+            _DRAWERS.reset(token)
+
+
+def load_drawing() -> None:
+    """Load the libraries that draw."""
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure
+    import matplotlib.layout_engine  # noqa: F401
+
+
+def drawn_parts(parts: Sequence[DrawingPart]) -> list[Any]:
+    """Return what each part draws, in order."""
+    beside = _DRAWERS.get()
+    shares = shared_out([part.length for part in parts], 1 + (beside.number if beside else 0))
+    asked = [beside.pool.schedule(_draw, args=(present_look(), [parts[k].draw for k in share])) for share in shares[1:]] if beside else []
+    found = {k: parts[k].draw() for k in shares[0]}
+    for share, future in zip(shares[1:], asked, strict=True):
+        try:
+            images, copies = future.result()
+        except _lost():
+            images, copies = [parts[k].draw() for k in share], {}
+        keep_copies(copies)
+        found |= dict(zip(share, images, strict=True))
+    return [found[k] for k in range(len(parts))]
+
+
+def shared_out(lengths: Sequence[int], shares: int) -> list[list[int]]:
+    """Return the positions of parts in each share: the longest part first, each to the share that is shortest, the first of equal ones."""
+    found: list[list[int]] = [[] for _ in range(shares)]
+    loads = [0] * shares
+    for k in sorted(range(len(lengths)), key=lambda k: -lengths[k]):
+        least = loads.index(min(loads))
+        found[least].append(k)
+        loads[least] += lengths[k]
+    return found
+
+
+def _draw(look: FigureLook, parts: Sequence[Callable[[], Any]]) -> tuple[list[Any], dict[bytes, dict[str, bytes]]]:
+    with looking(look):
+        return [draw() for draw in parts], copies_made()
+
+
+def _lost() -> tuple[type[Exception], ...]:
+    """What a process that died raises where it is waited for: its share is then drawn here."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    from pebble import ProcessExpired
+
+    return ProcessExpired, BrokenProcessPool
