@@ -57,18 +57,18 @@ def sweep(
 ) -> None:
     """Run a design × replications, locally or on a Dask cluster, and report what each factor does."""
     from marketsim.cli.progress import tell_of_compiling
-    from marketsim.experiments.runs.execute import PoolLostError, preloads, start_server, usable_cores
-    from marketsim.experiments.runs.simulated import runner_for
+    from marketsim.experiments.runs.execute import SIMULATED, PoolLostError, preloads, start_server, usable_cores
+
+    if scheduler is None:
+        tell_of_compiling(quiet=quiet or as_json)
+    if scheduler is None and not dry:
+        start_server(preloads(SIMULATED))  # it loads the simulation while this process loads the rest and plans
     from marketsim.experiments.sweep.dry_run import dry_run
     from marketsim.experiments.sweep.progress import watcher_for
     from marketsim.experiments.sweep.session import carry_out, dask_pool, default_folder, local_pool, read_plan
     from marketsim.export.images import look_of, looking
 
     look = look_of(formats, style)
-    if scheduler is None:
-        tell_of_compiling(quiet=quiet or as_json)
-    if scheduler is None and not dry:
-        start_server(preloads(runner_for(())))  # it loads the simulation while this process plans
     plan = read_plan(file)
     runner = plan.runner
     count = workers or usable_cores()

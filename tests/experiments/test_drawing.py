@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from queue_market import run_queue
 
-from marketsim.experiments.runs.drawing import DrawingPart, drawers, drawn_parts, shared_out
+from marketsim.experiments.runs.drawing import Drawing, DrawingPart, drawers, shared_out
 from marketsim.export.images import PLAIN, STYLE, FigureLook, looking, new_figure, report_image, styled, with_copies
 
 
@@ -38,12 +38,17 @@ def process() -> int:
 
 
 def parts(count: int, draw: Any, *of: Any) -> list[DrawingPart]:
-    return [DrawingPart(1, partial(draw, *of)) for _ in range(count)]
+    """Parts that take so long that it does not matter when a process begins."""
+    return [DrawingPart(1000, partial(draw, *of)) for _ in range(count)]
+
+
+def drawn_parts(wanted: list[DrawingPart], busy: int = 0) -> list[Any]:
+    return Drawing(wanted, busy).finish()
 
 
 def drawn(look: FigureLook, beside: int) -> tuple[list[bytes], dict[str, bytes]]:
     with looking(look), drawers(run_queue, beside):
-        images = drawn_parts([DrawingPart(1, partial(one_image, bars)) for bars in (1, 2, 3)])
+        images = drawn_parts([DrawingPart(1000, partial(one_image, bars)) for bars in (1, 2, 3)])
         return images, with_copies({f"{number}.png": image for number, image in enumerate(images)})
 
 
@@ -63,10 +68,16 @@ def test_parts_come_back_in_order_from_as_many_processes_as_there_are() -> None:
     assert drawn_parts(parts(4, process)) == [os.getpid()] * 4
 
 
+def test_a_process_that_is_busy_draws_less() -> None:
+    with drawers(run_queue, 1):
+        assert drawn_parts(parts(3, process), busy=1000).count(os.getpid()) == 1
+        assert drawn_parts(parts(3, process), busy=9000).count(os.getpid()) == 0
+
+
 def test_a_look_that_is_a_function_stays_in_this_process(tmp_path: Path) -> None:
     seen: list[Any] = []
     with looking(FigureLook(style=seen.append)), drawers(run_queue, 1):
-        drawn_parts([DrawingPart(1, partial(one_image, bars)) for bars in (1, 2, 3)])
+        drawn_parts([DrawingPart(1000, partial(one_image, bars)) for bars in (1, 2, 3)])
     assert len(seen) == 3
 
 
@@ -77,12 +88,12 @@ def test_the_share_of_a_process_that_dies_is_drawn_here() -> None:
 
 def test_what_fails_elsewhere_fails_here() -> None:
     with drawers(run_queue, 1), pytest.raises(ValueError, match="no figure of this"):
-        drawn_parts([DrawingPart(2, process), DrawingPart(1, fails)])
+        drawn_parts([DrawingPart(2000, process), DrawingPart(1000, fails)])
 
 
-@given(st.lists(st.integers(1, 50), max_size=12), st.integers(1, 5))
-def test_every_part_is_in_one_share_and_no_share_is_longer_than_it_must_be(lengths: list[int], count: int) -> None:
-    shares = shared_out(lengths, count)
+@given(st.lists(st.integers(1, 50), max_size=12), st.integers(1, 5), st.integers(0, 100))
+def test_every_part_is_in_one_share_and_no_share_is_longer_than_it_must_be(lengths: list[int], count: int, busy: int) -> None:
+    shares = shared_out(lengths, [busy] + [0] * (count - 1))
     assert sorted(k for share in shares for k in share) == list(range(len(lengths)))
-    loads = [sum(lengths[k] for k in share) for share in shares]
-    assert max(loads) <= sum(lengths) / count + max(lengths, default=0)
+    loads = [sum(lengths[k] for k in share) + busy * (share is shares[0]) for share in shares]
+    assert max(loads) <= max(busy, (busy + sum(lengths)) / count + max(lengths, default=0))

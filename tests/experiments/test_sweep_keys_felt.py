@@ -273,7 +273,8 @@ def outcome(felt: Felt, value: Any, folder: Path, monkeypatch: pytest.MonkeyPatc
     for name in ("queue.yaml", "other.yaml"):
         (folder / name).touch()
     plan = read_plan(folder / "sweep.yaml", QueueScenarios())
-    monkeypatch.setattr(sweep_report, "sweep_figures", lambda result, statistics: [])
+    monkeypatch.setattr(sweep_report.SweepDrawing, "__init__", lambda drawing, result: None)
+    monkeypatch.setattr(sweep_report.SweepDrawing, "finish", lambda drawing, statistics: [])
 
     def here(into: SweepFolder) -> RunPool:
         return Here(into.runs)

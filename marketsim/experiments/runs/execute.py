@@ -89,10 +89,14 @@ class RunPool(Protocol):
         ...
 
 
-def preloads(runner: Runner) -> tuple[str, ...]:
-    """The modules that workers of a runner should find imported; the simulation's come with their compiled code."""
-    warm = ("marketsim.experiments.runs.warm",) if runner.__module__.startswith("marketsim.") else ()
-    return (runner.__module__, "pebble.pool.process", __name__, *warm)
+SIMULATED = "marketsim.experiments.runs.simulated"
+"""The module of the runner that plays simulations, by name for those who have no time to load it."""
+
+
+def preloads(module: str) -> tuple[str, ...]:
+    """The modules that workers of a runner's module should find imported; the simulation's come with their compiled code."""
+    warm = ("marketsim.experiments.runs.warm",) if module.startswith("marketsim.") else ()
+    return (module, "pebble.pool.process", __name__, *warm)
 
 
 def summary_bytes(summary: dict[str, Any]) -> bytes:
@@ -173,7 +177,7 @@ class LocalPool:
     ) -> None:
         self.workers = workers
         self._meanwhile = meanwhile
-        self._preload = preloads(runner)
+        self._preload = preloads(runner.__module__)
         self._runner = runner
         self._folder = folder
         self._timeout = timeout_seconds
@@ -321,7 +325,7 @@ def _started_pool(preload: Sequence[str], workers: int) -> Any:
 @contextlib.contextmanager
 def worker_pool(runner: Runner, workers: int) -> Iterator[Any]:
     """Yield a pool of processes like those that make the runs of a runner; they end with the context, whatever they do."""
-    pool = _started_pool(preloads(runner), workers)
+    pool = _started_pool(preloads(runner.__module__), workers)
     try:
         yield pool
     finally:

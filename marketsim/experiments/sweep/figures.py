@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from marketsim.experiments.runs.course import FLOWS, course_name
-from marketsim.experiments.runs.drawing import DrawingPart, drawn_parts
+from marketsim.experiments.runs.drawing import Drawing, DrawingPart
 from marketsim.experiments.sweep.design import level_number
 from marketsim.experiments.sweep.file import ALWAYS, Factor, Level
 from marketsim.experiments.sweep.rounds import SweepResult
@@ -53,6 +53,8 @@ _SHOWN_MAX = 4
 _LOG_RATIO = 20
 _LABELLED_MAX = 8
 _TORNADO_MAX = 12
+_STATISTICS = 40
+"""How long the statistics of a sweep take, in hundredths of a second: which process draws what hangs on it, and nothing else."""
 # Where a label may stand beside its mark, in points, the best first.
 _LABEL_PLACES = [(across * dx, up * dy) for dx, dy in ((9, 0), (9, 9), (5, 15)) for across in (1, -1) for up in (1, -1)]
 
@@ -99,24 +101,41 @@ class SweepStatistics:
     """The points' means with known chance taken out, None where there are too few runs or no control."""
 
 
-def sweep_figures(result: SweepResult, statistics: SweepStatistics) -> list[FigureFile]:
-    """All figures that the sweep's design allows, in the order of the report; `drawers` of this context draw them together."""
-    if not any(row.status == "ok" for row in result.rows):
-        return []
-    shown = len(shown_metrics(result))
-    parts = [_part(3 * shown, _factor_figure, result, i) for i in range(len(result.plan.sweep.factors))]
-    if result.plan.sweep.series:
-        parts.append(_part(6 * len(result.plan.sweep.series), _courses, result))
-    parts.append(_part(4 * shown, _heat_maps, result, statistics.surfaces))
-    parts.append(_part(6, _frontier, result))
-    parts.append(_part(2 * shown, _influences, result, statistics))
-    if max(len(result.values(p.index, result.metrics[0])) for p in result.plan.design.points) > 2:
-        parts.append(_part(10, _convergence, result))
-    return [figure for figures in drawn_parts(parts) for figure in figures]
+class SweepDrawing:
+    """The figures that a sweep's design allows: what needs no statistics is begun at once where others draw too (`Drawing`)."""
+
+    def __init__(self, result: SweepResult) -> None:
+        self._result = result
+        self._shown = any(row.status == "ok" for row in result.rows)
+        number = len(shown_metrics(result))
+        parts: dict[str, DrawingPart] = {}
+        if self._shown:
+            parts = {f"factor {i}": _part(10 * number, _factor_figure, result, i) for i in range(len(result.plan.sweep.factors))}
+            if result.plan.sweep.series:
+                parts["courses"] = _part(15 * len(result.plan.sweep.series), _courses, result)
+            if not _is_sampled(result):
+                parts["maps"] = _part(13 * number, _heat_maps, result)
+            parts["frontier"] = _part(18, _frontier, result)
+            if max(len(result.values(p.index, result.metrics[0])) for p in result.plan.design.points) > 2:
+                parts["convergence"] = _part(25, _convergence, result)
+        self._names = list(parts)
+        self._drawing = Drawing(list(parts.values()), busy=_STATISTICS + (20 if _is_sampled(result) else 7) * number)
+
+    def finish(self, statistics: SweepStatistics) -> list[FigureFile]:
+        """Every figure, in the order of the report."""
+        if not self._shown:
+            return []
+        found = dict(zip(self._names, self._drawing.finish(), strict=True))
+        found["influences"] = _part(0, _influences, self._result, statistics).draw()
+        if "maps" not in found:
+            found["maps"] = _part(0, _surface_maps, self._result, statistics.surfaces).draw()
+        factors = [name for name in self._names if name.startswith("factor")]
+        order = [*factors, "courses", "maps", "frontier", "influences", "convergence"]
+        return [figure for name in order for figure in found.get(name, ())]
 
 
 def _part(length: int, draw: Callable[..., list[FigureFile]], *of: Any) -> DrawingPart:
-    """A part of the drawing; of lengths, measured, only the ratios count."""
+    """A part of the drawing; lengths were measured, in hundredths of a second."""
     return DrawingPart(length, partial(_styled, draw, *of))
 
 
@@ -298,12 +317,10 @@ def _draw_sampled(axis: Any, result: SweepResult, index: int, name: str) -> list
     return []
 
 
-def _heat_maps(result: SweepResult, surfaces: dict[str, ResponseSurface]) -> list[FigureFile]:
+def _heat_maps(result: SweepResult) -> list[FigureFile]:
     factors = result.plan.sweep.factors
     if len(factors) < 2:
         return []
-    if _is_sampled(result):
-        return _surface_maps(result, surfaces)
     rows, columns = _levels(result, 1), _levels(result, 0)
     if len(rows) < 2 or len(columns) < 2:
         return []
@@ -354,6 +371,8 @@ def _draw_table(figure: Any, axis: Any, table: np.ndarray[Any, np.dtype[np.float
 
 
 def _surface_maps(result: SweepResult, surfaces: dict[str, ResponseSurface]) -> list[FigureFile]:
+    if len(result.plan.sweep.factors) < 2:
+        return []
     names = [name for name in shown_metrics(result) if name in surfaces]
     if not names:
         return []

@@ -20,7 +20,7 @@ from marketsim.experiments.runs.execute import write_atomically
 from marketsim.experiments.runs.metric_names import MetricName, coverage
 from marketsim.experiments.runs.pages import render
 from marketsim.experiments.sweep.design import level_number
-from marketsim.experiments.sweep.figures import FigureFile, SweepStatistics, course_over, shown_metrics, sweep_figures
+from marketsim.experiments.sweep.figures import FigureFile, SweepDrawing, SweepStatistics, course_over, shown_metrics
 from marketsim.experiments.sweep.folder import SweepFolder
 from marketsim.experiments.sweep.rounds import SweepResult
 from marketsim.export.csv_text import cell
@@ -122,12 +122,13 @@ def load_reporting() -> None:
 
 def write_report(result: SweepResult, folder: SweepFolder) -> dict[str, Any]:
     """Write tables, figures, pages and `sweep.json` into the folder; returns the content of `sweep.json`."""
+    drawing = SweepDrawing(result)
     with warnings.catch_warnings():
         # Constant metrics have no bootstrap interval; scipy says so on standard error, the report by a dash.
         warnings.simplefilter("ignore")
         statistics = sweep_statistics(result)
     write_tables(result, statistics, folder)
-    figures = sweep_figures(result, statistics)
+    figures = drawing.finish(statistics)
     place = folder.root / "figures"
     place.mkdir(exist_ok=True)
     images = with_copies({name: png for figure in figures for name, png in figure.files.items()})
