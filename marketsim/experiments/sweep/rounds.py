@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -148,7 +148,7 @@ def run_sweep(plan: SweepPlan, folder: SweepFolder, pool: RunPool, watcher: Watc
         missing = [task for task in unique.values() if not folder.finished(task.key)]
         watcher.start(len(unique), len(unique) - len(missing), pool.workers)
         try:
-            for task, outcome in pool.outcomes(missing):
+            for task, outcome in pool.outcomes(side_by_side(missing, pool.workers)):
                 executed += 1
                 seconds += outcome.seconds
                 if outcome.status != "ok":
@@ -167,6 +167,14 @@ def run_sweep(plan: SweepPlan, folder: SweepFolder, pool: RunPool, watcher: Watc
     return SweepResult(
         plan, metrics, rows, tuple(state.reasons), tuple(irreproducible), state.versions, executed, seconds, dropped, activity
     )
+
+
+def side_by_side(tasks: Iterable[RunTask], workers: int) -> list[RunTask]:
+    """Tasks in the order in which they are made: as many replications side by side as there are workers, point by point.
+
+    So each worker has, by and large, a replication of its own: points with one demand and one seed are played by the worker that has it.
+    """
+    return sorted(tasks, key=lambda task: (task.replication // workers, task.point, task.replication))
 
 
 def _unlike(plan: SweepPlan, folder: SweepFolder, pool: RunPool, rows: Sequence[Replication]) -> Iterator[str]:
@@ -220,7 +228,6 @@ class _Rounds:
                 wanted = sorted(wanted)[: max(left, 0)]
                 if not wanted:
                     self._close_all("budget of runs spent")
-        # Replication by replication: points with one demand and one seed draw it once.
         return [self._plan.task(point, replication) for replication, point in sorted(wanted)]
 
     def read(self, batch: Sequence[RunTask]) -> None:
