@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
 from marketsim.experiments.runs.execute import Runner, worker_pool
+from marketsim.experiments.runs.loading import much_code
 from marketsim.export.images import FigureLook, copies_made, keep_copies, looking, present_look
 
 _LOADING: Final = 45
@@ -56,9 +57,10 @@ def drawers(runner: Runner, count: int) -> Iterator[None]:
 
 def load_drawing() -> None:
     """Load the libraries that draw."""
-    import matplotlib.backends.backend_agg
-    import matplotlib.figure
-    import matplotlib.layout_engine  # noqa: F401
+    with much_code():
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure
+        import matplotlib.layout_engine  # noqa: F401
 
 
 class Drawing:

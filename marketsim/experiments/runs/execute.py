@@ -96,7 +96,7 @@ SIMULATED = "marketsim.experiments.runs.simulated"
 def preloads(module: str) -> tuple[str, ...]:
     """The modules that workers of a runner's module should find imported; the simulation's come with their compiled code."""
     warm = ("marketsim.experiments.runs.warm",) if module.startswith("marketsim.") else ()
-    return (module, "pebble.pool.process", __name__, *warm)
+    return (*warm, module, "pebble.pool.process", __name__)
 
 
 def summary_bytes(summary: dict[str, Any]) -> bytes:

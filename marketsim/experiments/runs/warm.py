@@ -10,6 +10,7 @@ import contextlib
 from typing import Any
 
 from marketsim.errors import show_warnings_plainly
+from marketsim.experiments.runs.loading import much_code
 
 TINY: dict[str, Any] = {
     "name": "warm",
@@ -44,5 +45,5 @@ def warm_up() -> None:
 
 
 show_warnings_plainly()
-with contextlib.suppress(Exception):
+with much_code(), contextlib.suppress(Exception):
     warm_up()

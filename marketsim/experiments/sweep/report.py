@@ -17,6 +17,7 @@ import numpy as np
 
 from marketsim.experiments.runs.drawing import load_drawing
 from marketsim.experiments.runs.execute import write_atomically
+from marketsim.experiments.runs.loading import much_code
 from marketsim.experiments.runs.metric_names import MetricName, coverage
 from marketsim.experiments.runs.pages import render
 from marketsim.experiments.sweep.design import level_number
@@ -114,8 +115,9 @@ def sweep_statistics(result: SweepResult) -> SweepStatistics:
 
 def load_reporting() -> None:
     """Load the libraries that statistics, tables and figures need: a second, best spent while the runs' processes start."""
-    import pandas  # noqa: F401  (by arrow, once it is given a list)
-    import scipy.stats  # noqa: F401
+    with much_code():
+        import pandas  # noqa: F401  (by arrow, once it is given a list)
+        import scipy.stats  # noqa: F401
 
     load_drawing()
 
