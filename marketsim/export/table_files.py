@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from marketsim.errors import InputError
+from marketsim.export.arrow import numbers, strings, values
 from marketsim.export.csv_text import IS_FAST, LINES, CsvText, cell
-from marketsim.export.words import Words, strings, values
+from marketsim.export.words import Words
 from marketsim.recording.record import Column, Table
 from marketsim.recording.rows import CHUNK
 
@@ -208,15 +209,9 @@ def _field(name: str, kind: Kind) -> Any:
 
 
 def _array(kind: Kind, column: Any) -> Any:
-    import pyarrow as pa
-
     if isinstance(kind, Words):
         return kind.array(column)
-    if kind is str:
-        return strings(column)
-    # Not pa.array: it imports pandas to see whether the column is one of its own, half a second.
-    plain = np.ascontiguousarray(column, np.int64 if kind is int else np.float64)
-    return pa.Array.from_buffers(pa.from_numpy_dtype(plain.dtype), len(plain), [None, pa.py_buffer(plain)])
+    return strings(column) if kind is str else numbers(column, np.int64 if kind is int else np.float64)
 
 
 def _numbers(kind: Kind, column: Any) -> Column:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.chain.columns import BidState, EventKind, LeaseState, OrderEnd, OrderState
+from marketsim.export.arrow import joined, nulls, strings, values
 from marketsim.export.csv_text import cell
 from marketsim.market.tables import Ended
 from marketsim.recording.record import DECLINE_CODES, UNFILLED
@@ -100,35 +101,3 @@ def vocabulary(
 def members(enumeration: Any) -> Words:
     """Return the words of an enumeration: its members' names in lower case."""
     return Words({int(member): member.name.lower() for member in enumeration})
-
-
-def strings(texts: Sequence[str]) -> Any:
-    """Return a string array of pyarrow."""
-    encoded = np.array([*(text.encode() for text in texts), b""], object)
-    return joined(encoded, np.arange(len(texts)))
-
-
-def joined(texts: Any, places: Any, valid: Any = None) -> Any:
-    """Return the string array of `texts[places]`; `valid` is the bit mask of the rows that are not null."""
-    import pyarrow as pa
-
-    lengths = np.array([len(text) for text in texts], np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths[places])]).astype(np.int32)
-    text = b"".join(texts[places].tolist())
-    return pa.StringArray.from_buffers(len(places), pa.py_buffer(offsets), pa.py_buffer(text), valid)
-
-
-def values(column: Any) -> NDArray[Any]:
-    """Return the numbers of an array of pyarrow. Not to_numpy, which imports pandas."""
-    kind = np.dtype(str(column.type))
-    return np.frombuffer(column.buffers()[1] or b"", kind)[column.offset : column.offset + len(column)]
-
-
-def nulls(column: Any) -> NDArray[np.bool_]:
-    """Return which rows of an array of pyarrow are null."""
-    valid = column.buffers()[0]
-    if valid is None:
-        return np.zeros(len(column), bool)
-    bits = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")
-    missing: NDArray[np.bool_] = bits[column.offset : column.offset + len(column)] == 0
-    return missing

@@ -24,6 +24,7 @@ from marketsim.experiments.sweep.design import level_number
 from marketsim.experiments.sweep.figures import FigureFile, SweepDrawing, SweepStatistics, course_over, shown_metrics
 from marketsim.experiments.sweep.folder import SweepFolder
 from marketsim.experiments.sweep.rounds import SweepResult
+from marketsim.export.arrow import numbers, strings
 from marketsim.export.csv_text import cell
 from marketsim.export.images import FORMATS, with_copies
 from marketsim.metrics.expressions import plain_number
@@ -116,7 +117,6 @@ def sweep_statistics(result: SweepResult) -> SweepStatistics:
 def load_reporting() -> None:
     """Load the libraries that statistics, tables and figures need: a second, best spent while the runs' processes start."""
     with much_code():
-        import pandas  # noqa: F401  (by arrow, once it is given a list)
         import scipy.stats  # noqa: F401
 
     load_drawing()
@@ -170,7 +170,7 @@ def _cells(column: Any) -> Any:
 
     if not pa.types.is_string(column.type):
         return column
-    return pa.array([text if text is None else cell(text) for text in column.to_pylist()], pa.string())
+    return strings([cell(text) for text in column.to_pylist()])
 
 
 def sweep_content(result: SweepResult, statistics: SweepStatistics) -> dict[str, Any]:
@@ -285,34 +285,30 @@ def _pairing(result: SweepResult) -> dict[str, float]:
 
 
 def _run_columns(result: SweepResult) -> dict[str, Any]:
-    import pyarrow as pa
-
     rows = result.rows
     points = result.plan.design.points
     columns: dict[str, Any] = {
-        "point": pa.array([row.point for row in rows], pa.int32()),
-        "replication": pa.array([row.replication for row in rows], pa.int32()),
-        "seed": pa.array([row.seed for row in rows], pa.int64()),
+        "point": numbers([row.point for row in rows], np.int32),
+        "replication": numbers([row.replication for row in rows], np.int32),
+        "seed": numbers([row.seed for row in rows], np.int64),
     }
     for k, factor in enumerate(result.plan.sweep.factors):
         columns[factor.name] = _level_column([points[row.point].levels[k] for row in rows])
-    columns["status"] = pa.array([row.status for row in rows], pa.string())
-    columns["message"] = pa.array([row.message for row in rows], pa.string())
-    columns["fingerprint"] = pa.array([row.fingerprint for row in rows], pa.string())
+    columns["status"] = strings([row.status for row in rows])
+    columns["message"] = strings([row.message for row in rows])
+    columns["fingerprint"] = strings([row.fingerprint for row in rows])
     for k, name in enumerate(result.metrics):
         columns[name] = _numbers([row.values[k] for row in rows])
     return columns
 
 
 def _point_columns(result: SweepResult, statistics: SweepStatistics) -> dict[str, Any]:
-    import pyarrow as pa
-
     cells = [(p, name, statistics.points[name][p.index]) for p in result.plan.design.points for name in result.metrics]
-    columns: dict[str, Any] = {"point": pa.array([p.index for p, _, _ in cells], pa.int32())}
+    columns: dict[str, Any] = {"point": numbers([p.index for p, _, _ in cells], np.int32)}
     for k, factor in enumerate(result.plan.sweep.factors):
         columns[factor.name] = _level_column([p.levels[k] for p, _, _ in cells])
-    columns["metric"] = pa.array([name for _, name, _ in cells], pa.string())
-    columns["runs"] = pa.array([d.count for _, _, d in cells], pa.int32())
+    columns["metric"] = strings([name for _, name, _ in cells])
+    columns["runs"] = numbers([d.count for _, _, d in cells], np.int32)
     found = [d for _, _, d in cells]
     for title, values in {
         "mean": [d.mean for d in found],
@@ -342,8 +338,6 @@ def _point_columns(result: SweepResult, statistics: SweepStatistics) -> dict[str
 
 def _series_columns(result: SweepResult) -> dict[str, Any]:
     """One row a series, point and span: the end of the span in hours, replications, mean, sd, t interval, least and largest value."""
-    import pyarrow as pa
-
     rows: list[tuple[int, str, float, int, list[float]]] = []
     for wanted in result.plan.sweep.series:
         for point in result.plan.design.points:
@@ -358,31 +352,29 @@ def _series_columns(result: SweepResult) -> dict[str, Any]:
                 ends = [float(seen.min()), float(seen.max())] if seen.size else [math.nan, math.nan]
                 rows.append((point.index, wanted.span.key, hour, int(seen.size), [mean, deviation, interval.low, interval.high, *ends]))
     columns: dict[str, Any] = {
-        "series": pa.array([row[1] for row in rows], pa.string()),
-        "point": pa.array([row[0] for row in rows], pa.int32()),
+        "series": strings([row[1] for row in rows]),
+        "point": numbers([row[0] for row in rows], np.int32),
     }
     for k, factor in enumerate(result.plan.sweep.factors):
         columns[factor.name] = _level_column([result.plan.design.points[row[0]].levels[k] for row in rows])
-    columns["hour"] = pa.array([row[2] for row in rows], pa.float64())
-    columns["runs"] = pa.array([row[3] for row in rows], pa.int32())
+    columns["hour"] = numbers([row[2] for row in rows], np.float64)
+    columns["runs"] = numbers([row[3] for row in rows], np.int32)
     for k, title in enumerate(("mean", "sd", "t_low", "t_high", "least", "largest")):
         columns[title] = _numbers([row[4][k] for row in rows])
     return columns
 
 
 def _level_column(levels: list[Any]) -> Any:
-    import pyarrow as pa
-
     plain = [_plain_level(level) for level in levels]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in plain):
-        return pa.array([float(value) for value in plain], pa.float64())
-    return pa.array([str(value) for value in plain], pa.string())
+        return numbers([float(value) for value in plain], np.float64)
+    return strings([str(value) for value in plain])
 
 
 def _numbers(values: list[float]) -> Any:
-    import pyarrow as pa
-
-    return pa.array([value if math.isfinite(value) else None for value in values], pa.float64())
+    found = np.array(values, np.float64)
+    known = np.isfinite(found)
+    return numbers(np.where(known, found, 0.0), np.float64, known)
 
 
 def _page(result: SweepResult, statistics: SweepStatistics, figures: list[FigureFile]) -> dict[str, Any]:
