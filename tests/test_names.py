@@ -26,10 +26,6 @@ BY_NUMBER = {
         "s.drafts[entry, OfferedUnit.count]": "entries of an offer lie in rows of another class",
         "s.drafts[other, OfferedUnit.resource]": "entries of an offer lie in rows of another class",
     },
-    "market/fingerprint.py": {
-        "chain.wallets[providers[:, Provider.wallet], Wallet.fees]": "reads many wallets at once",
-        "providers[there, Provider.id]": "reads many providers at once",
-    },
     "simulation/messages.py": {
         "chain.wallets[coins, Wallet.balance]": "writes the coins of many wallets at once",
         "wallets[rows, Wallet.rank]": "writes the rank of many wallets at once",

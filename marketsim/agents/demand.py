@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from marketsim.agents.streams import Keys, key_of, keys_from, stream, uniform
+from marketsim.agents.streams import Keys, is_heard, key_of, keys_from, salts_of, stream, uniform
+from marketsim.market.draws import put_arrivals
 from marketsim.money.units import DAY_MS, HOUR_MS
 
 Times = NDArray[np.int64]
@@ -21,6 +22,7 @@ SLABS = 64
 """Slabs of the levels of demand: below 1 an hour, then each up to twice the one before."""
 SLAB_TOPS = 2.0 ** np.arange(SLABS)
 """Where each slab ends, orders an hour."""
+SLAB_WIDTHS = np.diff(SLAB_TOPS, prepend=0.0)
 
 
 class Arrivals(NamedTuple):
@@ -59,12 +61,23 @@ class ArrivalRate:
         """Return what the rate at `times` (milliseconds) is multiplied by."""
         moment = np.asarray(times, np.int64) + self.start_ms
         out = np.asarray(self.day)[moment // HOUR_MS % 24] * np.asarray(self.week)[moment // DAY_MS % 7]
-        if len(self.spans):
-            edges = np.unique(self.spans[:, :2])
-            inside = (self.spans[:, :1] <= edges) & (edges < self.spans[:, 1:2])
-            steps = np.concatenate([[1.0], np.where(inside, self.spans[:, 2:], 1.0).prod(axis=0)])
-            out = out * steps[np.searchsorted(edges, times, side="right")]
-        return np.asarray(out, np.float64)
+        edges, steps = self._steps()
+        return np.asarray(out * steps[np.searchsorted(edges, times, side="right")], np.float64)
+
+    def _steps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where bursts and surges begin or end, milliseconds, and the factor before the first and from each on."""
+        if not len(self.spans):
+            return np.zeros(0), np.ones(1)
+        edges = np.unique(self.spans[:, :2])
+        inside = (self.spans[:, :1] <= edges) & (edges < self.spans[:, 1:2])
+        return edges, np.concatenate([[1.0], np.where(inside, self.spans[:, 2:], 1.0).prod(axis=0)])
+
+    def by_stretch(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the moments at which bursts and surges begin or end, milliseconds, ascending, and the rate before the first and from each
+        on, orders an hour, by hour of the week: float64 (moments + 1, 168). At any time it is `per_hour` times `factors`, bit by bit."""
+        edges, steps = self._steps()
+        week = (np.asarray(self.week)[:, None] * np.asarray(self.day)).ravel()
+        return edges, self.per_hour * (week * steps[:, None])
 
     def peak(self, day: int) -> float:
         """Return a rate that none of day `day`'s moments exceeds, orders an hour."""
@@ -94,22 +107,38 @@ def poisson_arrivals(seed: int, name: str, rate: ArrivalRate, horizon_ms: int, b
     """
     first = max(0, begin_ms) // DAY_MS
     days = max(0, -(-horizon_ms // DAY_MS) - first)
-    widths = np.diff(SLAB_TOPS, prepend=0.0)
     counts = np.zeros((days, SLABS), np.int64)
     day_keys = np.zeros(days, np.uint64)
     for day in range(days):
         rng = stream(seed, f"{name}/day/{first + day}")
         day_keys[day] = rng.integers(0, 1 << 63)
         slabs = int(np.searchsorted(SLAB_TOPS, rate.peak(first + day))) + 1  # a slab's count is drawn after those below it
-        counts[day, :slabs] = rng.poisson(widths[:slabs] * (DAY_MS / HOUR_MS))
-    keys = keys_from(keys_from(day_keys, np.full(days, SLABS)), counts.ravel())
-    each = counts.sum(axis=1)
-    times = (uniform(keys, "moment") * DAY_MS).astype(np.int64) + np.repeat((first + np.arange(days)) * DAY_MS, each)
-    bottoms = np.repeat(np.broadcast_to(SLAB_TOPS - widths, counts.shape).ravel(), counts.ravel())
-    levels = bottoms + uniform(keys, "level") * np.repeat(np.broadcast_to(widths, counts.shape).ravel(), counts.ravel())
-    kept = np.flatnonzero((levels < rate.per_hour * rate.factors(times)) & (times <= horizon_ms) & (times > begin_ms))
-    kept = kept[np.lexsort((keys[kept], times[kept]))]
-    return Arrivals(np.maximum(times[kept], 1), keys[kept], levels[kept])
+        counts[day, :slabs] = rng.poisson(SLAB_WIDTHS[:slabs] * (DAY_MS / HOUR_MS))
+    if is_heard():
+        keys = keys_from(keys_from(day_keys, np.full(days, SLABS)), counts.ravel())
+        uniform(keys, "moment"), uniform(keys, "level")
+    edges, rates = rate.by_stretch()
+    found = np.empty((3, int(counts.sum())), np.int64)
+    count = put_arrivals(
+        day_keys.view(np.int64),
+        counts,
+        np.asarray((SLAB_TOPS - SLAB_WIDTHS, SLAB_WIDTHS)).view(np.int64),
+        salts_of(("moment", "level")),
+        edges.view(np.int64),
+        rates.view(np.int64),
+        np.asarray((first, rate.start_ms, begin_ms, horizon_ms), np.int64),
+        found,
+    )
+    order = _by_time(found[1, :count], found[0, :count])
+    keys, times, levels = found[:, order]
+    return Arrivals(np.maximum(times, 1), keys.view(np.uint64), levels.view(np.float64))
+
+
+def _by_time(times: Times, keys: Times) -> NDArray[np.intp]:
+    """Where arrivals stand by time, and by key at one time."""
+    order = np.argsort(times)
+    sorted_times = times[order]
+    return np.lexsort((keys, times)) if (sorted_times[1:] == sorted_times[:-1]).any() else order
 
 
 def burst_spans(rng: np.random.Generator, every_ms: float, lasts_ms: float, horizon_ms: int, factor: float) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, lru_cache
@@ -12,13 +12,14 @@ from statistics import NormalDist
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
+
+from marketsim.kernel.table_set import Table
+from marketsim.market.draws import keys_of, put_uniform
 
 Keys = NDArray[np.uint64]
 """One 63-bit identity for each thing that draws: an order, a provider."""
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_A = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_B = np.uint64(0x94D049BB133111EB)
 
 
 class LawLike(Protocol):
@@ -90,6 +91,17 @@ def listening(listener: Draws) -> Iterator[None]:
         _LISTENER.reset(token)
 
 
+class _Digest(ISeedSequence):
+    """Seeds a generator with a digest as it is, and with nothing of the system's."""
+
+    def __init__(self, digest: bytes) -> None:
+        self._digest = digest
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> NDArray[Any]:
+        """Return the first words of the digest, lowest byte first."""
+        return np.frombuffer(self._digest, np.dtype(dtype).newbyteorder("<"), n_words)
+
+
 def stream(seed: int, name: str) -> np.random.Generator:
     """Return the counter-based generator of a name: Philox keyed by SHA-256 of seed and name.
 
@@ -97,7 +109,7 @@ def stream(seed: int, name: str) -> np.random.Generator:
     same market.
     """
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
-    made = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+    made = np.random.Generator(np.random.Philox(_Digest(digest)))  # type: ignore[arg-type]
     listener = _LISTENER.get()
     return made if listener is None else listener.stream(name, made)
 
@@ -116,21 +128,24 @@ def keys_from(key: int | Keys, count: int | NDArray[np.int64]) -> Keys:
 
     A longer sequence begins with the shorter one.
     """
-    counts = np.atleast_1d(np.asarray(count, np.int64))
-    first = np.cumsum(counts) - counts
-    number = np.arange(int(counts.sum()), dtype=np.int64) - np.repeat(first, counts)
-    start = np.repeat(np.atleast_1d(np.asarray(key)).astype(np.uint64), counts)
-    made: Keys = _mixed(start + (number + 1).astype(np.uint64) * _GOLDEN) >> np.uint64(1)
+    parents, counts = np.atleast_1d(np.asarray(key)).astype(np.uint64), np.atleast_1d(np.asarray(count, np.int64))
+    made: Keys = keys_of(parents, counts)
     listener = _LISTENER.get()
     if listener is not None:
-        listener.keys(np.atleast_1d(np.asarray(key)).astype(np.uint64), counts, made)
+        listener.keys(parents, counts, made)
     return made
 
 
 def uniform(keys: Keys, purpose: str) -> NDArray[np.float64]:
     """Return a draw of 0 < u < 1 for each key and a purpose: a hash of both, whatever else is drawn and beside whom."""
-    bits = _mixed(keys + _salt(purpose)) >> np.uint64(12)
-    return _told(purpose, keys, (bits.astype(np.float64) + 0.5) * 2.0**-52)
+    return _told(purpose, keys, _uniforms(keys, (purpose,))[0])
+
+
+def _uniforms(keys: Keys, purposes: tuple[str, ...]) -> NDArray[np.float64]:
+    """The draws of `uniform` for each of some purposes, (purposes, keys)."""
+    drawn = np.empty((len(purposes), len(keys)))
+    put_uniform(np.ascontiguousarray(keys).view(np.int64), salts_of(purposes), drawn.view(np.int64))
+    return drawn
 
 
 def _told(purpose: str, keys: Keys, values: NDArray[Any]) -> NDArray[Any]:
@@ -140,19 +155,11 @@ def _told(purpose: str, keys: Keys, values: NDArray[Any]) -> NDArray[Any]:
     return values
 
 
-def _mixed(z: Keys) -> Keys:
-    """The finalizer of splitmix64, in place on what is its caller's own."""
-    z ^= z >> np.uint64(30)
-    z *= _MIX_A
-    z ^= z >> np.uint64(27)
-    z *= _MIX_B
-    z ^= z >> np.uint64(31)
-    return z
-
-
-@cache
-def _salt(purpose: str) -> np.uint64:
-    return np.uint64(int.from_bytes(hashlib.sha256(purpose.encode()).digest()[:8], "little"))
+@lru_cache(maxsize=1024)
+def salts_of(purposes: tuple[str, ...]) -> Table:
+    """Return what stands for each of some purposes in the hashes of draws, int64; nobody may write into it."""
+    digests = b"".join(hashlib.sha256(purpose.encode()).digest()[:8] for purpose in purposes)
+    return np.frombuffer(digests, "<i8").astype(np.int64)
 
 
 def exponential(keys: Keys, purpose: str) -> NDArray[np.float64]:
@@ -162,34 +169,100 @@ def exponential(keys: Keys, purpose: str) -> NDArray[np.float64]:
 
 def normal(keys: Keys, purpose: str) -> NDArray[np.float64]:
     """Return a standard normal draw for each key and a purpose (Box and Muller)."""
-    return np.asarray(np.sqrt(2 * exponential(keys, purpose)) * np.cos(2 * math.pi * uniform(keys, purpose + "/angle")))
+    return _normal_of(exponential(keys, purpose), uniform(keys, purpose + "/angle"))
 
 
 def draw(law: LawLike, keys: Keys, purpose: str) -> NDArray[np.float64]:
     """Return a draw of a law for each key and a purpose, float64, clamped to the law's bounds, in the law's unit."""
     if law.family == "choice":
         numbers = np.asarray([float(value) for value in law.values])
-        out = numbers[draw_index(law, keys, purpose)]
+        out = _clamped(law, numbers[draw_index(law, keys, purpose)])
     elif law.family == "uniform":
-        out = uniform(keys, purpose)
-        out = np.floor(law.a + out * (law.b - law.a + 1)) if law.whole else law.a + out * (law.b - law.a)
-    elif law.family == "lognormal":
-        out = law.a * np.exp(law.b * normal(keys, purpose))
+        out = _shaped(law, uniform(keys, purpose))
     elif law.family == "exponential":
-        out = law.a * exponential(keys, purpose)
-    elif law.family == "normal":
-        out = law.a + law.b * normal(keys, purpose)
+        out = _shaped(law, exponential(keys, purpose))
+    elif law.family in _NORMAL:
+        out = _shaped(law, normal(keys, purpose))
     else:
-        return _told(purpose, keys, np.full(len(keys), min(max(float(law.a), law.low), law.high)))
-    return _told(purpose, keys, np.clip(out, law.low, law.high))
+        out = np.full(len(keys), _only_value(law))
+    return _told(purpose, keys, out)
+
+
+_NORMAL = ("normal", "lognormal")
+"""Families of which a draw is made of a standard normal one."""
+_DRAWN = frozenset({"choice", "uniform", "exponential", *_NORMAL})
+"""Families of more than one value."""
+
+
+def constant(law: LawLike) -> float | None:
+    """Return what all draws of a law are, None for a law of more than one value, and while somebody listens, who is told of each draw."""
+    return None if law.family in _DRAWN or is_heard() else _only_value(law)
+
+
+def is_heard() -> bool:
+    """Return whether somebody listens to the draws of this thread."""
+    return _LISTENER.get() is not None
+
+
+def _only_value(law: LawLike) -> float:
+    return min(max(float(law.a), law.low), law.high)
+
+
+def draw_each(laws: Mapping[str, LawLike], keys: Keys) -> dict[str, NDArray[np.float64]]:
+    """Return the draws of several laws at once, by purpose: each bit by bit what `draw` returns, in less time.
+
+    Whoever listens is told of draws in the order in which they are asked for: while somebody does, nothing is drawn here.
+    """
+    if is_heard():
+        return {}
+    by_log = [purpose for purpose, law in laws.items() if law.family == "exponential"]
+    by_angle = [purpose for purpose, law in laws.items() if law.family in _NORMAL]
+    plain = [purpose for purpose, law in laws.items() if law.family in ("uniform", "choice") and len(law.values) != 1]
+    drawn = _uniforms(keys, (*by_log, *by_angle, *plain, *(f"{purpose}/angle" for purpose in by_angle)))
+    logs, normals = drawn[: len(by_log) + len(by_angle)], drawn[len(by_log) : len(by_log) + len(by_angle)]
+    np.negative(np.log(logs, out=logs), out=logs)
+    normals[:] = _normal_of(normals, drawn[len(drawn) - len(by_angle) :])
+    found = {purpose: _shaped(laws[purpose], base) for purpose, base in zip((*by_log, *by_angle, *plain), drawn, strict=False)}
+    return found | {purpose: draw(law, keys, purpose) for purpose, law in laws.items() if purpose not in found}
+
+
+def _normal_of(logs: NDArray[np.float64], angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard normal draws of exponential and uniform ones (Box and Muller)."""
+    return np.asarray(np.sqrt(2 * logs) * np.cos(2 * math.pi * angles))
+
+
+def _shaped(law: LawLike, base: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Draws of a law out of uniform, standard exponential or standard normal ones, by its family."""
+    if law.family == "choice":
+        out = np.asarray([float(value) for value in law.values])[_index_of(law, base)]
+    elif law.family == "uniform":
+        out = np.floor(law.a + base * (law.b - law.a + 1)) if law.whole else law.a + base * (law.b - law.a)
+    elif law.family == "lognormal":
+        out = law.a * np.exp(law.b * base)
+    elif law.family == "exponential":
+        out = law.a * base
+    else:
+        out = law.a + law.b * base
+    return _clamped(law, out)
+
+
+def _clamped(law: LawLike, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`drawn`, which is nobody else's, with what lies beyond a law's bounds brought to them."""
+    if law.low > -math.inf:
+        np.maximum(drawn, law.low, out=drawn)
+    return drawn if law.high == math.inf else np.minimum(drawn, law.high, out=drawn)
+
+
+def _index_of(law: LawLike, base: NDArray[np.float64]) -> NDArray[np.int64]:
+    edges = np.cumsum(np.asarray(law.weights))
+    return np.searchsorted(edges / edges[-1], base, side="right").astype(np.int64)
 
 
 def draw_index(law: LawLike, keys: Keys, purpose: str) -> NDArray[np.int64]:
     """Return for each key an index into the values of a choice, by its weights; a constant gives index 0."""
     if len(law.values) <= 1:
         return np.zeros(len(keys), np.int64)
-    edges = np.cumsum(np.asarray(law.weights))
-    return _told(purpose, keys, np.searchsorted(edges / edges[-1], uniform(keys, purpose), side="right").astype(np.int64))
+    return _told(purpose, keys, _index_of(law, uniform(keys, purpose)))
 
 
 @lru_cache(maxsize=256)

@@ -138,7 +138,7 @@ class Compiled:
                 return entry(*[value.address if is_set else value for value, is_set in zip(arguments, are_sets, strict=True)])
         kinds = self.kinds(arguments)
         try:
-            entry = self.entry(arguments)
+            entry = self._entries.get(kinds) or self.entry(arguments)
         except NoEntryError:
             return self.py_func(*arguments)
         if not any(isinstance(value, np.ndarray) for value in arguments):

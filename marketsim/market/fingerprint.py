@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from marketsim.chain import due_work
-from marketsim.chain.columns import G, Lease, Order, Provider, Rules, Wallet
+from marketsim.chain.columns import G, Rules
 from marketsim.chain.events import fingerprint as of_events
 from marketsim.chain.state import State
-from marketsim.kernel.compiled import compiled
+from marketsim.kernel.compiled import compiled, compiled_inline
+from marketsim.kernel.modes import COMPILING
 from marketsim.kernel.table_file import copied_on_write, let_go
-from marketsim.market.tables import Decline, Desk, Engine, Plan, Track
+from marketsim.kernel.table_set import Table
+from marketsim.market.tables import Decline, Desk, Engine
 
-Numbers = NDArray[np.uint64]
-_FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
-_SHIFT, _OTHER_SHIFT = np.uint64(32), np.uint64(29)
+_MASK = (1 << 64) - 1
+_FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F
+_SHIFT, _OTHER_SHIFT, _SIGN = 32, 29, 63
+_COUNTS, _COUNTS_END = int(Desk.submitted) + 1, int(Desk.closed) + 1
+_CAPACITY, _CAPACITY_END = int(Desk.cap_cpu), int(Desk.cap_gpu) + 1
+"""Columns of desks in their fingerprint, behind the bids submitted."""
 
 ROWS_AT_ONCE = 32_768
-"""Rows that are hashed together: what all of a table takes in between would be larger than the market."""
-_OF_LEASES = (
-    Lease.id,
-    Lease.withdrawn,
-    Lease.fees,
-    Lease.balance,
-    Lease.balance_atto,
-    Lease.charged,
-    Lease.charged_atto,
-    Lease.shortfall,
-    Lease.shortfall_atto,
-)
-_OF_ORDERS = (Track.stage, Track.bids, Track.ended, Track.decided_at)
-_OF_PLANS = (Plan.never, Plan.value, Plan.value_atto)
-_OF_DESKS = (
-    *range(Desk.submitted, Desk.closed + 1),
-    *range(Desk.cap_cpu, Desk.cap_gpu + 1),
-)
+"""Rows after which those of tables in files are let go of."""
 _ALWAYS = int(Decline.SCRIPT_FAILED)
 """Reasons of declines below this one are always mixed in, the others where somebody gave them."""
 _HALF = 8
@@ -59,10 +46,155 @@ def fingerprint(chain: State, engine: Engine, refused: Mapping[tuple[int, int], 
     chain = settled(chain, engine)
     events = bytes.fromhex(of_events(chain))
     parts = [int.from_bytes(half) for half in (events[:_HALF], events[_HALF:])]
-    parts += _leases(chain), _orders(chain, engine), _desks(chain, engine, refused or {}), _latencies(engine)
-    parts += [int(value) % 2**64 for value in chain.globals[list(_TOTALS)]]
-    row = [np.asarray([part], np.uint64) for part in (1, *parts, 2)]
-    return f"{int(_mix(row)[0]):016x}{int(_mix(row[::-1])[0]):016x}"
+    parts += _rows(chain, engine)
+    parts += _desks(chain, engine, refused or {}), latencies_hash(engine) & _MASK
+    parts += [int(value) & _MASK for value in chain.globals[list(_TOTALS)]]
+    return f"{_of_numbers([1, *parts, 2]):016x}{_of_numbers([2, *reversed(parts), 1]):016x}"
+
+
+def _of_numbers(numbers: list[int]) -> int:
+    found = 0
+    for at, number in enumerate(numbers):
+        found = (number * _FIRST if at == 0 else (found ^ number) * _SECOND + _FIRST) & _MASK
+        found ^= found >> _SHIFT
+        found = found * _FIRST & _MASK
+        found ^= found >> _OTHER_SHIFT
+    return found
+
+
+if COMPILING:
+    _U_FIRST, _U_SECOND, _U32, _U29 = (np.uint64(number) for number in (_FIRST, _SECOND, _SHIFT, _OTHER_SHIFT))
+
+    @compiled_inline
+    def _first(number: int) -> int:
+        """Return the hash of one number, with which that of a row begins."""
+        found = np.uint64(number) * _U_FIRST
+        found = (found ^ (found >> _U32)) * _U_FIRST
+        return np.int64(found ^ (found >> _U29))  # type: ignore[return-value]
+
+    @compiled_inline
+    def _then(before: int, number: int) -> int:
+        """Return the hash of a row with one number more."""
+        found = (np.uint64(before) ^ np.uint64(number)) * _U_SECOND + _U_FIRST
+        found = (found ^ (found >> _U32)) * _U_FIRST
+        return np.int64(found ^ (found >> _U29))  # type: ignore[return-value]
+
+    @compiled_inline
+    def _plus(total: int, number: int) -> int:
+        """Return a sum of hashes, which wraps round."""
+        return np.int64(np.uint64(total) + np.uint64(number))  # type: ignore[return-value]
+
+else:
+
+    def _first(number: int) -> int:
+        """Return the hash of one number, with which that of a row begins."""
+        return _signed(_of_numbers([int(number) & _MASK]))
+
+    def _then(before: int, number: int) -> int:
+        """Return the hash of a row with one number more."""
+        found = ((int(before) & _MASK) ^ (int(number) & _MASK)) * _SECOND + _FIRST & _MASK
+        found = (found ^ (found >> _SHIFT)) * _FIRST & _MASK
+        return _signed(found ^ (found >> _OTHER_SHIFT))
+
+    def _plus(total: int, number: int) -> int:
+        """Return a sum of hashes, which wraps round."""
+        return _signed(int(total) + int(number) & _MASK)
+
+    def _signed(number: int) -> int:
+        return number - (1 << 64) if number >> _SIGN else number
+
+
+@compiled
+def leases_hash(s: State, begin: int, end: int) -> int:
+    """Return a hash of some leases that does not depend on where they stand."""
+    total = 0
+    for lease in range(begin, end):
+        row = s.leases[lease]
+        found = _then(_first(row.id), row.withdrawn)
+        found = _then(_then(found, row.fees), row.balance)
+        found = _then(_then(found, row.balance_atto), row.charged)
+        found = _then(_then(found, row.charged_atto), row.shortfall)
+        total = _plus(total, _then(found, row.shortfall_atto))
+    return total
+
+
+@compiled
+def orders_hash(s: State, e: Engine, begin: int, end: int) -> int:
+    """Return a hash of some orders and of their plans that does not depend on where they stand."""
+    total = 0
+    for order in range(begin, end):
+        track = e.tracks[order]
+        found = _then(_then(_first(s.orders[order].id), track.stage), track.bids)
+        found = _then(_then(found, track.ended), track.decided_at)
+        if e.plans.shape[0] > 0:
+            never, value, value_atto = 0, 0, 0
+            if track.plan >= 0:
+                plan = e.plans[track.plan]
+                never, value, value_atto = plan.never, plan.value, plan.value_atto
+            found = _then(_then(_then(found, never), value), value_atto)
+        total = _plus(total, found)
+    return total
+
+
+@compiled
+def latencies_hash(e: Engine) -> int:
+    """Return a hash of how many bids took how long."""
+    total = 0
+    for ms in range(e.latency.shape[0]):
+        if e.latency[ms] != 0:
+            total = _plus(total, _then(_first(ms), e.latency[ms]))
+    return total
+
+
+@compiled
+def desks_hash(s: State, e: Engine, rejected: Table, placed: Table, hashes: Table) -> int:
+    """Return a hash of the desks that does not depend on their order: of whoever has or did anything.
+
+    `rejected` (desks, statuses) are refusals of bids and `placed` (desks,) bids submitted, without messages by hand; `hashes` (desks,) is
+    written. A status that nobody was answered with changes nothing, nor does a reason of the later ones that nobody gave.
+    """
+    count = hashes.shape[0]
+    for desk in range(count):
+        provider = s.providers[desk]
+        there = placed[desk] != 0
+        found = _then(_first(provider.id), placed[desk])
+        for column in range(_COUNTS, _COUNTS_END):
+            found = _then(found, e.desks[desk, column])
+            there = there or e.desks[desk, column] != 0
+        for column in range(_CAPACITY, _CAPACITY_END):
+            found = _then(found, e.desks[desk, column])
+            there = there or e.desks[desk, column] != 0
+        for reason in range(e.declined.shape[0]):
+            if reason < _ALWAYS:
+                found = _then(found, e.declined[reason, desk])
+            there = there or e.declined[reason, desk] != 0
+        fees = s.wallets[provider.wallet].fees
+        for status in range(rejected.shape[1]):
+            there = there or rejected[desk, status] != 0
+        # who neither has nor did anything is not there: a name that a refused message mentions
+        hashes[desk] = _first(_then(found, fees)) if there or fees != 0 else 0
+    for status in range(rejected.shape[1]):
+        _add_counts(rejected, status, 1, status, hashes)
+    for reason in range(_ALWAYS, e.declined.shape[0]):
+        _add_counts(e.declined, reason, 0, _REASONS + reason, hashes)
+    total = 0
+    for desk in range(count):
+        total = _plus(total, hashes[desk])
+    return total
+
+
+@compiled_inline
+def _add_counts(counts: Table, at: int, axis: int, name: int, hashes: Table) -> None:
+    """Add to the hash of every desk that is there how often something happened to it, if it happened to anybody: column `at` of counts
+    where `axis` is 1, else row `at`."""
+    happened = False
+    for desk in range(hashes.shape[0]):
+        happened = happened or (counts[desk, at] if axis == 1 else counts[at, desk]) != 0
+    if happened:
+        for desk in range(hashes.shape[0]):
+            times = counts[desk, at] if axis == 1 else counts[at, desk]
+            if hashes[desk] != 0:
+                hashes[desk] = _then(hashes[desk], times * _CODES + name if times > 0 else 0)
 
 
 @compiled
@@ -92,77 +224,28 @@ def settled(chain: State, engine: Engine) -> State:
     return looked
 
 
-def _mix(columns: Iterable[NDArray[np.int64] | Numbers]) -> Numbers:
-    """Return a hash of each row of some columns of equal length."""
-    found: Numbers | None = None
-    for column in columns:
-        numbers = np.ascontiguousarray(column).view(np.uint64)
-        found = numbers * _FIRST if found is None else (found ^ numbers) * _SECOND + _FIRST
-        found ^= found >> _SHIFT
-        found = found * _FIRST
-        found ^= found >> _OTHER_SHIFT
-    assert found is not None
-    return found
-
-
-def _sum(columns: Iterable[NDArray[np.int64]]) -> int:
-    """Return a hash of rows that does not depend on their order."""
-    return int(np.add.reduce(_mix(columns), dtype=np.uint64))
-
-
-def _in_parts(count: int, columns: Callable[[int, int], Iterable[NDArray[np.int64]]]) -> int:
-    """Return `_sum` of rows of which `columns` gives those from one up to another."""
-    starts = range(0, count, ROWS_AT_ONCE)
-    return sum(_sum(columns(begin, min(begin + ROWS_AT_ONCE, count))) for begin in starts) % 2**64
-
-
-def _leases(chain: State) -> int:
-    return _in_parts(int(chain.globals.leases), lambda begin, end: [chain.leases[begin:end, column] for column in _OF_LEASES])
-
-
-def _orders(chain: State, engine: Engine) -> int:
-    def columns(begin: int, end: int) -> list[NDArray[np.int64]]:
-        tracks = engine.tracks[begin:end]
-        found = [chain.orders[begin:end, Order.id].copy(), *(tracks[:, column].copy() for column in _OF_ORDERS)]
-        plan = tracks[:, Track.plan]
-        if len(engine.plans):
-            found += [np.where(plan >= 0, engine.plans[np.maximum(plan, 0), column], 0) for column in _OF_PLANS]
+def _rows(chain: State, engine: Engine) -> tuple[int, int]:
+    """Return a hash of all leases and one of all orders."""
+    of_leases, of_orders = 0, 0
+    leases, orders = int(chain.globals.leases), int(chain.globals.orders)
+    for begin in range(0, max(leases, orders), ROWS_AT_ONCE):
+        end = begin + ROWS_AT_ONCE
+        of_leases += leases_hash(chain, min(begin, leases), min(end, leases))
+        of_orders += orders_hash(chain, engine, min(begin, orders), min(end, orders))
         for table in (chain.orders, engine.tracks):
-            let_go(table, begin, end)
+            let_go(table, begin, min(end, orders))
         let_go(engine.plans)
-        return found
-
-    return _in_parts(int(chain.globals.orders), columns)
+    return of_leases & _MASK, of_orders & _MASK
 
 
 def _desks(chain: State, engine: Engine, refused: Mapping[tuple[int, int], int]) -> int:
     count = min(int(chain.globals.providers), len(engine.desks))
     rejected = engine.rejected[:count].copy()
-    counts = engine.desks[:count][:, list(_OF_DESKS)]
+    placed = engine.desks[:count, Desk.submitted].copy()
     for (desk, status), times in refused.items():
         rejected[desk, status] -= times
-        counts[desk, 0] -= times
-    providers = chain.providers[:count]
-    fees = chain.wallets[providers[:, Provider.wallet], Wallet.fees]
-    statuses = np.flatnonzero(rejected.any(axis=0)).tolist()
-    declined = engine.declined[:, :count]
-    table = np.column_stack([counts, declined[:_ALWAYS].T, fees])
-    # who neither has nor did anything is not there: a name that a refused message mentions
-    there = table.any(axis=1) | rejected.any(axis=1) | declined.any(axis=0)
-    whole = _mix([providers[there, Provider.id], *table[there].T])
-    columns = [whole]
-    for status in statuses:  # a status that nobody was answered with changes nothing
-        columns.append(np.where(rejected[there, status] > 0, rejected[there, status] * _CODES + status, 0))
-    for reason in range(_ALWAYS, len(declined)):  # nor does a reason that nobody gave
-        times_given = declined[reason, there]
-        if times_given.any():
-            columns.append(np.where(times_given > 0, times_given * _CODES + _REASONS + reason, 0))
-    return int(np.add.reduce(_mix(columns), dtype=np.uint64)) if there.any() else 0
-
-
-def _latencies(engine: Engine) -> int:
-    at = np.flatnonzero(engine.latency)
-    return _sum([at, engine.latency[at]]) if len(at) else 0
+        placed[desk] -= times
+    return desks_hash(chain, engine, rejected, placed, np.zeros(count, np.int64)) & _MASK
 
 
 __all__ = ["fingerprint", "settled"]

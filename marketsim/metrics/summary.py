@@ -120,11 +120,19 @@ def price(record: Record, among: Column | None = None) -> dict[str, Any]:
     names = ("mean_won", "p10", "p50", "p90", "spread")
     if not count:
         return _merged({name: None, f"{name}_uve": None} for name in names)
-    order = np.lexsort((atto, whole))
-    ranked = [order[max(0, -(-count * percent // 100) - 1)] for percent in (10, 50, 90)]
-    low, middle, high = (exact(whole[row], atto[row]) for row in ranked)
+    low, middle, high = _ranked(whole, atto, [max(0, -(-count * percent // 100) - 1) for percent in (10, 50, 90)])
     values = (half_even(exact_sum(whole, atto), count), low, middle, high, high - low)
     return _merged(_money(name, value) for name, value in zip(names, values, strict=True))
+
+
+def _ranked(whole: Column, atto: Column, ranks: Sequence[int]) -> list[int]:
+    """The amounts that stand at some places, from 0 on, of those in order; in atto-uve."""
+    found = []
+    for rank, in_uve in zip(ranks, np.partition(whole, ranks)[list(ranks)], strict=True):
+        alike = atto[whole == in_uve]
+        place = rank - int((whole < in_uve).sum())
+        found.append(exact(in_uve, np.partition(alike, place)[place]))
+    return found
 
 
 def revenue_by_day(record: Record) -> list[int]:
@@ -255,9 +263,10 @@ def _latency(record: Record) -> dict[str, float | None]:
     if not bids:
         return {"mean": None, "p95": None}
     rank = -(-95 * bids // 100)
+    taken = np.flatnonzero(histogram != 0)
     return {
         "mean": int(record.meta["latency_total_ms"]) / bids / 1000,
-        "p95": int(np.searchsorted(np.cumsum(histogram), rank)) / 1000,
+        "p95": int(taken[np.searchsorted(np.cumsum(histogram[taken]), rank)]) / 1000,
     }
 
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from marketsim.agents.streams import key_of, keys_from, stream, uniform
 from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, Provider, Resource, Wallet
@@ -28,6 +29,7 @@ from marketsim.scenario.tenants import TenantCohort
 from marketsim.simulation.desks import DeskBook, region_codes, repricing_periods
 from marketsim.simulation.orders import (
     CohortOrders,
+    Ints,
     OrderKind,
     Stretch,
     cpu_of,
@@ -65,6 +67,8 @@ EVENT_ROOM = 4_096
 EVENTS_A_BID_LIMIT = 80
 """Events for each bid that an order may have: a deployment of 20 groups may end with all its bids, each refunded."""
 FORTNIGHT_DAYS = 14
+INT64_BITS = 63
+"""Bits of a number above 0."""
 DSEQ_APART = 1 << 40
 """Between the sequence numbers of two tenants while those of all are worked out at once."""
 SETTLEMENT = "settlement"
@@ -272,12 +276,15 @@ def add_orders(
     chain: State, engine: Engine, scenario: Scenario, book: DeskBook, eligibility: Eligibility, orders: Iterable[CohortOrders]
 ) -> tuple[State, Engine, list[Table], list[OrderKind]]:
     """Append every cohort's plans, drafts and resources, intern what they ask for, and number their deployments by tenant."""
-    calls: list[Table] = []
-    plans: list[Table] = []
+    parts = list(orders)
     kinds: list[OrderKind] = []
+    calls: list[Table] = []
+    plans = as_rows(Plan, np.empty((sum(len(part.plans) for part in parts), Plan.width), np.int64))
     first_plan = 0
     first_tenant = MODULE_WALLETS + len(book.names)
-    for number, part in enumerate(orders):
+    chain = with_room(chain, resources=sum(len(part.resources) for part in parts), drafts=sum(len(part.drafts) for part in parts))
+    g = chain.globals
+    for number, part in enumerate(parts):
         cohort = number % max(1, len(scenario.tenants))
         offset = first_tenant + sum(c.count for c in scenario.tenants[:cohort])
         specs = np.zeros(max(1, len(part.asked)), np.int64)
@@ -285,33 +292,31 @@ def add_orders(
             chain, specs[at] = eligibility.spec(chain, asked.requirements)
             while len(kinds) <= specs[at]:
                 kinds.append(asked)
-        resources, drafts = part.resources, part.drafts.copy()
-        chain = with_room(chain, resources=len(resources), drafts=len(drafts))
-        first_resource, first_draft = int(chain.globals.resources), int(chain.globals.drafts)
-        if len(drafts):
-            chain.resources[first_resource : first_resource + len(resources)] = resources
-            drafts[:, Draft.spec] = specs[drafts[:, Draft.spec]]
-            drafts[:, Draft.first_resource] += first_resource
-            chain.drafts[first_draft : first_draft + len(drafts)] = drafts
-        chain.globals.resources += len(resources)
-        chain.globals.drafts += len(drafts)
         rows = part.calls.copy()
         rows[:, Call.plan] += first_plan
-        rows[:, Call.first_draft] += first_draft
-        mine = part.plans.copy()
+        rows[:, Call.first_draft] += g.drafts
+        calls.append(rows)
+        if len(part.drafts):
+            chain.resources[g.resources : g.resources + len(part.resources)] = part.resources
+            drafts = chain.drafts[g.drafts : g.drafts + len(part.drafts)]
+            drafts[:] = part.drafts
+            drafts[:, Draft.spec] = specs[drafts[:, Draft.spec]]
+            drafts[:, Draft.first_resource] += g.resources
+        g.resources += len(part.resources)
+        g.drafts += len(part.drafts)
+        mine = plans[first_plan : first_plan + len(part.plans)]
+        mine[:] = part.plans
         mine[:, Plan.tenant] += offset
         mine[mine[:, Plan.choice] == BidChoice.OWN, Plan.choice_k] = cohort
         first_plan += len(mine)
-        plans.append(mine)
-        calls.append(rows)
-    number_deployments(calls, plans)
+    number_deployments(calls, [plans])
     fits = no_fits(max(1, len(kinds)), len(book.names))
+    codes = codes_of(fits)
     for spec, asked in enumerate(kinds):
         requested = requested_values(asked)
         for desk in range(len(book.names)):
-            codes_of(fits)[spec, desk] = book.refusal(desk, asked.requirements, asked.region, requested, int(chain.eligible[spec, desk]))
-    table = as_rows(Plan, np.concatenate(plans)) if plans else rows_of(0, Plan)
-    return chain, engine._replace(plans=table, fits=fits), calls, kinds
+            codes[spec, desk] = book.refusal(desk, asked.requirements, asked.region, requested, int(chain.eligible[spec, desk]))
+    return chain, engine._replace(plans=plans, fits=fits), calls, kinds
 
 
 def with_nodes(chain: State, engine: Engine, book: DeskBook) -> Engine:
@@ -350,7 +355,7 @@ def number_deployments(calls: list[Table], plans: list[Table], last: Mapping[int
     before[:, Call.time] = -1
     tenants = np.concatenate([np.asarray(list(last), np.int64), *(plan[:, Plan.tenant] for plan in plans)])
     key, time, tie = (np.concatenate([rows[:, column] for rows in (before, *calls)]) for column in (Call.key, Call.time, Call.tie))
-    order = np.lexsort((tie, time, key, tenants))
+    order = _by_tenant(tenants, key, time, tie)
     dseq = key[order] // PHASES
     tenants = tenants[order]
     ends = np.append(np.diff(tenants) != 0, True)[: len(order)]
@@ -366,6 +371,22 @@ def number_deployments(calls: list[Table], plans: list[Table], last: Mapping[int
         rows[:, Call.dseq] = dseq[at : at + len(rows)]
         at += len(rows)
     return latest
+
+
+def _by_tenant(tenants: Ints, key: Ints, time: Ints, tie: Ints) -> NDArray[np.intp]:
+    """Return where deployments stand by tenant, and of one tenant by `key`, time and tie."""
+    bits = max(int(time.max(initial=0)), 1).bit_length()
+    if time.min(initial=0) < 0 or bits + int(tenants.max(initial=0)).bit_length() >= INT64_BITS:
+        return np.lexsort((tie, time, key, tenants))
+    # a deployment's key is its block: it grows with the time
+    both = (tenants << bits) | time
+    order = np.argsort(both)
+    same = np.flatnonzero(np.diff(both[order]) == 0)
+    if len(same):
+        tied = np.union1d(same, same + 1)
+        rows = order[tied]
+        order[tied] = rows[np.lexsort((tie[rows], both[rows]))]
+    return order
 
 
 def set_engine(engine: Engine, scenario: Scenario, seed: int) -> None:

@@ -15,14 +15,11 @@ from numpy.typing import NDArray
 from marketsim.chain.columns import (
     Bid,
     BidState,
-    Deployment,
     EscrowRule,
     Event,
     EventKind,
-    Group,
     Lease,
     LeaseState,
-    Order,
     OrderEnd,
     OrderState,
     PaymentState,
@@ -34,15 +31,15 @@ from marketsim.chain.ledger import totals
 from marketsim.chain.state import State
 from marketsim.export.long_tables import LongTable, Spill
 from marketsim.export.words import Words, members
-from marketsim.kernel.compiled import compiled
-from marketsim.kernel.rows import Rows, as_rows
+from marketsim.kernel.compiled import compiled, compiled_inline
+from marketsim.kernel.rows import Row, Rows, as_rows, column
 from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.fingerprint import fingerprint
-from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, Engine, Plan, Sample, Stage, Track
+from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, Engine, Sample, Stage
 from marketsim.money.pairs import add, is_less, times
 from marketsim.money.units import ATTO, MIB, PPM
-from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column, Record, day_blocks, day_count
+from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column, Record, day_blocks, day_count, exact_sum
 from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
 from marketsim.scenario.literals import Duration
 from marketsim.scenario.model import Scenario
@@ -178,6 +175,8 @@ class Collector:
         blocks = scenario.horizon_blocks
         ledger = totals(chain) | {"network_fees": int(chain.globals.network_fees_paid) * ATTO}
         latency = engine.latency
+        taken = np.flatnonzero(latency != 0)
+        earned_by_now = earned(chain, blocks)
         return Record(
             tenants={"name": market.tenant_names, "cohort": np.asarray(market.tenant_cohorts, np.int64)},
             providers=self._providers(clock),
@@ -185,9 +184,9 @@ class Collector:
             provider_cohorts=market.book.cohort_names,
             regions=market.regions,
             orders=self._orders(clock),
-            leases=lease_columns(clock) | self._earned(clock),
+            leases=lease_columns(clock) | self._earned(*earned_by_now),
             timeseries=sample_columns(clock),
-            totals=ledger | {"accrued": accrued(chain, blocks)},
+            totals=ledger | {"accrued": accrued(chain, *earned_by_now)},
             meta={
                 "scenario": scenario.effective(),
                 "seed": self._seed,
@@ -199,7 +198,7 @@ class Collector:
                 "fingerprint": fingerprint(chain, engine, clock.refused_by_hand),
                 "record": scenario.record,
                 "audit_blocks": int(engine.globals.audited),
-                "latency_total_ms": int((latency * np.arange(len(latency))).sum()),
+                "latency_total_ms": int((latency[taken] * taken).sum()),
                 "versions": versions,
                 "streams": ["tenant/<cohort>/<purpose>", "provider/<cohort>/<index>/<purpose>"],
                 "wall_seconds": wall_seconds,
@@ -237,8 +236,7 @@ class Collector:
             found.setdefault(order, {})[market.book.names[desk]] = reason
         return {"refusals": found}
 
-    def _earned(self, clock: BlockClock) -> dict[str, NDArray[np.int64]]:
-        whole, atto = earned(clock.chain, self._scenario.horizon_blocks)
+    def _earned(self, whole: NDArray[np.int64], atto: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
         before = np.zeros((3, len(whole)), np.int64)
         before[:, : self._before.shape[1]] = self._before
         return {
@@ -291,53 +289,24 @@ class Collector:
     def _orders(self, clock: BlockClock) -> dict[str, NDArray[np.int64]]:
         """Return the orders table of the record: copies, column by column, for whole rows of a million orders are a quarter of a GiB a
         table."""
-        chain, tracks = clock.chain, clock.engine.tracks
-        rows = chain.orders[: int(chain.globals.orders)]
-        group, deployment = rows[:, Order.group], rows[:, Order.deployment]
-        plan = tracks[: len(rows), Track.plan]
-        leased = rows[:, Order.lease] >= 0
-        closed = rows[:, Order.state] == OrderState.CLOSED
-        region_of = [-1 if kind.region is None else self._market.regions.index(kind.region) for kind in self._market.asked]
-        spec = np.minimum(chain.groups[group, Group.spec], max(len(region_of) - 1, 0))
-        owner = chain.deployments[deployment, Deployment.owner]
-        tenant = owner - self._market.first_tenant
-        for wallet, place in self._market.newcomers.items():
-            tenant[owner == wallet] = place
-        unfilled = unfilled_codes(rows, tracks[: len(rows)], planned(clock.engine.plans, plan, Plan.never))
-        return {
-            "tenant": tenant,
-            "dseq": chain.deployments[deployment, Deployment.dseq],
-            "gseq": chain.groups[group, Group.gseq],
-            "oseq": rows[:, Order.oseq].copy(),
-            "created_at": rows[:, Order.created_at].copy(),
-            "closed_at": np.where(closed, rows[:, Order.closed_at], -1),
-            "state": rows[:, Order.state].copy(),
-            "end": rows[:, Order.reason].copy(),
-            "ceiling_whole": rows[:, Order.price].copy(),
-            "ceiling_atto": rows[:, Order.price_atto].copy(),
-            "value_whole": planned(clock.engine.plans, plan, Plan.value),
-            "value_atto": planned(clock.engine.plans, plan, Plan.value_atto),
-            "cpu": chain.groups[group, Group.cpu],
-            "memory": chain.groups[group, Group.memory],
-            "storage": chain.groups[group, Group.storage],
-            "gpu": chain.groups[group, Group.gpu],
-            "region": np.asarray(region_of or [-1], np.int64)[spec],
-            "bids": tracks[: len(rows), Track.bids].copy(),
-            "lease": rows[:, Order.lease].copy(),
-            "relisted": (rows[:, Order.oseq] > 1).astype(np.int64),
-            "decided": (leased | closed).astype(np.int64),
-            "unfilled": np.where(closed & ~leased, unfilled, -1),
-            "account": chain.deployments[deployment, Deployment.account],
-        }
+        chain, engine, market = clock.chain, clock.engine, self._market
+        count = int(chain.globals.orders)
+        regions = [-1 if kind.region is None else market.regions.index(kind.region) for kind in market.asked] or [-1]
+        columns = np.empty((OrderColumns.width, count), np.int64)
+        put_orders(chain, engine, np.asarray(regions, np.int64), _UNFILLED_BY_STAGE, market.first_tenant, columns)
+        orders = {each.name: numbers for each, numbers in zip(OrderColumns.columns, columns, strict=True)}
+        if market.newcomers:
+            owner = orders["tenant"] + market.first_tenant
+            for wallet, place in market.newcomers.items():
+                orders["tenant"][owner == wallet] = place
+        return orders
 
 
 def unfilled(chain: State, engine: Engine) -> Any:
     """Return the index into UNFILLED of each order, int64 (orders,), -1 unless it ended without a lease."""
-    rows = chain.orders[: int(chain.globals.orders)]
-    tracks = engine.tracks[: len(rows)]
-    codes = unfilled_codes(rows, tracks, planned(engine.plans, tracks[:, Track.plan], Plan.never))
-    ended = (rows[:, Order.state] == OrderState.CLOSED) & (rows[:, Order.lease] < 0)
-    return np.where(ended, codes, -1)
+    found = np.empty(int(chain.globals.orders), np.int64)
+    put_unfilled(chain, engine, _UNFILLED_BY_STAGE, found)
+    return found
 
 
 def chain_bids(chain: State) -> dict[str, NDArray[np.int64]]:
@@ -363,10 +332,9 @@ def earned(chain: State, height: int) -> Table:
     return columns
 
 
-def accrued(chain: State, height: int) -> int:
-    """Return what leases have earned and nobody has paid out, less the take on it, in atto-uve."""
-    whole, atto = earned(chain, height)
-    gross = (int(whole.sum()) - int(chain.leases[: len(whole), Lease.withdrawn].sum())) * ATTO + sum(atto[atto > 0].tolist())
+def accrued(chain: State, whole: NDArray[np.int64], atto: NDArray[np.int64]) -> int:
+    """Return what leases have earned (`earned`) and nobody has paid out, less the take on it, in atto-uve."""
+    gross = (int(whole.sum()) - int(chain.leases[: len(whole), Lease.withdrawn].sum())) * ATTO + exact_sum(np.zeros(0, np.int64), atto)
     return int(gross - gross * int(chain.globals.take_ppm) // PPM)
 
 
@@ -585,50 +553,139 @@ def put_settlements(rows: Rows[Event], order: Table, columns: Table) -> int:
     return at + 1
 
 
-def planned(plans: Table, plan: NDArray[np.int64], column: int) -> NDArray[np.int64]:
-    """Return a column of the plans by order, int64 (orders,); `plan` are rows of plans, -1 for orders by hand, which follow none: 0."""
-    if not len(plans):
-        return np.zeros(len(plan), np.int64)
-    return np.where(plan >= 0, plans[np.maximum(plan, 0), column], 0)
+class OrderColumns(Row):
+    """Columns of the record's orders table, in the order in which `put_orders` writes them."""
+
+    tenant = column()
+    dseq = column()
+    gseq = column()
+    oseq = column()
+    created_at = column()
+    closed_at = column()
+    state = column()
+    end = column()
+    ceiling_whole = column()
+    ceiling_atto = column()
+    value_whole = column()
+    value_atto = column()
+    cpu = column()
+    memory = column()
+    storage = column()
+    gpu = column()
+    region = column()
+    bids = column()
+    lease = column()
+    relisted = column()
+    decided = column()
+    unfilled = column()
+    account = column()
 
 
-def unfilled_codes(rows: Table, tracks: Table, never_chooses: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the index into UNFILLED of each order, as if it had ended without a lease; `never_chooses` (orders,) is 1 for tenants who
-    take no bid.
-    """
-    table = np.zeros(len(Stage), np.int64)
-    for stage, name in STAGES.items():
-        table[stage] = UNFILLED.index(name)
-    codes = table[tracks[:, Track.stage]]
-    never = (never_chooses == 1) & (tracks[:, Track.stage] == Stage.BID)
-    codes = np.where(never, UNFILLED.index("tenant_never_chose"), codes)
-    cancelled = (rows[:, Order.reason] == OrderEnd.CANCELLED) & (tracks[:, Track.decided_at] < 0)
-    codes = np.where(cancelled, UNFILLED.index("cancelled"), codes)
-    return np.where(rows[:, Order.reason] == OrderEnd.INSUFFICIENT_FUNDS, UNFILLED.index("other"), codes)
+class LeaseColumns(Row):
+    """Columns of the record's leases table that `put_leases` writes."""
+
+    order = column()
+    provider = column()
+    created_at = column()
+    active_at = column()
+    closed_at = column()
+    state = column()
+    reason = column()
+    ended = column()
+    price_whole = column()
+    price_atto = column()
+    withdrawn = column()
+    fees = column()
+    shortfall_whole = column()
+    shortfall_atto = column()
+
+
+_UNFILLED_BY_STAGE = np.asarray([UNFILLED.index(STAGES[stage]) for stage in Stage], np.int64)
+_NEVER_CHOSE, _CANCELLED, _OTHER = (UNFILLED.index(name) for name in ("tenant_never_chose", "cancelled", "other"))
+
+
+@compiled_inline
+def unfilled_code(s: State, e: Engine, by_stage: Table, order: int) -> int:
+    """Return the index into UNFILLED of an order, -1 unless it ended without a lease."""
+    row, track = s.orders[order], e.tracks[order]
+    if row.state != OrderState.CLOSED or row.lease >= 0:
+        return -1
+    if row.reason == OrderEnd.INSUFFICIENT_FUNDS:
+        return _OTHER
+    if row.reason == OrderEnd.CANCELLED and track.decided_at < 0:
+        return _CANCELLED
+    if track.stage == Stage.BID and track.plan >= 0 and e.plans.shape[0] > 0 and e.plans[track.plan].never == 1:
+        return _NEVER_CHOSE
+    return int(by_stage[track.stage])
+
+
+@compiled
+def put_unfilled(s: State, e: Engine, by_stage: Table, out: Table) -> None:
+    """Put `unfilled_code` of each order into `out`; `by_stage` is the index into UNFILLED by how far an order got."""
+    for order in range(out.shape[0]):
+        out[order] = unfilled_code(s, e, by_stage, order)
+
+
+@compiled
+def put_orders(s: State, e: Engine, regions: Table, by_stage: Table, first_tenant: int, columns: Table) -> None:
+    """Put the orders into columns, int64 (OrderColumns.width, orders); `regions` are those that specs ask for, by spec."""
+    for order in range(columns.shape[1]):
+        row, track = s.orders[order], e.tracks[order]
+        group, deployment = s.groups[row.group], s.deployments[row.deployment]
+        closed = row.state == OrderState.CLOSED
+        columns[OrderColumns.tenant, order] = deployment.owner - first_tenant
+        columns[OrderColumns.dseq, order] = deployment.dseq
+        columns[OrderColumns.gseq, order] = group.gseq
+        columns[OrderColumns.oseq, order] = row.oseq
+        columns[OrderColumns.created_at, order] = row.created_at
+        columns[OrderColumns.closed_at, order] = row.closed_at if closed else -1
+        columns[OrderColumns.state, order] = row.state
+        columns[OrderColumns.end, order] = row.reason
+        columns[OrderColumns.ceiling_whole, order] = row.price
+        columns[OrderColumns.ceiling_atto, order] = row.price_atto
+        planned = track.plan >= 0 and e.plans.shape[0] > 0  # orders by hand follow no plan
+        columns[OrderColumns.value_whole, order] = e.plans[track.plan].value if planned else 0
+        columns[OrderColumns.value_atto, order] = e.plans[track.plan].value_atto if planned else 0
+        columns[OrderColumns.cpu, order] = group.cpu
+        columns[OrderColumns.memory, order] = group.memory
+        columns[OrderColumns.storage, order] = group.storage
+        columns[OrderColumns.gpu, order] = group.gpu
+        columns[OrderColumns.region, order] = regions[min(group.spec, regions.shape[0] - 1)]
+        columns[OrderColumns.bids, order] = track.bids
+        columns[OrderColumns.lease, order] = row.lease
+        columns[OrderColumns.relisted, order] = 1 if row.oseq > 1 else 0
+        columns[OrderColumns.decided, order] = 1 if closed or row.lease >= 0 else 0
+        columns[OrderColumns.unfilled, order] = unfilled_code(s, e, by_stage, order)
+        columns[OrderColumns.account, order] = deployment.account
+
+
+@compiled
+def put_leases(s: State, e: Engine, columns: Table) -> None:
+    """Put the leases into columns, int64 (LeaseColumns.width, leases)."""
+    for lease in range(columns.shape[1]):
+        row = s.leases[lease]
+        closed = row.state == LeaseState.CLOSED
+        columns[LeaseColumns.order, lease] = row.order
+        columns[LeaseColumns.provider, lease] = row.slot
+        columns[LeaseColumns.created_at, lease] = row.created_at
+        columns[LeaseColumns.active_at, lease] = row.active_at
+        columns[LeaseColumns.closed_at, lease] = row.closed_at if closed else -1
+        columns[LeaseColumns.state, lease] = row.state
+        columns[LeaseColumns.reason, lease] = row.reason
+        columns[LeaseColumns.ended, lease] = e.tracks[row.order].ended if closed or row.closed_at > 0 else 0
+        columns[LeaseColumns.price_whole, lease] = row.rate
+        columns[LeaseColumns.price_atto, lease] = row.rate_atto
+        columns[LeaseColumns.withdrawn, lease] = row.withdrawn
+        columns[LeaseColumns.fees, lease] = row.fees
+        columns[LeaseColumns.shortfall_whole, lease] = row.shortfall
+        columns[LeaseColumns.shortfall_atto, lease] = row.shortfall_atto
 
 
 def lease_columns(clock: BlockClock) -> dict[str, NDArray[np.int64]]:
     """Return the leases table of the record."""
-    chain, engine = clock.chain, clock.engine
-    rows = chain.leases[: int(chain.globals.leases)]
-    closed = rows[:, Lease.state] == LeaseState.CLOSED
-    ended = engine.tracks[rows[:, Lease.order], Track.ended]
-    return {
-        "order": rows[:, Lease.order].copy(),
-        "provider": rows[:, Lease.slot].copy(),
-        "created_at": rows[:, Lease.created_at].copy(),
-        "active_at": rows[:, Lease.active_at].copy(),
-        "closed_at": np.where(closed, rows[:, Lease.closed_at], -1),
-        "state": rows[:, Lease.state].copy(),
-        "reason": rows[:, Lease.reason].copy(),
-        "ended": np.where(closed | (rows[:, Lease.closed_at] > 0), ended, 0),
-        "price_whole": rows[:, Lease.rate].copy(),
-        "price_atto": rows[:, Lease.rate_atto].copy(),
-        "withdrawn": rows[:, Lease.withdrawn].copy(),
-        "fees": rows[:, Lease.fees].copy(),
-        "shortfall_whole": rows[:, Lease.shortfall].copy(),
-        "shortfall_atto": rows[:, Lease.shortfall_atto].copy(),
-    }
+    columns = np.empty((LeaseColumns.width, leases_of(clock.chain)), np.int64)
+    put_leases(clock.chain, clock.engine, columns)
+    return {each.name: numbers for each, numbers in zip(LeaseColumns.columns, columns, strict=True)}
 
 
 def sample_columns(clock: BlockClock) -> dict[str, NDArray[np.int64]]:

@@ -42,6 +42,10 @@ def to_pair(uve: NDArray[np.float64], decimals: int = 6) -> tuple[NDArray[np.int
     """
     uve = np.minimum(uve, float(WHOLE_MAX))
     scale = 10**decimals
+    if uve.max(initial=0.0) * float(scale) < COUNT_MAX:
+        units = np.maximum(np.rint(uve * scale), 1).astype(np.int64)
+        in_uve = units // scale
+        return in_uve, (units - in_uve * scale) * (ATTO // scale)
     large = uve * float(scale) >= COUNT_MAX  # beyond what a count of last units holds: whole uve and the rest apart
     units = np.maximum(np.rint(np.where(large, uve % 1.0, uve) * scale), np.where(large, 0, 1)).astype(np.int64)
     units_of_uve = np.where(large, np.floor(uve), 0.0).astype(np.int64)

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.agents import demand
-from marketsim.agents.streams import Keys, draw, draw_index, exponential, key_of, keys_from, quantiles, stream, to_blocks, uniform
+from marketsim.agents.streams import (
+    Keys,
+    constant,
+    draw,
+    draw_each,
+    draw_index,
+    exponential,
+    is_heard,
+    key_of,
+    keys_from,
+    quantiles,
+    stream,
+    to_blocks,
+    uniform,
+)
 from marketsim.chain.columns import Draft, Resource
 from marketsim.chain.limits import CPU_MAX, CPU_MIN, GPU_MAX, MEMORY_MAX, MEMORY_MIN, UNIT_PRICE_MAX, VOLUME_MAX, VOLUME_MIN
 from marketsim.chain.requirements import Requirements, pairs_of
-from marketsim.kernel.table_set import Table, rows_of
+from marketsim.kernel.rows import R, Rows, as_rows, row_of
+from marketsim.kernel.table_set import Table
 from marketsim.market.tables import PHASES, BidChoice, Call, Kind, Phase, Plan, TopUpTime
 from marketsim.money.text import format_amount
 from marketsim.money.units import ATTO, DAY_MS, DECIMALS, HOUR_MS, HOURS_A_DAY, MIB, MILLICORES, MINUTE_MS, PPM, SECOND_MS
+from marketsim.scenario.distributions import Law
 from marketsim.scenario.model import Scenario
-from marketsim.scenario.tenants import PriceRule, ShareLaw, TenantCohort
+from marketsim.scenario.tenants import PriceRule, RuleChoice, ShareLaw, TenantCohort, TopUp
 from marketsim.scenario.trace import SIZES, read_trace
 from marketsim.simulation.demand_days import days_of, process_of
 from marketsim.simulation.generic_cost import DRAWN_MAX, generic_cost, to_pair, whole
@@ -37,6 +54,9 @@ _TAILED = {
 }  # fmt: skip
 """Keys by purpose whose normal draws are cut at 0; sizes and prices have limits of their own."""
 
+_UNIT = Law("uniform", 0.0, 1.0, (), (), 0.0, math.inf, "", False)
+_STANDARD = Law("exponential", 1.0, 0.0, (), (), 0.0, math.inf, "", False)
+"""What chances and exponential draws of mean 1 are made of."""
 FAR_MS = 1 << 62
 """Later than every order."""
 TIES = 1 << 62
@@ -257,23 +277,36 @@ def _floor_of(numbers: NDArray[np.float64], count: int) -> Ints:
 
 
 class _Draws:
-    """Draws of a cohort's orders: each a hash of the order's key and the purpose."""
+    """Draws of a cohort's orders: each a hash of the order's key and the purpose.
 
-    def __init__(self, keys: Keys) -> None:
+    `laws` are those by purpose that will be asked for, if they are known: all of them are drawn at once.
+    """
+
+    def __init__(self, keys: Keys, laws: Mapping[str, Law] = MappingProxyType({})) -> None:
         self.keys = keys
         self.size = len(keys)
         self.cuts: dict[str, Cut] = {}
+        self._drawn = draw_each(laws, keys)
 
     def numbers(self, purpose: str, law: Any) -> NDArray[np.float64]:
-        plain = law.law()
-        if plain.family != "normal" or law.min is not None or purpose not in _TAILED:
-            return draw(plain, self.keys, purpose)
-        uncut = draw(plain._replace(low=-math.inf), self.keys, purpose)  # the only family that reaches below 0
-        self.count(_TAILED[purpose], "0", "", -(uncut < 0).astype(np.int8))
-        return np.maximum(uncut, 0.0)
+        plain = _uncut(purpose, law)
+        drawn = self._drawn.get(purpose)
+        if drawn is None:
+            drawn = draw(plain, self.keys, purpose)
+        if plain.low > -math.inf:
+            return drawn
+        self.count(_TAILED[purpose], "0", "", -(drawn < 0).astype(np.int8))
+        return np.maximum(drawn, 0.0)
+
+    def any_number(self, purpose: str, law: Any) -> NDArray[np.float64] | float:
+        """Like `numbers`, but one number alone where the law has no other."""
+        only = constant(law.law())
+        return self.numbers(purpose, law) if only is None else only
 
     def within(self, key: str, values: Ints, low: int, high: int, texts: tuple[str, str]) -> Ints:
         """The values with those out of range brought to its ends, and counted."""
+        if values.min(initial=low) >= low and values.max(initial=high) <= high:
+            return values
         self.count(key, *texts, (values > high).astype(np.int8) - (values < low).astype(np.int8))
         return np.clip(values, low, high)
 
@@ -285,11 +318,63 @@ class _Draws:
     def ints(self, purpose: str, law: Any) -> Ints:
         return whole(self.numbers(purpose, law))
 
-    def blocks(self, purpose: str, law: Any, block_ms: int) -> Ints:
-        return to_blocks(self.numbers(purpose, law), law.law().unit, block_ms)
+    def blocks(self, purpose: str, law: Any, block_ms: int, least: int = 0) -> Ints | int:
+        """Whole blocks, `least` of them at least: one number where the law has no other."""
+        drawn = self.any_number(purpose, law)
+        if isinstance(drawn, float):
+            return max(int(to_blocks(np.asarray(drawn), law.law().unit, block_ms)), least)
+        return np.maximum(to_blocks(drawn, law.law().unit, block_ms), least)
 
-    def chance(self, purpose: str, probability: float) -> NDArray[np.bool_]:
-        return uniform(self.keys, purpose) < probability
+    def exponential(self, purpose: str) -> NDArray[np.float64]:
+        drawn = self._drawn.get(purpose)
+        return exponential(self.keys, purpose) if drawn is None else drawn
+
+    def chance(self, purpose: str, probability: float) -> NDArray[np.bool_] | bool:
+        if not 0 < probability < 1 and not is_heard():
+            return probability >= 1
+        drawn = self._drawn.get(purpose)
+        return (uniform(self.keys, purpose) if drawn is None else drawn) < probability
+
+
+def _uncut(purpose: str, law: Any) -> Law:
+    """The law that is drawn: where a normal one reaches below 0, as no other does, what is cut off is counted."""
+    plain: Law = law.law()
+    return plain._replace(low=-math.inf) if plain.family == "normal" and law.min is None and purpose in _TAILED else plain
+
+
+def _laws(cohort: TenantCohort, trace: Columns) -> dict[str, Law]:
+    """The laws that orders of a cohort are drawn by, by purpose, but for those of one value and for what a trace or a manifest says."""
+    shape, top_up = cohort.order, cohort.top_up
+    found: dict[str, Any] = {
+        "duration": cohort.duration if "duration_seconds" not in trace else None,
+        "terminate": cohort.terminate_after,
+        "deploy_delay": cohort.deploy_delay,
+        "restart_delay": cohort.restart.delay,
+        "utilization": cohort.utilization,
+        "value": cohort.value and (cohort.value.times_cost or cohort.value.per_block),
+    }
+    chances = {"never": cohort.never_choose}
+    standard = ("leave", "restart") if 0 < cohort.restart.probability < 1 else ("leave",)
+    if shape.sdl is None:
+        sizes = {"cpu": shape.cpu, "memory": shape.memory or shape.memory_per_core, "storage": shape.storage, "gpu": shape.gpu}
+        found |= {name: law for name, law in sizes.items() if name not in trace}
+    if top_up is not None:
+        found |= {"top_up_times": top_up.times, "top_up_blocks": top_up.blocks}
+        chances["top_up"] = top_up.probability
+    laws = {purpose: _uncut(purpose, law) for purpose, law in found.items() if law is not None}
+    laws = {purpose: law for purpose, law in laws.items() if law.family != "constant"}
+    return laws | {purpose: _UNIT for purpose, chance in chances.items() if 0 < chance < 1} | dict.fromkeys(standard, _STANDARD)
+
+
+def _table(schema: type[R], size: int, **columns: NDArray[Any] | float) -> Rows[R]:
+    """Return a table of so many rows: of each column one number for all of them or one a row, of all others the default."""
+    table = as_rows(schema, np.empty((size, schema.width), np.int64))
+    of_all = {name: int(value) for name, value in columns.items() if not np.ndim(value)}
+    table[:] = row_of(schema, **of_all)
+    for name, value in columns.items():
+        if name not in of_all:
+            table[:, getattr(schema, name)] = value
+    return table
 
 
 def staged_orders(number: int, scenario: Scenario, seed: int, stretch: Stretch | None = None) -> CohortOrders:
@@ -377,32 +462,42 @@ def orders_at(
     there, from the trace.
     """
     size = len(times)
-    draws = _Draws(keys)
+    draws = _Draws(keys, _laws(cohort, trace))
     block_ms = scenario.block_ms
     shape = cohort.order
+    first_draft: Ints
+    of_order: Ints | int
     if shape.sdl is not None:
         drafts, resources, asked, per_order, cost = _manifests(cohort, draws, scenario)
-        ceiling = per_order[:, 2] / MICRO
+        first_draft, of_order, ceiling = per_order[:, 0], per_order[:, 1], per_order[:, 2] / MICRO
         value, plan_value = (ceiling, to_pair(ceiling)) if cohort.value is None else _price(cohort.value, draws, "value", cost)
     else:
         drafts, resources, asked, cost, ceiling, value, plan_value = _sizes(cohort, draws, trace)
-        per_order = np.column_stack([np.arange(size), np.ones(size, np.int64)]).astype(np.int64)
-    plans = _plans(cohort, scenario, draws, cost, ceiling, trace)
-    plans[:, Plan.value], plans[:, Plan.value_atto] = plan_value
-    plans[:, Plan.tenant] = tenants
-    plans[:, Plan.key] = keys.astype(np.int64)
+        first_draft, of_order = np.arange(size), 1
     deposits = np.maximum(_deposits(cohort, draws, cost, ceiling, scenario.deployment_min_deposit // ATTO), 1)
-    plans[:, Plan.deposit] = deposits
-    calls = rows_of(size, Call)
-    calls[:, Call.time] = times
-    calls[:, Call.key] = np.maximum(-(-times // block_ms), 1) * PHASES + Phase.ARRIVE
-    calls[:, Call.tie] = keys.astype(np.int64)
-    calls[:, Call.kind] = Kind.ARRIVE
-    calls[:, Call.plan] = np.arange(size)
-    calls[:, Call.deposit] = deposits
-    calls[:, Call.first_draft] = per_order[:, 0]
-    calls[:, Call.drafts] = per_order[:, 1]
-    calls[:, Call.window] = 0 if shape.window is None else shape.window.milliseconds(block_ms) // SECOND_MS
+    plans = _table(
+        Plan,
+        size,
+        **_plans(cohort, scenario, draws, ceiling, trace),
+        value=plan_value[0],
+        value_atto=plan_value[1],
+        tenant=tenants,
+        key=keys.view(np.int64),
+        deposit=deposits,
+    )
+    calls = _table(
+        Call,
+        size,
+        time=times,
+        key=np.maximum(-(-times // block_ms), 1) * PHASES + Phase.ARRIVE,
+        tie=keys.view(np.int64),
+        kind=Kind.ARRIVE,
+        plan=np.arange(size),
+        deposit=deposits,
+        first_draft=first_draft,
+        drafts=of_order,
+        window=0 if shape.window is None else shape.window.milliseconds(block_ms) // SECOND_MS,
+    )
     return CohortOrders(calls, plans, drafts, resources, asked, tenants, value, draws.cuts)
 
 
@@ -421,40 +516,39 @@ def _sizes(
         ceiling, (in_uve, atto) = _share_of(value, plan_value, draws, cohort.ceiling.share_of_value)
     else:
         ceiling, (in_uve, atto) = _price(cohort.ceiling, draws, "ceiling", cost)
-    too_high = (in_uve > UNIT_PRICE_MAX) | ((in_uve == UNIT_PRICE_MAX) & (atto > 0))
-    draws.count("ceiling", "", f"{UNIT_PRICE_MAX}uve", too_high.astype(np.int8))
-    resources = rows_of(size, Resource)
-    resources[:, Resource.price] = np.where(too_high, UNIT_PRICE_MAX, in_uve)
-    resources[:, Resource.price_atto] = np.where(too_high, 0, atto)
-    resources[:, Resource.count] = 1
-    for column, amount in (
-        (Resource.cpu, cpu),
-        (Resource.memory, memory),
-        (Resource.storage, storage),
-        (Resource.gpu, gpu),
-    ):
-        resources[:, column] = amount
-    resources[:, Resource.smallest_volume] = storage
-    resources[:, Resource.largest_volume] = storage
-    resources[:, Resource.endpoints] = shape.endpoints
+    if in_uve.max(initial=0) >= UNIT_PRICE_MAX:
+        too_high = (in_uve > UNIT_PRICE_MAX) | ((in_uve == UNIT_PRICE_MAX) & (atto > 0))
+        draws.count("ceiling", "", f"{UNIT_PRICE_MAX}uve", too_high.astype(np.int8))
+        in_uve, atto = np.where(too_high, UNIT_PRICE_MAX, in_uve), np.where(too_high, 0, atto)
     regions, region_at = _texts(shape.region, draws, "region")
     models, model_at = _texts(shape.gpu_model, draws, "gpu_model")
     model_at = np.where(gpu > 0, model_at, -1)
-    resources[:, Resource.gpu_attributes] = np.asarray([*(model is not None for model in models), False], np.int64)[model_at]
+    resources = _table(
+        Resource,
+        size,
+        price=in_uve,
+        price_atto=atto,
+        count=1,
+        cpu=cpu,
+        memory=memory,
+        storage=storage,
+        gpu=gpu,
+        gpu_attributes=np.asarray([*(model is not None for model in models), False], np.int64)[model_at],
+        smallest_volume=storage,
+        largest_volume=storage,
+        endpoints=shape.endpoints,
+    )
     code = region_at * (len(models) + 1) + model_at + 1
-    kinds, spec_at = np.unique(code, return_inverse=True)
+    there = np.bincount(code) > 0
     asked = [
         _asked(
             cohort,
-            regions[int(kind) // (len(models) + 1)],
-            models[int(kind) % (len(models) + 1) - 1] if int(kind) % (len(models) + 1) else None,
+            regions[kind // (len(models) + 1)],
+            models[kind % (len(models) + 1) - 1] if kind % (len(models) + 1) else None,
         )
-        for kind in kinds
+        for kind in np.flatnonzero(there).tolist()
     ]
-    drafts = rows_of(size, Draft)
-    drafts[:, Draft.spec] = spec_at
-    drafts[:, Draft.first_resource] = np.arange(size)
-    drafts[:, Draft.resources] = 1
+    drafts = _table(Draft, size, spec=(np.cumsum(there) - 1)[code], first_resource=np.arange(size), resources=1)
     return drafts, resources, asked, cost, ceiling, value, plan_value
 
 
@@ -471,8 +565,8 @@ def _amounts(cohort: TenantCohort, draws: _Draws, trace: Columns) -> tuple[Ints,
     storage = _traced(trace, "storage") if "storage" in trace else draws.ints("storage", shape.storage)
     gpu = _traced(trace, "gpu") if "gpu" in trace else draws.ints("gpu", shape.gpu)
     cpu = draws.within("order.cpu", cpu, CPU_MIN, CPU_MAX, ("10 millicores", "384000 millicores"))
-    memory = draws.within("order.memory", -(-memory // MIB) * MIB, MEMORY_MIN, MEMORY_MAX, ("1Mi", "2Ti"))
-    storage = draws.within("order.storage", -(-storage // MIB) * MIB, VOLUME_MIN, VOLUME_MAX, ("5Mi", "32Ti"))
+    memory = draws.within("order.memory", (memory + (MIB - 1)) // MIB * MIB, MEMORY_MIN, MEMORY_MAX, ("1Mi", "2Ti"))
+    storage = draws.within("order.storage", (storage + (MIB - 1)) // MIB * MIB, VOLUME_MIN, VOLUME_MAX, ("5Mi", "32Ti"))
     gpu = draws.within("order.gpu", gpu, 0, GPU_MAX, ("0", "24"))
     return cpu, memory, storage, gpu
 
@@ -610,16 +704,19 @@ def _share_of(
     value: NDArray[np.float64], exact: tuple[Ints, Ints], draws: _Draws, law: ShareLaw
 ) -> tuple[NDArray[np.float64], tuple[Ints, Ints]]:
     """Ceilings that are shares of values: exact where the share is all, else with six decimals and no more than the whole."""
-    share = draws.numbers("ceiling", law)
-    uve, (whole, atto) = _rounded(value * share, 6, draws, "ceiling") if (share < 1.0).any() else (value, exact)
+    share = draws.any_number("ceiling", law)
+    if np.min(share, initial=1.0) >= 1.0:
+        return value, exact
+    uve, (whole, atto) = _rounded(value * share, 6, draws, "ceiling")
     everything = (share >= 1.0) | (whole > exact[0]) | ((whole == exact[0]) & (atto > exact[1]))
     return uve, (np.where(everything, exact[0], whole), np.where(everything, exact[1], atto))
 
 
 def _rounded(uve: NDArray[np.float64], decimals: int, draws: _Draws, key: str) -> tuple[NDArray[np.float64], tuple[Ints, Ints]]:
     """Prices with so many decimals, at least one last unit; those below it are counted."""
-    least = format_amount(10 ** (DECIMALS - decimals), "uve")
-    draws.count(key, least, "", -(np.rint(uve * 10.0**decimals) < 1).astype(np.int8))
+    if np.rint(uve.min(initial=1.0) * 10.0**decimals) < 1:
+        least = format_amount(10 ** (DECIMALS - decimals), "uve")
+        draws.count(key, least, "", -(np.rint(uve * 10.0**decimals) < 1).astype(np.int8))
     return uve, to_pair(uve, decimals)
 
 
@@ -629,75 +726,72 @@ def _deposits(cohort: TenantCohort, draws: _Draws, cost: NDArray[np.float64], ce
     """
     rule = cohort.deposit
     if rule.blocks is not None:
-        amount = draws.numbers("deposit", rule.blocks) * ceiling
+        amount = draws.any_number("deposit", rule.blocks) * ceiling
     elif rule.price_blocks is not None:
-        amount = draws.numbers("deposit", rule.price_blocks) * cost
+        amount = draws.any_number("deposit", rule.price_blocks) * cost
     else:
         return np.ceil(np.minimum(draws.numbers("deposit", rule.amount) / ATTO, DRAWN_MAX)).astype(np.int64)
     return np.maximum(np.ceil(np.minimum(amount, DRAWN_MAX)), least).astype(np.int64)
 
 
 def _plans(
-    cohort: TenantCohort,
-    scenario: Scenario,
-    draws: _Draws,
-    cost: NDArray[np.float64],
-    ceiling: NDArray[np.float64],
-    trace: Columns,
-) -> Table:
-    size, block_ms = draws.size, scenario.block_ms
-    plans = rows_of(size, Plan)
-    plans[:, Plan.deployment] = -1
-    plans[:, Plan.leave_blocks] = -1
-    plans[:, Plan.region] = -1
+    cohort: TenantCohort, scenario: Scenario, draws: _Draws, ceiling: NDArray[np.float64], trace: Columns
+) -> dict[str, NDArray[Any] | float]:
+    """Columns of `Plan` by name: what a cohort's tenants will do, each for all of its orders or one an order."""
+    block_ms = scenario.block_ms
     if "duration_seconds" in trace:
-        plans[:, Plan.duration] = np.maximum(to_blocks(trace["duration_seconds"] * SECOND_MS, "ms", block_ms), 1)
+        duration: Ints | int = np.maximum(to_blocks(trace["duration_seconds"] * SECOND_MS, "ms", block_ms), 1)
     else:
-        plans[:, Plan.duration] = np.maximum(draws.blocks("duration", cohort.duration, block_ms), 1)
-    plans[:, Plan.terminate] = _early_ends(cohort, draws, block_ms)
-    plans[:, Plan.leave_ppm] = np.rint(exponential(draws.keys, "leave") * PPM).astype(np.int64)
-    plans[:, Plan.deploy_delay] = draws.blocks("deploy_delay", cohort.deploy_delay, block_ms)
-    plans[:, Plan.never] = draws.chance("never", cohort.never_choose)
-    plans[:, Plan.patience] = cohort.patience.blocks(block_ms)
-    choice = cohort.choice
+        duration = draws.blocks("duration", cohort.duration, block_ms, 1)
+    use = draws.any_number("utilization", cohort.utilization)
+    if scenario.charging != "rate" and np.max(use, initial=0.0) > UTILIZATION_MAX:
+        problem = f"a draw above {UTILIZATION_MAX}, accepted 0 to {UTILIZATION_MAX}"
+        raise scenario.refusal(("tenants", cohort.name, "utilization"), problem)
+    chance = cohort.restart.probability
+    if 0 < chance < 1:
+        restarts = np.minimum(np.floor(-draws.exponential("restart") / math.log(max(chance, 1e-9))), RESTARTS_MAX)
+    return {
+        "deployment": -1,
+        "leave_blocks": -1,
+        "region": -1,
+        "duration": duration,
+        "terminate": _early_ends(cohort, draws, block_ms),
+        "leave_ppm": np.rint(draws.exponential("leave") * PPM),
+        "deploy_delay": draws.blocks("deploy_delay", cohort.deploy_delay, block_ms),
+        "never": draws.chance("never", cohort.never_choose),
+        "patience": cohort.patience.blocks(block_ms),
+        **_choice(cohort.choice),
+        **({} if cohort.top_up is None else _top_ups(cohort.top_up, draws, ceiling, block_ms)),
+        "restart_left": restarts if 0 < chance < 1 else math.floor(RESTARTS_MAX * chance),
+        "restart_delay": draws.blocks("restart_delay", cohort.restart.delay, block_ms, 1),
+        "utilization_ppm": whole(np.asarray(use * PPM)),
+    }
+
+
+def _choice(choice: RuleChoice) -> dict[str, float]:
+    """Columns of `Plan`: how tenants choose among bids."""
     if choice.kind == "score":
         assert choice.score is not None
-        plans[:, Plan.choice] = BidChoice.SCORE
-        weights = (choice.score.price, choice.score.uptime, choice.score.audit, choice.score.region)
-        plans[:, Plan.weight_price : Plan.weight_region + 1] = [round(w * PPM) for w in weights]
-    elif choice.kind == "python":
-        plans[:, Plan.choice] = BidChoice.OWN
-    elif choice.kind == "random_among_cheapest":
-        plans[:, Plan.choice] = BidChoice.RANDOM_AMONG_CHEAPEST
-        plans[:, Plan.choice_k] = choice.random_among_cheapest or 1
-    if cohort.top_up is not None:
-        _top_ups(cohort, draws, plans, ceiling, block_ms)
-    restarts = np.floor(
-        -exponential(draws.keys, "restart") / math.log(max(cohort.restart.probability, 1e-9))
-        if 0 < cohort.restart.probability < 1
-        else np.full(size, RESTARTS_MAX * cohort.restart.probability)
-    )
-    plans[:, Plan.restart_left] = np.minimum(restarts, RESTARTS_MAX).astype(np.int64)
-    plans[:, Plan.restart_delay] = np.maximum(draws.blocks("restart_delay", cohort.restart.delay, block_ms), 1)
-    use = draws.numbers("utilization", cohort.utilization)
-    if scenario.charging != "rate":
-        if use.max(initial=0.0) > UTILIZATION_MAX:
-            problem = f"a draw above {UTILIZATION_MAX}, accepted 0 to {UTILIZATION_MAX}"
-            raise scenario.refusal(("tenants", cohort.name, "utilization"), problem)
-    plans[:, Plan.utilization_ppm] = whole(use * PPM)
-    return plans
+        weights = {name: round(getattr(choice.score, name) * PPM) for name in ("price", "uptime", "audit", "region")}
+        return {"choice": BidChoice.SCORE, **{f"weight_{name}": weight for name, weight in weights.items()}}
+    if choice.kind == "python":
+        return {"choice": BidChoice.OWN}
+    if choice.kind == "random_among_cheapest":
+        return {"choice": BidChoice.RANDOM_AMONG_CHEAPEST, "choice_k": choice.random_among_cheapest or 1}
+    return {}
 
 
 def lives_of(cohort: TenantCohort, keys: Keys, block_ms: int) -> tuple[Ints, Ints]:
     """Return for each key the blocks to the planned end and to an early end, -1 for none."""
-    draws = _Draws(keys)
-    return np.maximum(draws.blocks("duration", cohort.duration, block_ms), 1), _early_ends(cohort, draws, block_ms)
+    draws = _Draws(
+        keys, {name: _uncut(name, law) for name, law in (("duration", cohort.duration), ("terminate", cohort.terminate_after)) if law}
+    )
+    planned, early = draws.blocks("duration", cohort.duration, block_ms, 1), _early_ends(cohort, draws, block_ms)
+    return np.broadcast_to(planned, len(keys)), np.broadcast_to(early, len(keys))
 
 
-def _early_ends(cohort: TenantCohort, draws: _Draws, block_ms: int) -> Ints:
-    if cohort.terminate_after is None:
-        return np.full(draws.size, -1, np.int64)
-    return np.maximum(draws.blocks("terminate", cohort.terminate_after, block_ms), 1)
+def _early_ends(cohort: TenantCohort, draws: _Draws, block_ms: int) -> Ints | int:
+    return -1 if cohort.terminate_after is None else draws.blocks("terminate", cohort.terminate_after, block_ms, 1)
 
 
 def mean_life(cohort: TenantCohort, block_ms: int) -> float:
@@ -732,19 +826,22 @@ def cpu_of(orders: CohortOrders) -> Ints:
     return np.asarray(of_drafts[first + orders.calls[:, Call.drafts]] - of_drafts[first])
 
 
-def _top_ups(cohort: TenantCohort, draws: _Draws, plans: Table, ceiling: NDArray[np.float64], block_ms: int) -> None:
-    rule = cohort.top_up
-    assert rule is not None
-    will = draws.chance("top_up", rule.probability)
+def _top_ups(rule: TopUp, draws: _Draws, ceiling: NDArray[np.float64], block_ms: int) -> dict[str, NDArray[Any] | float]:
+    """Columns of `Plan`: when tenants send more funds, how often and how much."""
     after = rule.after_depletion
-    plans[:, Plan.top_up] = np.where(will, TopUpTime.AFTER_DEPLETION if after is not None else TopUpTime.BEFORE, TopUpTime.NEVER)
-    plans[:, Plan.top_up_left] = draws.ints("top_up_times", rule.times)
-    plans[:, Plan.top_up_at] = rule.when_blocks_left or 0
-    amount = np.ceil(draws.numbers("top_up_blocks", rule.blocks) * ceiling)
-    plans[:, Plan.top_up_amount] = np.maximum(np.minimum(amount, DRAWN_MAX).astype(np.int64), 1)
+    when = TopUpTime.AFTER_DEPLETION if after is not None else TopUpTime.BEFORE
+    amount = np.ceil(draws.any_number("top_up_blocks", rule.blocks) * ceiling)
     law = after.delay if after is not None else rule.delay
-    for number, column in enumerate((Plan.top_up_delay, Plan.top_up_delay_2, Plan.top_up_delay_3)):
-        plans[:, column] = draws.blocks(f"top_up_delay/{number}", law, block_ms)
+    return {
+        "top_up": np.where(draws.chance("top_up", rule.probability), when, TopUpTime.NEVER),
+        "top_up_left": draws.ints("top_up_times", rule.times),
+        "top_up_at": rule.when_blocks_left or 0,
+        "top_up_amount": np.maximum(np.minimum(amount, DRAWN_MAX).astype(np.int64), 1),
+        **{
+            name: draws.blocks(f"top_up_delay/{number}", law, block_ms)
+            for number, name in enumerate(("top_up_delay", "top_up_delay_2", "top_up_delay_3"))
+        },
+    }
 
 
 __all__ = [

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import pickle
 
 import numpy as np
 import pytest
 
-from marketsim.agents.streams import draw, draw_index, exponential, key_of, keys_from, normal, quantiles, uniform
+from marketsim.agents.streams import (
+    constant,
+    draw,
+    draw_each,
+    draw_index,
+    exponential,
+    key_of,
+    keys_from,
+    listening,
+    normal,
+    quantiles,
+    stream,
+    uniform,
+)
+from marketsim.experiments.difference.draws import DrawBook
 from marketsim.scenario.distributions import Law
 
 KEYS = keys_from(key_of(7, "tenant/web/day/3"), 200_000)
@@ -30,6 +46,31 @@ def test_a_draw_does_not_depend_on_who_else_draws(name: str) -> None:
     assert [float(draw(LAWS[name], KEYS[at : at + 1], "size")[0]) for at in range(0, 1001, 7)] == together[::7].tolist()
     backwards = draw(LAWS[name], KEYS[:1001][::-1], "size")
     assert backwards[::-1].tolist() == together.tolist()
+
+
+def test_laws_that_are_drawn_together_give_what_each_gives_alone() -> None:
+    laws = {f"purpose {name}": law for name, law in LAWS.items()} | {"one": LAWS["choice"]._replace(values=(4,), weights=(1.0,))}
+    together = draw_each(laws, KEYS[:999])
+    assert list(together) and {name: column.tolist() for name, column in together.items()} == {
+        name: draw(law, KEYS[:999], name).tolist() for name, law in laws.items()
+    }
+    with listening(DrawBook()):
+        assert draw_each(laws, KEYS[:9]) == {}
+
+
+def test_one_number_stands_for_the_draws_of_a_law_of_one_value_unless_somebody_listens() -> None:
+    law = LAWS["constant"]._replace(high=2.5)
+    assert constant(law) == 2.5 == draw(law, KEYS[:1], "x")[0]
+    assert all(constant(LAWS[name]) is None for name in LAWS if name != "constant")
+    with listening(DrawBook()):
+        assert constant(law) is None
+
+
+def test_a_stream_is_philox_keyed_by_the_digest_of_seed_and_name() -> None:
+    digest = hashlib.sha256(b"7/tenant/web").digest()
+    wanted = np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little"))).random(5).tolist()
+    assert stream(7, "tenant/web").random(5).tolist() == wanted
+    assert pickle.loads(pickle.dumps(stream(7, "tenant/web"))).random(5).tolist() == wanted
 
 
 @pytest.mark.parametrize("name", ["uniform", "lognormal", "exponential", "normal", "clamped", "choice"])
