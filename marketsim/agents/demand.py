@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -61,9 +62,10 @@ class ArrivalRate:
         """Return what the rate at `times` (milliseconds) is multiplied by."""
         moment = np.asarray(times, np.int64) + self.start_ms
         out = np.asarray(self.day)[moment // HOUR_MS % 24] * np.asarray(self.week)[moment // DAY_MS % 7]
-        edges, steps = self._steps()
+        edges, steps = self._steps
         return np.asarray(out * steps[np.searchsorted(edges, times, side="right")], np.float64)
 
+    @cached_property
     def _steps(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Where bursts and surges begin or end, milliseconds, and the factor before the first and from each on."""
         if not len(self.spans):
@@ -75,7 +77,7 @@ class ArrivalRate:
     def by_stretch(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the moments at which bursts and surges begin or end, milliseconds, ascending, and the rate before the first and from each
         on, orders an hour, by hour of the week: float64 (moments + 1, 168). At any time it is `per_hour` times `factors`, bit by bit."""
-        edges, steps = self._steps()
+        edges, steps = self._steps
         week = (np.asarray(self.week)[:, None] * np.asarray(self.day)).ravel()
         return edges, self.per_hour * (week * steps[:, None])
 
@@ -85,10 +87,9 @@ class ArrivalRate:
         weekdays = {(first + self.start_ms) // DAY_MS % 7, (first + DAY_MS - 1 + self.start_ms) // DAY_MS % 7}
         factor = max(self.day) * max(self.week[weekday] for weekday in weekdays)
         if len(self.spans):
-            edges = self.spans[:, :2].ravel()
-            moments = np.concatenate([[first], edges[(edges > first) & (edges < first + DAY_MS)]])
-            inside = (self.spans[:, :1] <= moments) & (moments < self.spans[:, 1:2])
-            factor *= float(np.where(inside, self.spans[:, 2:], 1.0).prod(axis=0).max())
+            edges, steps = self._steps
+            begin, end = bisect_right(edges, first), bisect_left(edges, first + DAY_MS)
+            factor *= float(steps[begin : end + 1].max())
         return self.per_hour * factor
 
     def edges(self, until_ms: int) -> NDArray[np.float64]:
@@ -112,7 +113,7 @@ def poisson_arrivals(seed: int, name: str, rate: ArrivalRate, horizon_ms: int, b
     for day in range(days):
         rng = stream(seed, f"{name}/day/{first + day}")
         day_keys[day] = rng.integers(0, 1 << 63)
-        slabs = int(np.searchsorted(SLAB_TOPS, rate.peak(first + day))) + 1  # a slab's count is drawn after those below it
+        slabs = bisect_left(SLAB_TOPS, rate.peak(first + day)) + 1  # a slab's count is drawn after those below it
         counts[day, :slabs] = rng.poisson(SLAB_WIDTHS[:slabs] * (DAY_MS / HOUR_MS))
     if is_heard():
         keys = keys_from(keys_from(day_keys, np.full(days, SLABS)), counts.ravel())

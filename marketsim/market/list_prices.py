@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from marketsim.kernel.compiled import compiled
+from marketsim.kernel.rows import Rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.quoting import refresh_units
 from marketsim.market.tables import Desk
@@ -21,6 +23,20 @@ def set_list_prices(desk: Desk, prices: Sequence[int]) -> None:
     """Write the four unit prices of a desk, in 10^-18 uve per block, and the effective prices that follow from them."""
     desk[COLUMNS.start : COLUMNS.stop] = [part for price in prices for part in divmod(price, ATTO)]
     refresh_units(desk)
+
+
+def set_each_list_prices(desks: Rows[Desk], prices: Sequence[Sequence[int]]) -> None:
+    """Do for each of some desks what `set_list_prices` does for one; `prices` by desk."""
+    parts = [[part for price in of_desk for part in divmod(price, ATTO)] for of_desk in prices]
+    desks[:, COLUMNS.start : COLUMNS.stop] = np.asarray(parts, np.int64).reshape(len(desks), len(COLUMNS))
+    refresh_each(desks)
+
+
+@compiled
+def refresh_each(desks: Rows[Desk]) -> None:
+    """Write the effective unit prices of each desk (`refresh_units`)."""
+    for desk in range(desks.shape[0]):
+        refresh_units(desks[desk])
 
 
 def list_prices(desk: Desk) -> list[int]:

@@ -47,7 +47,9 @@ REPLICAS_MAX = 200
 """Most replicas of an order that a desk with nodes looks at; for more it has not the resources."""
 MODULE_WALLETS = len(MODULES)
 FIRST_ROWS = 1_024
-"""Rows of the tables at the start; they grow."""
+"""Rows of the tables of the reference market at the start; they grow."""
+BARE_ROWS = 64
+"""Rows of tables before it is known how many they will need."""
 SHARE_OF_MORE = 16
 """Orders that are listed again or made by hand have room for one in so many of those drawn, to begin with."""
 MORE_ORDERS = 4_096
@@ -132,7 +134,7 @@ def build_market(scenario: Scenario, seed: int, by_hand: bool = False, stretch: 
     if scenario.initial > 0:
         orders = with_initial(scenario, book, orders, seed)
     total = sum(len(part.calls) for part in orders)
-    chain = make_state(FIRST_ROWS)
+    chain = make_state(BARE_ROWS)
     set_rules(chain, scenario)
     chain.globals.keep_bids = int(by_hand or bool(scenario.messages))
     chain, tenant_names, tenant_cohorts = add_wallets(chain, scenario, book)
@@ -141,7 +143,7 @@ def build_market(scenario: Scenario, seed: int, by_hand: bool = False, stretch: 
     chain = with_eligible(chain, 1, max(1, len(book.names)))
     for slot, claims in enumerate(book.attributes):
         chain = eligibility.set_provider(chain, slot, claims, book.signed[slot])
-    engine = make_engine(len(book.names), FIRST_ROWS)
+    engine = make_engine(len(book.names), BARE_ROWS)
     engine = engine._replace(desks=book.rows if len(book.rows) else engine.desks, latencies=book.latencies)
     chain, engine, calls, asked = add_orders(chain, engine, scenario, book, eligibility, orders)
     first_tenant = MODULE_WALLETS + len(book.names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from copy import copy
 from decimal import Decimal
@@ -10,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from marketsim.agents.streams import Keys, draw, key_of, normal, quantiles
+from marketsim.agents.streams import Keys, constant, draw, key_of, normal, quantiles
 from marketsim.chain.requirements import FITS, Requirements
-from marketsim.kernel.rows import as_rows
+from marketsim.kernel.rows import Rows, as_rows
 from marketsim.kernel.table_set import Table, rows_of
-from marketsim.market.list_prices import set_list_prices
+from marketsim.market.list_prices import set_each_list_prices
 from marketsim.market.quoting import FACTOR_MAX
 from marketsim.market.tables import LATENCY_MS, QUANTILES, Decline, Desk, Node, Pricing
 from marketsim.money.units import ATTO, BLOCKS_A_MONTH, DECIMALS, HOUR_MS, MIB, MIB_A_GIB, MILLICORES, PERCENT, PPM, SECOND_MS, UVE_PER_VE
+from marketsim.scenario.distributions import Law
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.provider_file import ProviderFile
 from marketsim.scenario.providers import ProviderCohort
@@ -177,7 +179,7 @@ def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
     return units, engine.margin_ppm, 0, DECIMALS, strategy
 
 
-def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
+def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Rows[Desk]:
     """Return the desks of one cohort, int64 (count, Desk.width); each provider draws from streams of its own
     name.
     """
@@ -221,13 +223,11 @@ def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Table:
     rows[:, Desk.key] = keys.astype(np.int64)
     set_capacity(rows, cohort, keys)
     rows[:, Desk.cost_ppm] = np.maximum(1, np.rint(float(PPM) * np.exp(cohort.spread * normal(keys, "cost"))))
-    for one in rows:
-        ppm = int(one[Desk.cost_ppm])
-        prices = [unit * ppm // PPM for unit in units]
-        if max(prices) >= (WHOLE_PRICE_MAX + 1) * ATTO:
-            problem = f"a unit price above {WHOLE_PRICE_MAX}uve, accepted up to that"
-            raise scenario.refusal(("providers", cohort.name), problem)
-        set_list_prices(one, prices)
+    prices = [[unit * ppm // PPM for unit in units] for ppm in rows[:, Desk.cost_ppm].tolist()]
+    if any(max(each) >= (WHOLE_PRICE_MAX + 1) * ATTO for each in prices):
+        problem = f"a unit price above {WHOLE_PRICE_MAX}uve, accepted up to that"
+        raise scenario.refusal(("providers", cohort.name), problem)
+    set_each_list_prices(rows, prices)
     return rows
 
 
@@ -284,12 +284,17 @@ def set_capacity(rows: Table, cohort: ProviderCohort, keys: Keys) -> None:
         sizes = tuple(sum(node.count * getattr(node, name) for node in cohort.nodes) for name in RESOURCES)
     else:
         assert cohort.capacity is not None
-        sizes = tuple(np.floor(draw(getattr(cohort.capacity, name).law(), keys, f"capacity/{name}")) for name in RESOURCES)
+        sizes = tuple(_size(getattr(cohort.capacity, name).law(), keys, f"capacity/{name}") for name in RESOURCES)
     cpu, memory, storage, gpu = (np.asarray(size, np.float64) for size in sizes)
     rows[:, Desk.cap_cpu] = _capped(np.floor(cpu * more.cpu))
     rows[:, Desk.cap_memory] = _capped(np.floor(memory * more.memory) // MIB)
     rows[:, Desk.cap_storage] = _capped(np.floor(storage * more.storage) // MIB)
     rows[:, Desk.cap_gpu] = _capped(gpu)
+
+
+def _size(law: Law, keys: Keys, purpose: str) -> NDArray[np.float64] | float:
+    only = constant(law)
+    return np.floor(draw(law, keys, purpose)) if only is None else float(math.floor(only))
 
 
 def _capacity(amount: int, factor: float, unit: int = 1) -> int:
