@@ -11,13 +11,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.kernel.compiled import address_of, when_compiling
-from marketsim.kernel.intrinsics import LINE, WORDS
+from marketsim.kernel.intrinsics import LINE
 from marketsim.kernel.rows import R, Row, Rows, as_rows, fill
 from marketsim.kernel.table_file import STEP_BYTES, TableFile, copied_file, file_of, longer_in_file
 
@@ -147,6 +148,14 @@ class TableSet:
         """Return the columns of a field of two dimensions that always has as many, None for any other."""
         return cls.rows[name].width if name in cls.rows else cls.widths.get(name)
 
+    @classmethod
+    @cache
+    def _layout(cls) -> tuple[tuple[str, np.dtype[Any], int, int | None], ...]:
+        """What each table has to be: its name, kind of number, dimensions, and columns where it always has as many."""
+        fields: tuple[str, ...] = cls._fields  # type: ignore[attr-defined]
+        kinds = [np.dtype(np.int8 if name in cls.narrow else np.int64) for name in fields]
+        return tuple((name, kind, 1 if name in cls.lines else 2, cls.width_of(name)) for name, kind in zip(fields, kinds, strict=True))
+
     def copied(self, empty: frozenset[str] = frozenset(), into: TableFile | None = None) -> Any:
         """Return the same tables in memory of their own; of those in `empty` the size alone, zeros. Those that lie in a
         file go `into` another one, if it is given (`file_for_copies`)."""
@@ -160,16 +169,15 @@ class TableSet:
         address = kept.get("where")
         if address is not None:
             return int(address)
-        directory = np.zeros((len(self), WORDS), np.int64)  # type: ignore[arg-type]
-        for at, (name, table) in enumerate(zip(self._fields, self, strict=True)):  # type: ignore[attr-defined, call-overload]
-            ndim = 1 if name in self.lines else 2
-            columns, width = table.shape[-1], self.width_of(name)
-            if width not in (None, columns):
-                raise TypeError(f"table {name}: {columns} columns, expected {width}")
-            kind = np.int8 if name in self.narrow else np.int64
-            if table.dtype != kind or not table.flags.c_contiguous or table.ndim != ndim:
-                raise TypeError(f"table {name}: {table.dtype} {table.shape}, expected contiguous {kind.__name__} of {ndim} dimensions")
-            directory[at] = address_of(table), table.shape[0], 1 if table.ndim == 1 else columns
+        entries = []
+        for (name, kind, ndim, width), table in zip(self._layout(), self, strict=True):  # type: ignore[call-overload]
+            shape = table.shape
+            if table.dtype != kind or not table.flags.c_contiguous or len(shape) != ndim:
+                raise TypeError(f"table {name}: {table.dtype} {shape}, expected contiguous {kind} of {ndim} dimensions")
+            if width is not None and width != shape[-1]:
+                raise TypeError(f"table {name}: {shape[-1]} columns, expected {width}")
+            entries.append((address_of(table), shape[0], 1 if ndim == 1 else shape[1]))
+        directory = np.asarray(entries, np.int64)
         kept["directory"] = directory
         kept["where"] = address_of(directory)
         return int(kept["where"])

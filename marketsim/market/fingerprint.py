@@ -47,7 +47,7 @@ def fingerprint(chain: State, engine: Engine, refused: Mapping[tuple[int, int], 
     events = bytes.fromhex(of_events(chain))
     parts = [int.from_bytes(half) for half in (events[:_HALF], events[_HALF:])]
     parts += _rows(chain, engine)
-    parts += _desks(chain, engine, refused or {}), latencies_hash(engine) & _MASK
+    parts += _desks(chain, engine, refused or {}), int(latencies_hash(engine)) & _MASK
     parts += [int(value) & _MASK for value in chain.globals[list(_TOTALS)]]
     return f"{_of_numbers([1, *parts, 2]):016x}{_of_numbers([2, *reversed(parts), 1]):016x}"
 
@@ -230,8 +230,8 @@ def _rows(chain: State, engine: Engine) -> tuple[int, int]:
     leases, orders = int(chain.globals.leases), int(chain.globals.orders)
     for begin in range(0, max(leases, orders), ROWS_AT_ONCE):
         end = begin + ROWS_AT_ONCE
-        of_leases += leases_hash(chain, min(begin, leases), min(end, leases))
-        of_orders += orders_hash(chain, engine, min(begin, orders), min(end, orders))
+        of_leases += int(leases_hash(chain, min(begin, leases), min(end, leases)))
+        of_orders += int(orders_hash(chain, engine, min(begin, orders), min(end, orders)))
         for table in (chain.orders, engine.tracks):
             let_go(table, begin, min(end, orders))
         let_go(engine.plans)
@@ -245,7 +245,7 @@ def _desks(chain: State, engine: Engine, refused: Mapping[tuple[int, int], int])
     for (desk, status), times in refused.items():
         rejected[desk, status] -= times
         placed[desk] -= times
-    return desks_hash(chain, engine, rejected, placed, np.zeros(count, np.int64)) & _MASK
+    return int(desks_hash(chain, engine, rejected, placed, np.zeros(count, np.int64))) & _MASK
 
 
 __all__ = ["fingerprint", "settled"]

@@ -243,6 +243,10 @@ class Distribution(Frozen, Generic[T]):
     @cached_property
     def plain(self) -> Law:
         """What `law` returns, made once."""
+        only = self.constant
+        if only is not None and self.min is None and self.max is None:
+            unit = "" if not isinstance(only, Duration) else "blocks" if only.in_blocks else "ms"
+            return Law("constant", quantity(only), 0.0, (), (), 0.0, math.inf, unit, isinstance(only, int | Duration))
         literals = self.literals()
         durations = [value for value in literals if isinstance(value, Duration)]
         # nothing is no blocks as well as no time

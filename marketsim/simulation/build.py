@@ -21,7 +21,7 @@ from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.calendar import push
 from marketsim.market.packing import REPLICA
-from marketsim.market.room import ROWS, ask_room, make_room
+from marketsim.market.room import ROWS, make_room
 from marketsim.market.tables import PHASES, BidChoice, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.money.units import ATTO, DAY_MS, HOUR_MS
 from marketsim.scenario.model import Scenario
@@ -158,7 +158,8 @@ def build_market(scenario: Scenario, seed: int, by_hand: bool = False, stretch: 
     )
     if scenario.charging != "rate":
         chain = with_room(chain, usage=most)
-    ask_room(engine, at_once, bids, 3 + len(scenario.providers), 0)
+    x = engine.globals
+    x.asked_orders, x.asked_bids, x.asked_entries, x.asked_events = at_once, bids, 3 + len(scenario.providers), 0
     chain, engine = make_room(chain, engine)
     set_calendar(engine, scenario)
     regions = sorted({kind.region for kind in asked if kind.region is not None})
@@ -383,9 +384,11 @@ def _by_tenant(tenants: Ints, key: Ints, time: Ints, tie: Ints) -> NDArray[np.in
     # a deployment's key is its block: it grows with the time
     both = (tenants << bits) | time
     order = np.argsort(both)
-    same = np.flatnonzero(np.diff(both[order]) == 0)
-    if len(same):
-        tied = np.union1d(same, same + 1)
+    placed = both[order]
+    same = np.zeros(len(order) + 1, bool)
+    same[1:-1] = placed[1:] == placed[:-1]
+    tied = np.flatnonzero(same[1:] | same[:-1])
+    if len(tied):
         rows = order[tied]
         order[tied] = rows[np.lexsort((tie[rows], both[rows]))]
     return order

@@ -286,10 +286,11 @@ class _Draws:
         self.keys = keys
         self.size = len(keys)
         self.cuts: dict[str, Cut] = {}
-        self._drawn = draw_each(laws, keys)
+        self._laws = laws
+        self._drawn = draw_each({purpose: law for purpose, law in laws.items() if law.family != "constant"}, keys)
 
     def numbers(self, purpose: str, law: Any) -> NDArray[np.float64]:
-        plain = _uncut(purpose, law)
+        plain = self._laws.get(purpose) or _uncut(purpose, law)
         drawn = self._drawn.get(purpose)
         if drawn is None:
             drawn = draw(plain, self.keys, purpose)
@@ -300,7 +301,7 @@ class _Draws:
 
     def any_number(self, purpose: str, law: Any) -> NDArray[np.float64] | float:
         """Like `numbers`, but one number alone where the law has no other."""
-        only = constant(law.law())
+        only = constant(self._laws.get(purpose) or law.law())
         return self.numbers(purpose, law) if only is None else only
 
     def within(self, key: str, values: Ints, low: int, high: int, texts: tuple[str, str]) -> Ints:
@@ -343,7 +344,7 @@ def _uncut(purpose: str, law: Any) -> Law:
 
 
 def _laws(cohort: TenantCohort, trace: Columns) -> dict[str, Law]:
-    """The laws that orders of a cohort are drawn by, by purpose, but for those of one value and for what a trace or a manifest says."""
+    """The laws that orders of a cohort are drawn by, by purpose, but for what a trace or a manifest says."""
     shape, top_up = cohort.order, cohort.top_up
     found: dict[str, Any] = {
         "duration": cohort.duration if "duration_seconds" not in trace else None,
@@ -362,7 +363,6 @@ def _laws(cohort: TenantCohort, trace: Columns) -> dict[str, Law]:
         found |= {"top_up_times": top_up.times, "top_up_blocks": top_up.blocks}
         chances["top_up"] = top_up.probability
     laws = {purpose: _uncut(purpose, law) for purpose, law in found.items() if law is not None}
-    laws = {purpose: law for purpose, law in laws.items() if law.family != "constant"}
     return laws | {purpose: _UNIT for purpose, chance in chances.items() if 0 < chance < 1} | dict.fromkeys(standard, _STANDARD)
 
 
