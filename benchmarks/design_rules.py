@@ -2,7 +2,7 @@
 
     python benchmarks/design_rules.py [--providers 100] [--rounds 12]
 
-Each copy compiles for a minute before it is timed. Prints how many times as long RM-1 takes without the rule: the median of ratios of
+Each copy compiles for half a minute before it is timed. Prints how many times as long RM-1 takes without the rule: the median of ratios of
 neighbours with its quartiles. The row `nothing` holds marketsim against itself and says what a ratio is worth.
 """
 

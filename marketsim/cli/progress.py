@@ -19,7 +19,7 @@ def tell_of_compiling(*, quiet: bool) -> None:
     from marketsim.kernel.compiled import is_cache_cold
 
     if not quiet and is_cache_cold():
-        text = "compiling for this machine, once: the first run takes a minute or so longer than the next ones"
+        text = "compiling for this machine, once: the first run takes half a minute or so longer than the next ones"
         print(text, file=sys.stderr, flush=True)
 
 

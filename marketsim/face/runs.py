@@ -306,7 +306,7 @@ def run(
     `progress` is shown in notebooks and on terminals, or called with (blocks done, blocks in all); False shows none. `out` is a new or
     empty folder for the results, written as `marketsim run` writes them.
 
-    The same scenario, seed and version give the same bytes. The first run on a machine compiles the chain, about a minute.
+    The same scenario, seed and version give the same bytes. The first run on a machine compiles the chain, about half a minute.
 
     Raises InputError for a scenario that cannot be run, InvariantError when the money does not add up (a defect of marketsim).
 

@@ -40,7 +40,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _SOURCES = shipped_code.COMPILED
 _MAKERS = tuple(
     _PACKAGE / "kernel" / f"{name}.py"
-    for name in ("codes", "compiled", "compiler", "intrinsics", "machine_code", "modes", "rows", "table_set_numba")
+    for name in ("codes", "compiled", "compiler", "intrinsics", "machine_code", "modes", "rows", "shortcuts", "table_set_numba")
 )
 _IMPORT = re.compile(rb"^from marketsim\.([\w.]+) import (\([^)]*\)|[^\n]*)", re.MULTILINE)
 

@@ -26,6 +26,7 @@ from numba.np.arrayobj import populate_array
 from marketsim.kernel.modes import CHECKED, PORTABLE
 from marketsim.kernel.rows import Row
 from marketsim.kernel.shipped_code import LEVEL
+from marketsim.kernel.shortcuts import Pipeline, shortcuts
 from marketsim.kernel.table_set_numba import TableType
 
 OPTIONS: dict[str, Any] = {
@@ -51,6 +52,12 @@ def _portable_machine() -> Any:
     return target.create_target_machine(cpu=LEVEL, features="", opt=3, reloc="pic", codemodel="small")
 
 
+@cache
+def _function_passes(codegen: Any) -> tuple[Any, Any]:
+    found: tuple[Any, Any] = codegen._function_pass_manager()
+    return found
+
+
 class _LentLibrary(JITCodeLibrary):  # type: ignore[misc]
     """Code that another library links, optimizes and emits."""
 
@@ -61,6 +68,14 @@ class _LentLibrary(JITCodeLibrary):  # type: ignore[misc]
         if self.is_ladder:
             expect_no_refusal(module)
         super().add_ir_module(module)
+
+    def _optimize_functions(self, module: Any) -> None:
+        """Simplify each function of a module before others link it: passes are made once for all of them."""
+        module.data_layout = self._codegen._data_layout
+        passes, builder = _function_passes(self._codegen)
+        for function in module.functions:
+            if not function.is_declaration:
+                passes.run(function, builder)
 
     def finalize(self) -> None:
         """End the library with its own function alone. What it calls is linked once, into what is emitted: linked here, and again into
@@ -122,7 +137,9 @@ class _EmittedLibrary(JITCodeLibrary):  # type: ignore[misc]
         for function in self._final_module.functions:
             if not function.is_declaration and function.name != self.name:
                 function.linkage = "internal"
-        super()._optimize_final_module()
+        # numba has a cheaper round before this one, so that what counts references comes to lie side by side; nothing here counts any.
+        passes, builder = self._codegen._module_pass_manager()
+        passes.run(self._final_module, builder)
 
     def _finalize_final_module(self) -> None:
         self._finalize_dynamic_globals()
@@ -130,37 +147,6 @@ class _EmittedLibrary(JITCodeLibrary):  # type: ignore[misc]
         machine = _portable_machine() if PORTABLE else self._codegen._tm
         self.code: bytes = machine.emit_object(self._final_module)
         self._finalized = True
-
-
-NEEDLESS = frozenset(
-    {
-        "AnnotateTypes",
-        "DumpParforDiagnostics",
-        "FindLiterallyCalls",
-        "InlineClosureLikes",
-        "InlineInlinables",
-        "InlineOverloads",
-        "LiteralPropagationSubPipelinePass",
-        "LiteralUnroll",
-        "MakeFunctionToJitFunction",
-        "NopythonRewrites",
-        "RewriteDynamicRaises",
-        "WithLifting",
-    }
-)
-"""numba's passes for what no compiled function has: `with`, closures, comprehensions, loops over literals, whole arrays in expressions.
-Each analyses the function anew; without them the same machine code takes a tenth less time to make."""
-
-
-class _Pipeline(compiler.CompilerBase):  # type: ignore[misc]
-    """numba's passes but for the needless ones."""
-
-    def define_pipelines(self) -> list[Any]:
-        """Return the passes that a function goes through."""
-        passes = compiler.DefaultPassBuilder.define_nopython_pipeline(self.state)
-        passes.passes = [each for each in passes.passes if each[0].__name__ not in NEEDLESS]
-        passes.finalize()
-        return [passes]
 
 
 @contextmanager
@@ -192,6 +178,13 @@ class Inner(CPUDispatcher):  # type: ignore[misc]
         plain = types.unliteral
         return super().get_call_template(tuple(plain(kind) for kind in args), {name: plain(kind) for name, kind in kws.items()})
 
+    def compile(self, kinds: tuple[Any, ...]) -> Any:
+        """Compile for these argument types, unless that is done: without numba's cache on disk, and its clocks around each function."""
+        found = self.overloads.get(kinds)
+        if found is None:
+            found = self.overloads[kinds] = self._compiler.compile(kinds, None)
+        return found.entry_point
+
     def _compile_to_lend(self, args: Any, return_type: Any) -> Any:
         target = self._compiler.targetdescr
         flags = compiler.Flags()
@@ -208,7 +201,7 @@ class Inner(CPUDispatcher):  # type: ignore[misc]
                 flags=flags,
                 locals=self._compiler.locals,
                 library=library,
-                pipeline_class=_Pipeline,
+                pipeline_class=Pipeline,
             )
         if result.typing_error is not None:
             raise result.typing_error
@@ -255,7 +248,7 @@ def emit(dispatcher: Inner, argument_types: tuple[Any, ...], symbol: str) -> byt
     The entry is a builtin of Python: a table set is its address, an array its address and shape, anything else an integer or a truth.
     Raises TypeError for a function that returns what is no number, truth, pair of numbers or nothing.
     """
-    with _no_garbage():
+    with _no_garbage(), shortcuts():
         return _emitted(dispatcher, argument_types, symbol)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 from llvmlite import ir
@@ -21,7 +22,7 @@ from numba.extending import (
     typeof_impl,
     unbox,
 )
-from numba.np.arrayobj import populate_array
+from numba.np import arrayobj
 
 from marketsim.kernel.codes import CodeType
 from marketsim.kernel.intrinsics import LINE, WORDS, add_eight, equal_eight, lowest_bit, prefetch, prefetch_line, rarely, score_at
@@ -87,10 +88,55 @@ class ColumnAttribute(AttributeTemplate):  # type: ignore[misc]
         return None if kind.column(attribute) is None else kind.dtype
 
 
+def _view(context: Any, builder: Any, kind: Any, data: Any, shape: list[Any], count: Any) -> Any:
+    """Return a contiguous array view as one value: made in memory, field by field, it is four times as much for the compiler to read."""
+    item = INT64(kind.dtype.bitwidth // 8)
+    strides = [item]
+    if kind.ndim > 1:
+        columns = shape[1]
+        strides.insert(0, INT64(columns.constant * item.constant) if isinstance(columns, ir.Constant) else builder.mul(columns, item))
+    known = {"nitems": count, "itemsize": item, "data": data, "shape": shape, "strides": strides}
+    model = context.data_model_manager[kind]
+    whole = model.get_value_type()
+    parts: list[Any] = [ir.Constant(each, None) for each in whole.elements]
+    later: list[tuple[Any, Any]] = []
+    for name, value in known.items():
+        at = model.get_field_position(name)
+        words = value if isinstance(value, list) else [value]
+        start = [word if isinstance(word, ir.Constant) else ir.Constant(word.type, ir.Undefined) for word in words]
+        parts[at] = ir.Constant(whole.elements[at], start) if isinstance(value, list) else start[0]
+        places = [(at, axis) for axis in range(len(words))] if isinstance(value, list) else [at]
+        later += [(word, place) for word, place in zip(words, places, strict=True) if not isinstance(word, ir.Constant)]
+    view = ir.Constant(whole, parts)
+    for word, place in later:
+        view = builder.insert_value(view, word, place)
+    return view
+
+
+def _field(context: Any, builder: Any, kind: Any, array: Any, *place: Any) -> Any:
+    """Return a field of an array view."""
+    name, *axis = place
+    return builder.extract_value(array, (context.data_model_manager[kind].get_field_position(name), *axis))
+
+
 def _place(context: Any, builder: Any, kind: Any, row: Any, attribute: str) -> Any:
     """Return where a column of a row lies."""
-    array = context.make_array(kind)(context, builder, row)
-    return builder.gep(array.data, [INT64(kind.column(attribute))], inbounds=True)
+    return builder.gep(_field(context, builder, kind, row, "data"), [INT64(kind.column(attribute))], inbounds=True)
+
+
+@lower_builtin(operator.getitem, TableType, types.Integer)  # type: ignore[untyped-decorator]
+def lower_getitem(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+    """Read a row of a table, or a number of a row."""
+    kind, index_kind = signature.args
+    array, index = arguments
+    index = arrayobj.fix_integer_index(context, builder, index_kind, index, _field(context, builder, kind, array, "shape", 0))
+    if CHECKED:
+        cgutils.do_boundscheck(context, builder, index, _field(context, builder, kind, array, "shape", 0), 0)
+    data = _field(context, builder, kind, array, "data")
+    if kind.ndim == 1:
+        return builder.load(builder.gep(data, [index]))
+    columns = INT64(kind.schema.width)
+    return _view(context, builder, signature.return_type, builder.gep(data, [builder.mul(index, columns)]), [columns], columns)
 
 
 @lower_getattr_generic(TableType)  # type: ignore[untyped-decorator]
@@ -204,21 +250,13 @@ def lower_field(context: Any, builder: Any, kind: Any, value: Any, attribute: st
         loaded.set_metadata("invariant.load", unchanging)
         return loaded
 
-    bits = array_type.dtype.bitwidth
-    data = builder.inttoptr(word(0), ir.IntType(bits).as_pointer())
-    item = ir.Constant(INT64, bits // 8)
+    data = builder.inttoptr(word(0), ir.IntType(array_type.dtype.bitwidth).as_pointer())
     rows = word(1)
     if array_type.ndim == 1:
-        shape, strides, count = [rows], [item], rows
-    else:
-        width = kind.width_of(attribute)
-        columns = word(2) if width is None else ir.Constant(INT64, width)
-        shape, strides = [rows, columns], [builder.mul(columns, item), item]
-        count = builder.mul(rows, columns)
-    array = context.make_array(array_type)(context, builder)
-    populate_array(array, data=data, shape=shape, strides=strides, itemsize=item, meminfo=None)
-    array.nitems = count
-    return array._getvalue()
+        return _view(context, builder, array_type, data, [rows], rows)
+    width = kind.width_of(attribute)
+    columns = word(2) if width is None else INT64(width)
+    return _view(context, builder, array_type, data, [rows, columns], builder.mul(rows, columns))
 
 
 def _eight_from(context: Any, builder: Any, array: Any, first: Any) -> Any:
