@@ -369,10 +369,13 @@ def _laws(cohort: TenantCohort, trace: Columns) -> dict[str, Law]:
 def _table(schema: type[R], size: int, **columns: NDArray[Any] | float) -> Rows[R]:
     """Return a table of so many rows: of each column one number for all of them or one a row, of all others the default."""
     table = as_rows(schema, np.empty((size, schema.width), np.int64))
-    of_all = {name: int(value) for name, value in columns.items() if not np.ndim(value)}
-    table[:] = row_of(schema, **of_all)
+    row = row_of(schema)
     for name, value in columns.items():
-        if name not in of_all:
+        if not isinstance(value, np.ndarray):
+            row[getattr(schema, name)] = int(value)
+    table[:] = row
+    for name, value in columns.items():
+        if isinstance(value, np.ndarray):
             table[:, getattr(schema, name)] = value
     return table
 
