@@ -57,6 +57,8 @@ _TAILED = {
 _UNIT = Law("uniform", 0.0, 1.0, (), (), 0.0, math.inf, "", False)
 _STANDARD = Law("exponential", 1.0, 0.0, (), (), 0.0, math.inf, "", False)
 """What chances and exponential draws of mean 1 are made of."""
+_TOP_UP_DELAYS = {"top_up_delay": "top_up_delay/0", "top_up_delay_2": "top_up_delay/1", "top_up_delay_3": "top_up_delay/2"}
+"""By column of `Plan` what the delays of a tenant's first, second and third top-up are drawn for."""
 FAR_MS = 1 << 62
 """Later than every order."""
 TIES = 1 << 62
@@ -345,25 +347,33 @@ def _uncut(purpose: str, law: Any) -> Law:
 
 def _laws(cohort: TenantCohort, trace: Columns) -> dict[str, Law]:
     """The laws that orders of a cohort are drawn by, by purpose, but for what a trace or a manifest says."""
-    shape, top_up = cohort.order, cohort.top_up
+    shape, top_up, deposit = cohort.order, cohort.top_up, cohort.deposit
     found: dict[str, Any] = {
         "duration": cohort.duration if "duration_seconds" not in trace else None,
         "terminate": cohort.terminate_after,
         "deploy_delay": cohort.deploy_delay,
         "restart_delay": cohort.restart.delay,
         "utilization": cohort.utilization,
-        "value": cohort.value and (cohort.value.times_cost or cohort.value.per_block),
+        "value": cohort.value and _price_law(cohort.value),
+        "deposit": deposit.blocks or deposit.price_blocks or deposit.amount,
     }
     chances = {"never": cohort.never_choose}
     standard = ("leave", "restart") if 0 < cohort.restart.probability < 1 else ("leave",)
     if shape.sdl is None:
         sizes = {"cpu": shape.cpu, "memory": shape.memory or shape.memory_per_core, "storage": shape.storage, "gpu": shape.gpu}
         found |= {name: law for name, law in sizes.items() if name not in trace}
+        if cohort.ceiling is not None:
+            found["ceiling"] = cohort.ceiling.share_of_value or _price_law(cohort.ceiling)
     if top_up is not None:
-        found |= {"top_up_times": top_up.times, "top_up_blocks": top_up.blocks}
+        found |= {"top_up_times": top_up.times, "top_up_blocks": top_up.blocks} | dict.fromkeys(_TOP_UP_DELAYS.values(), _delay_of(top_up))
         chances["top_up"] = top_up.probability
     laws = {purpose: _uncut(purpose, law) for purpose, law in found.items() if law is not None}
     return laws | {purpose: _UNIT for purpose, chance in chances.items() if 0 < chance < 1} | dict.fromkeys(standard, _STANDARD)
+
+
+def _price_law(rule: PriceRule) -> Any:
+    """The distribution of which the numbers of a price are drawn; None where one of several amounts is."""
+    return rule.times_cost or (None if rule.per_block is None or rule.per_block.family == "choice" else rule.per_block)
 
 
 def _table(schema: type[R], size: int, **columns: NDArray[Any] | float) -> Rows[R]:
@@ -834,17 +844,18 @@ def _top_ups(rule: TopUp, draws: _Draws, ceiling: NDArray[np.float64], block_ms:
     after = rule.after_depletion
     when = TopUpTime.AFTER_DEPLETION if after is not None else TopUpTime.BEFORE
     amount = np.ceil(draws.any_number("top_up_blocks", rule.blocks) * ceiling)
-    law = after.delay if after is not None else rule.delay
     return {
         "top_up": np.where(draws.chance("top_up", rule.probability), when, TopUpTime.NEVER),
         "top_up_left": draws.ints("top_up_times", rule.times),
         "top_up_at": rule.when_blocks_left or 0,
         "top_up_amount": np.maximum(np.minimum(amount, DRAWN_MAX).astype(np.int64), 1),
-        **{
-            name: draws.blocks(f"top_up_delay/{number}", law, block_ms)
-            for number, name in enumerate(("top_up_delay", "top_up_delay_2", "top_up_delay_3"))
-        },
+        **{name: draws.blocks(purpose, _delay_of(rule), block_ms) for name, purpose in _TOP_UP_DELAYS.items()},
     }
+
+
+def _delay_of(rule: TopUp) -> Any:
+    """The distribution of how long tenants take to add funds."""
+    return rule.delay if rule.after_depletion is None else rule.after_depletion.delay
 
 
 __all__ = [
