@@ -353,6 +353,7 @@ class Usage(Row):
     units_gpu = same_place(loss_gpu)
     mark_up = same_place(loss_cpu_atto, "of ClosedForm.MARKED_UP: what use costs is unit prices times this, over the next column")
     mark_up_divisor = same_place(loss_memory_atto)
+    mark_up_blocks = same_place(loss_storage_atto, "of ClosedForm.MARKED_UP: up to so many metered blocks its products fit")
 
 
 class ClosedForm(Code):

@@ -102,10 +102,10 @@ def times(whole: int, atto: int, count: int) -> tuple[int, int]:
     """Return the amount x count, exact, for 0 <= count <= 10^18; see `times_fits` for what fits."""
     if count <= LIMB:
         return _times_limb(whole, atto, count)
-    whole_high, atto_high = _times_limb(whole, atto, count // LIMB)
-    whole_high, atto_high = _times_limb(whole_high, atto_high, LIMB)
-    whole_low, atto_low = _times_limb(whole, atto, count % LIMB)
-    return add(whole_high, atto_high, whole_low, atto_low)
+    more, few = count // LIMB, count % LIMB
+    low = (atto % LIMB) * few
+    high = (atto // LIMB) * few + (atto % LIMB) * more + low // LIMB  # three times 10^18 at most
+    return whole * count + (atto // LIMB) * more + high // LIMB, (high % LIMB) * LIMB + low % LIMB
 
 
 @compiled

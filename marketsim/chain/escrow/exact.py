@@ -68,6 +68,8 @@ _DIVISOR_MAX = 9_000_000_000
 """Largest divisor of a pair limb by limb: a rest x 10^9 stays within int64."""
 _PRODUCT_MAX = 2e18
 """Most whole uve of a product of which four are added."""
+_COUNT_MAX = 1e17
+"""Most units used, so that four products of their higher digits with a limb, added to four of the lower ones, stay within int64."""
 _LOSS_MAX = 2e27
 """Most atto-uve of a `loss`: four of them times 10^9 stay within int64."""
 _DOUBT = 32
@@ -175,36 +177,46 @@ def _find_mark_up(s: State, lease: int) -> bool:
     share = u.utilization_ppm * s.globals.block_ms
     if share > _DIVISOR_MAX:
         return False
+    most = float(BLOCKS_MAX)
     for resource in range(_RESOURCES):
         reserved = u[Usage.reserved_cpu + resource]  # share x reserved / 10^9, by parts that fit
         low = share * (reserved % BASE)
-        u[Usage.units_cpu + 2 * resource] = share * (reserved // BASE) + low // BASE
+        units = share * (reserved // BASE) + low // BASE
+        u[Usage.units_cpu + 2 * resource] = units
         u[Usage.step_cpu + resource] = low % BASE
+        cost = float(max(1, ratio)) * float(u[Usage.unit_cpu + 2 * resource] + 1)
+        most = min(most, _COUNT_MAX / float(units + 1), _PRODUCT_MAX / (cost * float(units + 1)))
     u.mark_up = ratio
     u.mark_up_divisor = divisor
+    u.mark_up_blocks = int(most) - 1
     return True
 
 
 @compiled
 def _marked_up_use(s: State, h: int, lease: int) -> tuple[int, int]:
-    # U(h) of ClosedForm.MARKED_UP.
+    # U(h) of ClosedForm.MARKED_UP, in limbs of nine digits: the sum of unit price x used, times the mark-up, over the divisor.
     u = s.usage[s.leases[lease].usage]
     blocks = metered_until(s, h, lease)
-    most = float(u.mark_up) * float(blocks + 1)
-    whole, atto = 0, 0
+    if rarely(blocks > u.mark_up_blocks):
+        return _priced_in_full(s, h, lease)
+    whole, middle, low = 0, 0, 0
     for resource in range(_RESOURCES):
-        units = u[Usage.units_cpu + 2 * resource]
-        step = u[Usage.step_cpu + resource]
-        if units > 0 or step > 0:
-            unit = u[Usage.unit_cpu + 2 * resource]
-            if most * float(units + 1) * float(unit + 1) > _PRODUCT_MAX:
-                return _priced_in_full(s, h, lease)
-            part = times(unit, u[Usage.unit_cpu + 2 * resource + 1], units * blocks + step * blocks // BASE)
-            whole, atto = add(whole, atto, part[0], part[1])
-    whole, atto = times(whole, atto, u.mark_up)
+        count = u[Usage.units_cpu + 2 * resource] * blocks + u[Usage.step_cpu + resource] * blocks // BASE
+        more, few = count // BASE, count % BASE
+        atto = u[Usage.unit_cpu + 2 * resource + 1]
+        unit_middle, unit_low = atto // BASE, atto % BASE
+        low += unit_low * few
+        middle += unit_middle * few + unit_low * more
+        whole += u[Usage.unit_cpu + 2 * resource] * count + unit_middle * more
+    middle += low // BASE
+    ratio = u.mark_up
+    low = low % BASE * ratio
+    whole = (whole + middle // BASE) * ratio
+    middle = middle % BASE * ratio + low // BASE
     divisor = u.mark_up_divisor
-    rest = whole % divisor * BASE + atto // BASE
-    return whole // divisor, rest // divisor * BASE + (rest % divisor * BASE + atto % BASE) // divisor
+    whole += middle // BASE
+    rest = whole % divisor * BASE + middle % BASE
+    return whole // divisor, rest // divisor * BASE + (rest % divisor * BASE + low % BASE) // divisor
 
 
 @compiled
