@@ -442,6 +442,17 @@ def take_offers(e: Engine, height: int) -> int:
 
 
 @compiled
+def put_back(e: Engine, height: int, offer: int) -> None:
+    """Let a list of offers that were taken for `height` wait there again; the caller has not counted them off."""
+    slot = height & (RING - 1)
+    e.ring[slot, 0] = offer
+    while e.offers[offer].next >= 0:
+        offer = e.offers[offer].next
+    e.ring[slot, 1] = offer
+    e.globals.next_bids = height
+
+
+@compiled
 def sort_offers(e: Engine, first: int) -> int:
     """Link a list of offers anew by submission time and tie; return its new first."""
     count = 0

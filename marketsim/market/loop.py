@@ -24,7 +24,17 @@ from marketsim.chain.status import Status
 from marketsim.kernel.compiled import compiled, compiled_inline
 from marketsim.kernel.intrinsics import prefetch, prefetch_line, rarely
 from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS, drop_first, open_chunk, push
-from marketsim.market.desks import find_next_bids, know_blockings, lease_key, place_offer, set_shut, take_offers, tie_of
+from marketsim.market.desks import (
+    find_next_bids,
+    know_blockings,
+    lacks_deposit,
+    lease_key,
+    place_offer,
+    put_back,
+    set_shut,
+    take_offers,
+    tie_of,
+)
 from marketsim.market.fees import can_afford, charge
 from marketsim.market.quoting import account_use, prepare_desks, reprice, screen_desk
 from marketsim.market.room import CALENDAR, INBOX, NOWHERE, RING_OF_BIDS, ask_room, asked_by_next, has_rows
@@ -61,7 +71,9 @@ MISJUDGED = 8
 ROOM_TO_ASK = 64
 """Places that must be left among the orders that wait for prices; with fewer they are priced before anything else happens."""
 FOLD_CHUNK = 1_000
-"""Accounts settled a call when a sample is taken."""
+"""Accounts settled a call when all of them are."""
+FOLD_AHEAD = 2
+"""Accounts before its turn that one row of an account leads to the next."""
 SALT_OUTAGE = 31
 AHEAD = 2
 """How many messages before its turn the rows of an order are brought near."""
@@ -195,6 +207,11 @@ def advance(s: State, e: Engine, until: int) -> int:
             execute_call(s, e, height, at)
             continue
         if source == RING_OF_BIDS:
+            if rarely(x.pay_first == 1):
+                if fold_some(s, e, height):
+                    x.pay_first = 0
+                    x.all_paid_at = height
+                continue
             place_bids(s, e, height)
             continue
         row = e.calendar[FIRST].what // KINDS
@@ -366,11 +383,19 @@ def free_dseq(s: State, owner: int, wanted: int) -> int:
 
 @compiled
 def place_bids(s: State, e: Engine, height: int) -> None:
-    """Submit the bids dated for this block; a tenant past its window looks at them in the next block."""
+    """Submit the bids dated for this block; a tenant past its window looks at them in the next block.
+
+    At a bid for which its provider has not the coins it stops, and goes on when what the provider has earned is paid to it (E.pay_first).
+    """
+    x = e.globals
     know_blockings(s, e)
     offer = take_offers(e, height)
     while offer >= 0:
-        e.globals.dated -= 1
+        if rarely(has_pay_to_come(s, e, height, offer)):
+            x.pay_first = 1
+            put_back(e, height, offer)
+            return
+        x.dated -= 1
         order = e.offers[offer].order
         following = e.offers[offer].next
         if following >= 0:
@@ -379,6 +404,18 @@ def place_bids(s: State, e: Engine, height: int) -> None:
             push(e, height + 1, Phase.ACCEPT, tie_of(e, Kind.DECIDE, e.tracks[order].key), Kind.DECIDE, order)
         offer = following
     find_next_bids(e, height)
+
+
+@compiled_inline
+def has_pay_to_come(s: State, e: Engine, height: int, offer: int) -> bool:
+    """Return whether a bid's provider lacks the coins for it and serves leases whose settlements up to this block nobody has looked at."""
+    desk_row = e.offers[offer].desk
+    return bool(
+        lacks_deposit(s, e.desks[desk_row].wallet)
+        and s.globals.rules == Rules.SEED
+        and e.globals.all_paid_at != height
+        and s.providers[desk_row].active_leases > 0
+    )
 
 
 @compiled
@@ -548,6 +585,23 @@ def close_share(s: State, e: Engine, height: int, desk_row: int, share_ppm: int)
             lease = after
 
 
+@compiled_inline
+def bring_account(s: State, e: Engine, at: int) -> None:
+    """Have the rows brought near that settling the living accounts behind place `at` will touch.
+
+    An account says where its lease is, a lease where its meter is.
+    """
+    last = e.globals.alive - 1
+    far = e.alive[min(at + 3 * FOLD_AHEAD, last)]
+    prefetch(s.accounts, far)
+    prefetch(e.accounts, far)
+    account = s.accounts[e.alive[min(at + 2 * FOLD_AHEAD, last)]]
+    prefetch(s.leases, account.first_lease)
+    prefetch(s.deposits, account.first_deposit)
+    near = s.accounts[e.alive[min(at + FOLD_AHEAD, last)]]
+    prefetch(s.usage, s.leases[near.first_lease].usage)
+
+
 @compiled
 def fold_some(s: State, e: Engine, height: int) -> bool:
     """Settle the next living accounts up to the end of this block, a chunk a call; return whether all are done.
@@ -558,6 +612,7 @@ def fold_some(s: State, e: Engine, height: int) -> bool:
     last = min(x.alive, x.fold_cursor + FOLD_CHUNK)
     if s.globals.rules == Rules.SEED:
         for at in range(x.fold_cursor, last):
+            bring_account(s, e, at)
             account = e.alive[at]
             events = events_of(s, s.accounts[account].target)
             if rarely(s.globals.events + events > s.events.shape[0]):

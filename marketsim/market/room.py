@@ -118,13 +118,21 @@ def events_of_next(s: State, e: Engine, source: int) -> int:
         if kind == Kind.REPRICE:
             return int(x.providers)
         if kind == Kind.SAMPLE:
-            if x.fold_cursor < x.alive:
-                deployment = s.accounts[e.alive[x.fold_cursor]].target
+            deployment = next_folded(s, e)
         else:
             deployment = deployment_of(s, e, kind, what // KINDS)
             if kind == Kind.CLOSE_BID:
                 more = events_of_bid(s, what // KINDS)
+    elif source == RING_OF_BIDS:
+        deployment = next_folded(s, e)
     return more + events_of(s, deployment)
+
+
+@compiled
+def next_folded(s: State, e: Engine) -> int:
+    """Return the deployment of the account that is next where all living ones are settled, -1 when they are."""
+    x = e.globals
+    return int(s.accounts[e.alive[x.fold_cursor]].target) if x.fold_cursor < x.alive else -1
 
 
 @compiled_inline

@@ -114,6 +114,8 @@ class E(Row):
     chosen = column("the offer that it chose, -1 = none", default=-1)
     misjudged = column("the order of which a compiled rule made no number, -1 = none", default=-1)
     trail_until = column("last block of the trail's chunk under way, FAR where nobody keeps one", default=FAR)
+    pay_first = column("1: the bids of this block wait until every account has settled")
+    all_paid_at = column("height at which every account had last settled for that", default=-1)
 
 
 class Desk(Row, width=112):
