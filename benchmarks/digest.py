@@ -1,10 +1,11 @@
-"""What a run of the reference market is compared by: its outcome in canonical columns, and their digest."""
+"""What a run is compared by: its outcome in canonical columns, and their digest; of the reference market, and of a market of cohorts."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -50,8 +51,59 @@ class Outcome(NamedTuple):
     provider_wins: Column
 
 
-def digest(outcome: Outcome) -> str:
-    """SHA-256 (hex) over name, shape and little-endian int64 of every column in the order of Outcome."""
+class MarketOutcome(NamedTuple):
+    """All that a market of cohorts decides under rule set `seed`, as int64 arrays; amounts with fractions are pairs (whole uve, atto-uve).
+
+    A row an order, by deployment and then by number: deployment (its place among the plans) and listing (1, then 2 … for one that is
+    listed again); fate, winner, start, end and bids as in Outcome; runs_from (height, -1 while it does not run, 0 without a lease); stage
+    (how far it got, by `Stage`); moved (orders, 2), what the lease has moved to the provider; taken, the network's part of what was paid
+    out; unpaid (orders, 2), the fraction that waits for the next pay-out; forgiven (orders, 2).
+
+    A row a deployment, by its place among the plans: opened (1, 0 where the tenant could not pay the deposit), top_ups (that its tenant
+    tried), funds (deployments, 2) left in its account, dust (deployments, 2).
+
+    A row a provider: revenue (providers, days) net, by the block of the pay-out; tally (providers, 6): bids submitted, accepted, won, lost
+    and closed, and coins; declined (providers, codes of `Decline`); used (providers, 4), leased x blocks after the warm-up by resource.
+
+    tenants: coins of each, whole uve. latencies: bids by latency in milliseconds, as `Engine.latency`. totals: deposited, paid, fees,
+    refunded, whole uve, then held, dust and shortfall, pairs. series (samples, 14): the time series, columns as `Sample`.
+    """
+
+    deployment: Column
+    listing: Column
+    fate: Column
+    winner: Column
+    start: Column
+    runs_from: Column
+    end: Column
+    bids: Column
+    stage: Column
+    moved: Column
+    taken: Column
+    unpaid: Column
+    forgiven: Column
+    opened: Column
+    top_ups: Column
+    funds: Column
+    dust: Column
+    revenue: Column
+    tally: Column
+    declined: Column
+    used: Column
+    tenants: Column
+    latencies: Column
+    totals: Column
+    series: Column
+
+
+class Columns(Protocol):
+    """A named tuple of int64 arrays."""
+
+    def _asdict(self) -> Mapping[str, Any]: ...
+
+
+def digest(outcome: Columns) -> str:
+    """SHA-256 (hex) over name, shape and little-endian int64 of every column, in their order."""
     total = hashlib.sha256()
     for name, column in outcome._asdict().items():
         total.update(f"{name}{column.shape}".encode())
@@ -59,7 +111,7 @@ def digest(outcome: Outcome) -> str:
     return total.hexdigest()
 
 
-def first_difference(left: Outcome, right: Outcome) -> str | None:
+def first_difference(left: Columns, right: Columns) -> str | None:
     """The first cell at which two outcomes part, in words; None when they are equal."""
     for name, column in left._asdict().items():
         other = getattr(right, name)
