@@ -16,11 +16,12 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import first_written_small  # noqa: E402
 from digest import Fate, MarketOutcome, digest, first_difference  # noqa: E402
-from drawn_market import hashes  # noqa: E402
+from drawn_market import DrawnMarket, Listing, OrderDraws, ProviderDraws, hashes  # noqa: E402
 from small_market import play_small  # noqa: E402
 
 from marketsim.chain.events import hash64  # noqa: E402
-from marketsim.market.tables import Decline, Stage  # noqa: E402
+from marketsim.market.tables import Decline, Stage, TopUpTime  # noqa: E402
+from marketsim.money.units import ATTO  # noqa: E402
 from marketsim.scenario.load import load_scenario  # noqa: E402
 
 SHORT = {"horizon": "2d", "warm_up": "7h"}
@@ -106,6 +107,58 @@ def test_what_is_recorded_moves_no_coin() -> None:
     expected, _ = both(name, 1)
     scenario = load_scenario(ROOT / "scenarios/small.yaml", VARIATIONS[name] | {"record": "everything"})
     assert first_difference(expected, play_small(scenario, 1).outcome) is None
+
+
+def life_by_hand(charging: str, **plan: Any) -> DrawnMarket:
+    """One provider at 2.5 uve a block, one order in block 7 with 1,000 uve; it runs 10 blocks after its lease and uses half of it."""
+    provider = ProviderDraws(
+        capacity=[4_000, 64, 64, 0],
+        largest=[4_000, 64, 64, 0],
+        prices=[ATTO // 400, 0, 0, 0],
+        margin_ppm=0,
+        max_bids=1,
+        bid_timeout=50,
+        stay=0,
+        coins=2,
+        key=1,
+        latencies=[],
+    )
+    order = OrderDraws(
+        tenant=0, height=7, time=42_000, tie=0, cpu=1_000, memory=1, storage=1, gpu=0, ceiling=3 * ATTO, deposit=1_000, duration=500,
+        terminate=-1, leave_ppm=0, deploy_delay=10, never_chooses=False, top_up=TopUpTime.AFTER_DEPLETION, top_up_amount=500, top_ups=1,
+        top_up_at=0, top_up_delays=[20, 1, 1], restarts=0, restart_delay=1, utilization_ppm=500_000, key=1,
+    )._replace(**plan)  # fmt: skip
+    return DrawnMarket(
+        seed=1, blocks=1_000, block_ms=6_000, charging=charging, bid_window=10, order_timeout=100, order_max_bids=20, settle_every=600,
+        grace=100, manifest_blocks=50, queue_limit=100, bid_deposit=2, least_deposit=1, take_ppm=20_000, sample_every=600, warm_up=0,
+        day=14_400, tenants=[2_000], providers=[provider], orders=[order], listings=[Listing([6_000], [0], [0])],
+    )  # fmt: skip
+
+
+def test_a_life_followed_by_hand() -> None:
+    """Every figure by mental arithmetic."""
+    outcome = first_written_small.run(life_by_hand("usage_capped")).outcome
+    assert (outcome.start.tolist(), outcome.runs_from.tolist(), outcome.end.tolist()) == ([17], [27], [517])
+    assert outcome.fate.tolist() == [Fate.CLOSED_COMPLETED]
+    assert outcome.moved.tolist() == [[612, ATTO // 2]]  # half of 490 blocks at 2.5
+    assert outcome.taken.tolist() == [12] and outcome.revenue.tolist() == [[600]]
+    assert outcome.tenants.tolist() == [2_000 - 1_000 + 387]
+    assert outcome.dust.tolist() == [[1, 0]]  # a half of the lease's, a half of the account's
+    assert outcome.tally.tolist() == [[1, 1, 1, 0, 0, 602]]
+    assert outcome.used.tolist() == [[500_000, 500, 500, 0]]
+
+    # by rate 400 blocks to 417, dry at 418; topped up at 438 for 200 blocks, dry at 639, grace over at 739
+    dry = first_written_small.run(life_by_hand("rate", duration=900)).outcome
+    assert (dry.fate.tolist(), dry.end.tolist()) == ([Fate.CLOSED_FUNDS], [739])
+    assert dry.moved.tolist() == [[1_500, 0]] and dry.forgiven.tolist() == [[5, 0]]
+    assert dry.top_ups.tolist() == [1] and dry.tenants.tolist() == [500]
+    assert dry.revenue.tolist() == [[1_470]]
+
+    # cleared away while it is dry: while the top-up is on its way it is complete, after it failed it ran out of funds
+    meanwhile = first_written_small.run(life_by_hand("rate", duration=410)).outcome
+    assert (meanwhile.fate.tolist(), meanwhile.end.tolist()) == ([Fate.CLOSED_COMPLETED], [427])
+    late = first_written_small.run(life_by_hand("rate", duration=430, top_up_amount=1_500)).outcome
+    assert (late.fate.tolist(), late.end.tolist(), late.top_ups.tolist()) == ([Fate.CLOSED_FUNDS], [447], [1])
 
 
 @pytest.mark.parametrize(
