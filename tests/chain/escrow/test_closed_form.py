@@ -94,3 +94,19 @@ def test_a_price_that_is_its_unit_prices_times_a_ratio_and_any_other_are_read_in
             wanted = definition(rate, 603_294, 6_000, list(RESERVES), list(UNIT_PRICES), h)
             assert from_pair(*exact.priced_use(ONE.state, h, 0)) == wanted
         assert ONE.state.usage[0].closed_form == form
+
+
+def test_a_marked_up_price_is_exact_up_to_the_last_block_whose_products_fit_and_behind_it() -> None:
+    for reserved, unit in (
+        ((2**22, 7, 0, 0), (10**15, ATTO, 0, 0)),
+        ((384_000, 2**21, 2**25, 24), (9 * ATTO, ATTO // 3 * 2, 10**13, 400 * ATTO)),
+    ):
+        rate = sum(u * r for u, r in zip(unit, reserved, strict=True)) * 5 // 4
+        a_lease(rate, 500_000, reserved, unit)
+        exact.priced_use(ONE.state, 1, 0)
+        assert ONE.state.usage[0].closed_form == ClosedForm.MARKED_UP
+        last = int(ONE.state.usage[0].mark_up_blocks)
+        assert 1_000 < last < 10**7, "else no block is behind it"
+        for h in (last - 1, last, last + 1, 2 * last):
+            wanted = definition(rate, 500_000, 6_000, list(reserved), list(unit), h)
+            assert from_pair(*exact.priced_use(ONE.state, h, 0)) == wanted
