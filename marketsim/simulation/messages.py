@@ -21,9 +21,11 @@ from marketsim.chain.columns import (
     Deployment,
     Event,
     EventKind,
+    Lease,
     LeaseState,
     OrderState,
     Provider,
+    Rules,
     Wallet,
 )
 from marketsim.chain.edge import Chain, Receipt, result_of
@@ -72,6 +74,8 @@ DATED_MAX = 4_096
 """Orders whose timeouts are known to be dated, until those that are not open any more are forgotten."""
 _FAULTS = ("fault", "outage", "repair")
 """Messages that begin or end a fault."""
+_WANT_OF_COINS = (Status.InvalidDeposit, Status.InsufficientFunds)
+"""What the chain answers when a deposit, or what a granter gives to it, is more than there is."""
 _PAID_FOR = {
     "create_deployment": Kind.ARRIVE,
     "create_bid": Kind.BIDS,
@@ -474,12 +478,16 @@ class ByHand:
         signer = self._payer(parsed)
         fee = fee_of(clock.chain, gas) if signer >= 0 else 0
         if signer >= 0 and fee > clock.chain.wallets[signer].balance:
+            self._pay_first(parsed, height)
+        if signer >= 0 and fee > clock.chain.wallets[signer].balance:
             status, gas, fee = Status.InsufficientFunds, 0, 0  # no block takes it: the wallet cannot pay for its gas
         else:
             # The fee goes first, as on the chain: a deposit finds what it leaves.
             if signer >= 0:
                 move(clock.chain, signer, COLLECTOR_WALLET, fee)
             status, rows = self._executed(parsed, height, ticket is not None)
+            if status in _WANT_OF_COINS and self._pay_first(parsed, height):
+                status, rows = self._executed(parsed, height, ticket is not None)
             clock.chain = names.state
             self._welcome(parsed, status)
             self._make_room(parsed, before)
@@ -556,6 +564,23 @@ class ByHand:
         clock = self._clock
         while not fold_some(clock.chain, clock.engine, height):
             clock.grow()
+
+    def _pay_first(self, parsed: Parsed, height: int) -> bool:
+        """Apply what cadences have settled where the signer lacks coins and serves a lease; return whether it does.
+
+        Under `rules: seed` what settlements have brought reaches a wallet when somebody looks: whoever is refused for want of coins has to
+        have them first.
+        """
+        chain = self._clock.chain
+        if chain.globals.rules != Rules.SEED or not parsed.is_authorized:
+            return False
+        leases = chain.leases[: int(chain.globals.leases)]
+        mine = leases[:, Lease.provider] == self.names.row_of("wallet", parsed.signer)
+        if not (mine & (leases[:, Lease.state] != LeaseState.CLOSED)).any():
+            return False
+        self._settle(height - 1)
+        self.names.take(self._clock.chain)
+        return True
 
     def _make_room(self, parsed: Parsed, before: _Before) -> None:
         """Ask for what `_follow` may add: orders that are opened and quoted, their timeouts, bids that losers close."""

@@ -118,6 +118,29 @@ def test_messages_of_a_block_run_in_their_order_and_before_its_phases() -> None:
     assert late.summary["escrow"]["paid"] == result.summary["escrow"]["paid"]
 
 
+@pytest.mark.parametrize("horizon", ["300 blocks", "20d"], ids=["a sample an hour", "a sample a day"])
+@pytest.mark.parametrize("fees", [False, True], ids=["no fees", "fees"])
+def test_a_provider_has_what_its_leases_earned_when_it_bids(horizon: str, fees: bool) -> None:
+    """It has what one bid takes and earns 10 a block, settled 100 blocks after its lease began; with fees, a bid takes 8 more."""
+    result = ran(
+        [
+            deploy(5, deposit="40000"),
+            bid(5, "ada/1/1/1/south"),
+            say(5, "create_lease", "ada/1/1/1/south"),
+            deploy(80, "ada/2"),
+            bid(105, "ada/2/1/1/south"),
+            bid(106, "ada/2/1/1/south"),
+        ],
+        start=START | {"wallets": START["wallets"] | {"south": 510 if fees else 500}},
+        settle_every="100 blocks",
+        horizon=horizon,
+        network_fees=fees,
+        gas_price="0.000045uve",
+    )
+    # A block's messages come before its settlements: those of block 105 are not there for its own.
+    assert answers(result) == ["ok"] * 4 + ["InsufficientFunds" if fees else "InvalidDeposit", "ok"]
+
+
 def test_governance_follows_the_messages_of_its_block() -> None:
     result = ran(
         [deploy(2), bid(3, "ada/1/1/1/north"), deploy(3, "ada/2", "1500"), bid(4, "ada/2/1/1/north")],
