@@ -20,10 +20,11 @@ import numpy as np
 import simpy
 
 from marketsim.agents.streams import key_of, stream
-from marketsim.chain.columns import Deployment, Group, Order, OrderState, Reason, Wallet
+from marketsim.chain.columns import Deployment, Group, Order, OrderState, Reason, Rules, Wallet
 from marketsim.chain.edge import Receipt
 from marketsim.chain.events import hash64
 from marketsim.chain.parsing import Message, MessageError, Parsed, parse_price
+from marketsim.chain.state import State
 from marketsim.chain.status import Status
 from marketsim.errors import InputError, StopRunError
 from marketsim.kernel.compiled import bound
@@ -327,14 +328,12 @@ class AgentPort:
     @property
     def balance(self) -> int:
         """Whole uve in the wallet."""
-        self._agents.clock.look()
-        return int(self._agents.clock.chain.wallets[self._wallet, Wallet.balance])
+        return int(self._agents.paid_out(self._desk).wallets[self._wallet, Wallet.balance])
 
     @property
     def revenue(self) -> int:
         """Paid out to it as a provider, net of take, in whole uve."""
-        self._agents.clock.look()
-        return int(self._agents.clock.chain.providers[self._desk].earned) if self._desk >= 0 else 0
+        return int(self._agents.paid_out(self._desk).providers[self._desk].earned) if self._desk >= 0 else 0
 
     @property
     def utilization(self) -> float:
@@ -399,6 +398,7 @@ class Agents:
         self.clock = clock
         self.seed = seed
         self.log = log
+        self._paid_at = -1
         self._scenario = scenario
         self._market = market
         self._by_hand = by_hand
@@ -452,6 +452,16 @@ class Agents:
     def executed(self) -> int:
         """The last block that is over at this instant, whether or not anybody has looked."""
         return max(0, -(-int(self.clock.env.now) // self.clock.block_ms) - 1)
+
+    def paid_out(self, desk: int) -> State:
+        """The chain at this instant; a desk that serves has been paid what was due by then (under `rules: seed` that waits for a look)."""
+        clock = self.clock
+        clock.look()
+        now = clock.executed
+        if desk >= 0 and clock.chain.globals.rules == Rules.SEED and now > self._paid_at and clock.chain.providers[desk].active_leases > 0:
+            clock.settle()
+            self._paid_at = now
+        return clock.chain
 
     def guarded(self, me: AgentPort, function: Callable[..., Any], *arguments: Any) -> Any:
         """Call users' code; what it raises is an InputError with file and line. What a generator returns comes as StopIteration."""

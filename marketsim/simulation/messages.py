@@ -410,6 +410,8 @@ class ByHand:
         at_ms = height * clock.block_ms if due.at_ms is None else due.at_ms
         first = int(clock.chain.globals.events)
         done = act(parsed, height, at_ms, clock, names, market, self._scenario, self.faults)
+        if done.status == Status.InsufficientFunds and self._pay_first(parsed, height):
+            done = act(parsed, height, at_ms, clock, names, market, self._scenario, self.faults)
         if parsed.op == "configure" and done.status == Status.Ok:
             self._judge([names.row_of("provider", parsed.arguments["provider"])])
         if due.where[:1] == ("end",) and done.status != Status.Ok:

@@ -75,6 +75,27 @@ def test_a_bid_of_an_agent_takes_part_in_the_tenants_choice(folder: Path) -> Non
         assert ended.record.logs["one"]["order"].tolist() == log["order"].tolist()
 
 
+COUNTING = """
+def agent(me):
+    while True:
+        order = yield me.next_order(me.may_bid)
+        yield me.sleep("30s")
+        lowest = me.lowest_bid(order)
+        if lowest is not None:
+            me.bid(order, lowest * 9 // 10)
+        me.log(coins=me.balance, earned=me.revenue)
+"""
+
+
+def test_what_an_agent_has_earned_does_not_hang_on_how_often_the_series_is_sampled(folder: Path) -> None:
+    """Longer than a fortnight a run has a sample a day, else one an hour; the first days are the same market."""
+    source = mapping(folder, COUNTING, provider=CAPACITY) | {"tenants": [TRIAL["tenants"][0] | {"demand": {"arrivals": "3/h"}}]}
+    short, long = (run(scenario_from_mapping(source | {"horizon": horizon}, folder)).record.logs["one"] for horizon in ("2d", "15d"))
+    rows = len(short["coins"])
+    assert rows > 40 and len(set(short["earned"].tolist())) > 10
+    assert {name: column[:rows].tolist() for name, column in long.items()} == {name: column.tolist() for name, column in short.items()}
+
+
 TENANT = """
 def agent(me):
     yield me.sleep(me.options["after"])
