@@ -219,6 +219,10 @@ def advance(s: State, e: Engine, until: int) -> int:
         if kind == Kind.SAMPLE or kind == Kind.WARM_UP:
             if not fold_some(s, e, height):
                 continue
+        if rarely(s.globals.network_fees == 1) and rarely(has_pay_to_leave(s, e, height, kind, row)):
+            if fold_some(s, e, height):
+                x.all_paid_at = height
+            continue
         if rarely(x.own_choices == 1) and kind == Kind.DECIDE and awaits_choice(s, e, row):
             return CHOOSE
         drop_first(e)
@@ -410,12 +414,27 @@ def place_bids(s: State, e: Engine, height: int) -> None:
 def has_pay_to_come(s: State, e: Engine, height: int, offer: int) -> bool:
     """Return whether a bid's provider lacks the coins for it and serves leases whose settlements up to this block nobody has looked at."""
     desk_row = e.offers[offer].desk
-    return bool(
-        lacks_deposit(s, e.desks[desk_row].wallet)
-        and s.globals.rules == Rules.SEED
-        and e.globals.all_paid_at != height
-        and s.providers[desk_row].active_leases > 0
-    )
+    return bool(lacks_deposit(s, e.desks[desk_row].wallet) and is_paid_late(s, e, height, desk_row))
+
+
+@compiled
+def has_pay_to_leave(s: State, e: Engine, height: int, kind: int, row: int) -> bool:
+    """Return whether an entry has a provider close a bid or a lease, for whose fee it lacks the coins until it is paid for its leases."""
+    if kind == Kind.LEAVE or kind == Kind.MANIFEST:
+        desk_row, closes_lease = s.leases[row].slot, 1
+    elif kind == Kind.CLOSE_BID:
+        desk_row, closes_lease = s.bids[row].slot, 0
+    elif kind == Kind.BID_TIMEOUT and e.offers[row].order >= 0:
+        desk_row, closes_lease = e.offers[row].desk, 0
+    else:
+        return False
+    return bool(not can_afford(s, e.desks[desk_row].wallet, Kind.LEAVE, closes_lease, 0) and is_paid_late(s, e, height, desk_row))
+
+
+@compiled
+def is_paid_late(s: State, e: Engine, height: int, desk_row: int) -> bool:
+    """Return whether a provider serves leases whose settlements up to this block nobody has looked at."""
+    return bool(s.globals.rules == Rules.SEED and e.globals.all_paid_at != height and s.providers[desk_row].active_leases > 0)
 
 
 @compiled

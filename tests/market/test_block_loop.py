@@ -261,6 +261,18 @@ def test_akash_a_provider_gives_notice_before_it_leaves(tmp_path: Path) -> None:
     assert reasons(played) == {"provider_closed": 1}
 
 
+@pytest.mark.parametrize("horizon", ["400 blocks", "250000 blocks"], ids=["a sample an hour", "a sample a day"])
+def test_a_provider_pays_for_leaving_from_what_its_lease_has_earned(tmp_path: Path, horizon: str) -> None:
+    """Of its 13 uve a bid takes all but one (a deposit of 10, a fee of 2); leaving costs 4, and in block 250 it has been paid twice."""
+    fault = [{"at": "1500s", "provider": "p/0", "kind": "outage", "lasts": "60s"}]
+    fees = {"network_fees": True, "gas_price": "0.00001uve"}
+    stays = tenant(tmp_path, "t", [20], lasts=360)
+    played = play(tmp_path, [stays], [provider(wallet="13uve")], faults=fault, horizon=horizon, **fees)
+    made, closed = leases(played)[0][1:3]
+    assert made < 100
+    assert closed == 250
+
+
 def test_network_fees_go_from_every_wallet_to_the_collector(tmp_path: Path) -> None:
     """Gas x 1.5 x 0.025, rounded up: deployment 4,500, bid 4,125, lease 4,838, closing 9,300 uve."""
     rich = tenant(tmp_path, "t", [20], wallet="1000000uve")
