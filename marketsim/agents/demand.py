@@ -19,11 +19,16 @@ from marketsim.money.units import DAY_MS, HOUR_MS
 Times = NDArray[np.int64]
 
 
+INT64_BITS = 63
+"""Bits of a number above 0."""
 SLABS = 64
 """Slabs of the levels of demand: below 1 an hour, then each up to twice the one before."""
 SLAB_TOPS = 2.0 ** np.arange(SLABS)
 """Where each slab ends, orders an hour."""
 SLAB_WIDTHS = np.diff(SLAB_TOPS, prepend=0.0)
+SLAB_MEANS = (SLAB_WIDTHS * (DAY_MS / HOUR_MS)).tolist()
+"""Points of each slab on average, a day."""
+_TOPS = SLAB_TOPS.tolist()
 
 
 class Arrivals(NamedTuple):
@@ -113,8 +118,8 @@ def poisson_arrivals(seed: int, name: str, rate: ArrivalRate, horizon_ms: int, b
     for day in range(days):
         rng = stream(seed, f"{name}/day/{first + day}")
         day_keys[day] = rng.integers(0, 1 << 63)
-        slabs = bisect_left(SLAB_TOPS, rate.peak(first + day)) + 1  # a slab's count is drawn after those below it
-        counts[day, :slabs] = rng.poisson(SLAB_WIDTHS[:slabs] * (DAY_MS / HOUR_MS))
+        slabs = bisect_left(_TOPS, rate.peak(first + day)) + 1  # a slab's count is drawn after those below it
+        counts[day, :slabs] = [rng.poisson(mean) for mean in SLAB_MEANS[:slabs]]
     if is_heard():
         keys = keys_from(keys_from(day_keys, np.full(days, SLABS)), counts.ravel())
         uniform(keys, "moment"), uniform(keys, "level")
@@ -131,15 +136,19 @@ def poisson_arrivals(seed: int, name: str, rate: ArrivalRate, horizon_ms: int, b
         found,
     )
     order = _by_time(found[1, :count], found[0, :count])
-    keys, times, levels = found[:, order]
+    keys, times, levels = found.take(order, axis=1)
     return Arrivals(np.maximum(times, 1), keys.view(np.uint64), levels.view(np.float64))
 
 
-def _by_time(times: Times, keys: Times) -> NDArray[np.intp]:
+def _by_time(times: Times, keys: Times) -> NDArray[np.integer[Any]]:
     """Where arrivals stand by time, and by key at one time."""
-    order = np.argsort(times)
-    sorted_times = times[order]
-    return np.lexsort((keys, times)) if (sorted_times[1:] == sorted_times[:-1]).any() else order
+    bits = len(times).bit_length()
+    if not 0 <= times.min(initial=0) <= times.max(initial=0) < 1 << INT64_BITS - bits:
+        return np.lexsort((keys, times))
+    placed = times << bits | np.arange(len(times))
+    placed.sort()
+    sorted_times = placed >> bits
+    return np.lexsort((keys, times)) if (sorted_times[1:] == sorted_times[:-1]).any() else placed & (1 << bits) - 1
 
 
 def burst_spans(rng: np.random.Generator, every_ms: float, lasts_ms: float, horizon_ms: int, factor: float) -> NDArray[np.float64]:

@@ -32,6 +32,11 @@ def mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def keys_of(parents: NDArray[np.uint64], counts: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Return so many keys from each of some on, side by side: each a hash of its key and its number there, below 2^63."""
+    if len(parents) == 1:
+        only = np.arange(1, 1 + int(counts[0]), dtype=np.uint64)
+        only *= GOLDEN
+        only += parents[0]
+        return mixed(only) >> _1
     first = np.cumsum(counts) - counts
     number = np.arange(1, 1 + int(counts.sum()), dtype=np.int64) - np.repeat(first, counts)
     return mixed(np.repeat(parents, counts) + number.astype(np.uint64) * GOLDEN) >> _1

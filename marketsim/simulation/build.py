@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from marketsim.agents.streams import key_of, keys_from, stream, uniform
+from marketsim.agents.streams import Keys, key_of, keys_from, stream, uniform
 from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, Provider, Resource, Wallet
 from marketsim.chain.requirements import Eligibility, with_eligible
 from marketsim.chain.room import with_room
@@ -33,13 +33,13 @@ from marketsim.simulation.orders import (
     OrderKind,
     Stretch,
     cpu_of,
+    first_orders,
     lives_of,
     mean_cpu,
     mean_life,
     mean_per_hour,
-    orders_at,
+    orders_with_first,
     staged_orders,
-    tenants_of,
 )
 from marketsim.simulation.shared_orders import shared
 
@@ -130,9 +130,10 @@ def build_market(scenario: Scenario, seed: int, by_hand: bool = False, stretch: 
     where orders are drawn for a part of the horizon."""
     book = DeskBook(scenario, seed)
     cohorts = range(len(scenario.tenants))
-    orders = [shared((number, stretch), seed, partial(staged_orders, number, scenario, seed, stretch)) for number in cohorts]
     if scenario.initial > 0:
-        orders = with_initial(scenario, book, orders, seed)
+        orders = with_initial(scenario, book, seed, stretch)
+    else:
+        orders = [shared((number, stretch), seed, partial(staged_orders, number, scenario, seed, stretch)) for number in cohorts]
     total = sum(len(part.calls) for part in orders)
     chain = make_state(BARE_ROWS)
     set_rules(chain, scenario)
@@ -434,8 +435,9 @@ def set_calendar(engine: Engine, scenario: Scenario) -> None:
         push(engine, every, int(Phase.REPRICE), every, int(Kind.REPRICE), every)
 
 
-def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders], seed: int) -> list[CohortOrders]:
-    """Add orders in the first block whose resources make up `initial` of all cpu, each cohort by its share of the demand.
+def with_initial(scenario: Scenario, book: DeskBook, seed: int, stretch: Stretch | None) -> list[CohortOrders]:
+    """Return the orders of all cohorts and, behind them, orders in the first block whose resources make up `initial` of all cpu, each
+    cohort by its share of the demand.
 
     Their remaining lives are those of a market in balance: drawn with a chance proportional to the life, then cut at a uniform moment.
     """
@@ -446,37 +448,61 @@ def with_initial(scenario: Scenario, book: DeskBook, orders: list[CohortOrders],
         for cohort, size in zip(scenario.tenants, sizes, strict=True)
     ]
     everything = sum(loads) or 1.0
-    out = list(orders)
-    for number, (cohort, size, load) in enumerate(zip(scenario.tenants, sizes, loads, strict=True)):
-
-        def drawn(pools: int, number: int = number, cohort: TenantCohort = cohort) -> CohortOrders:
-            return shared((number, "initial", pools), seed, partial(initial_orders, cohort, scenario, seed, pools))
-
+    later, first = list[CohortOrders](), list[CohortOrders]()
+    for number, (size, load) in enumerate(zip(sizes, loads, strict=True)):
         share = wanted * load / everything
         pools = 1 + int(share / max(size, 1.0)) // POOL_PICKS
-        part = drawn(pools)
+        drawn = _Beside(number, scenario, seed, stretch)
+        later.append(shared((number, stretch), seed, partial(drawn.later, pools)))
+        part = shared((number, "initial", pools), seed, partial(drawn.initial, pools))
         while (held := cpu_of(part)).sum() < share and pools < POOLS_MAX:
             pools *= 2
-            part = drawn(pools)
+            part = shared((number, "initial", pools), seed, partial(drawn.initial, pools))
         count = int(np.searchsorted(np.cumsum(held), share))
         kept = {name: getattr(part, name)[:count] for name in ("calls", "plans", "tenants", "value")}
         cuts = {key: cut._replace(side=cut.side[:count]) for key, cut in part.cuts.items()}
-        out.append(part._replace(**kept, cuts=cuts))
-    return out
+        first.append(part._replace(**kept, cuts=cuts))
+    return later + first
 
 
-def initial_orders(cohort: TenantCohort, scenario: Scenario, seed: int, pools: int) -> CohortOrders:
-    """Return orders of a cohort for the first block, with the lives that are left to them, POOL_PICKS a pool.
+class _Beside:
+    """Draws the orders of a cohort and beside them those of the first block, as far as both are asked for."""
+
+    def __init__(self, number: int, scenario: Scenario, seed: int, stretch: Stretch | None) -> None:
+        self._number = number
+        self._scenario = scenario
+        self._seed = seed
+        self._stretch = stretch
+        self._made: dict[int, CohortOrders | None] = {}
+
+    def later(self, pools: int) -> CohortOrders:
+        keys = initial_keys(self._scenario.tenants[self._number], self._seed, pools)
+        orders, self._made[pools] = orders_with_first(self._number, self._scenario, self._seed, self._stretch, keys)
+        return orders
+
+    def initial(self, pools: int) -> CohortOrders:
+        return initial_orders(self._scenario.tenants[self._number], self._scenario, self._seed, pools, self._made.pop(pools, None))
+
+
+def initial_keys(cohort: TenantCohort, seed: int, pools: int) -> Keys:
+    """Return the keys of orders of a cohort for the first block, POOL_PICKS a pool."""
+    names = [f"tenant/{cohort.name}/initial/{number}/picks" for number in range(pools)]
+    return keys_from(np.asarray([key_of(seed, name) for name in names], np.uint64), np.full(pools, POOL_PICKS))
+
+
+def initial_orders(cohort: TenantCohort, scenario: Scenario, seed: int, pools: int, made: CohortOrders | None = None) -> CohortOrders:
+    """Return orders of a cohort for the first block, with the lives that are left to them, POOL_PICKS a pool; `made` are those orders with
+    lives of their own, where they are drawn.
 
     More pools leave the first ones as they were, so that they do not depend on how many are needed.
     """
     names = [f"tenant/{cohort.name}/initial/{number}" for number in range(pools)]
     lives = keys_from(np.asarray([key_of(seed, name) for name in names], np.uint64), np.full(pools, POOL))
-    keys = keys_from(np.asarray([key_of(seed, f"{name}/picks") for name in names], np.uint64), np.full(pools, POOL_PICKS))
     planned, early = lives_of(cohort, lives, scenario.block_ms)
     ends_early = (early >= 0) & (early < planned)
     life = np.where(ends_early, early, planned)
-    part = orders_at(cohort, scenario, np.full(len(keys), scenario.block_ms, np.int64), keys, tenants_of(cohort, keys), {})
+    part = first_orders(cohort, scenario, initial_keys(cohort, seed, pools)) if made is None else made
+    keys = part.plans[:, Plan.key].astype(np.uint64)
     chance = uniform(keys, "alike")
     picked = np.empty(len(keys), np.int64)
     for number in range(pools):

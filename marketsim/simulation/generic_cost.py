@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from marketsim.market.order_rows import COUNT_MAX, DRAWN_MAX
 from marketsim.money.units import ATTO, BLOCKS_A_MONTH, GIB, MILLICORES, UVE_PER_VE, WHOLE_MAX
 
 USD_THREAD = 1.60
@@ -22,12 +23,6 @@ def generic_cost(
     """Return uve per block for columns of millicores, bytes, bytes and units, with 1 VE = 1 USD."""
     usd = cpu / MILLICORES * USD_THREAD + memory / GIB * USD_MEMORY_GIB + storage / GIB * USD_STORAGE_GIB + gpu * USD_GPU
     return np.asarray(usd / BLOCKS_A_MONTH * UVE_PER_VE)
-
-
-COUNT_MAX = 2.0**62
-"""Last units of a price that are counted in one number."""
-DRAWN_MAX = 4e18
-"""Draws beyond are cut: a column of whole numbers holds no more than 9.2e18."""
 
 
 def whole(values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -17,8 +18,8 @@ from marketsim.agents.streams import (
     Keys,
     constant,
     draw,
-    draw_each,
     draw_index,
+    draw_rows,
     exponential,
     is_heard,
     key_of,
@@ -31,8 +32,10 @@ from marketsim.agents.streams import (
 from marketsim.chain.columns import Draft, Resource
 from marketsim.chain.limits import CPU_MAX, CPU_MIN, GPU_MAX, MEMORY_MAX, MEMORY_MIN, UNIT_PRICE_MAX, VOLUME_MAX, VOLUME_MIN
 from marketsim.chain.requirements import Requirements, pairs_of
+from marketsim.kernel.modes import COMPILING
 from marketsim.kernel.rows import R, Rows, as_rows, row_of
 from marketsim.kernel.table_set import Table
+from marketsim.market.order_rows import DRAWN_MAX, DepositOf, PlanDraw, Rounding, SizeDraw, put_orders
 from marketsim.market.tables import PHASES, BidChoice, Call, Kind, Phase, Plan, TopUpTime
 from marketsim.money.text import format_amount
 from marketsim.money.units import ATTO, DAY_MS, DECIMALS, HOUR_MS, HOURS_A_DAY, MIB, MILLICORES, MINUTE_MS, PPM, SECOND_MS
@@ -41,7 +44,7 @@ from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, RuleChoice, ShareLaw, TenantCohort, TopUp
 from marketsim.scenario.trace import SIZES, read_trace
 from marketsim.simulation.demand_days import days_of, process_of
-from marketsim.simulation.generic_cost import DRAWN_MAX, generic_cost, to_pair, whole
+from marketsim.simulation.generic_cost import USD_GPU, USD_MEMORY_GIB, USD_STORAGE_GIB, USD_THREAD, generic_cost, to_pair, whole
 from marketsim.simulation.manifest_orders import manifest_order, worth
 
 SHARES = 1024
@@ -64,10 +67,14 @@ FAR_MS = 1 << 62
 TIES = 1 << 62
 """Draws that break ties of submission time."""
 RESTARTS_MAX = 1_000_000
+BLOCKS_MAX = 1e15
+"""Most blocks of a duration that is drawn (`to_blocks`)."""
 SAMPLED_DAYS = 7
 """Days that a user's demand process is asked about where its mean is wanted."""
 MICRO = 1_000_000
 """Micro-uve of a uve: in what the ceilings of manifests are handed on."""
+BITS_KEPT = 1_024
+"""Numbers of laws of which the bits are kept."""
 UTILIZATION_MAX = 1_000
 """Most use of what is reserved, as a share."""
 
@@ -278,22 +285,64 @@ def _floor_of(numbers: NDArray[np.float64], count: int) -> Ints:
     return np.minimum(numbers.astype(np.int64), count - 1)
 
 
+@lru_cache(maxsize=BITS_KEPT)
+def _bits(number: float) -> int:
+    return int(np.float64(number).view(np.int64))
+
+
+_USD = {
+    "usd_thread": _bits(USD_THREAD), "usd_memory": _bits(USD_MEMORY_GIB), "usd_storage": _bits(USD_STORAGE_GIB), "usd_gpu": _bits(USD_GPU),
+}  # fmt: skip
+
+
+class _Rule(NamedTuple):
+    """A column of plans that is drawn where the orders are made: columns of `PlanDraw`."""
+
+    row: int
+    rounding: Rounding
+    limit: float
+    least: int = 0
+    times: float = 1.0
+    over: float = 1.0
+    only: float = 0.0
+
+    def columns(self, into: int) -> tuple[int, ...]:
+        """What stands in the row of a rule for column `into` of plans."""
+        return (into, self.row, self.rounding, _bits(self.times), _bits(self.over), _bits(self.limit), self.least, _bits(self.only))
+
+
 class _Draws:
     """Draws of a cohort's orders: each a hash of the order's key and the purpose.
 
-    `laws` are those by purpose that will be asked for, if they are known: all of them are drawn at once.
+    `laws` are those by purpose that will be asked for, if they are known: all of them are drawn at once. While `at_once`, numbers of plans
+    that are drawn are given as rules.
     """
 
     def __init__(self, keys: Keys, laws: Mapping[str, Law] = MappingProxyType({})) -> None:
         self.keys = keys
         self.size = len(keys)
         self.cuts: dict[str, Cut] = {}
+        self.at_once = False
         self._laws = laws
-        self._drawn = draw_each({purpose: law for purpose, law in laws.items() if law.family != "constant"}, keys)
+        self._rows, self.values = draw_rows({purpose: law for purpose, law in laws.items() if law.family != "constant"}, keys)
+
+    def _drawn(self, purpose: str) -> NDArray[np.float64] | None:
+        row = self._rows.get(purpose)
+        return None if row is None else self.values[row]
+
+    @property
+    def all_placed(self) -> bool:
+        """Whether each law has a row in `values` or no other number than one."""
+        return all(purpose in self._rows or law.family == "constant" for purpose, law in self._laws.items())
+
+    def place(self, purpose: str) -> tuple[int, int]:
+        """The row of a purpose in `values` and 0, or -1 and the bits of what all its draws are."""
+        row = self._rows.get(purpose)
+        return (-1, _bits(constant(self._laws[purpose]) or 0.0)) if row is None else (row, 0)
 
     def numbers(self, purpose: str, law: Any) -> NDArray[np.float64]:
         plain = self._laws.get(purpose) or _uncut(purpose, law)
-        drawn = self._drawn.get(purpose)
+        drawn = self._drawn(purpose)
         if drawn is None:
             drawn = draw(plain, self.keys, purpose)
         if plain.low > -math.inf:
@@ -318,25 +367,63 @@ class _Draws:
             before = self.cuts.get(key)
             self.cuts[key] = Cut(low, high, side) if before is None else Cut(before.low or low, before.high or high, before.side + side)
 
-    def ints(self, purpose: str, law: Any) -> Ints:
+    def ints(self, purpose: str, law: Any) -> Any:
+        if self.at_once:
+            row = self._rows.get(purpose)
+            return whole(np.asarray(self.any_number(purpose, law))) if row is None else _Rule(row, Rounding.NEAREST, DRAWN_MAX)
         return whole(self.numbers(purpose, law))
 
-    def blocks(self, purpose: str, law: Any, block_ms: int, least: int = 0) -> Ints | int:
+    def blocks(self, purpose: str, law: Any, block_ms: int, least: int = 0) -> Any:
         """Whole blocks, `least` of them at least: one number where the law has no other."""
+        row = self._rows.get(purpose) if self.at_once else None
+        if row is not None:
+            return _Rule(row, Rounding.NEAREST, BLOCKS_MAX, least, over=1.0 if law.law().unit == "blocks" else block_ms)
         drawn = self.any_number(purpose, law)
         if isinstance(drawn, float):
             return max(int(to_blocks(np.asarray(drawn), law.law().unit, block_ms)), least)
         return np.maximum(to_blocks(drawn, law.law().unit, block_ms), least)
 
-    def exponential(self, purpose: str) -> NDArray[np.float64]:
-        drawn = self._drawn.get(purpose)
+    def millionths(self, purpose: str, law: Any) -> Any:
+        """Shares in ppm."""
+        row = self._rows.get(purpose) if self.at_once else None
+        return whole(np.asarray(self.any_number(purpose, law) * PPM)) if row is None else _Rule(row, Rounding.NEAREST, DRAWN_MAX, times=PPM)
+
+    def funds(self, purpose: str, law: Any, ceiling: NDArray[np.float64] | None) -> Any:
+        """Funds for so many blocks at the ceiling, whole uve, at least one."""
+        if ceiling is None:
+            row, only = self._rows.get(purpose, -1), constant(self._laws[purpose]) or 0.0
+            return _Rule(row, Rounding.FUNDS, DRAWN_MAX, 1, only=only)
+        amount = np.ceil(self.any_number(purpose, law) * ceiling)
+        return np.maximum(np.minimum(amount, DRAWN_MAX).astype(np.int64), 1)
+
+    def leaves(self) -> Any:
+        """Unit exponential draws in ppm."""
+        row = self._rows.get("leave") if self.at_once else None
+        return np.rint(self._exponential("leave") * PPM) if row is None else _Rule(row, Rounding.NEAREST, DRAWN_MAX, times=PPM)
+
+    def restarts(self, probability: float) -> Any:
+        """How often in a row something of this probability comes about, RESTARTS_MAX at most."""
+        if not 0 < probability < 1:
+            return math.floor(RESTARTS_MAX * probability)
+        scale = math.log(max(probability, 1e-9))
+        row = self._rows.get("restart") if self.at_once else None
+        if row is not None:
+            return _Rule(row, Rounding.DOWN, RESTARTS_MAX, times=-1.0, over=scale)
+        return np.minimum(np.floor(-self._exponential("restart") / scale), RESTARTS_MAX)
+
+    def _exponential(self, purpose: str) -> NDArray[np.float64]:
+        drawn = self._drawn(purpose)
         return exponential(self.keys, purpose) if drawn is None else drawn
 
-    def chance(self, purpose: str, probability: float) -> NDArray[np.bool_] | bool:
+    def chance(self, purpose: str, probability: float, then: int = 1) -> Any:
+        """`then` with a probability, else 0."""
         if not 0 < probability < 1 and not is_heard():
-            return probability >= 1
-        drawn = self._drawn.get(purpose)
-        return (uniform(self.keys, purpose) if drawn is None else drawn) < probability
+            return then if probability >= 1 else 0
+        row = self._rows.get(purpose) if self.at_once else None
+        if row is not None:
+            return _Rule(row, Rounding.BELOW, probability, then)
+        drawn = self._drawn(purpose)
+        return np.where((uniform(self.keys, purpose) if drawn is None else drawn) < probability, then, 0)
 
 
 def _uncut(purpose: str, law: Any) -> Law:
@@ -410,6 +497,57 @@ def staged_orders(number: int, scenario: Scenario, seed: int, stretch: Stretch |
     return joined(parts)
 
 
+def orders_with_first(
+    number: int, scenario: Scenario, seed: int, stretch: Stretch | None, first: Keys
+) -> tuple[CohortOrders, CohortOrders | None]:
+    """Return what `staged_orders` does and beside it what `first_orders` does for some keys, drawn in one go; None for those of a cohort
+    that changes, whose orders a trace, a process or manifests say, and while somebody listens.
+    """
+    cohort, stretch = scenario.tenants[number], stretch or horizon_of(scenario)
+    wish = cohort.demand
+    changes = any(stage.tenants[number] != cohort for _, stage in scenario.stages)
+    if changes or wish.trace is not None or wish.python is not None or cohort.order.sdl is not None or is_heard():
+        return staged_orders(number, scenario, seed, stretch), None
+    rate = _rate_within(cohort, scenario, seed, stretch)
+    later, _, _ = arrivals_of(cohort, scenario, seed, rate, stretch)
+    keys = np.concatenate([first, later.keys])
+    times = np.concatenate([np.full(len(first), scenario.block_ms, np.int64), later.times])
+    if wish.arrivals_each is None:
+        tenants = tenants_of(cohort, keys)
+    else:
+        tenants = np.concatenate([tenants_of(cohort, first), tenants_at(cohort, rate, later)])
+    made = orders_at(cohort, scenario, times, keys, tenants, {})
+    return _part(made, slice(len(first), len(keys))), _part(made, slice(len(first)))
+
+
+def first_orders(cohort: TenantCohort, scenario: Scenario, keys: Keys) -> CohortOrders:
+    """Return orders of a cohort in the first block, one a key."""
+    return orders_at(cohort, scenario, np.full(len(keys), scenario.block_ms, np.int64), keys, tenants_of(cohort, keys), {})
+
+
+def _part(orders: CohortOrders, rows: slice) -> CohortOrders:
+    """Some orders of a cohort that are given by sizes, in the same memory."""
+    calls, drafts, asked = orders.calls[rows], orders.drafts[rows], orders.asked
+    if rows.start:
+        calls[:, Call.plan] -= rows.start
+        calls[:, Call.first_draft] -= rows.start
+        drafts[:, Draft.first_resource] -= rows.start
+    if len(asked) > 1 or not len(drafts):
+        there = np.bincount(drafts[:, Draft.spec], minlength=len(asked)) > 0
+        asked = [kind for kind, is_there in zip(asked, there.tolist(), strict=True) if is_there]
+        drafts[:, Draft.spec] = (np.cumsum(there) - 1)[drafts[:, Draft.spec]]
+    return CohortOrders(
+        calls,
+        orders.plans[rows],
+        drafts,
+        orders.resources[rows],
+        asked,
+        orders.tenants[rows],
+        orders.value[rows],
+        {key: cut._replace(side=cut.side[rows]) for key, cut in orders.cuts.items() if cut.side[rows].any()},
+    )
+
+
 def within(orders: CohortOrders, begin_ms: int, end_ms: int) -> CohortOrders:
     """Return the orders that arrive from `begin_ms` on and before `end_ms`."""
     times = orders.calls[:, Call.time]
@@ -453,14 +591,19 @@ def joined(parts: Sequence[CohortOrders]) -> CohortOrders:
 def draw_orders(cohort: TenantCohort, scenario: Scenario, seed: int, stretch: Stretch | None = None) -> CohortOrders:
     """Return every order that a cohort makes within a stretch, unless it is given the horizon."""
     stretch = stretch or horizon_of(scenario)
-    rate = rate_of(cohort, scenario, seed)
-    spans = rate.spans[(rate.spans[:, 1] > stretch.begin_ms) & (rate.spans[:, 0] < stretch.end_ms + DAY_MS)]
-    if cohort.demand.orders is None:  # else what lies before and behind decides as well
-        rate = replace(rate, spans=spans)
+    rate = _rate_within(cohort, scenario, seed, stretch)
     arrivals, trace, late = arrivals_of(cohort, scenario, seed, rate, stretch)
     tenants = trace.pop("tenant").astype(np.int64) if "tenant" in trace else tenants_at(cohort, rate, arrivals)
     unread = tuple(name for name in trace if name in SIZES) if cohort.order.sdl is not None else ()
     return orders_at(cohort, scenario, arrivals.times, arrivals.keys, tenants, trace)._replace(late=late, unread=unread)
+
+
+def _rate_within(cohort: TenantCohort, scenario: Scenario, seed: int, stretch: Stretch) -> demand.ArrivalRate:
+    """The rate of a cohort, of bursts and surges those that touch a stretch."""
+    rate = rate_of(cohort, scenario, seed)
+    if cohort.demand.orders is not None or not len(rate.spans):  # of an exact number what lies before and behind decides as well
+        return rate
+    return replace(rate, spans=rate.spans[(rate.spans[:, 1] > stretch.begin_ms) & (rate.spans[:, 0] < stretch.end_ms + DAY_MS)])
 
 
 def orders_at(
@@ -476,6 +619,8 @@ def orders_at(
     """
     size = len(times)
     draws = _Draws(keys, _laws(cohort, trace))
+    if size and not trace and (made := _made_at_once(cohort, scenario, draws, times, tenants)) is not None:
+        return made
     block_ms = scenario.block_ms
     shape = cohort.order
     first_draft: Ints
@@ -509,9 +654,105 @@ def orders_at(
         deposit=deposits,
         first_draft=first_draft,
         drafts=of_order,
-        window=0 if shape.window is None else shape.window.milliseconds(block_ms) // SECOND_MS,
+        window=_window(cohort, block_ms),
     )
     return CohortOrders(calls, plans, drafts, resources, asked, tenants, value, draws.cuts)
+
+
+def _window(cohort: TenantCohort, block_ms: int) -> int:
+    window = cohort.order.window
+    return 0 if window is None else window.milliseconds(block_ms) // SECOND_MS
+
+
+def _made_at_once(cohort: TenantCohort, scenario: Scenario, draws: _Draws, times: Ints, tenants: Ints) -> CohortOrders | None:
+    """The orders of a cohort, all that an order is at once: bit by bit what is made of them column by column, in less time.
+
+    None for what is left to that: without a compiler, for a listener, for manifests and for amounts as prices, and where a draw is cut.
+    """
+    shape, value, ceiling = cohort.order, cohort.value, cohort.ceiling
+    if not COMPILING or is_heard() or shape.sdl is not None or value is None or value.times_cost is None:
+        return None
+    if ceiling is None or ceiling.per_block is not None or not draws.all_placed:
+        return None
+    parts: dict[str, int] = {}
+    for purpose in ("cpu", "memory", "storage", "gpu", "value", "ceiling", "deposit"):
+        parts[purpose], parts[f"{purpose}_only"] = draws.place(purpose)
+    deposit, least = cohort.deposit, max(scenario.deployment_min_deposit // ATTO, 1)
+    by_amount = deposit.blocks is None and deposit.price_blocks is None
+    share = 0.0 if ceiling.share_of_value is None else np.min(draws.any_number("ceiling", ceiling.share_of_value))
+    size = row_of(
+        SizeDraw,
+        **parts,
+        memory_per_core=int(shape.memory is None),
+        ceiling_of_cost=int(ceiling.share_of_value is None),
+        ceiling_is_value=int(share >= 1.0),
+        deposit_of=DepositOf.ATTO_UVE if by_amount else DepositOf.COST if deposit.blocks is None else DepositOf.CEILING,
+        least_deposit=1 if by_amount else least,
+        block_ms=scenario.block_ms,
+        **_USD,
+    )
+    draws.at_once = True
+    rules, fixed = list[Any](), dict[str, int]()
+    for name, number in _plans(cohort, scenario, draws, None, {}).items():
+        if isinstance(number, _Rule):
+            rules.append(number.columns(getattr(Plan, name)))
+        else:
+            fixed[name] = int(number)
+    draws.at_once = False
+    calls = _begun(Call, draws.size, kind=Kind.ARRIVE, drafts=1, window=_window(cohort, scenario.block_ms))
+    plans = _begun(Plan, draws.size, **fixed)
+    drafts = _begun(Draft, draws.size, resources=1)
+    resources = _begun(Resource, draws.size, count=1, endpoints=shape.endpoints)
+    values = np.empty(draws.size)
+    made = put_orders(
+        draws.values.view(np.int64),
+        as_rows(SizeDraw, size.reshape(1, -1)),
+        as_rows(PlanDraw, np.asarray(rules, np.int64).reshape(-1, PlanDraw.width)),
+        np.asarray((draws.keys.view(np.int64), times, tenants)),
+        values.view(np.int64),
+        calls,
+        plans,
+        drafts,
+        resources,
+    )
+    if not made:
+        draws.cuts.clear()
+        return None
+    drafts, resources = drafts[1:], resources[1:]
+    asked, spec, gpu_attributes = _kinds_asked(cohort, draws, resources[:, Resource.gpu])
+    if not isinstance(spec, int):  # else both are 0
+        drafts[:, Draft.spec], resources[:, Resource.gpu_attributes] = spec, gpu_attributes
+    return CohortOrders(calls[1:], plans[1:], drafts, resources, asked, tenants, values, {})
+
+
+def _begun(schema: type[R], size: int, **columns: int) -> Rows[R]:
+    """Return a table of one row more: the first says what stands in columns that are the same for all."""
+    table = as_rows(schema, np.empty((size + 1, schema.width), np.int64))
+    row = table[0]
+    row[:] = row_of(schema, **columns)
+    return table
+
+
+def _kinds_asked(cohort: TenantCohort, draws: _Draws, gpu: Ints) -> tuple[list[OrderKind], Ints | int, Ints | int]:
+    """What orders by sizes ask for, and of each order its place there and whether it lists GPU attributes."""
+    shape = cohort.order
+    if shape.region is None and shape.gpu_model is None and not gpu.any():
+        return [_asked(cohort, None, None)] if len(gpu) else [], 0, 0
+    regions, region_at = _texts(shape.region, draws, "region")
+    models, model_at = _texts(shape.gpu_model, draws, "gpu_model")
+    model_at = np.where(gpu > 0, model_at, -1)
+    code = region_at * (len(models) + 1) + model_at + 1
+    there = np.bincount(code) > 0
+    asked = [
+        _asked(
+            cohort,
+            regions[kind // (len(models) + 1)],
+            models[kind % (len(models) + 1) - 1] if kind % (len(models) + 1) else None,
+        )
+        for kind in np.flatnonzero(there).tolist()
+    ]
+    has_model = np.asarray([*(model is not None for model in models), False], np.int64)
+    return asked, (np.cumsum(there) - 1)[code], has_model[model_at]
 
 
 def _sizes(
@@ -533,9 +774,7 @@ def _sizes(
         too_high = (in_uve > UNIT_PRICE_MAX) | ((in_uve == UNIT_PRICE_MAX) & (atto > 0))
         draws.count("ceiling", "", f"{UNIT_PRICE_MAX}uve", too_high.astype(np.int8))
         in_uve, atto = np.where(too_high, UNIT_PRICE_MAX, in_uve), np.where(too_high, 0, atto)
-    regions, region_at = _texts(shape.region, draws, "region")
-    models, model_at = _texts(shape.gpu_model, draws, "gpu_model")
-    model_at = np.where(gpu > 0, model_at, -1)
+    asked, spec, gpu_attributes = _kinds_asked(cohort, draws, gpu)
     resources = _table(
         Resource,
         size,
@@ -546,22 +785,12 @@ def _sizes(
         memory=memory,
         storage=storage,
         gpu=gpu,
-        gpu_attributes=np.asarray([*(model is not None for model in models), False], np.int64)[model_at],
+        gpu_attributes=gpu_attributes,
         smallest_volume=storage,
         largest_volume=storage,
         endpoints=shape.endpoints,
     )
-    code = region_at * (len(models) + 1) + model_at + 1
-    there = np.bincount(code) > 0
-    asked = [
-        _asked(
-            cohort,
-            regions[kind // (len(models) + 1)],
-            models[kind % (len(models) + 1) - 1] if kind % (len(models) + 1) else None,
-        )
-        for kind in np.flatnonzero(there).tolist()
-    ]
-    drafts = _table(Draft, size, spec=(np.cumsum(there) - 1)[code], first_resource=np.arange(size), resources=1)
+    drafts = _table(Draft, size, spec=spec, first_resource=np.arange(size), resources=1)
     return drafts, resources, asked, cost, ceiling, value, plan_value
 
 
@@ -747,37 +976,31 @@ def _deposits(cohort: TenantCohort, draws: _Draws, cost: NDArray[np.float64], ce
     return np.maximum(np.ceil(np.minimum(amount, DRAWN_MAX)), least).astype(np.int64)
 
 
-def _plans(
-    cohort: TenantCohort, scenario: Scenario, draws: _Draws, ceiling: NDArray[np.float64], trace: Columns
-) -> dict[str, NDArray[Any] | float]:
-    """Columns of `Plan` by name: what a cohort's tenants will do, each for all of its orders or one an order."""
+def _plans(cohort: TenantCohort, scenario: Scenario, draws: _Draws, ceiling: NDArray[np.float64] | None, trace: Columns) -> dict[str, Any]:
+    """Columns of `Plan` by name: what tenants will do, each for all orders of a cohort, one an order, or, without ceilings, a rule."""
     block_ms = scenario.block_ms
     if "duration_seconds" in trace:
         duration: Ints | int = np.maximum(to_blocks(trace["duration_seconds"] * SECOND_MS, "ms", block_ms), 1)
     else:
         duration = draws.blocks("duration", cohort.duration, block_ms, 1)
-    use = draws.any_number("utilization", cohort.utilization)
-    if scenario.charging != "rate" and np.max(use, initial=0.0) > UTILIZATION_MAX:
+    if scenario.charging != "rate" and np.max(draws.any_number("utilization", cohort.utilization), initial=0.0) > UTILIZATION_MAX:
         problem = f"a draw above {UTILIZATION_MAX}, accepted 0 to {UTILIZATION_MAX}"
         raise scenario.refusal(("tenants", cohort.name, "utilization"), problem)
-    chance = cohort.restart.probability
-    if 0 < chance < 1:
-        restarts = np.minimum(np.floor(-draws.exponential("restart") / math.log(max(chance, 1e-9))), RESTARTS_MAX)
     return {
         "deployment": -1,
         "leave_blocks": -1,
         "region": -1,
         "duration": duration,
         "terminate": _early_ends(cohort, draws, block_ms),
-        "leave_ppm": np.rint(draws.exponential("leave") * PPM),
+        "leave_ppm": draws.leaves(),
         "deploy_delay": draws.blocks("deploy_delay", cohort.deploy_delay, block_ms),
         "never": draws.chance("never", cohort.never_choose),
         "patience": cohort.patience.blocks(block_ms),
         **_choice(cohort.choice),
         **({} if cohort.top_up is None else _top_ups(cohort.top_up, draws, ceiling, block_ms)),
-        "restart_left": restarts if 0 < chance < 1 else math.floor(RESTARTS_MAX * chance),
+        "restart_left": draws.restarts(cohort.restart.probability),
         "restart_delay": draws.blocks("restart_delay", cohort.restart.delay, block_ms, 1),
-        "utilization_ppm": whole(np.asarray(use * PPM)),
+        "utilization_ppm": draws.millionths("utilization", cohort.utilization),
     }
 
 
@@ -800,7 +1023,7 @@ def lives_of(cohort: TenantCohort, keys: Keys, block_ms: int) -> tuple[Ints, Int
         keys, {name: _uncut(name, law) for name, law in (("duration", cohort.duration), ("terminate", cohort.terminate_after)) if law}
     )
     planned, early = draws.blocks("duration", cohort.duration, block_ms, 1), _early_ends(cohort, draws, block_ms)
-    return np.broadcast_to(planned, len(keys)), np.broadcast_to(early, len(keys))
+    return tuple(each if isinstance(each, np.ndarray) else np.full(len(keys), each) for each in (planned, early))  # type: ignore[return-value]
 
 
 def _early_ends(cohort: TenantCohort, draws: _Draws, block_ms: int) -> Ints | int:
@@ -832,6 +1055,8 @@ def mean_cpu(cohort: TenantCohort) -> float:
 def cpu_of(orders: CohortOrders) -> Ints:
     """Return the millicores that each order asks for, all its groups and replicas together."""
     each = orders.resources[:, Resource.cpu] * orders.resources[:, Resource.count]
+    if len(each) == len(orders.drafts) == len(orders.calls) and (orders.calls[:, Call.first_draft] == np.arange(len(each))).all():
+        return np.asarray(each)  # one resource a group, one group an order
     sums = np.concatenate([[0], np.cumsum(each)])
     first = orders.drafts[:, Draft.first_resource]
     of_drafts = np.concatenate([[0], np.cumsum(sums[first + orders.drafts[:, Draft.resources]] - sums[first])])
@@ -839,16 +1064,15 @@ def cpu_of(orders: CohortOrders) -> Ints:
     return np.asarray(of_drafts[first + orders.calls[:, Call.drafts]] - of_drafts[first])
 
 
-def _top_ups(rule: TopUp, draws: _Draws, ceiling: NDArray[np.float64], block_ms: int) -> dict[str, NDArray[Any] | float]:
+def _top_ups(rule: TopUp, draws: _Draws, ceiling: NDArray[np.float64] | None, block_ms: int) -> dict[str, Any]:
     """Columns of `Plan`: when tenants send more funds, how often and how much."""
     after = rule.after_depletion
     when = TopUpTime.AFTER_DEPLETION if after is not None else TopUpTime.BEFORE
-    amount = np.ceil(draws.any_number("top_up_blocks", rule.blocks) * ceiling)
     return {
-        "top_up": np.where(draws.chance("top_up", rule.probability), when, TopUpTime.NEVER),
+        "top_up": draws.chance("top_up", rule.probability, when),
         "top_up_left": draws.ints("top_up_times", rule.times),
         "top_up_at": rule.when_blocks_left or 0,
-        "top_up_amount": np.maximum(np.minimum(amount, DRAWN_MAX).astype(np.int64), 1),
+        "top_up_amount": draws.funds("top_up_blocks", rule.blocks, ceiling),
         **{name: draws.blocks(purpose, _delay_of(rule), block_ms) for name, purpose in _TOP_UP_DELAYS.items()},
     }
 
@@ -867,12 +1091,14 @@ __all__ = [
     "cpu_of",
     "draw_orders",
     "expected_arrivals",
+    "first_orders",
     "lives_of",
     "mean_arrivals",
     "mean_cpu",
     "mean_life",
     "mean_per_hour",
     "orders_at",
+    "orders_with_first",
     "rate_of",
     "staged_orders",
     "tenants_of",

@@ -12,8 +12,8 @@ import pytest
 from marketsim.agents.streams import (
     constant,
     draw,
-    draw_each,
     draw_index,
+    draw_rows,
     exponential,
     key_of,
     keys_from,
@@ -50,12 +50,13 @@ def test_a_draw_does_not_depend_on_who_else_draws(name: str) -> None:
 
 def test_laws_that_are_drawn_together_give_what_each_gives_alone() -> None:
     laws = {f"purpose {name}": law for name, law in LAWS.items()} | {"one": LAWS["choice"]._replace(values=(4,), weights=(1.0,))}
-    together = draw_each(laws, KEYS[:999])
-    assert list(together) and {name: column.tolist() for name, column in together.items()} == {
-        name: draw(law, KEYS[:999], name).tolist() for name, law in laws.items()
+    rows, together = draw_rows(laws, KEYS[:999])
+    assert laws.keys() - rows.keys() == {"purpose constant", "one"}
+    assert {name: together[row].tolist() for name, row in rows.items()} == {
+        name: draw(laws[name], KEYS[:999], name).tolist() for name in rows
     }
     with listening(DrawBook()):
-        assert draw_each(laws, KEYS[:9]) == {}
+        assert draw_rows(laws, KEYS[:9])[0] == {}
 
 
 def test_one_number_stands_for_the_draws_of_a_law_of_one_value_unless_somebody_listens() -> None:

@@ -40,8 +40,8 @@ def test_a_point_comes_out_the_same_after_others(monkeypatch: pytest.MonkeyPatch
     assert len(set(alone)) == len(points)
     forget(monkeypatch)
     drawn: list[int] = []
-    whole = orders.draw_orders
-    monkeypatch.setattr(orders, "draw_orders", lambda *given: drawn.append(1) or whole(*given))
+    whole = orders.arrivals_of
+    monkeypatch.setattr(orders, "arrivals_of", lambda *given: drawn.append(1) or whole(*given))
     together = [summary_bytes(Simulated()(one, str(SMALL.parent), 3)) for one in points]
     assert together == alone
     assert len(drawn) == 2 * 3, "two cohorts, three demands"
