@@ -8,7 +8,7 @@ import numpy as np
 
 from marketsim.chain.bid_index import closed_bids, fill_bid_index
 from marketsim.chain.columns import Charging
-from marketsim.chain.state import BITS_A_WORD, TABLES, State
+from marketsim.chain.state import AS_WRITTEN, BITS_A_WORD, TABLES, State
 from marketsim.kernel.table_set import Table, longer
 
 
@@ -25,7 +25,7 @@ def with_room(state: State, **needed: int) -> State:
         table: Table = getattr(state, name)
         used = int(state.globals[counter])
         if used + free > len(table):
-            changes[name] = longer(table, used, used + free, width)
+            changes[name] = longer(table, used, used + free, width, name not in AS_WRITTEN)
     grown_state = state._replace(**changes) if changes else state
     if "bids" not in needed:
         return grown_state

@@ -117,6 +117,9 @@ TABLES: Mapping[str, tuple[int, type[Row]]] = {
 }
 """Each table that fills row by row: the global that counts its rows, and its row class."""
 
+AS_WRITTEN = frozenset({"deployments", "groups", "bids", "leases", "usage", "accounts", "deposits", "events"})
+"""Tables whose new rows are written whole before anything of them is read: nobody has to wipe them before."""
+
 
 def identity(name: str) -> int:
     """Return the identity of what has only a name, wallets and so providers: a 63-bit hash."""
@@ -127,9 +130,15 @@ MODULES = ("escrow", "community", "collector")
 """Names of the wallets that every chain begins with, in the order of their rows."""
 
 
-def make_state(rows: int = 64) -> State:
-    """Return empty tables with room for `rows` rows each and the three module wallets in place."""
-    tables: dict[str, Any] = {name: rows_of(max(rows, len(MODULES)), schema) for name, (_, schema) in TABLES.items()}
+def make_state(rows: int = 64, **more: int) -> State:
+    """Return empty tables with room for `rows` rows each, those named for so many more, and the three module wallets in place.
+
+    All zeros, but for what `AS_WRITTEN` says of those named.
+    """
+    tables: dict[str, Any] = {
+        name: rows_of(max(rows, len(MODULES)) + more.get(name, 0), schema, not (name in more and name in AS_WRITTEN))
+        for name, (_, schema) in TABLES.items()
+    }
     tables["wallets"][: len(MODULES), Wallet.provider] = -1
     tables["wallets"][: len(MODULES), Wallet.id] = [identity(name) for name in MODULES]
     return State(

@@ -122,7 +122,7 @@ def json_text(value: Any) -> str:
 def _manifest(record: Record, rows: Mapping[str, int]) -> dict[str, Any]:
     meta = dict(record.meta)
     wall = meta.pop("wall_seconds")
-    scenario = meta.pop("scenario")
+    scenario = dict(meta.pop("scenario"))
     return {
         "schema": SCHEMA,
         "name": scenario.get("name"),
@@ -154,7 +154,7 @@ def _tables(record: Record) -> dict[str, tuple[dict[str, Kind], Mapping[str, Any
         kinds: dict[str, Kind] = {"name": str} if "name" in columns else {}
         kinds |= {key: words.get((name, key), float if dtype.kind == "f" else int) for key, dtype in COLUMNS[name].items()}
         tables[name] = kinds, columns if isinstance(columns, StoredTable) else {key: columns[key] for key in kinds}
-    wide = _wide(record.providers, len(decline_codes(record.meta["scenario"], record.providers["declined"])))
+    wide = _wide(record.providers, len(decline_codes(record)))
     kinds, columns = tables["providers"]
     tables["providers"] = kinds | dict.fromkeys(wide, int), {**columns, **wide}
     seen = np.flatnonzero(record.latency_histogram)

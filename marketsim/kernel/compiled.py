@@ -36,6 +36,8 @@ from marketsim.kernel.rows import Row
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_INT64 = np.dtype(np.int64)
+
 _PACKAGE = Path(__file__).resolve().parent.parent
 _SOURCES = shipped_code.COMPILED
 _MAKERS = tuple(
@@ -125,27 +127,43 @@ class Compiled:
         self._arguments = [name for name in function.__annotations__ if name != "return"]
         self.count = len(self._arguments)
         self._entries: dict[tuple[str, ...], Callable[..., Any]] = {}
-        self._only: tuple[tuple[bool, ...], Callable[..., Any]] | None = None
+        self._last: tuple[Callable[..., Any], list[type[Any] | tuple[int, int] | None]] | None = None
+        """The entry called last, and what `_shape` says of its arguments."""
         self._parameters: list[tuple[str, type[Row] | None]] | None = None
         """The annotation of each argument, and the row class that it names."""
         self._dispatcher: Any = None
 
     def __call__(self, *arguments: Any) -> Any:
         """Run the machine code, made or loaded when this is first called."""
-        if self._only is not None:
-            are_sets, entry = self._only
-            if len(are_sets) == len(arguments):
-                return entry(*[value.address if is_set else value for value, is_set in zip(arguments, are_sets, strict=True)])
+        if self._last is not None and len(arguments) == self.count:
+            entry, shapes = self._last
+            words: list[Any] = []
+            for value, shape in zip(arguments, shapes, strict=True):
+                if shape is None:
+                    if isinstance(value, np.ndarray):
+                        break
+                    words.append(value)
+                elif type(value) is shape:
+                    words.append(value.address)
+                elif isinstance(shape, tuple) and isinstance(value, np.ndarray):
+                    ndim, width = shape
+                    size = value.shape
+                    if len(size) != ndim or size[-1] != width >= 0 or value.dtype is not _INT64 or not value.flags.c_contiguous:
+                        break
+                    words += (address_of(value), *size)
+                else:
+                    break
+            else:
+                return entry(*words)
         kinds = self.kinds(arguments)
         try:
             entry = self._entries.get(kinds) or self.entry(arguments)
         except NoEntryError:
             return self.py_func(*arguments)
-        if not any(isinstance(value, np.ndarray) for value in arguments):
-            self._only = (tuple(kind.startswith("Set") for kind in kinds), entry)
-        words: list[Any] = []
+        words = []
         for value in arguments:
             words += _words(value)
+        self._last = entry, [_shape(value, schema) for value, (_, schema) in zip(arguments, self._parameters or (), strict=True)]
         return entry(*words)
 
     def entry(self, arguments: tuple[Any, ...]) -> Callable[..., Any]:
@@ -199,6 +217,14 @@ def _kind(value: Any, annotation: str, schema: type[Row] | None) -> str:
     if hasattr(value, "address"):
         return f"Set{type(value).__name__}"
     return "bool" if annotation == "bool" else "int"
+
+
+def _shape(value: Any, schema: type[Row] | None) -> type[Any] | tuple[int, int] | None:
+    """What other arguments of the same kind have in common: table sets their class, arrays the dimensions and their row class's columns, -1
+    where there is none, numbers nothing."""
+    if isinstance(value, np.ndarray):
+        return value.ndim, -1 if schema is None else schema.width
+    return type(value) if hasattr(value, "address") else None
 
 
 def address_of(array: np.ndarray[Any, Any]) -> int:

@@ -66,11 +66,13 @@ def same_place(as_column: Any, about: str = "", unit: str = "") -> Column:
 class Schema(type):
     """The class of row classes: numbers their columns. The compiler tells by it what has columns.
 
-    Attributes: `columns` in order; `width`, the numbers a row takes, which may be more than it has columns (`class Order(Row, width=20)`).
+    Attributes: `columns` in order; `defaults`, those of them that are not 0 in a new row; `width`, the numbers a row takes, which may be
+    more than it has columns (`class Order(Row, width=20)`).
     Raises TypeError for a column that has the name of something that arrays have, and for a width that does not hold the columns.
     """
 
     columns: tuple[Column, ...]
+    defaults: tuple[Column, ...]
     width: int
 
     def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any], width: int = 0) -> Schema:
@@ -88,6 +90,7 @@ class Schema(type):
                     value.number = len(columns)
                     columns.append(value)
         schema.columns = tuple(columns)
+        schema.defaults = tuple(each for each in columns if each.default)
         schema.width = width or max([len(columns), *(getattr(base, "width", 0) for base in bases)])
         if schema.width < len(columns):
             raise TypeError(f"{name}: {len(columns)} columns in a width of {schema.width}")
@@ -132,6 +135,5 @@ def row_of(schema: type[R], **values: int) -> R:
 
 def fill(table: NDArray[np.int64], schema: type[Row]) -> None:
     """Write the defaults into the columns of a table of zeros, or a row, that have one."""
-    for each in schema.columns:
-        if each.default:
-            table[..., each.number] = each.default
+    for each in schema.defaults:
+        table[..., each.number] = each.default

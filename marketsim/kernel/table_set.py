@@ -40,14 +40,15 @@ class Rooms:
         self.keeps = False
         self._free: list[NDArray[np.int64]] = []
 
-    def zeros(self, count: int) -> NDArray[np.int64]:
-        """Return so many zeros, in memory of a table before where there is some that is not twice as large."""
+    def zeros(self, count: int, wiped: bool = True) -> NDArray[np.int64]:
+        """Return so many zeros, without `wiped` anything, in memory of a table before where there is some that is not twice as large."""
         if not self.keeps or 8 * count < self.LARGE:
-            return np.zeros(count, np.int64)
+            return np.zeros(count, np.int64) if wiped else np.empty(count, np.int64)
         fitting = [at for at, room in enumerate(self._free) if count <= len(room) <= 2 * count]
         if fitting:
             room = self._free.pop(min(fitting, key=lambda at: len(self._free[at])))
-            room[:count] = 0
+            if wiped:
+                room[:count] = 0
         else:
             room = np.zeros(count, np.int64)
         lent: NDArray[np.int64] = np.frombuffer(room.data, np.int64, count)  # of which views keep hold, not of `room`
@@ -65,17 +66,18 @@ ROOMS = Rooms()
 
 
 @overload
-def rows_of(count: int, kind: type[R]) -> Rows[R]: ...
+def rows_of(count: int, kind: type[R], wiped: bool = True) -> Rows[R]: ...
 @overload
-def rows_of(count: int, kind: int) -> NDArray[np.int64]: ...
-def rows_of(count: int, kind: Any) -> Any:
+def rows_of(count: int, kind: int, wiped: bool = True) -> NDArray[np.int64]: ...
+def rows_of(count: int, kind: Any, wiped: bool = True) -> Any:
     """Return a table that begins where a cache line does: a row of eight columns is one line. `kind` is a row class, whose defaults stand
-    in the rows, or a number of columns, all zeros; shape (count, width).
+    in the rows, or a number of columns, all zeros; shape (count, width). Without `wiped` anything stands there: for rows that nobody reads
+    before they are written.
     """
     schema: type[Row] | None = kind if isinstance(kind, type) else None
     width = kind if schema is None else schema.width
     words = LINE // 8
-    room = ROOMS.zeros(count * width + words)
+    room = ROOMS.zeros(count * width + words, wiped)
     first = -(address_of(room) // 8) % words
     table = room[first : first + count * width].reshape(count, width)
     if schema is None:
@@ -84,9 +86,10 @@ def rows_of(count: int, kind: Any) -> Any:
     return as_rows(schema, table)
 
 
-def longer(table: NDArray[np.int64], used: int, needed: int, kind: Any) -> Any:
-    """Return a table of at least `needed` rows that begins with the first `used` ones of another; `kind` as for `rows_of`, or 0 for a table
-    of one dimension, whose numbers are -1 at first. One in memory is twice as large, one in a file becomes longer where it lies.
+def longer(table: NDArray[np.int64], used: int, needed: int, kind: Any, wiped: bool = True) -> Any:
+    """Return a table of at least `needed` rows that begins with the first `used` ones of another; `kind` and `wiped` as for `rows_of`, or
+    `kind` 0 for a table of one dimension, whose numbers are -1 at first. One in memory is twice as large, one in a file becomes longer
+    where it lies.
     """
     if (file := file_of(table)) is not None:
         rows = max(needed, len(table) + STEP_BYTES // table.strides[0])
@@ -99,7 +102,7 @@ def longer(table: NDArray[np.int64], used: int, needed: int, kind: Any) -> Any:
                 grown = as_rows(kind, grown)
             return grown
     rows = max(needed, 2 * len(table))
-    grown = np.full(rows, -1, np.int64) if table.ndim == 1 else rows_of(rows, kind)
+    grown = np.full(rows, -1, np.int64) if table.ndim == 1 else rows_of(rows, kind, wiped)
     grown[:used] = table[:used]
     return grown
 
@@ -118,7 +121,8 @@ def appended(table: NDArray[np.int64], *more: NDArray[np.int64]) -> NDArray[np.i
 class TableSet:
     """Mixin of named tuples of C-contiguous int64 arrays (int8 where `narrow` says so): the address of their directory.
 
-    It is made when first asked for. The directory lives as long as the tuple, and so do the arrays.
+    It is made when first asked for, of that of the set it comes from (`_replace`) where it has one. The directory lives as long as the
+    tuple, and so do the arrays.
     """
 
     __slots__ = ()
@@ -142,6 +146,20 @@ class TableSet:
         @classmethod
         def _make(cls, tables: Any) -> Any:
             return cls(*tables)
+
+        def _replace(self, **changes: Any) -> Any:
+            """Return a set of the same tables but for some; what the directory of this one says of the others is taken over."""
+            tables, entries = list(self), self.__dict__.get("entries")
+            entries = entries and list(entries)
+            for name, table in changes.items():
+                at = self._fields.index(name)
+                tables[at] = as_rows(self.rows[name], table) if name in self.rows else table
+                if entries:
+                    entries[at] = None
+            other = tuple.__new__(type(self), tables)
+            if entries:
+                other.__dict__["entries"] = entries
+            return other
 
     @classmethod
     def width_of(cls, name: str) -> int | None:
@@ -169,14 +187,16 @@ class TableSet:
         address = kept.get("where")
         if address is not None:
             return int(address)
-        entries = []
-        for (name, kind, ndim, width), table in zip(self._layout(), self, strict=True):  # type: ignore[call-overload]
+        entries = kept.setdefault("entries", [None] * len(self))  # type: ignore[arg-type]
+        for at, ((name, kind, ndim, width), table) in enumerate(zip(self._layout(), self, strict=True)):  # type: ignore[call-overload]
+            if entries[at] is not None:
+                continue
             shape = table.shape
             if table.dtype != kind or not table.flags.c_contiguous or len(shape) != ndim:
                 raise TypeError(f"table {name}: {table.dtype} {shape}, expected contiguous {kind} of {ndim} dimensions")
             if width is not None and width != shape[-1]:
                 raise TypeError(f"table {name}: {shape[-1]} columns, expected {width}")
-            entries.append((address_of(table), shape[0], 1 if ndim == 1 else shape[1]))
+            entries[at] = (address_of(table), shape[0], 1 if ndim == 1 else shape[1])
         directory = np.asarray(entries, np.int64)
         kept["directory"] = directory
         kept["where"] = address_of(directory)

@@ -13,7 +13,7 @@ from marketsim.chain.columns import EscrowRule
 from marketsim.chain.event_room import EVENTS_AN_END, EVENTS_MORE, events_of, events_of_bid
 from marketsim.chain.room import with_room
 from marketsim.chain.state import BITS_A_WORD, State
-from marketsim.kernel.compiled import compiled, compiled_inline
+from marketsim.kernel.compiled import address_of, compiled, compiled_inline
 from marketsim.kernel.intrinsics import LINE, rarely
 from marketsim.kernel.table_set import Table, longer, rows_of
 from marketsim.market.calendar import CHUNK_BITS, FIRST, KINDS
@@ -36,6 +36,9 @@ OUTCOMES = 65_536
 """Free rows of outcomes beyond what is asked for, where somebody hears; more bids than that do not end at once."""
 EVENTS_AHEAD = 65_536
 """Rows of events beyond what must be free where any are kept, so that the record is not handed over too often."""
+
+WRITTEN_FIRST = ("calendar", "later")
+"""Tables of which nothing is read before it is written."""
 
 
 @compiled
@@ -225,7 +228,7 @@ def make_room(chain: State, engine: Engine) -> tuple[State, Engine]:
         "bid_rows": (int(x.bids_rows) + bids + ROWS, BidRow),
         "outcomes": (int(x.outcomes) + int(x.hears) * (2 * OUTCOMES + bids), BidOutcome),
     }
-    if engine.desks.ctypes.data % LINE:
+    if address_of(engine.desks) % LINE:
         changes["desks"] = rows_of(len(engine.desks), Desk)
         changes["desks"][:] = engine.desks
     if len(engine.chunks) == 1:
@@ -233,7 +236,7 @@ def make_room(chain: State, engine: Engine) -> tuple[State, Engine]:
     for name, (needed, kind) in wanted.items():
         table: Table = getattr(engine, name)
         if len(table) < needed:
-            changes[name] = longer(table, len(table), needed, kind)
+            changes[name] = longer(table, len(table), needed, kind, name not in WRITTEN_FIRST)
     if len(engine.nodes):  # where replicas stand, row for row beside offers and orders
         for name, beside in (("offer_nodes", "offers"), ("order_nodes", "tracks")):
             wanted_rows, places = len(changes.get(beside, getattr(engine, beside))), getattr(engine, name)
@@ -243,7 +246,7 @@ def make_room(chain: State, engine: Engine) -> tuple[State, Engine]:
         "plan_of": len(chain.deployments),
         "alive": len(chain.accounts),
         "batch": bids + ROWS,
-        "decline_rows": int(x.keep_bid_rows * (x.decline_rows + most_declines(engine, rows, bids))),
+        "decline_rows": int(x.decline_rows + most_declines(engine, rows, bids)) if x.keep_bid_rows else 0,
     }
     for name, needed in lines.items():
         line: Table = getattr(engine, name)

@@ -162,8 +162,9 @@ def rejections(rejected: Column, rules: str) -> dict[str, int]:
     occurred."""
     mapped = rules == "seed"
     counts: dict[str, int] = dict.fromkeys(sorted(set(SEED_CODES.values())), 0) if mapped else {}
+    times = rejected.tolist()
     for status in Status:
-        count = int(rejected[status])
+        count = times[status]
         if count:
             code = SEED_CODES.get(status, status.name) if mapped else status.name
             counts[code] = counts.get(code, 0) + count
@@ -239,7 +240,7 @@ def _bids(record: Record) -> dict[str, Any]:
         raise InvariantError(
             f"bids do not add up: {counts['submitted']} submitted, {counts['accepted']} accepted, {int(refused.sum())} rejected"
         )
-    codes = decline_codes(record.meta["scenario"], providers["declined"])
+    codes = decline_codes(record)
     declined = providers["declined"].sum(axis=0)
     return {
         "submitted": counts["submitted"],
@@ -259,14 +260,15 @@ def _win_rate(record: Record) -> float | None:
 
 def _latency(record: Record) -> dict[str, float | None]:
     histogram = record.latency_histogram
-    bids = int(histogram.sum())
-    if not bids:
-        return {"mean": None, "p95": None}
-    rank = -(-95 * bids // 100)
     taken = np.flatnonzero(histogram != 0)
+    up_to = np.cumsum(histogram[taken])
+    if not len(taken):
+        return {"mean": None, "p95": None}
+    bids = int(up_to[-1])
+    rank = -(-95 * bids // 100)
     return {
         "mean": int(record.meta["latency_total_ms"]) / bids / 1000,
-        "p95": int(taken[np.searchsorted(np.cumsum(histogram[taken]), rank)]) / 1000,
+        "p95": int(taken[np.searchsorted(up_to, rank)]) / 1000,
     }
 
 

@@ -54,21 +54,6 @@ CODES_WITHOUT_FAULTS: Final = 13
 """So many are of engines or users' code; what follows is shown where it occurred."""
 
 
-def decline_codes(scenario: Mapping[str, Any], declined: Column) -> tuple[str, ...]:
-    """Return the codes that a run's tables show: those of users' code only where a script sets prices, or where they occurred.
-
-    `declined` is int64 (providers, DECLINE_CODES).
-    """
-    kinds = {
-        kind for cohort in scenario.get("providers") or () if isinstance(cohort.get("strategy"), Mapping) for kind in cohort["strategy"]
-    }
-    if declined[:, CODES_WITHOUT_FAULTS:].any():
-        return DECLINE_CODES
-    if "script" in kinds or declined[:, CODES_OF_ENGINES:].any():
-        return DECLINE_CODES[:CODES_WITHOUT_FAULTS]
-    return DECLINE_CODES[:CODES_OF_ENGINES]
-
-
 UNFILLED: Final = (
     "no_eligible_provider",
     "no_capacity",
@@ -192,7 +177,7 @@ META: Final = (
 )
 """Keys of `Record.meta`.
 
-scenario: the effective scenario, plain and JSON-able. rules: name of the rule set. blocks: height of the
+scenario: the effective scenario, a mapping of plain values; dict() of it is JSON-able. rules: name of the rule set. blocks: height of the
 last block. start: ISO date and time of block 0. fingerprint: hex digits. record: one of LEVELS.
 audit_blocks: blocks audited (0 without --audit). latency_total_ms: sum of all bid latencies. versions:
 package -> version. streams: names or patterns of the random streams. wall_seconds: seconds the run took.
@@ -229,6 +214,8 @@ class Record:
     events: LongTable | None = None
     logs: dict[str, Table] = field(default_factory=dict)
     """What users' strategies and agents wrote down, a table a cohort or agent: `height`, `who`, then columns of their own."""
+    by_script: bool | None = None
+    """Whether a script sets some provider's prices; None where `meta["scenario"]` has to say so."""
     trail: RunTrail | None = None
     """The run's trail, where it was kept: a file of its own beside the tables."""
 
@@ -293,6 +280,21 @@ class Record:
                 continue
             if columns[name].min() < low or columns[name].max() >= high:
                 raise InvariantError(f"record: {table}: {name} has a value outside {low}..{high - 1}")
+
+
+def decline_codes(record: Record) -> tuple[str, ...]:
+    """Return the codes that a run's tables show: those of users' code only where a script sets prices, or where they occurred."""
+    declined = record.providers["declined"]
+    if declined[:, CODES_WITHOUT_FAULTS:].any():
+        return DECLINE_CODES
+    if declined[:, CODES_OF_ENGINES:].any() or (_by_script(record.meta["scenario"]) if record.by_script is None else record.by_script):
+        return DECLINE_CODES[:CODES_WITHOUT_FAULTS]
+    return DECLINE_CODES[:CODES_OF_ENGINES]
+
+
+def _by_script(scenario: Mapping[str, Any]) -> bool:
+    strategies = [cohort.get("strategy") for cohort in scenario.get("providers") or ()]
+    return any(isinstance(strategy, Mapping) and "script" in strategy for strategy in strategies)
 
 
 def day_blocks(block_ms: int) -> int:

@@ -71,6 +71,7 @@ EVENTS_A_BID_LIMIT = 80
 FORTNIGHT_DAYS = 14
 INT64_BITS = 63
 """Bits of a number above 0."""
+UINT16_MAX = (1 << 16) - 1
 DSEQ_APART = 1 << 40
 """Between the sequence numbers of two tenants while those of all are worked out at once."""
 SETTLEMENT = "settlement"
@@ -135,7 +136,16 @@ def build_market(scenario: Scenario, seed: int, by_hand: bool = False, stretch: 
     else:
         orders = [shared((number, stretch), seed, partial(staged_orders, number, scenario, seed, stretch)) for number in cohorts]
     total = sum(len(part.calls) for part in orders)
-    chain = make_state(BARE_ROWS)
+    at_once = min(sum(len(part.calls) for part in orders[len(cohorts) :]), BIDS_AT_FIRST // max(1, len(book.names)))
+    bids = at_once * len(book.names)
+    most = total + min(total // SHARE_OF_MORE, MORE_ORDERS) + ROWS
+    chain = make_state(
+        BARE_ROWS,
+        **dict.fromkeys(("deployments", "groups", "orders", "leases"), most),
+        **dict.fromkeys(("accounts", "deposits"), most + bids),
+        usage=0 if scenario.charging == "rate" else most,
+        usage_escrows=most if scenario.charging == "ve_settlement" else 0,
+    )
     set_rules(chain, scenario)
     chain.globals.keep_bids = int(by_hand or bool(scenario.messages))
     chain, tenant_names, tenant_cohorts = add_wallets(chain, scenario, book)
@@ -151,14 +161,6 @@ def build_market(scenario: Scenario, seed: int, by_hand: bool = False, stretch: 
     engine.plans[:, Plan.region] = home_regions(scenario, seed)[engine.plans[:, Plan.tenant] - first_tenant]
     engine = with_nodes(chain, engine, book)
     set_engine(engine, scenario, seed)
-    at_once = min(sum(len(part.calls) for part in orders[len(cohorts) :]), BIDS_AT_FIRST // max(1, len(book.names)))
-    bids = at_once * len(book.names)
-    most = total + min(total // SHARE_OF_MORE, MORE_ORDERS) + ROWS
-    chain = with_room(
-        chain, **dict.fromkeys(("deployments", "groups", "orders", "leases"), most), accounts=most + bids, deposits=most + bids
-    )
-    if scenario.charging != "rate":
-        chain = with_room(chain, usage=most)
     x = engine.globals
     x.asked_orders, x.asked_bids, x.asked_entries, x.asked_events = at_once, bids, 3 + len(scenario.providers), 0
     chain, engine = make_room(chain, engine)
@@ -311,7 +313,9 @@ def add_orders(
         mine = plans[first_plan : first_plan + len(part.plans)]
         mine[:] = part.plans
         mine[:, Plan.tenant] += offset
-        mine[mine[:, Plan.choice] == BidChoice.OWN, Plan.choice_k] = cohort
+        own = np.flatnonzero(mine[:, Plan.choice] == BidChoice.OWN)
+        if len(own):
+            mine[own, Plan.choice_k] = cohort
         first_plan += len(mine)
     number_deployments(calls, [plans])
     fits = no_fits(max(1, len(kinds)), len(book.names))
@@ -384,7 +388,11 @@ def _by_tenant(tenants: Ints, key: Ints, time: Ints, tie: Ints) -> NDArray[np.in
         return np.lexsort((tie, time, key, tenants))
     # a deployment's key is its block: it grows with the time
     both = (tenants << bits) | time
-    order = np.argsort(both)
+    if int(tenants.max(initial=0)) <= UINT16_MAX:  # numbers of 16 bits are sorted by their digits, times have long runs in order
+        order = np.argsort(time, kind="stable")
+        order = order[np.argsort(tenants[order].astype(np.uint16), kind="stable")]
+    else:
+        order = np.argsort(both)
     placed = both[order]
     same = np.zeros(len(order) + 1, bool)
     same[1:-1] = placed[1:] == placed[:-1]

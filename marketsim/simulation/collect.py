@@ -39,8 +39,9 @@ from marketsim.market.fingerprint import fingerprint
 from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, Engine, Sample, Stage
 from marketsim.money.pairs import add, is_less, times
 from marketsim.money.units import ATTO, MIB, PPM
-from marketsim.recording.record import COLUMNS, DECLINE_CODES, UNFILLED, Column, Record, day_blocks, day_count, exact_sum
+from marketsim.recording.record import COLUMNS, DECLINE_CODES, RESOURCES, UNFILLED, Column, Record, day_blocks, day_count, exact_sum
 from marketsim.recording.rows import PIECE, WaitingRows, pick_rows
+from marketsim.scenario.effective import Effective
 from marketsim.scenario.literals import Duration
 from marketsim.scenario.model import Scenario
 from marketsim.simulation.build import MarketSetup
@@ -187,7 +188,7 @@ class Collector:
             timeseries=sample_columns(clock),
             totals=ledger | {"accrued": accrued(chain, *earned_by_now)},
             meta={
-                "scenario": scenario.effective(),
+                "scenario": Effective(scenario),
                 "seed": self._seed,
                 "rules": scenario.rules,
                 "blocks": blocks,
@@ -212,6 +213,7 @@ class Collector:
             settlements=None if self._settlements is None else self._settlements.finish(),
             events=None if self._events is None else self._events.finish(),
             logs=self.log.tables(),
+            by_script=None if scenario.stages else any(cohort.strategy.kind == "script" for cohort in scenario.providers),
         ).check()
 
     def so_far(self, clock: BlockClock, height: int, versions: dict[str, str], faults: Sequence[FaultRecord] = ()) -> Record:
@@ -254,7 +256,7 @@ class Collector:
         count = len(book.names)
         for desk in range(count):
             account_use(engine, desk, blocks)
-        desks = engine.desks[:count]
+        desks = np.asarray(engine.desks[:count])
         capacity = desks[:, Desk.cap_cpu : Desk.cap_gpu + 1].copy()
         if (mean := mean_capacity(self._scenario, self._seed)) is not None:
             capacity[: len(mean)] = mean
@@ -271,13 +273,13 @@ class Collector:
             "network_fees": clock.chain.wallets[desks[:, Desk.wallet], Wallet.fees],
             "cost_ppm": desks[:, Desk.cost_ppm],
         }
-        for at, name in enumerate(("submitted", "accepted", "won", "lost", "closed")):
-            plain[name] = desks[:, Desk.submitted + at]
-            plain[f"{name}_window"] = desks[:, Desk.submitted + at] - desks[:, Desk.base_submitted + at]
         columns: dict[str, Any] = {name: np.ascontiguousarray(column, np.int64) for name, column in plain.items()}
-        scale = {"cpu": 1.0, "memory": float(MIB), "storage": float(MIB), "gpu": 1.0}
-        for at, (name, unit) in enumerate(scale.items()):
-            columns[f"unit_blocks_{name}"] = desks[:, Desk.sum_cpu + at].astype(np.float64) * unit
+        counts = desks[:, Desk.submitted : Desk.closed + 1].T.copy()
+        in_window = counts - desks[:, Desk.base_submitted : Desk.base_closed + 1].T
+        for name, whole, window in zip(("submitted", "accepted", "won", "lost", "closed"), counts, in_window, strict=True):
+            columns[name], columns[f"{name}_window"] = whole, np.ascontiguousarray(window)
+        sums = desks[:, Desk.sum_cpu : Desk.sum_gpu + 1].T * np.asarray([[1.0], [MIB], [MIB], [1.0]])
+        columns |= {f"unit_blocks_{name}": np.ascontiguousarray(used) for name, used in zip(RESOURCES, sums, strict=True)}
         return columns | {
             "name": list(book.names),
             "rejected": engine.rejected[:count].copy(),

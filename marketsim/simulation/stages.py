@@ -92,6 +92,8 @@ def priced_anew(scenario: Scenario) -> Iterator[tuple[str, int]]:
 
 def mean_capacity(scenario: Scenario, seed: int) -> NDArray[np.int64] | None:
     """Return the capacity of each desk of a cohort on average over the measured window, int64 (desks, 4); None where it never changes."""
+    if not scenario.stages:
+        return None
     stages = list(stages_of(scenario))
     if all(stage.before.providers == stage.after.providers for stage in stages):
         return None

@@ -196,6 +196,19 @@ def test_what_does_not_fit_is_refused() -> None:
         bound(halve, make_state(2))(1, 2)
 
 
+@needs_compiler
+def test_what_does_not_fit_is_refused_after_what_does() -> None:
+    amounts = np.zeros(4, np.int64)
+    add_to(amounts, 0, 1, 1)
+    for wrong in (amounts.astype(np.int32), np.zeros((4, 4), np.int64)[:, 1], np.zeros(4)):
+        with pytest.raises(TypeError, match="contiguous"):
+            add_to(wrong, 0, 1, 1)
+    with pytest.raises(TypeError):
+        add_to(amounts, 0, 1)  # type: ignore[call-arg]
+    add_to(amounts, 0, 1, 1)
+    assert amounts.tolist() == [2, 2, 0, 0]
+
+
 def calls(cache: Path) -> list[str]:
     code = "import sys; from marketsim.chain.events import hash64; print(hash64(1, 2, 3, 4), 'numba' in sys.modules)"
     environment = os.environ | {"MARKETSIM_CACHE": str(cache), "PYTHONPATH": str(ROOT), "TMPDIR": str(cache / "tmp")}

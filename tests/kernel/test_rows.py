@@ -116,6 +116,19 @@ def test_compiled_code_reads_and_writes_the_same() -> None:
     assert table.tolist() == [[0] * 4, [4, 2, 3, 0]]
 
 
+def test_a_set_with_another_table_has_that_one_and_the_rest() -> None:
+    state = make_state(4)
+    state.orders[2].price = 40
+    take_over(state, 1, 2)
+    other = state._replace(orders=np.zeros((8, Order.width), np.int64))._replace(wallets=state.wallets.copy())
+    other.orders[6].price = 70
+    assert take_over(other, 5, 6) == 71 + OrderState.MATCHED
+    assert (other.orders[5].price, state.orders[1].price, state.globals.height) == (71, 41, 41 + 71)
+    if COMPILING:
+        with pytest.raises(TypeError, match=rf"^table leases: 3 columns, expected {Lease.width}$"):
+            _ = other._replace(leases=np.zeros((2, 3), np.int64)).address
+
+
 @pytest.mark.skipif(not COMPILING, reason="compilation is off")
 def test_a_row_of_another_width_is_refused() -> None:
     with pytest.raises(TypeError, match=r"^array of shape \(3,\), expected 4 columns of Fruit$"):

@@ -31,6 +31,14 @@ def test_memory_of_a_table_that_is_gone_comes_back_as_zeros() -> None:
     assert again.ctypes.data == where and len(again) == COUNT and not again.any()
 
 
+def test_what_nobody_reads_is_not_wiped() -> None:
+    rooms = _keeping()
+    lent = rooms.zeros(COUNT)
+    lent[:] = 7
+    del lent
+    assert (rooms.zeros(COUNT, wiped=False) == 7).all()
+
+
 def test_no_table_gets_memory_twice_as_large_as_it_needs() -> None:
     rooms = _keeping()
     del (lent := {"one": rooms.zeros(2 * COUNT + 1)})["one"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from ruamel.yaml import YAML
 from marketsim.agents.streams import draw, key_of, keys_from
 from marketsim.scenario import load_scenario, scenario_from_mapping
 from marketsim.scenario.distributions import Distribution
+from marketsim.scenario.effective import Effective
 from marketsim.scenario.literals import Money, Span
 from marketsim.scenario.tenants import CountLaw, DurationLaw, MillicoresLaw, NumberLaw, TextLaw
 
@@ -213,3 +216,15 @@ def test_laws_are_plain_numbers() -> None:
     assert Distribution[Money].model_validate("0.5uve").law().a == 5 * 10**17
     with pytest.raises(ValueError, match="mixes blocks and time"):
         Distribution[Span].model_validate({"uniform": ["1s", "5 blocks"]})
+
+
+def test_what_is_made_when_it_is_read_is_the_same() -> None:
+    scenario = load_scenario("small")
+    lazy, whole = Effective(scenario), scenario.effective()
+    assert lazy["name"] == whole["name"] == lazy.get("name") and lazy._all is None
+    assert lazy == whole and whole == lazy and list(lazy) == list(whole) and len(lazy) == len(whole)
+    assert lazy["providers"] == whole["providers"] and "horizon" in lazy and "horizons" not in lazy
+    assert json.dumps(dict(lazy)) == json.dumps(whole) and repr(lazy) == repr(whole)
+    assert lazy | {"name": "other"} == whole | {"name": "other"}
+    for copied in (pickle.loads(pickle.dumps(lazy)), deepcopy(lazy)):
+        assert type(copied) is dict and copied == whole

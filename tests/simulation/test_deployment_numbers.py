@@ -13,8 +13,10 @@ BLOCK_MS = 6_000
 DEPLOYMENT = st.tuples(st.integers(3, 6), st.integers(1, 40_000), st.integers(0, (1 << 63) - 1))
 
 
-@given(st.lists(DEPLOYMENT, max_size=40, unique_by=lambda each: each[2]), st.integers(0, 40))
-def test_each_is_created_at_its_height_or_behind_the_one_before(deployments: list[tuple[int, int, int]], split: int) -> None:
+@given(st.lists(DEPLOYMENT, max_size=40, unique_by=lambda each: each[2]), st.integers(0, 40), st.sampled_from([0, 1 << 16, 1 << 48]))
+def test_each_is_created_at_its_height_or_behind_the_one_before(deployments: list[tuple[int, int, int]], split: int, more: int) -> None:
+    """`more` tenants stand before these."""
+    deployments = [(tenant + more, time, tie) for tenant, time, tie in deployments]
     calls, plans = rows_of(len(deployments), Call), rows_of(len(deployments), Plan)
     for call, plan, (tenant, time, tie) in zip(calls, plans, deployments, strict=True):
         call.key, call.time, call.tie = max(-(-time // BLOCK_MS), 1) * PHASES + Phase.ARRIVE, time, tie

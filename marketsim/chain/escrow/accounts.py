@@ -36,6 +36,7 @@ def open_account(s: State, h: int, scope: int, target: int, owner: int) -> int:
     else:
         row = g.accounts
         g.accounts = row + 1
+        s.accounts[row].touched = 0
     a = s.accounts[row]
     touched = a.touched
     for column in range(Account.width):
