@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +15,7 @@ import pytest
 from marketsim.chain.columns import Order
 from marketsim.chain.state import State, make_state
 from marketsim.kernel.compiled import compiled
-from marketsim.kernel.modes import CHECKED, COMPILING
+from marketsim.kernel.modes import COMPILING
 from marketsim.kernel.rows import Rows
 from marketsim.market.tables import Table
 
@@ -129,8 +133,35 @@ def test_rows_are_read_as_python_reads_them() -> None:
     assert shape_of(orders, 4) == shape_of.py_func(plain, 4)  # type: ignore[attr-defined]
 
 
-@pytest.mark.skipif(not CHECKED, reason="only the build with bounds looks at them")
-@pytest.mark.parametrize("row, column", [(6, 0), (-1, 0), (0, 20), (0, -1)])
-def test_an_index_outside_is_seen(row: int, column: int) -> None:
-    with pytest.raises(IndexError, match="outside its table"):
-        neighbours(make_state(6).orders, row, column, 0)
+OUTSIDE = """from __future__ import annotations
+
+from marketsim.chain.columns import Order
+from marketsim.chain.state import make_state
+from marketsim.kernel.compiled import compiled
+from marketsim.kernel.rows import Rows
+
+
+@compiled
+def number_at(orders: Rows[Order], row: int, column: int) -> int:
+    return int(orders[row][column])
+
+
+orders = make_state(6).orders
+for row, column in ((5, 0), (6, 0), (-1, 0), (0, Order.width), (0, -1)):
+    try:
+        print(row, column, number_at(orders, row, column))
+    except IndexError as error:
+        print(row, column, error)
+"""
+
+
+def test_the_build_with_bounds_sees_an_index_outside(tmp_path: Path) -> None:
+    script = tmp_path / "outside.py"
+    script.write_text(OUTSIDE)
+    said = subprocess.run(
+        [sys.executable, script], env=os.environ | {"MARKETSIM_COMPILE": "checked"}, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    assert said[0] == "5 0 0"
+    assert len(said) == 5
+    for line in said[1:]:
+        assert "outside its table" in line
