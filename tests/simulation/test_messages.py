@@ -11,6 +11,7 @@ import pytest
 from hand_market import heights, leases, provider, tenant
 from hand_market import play as play_market
 
+from marketsim import Market
 from marketsim.chain.columns import EventKind
 from marketsim.chain.edge import Chain
 from marketsim.chain.ledger import totals
@@ -139,6 +140,24 @@ def test_a_provider_has_what_its_leases_earned_when_it_bids(horizon: str, fees: 
     )
     # A block's messages come before its settlements: those of block 105 are not there for its own.
     assert answers(result) == ["ok"] * 4 + ["InsufficientFunds" if fees else "InvalidDeposit", "ok"]
+
+
+def test_a_provider_sends_on_what_its_leases_earned() -> None:
+    """A lease at 10 a block since block 5 has paid 800 of its 1,000 by block 106, after a take of a fifth."""
+    messages = [deploy(5, deposit="40000"), bid(5, "ada/1/1/1/south"), say(5, "create_lease", "ada/1/1/1/south")]
+    keys = {"horizon": "300 blocks", "charging": "rate", "settle_every": "100 blocks", "take": 0.2, "messages": messages}
+    market = Market(scenario_from_mapping(keys | {"start": START | {"wallets": START["wallets"] | {"south": 500}}}))
+    sent = []
+    for height, amount in ((105, 1), (106, 801), (106, 800)):
+        market.advance(height - 1)
+        sent.append(market.submit({"op": "send", "wallet": "south", "to": "ada", "amount": amount}))
+    market.advance(106)
+    receipts = [market.receipt(ticket) for ticket in sent]
+    assert [receipt and (receipt.height, receipt.result) for receipt in receipts] == [
+        (105, "InsufficientFunds"),
+        (106, "InsufficientFunds"),
+        (106, "ok"),
+    ]
 
 
 def test_governance_follows_the_messages_of_its_block() -> None:
