@@ -21,7 +21,6 @@ from marketsim.chain.columns import (
     Deployment,
     Event,
     EventKind,
-    Lease,
     LeaseState,
     OrderState,
     Provider,
@@ -573,12 +572,8 @@ class ByHand:
         Under `rules: seed` what settlements have brought reaches a wallet when somebody looks: whoever is refused for want of coins has to
         have them first.
         """
-        chain = self._clock.chain
-        if chain.globals.rules != Rules.SEED or not parsed.is_authorized:
-            return False
-        leases = chain.leases[: int(chain.globals.leases)]
-        mine = leases[:, Lease.provider] == self.names.row_of("wallet", parsed.signer)
-        if not (mine & (leases[:, Lease.state] != LeaseState.CLOSED)).any():
+        chain, slot = self._clock.chain, self.names.row_of("provider", parsed.signer)
+        if chain.globals.rules != Rules.SEED or not parsed.is_authorized or slot < 0 or chain.providers[slot].active_leases == 0:
             return False
         self._settle(height - 1)
         self.names.take(self._clock.chain)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from queue_sweep import QueueScenarios
 
 from marketsim.errors import InputError
 from marketsim.experiments.runs.execute import LocalPool, Outcome, RunTask
+from marketsim.experiments.sweep import session
 from marketsim.experiments.sweep.dry_run import dry_run, run_bounds
 from marketsim.experiments.sweep.file import POINT_COLUMNS, RUN_COLUMNS, Factor
 from marketsim.experiments.sweep.folder import open_sweep_folder
@@ -84,6 +86,24 @@ def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> None:
     assert content(tmp_path / "out7") == one
     assert {"report.html", "report.md", "results.parquet", "results.csv", "points.csv"} <= set(one)
     assert sum(name.startswith("runs/") for name in one) == 24
+
+
+@pytest.mark.parametrize(("cores", "workers", "beside"), [(64, 6, 3), (64, 2, 1), (1, 6, 0), (64, 1, 0)])
+def test_a_report_is_drawn_by_as_many_processes_as_made_the_runs_four_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int, workers: int, beside: int
+) -> None:
+    asked: list[int] = []
+
+    def drawers(runner: Any, count: int) -> Any:
+        asked.append(count)
+        return nullcontext()
+
+    monkeypatch.setattr(session, "drawers", drawers)
+    monkeypatch.setattr(session, "usable_cores", lambda: cores)
+    monkeypatch.setattr(session, "write_report", lambda result, folder: {})
+    carried(tmp_path, SMALL, workers=workers)
+    carried(tmp_path, SMALL, workers=workers, resume=True)  # nothing is left to run, and no process runs
+    assert asked == [beside, 0]
 
 
 def test_results_are_tidy_and_sorted(small: tuple[Path, SweepResult]) -> None:

@@ -174,7 +174,7 @@ def side_by_side(tasks: Iterable[RunTask], workers: int) -> list[RunTask]:
 
     So each worker has, by and large, a replication of its own: points with one demand and one seed are played by the worker that has it.
     """
-    return sorted(tasks, key=lambda task: (task.replication // workers, task.point, task.replication))
+    return sorted(tasks, key=lambda task: (task.replication // max(1, workers), task.point, task.replication))
 
 
 def _unlike(plan: SweepPlan, folder: SweepFolder, pool: RunPool, rows: Sequence[Replication]) -> Iterator[str]:

@@ -18,6 +18,9 @@ from marketsim.experiments.sweep.report import load_reporting, rule_sets, write_
 from marketsim.experiments.sweep.rounds import SweepResult, Watcher, run_sweep
 from marketsim.scenario.shipped import found_file
 
+_DRAWERS = 4
+"""Most processes that draw a report: with more, each has less to draw than it takes to begin."""
+
 PoolMaker = Callable[[SweepFolder], RunPool]
 
 
@@ -71,7 +74,7 @@ def carry_out(
         result = run_sweep(plan, folder, pool, watcher)
     finally:
         pool.close()
-    beside = min(pool.workers, usable_cores()) - 1 if isinstance(pool, LocalPool) and result.executed else 0
+    beside = min(pool.workers, usable_cores(), _DRAWERS) - 1 if isinstance(pool, LocalPool) and result.executed else 0
     with drawers(plan.runner, beside):
         content = write_report(result, folder)
     folder.write_manifest(
