@@ -11,7 +11,7 @@ numbers, 1 is the first block of the run. Names are Python strings at the edge o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -324,18 +324,14 @@ def exact(whole: Any, atto: Any = 0) -> int:
 
 
 def exact_sum(whole: Column, atto: Column | None = None) -> int:
-    """The sum of a money column in atto-uve, exact however large: atto is added in limbs of 10^9."""
-    total = sum(int(part) for part in _chunk_sums(whole)) * ATTO
-    if atto is None:
-        return total
-    high, low = np.divmod(atto, 10**9)
-    return total + sum(map(int, _chunk_sums(high))) * 10**9 + sum(map(int, _chunk_sums(low)))
+    """The sum of a money column in atto-uve, exact however large."""
+    return _sum(whole) * ATTO + (0 if atto is None else _sum(atto))
 
 
-def _chunk_sums(column: Column) -> Sequence[Any]:
-    """Sums that cannot leave int64: each value split into its upper and lower 32 bits."""
+def _sum(column: Column) -> int:
+    """A sum that cannot leave int64: each value split into its upper and lower 32 bits."""
     wide = column.astype(np.int64, copy=False)
-    return [int((wide >> 32).sum()) << 32, int((wide & 0xFFFFFFFF).sum())]
+    return (int((wide >> 32).sum()) << 32) + int((wide & 0xFFFFFFFF).sum())
 
 
 def _check_table(table: str, columns: Mapping[str, Any]) -> None:

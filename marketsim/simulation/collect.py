@@ -134,9 +134,7 @@ class Collector:
 
     def begin_window(self, clock: BlockClock) -> None:
         """Note what leases have earned so far: the window after warm-up begins. It changes nothing."""
-        self._before = np.vstack(
-            [earned(clock.chain, self._scenario.warm_up_blocks), clock.chain.leases[: leases_of(clock.chain), Lease.fees]]
-        )
+        self._before = earned(clock.chain, self._scenario.warm_up_blocks)
 
     def take_events(self, rows: Table) -> None:
         """Take rows of events that the record's level keeps."""
@@ -174,9 +172,8 @@ class Collector:
         scenario, market = self._scenario, self._market
         chain, engine = clock.chain, clock.engine
         blocks = scenario.horizon_blocks
-        ledger = totals(chain) | {"network_fees": int(chain.globals.network_fees_paid) * ATTO}
         latency = engine.latency
-        earned_by_now = earned(chain, blocks)
+        leases = lease_columns(clock, blocks, self._before)
         return Record(
             tenants={"name": market.tenant_names, "cohort": np.asarray(market.tenant_cohorts, np.int64)},
             providers=self._providers(clock),
@@ -184,9 +181,13 @@ class Collector:
             provider_cohorts=market.book.cohort_names,
             regions=market.regions,
             orders=self._orders(clock),
-            leases=lease_columns(clock) | self._earned(*earned_by_now),
+            leases=leases,
             timeseries=sample_columns(clock),
-            totals=ledger | {"accrued": accrued(chain, *earned_by_now)},
+            totals=totals(chain)
+            | {
+                "network_fees": int(chain.globals.network_fees_paid) * ATTO,
+                "accrued": accrued(leases, int(chain.globals.take_ppm)),
+            },
             meta={
                 "scenario": Effective(scenario),
                 "seed": self._seed,
@@ -236,17 +237,6 @@ class Collector:
             order = f"{market.tenant_names[tenant - market.first_tenant]}/{dseq}/{gseq}"
             found.setdefault(order, {})[market.book.names[desk]] = reason
         return {"refusals": found}
-
-    def _earned(self, whole: NDArray[np.int64], atto: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
-        before = np.zeros((3, len(whole)), np.int64)
-        before[:, : self._before.shape[1]] = self._before
-        return {
-            "earned_whole": whole.copy(),  # each column by itself: parts of one table would keep all of it alive
-            "earned_atto": atto.copy(),
-            "earned_before_whole": before[0].copy(),
-            "earned_before_atto": before[1].copy(),
-            "fees_before": before[2].copy(),
-        }
 
     def _providers(self, clock: BlockClock) -> dict[str, Any]:
         from marketsim.market.quoting import account_use
@@ -325,42 +315,48 @@ def leases_of(chain: State) -> int:
 
 
 def earned(chain: State, height: int) -> Table:
-    """Return what each lease has earned by a height at which no settlement of a cadence is outstanding: int64 (2, leases), whole uve and
-    atto; gross, and of closed ones what was paid out.
+    """Return what each lease has earned by a height at which no settlement of a cadence is outstanding, and the take it has paid: int64
+    (3, leases), whole uve, atto and whole uve; earned is gross, and of closed ones what was paid out.
     """
-    columns = np.zeros((2, leases_of(chain)), np.int64)
+    columns = np.empty((3, leases_of(chain)), np.int64)
     put_earned(chain, height, columns)
     return columns
 
 
-def accrued(chain: State, whole: NDArray[np.int64], atto: NDArray[np.int64]) -> int:
-    """Return what leases have earned (`earned`) and nobody has paid out, less the take on it, in atto-uve."""
-    gross = (int(whole.sum()) - int(chain.leases[: len(whole), Lease.withdrawn].sum())) * ATTO + exact_sum(np.zeros(0, np.int64), atto)
-    return int(gross - gross * int(chain.globals.take_ppm) // PPM)
+def accrued(leases: Mapping[str, NDArray[np.int64]], take_ppm: int) -> int:
+    """Return what leases have earned and nobody has paid out, less the take on it, in atto-uve."""
+    gross = exact_sum(leases["earned_whole"], leases["earned_atto"]) - exact_sum(leases["withdrawn"])
+    return gross - gross * take_ppm // PPM
+
+
+@compiled_inline
+def earned_by(s: State, height: int, lease: int) -> tuple[int, int]:
+    """Return what a lease has earned (`earned`), whole uve and atto."""
+    row = s.leases[lease]
+    whole, atto = row.withdrawn, 0
+    if row.payment != PaymentState.CLOSED:
+        whole, atto = add(whole, atto, row.balance, row.balance_atto)
+    if row.payment == PaymentState.OPEN:
+        account = s.accounts[row.account]
+        more, more_atto = 0, 0
+        if s.globals.escrow == EscrowRule.EXACT:
+            more, more_atto = owed(s, height, lease)
+        elif s.globals.escrow == EscrowRule.USAGE:
+            more = s.usage_escrows[row.usage].unsettled
+        else:
+            more, more_atto = times(row.rate, row.rate_atto, height - account.settled_at)
+            if is_less(account.funds, account.funds_atto, more, more_atto):
+                more, more_atto = max(account.funds, 0), 0  # the chain has not looked yet; there is no more
+        whole, atto = add(whole, atto, more, more_atto)
+    return whole, atto
 
 
 @compiled
 def put_earned(s: State, height: int, columns: Table) -> None:
-    """Put what each lease has earned into `columns` (whole, atto)."""
+    """Put what each lease has earned and its take into `columns`, as `earned` has them."""
     for lease in range(columns.shape[1]):
-        row = s.leases[lease]
-        whole, atto = row.withdrawn, 0
-        if row.payment != PaymentState.CLOSED:
-            whole, atto = add(whole, atto, row.balance, row.balance_atto)
-        if row.payment == PaymentState.OPEN:
-            account = s.accounts[row.account]
-            more, more_atto = 0, 0
-            if s.globals.escrow == EscrowRule.EXACT:
-                more, more_atto = owed(s, height, lease)
-            elif s.globals.escrow == EscrowRule.USAGE:
-                more = s.usage_escrows[row.usage].unsettled
-            else:
-                more, more_atto = times(row.rate, row.rate_atto, height - account.settled_at)
-                if is_less(account.funds, account.funds_atto, more, more_atto):
-                    more, more_atto = max(account.funds, 0), 0  # the chain has not looked yet; there is no more
-            whole, atto = add(whole, atto, more, more_atto)
-        columns[0, lease] = whole
-        columns[1, lease] = atto
+        columns[0, lease], columns[1, lease] = earned_by(s, height, lease)
+        columns[2, lease] = s.leases[lease].fees
 
 
 class Bids:
@@ -592,7 +588,7 @@ class OrderColumns(Row):
 
 
 class LeaseColumns(Row):
-    """Columns of the record's leases table that `put_leases` writes."""
+    """Columns of the record's leases table, in the order in which `put_leases` writes them."""
 
     order = column()
     provider = column()
@@ -608,6 +604,11 @@ class LeaseColumns(Row):
     fees = column()
     shortfall_whole = column()
     shortfall_atto = column()
+    earned_whole = column()
+    earned_atto = column()
+    earned_before_whole = column()
+    earned_before_atto = column()
+    fees_before = column()
 
 
 _UNFILLED_BY_STAGE = np.asarray([UNFILLED.index(STAGES[stage]) for stage in Stage], np.int64)
@@ -670,8 +671,11 @@ def put_orders(s: State, e: Engine, regions: Table, by_stage: Table, first_tenan
 
 
 @compiled
-def put_leases(s: State, e: Engine, columns: Table) -> None:
-    """Put the leases into columns, int64 (LeaseColumns.width, leases)."""
+def put_leases(s: State, e: Engine, height: int, before: Table, columns: Table) -> None:
+    """Put the leases into columns, int64 (LeaseColumns.width, leases), with what they have earned by a height; `before` is what the first
+    ones had when the window began, as `earned` has it.
+    """
+    known = before.shape[1]
     for lease in range(columns.shape[1]):
         row = s.leases[lease]
         closed = row.state == LeaseState.CLOSED
@@ -689,12 +693,16 @@ def put_leases(s: State, e: Engine, columns: Table) -> None:
         columns[LeaseColumns.fees, lease] = row.fees
         columns[LeaseColumns.shortfall_whole, lease] = row.shortfall
         columns[LeaseColumns.shortfall_atto, lease] = row.shortfall_atto
+        columns[LeaseColumns.earned_whole, lease], columns[LeaseColumns.earned_atto, lease] = earned_by(s, height, lease)
+        columns[LeaseColumns.earned_before_whole, lease] = before[0, lease] if lease < known else 0
+        columns[LeaseColumns.earned_before_atto, lease] = before[1, lease] if lease < known else 0
+        columns[LeaseColumns.fees_before, lease] = before[2, lease] if lease < known else 0
 
 
-def lease_columns(clock: BlockClock) -> dict[str, NDArray[np.int64]]:
-    """Return the leases table of the record."""
+def lease_columns(clock: BlockClock, height: int, before: Table) -> dict[str, NDArray[np.int64]]:
+    """Return the leases table of the record; `height` and `before` as for `put_leases`."""
     columns = np.empty((LeaseColumns.width, leases_of(clock.chain)), np.int64)
-    put_leases(clock.chain, clock.engine, columns)
+    put_leases(clock.chain, clock.engine, height, before, columns)
     return {each.name: numbers for each, numbers in zip(LeaseColumns.columns, columns, strict=True)}
 
 

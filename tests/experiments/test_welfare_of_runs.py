@@ -71,6 +71,11 @@ def test_welfare_revenue_and_take_cover_the_same_window(rules: str) -> None:
         for begun, end in zip(later.leases["created_at"].tolist(), later.leases["closed_at"].tolist(), strict=True)
     )
     assert gross == 10 * blocks
+    begun = len(first.leases["order"])
+    assert 0 < begun < len(later.leases["order"])
+    for before, then in (("earned_before_whole", "earned_whole"), ("earned_before_atto", "earned_atto"), ("fees_before", "fees")):
+        assert later.leases[before][:begun].tolist() == first.leases[then].tolist()
+        assert not later.leases[before][begun:].any()
 
 
 def test_a_full_market_is_below_its_optimum() -> None:
