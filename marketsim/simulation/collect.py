@@ -18,12 +18,10 @@ from marketsim.chain.columns import (
     EscrowRule,
     Event,
     EventKind,
-    Lease,
     LeaseState,
     OrderEnd,
     OrderState,
     PaymentState,
-    Wallet,
 )
 from marketsim.chain.escrow.exact import owed
 from marketsim.chain.income import paid_by_day, paid_in_window, taken_in_window
@@ -36,6 +34,7 @@ from marketsim.kernel.rows import Row, Rows, as_rows, column
 from marketsim.kernel.table_set import Table
 from marketsim.market.clock import BlockClock
 from marketsim.market.fingerprint import fingerprint
+from marketsim.market.quoting import account_use
 from marketsim.market.tables import DESK_SHIFT, FAR, ORDER_SHIFT, BidRow, Desk, Engine, Sample, Stage
 from marketsim.money.pairs import add, is_less, times
 from marketsim.money.units import ATTO, MIB, PPM
@@ -67,6 +66,10 @@ STAGES = {
     Stage.BID: "capacity_lost",
 }
 """What an order that ended without a lease lacked, by the furthest check that a provider reached."""
+
+
+UNITS = np.asarray([[1], [MIB], [MIB], [1]], np.int64)
+"""What a desk counts each of RESOURCES in, (4, 1)."""
 
 
 class Collector:
@@ -176,7 +179,7 @@ class Collector:
         leases = lease_columns(clock, blocks, self._before)
         return Record(
             tenants={"name": market.tenant_names, "cohort": np.asarray(market.tenant_cohorts, np.int64)},
-            providers=self._providers(clock),
+            providers=self._providers(clock, leases["provider"]),
             tenant_cohorts=[cohort.name for cohort in scenario.tenants] + [BY_HAND] * (len(scenario.tenants) in market.tenant_cohorts),
             provider_cohorts=market.book.cohort_names,
             regions=market.regions,
@@ -238,38 +241,22 @@ class Collector:
             found.setdefault(order, {})[market.book.names[desk]] = reason
         return {"refusals": found}
 
-    def _providers(self, clock: BlockClock) -> dict[str, Any]:
-        from marketsim.market.quoting import account_use
-
-        book, engine = self._market.book, clock.engine
+    def _providers(self, clock: BlockClock, slots: NDArray[np.int64]) -> dict[str, Any]:
+        """Return the providers table of the record; `slots` is whose each lease is. What is leased is accounted for up to the horizon."""
+        book, chain, engine = self._market.book, clock.chain, clock.engine
         blocks = self._scenario.horizon_blocks
         count = len(book.names)
-        for desk in range(count):
-            account_use(engine, desk, blocks)
-        desks = np.asarray(engine.desks[:count])
-        capacity = desks[:, Desk.cap_cpu : Desk.cap_gpu + 1].copy()
+        table = np.empty((ProviderColumns.width, count), np.int64)
+        put_providers(chain, engine, blocks, table)
+        table[ProviderColumns.cohort] = book.cohorts
+        table[ProviderColumns.leases] = np.bincount(slots, minlength=count)[:count]
+        table[ProviderColumns.revenue_net] = paid_in_window(chain.income)[:count]
+        table[ProviderColumns.fees] = taken_in_window(chain.income)[:count]
         if (mean := mean_capacity(self._scenario, self._seed)) is not None:
-            capacity[: len(mean)] = mean
-        plain = {
-            "cohort": np.asarray(book.cohorts, np.int64),
-            "cpu": capacity[:, 0],
-            "memory": capacity[:, 1] * MIB,
-            "storage": capacity[:, 2] * MIB,
-            "gpu": capacity[:, 3],
-            "lease_capacity": desks[:, Desk.lease_capacity],
-            "leases": np.bincount(clock.chain.leases[: int(clock.chain.globals.leases), Lease.slot], minlength=count)[:count],
-            "revenue_net": paid_in_window(clock.chain.income)[:count],
-            "fees": taken_in_window(clock.chain.income)[:count],
-            "network_fees": clock.chain.wallets[desks[:, Desk.wallet], Wallet.fees],
-            "cost_ppm": desks[:, Desk.cost_ppm],
-        }
-        columns: dict[str, Any] = {name: np.ascontiguousarray(column, np.int64) for name, column in plain.items()}
-        counts = desks[:, Desk.submitted : Desk.closed + 1].T.copy()
-        in_window = counts - desks[:, Desk.base_submitted : Desk.base_closed + 1].T
-        for name, whole, window in zip(("submitted", "accepted", "won", "lost", "closed"), counts, in_window, strict=True):
-            columns[name], columns[f"{name}_window"] = whole, np.ascontiguousarray(window)
-        sums = desks[:, Desk.sum_cpu : Desk.sum_gpu + 1].T * np.asarray([[1.0], [MIB], [MIB], [1.0]])
-        columns |= {f"unit_blocks_{name}": np.ascontiguousarray(used) for name, used in zip(RESOURCES, sums, strict=True)}
+            table[ProviderColumns.cpu : ProviderColumns.gpu + 1, : len(mean)] = mean.T * UNITS
+        columns: dict[str, Any] = by_name(ProviderColumns, table)
+        used = np.ascontiguousarray(engine.desks[:count, Desk.sum_cpu : Desk.sum_gpu + 1].T) * UNITS.astype(float)
+        columns |= {f"unit_blocks_{name}": sums for name, sums in zip(RESOURCES, used, strict=True)}
         return columns | {
             "name": list(book.names),
             "rejected": engine.rejected[:count].copy(),
@@ -285,12 +272,17 @@ class Collector:
         regions = [-1 if kind.region is None else market.regions.index(kind.region) for kind in market.asked] or [-1]
         columns = np.empty((OrderColumns.width, count), np.int64)
         put_orders(chain, engine, np.asarray(regions, np.int64), _UNFILLED_BY_STAGE, market.first_tenant, columns)
-        orders = {each.name: numbers for each, numbers in zip(OrderColumns.columns, columns, strict=True)}
+        orders = by_name(OrderColumns, columns)
         if market.newcomers:
             owner = orders["tenant"] + market.first_tenant
             for wallet, place in market.newcomers.items():
                 orders["tenant"][owner == wallet] = place
         return orders
+
+
+def by_name(kind: type[Row], columns: Table) -> dict[str, NDArray[np.int64]]:
+    """Return columns, int64 (kind.width, rows), by the names that a row class has for them."""
+    return {each.name: numbers for each, numbers in zip(kind.columns, columns, strict=True)}
 
 
 def unfilled(chain: State, engine: Engine) -> Any:
@@ -559,6 +551,32 @@ def put_settlements(rows: Rows[Event], order: Table, columns: Table) -> int:
     return at + 1
 
 
+class ProviderColumns(Row):
+    """Columns of the record's providers table that are whole numbers, a provider each."""
+
+    cohort = column()
+    cpu = column()
+    memory = column()
+    storage = column()
+    gpu = column()
+    lease_capacity = column()
+    leases = column()
+    revenue_net = column()
+    fees = column()
+    network_fees = column()
+    cost_ppm = column()
+    submitted = column()
+    submitted_window = column()
+    accepted = column()
+    accepted_window = column()
+    won = column()
+    won_window = column()
+    lost = column()
+    lost_window = column()
+    closed = column()
+    closed_window = column()
+
+
 class OrderColumns(Row):
     """Columns of the record's orders table, in the order in which `put_orders` writes them."""
 
@@ -638,6 +656,33 @@ def put_unfilled(s: State, e: Engine, by_stage: Table, out: Table) -> None:
 
 
 @compiled
+def put_providers(s: State, e: Engine, height: int, columns: Table) -> None:
+    """Put what desks and wallets say of the providers into columns, int64 (ProviderColumns.width, providers); what desks have in use is
+    accounted for up to a height.
+    """
+    for provider in range(columns.shape[1]):
+        account_use(e, provider, height)
+        desk = e.desks[provider]
+        columns[ProviderColumns.cpu, provider] = desk.cap_cpu
+        columns[ProviderColumns.memory, provider] = desk.cap_memory * MIB
+        columns[ProviderColumns.storage, provider] = desk.cap_storage * MIB
+        columns[ProviderColumns.gpu, provider] = desk.cap_gpu
+        columns[ProviderColumns.lease_capacity, provider] = desk.lease_capacity
+        columns[ProviderColumns.network_fees, provider] = s.wallets[desk.wallet].fees
+        columns[ProviderColumns.cost_ppm, provider] = desk.cost_ppm
+        columns[ProviderColumns.submitted, provider] = desk.submitted
+        columns[ProviderColumns.submitted_window, provider] = desk.submitted - desk.base_submitted
+        columns[ProviderColumns.accepted, provider] = desk.accepted
+        columns[ProviderColumns.accepted_window, provider] = desk.accepted - desk.base_accepted
+        columns[ProviderColumns.won, provider] = desk.won
+        columns[ProviderColumns.won_window, provider] = desk.won - desk.base_won
+        columns[ProviderColumns.lost, provider] = desk.lost
+        columns[ProviderColumns.lost_window, provider] = desk.lost - desk.base_lost
+        columns[ProviderColumns.closed, provider] = desk.closed
+        columns[ProviderColumns.closed_window, provider] = desk.closed - desk.base_closed
+
+
+@compiled
 def put_orders(s: State, e: Engine, regions: Table, by_stage: Table, first_tenant: int, columns: Table) -> None:
     """Put the orders into columns, int64 (OrderColumns.width, orders); `regions` are those that specs ask for, by spec."""
     for order in range(columns.shape[1]):
@@ -703,17 +748,22 @@ def lease_columns(clock: BlockClock, height: int, before: Table) -> dict[str, ND
     """Return the leases table of the record; `height` and `before` as for `put_leases`."""
     columns = np.empty((LeaseColumns.width, leases_of(clock.chain)), np.int64)
     put_leases(clock.chain, clock.engine, height, before, columns)
-    return {each.name: numbers for each, numbers in zip(LeaseColumns.columns, columns, strict=True)}
+    return by_name(LeaseColumns, columns)
+
+
+SAMPLES = (
+    ("height", Sample.height, 1), ("active_leases", Sample.active, 1), ("insufficient_funds", Sample.short, 1),
+    ("open_orders", Sample.open_orders, 1), ("cpu", Sample.cpu, 1), ("memory", Sample.memory, MIB),
+    ("storage", Sample.storage, MIB), ("gpu", Sample.gpu, 1), ("revenue_net", Sample.paid, 1),
+    ("created", Sample.created, 1), ("leased", Sample.leased, 1), ("submitted", Sample.submitted, 1),
+    ("held_whole", Sample.held, 1), ("warnings", Sample.warnings, 1),
+)  # fmt: skip
+"""Columns of the record's time series: of each its name, that of the samples, and what one of the latter's units is."""
 
 
 def sample_columns(clock: BlockClock) -> dict[str, NDArray[np.int64]]:
     """Return the time series of the record."""
     rows = clock.engine.samples[: int(clock.engine.globals.samples)]
-    names = (
-        ("height", Sample.height, 1), ("active_leases", Sample.active, 1), ("insufficient_funds", Sample.short, 1),
-        ("open_orders", Sample.open_orders, 1), ("cpu", Sample.cpu, 1), ("memory", Sample.memory, MIB),
-        ("storage", Sample.storage, MIB), ("gpu", Sample.gpu, 1), ("revenue_net", Sample.paid, 1),
-        ("created", Sample.created, 1), ("leased", Sample.leased, 1), ("submitted", Sample.submitted, 1),
-        ("held_whole", Sample.held, 1), ("warnings", Sample.warnings, 1),
-    )  # fmt: skip
-    return {name: rows[:, column] * scale for name, column, scale in names}
+    names, columns, units = zip(*SAMPLES, strict=True)
+    numbers = np.asarray(rows.T)[list(columns)] * np.asarray(units, np.int64)[:, None]
+    return dict(zip(names, numbers, strict=True))

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from marketsim.agents.streams import stream
+from marketsim.chain.columns import BidState
 from marketsim.scenario import load_scenario
 from marketsim.simulation import run
 
@@ -85,6 +86,22 @@ def test_streams_are_named() -> None:
     assert first.tolist() == stream(1, "tenant/web/arrivals").random(4).tolist()
     assert first.tolist() != stream(2, "tenant/web/arrivals").random(4).tolist()
     assert first.tolist() != stream(1, "tenant/web/cpu").random(4).tolist()
+
+
+def test_what_providers_did_is_what_the_long_tables_say() -> None:
+    record = run(load_scenario(SMALL, ["record=everything", "horizon=36h", "warm_up=12h"])).record
+    providers, bids, leases = record.providers, record.bids, record.leases
+    assert bids is not None
+    count = len(providers["name"])
+    refused, late = bids["state"] < 0, bids["height"] > record.warm_up_blocks
+    for name, of in (("submitted", bids["height"] > 0), ("accepted", ~refused), ("won", bids["state"] == BidState.ACTIVE)):
+        found = np.bincount(bids["provider"][of], minlength=count)
+        assert found.sum() > 0
+        assert providers[name].tolist() == found.tolist()
+    assert providers["leases"].tolist() == np.bincount(leases["provider"], minlength=count).tolist()
+    assert providers["submitted_window"].tolist() == np.bincount(bids["provider"][late], minlength=count).tolist()
+    for name in ("submitted", "accepted", "won", "lost", "closed"):
+        assert (providers[f"{name}_window"] <= providers[name]).all()
 
 
 def test_summaries_are_plain_data() -> None:
