@@ -48,18 +48,9 @@ def fingerprint(chain: State, engine: Engine, refused: Mapping[tuple[int, int], 
     parts = [int.from_bytes(half) for half in (events[:_HALF], events[_HALF:])]
     parts += _rows(chain, engine)
     parts += _desks(chain, engine, refused or {}), int(latencies_hash(engine)) & _MASK
-    parts += [int(value) & _MASK for value in chain.globals[list(_TOTALS)]]
-    return f"{_of_numbers([1, *parts, 2]):016x}{_of_numbers([2, *reversed(parts), 1]):016x}"
-
-
-def _of_numbers(numbers: list[int]) -> int:
-    found = 0
-    for at, number in enumerate(numbers):
-        found = (number * _FIRST if at == 0 else (found ^ number) * _SECOND + _FIRST) & _MASK
-        found ^= found >> _SHIFT
-        found = found * _FIRST & _MASK
-        found ^= found >> _OTHER_SHIFT
-    return found
+    parts += [value & _MASK for value in chain.globals[list(_TOTALS)].tolist()]
+    numbers = np.asarray([1, *parts, 2], np.uint64).view(np.int64)
+    return "".join(f"{int(numbers_hash(each)) & _MASK:016x}" for each in (numbers, numbers[::-1].copy()))
 
 
 if COMPILING:
@@ -88,20 +79,32 @@ else:
 
     def _first(number: int) -> int:
         """Return the hash of one number, with which that of a row begins."""
-        return _signed(_of_numbers([int(number) & _MASK]))
+        return _mixed(int(number) * _FIRST)
 
     def _then(before: int, number: int) -> int:
         """Return the hash of a row with one number more."""
-        found = ((int(before) & _MASK) ^ (int(number) & _MASK)) * _SECOND + _FIRST & _MASK
-        found = (found ^ (found >> _SHIFT)) * _FIRST & _MASK
-        return _signed(found ^ (found >> _OTHER_SHIFT))
+        return _mixed(((int(before) & _MASK) ^ (int(number) & _MASK)) * _SECOND + _FIRST)
 
     def _plus(total: int, number: int) -> int:
         """Return a sum of hashes, which wraps round."""
         return _signed(int(total) + int(number) & _MASK)
 
+    def _mixed(found: int) -> int:
+        found &= _MASK
+        found = (found ^ (found >> _SHIFT)) * _FIRST & _MASK
+        return _signed(found ^ (found >> _OTHER_SHIFT))
+
     def _signed(number: int) -> int:
         return number - (1 << 64) if number >> _SIGN else number
+
+
+@compiled
+def numbers_hash(numbers: Table) -> int:
+    """Return the hash of some numbers in their order, int64 (at least 1,)."""
+    found = _first(numbers[0])
+    for at in range(1, numbers.shape[0]):
+        found = _then(found, numbers[at])
+    return found
 
 
 @compiled
