@@ -22,7 +22,7 @@ from marketsim.market.tables import Ended
 from marketsim.metrics.amounts import number
 from marketsim.money.text import format_amount, half_even
 from marketsim.money.units import ATTO
-from marketsim.recording.record import RESOURCES, UNFILLED, Column, Record, decline_codes, exact, exact_sum
+from marketsim.recording.record import RESOURCES, UNFILLED, Column, Record, bin_of_rank, decline_codes, exact, exact_sum
 
 SCHEMA: Final = "marketsim-summary/1"
 LEDGER: Final = ("held", "paid", "fees", "refunded", "dust", "stranded")
@@ -87,7 +87,7 @@ def fill_rate(record: Record, among: Column | None = None) -> float | None:
     if among is not None:
         counted = counted & among
     leased = counted & (record.orders["lease"] >= 0)
-    return ratio(int(leased.sum()), int(counted.sum()))
+    return ratio(int(np.count_nonzero(leased)), int(np.count_nonzero(counted)))
 
 
 def utilization(record: Record, among: Column | None = None) -> dict[str, float | None]:
@@ -150,8 +150,8 @@ def revenue_by_day(record: Record) -> list[int]:
 
 def close_reasons(leases: Mapping[str, Column]) -> dict[str, int]:
     """Return closed leases by the dashboard's four reasons."""
-    counts = np.bincount(leases["ended"], minlength=len(Ended))
-    return {ended.name.lower(): int(counts[ended]) for ended in Ended if ended}
+    counts = np.bincount(leases["ended"], minlength=len(Ended)).tolist()
+    return {ended.name.lower(): counts[ended] for ended in Ended if ended}
 
 
 def rejections(rejected: Column, rules: str) -> dict[str, int]:
@@ -162,12 +162,9 @@ def rejections(rejected: Column, rules: str) -> dict[str, int]:
     occurred."""
     mapped = rules == "seed"
     counts: dict[str, int] = dict.fromkeys(sorted(set(SEED_CODES.values())), 0) if mapped else {}
-    times = rejected.tolist()
-    for status in Status:
-        count = times[status]
-        if count:
-            code = SEED_CODES.get(status, status.name) if mapped else status.name
-            counts[code] = counts.get(code, 0) + count
+    for status in map(Status, np.flatnonzero(rejected).tolist()):
+        code = SEED_CODES.get(status, status.name) if mapped else status.name
+        counts[code] = counts.get(code, 0) + int(rejected[status])
     return counts
 
 
@@ -207,21 +204,21 @@ def _require_conserved(totals: Mapping[str, int]) -> None:
 def _orders(record: Record) -> tuple[dict[str, Any], dict[str, int]]:
     orders = record.orders
     own = orders["relisted"] == 0
-    leased = own & (orders["lease"] >= 0)
-    unleased = own & (orders["lease"] < 0)
-    timed_out = unleased & (orders["end"] == OrderEnd.TIMEOUT)
-    ended = unleased & (orders["end"] != OrderEnd.NONE)
-    codes = orders["unfilled"][ended]
+    created = int(np.count_nonzero(own))
+    unleased = np.flatnonzero(own & (orders["lease"] < 0))
+    end = orders["end"][unleased]
+    timed_out = int(np.count_nonzero(end == OrderEnd.TIMEOUT))
+    codes = orders["unfilled"][unleased[end != OrderEnd.NONE]]
     # An ended order whose reason nobody gave is "other", so that the reasons always add up.
-    counts = np.bincount(np.where(codes < 0, UNFILLED.index("other"), codes), minlength=len(UNFILLED))
-    reasons = {name: int(count) for name, count in zip(UNFILLED, counts, strict=True)}
+    codes[codes < 0] = UNFILLED.index("other")
+    reasons = dict(zip(UNFILLED, np.bincount(codes, minlength=len(UNFILLED)).tolist(), strict=True))
     return {
-        "created": int(own.sum()),
-        "relisted": int((~own).sum()),
-        "leased": int(leased.sum()),
-        "timed_out": int(timed_out.sum()),
-        "cancelled": int((ended & ~timed_out).sum()),
-        "open": int((unleased & ~ended).sum()),
+        "created": created,
+        "relisted": len(own) - created,
+        "leased": created - len(unleased),
+        "timed_out": timed_out,
+        "cancelled": len(codes) - timed_out,
+        "open": len(unleased) - len(codes),
         "unfilled_reasons": reasons,
     }, reasons
 
@@ -260,25 +257,22 @@ def _win_rate(record: Record) -> float | None:
 
 def _latency(record: Record) -> dict[str, float | None]:
     histogram = record.latency_histogram
-    taken = np.flatnonzero(histogram != 0)
-    up_to = np.cumsum(histogram[taken])
-    if not len(taken):
+    bids = int(histogram.sum())
+    if not bids:
         return {"mean": None, "p95": None}
-    bids = int(up_to[-1])
-    rank = -(-95 * bids // 100)
     return {
         "mean": int(record.meta["latency_total_ms"]) / bids / 1000,
-        "p95": int(taken[np.searchsorted(up_to, rank)]) / 1000,
+        "p95": int(bin_of_rank(histogram, -(-95 * bids // 100))) / 1000,
     }
 
 
 def _leases(record: Record) -> dict[str, Any]:
-    state = record.leases["state"]
+    state, over = record.leases["state"], record.leases["closed_at"] >= 0
     return {
         "created": len(state),
-        "active": int(((state == LeaseState.ACTIVE) | (state == LeaseState.RECLAIMING)).sum()),
-        "insufficient_funds": int(((state == LeaseState.INSUFFICIENT_FUNDS) & (record.leases["closed_at"] < 0)).sum()),
-        "closed": int(((state == LeaseState.CLOSED) | (record.leases["closed_at"] >= 0)).sum()),
+        "active": int(np.count_nonzero((state == LeaseState.ACTIVE) | (state == LeaseState.RECLAIMING))),
+        "insufficient_funds": int(np.count_nonzero((state == LeaseState.INSUFFICIENT_FUNDS) & ~over)),
+        "closed": int(np.count_nonzero((state == LeaseState.CLOSED) | over)),
         "close_reasons": close_reasons(record.leases),
     }
 
@@ -319,4 +313,4 @@ def _shares(counts: Mapping[str, int]) -> dict[str, float]:
 
 
 def _totals(record: Record, *names: str) -> list[int]:
-    return [int(record.providers[name].sum()) for name in names]
+    return [sum(record.providers[name].tolist()) for name in names]

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from marketsim.errors import InvariantError
+from marketsim.kernel.compiled import compiled
 from marketsim.market.tables import LATENCY_BINS, STATUSES, Ended
 from marketsim.money.units import ATTO
 from marketsim.recording.trail import RunTrail
@@ -332,6 +333,18 @@ def _sum(column: Column) -> int:
     """A sum that cannot leave int64: each value split into its upper and lower 32 bits."""
     wide = column.astype(np.int64, copy=False)
     return (int((wide >> 32).sum()) << 32) + int((wide & 0xFFFFFFFF).sum())
+
+
+@compiled
+def bin_of_rank(histogram: NDArray[np.int64], rank: int) -> int:
+    """Return the bin in which the number of a rank stands, from 1 on, of those that a histogram, int64 (bins,), has counted; there have to
+    be as many.
+    """
+    place, below = 0, histogram[0]
+    while below < rank:
+        place += 1
+        below += histogram[place]
+    return place
 
 
 def _check_table(table: str, columns: Mapping[str, Any]) -> None:

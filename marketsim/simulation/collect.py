@@ -171,11 +171,13 @@ class Collector:
         receipts: list[dict[str, Any]] | None = None,
         faults: Sequence[FaultRecord] = (),
     ) -> Record:
-        """Return the record of the finished run; `receipts` are the answers to hand-written messages, `faults` those that began."""
+        """Return the record of the finished run; `receipts` are the answers to hand-written messages, `faults` those that began.
+
+        The clock is not to go on afterwards: what it counts by day and by latency is the record's now.
+        """
         scenario, market = self._scenario, self._market
         chain, engine = clock.chain, clock.engine
         blocks = scenario.horizon_blocks
-        latency = engine.latency
         leases = lease_columns(clock, blocks, self._before)
         return Record(
             tenants={"name": market.tenant_names, "cohort": np.asarray(market.tenant_cohorts, np.int64)},
@@ -211,7 +213,7 @@ class Collector:
             | ({"faults": [each.as_data() for each in faults]} if faults else {})
             | self._refusals()
             | ({"cut": dict(market.cut)} if market.cut else {}),
-            latency_histogram=latency.copy(),
+            latency_histogram=engine.latency,
             bids=None if self._bids is None else self._bids.finish(chain),
             declines=None if self._declines is None else self._declines.finish(),
             settlements=None if self._settlements is None else self._settlements.finish(),

@@ -12,7 +12,7 @@ from marketsim.chain.status import Status
 from marketsim.errors import InvariantError
 from marketsim.market.tables import STATUSES
 from marketsim.money.units import ATTO
-from marketsim.recording.record import COLUMNS, blank, day_count, exact, exact_sum
+from marketsim.recording.record import COLUMNS, bin_of_rank, blank, day_count, exact, exact_sum
 
 LIMIT = 2**63 - 1
 
@@ -58,3 +58,10 @@ def test_check_names_what_is_wrong() -> None:
     ):
         with pytest.raises(InvariantError, match=message):
             broken.check()
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30).filter(any), st.data())
+def test_the_bin_of_a_rank_is_that_of_the_number_at_its_place(counts: list[int], data: st.DataObject) -> None:
+    values = [place for place, count in enumerate(counts) for _ in range(count)]
+    rank = data.draw(st.integers(1, len(values)))
+    assert bin_of_rank(np.array(counts, np.int64), rank) == values[rank - 1]
