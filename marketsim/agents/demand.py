@@ -135,20 +135,26 @@ def poisson_arrivals(seed: int, name: str, rate: ArrivalRate, horizon_ms: int, b
         np.asarray((first, rate.start_ms, begin_ms, horizon_ms), np.int64),
         found,
     )
-    order = _by_time(found[1, :count], found[0, :count])
+    order = by_time(found[1, :count], found[0, :count])
     keys, times, levels = found.take(order, axis=1)
     return Arrivals(np.maximum(times, 1), keys.view(np.uint64), levels.view(np.float64))
 
 
-def _by_time(times: Times, keys: Times) -> NDArray[np.integer[Any]]:
-    """Where arrivals stand by time, and by key at one time."""
+def by_time(times: Times, ties: NDArray[Any]) -> NDArray[np.integer[Any]]:
+    """Return where things stand by their times, int64 (n,), and by `ties` at one time."""
     bits = len(times).bit_length()
     if not 0 <= times.min(initial=0) <= times.max(initial=0) < 1 << INT64_BITS - bits:
-        return np.lexsort((keys, times))
-    placed = times << bits | np.arange(len(times))
+        return np.lexsort((ties, times))
+    placed = times << bits | np.arange(len(times))  # one number each, which are sorted faster than places
     placed.sort()
-    sorted_times = placed >> bits
-    return np.lexsort((keys, times)) if (sorted_times[1:] == sorted_times[:-1]).any() else placed & (1 << bits) - 1
+    order = placed & (1 << bits) - 1
+    placed >>= bits
+    same = placed[1:] == placed[:-1]
+    if same.any():
+        tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+        rows = order[tied]
+        order[tied] = rows[np.lexsort((ties[rows], placed[tied]))]
+    return order
 
 
 def burst_spans(rng: np.random.Generator, every_ms: float, lasts_ms: float, horizon_ms: int, factor: float) -> NDArray[np.float64]:

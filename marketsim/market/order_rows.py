@@ -1,4 +1,5 @@
-"""Rows of drawn orders, all that an order is at once: compiled; where nothing is, columns are made one by one (`simulation.orders`)."""
+"""Rows of drawn orders, all that an order is at once: compiled; where nothing is, columns are made one by one (`simulation.orders`). And the
+numbers of their deployments."""
 
 from __future__ import annotations
 
@@ -79,6 +80,18 @@ class SizeDraw(Row):
     usd_memory = column("bits of float64, a GiB", "USD a month")
     usd_storage = column("bits of float64, a GiB", "USD a month")
     usd_gpu = column("bits of float64", "USD a month")
+
+
+@compiled
+def put_numbers(order: Table, heights: Table, tenants: Table, latest: Table, numbers: Table) -> None:
+    """Number the deployments of each tenant in their `order`, (n,): each by its height, (n,), plus one while an earlier one of the tenant
+    has that. `latest`, by tenant, are the numbers that they had last, 0 for none; it is written on.
+    """
+    for at in range(order.shape[0]):
+        row = order[at]
+        number = max(heights[row], latest[tenants[row]] + 1)
+        latest[tenants[row]] = number
+        numbers[row] = number
 
 
 if COMPILING:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from marketsim.agents.demand import by_time
 from marketsim.agents.streams import Keys, key_of, keys_from, stream, uniform
 from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, Provider, Resource, Wallet
 from marketsim.chain.requirements import Eligibility, with_eligible
@@ -20,6 +21,7 @@ from marketsim.errors import InputError
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.calendar import push
+from marketsim.market.order_rows import put_numbers
 from marketsim.market.packing import REPLICA
 from marketsim.market.room import ROWS, make_room
 from marketsim.market.tables import PHASES, BidChoice, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
@@ -69,11 +71,6 @@ EVENT_ROOM = 4_096
 EVENTS_A_BID_LIMIT = 80
 """Events for each bid that an order may have: a deployment of 20 groups may end with all its bids, each refunded."""
 FORTNIGHT_DAYS = 14
-INT64_BITS = 63
-"""Bits of a number above 0."""
-UINT16_MAX = (1 << 16) - 1
-DSEQ_APART = 1 << 40
-"""Between the sequence numbers of two tenants while those of all are worked out at once."""
 SETTLEMENT = "settlement"
 """Name of the wallet of VirtEngine's settlement module."""
 POOL, POOL_PICKS, POOLS_MAX = 1024, 256, 1 << 14
@@ -358,49 +355,21 @@ def number_deployments(calls: list[Table], plans: list[Table], last: Mapping[int
     """
     if not calls:
         return dict(last)
-    before = rows_of(len(last), Call)
-    before[:, Call.key] = np.asarray(list(last.values()), np.int64) * PHASES
-    before[:, Call.time] = -1
-    tenants = np.concatenate([np.asarray(list(last), np.int64), *(plan[:, Plan.tenant] for plan in plans)])
-    key, time, tie = (np.concatenate([rows[:, column] for rows in (before, *calls)]) for column in (Call.key, Call.time, Call.tie))
-    order = _by_tenant(tenants, key, time, tie)
-    dseq = key[order] // PHASES
-    tenants = tenants[order]
-    ends = np.append(np.diff(tenants) != 0, True)[: len(order)]
-    # x[n] = max(height[n], x[n - 1] + 1) within a tenant: the running maximum of height - n, plus n
-    owner = np.cumsum(ends) - ends
-    far = np.int64(DSEQ_APART)
-    position = np.arange(len(order))
-    dseq = np.maximum.accumulate(dseq - position + owner * far) - owner * far + position
-    latest = dict(zip(tenants[ends].tolist(), dseq[ends].tolist(), strict=True))  # ascending within a tenant
-    dseq[order] = dseq.copy()
-    at = len(last)
+    tenants = np.concatenate([plan[:, Plan.tenant] for plan in plans])
+    key, time, tie = (np.concatenate([rows[:, column] for rows in calls]) for column in (Call.key, Call.time, Call.tie))
+    if not len(tenants):
+        return dict(last)
+    first, end = min([int(tenants.min()), *last]), max([int(tenants.max()), *last]) + 1
+    latest = np.zeros(end - first, np.int64)
+    for tenant, number in last.items():
+        latest[tenant - first] = number
+    numbers = np.empty(len(tenants), np.int64)
+    put_numbers(by_time(time, tie), key // PHASES, tenants - first, latest, numbers)
+    at = 0
     for rows in calls:
-        rows[:, Call.dseq] = dseq[at : at + len(rows)]
+        rows[:, Call.dseq] = numbers[at : at + len(rows)]
         at += len(rows)
-    return latest
-
-
-def _by_tenant(tenants: Ints, key: Ints, time: Ints, tie: Ints) -> NDArray[np.intp]:
-    """Return where deployments stand by tenant, and of one tenant by `key`, time and tie."""
-    bits = max(int(time.max(initial=0)), 1).bit_length()
-    if time.min(initial=0) < 0 or bits + int(tenants.max(initial=0)).bit_length() >= INT64_BITS:
-        return np.lexsort((tie, time, key, tenants))
-    # a deployment's key is its block: it grows with the time
-    both = (tenants << bits) | time
-    if int(tenants.max(initial=0)) <= UINT16_MAX:  # numbers of 16 bits are sorted by their digits, times have long runs in order
-        order = np.argsort(time, kind="stable")
-        order = order[np.argsort(tenants[order].astype(np.uint16), kind="stable")]
-    else:
-        order = np.argsort(both)
-    placed = both[order]
-    same = np.zeros(len(order) + 1, bool)
-    same[1:-1] = placed[1:] == placed[:-1]
-    tied = np.flatnonzero(same[1:] | same[:-1])
-    if len(tied):
-        rows = order[tied]
-        order[tied] = rows[np.lexsort((tie[rows], both[rows]))]
-    return order
+    return {tenant: number for tenant, number in enumerate(latest.tolist(), first) if number}
 
 
 def set_engine(engine: Engine, scenario: Scenario, seed: int) -> None:
