@@ -140,7 +140,7 @@ def poisson_arrivals(seed: int, name: str, rate: ArrivalRate, horizon_ms: int, b
     return Arrivals(np.maximum(times, 1), keys.view(np.uint64), levels.view(np.float64))
 
 
-def by_time(times: Times, ties: NDArray[Any]) -> NDArray[np.integer[Any]]:
+def by_time(times: Times, ties: NDArray[Any]) -> NDArray[np.int64]:
     """Return where things stand by their times, int64 (n,), and by `ties` at one time."""
     bits = len(times).bit_length()
     if not 0 <= times.min(initial=0) <= times.max(initial=0) < 1 << INT64_BITS - bits:

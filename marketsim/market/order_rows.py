@@ -109,10 +109,15 @@ if COMPILING:
     @compiled
     def put_orders(
         draws: Table,
-        size: Rows[SizeDraw],
+        s: SizeDraw,
         rules: Rows[PlanDraw],
         orders: Table,
+        first: int,
         values: Table,
+        like_call: Call,
+        like_plan: Plan,
+        like_draft: Draft,
+        like_resource: Resource,
         calls: Rows[Call],
         plans: Rows[Plan],
         drafts: Rows[Draft],
@@ -121,11 +126,11 @@ if COMPILING:
         """Fill in the rows of orders that are given by sizes, and what each is worth, bits of uve per block; return 0, and rows that mean
         nothing, where a draw would have to be cut.
 
-        `draws` are bits of float64, (rows, n); `orders` are key, time in milliseconds and tenant, (3, n). The first row of each table of
-        n + 1 rows says what stands in the columns that are not drawn; order i has row i + 1, and references count orders from 0.
+        `draws` are bits of float64, (rows, n); `orders` are key, time in milliseconds and tenant, (3, n). Those from `first` on are made, as
+        many as there are rows, and references count from 0. The rows beside the tables say what stands in the columns that are not drawn.
         """
-        s = size[0]
-        for at in range(orders.shape[1]):
+        for row in range(calls.shape[0]):
+            at = first + row
             cpu_drawn = _drawn(draws, s.cpu, s.cpu_only, at)
             memory_drawn = _drawn(draws, s.memory, s.memory_only, at)
             storage_drawn = _drawn(draws, s.storage, s.storage_only, at)
@@ -179,11 +184,10 @@ if COMPILING:
                 amount = deposit_drawn / float(ATTO)
             deposit = int(max(np.ceil(min(amount, DRAWN_MAX)), float(s.least_deposit)))
 
-            row = at + 1
             values[at] = np.float64(value).view(np.int64)
             unit = resources[row]
             for each in range(resources.shape[1]):
-                unit[each] = resources[0, each]
+                unit[each] = like_resource[each]
             unit.price = price
             unit.price_atto = price_atto
             unit.cpu = cpu
@@ -194,21 +198,21 @@ if COMPILING:
             unit.largest_volume = storage
             draft = drafts[row]
             for each in range(drafts.shape[1]):
-                draft[each] = drafts[0, each]
-            draft.first_resource = at
+                draft[each] = like_draft[each]
+            draft.first_resource = row
             call = calls[row]
             for each in range(calls.shape[1]):
-                call[each] = calls[0, each]
+                call[each] = like_call[each]
             time = int(orders[1, at])
             call.time = time
             call.key = max((time + s.block_ms - 1) // s.block_ms, 1) * PHASES + Phase.ARRIVE
             call.tie = int(orders[0, at])
-            call.plan = at
+            call.plan = row
             call.deposit = deposit
-            call.first_draft = at
+            call.first_draft = row
             plan = plans[row]
             for each in range(plans.shape[1]):
-                plan[each] = plans[0, each]
+                plan[each] = like_plan[each]
             plan.value = in_uve
             plan.value_atto = atto
             plan.tenant = int(orders[2, at])
@@ -234,10 +238,15 @@ else:
 
     def put_orders(
         draws: Table,
-        size: Rows[SizeDraw],
+        s: SizeDraw,
         rules: Rows[PlanDraw],
         orders: Table,
+        first: int,
         values: Table,
+        like_call: Call,
+        like_plan: Plan,
+        like_draft: Draft,
+        like_resource: Resource,
         calls: Rows[Call],
         plans: Rows[Plan],
         drafts: Rows[Draft],

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from marketsim.agents.demand import by_time
 from marketsim.agents.streams import Keys, key_of, keys_from, stream, uniform
@@ -19,7 +18,7 @@ from marketsim.chain.rule_sets import rule_globals
 from marketsim.chain.state import MODULES, State, identity, make_state
 from marketsim.errors import InputError
 from marketsim.kernel.rows import as_rows
-from marketsim.kernel.table_set import Table, rows_of
+from marketsim.kernel.table_set import Table
 from marketsim.market.calendar import push
 from marketsim.market.order_rows import put_numbers
 from marketsim.market.packing import REPLICA
@@ -30,10 +29,12 @@ from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import TenantCohort
 from marketsim.simulation.desks import DeskBook, region_codes, repricing_periods
 from marketsim.simulation.orders import (
+    Arrived,
     CohortOrders,
-    Ints,
     OrderKind,
+    OrderTables,
     Stretch,
+    arrived_orders,
     cpu_of,
     first_orders,
     lives_of,
@@ -43,7 +44,7 @@ from marketsim.simulation.orders import (
     orders_with_first,
     staged_orders,
 )
-from marketsim.simulation.shared_orders import shared
+from marketsim.simulation.shared_orders import is_sharing, shared
 
 REPLICAS_MAX = 200
 """Most replicas of an order that a desk with nodes looks at; for more it has not the resources."""
@@ -127,13 +128,9 @@ def build_market(scenario: Scenario, seed: int, by_hand: bool = False, stretch: 
     """Return chain, engine and orders for one seed; `by_hand` for a market that takes messages which the scenario does not hold, `stretch`
     where orders are drawn for a part of the horizon."""
     book = DeskBook(scenario, seed)
-    cohorts = range(len(scenario.tenants))
-    if scenario.initial > 0:
-        orders = with_initial(scenario, book, seed, stretch)
-    else:
-        orders = [shared((number, stretch), seed, partial(staged_orders, number, scenario, seed, stretch)) for number in cohorts]
+    orders, tables = drawn_orders(scenario, book, seed, stretch)
     total = sum(len(part.calls) for part in orders)
-    at_once = min(sum(len(part.calls) for part in orders[len(cohorts) :]), BIDS_AT_FIRST // max(1, len(book.names)))
+    at_once = min(sum(len(part.calls) for part in orders[len(scenario.tenants) :]), BIDS_AT_FIRST // max(1, len(book.names)))
     bids = at_once * len(book.names)
     most = total + min(total // SHARE_OF_MORE, MORE_ORDERS) + ROWS
     chain = make_state(
@@ -153,9 +150,10 @@ def build_market(scenario: Scenario, seed: int, by_hand: bool = False, stretch: 
         chain = eligibility.set_provider(chain, slot, claims, book.signed[slot])
     engine = make_engine(len(book.names), BARE_ROWS)
     engine = engine._replace(desks=book.rows if len(book.rows) else engine.desks, latencies=book.latencies)
-    chain, engine, calls, asked = add_orders(chain, engine, scenario, book, eligibility, orders)
+    chain, engine, calls, asked = add_orders(chain, engine, scenario, book, eligibility, orders, tables)
     first_tenant = MODULE_WALLETS + len(book.names)
-    engine.plans[:, Plan.region] = home_regions(scenario, seed)[engine.plans[:, Plan.tenant] - first_tenant]
+    if any(cohort.home_region is not None for cohort in scenario.tenants):
+        engine.plans[:, Plan.region] = home_regions(scenario, seed)[engine.plans[:, Plan.tenant] - first_tenant]
     engine = with_nodes(chain, engine, book)
     set_engine(engine, scenario, seed)
     x = engine.globals
@@ -165,7 +163,7 @@ def build_market(scenario: Scenario, seed: int, by_hand: bool = False, stretch: 
     regions = sorted({kind.region for kind in asked if kind.region is not None})
     return MarketSetup(
         chain, engine, book, calls, tenant_names, tenant_cohorts, regions, asked, eligibility,
-        MODULE_WALLETS + len(book.names), {}, cuts_of(scenario, orders),
+        first_tenant, {}, cuts_of(scenario, orders),
     )  # fmt: skip
 
 
@@ -276,52 +274,61 @@ def set_wallets(chain: State, everybody: list[str], coins: list[int], providers:
 
 
 def add_orders(
-    chain: State, engine: Engine, scenario: Scenario, book: DeskBook, eligibility: Eligibility, orders: Iterable[CohortOrders]
+    chain: State,
+    engine: Engine,
+    scenario: Scenario,
+    book: DeskBook,
+    eligibility: Eligibility,
+    parts: Sequence[CohortOrders],
+    tables: OrderTables | None = None,
 ) -> tuple[State, Engine, list[Table], list[OrderKind]]:
-    """Append every cohort's plans, drafts and resources, intern what they ask for, and number their deployments by tenant."""
-    parts = list(orders)
+    """Enter every cohort's plans, drafts and resources, intern what they ask for, and number their deployments by tenant.
+
+    `tables` are those in which the rows of all parts stand one behind another, if they do; else they are copied.
+    """
+    if tables is None:
+        schemas = zip(OrderTables._fields, (Call, Plan, Draft, Resource), strict=True)
+        copied = {name: [getattr(part, name) for part in (OrderTables.of(0), *parts)] for name in OrderTables._fields}
+        tables = OrderTables._make(as_rows(schema, np.concatenate(copied[name])) for name, schema in schemas)
     kinds: list[OrderKind] = []
     calls: list[Table] = []
-    plans = as_rows(Plan, np.empty((sum(len(part.plans) for part in parts), Plan.width), np.int64))
-    first_plan = 0
+    first_plan, first_draft, first_resource = 0, 0, 0
     first_tenant = MODULE_WALLETS + len(book.names)
-    chain = with_room(chain, resources=sum(len(part.resources) for part in parts), drafts=sum(len(part.drafts) for part in parts))
-    g = chain.globals
+    stages = (scenario, *(stage for _, stage in scenario.stages))
+    has_own = any(cohort.choice.python is not None for stage in stages for cohort in stage.tenants)
     for number, part in enumerate(parts):
         cohort = number % max(1, len(scenario.tenants))
-        offset = first_tenant + sum(c.count for c in scenario.tenants[:cohort])
+        rows = tables.calls[first_plan : first_plan + len(part.calls)]
+        plans = tables.plans[first_plan : first_plan + len(part.plans)]
+        drafts = tables.drafts[first_draft : first_draft + len(part.drafts)]
         specs = np.zeros(max(1, len(part.asked)), np.int64)
         for at, asked in enumerate(part.asked):
             chain, specs[at] = eligibility.spec(chain, asked.requirements)
             while len(kinds) <= specs[at]:
                 kinds.append(asked)
-        rows = part.calls.copy()
-        rows[:, Call.plan] += first_plan
-        rows[:, Call.first_draft] += g.drafts
-        calls.append(rows)
-        if len(part.drafts):
-            chain.resources[g.resources : g.resources + len(part.resources)] = part.resources
-            drafts = chain.drafts[g.drafts : g.drafts + len(part.drafts)]
-            drafts[:] = part.drafts
+        if (specs != np.arange(len(specs))).any():
             drafts[:, Draft.spec] = specs[drafts[:, Draft.spec]]
-            drafts[:, Draft.first_resource] += g.resources
-        g.resources += len(part.resources)
-        g.drafts += len(part.drafts)
-        mine = plans[first_plan : first_plan + len(part.plans)]
-        mine[:] = part.plans
-        mine[:, Plan.tenant] += offset
-        own = np.flatnonzero(mine[:, Plan.choice] == BidChoice.OWN)
-        if len(own):
-            mine[own, Plan.choice_k] = cohort
-        first_plan += len(mine)
-    number_deployments(calls, [plans])
+        plans[:, Plan.tenant] += first_tenant + sum(each.count for each in scenario.tenants[:cohort])
+        if has_own:
+            plans[plans[:, Plan.choice] == BidChoice.OWN, Plan.choice_k] = cohort
+        if first_plan:
+            rows[:, Call.plan] += first_plan
+            rows[:, Call.first_draft] += first_draft
+            drafts[:, Draft.first_resource] += first_resource
+        calls.append(rows)
+        first_plan += len(plans)
+        first_draft += len(drafts)
+        first_resource += len(part.resources)
+    chain = chain._replace(resources=tables.resources[:first_resource], drafts=tables.drafts[:first_draft])
+    chain.globals.resources, chain.globals.drafts = first_resource, first_draft
+    number_deployments([tables.calls[:first_plan]], [tables.plans[:first_plan]])
     fits = no_fits(max(1, len(kinds)), len(book.names))
     codes = codes_of(fits)
     for spec, asked in enumerate(kinds):
         requested = requested_values(asked)
         for desk in range(len(book.names)):
             codes[spec, desk] = book.refusal(desk, asked.requirements, asked.region, requested, int(chain.eligible[spec, desk]))
-    return chain, engine._replace(plans=plans, fits=fits), calls, kinds
+    return chain, engine._replace(plans=tables.plans[:first_plan], fits=fits), calls, kinds
 
 
 def with_nodes(chain: State, engine: Engine, book: DeskBook) -> Engine:
@@ -412,12 +419,52 @@ def set_calendar(engine: Engine, scenario: Scenario) -> None:
         push(engine, every, int(Phase.REPRICE), every, int(Kind.REPRICE), every)
 
 
-def with_initial(scenario: Scenario, book: DeskBook, seed: int, stretch: Stretch | None) -> list[CohortOrders]:
+def drawn_orders(scenario: Scenario, book: DeskBook, seed: int, stretch: Stretch | None) -> tuple[list[CohortOrders], OrderTables | None]:
     """Return the orders of all cohorts and, behind them, orders in the first block whose resources make up `initial` of all cpu, each
-    cohort by its share of the demand.
+    cohort by its share of the demand; and the tables in which all of them stand one behind another, None where they do not.
 
-    Their remaining lives are those of a market in balance: drawn with a chance proportional to the life, then cut at a uniform moment.
+    Lives of orders in the first block are what is left in a market in balance: drawn with a chance proportional to the life, then cut at a
+    uniform moment.
     """
+    wanted = first_shares(scenario, book) if scenario.initial > 0 else []
+    pools = [1 + int(share / max(size, 1.0)) // POOL_PICKS for share, size in wanted] or [0] * len(scenario.tenants)
+    drawn = [_Beside(number, scenario, seed, stretch) for number in range(len(scenario.tenants))]
+    tables, at, first_at = None, 0, 0
+    if not is_sharing() and all(each.arrived is not None for each in drawn):  # orders that others share stand by themselves
+        first_at = sum(each.count for each in drawn)
+        tables = OrderTables.of(first_at + POOL_PICKS * sum(pools))
+    later, first = list[CohortOrders](), list[CohortOrders]()
+    for number, each in enumerate(drawn):
+        into = None
+        if tables is not None:
+            into = tables.rows(at, each.count), tables.rows(first_at, POOL_PICKS * pools[number])
+            at += each.count
+        part = shared((number, stretch), seed, partial(each.later, pools[number], into))
+        later.append(part)
+        if into is not None and part.calls is not into[0].calls:
+            tables = None
+        if not wanted:
+            continue
+        part = shared((number, "initial", pools[number]), seed, partial(each.initial, pools[number]))
+        while (held := cpu_of(part)).sum() < wanted[number].cpu and pools[number] < POOLS_MAX:
+            pools[number] *= 2
+            part = shared((number, "initial", pools[number]), seed, partial(each.initial, pools[number]))
+        if into is not None and part.calls is not into[1].calls:
+            tables = None
+        first.append(_front(part, int(np.searchsorted(np.cumsum(held), wanted[number].cpu))))
+        first_at += len(first[-1].calls)
+    return later + first, tables
+
+
+class _Share(NamedTuple):
+    cpu: float
+    """Millicores of a cohort's orders in the first block."""
+    mean_cpu: float
+    """Millicores of an order of it."""
+
+
+def first_shares(scenario: Scenario, book: DeskBook) -> list[_Share]:
+    """Return how much of all cpu the orders of each cohort hold in the first block: their share of the demand."""
     wanted = scenario.initial * float(book.rows[:, Desk.cap_cpu].sum())
     sizes = [mean_cpu(cohort) for cohort in scenario.tenants]
     loads = [
@@ -425,21 +472,15 @@ def with_initial(scenario: Scenario, book: DeskBook, seed: int, stretch: Stretch
         for cohort, size in zip(scenario.tenants, sizes, strict=True)
     ]
     everything = sum(loads) or 1.0
-    later, first = list[CohortOrders](), list[CohortOrders]()
-    for number, (size, load) in enumerate(zip(sizes, loads, strict=True)):
-        share = wanted * load / everything
-        pools = 1 + int(share / max(size, 1.0)) // POOL_PICKS
-        drawn = _Beside(number, scenario, seed, stretch)
-        later.append(shared((number, stretch), seed, partial(drawn.later, pools)))
-        part = shared((number, "initial", pools), seed, partial(drawn.initial, pools))
-        while (held := cpu_of(part)).sum() < share and pools < POOLS_MAX:
-            pools *= 2
-            part = shared((number, "initial", pools), seed, partial(drawn.initial, pools))
-        count = int(np.searchsorted(np.cumsum(held), share))
-        kept = {name: getattr(part, name)[:count] for name in ("calls", "plans", "tenants", "value")}
-        cuts = {key: cut._replace(side=cut.side[:count]) for key, cut in part.cuts.items()}
-        first.append(part._replace(**kept, cuts=cuts))
-    return later + first
+    return [_Share(wanted * load / everything, size) for size, load in zip(sizes, loads, strict=True)]
+
+
+def _front(part: CohortOrders, count: int) -> CohortOrders:
+    """The first so many orders of a cohort."""
+    by_size = len(part.drafts) == len(part.resources) == len(part.calls)
+    names = OrderTables._fields if by_size else ("calls", "plans")
+    kept = {name: getattr(part, name)[:count] for name in (*names, "tenants", "value")}
+    return part._replace(**kept, cuts={key: cut._replace(side=cut.side[:count]) for key, cut in part.cuts.items()})
 
 
 class _Beside:
@@ -452,9 +493,22 @@ class _Beside:
         self._stretch = stretch
         self._made: dict[int, CohortOrders | None] = {}
 
-    def later(self, pools: int) -> CohortOrders:
-        keys = initial_keys(self._scenario.tenants[self._number], self._seed, pools)
-        orders, self._made[pools] = orders_with_first(self._number, self._scenario, self._seed, self._stretch, keys)
+    @cached_property
+    def arrived(self) -> Arrived | None:
+        """When they arrive, where that can be told before what they are."""
+        return arrived_orders(self._number, self._scenario, self._seed, self._stretch)
+
+    @property
+    def count(self) -> int:
+        """How many have arrived."""
+        return 0 if self.arrived is None else len(self.arrived.times)
+
+    def later(self, pools: int, into: tuple[OrderTables, OrderTables] | None) -> CohortOrders:
+        scenario, cohort = self._scenario, self._scenario.tenants[self._number]
+        if self.arrived is None:
+            return staged_orders(self._number, scenario, self._seed, self._stretch)
+        keys = initial_keys(cohort, self._seed, pools)
+        orders, self._made[pools] = orders_with_first(cohort, scenario, self.arrived, keys, into)
         return orders
 
     def initial(self, pools: int) -> CohortOrders:

@@ -109,6 +109,24 @@ class CohortOrders(NamedTuple):
     """Columns of the trace that say what manifests say already."""
 
 
+class OrderTables(NamedTuple):
+    """What orders are made of: where they are given by sizes, one row of each table an order."""
+
+    calls: Rows[Call]
+    plans: Rows[Plan]
+    drafts: Rows[Draft]
+    resources: Rows[Resource]
+
+    @classmethod
+    def of(cls, orders: int) -> OrderTables:
+        """Return tables for so many orders given by sizes, in which anything stands."""
+        return cls._make(as_rows(schema, np.empty((orders, schema.width), np.int64)) for schema in (Call, Plan, Draft, Resource))
+
+    def rows(self, first: int, count: int) -> OrderTables:
+        """Return some orders given by sizes, in the same memory."""
+        return OrderTables._make(table[first : first + count] for table in self)
+
+
 class Cut(NamedTuple):
     """What was cut off a distribution: per order -1 where a draw was below `low`, 1 where it was above `high`."""
 
@@ -340,6 +358,11 @@ class _Draws:
         row = self._rows.get(purpose)
         return (-1, _bits(constant(self._laws[purpose]) or 0.0)) if row is None else (row, 0)
 
+    def least(self, purpose: str) -> float:
+        """The smallest of the draws of a purpose that is placed."""
+        row = self._rows.get(purpose)
+        return (constant(self._laws[purpose]) or 0.0) if row is None else float(self.values[row].min())
+
     def numbers(self, purpose: str, law: Any) -> NDArray[np.float64]:
         plain = self._laws.get(purpose) or _uncut(purpose, law)
         drawn = self._drawn(purpose)
@@ -497,55 +520,47 @@ def staged_orders(number: int, scenario: Scenario, seed: int, stretch: Stretch |
     return joined(parts)
 
 
-def orders_with_first(
-    number: int, scenario: Scenario, seed: int, stretch: Stretch | None, first: Keys
-) -> tuple[CohortOrders, CohortOrders | None]:
-    """Return what `staged_orders` does and beside it what `first_orders` does for some keys, drawn in one go; None for those of a cohort
-    that changes, whose orders a trace, a process or manifests say, and while somebody listens.
+class Arrived(NamedTuple):
+    """Orders of a cohort of which is known when they arrive, in milliseconds, from which keys the rest is drawn, and by which tenant."""
+
+    times: Ints
+    keys: Keys
+    tenants: Ints
+
+
+def arrived_orders(number: int, scenario: Scenario, seed: int, stretch: Stretch | None) -> Arrived | None:
+    """Return when the orders of `staged_orders` arrive; None for those of a cohort that changes, whose orders a trace, a process or
+    manifests say, and while somebody listens.
     """
     cohort, stretch = scenario.tenants[number], stretch or horizon_of(scenario)
     wish = cohort.demand
     changes = any(stage.tenants[number] != cohort for _, stage in scenario.stages)
     if changes or wish.trace is not None or wish.python is not None or cohort.order.sdl is not None or is_heard():
-        return staged_orders(number, scenario, seed, stretch), None
+        return None
     rate = _rate_within(cohort, scenario, seed, stretch)
-    later, _, _ = arrivals_of(cohort, scenario, seed, rate, stretch)
-    keys = np.concatenate([first, later.keys])
-    times = np.concatenate([np.full(len(first), scenario.block_ms, np.int64), later.times])
-    if wish.arrivals_each is None:
-        tenants = tenants_of(cohort, keys)
-    else:
-        tenants = np.concatenate([tenants_of(cohort, first), tenants_at(cohort, rate, later)])
-    made = orders_at(cohort, scenario, times, keys, tenants, {})
-    return _part(made, slice(len(first), len(keys))), _part(made, slice(len(first)))
+    arrivals, _, _ = arrivals_of(cohort, scenario, seed, rate, stretch)
+    return Arrived(arrivals.times, arrivals.keys, tenants_at(cohort, rate, arrivals))
+
+
+def orders_with_first(
+    cohort: TenantCohort, scenario: Scenario, arrived: Arrived, first: Keys, into: tuple[OrderTables, OrderTables] | None = None
+) -> tuple[CohortOrders, CohortOrders]:
+    """Return the orders that have arrived and beside them what `first_orders` does for some keys, drawn in one go. Of the two tables to
+    write `into` the first is for those that have arrived; where draws are cut, orders have tables of their own.
+    """
+    keys = np.concatenate([first, arrived.keys])
+    times = np.concatenate([np.full(len(first), scenario.block_ms, np.int64), arrived.times])
+    tenants = np.concatenate([tenants_of(cohort, first), arrived.tenants])
+    rows = slice(len(first), len(keys)), slice(0, len(first))
+    made = _made_at_once(cohort, scenario, _Draws(keys, _laws(cohort, {})), times, tenants, rows, into)
+    if made is None:
+        return orders_at(cohort, scenario, *arrived, {}), first_orders(cohort, scenario, first)
+    return made[0], made[1]
 
 
 def first_orders(cohort: TenantCohort, scenario: Scenario, keys: Keys) -> CohortOrders:
     """Return orders of a cohort in the first block, one a key."""
     return orders_at(cohort, scenario, np.full(len(keys), scenario.block_ms, np.int64), keys, tenants_of(cohort, keys), {})
-
-
-def _part(orders: CohortOrders, rows: slice) -> CohortOrders:
-    """Some orders of a cohort that are given by sizes, in the same memory."""
-    calls, drafts, asked = orders.calls[rows], orders.drafts[rows], orders.asked
-    if rows.start:
-        calls[:, Call.plan] -= rows.start
-        calls[:, Call.first_draft] -= rows.start
-        drafts[:, Draft.first_resource] -= rows.start
-    if len(asked) > 1 or not len(drafts):
-        there = np.bincount(drafts[:, Draft.spec], minlength=len(asked)) > 0
-        asked = [kind for kind, is_there in zip(asked, there.tolist(), strict=True) if is_there]
-        drafts[:, Draft.spec] = (np.cumsum(there) - 1)[drafts[:, Draft.spec]]
-    return CohortOrders(
-        calls,
-        orders.plans[rows],
-        drafts,
-        orders.resources[rows],
-        asked,
-        orders.tenants[rows],
-        orders.value[rows],
-        {key: cut._replace(side=cut.side[rows]) for key, cut in orders.cuts.items() if cut.side[rows].any()},
-    )
 
 
 def within(orders: CohortOrders, begin_ms: int, end_ms: int) -> CohortOrders:
@@ -619,8 +634,8 @@ def orders_at(
     """
     size = len(times)
     draws = _Draws(keys, _laws(cohort, trace))
-    if size and not trace and (made := _made_at_once(cohort, scenario, draws, times, tenants)) is not None:
-        return made
+    if not trace and (made := _made_at_once(cohort, scenario, draws, times, tenants, (slice(0, size),))) is not None:
+        return made[0]
     block_ms = scenario.block_ms
     shape = cohort.order
     first_draft: Ints
@@ -664,33 +679,70 @@ def _window(cohort: TenantCohort, block_ms: int) -> int:
     return 0 if window is None else window.milliseconds(block_ms) // SECOND_MS
 
 
-def _made_at_once(cohort: TenantCohort, scenario: Scenario, draws: _Draws, times: Ints, tenants: Ints) -> CohortOrders | None:
-    """The orders of a cohort, all that an order is at once: bit by bit what is made of them column by column, in less time.
+def _made_at_once(
+    cohort: TenantCohort,
+    scenario: Scenario,
+    draws: _Draws,
+    times: Ints,
+    tenants: Ints,
+    parts: Sequence[slice],
+    into: Sequence[OrderTables] | None = None,
+) -> list[CohortOrders] | None:
+    """The orders of a cohort in some parts, all that an order is at once: bit by bit what is made of them column by column, in less time.
 
     None for what is left to that: without a compiler, for a listener, for manifests and for amounts as prices, and where a draw is cut.
     """
     shape, value, ceiling = cohort.order, cohort.value, cohort.ceiling
     if not COMPILING or is_heard() or shape.sdl is not None or value is None or value.times_cost is None:
         return None
-    if ceiling is None or ceiling.per_block is not None or not draws.all_placed:
+    if ceiling is None or ceiling.per_block is not None or not draws.all_placed or not draws.size:
         return None
+    size = _size_draws(cohort, scenario, draws)
+    rules, plan = _plan_draws(cohort, scenario, draws)
+    likes = (
+        row_of(Call, kind=Kind.ARRIVE, drafts=1, window=_window(cohort, scenario.block_ms)),
+        row_of(Plan, **plan),
+        row_of(Draft, resources=1),
+        row_of(Resource, count=1, endpoints=shape.endpoints),
+    )
+    orders = np.asarray((draws.keys.view(np.int64), times, tenants))
+    values = np.empty(draws.size)
+    made = []
+    for number, rows in enumerate(parts):
+        tables = OrderTables.of(rows.stop - rows.start) if into is None else into[number]
+        if not put_orders(draws.values.view(np.int64), size, rules, orders, rows.start, values.view(np.int64), *likes, *tables):
+            draws.cuts.clear()
+            return None
+        asked, spec, gpu_attributes = _kinds_asked(cohort, draws.keys[rows], tables.resources[:, Resource.gpu])
+        if not isinstance(spec, int):  # else both are 0
+            tables.drafts[:, Draft.spec], tables.resources[:, Resource.gpu_attributes] = spec, gpu_attributes
+        made.append(CohortOrders(*tables, asked, tenants[rows], values[rows], {}))
+    return made
+
+
+def _size_draws(cohort: TenantCohort, scenario: Scenario, draws: _Draws) -> SizeDraw:
+    """Which draws are the sizes, prices and deposits of a cohort's orders."""
+    ceiling, deposit = cohort.ceiling, cohort.deposit
+    assert ceiling is not None
     parts: dict[str, int] = {}
     for purpose in ("cpu", "memory", "storage", "gpu", "value", "ceiling", "deposit"):
         parts[purpose], parts[f"{purpose}_only"] = draws.place(purpose)
-    deposit, least = cohort.deposit, max(scenario.deployment_min_deposit // ATTO, 1)
     by_amount = deposit.blocks is None and deposit.price_blocks is None
-    share = 0.0 if ceiling.share_of_value is None else np.min(draws.any_number("ceiling", ceiling.share_of_value))
-    size = row_of(
+    return row_of(
         SizeDraw,
         **parts,
-        memory_per_core=int(shape.memory is None),
+        memory_per_core=int(cohort.order.memory is None),
         ceiling_of_cost=int(ceiling.share_of_value is None),
-        ceiling_is_value=int(share >= 1.0),
+        ceiling_is_value=int(ceiling.share_of_value is not None and draws.least("ceiling") >= 1.0),
         deposit_of=DepositOf.ATTO_UVE if by_amount else DepositOf.COST if deposit.blocks is None else DepositOf.CEILING,
-        least_deposit=1 if by_amount else least,
+        least_deposit=1 if by_amount else max(scenario.deployment_min_deposit // ATTO, 1),
         block_ms=scenario.block_ms,
         **_USD,
     )
+
+
+def _plan_draws(cohort: TenantCohort, scenario: Scenario, draws: _Draws) -> tuple[Rows[PlanDraw], dict[str, int]]:
+    """By which draws the columns of a cohort's plans are made, and what stands in the others."""
     draws.at_once = True
     rules, fixed = list[Any](), dict[str, int]()
     for name, number in _plans(cohort, scenario, draws, None, {}).items():
@@ -699,47 +751,16 @@ def _made_at_once(cohort: TenantCohort, scenario: Scenario, draws: _Draws, times
         else:
             fixed[name] = int(number)
     draws.at_once = False
-    calls = _begun(Call, draws.size, kind=Kind.ARRIVE, drafts=1, window=_window(cohort, scenario.block_ms))
-    plans = _begun(Plan, draws.size, **fixed)
-    drafts = _begun(Draft, draws.size, resources=1)
-    resources = _begun(Resource, draws.size, count=1, endpoints=shape.endpoints)
-    values = np.empty(draws.size)
-    made = put_orders(
-        draws.values.view(np.int64),
-        as_rows(SizeDraw, size.reshape(1, -1)),
-        as_rows(PlanDraw, np.asarray(rules, np.int64).reshape(-1, PlanDraw.width)),
-        np.asarray((draws.keys.view(np.int64), times, tenants)),
-        values.view(np.int64),
-        calls,
-        plans,
-        drafts,
-        resources,
-    )
-    if not made:
-        draws.cuts.clear()
-        return None
-    drafts, resources = drafts[1:], resources[1:]
-    asked, spec, gpu_attributes = _kinds_asked(cohort, draws, resources[:, Resource.gpu])
-    if not isinstance(spec, int):  # else both are 0
-        drafts[:, Draft.spec], resources[:, Resource.gpu_attributes] = spec, gpu_attributes
-    return CohortOrders(calls[1:], plans[1:], drafts, resources, asked, tenants, values, {})
+    return as_rows(PlanDraw, np.asarray(rules, np.int64).reshape(-1, PlanDraw.width)), fixed
 
 
-def _begun(schema: type[R], size: int, **columns: int) -> Rows[R]:
-    """Return a table of one row more: the first says what stands in columns that are the same for all."""
-    table = as_rows(schema, np.empty((size + 1, schema.width), np.int64))
-    row = table[0]
-    row[:] = row_of(schema, **columns)
-    return table
-
-
-def _kinds_asked(cohort: TenantCohort, draws: _Draws, gpu: Ints) -> tuple[list[OrderKind], Ints | int, Ints | int]:
+def _kinds_asked(cohort: TenantCohort, keys: Keys, gpu: Ints) -> tuple[list[OrderKind], Ints | int, Ints | int]:
     """What orders by sizes ask for, and of each order its place there and whether it lists GPU attributes."""
     shape = cohort.order
     if shape.region is None and shape.gpu_model is None and not gpu.any():
         return [_asked(cohort, None, None)] if len(gpu) else [], 0, 0
-    regions, region_at = _texts(shape.region, draws, "region")
-    models, model_at = _texts(shape.gpu_model, draws, "gpu_model")
+    regions, region_at = _texts(shape.region, keys, "region")
+    models, model_at = _texts(shape.gpu_model, keys, "gpu_model")
     model_at = np.where(gpu > 0, model_at, -1)
     code = region_at * (len(models) + 1) + model_at + 1
     there = np.bincount(code) > 0
@@ -774,7 +795,7 @@ def _sizes(
         too_high = (in_uve > UNIT_PRICE_MAX) | ((in_uve == UNIT_PRICE_MAX) & (atto > 0))
         draws.count("ceiling", "", f"{UNIT_PRICE_MAX}uve", too_high.astype(np.int8))
         in_uve, atto = np.where(too_high, UNIT_PRICE_MAX, in_uve), np.where(too_high, 0, atto)
-    asked, spec, gpu_attributes = _kinds_asked(cohort, draws, gpu)
+    asked, spec, gpu_attributes = _kinds_asked(cohort, draws.keys, gpu)
     resources = _table(
         Resource,
         size,
@@ -817,11 +838,11 @@ def _traced(trace: Columns, name: str) -> Ints:
     return whole(trace[name])
 
 
-def _texts(law: Any, draws: _Draws, purpose: str) -> tuple[list[str | None], Ints]:
+def _texts(law: Any, keys: Keys, purpose: str) -> tuple[list[str | None], Ints]:
     if law is None:
-        return [None], np.zeros(draws.size, np.int64)
+        return [None], np.zeros(len(keys), np.int64)
     plain = law.law()
-    return list(plain.values) or [None], draw_index(plain, draws.keys, purpose)
+    return list(plain.values) or [None], draw_index(plain, keys, purpose)
 
 
 def _asked(cohort: TenantCohort, region: str | None, model: str | None) -> OrderKind:
@@ -983,7 +1004,8 @@ def _plans(cohort: TenantCohort, scenario: Scenario, draws: _Draws, ceiling: NDA
         duration: Ints | int = np.maximum(to_blocks(trace["duration_seconds"] * SECOND_MS, "ms", block_ms), 1)
     else:
         duration = draws.blocks("duration", cohort.duration, block_ms, 1)
-    if scenario.charging != "rate" and np.max(draws.any_number("utilization", cohort.utilization), initial=0.0) > UTILIZATION_MAX:
+    used = draws.any_number("utilization", cohort.utilization)
+    if scenario.charging != "rate" and (used if isinstance(used, float) else used.max(initial=0.0)) > UTILIZATION_MAX:
         problem = f"a draw above {UTILIZATION_MAX}, accepted 0 to {UTILIZATION_MAX}"
         raise scenario.refusal(("tenants", cohort.name, "utilization"), problem)
     return {
@@ -1083,10 +1105,13 @@ def _delay_of(rule: TopUp) -> Any:
 
 
 __all__ = [
+    "Arrived",
     "CohortOrders",
     "OrderKind",
+    "OrderTables",
     "Stretch",
     "arrivals_of",
+    "arrived_orders",
     "costs_of",
     "cpu_of",
     "draw_orders",

@@ -59,6 +59,11 @@ def sharing(demand: Hashable) -> Iterator[None]:
         _DEMAND.reset(token)
 
 
+def is_sharing() -> bool:
+    """Return whether orders that are drawn are kept for other runs."""
+    return _DEMAND.get() is not None
+
+
 def shared(part: Hashable, seed: int, draw: Callable[[], CohortOrders]) -> CohortOrders:
     """Return the orders of a part of the demand, drawn by `draw` unless a run before has drawn them; nobody may write into them."""
     demand = _DEMAND.get()

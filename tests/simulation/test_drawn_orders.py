@@ -17,6 +17,7 @@ from marketsim.simulation import Run
 from marketsim.simulation.build import build_market
 from marketsim.simulation.desks import DeskBook
 from marketsim.simulation.orders import draw_orders, mean_cpu, mean_life
+from marketsim.simulation.shared_orders import sharing
 
 SMALL = Path(__file__).resolve().parents[2] / "scenarios" / "small.yaml"
 WEB = "tenants.web.demand"
@@ -118,6 +119,33 @@ def test_the_orders_at_the_start_are_those_of_a_longer_run_and_fill_their_share(
     )
     capacity = int(market.book.rows[:, Desk.cap_cpu].sum())
     assert 0.85 < cpu / capacity <= 0.9
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "initial=0.9",
+        "initial=0",
+        "initial=1",
+        "tenants.web.order.gpu={choice: [0, 2]}",
+        "tenants.web.order.gpu={choice: [0, 2]};tenants.batch.order.gpu_model=nvidia-a100;tenants.batch.order.gpu=1",
+        "tenants.batch.order.cpu={lognormal: {median: 9000, sigma: 3}}",
+        "tenants.web.demand={orders: 40}",
+    ],
+)
+def test_orders_made_in_their_place_are_those_that_are_copied_there(change: str) -> None:
+    scenario = small(*change.split(";"))
+    placed = build_market(scenario, 5)
+    with sharing(change):
+        copied = build_market(scenario, 5)
+    for name in ("resources", "drafts"):
+        rows = int(getattr(placed.chain.globals, name))
+        assert rows == len(placed.engine.plans)
+        assert getattr(placed.chain, name)[:rows].tolist() == getattr(copied.chain, name)[:rows].tolist()
+    assert placed.engine.plans.tolist() == copied.engine.plans.tolist()
+    assert [calls.tolist() for calls in placed.calls] == [calls.tolist() for calls in copied.calls]
+    assert placed.asked == copied.asked
+    assert set(placed.chain.drafts[: int(placed.chain.globals.drafts), Draft.spec].tolist()) == set(range(len(placed.asked)))
 
 
 def test_the_means_that_share_out_the_start_are_those_of_the_draws() -> None:

@@ -15,7 +15,15 @@ from marketsim.market.tables import Call, Plan
 from marketsim.scenario.load import load_scenario
 from marketsim.scenario.model import Scenario
 from marketsim.simulation import orders
-from marketsim.simulation.orders import CohortOrders, draw_orders, first_orders, orders_with_first, staged_orders
+from marketsim.simulation.orders import (
+    CohortOrders,
+    OrderTables,
+    arrived_orders,
+    draw_orders,
+    first_orders,
+    orders_with_first,
+    staged_orders,
+)
 
 SMALL = Path(__file__).resolve().parents[2] / "scenarios" / "small.yaml"
 WHOLE = [
@@ -93,10 +101,21 @@ def test_what_is_not_cut_is_made_at_once(change: str, monkeypatch: pytest.Monkey
 def test_orders_of_the_first_block_beside_others_are_those_alone(change: str) -> None:
     scenario = changed("web", change)
     keys = keys_from(7, 200)
-    later, first = orders_with_first(0, scenario, 3, None, keys)
-    assert first is not None
+    arrived = arrived_orders(0, scenario, 3, None)
+    assert arrived is not None
+    room = OrderTables.of(len(arrived.times) + 300)
+    room.plans[:] = room.calls[:, :1] = -7
+    into = room.rows(50, len(arrived.times)), room.rows(60 + len(arrived.times), 200)
+    later, first = orders_with_first(scenario.tenants[0], scenario, arrived, keys, into)
     assert first.plans[:, Plan.key].tolist() == keys.astype(np.int64).tolist()
     assert_same(later, staged_orders(0, scenario, 3))
     alone = first_orders(scenario.tenants[0], scenario, keys)
     assert set(alone.calls[:, Call.time].tolist()) == {scenario.block_ms}
     assert_same(first, alone)
+    if first.calls is into[1].calls:
+        assert room.plans[50 : 50 + len(arrived.times)].tobytes() == later.plans.tobytes()
+        between = [*range(50), *range(50 + len(arrived.times), 60 + len(arrived.times)), *range(260 + len(arrived.times), len(room.plans))]
+        assert (room.plans[between] == -7).all()
+        assert (room.calls[between, 0] == -7).all()
+    else:
+        assert not COMPILING or change in OTHERS
