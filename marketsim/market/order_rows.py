@@ -1,5 +1,5 @@
-"""Rows of drawn orders, all that an order is at once: compiled; where nothing is, columns are made one by one (`simulation.orders`). And the
-numbers of their deployments."""
+"""Rows of drawn orders, all that an order is at once: compiled; where nothing is, columns are made one by one (`simulation.orders`).
+Beside it the numbers of their deployments."""
 
 from __future__ import annotations
 
@@ -126,8 +126,8 @@ if COMPILING:
         """Fill in the rows of orders that are given by sizes, and what each is worth, bits of uve per block; return 0, and rows that mean
         nothing, where a draw would have to be cut.
 
-        `draws` are bits of float64, (rows, n); `orders` are key, time in milliseconds and tenant, (3, n). Those from `first` on are made, as
-        many as there are rows, and references count from 0. The rows beside the tables say what stands in the columns that are not drawn.
+        `draws` are bits of float64, (rows, n); `orders` are key, time in milliseconds and tenant, (3, n). Those from `first` on are made,
+        as many as there are rows, and references count from 0. The rows beside the tables say what stands in columns that are not drawn.
         """
         for row in range(calls.shape[0]):
             at = first + row
