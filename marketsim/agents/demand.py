@@ -86,16 +86,17 @@ class ArrivalRate:
         week = (np.asarray(self.week)[:, None] * np.asarray(self.day)).ravel()
         return edges, self.per_hour * (week * steps[:, None])
 
-    def peak(self, day: int) -> float:
-        """Return a rate that none of day `day`'s moments exceeds, orders an hour."""
-        first = day * DAY_MS
-        weekdays = {(first + self.start_ms) // DAY_MS % 7, (first + DAY_MS - 1 + self.start_ms) // DAY_MS % 7}
-        factor = max(self.day) * max(self.week[weekday] for weekday in weekdays)
-        if len(self.spans):
-            edges, steps = self._steps
-            begin, end = bisect_right(edges, first), bisect_left(edges, first + DAY_MS)
-            factor *= float(steps[begin : end + 1].max())
-        return self.per_hour * factor
+    def peaks(self, first: int, days: int) -> list[float]:
+        """Return for so many days from day `first` on a rate that none of the day's moments exceeds, orders an hour."""
+        edges, steps = (part.tolist() for part in self._steps)
+        top, week, found = max(self.day), self.week, []
+        for begin in range(first * DAY_MS, (first + days) * DAY_MS, DAY_MS):
+            weekday, last = (begin + self.start_ms) // DAY_MS % 7, (begin + DAY_MS - 1 + self.start_ms) // DAY_MS % 7
+            factor = top * max(week[weekday], week[last])
+            if edges:
+                factor *= max(steps[bisect_right(edges, begin) : bisect_left(edges, begin + DAY_MS) + 1])
+            found.append(self.per_hour * factor)
+        return found
 
     def edges(self, until_ms: int) -> NDArray[np.float64]:
         """Return the moments from 0 to `until_ms` between which the rate stays as it is."""
@@ -115,10 +116,10 @@ def poisson_arrivals(seed: int, name: str, rate: ArrivalRate, horizon_ms: int, b
     days = max(0, -(-horizon_ms // DAY_MS) - first)
     counts = np.zeros((days, SLABS), np.int64)
     day_keys = np.zeros(days, np.uint64)
-    for day in range(days):
+    for day, peak in enumerate(rate.peaks(first, days)):
         rng = stream(seed, f"{name}/day/{first + day}")
         day_keys[day] = rng.integers(0, 1 << 63)
-        slabs = bisect_left(_TOPS, rate.peak(first + day)) + 1  # a slab's count is drawn after those below it
+        slabs = bisect_left(_TOPS, peak) + 1  # a slab's count is drawn after those below it
         counts[day, :slabs] = [rng.poisson(mean) for mean in SLAB_MEANS[:slabs]]
     if is_heard():
         keys = keys_from(keys_from(day_keys, np.full(days, SLABS)), counts.ravel())

@@ -51,8 +51,8 @@ def test_a_longer_horizon_leaves_the_first_days_as_they_were() -> None:
 def test_many_bursts_a_day_multiply_only_where_they_overlap() -> None:
     starts = np.arange(0.0, 96.0, 3.0) * HOUR_MS
     apart = np.column_stack([starts, starts + HOUR_MS, np.full(32, 9.0)])
-    assert ArrivalRate(10, spans=apart).peak(1) == 90
-    assert ArrivalRate(10, spans=np.concatenate([apart, apart])).peak(1) == 810
+    assert ArrivalRate(10, spans=apart).peaks(1, 1) == [90]
+    assert ArrivalRate(10, spans=np.concatenate([apart, apart])).peaks(1, 2) == [810, 810]
     assert abs(len(poisson(10, 4, spans=apart).times) - 3520) < 5 * math.sqrt(3520)
 
 
@@ -101,7 +101,7 @@ def test_no_moment_exceeds_its_day_s_peak(
     for at, lasts, factor in spans:
         expected *= factor if at <= moment < at + lasts else 1.0
     assert there == pytest.approx(expected)
-    assert 3.0 * there <= rate.peak(moment // DAY_MS) * (1 + 1e-12)
+    assert 3.0 * there <= rate.peaks(moment // DAY_MS, 1)[0] * (1 + 1e-12)
 
 
 def test_bursts_come_at_their_mean_gap_and_a_longer_horizon_keeps_them() -> None:
