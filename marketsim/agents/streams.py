@@ -138,11 +138,20 @@ def keys_from(key: int | Keys, count: int | NDArray[np.int64]) -> Keys:
 
 def uniform(keys: Keys, purpose: str) -> NDArray[np.float64]:
     """Return a draw of 0 < u < 1 for each key and a purpose: a hash of both, whatever else is drawn and beside whom."""
-    return _told(purpose, keys, _uniforms(keys, (purpose,))[0])
+    drawn: NDArray[np.float64] = uniforms(keys, (purpose,))[0]
+    return drawn
+
+
+def uniforms(keys: Keys, purposes: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return what `uniform` does for several purposes, (purposes, keys)."""
+    drawn = _uniforms(keys, purposes)
+    for purpose, values in zip(purposes, drawn, strict=True):
+        _told(purpose, keys, values)
+    return drawn
 
 
 def _uniforms(keys: Keys, purposes: tuple[str, ...]) -> NDArray[np.float64]:
-    """The draws of `uniform` for each of some purposes, (purposes, keys)."""
+    """The draws of `uniforms`, of which nobody is told."""
     drawn = np.empty((len(purposes), len(keys)))
     put_uniform(np.ascontiguousarray(keys).view(np.int64), salts_of(purposes), drawn.view(np.int64))
     return drawn

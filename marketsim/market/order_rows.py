@@ -94,6 +94,52 @@ def put_numbers(order: Table, heights: Table, tenants: Table, latest: Table, num
         numbers[row] = number
 
 
+@compiled
+def place_rows(
+    calls: Rows[Call], plans: Rows[Plan], drafts: Rows[Draft], specs: Table, plan: int, draft: int, resource: int, tenant: int
+) -> None:
+    """Have the rows of orders, whose references count from 0, count from where they stand: the first plan, draft, resource and tenant, and
+    the chain's spec for each of theirs.
+    """
+    for row in range(calls.shape[0]):
+        calls[row].plan += plan
+        calls[row].first_draft += draft
+    for row in range(plans.shape[0]):
+        plans[row].tenant += tenant
+    for row in range(drafts.shape[0]):
+        drafts[row].spec = specs[drafts[row].spec]
+        drafts[row].first_resource += resource
+
+
+@compiled
+def put_lives(planned: Table, early: Table, draws: Table, sums: Table, plans: Rows[Plan]) -> None:
+    """Write into plans what is left of lives, some plans a pool of them, (pools, lives): blocks to the planned end and to an early one, -1
+    for none. One of the pool is drawn for each plan with a chance proportional to the life, and a share of it is left, by `draws`: bits of
+    float64 between 0 and 1, (2, plans). What stands in `sums`, (lives,), is written over.
+    """
+    pools, lives = planned.shape
+    each = plans.shape[0] // pools
+    for pool in range(pools):
+        total = 0
+        for at in range(lives):
+            total += min(planned[pool, at], early[pool, at]) if early[pool, at] >= 0 else planned[pool, at]
+            sums[at] = total
+        for row in range(pool * each, (pool + 1) * each):
+            chance = np.int64(draws[0, row]).view(np.float64) * float(total)
+            low, high = 0, lives - 1
+            while low < high:
+                middle = (low + high) // 2
+                if float(sums[middle]) <= chance:
+                    low = middle + 1
+                else:
+                    high = middle
+            ends_early = 0 <= early[pool, low] < planned[pool, low]
+            life = early[pool, low] if ends_early else planned[pool, low]
+            left = max(int(np.rint(float(life) * np.int64(draws[1, row]).view(np.float64))), 1)
+            plans[row].duration = left + 1 if ends_early else left
+            plans[row].terminate = left if ends_early else -1
+
+
 if COMPILING:
 
     @compiled_inline

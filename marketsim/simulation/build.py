@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from marketsim.agents.demand import by_time
-from marketsim.agents.streams import Keys, key_of, keys_from, stream, uniform
+from marketsim.agents.streams import Keys, key_of, keys_from, stream, uniforms
 from marketsim.chain.columns import Charging, Draft, EscrowRule, EventKind, Provider, Resource, Wallet
 from marketsim.chain.requirements import Eligibility, with_eligible
 from marketsim.chain.room import with_room
@@ -20,7 +20,7 @@ from marketsim.errors import InputError
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.calendar import push
-from marketsim.market.order_rows import put_numbers
+from marketsim.market.order_rows import place_rows, put_lives, put_numbers
 from marketsim.market.packing import REPLICA
 from marketsim.market.room import ROWS, make_room
 from marketsim.market.tables import PHASES, BidChoice, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
@@ -306,15 +306,10 @@ def add_orders(
             chain, specs[at] = eligibility.spec(chain, asked.requirements)
             while len(kinds) <= specs[at]:
                 kinds.append(asked)
-        if (specs != np.arange(len(specs))).any():
-            drafts[:, Draft.spec] = specs[drafts[:, Draft.spec]]
-        plans[:, Plan.tenant] += first_tenant + sum(each.count for each in scenario.tenants[:cohort])
+        tenant = first_tenant + sum(each.count for each in scenario.tenants[:cohort])
+        place_rows(rows, plans, drafts, specs, first_plan, first_draft, first_resource, tenant)
         if has_own:
             plans[plans[:, Plan.choice] == BidChoice.OWN, Plan.choice_k] = cohort
-        if first_plan:
-            rows[:, Call.plan] += first_plan
-            rows[:, Call.first_draft] += first_draft
-            drafts[:, Draft.first_resource] += first_resource
         calls.append(rows)
         first_plan += len(plans)
         first_draft += len(drafts)
@@ -529,17 +524,8 @@ def initial_orders(cohort: TenantCohort, scenario: Scenario, seed: int, pools: i
     """
     names = [f"tenant/{cohort.name}/initial/{number}" for number in range(pools)]
     lives = keys_from(np.asarray([key_of(seed, name) for name in names], np.uint64), np.full(pools, POOL))
-    planned, early = lives_of(cohort, lives, scenario.block_ms)
-    ends_early = (early >= 0) & (early < planned)
-    life = np.where(ends_early, early, planned)
+    planned, early = (each.reshape(pools, POOL) for each in lives_of(cohort, lives, scenario.block_ms))
     part = first_orders(cohort, scenario, initial_keys(cohort, seed, pools)) if made is None else made
-    keys = part.plans[:, Plan.key].astype(np.uint64)
-    chance = uniform(keys, "alike")
-    picked = np.empty(len(keys), np.int64)
-    for number in range(pools):
-        mine, sums = slice(number * POOL_PICKS, (number + 1) * POOL_PICKS), np.cumsum(life[number * POOL : (number + 1) * POOL])
-        picked[mine] = number * POOL + np.searchsorted(sums, chance[mine] * sums[-1], side="right")
-    left = np.maximum(np.rint(life[picked] * uniform(keys, "left")), 1).astype(np.int64)
-    part.plans[:, Plan.duration] = np.where(ends_early[picked], left + 1, left)
-    part.plans[:, Plan.terminate] = np.where(ends_early[picked], left, -1)
+    draws = uniforms(part.plans[:, Plan.key].astype(np.uint64), ("alike", "left"))
+    put_lives(planned, early, draws.view(np.int64), np.empty(POOL, np.int64), as_rows(Plan, part.plans))
     return part

@@ -9,6 +9,7 @@ from marketsim.chain.columns import Draft
 from marketsim.chain.room import with_room
 from marketsim.kernel.rows import as_rows
 from marketsim.kernel.table_set import Table, appended
+from marketsim.market.order_rows import place_rows
 from marketsim.market.tables import BidChoice, Call, Plan
 from marketsim.money.units import DAY_MS, DAYS_A_YEAR
 from marketsim.scenario.literals import Duration
@@ -74,29 +75,27 @@ class OpenEnd:
         for number in range(len(scenario.tenants)):
             part = staged_orders(number, scenario, self._seed, stretch)
             specs = play.by_hand.learn(part.asked)
-            drafts, rows, mine = part.drafts.copy(), part.calls.copy(), part.plans.copy()
+            rows, mine, drafts = as_rows(Call, part.calls.copy()), as_rows(Plan, part.plans.copy()), as_rows(Draft, part.drafts.copy())
+                as_rows(kind, table.copy()) for kind, table in ((Call, part.calls), (Plan, part.plans), (Draft, part.drafts))
+            )
             chain = with_room(clock.chain, resources=len(part.resources), drafts=len(drafts))
             resource, draft = int(chain.globals.resources), int(chain.globals.drafts)
-            if len(drafts):
-                drafts[:, Draft.spec] = specs[drafts[:, Draft.spec]]
-                drafts[:, Draft.first_resource] += resource
-                chain.resources[resource : resource + len(part.resources)] = part.resources
-                chain.drafts[draft : draft + len(drafts)] = drafts
+            tenant = first_tenant + sum(each.count for each in scenario.tenants[:number])
+            place_rows(rows, mine, drafts, specs, first_plan, draft, resource, tenant)
+            chain.resources[resource : resource + len(part.resources)] = part.resources
+            chain.drafts[draft : draft + len(drafts)] = drafts
             chain.globals.resources = resource + len(part.resources)
             chain.globals.drafts = draft + len(drafts)
             clock.chain = chain
-            mine[:, Plan.tenant] += first_tenant + sum(each.count for each in scenario.tenants[:number])
             mine[mine[:, Plan.choice] == BidChoice.OWN, Plan.choice_k] = number
             mine[:, Plan.region] = homes[mine[:, Plan.tenant] - first_tenant]
-            rows[:, Call.plan] += first_plan
-            rows[:, Call.first_draft] += draft
             first_plan += len(mine)
             calls.append(rows)
             plans.append(mine)
         self._last = number_deployments(calls, plans, self._last)
         clock.engine = clock.engine._replace(plans=as_rows(Plan, appended(clock.engine.plans, *plans)))
-        for cohort, rows in zip(scenario.tenants, calls, strict=True):
-            play.add(tenant_part(clock, scenario, cohort, rows))
+        for cohort, sent in zip(scenario.tenants, calls, strict=True):
+            play.add(tenant_part(clock, scenario, cohort, sent))
         self.until_ms = stretch.end_ms
 
 

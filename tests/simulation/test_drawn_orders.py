@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from hand_market import play, provider
+from hypothesis import given
+from hypothesis import strategies as st
 
 from marketsim.chain.columns import Draft, Resource
+from marketsim.kernel.table_set import rows_of
+from marketsim.market.order_rows import put_lives
 from marketsim.market.tables import Call, Desk, Plan
 from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario
@@ -215,3 +219,22 @@ def test_capacity_and_cost_of_a_provider_are_drawn_by_its_name() -> None:
     assert many.rows[:4, drawn].tolist() == few.rows[:4, drawn].tolist()
     assert many.rows[6:, drawn].tolist() == few.rows[4:, drawn].tolist()
     assert len(set(many.rows[:6, Desk.cap_cpu].tolist())) == 6
+
+
+@given(st.integers(1, 3), st.integers(1, 50), st.integers(1, 20), st.integers(0, 1 << 32), st.sampled_from([9, 10**9]))
+def test_what_is_left_of_lives_is_drawn_in_proportion_to_them(pools: int, lives: int, each: int, seed: int, longest: int) -> None:
+    rng = np.random.default_rng(seed)
+    planned, early = rng.integers(1, longest + 1, (pools, lives)), rng.integers(-1, longest + 1, (pools, lives))
+    early[early == 0] = -1
+    draws = rng.random((2, pools * each))
+    draws[0, ::3] = 1 - 2.0**-53
+    plans = rows_of(pools * each, Plan)
+    put_lives(planned, early, draws.view(np.int64), np.empty(lives, np.int64), plans)
+    for pool in range(pools):
+        ends_early = (early[pool] >= 0) & (early[pool] < planned[pool])
+        life = np.where(ends_early, early[pool], planned[pool])
+        mine = slice(pool * each, (pool + 1) * each)
+        picked = np.minimum(np.searchsorted(np.cumsum(life), draws[0, mine] * life.sum(), side="right"), lives - 1)
+        left = np.maximum(np.rint(life[picked] * draws[1, mine]), 1).astype(np.int64)
+        assert plans[mine, Plan.duration].tolist() == (left + ends_early[picked]).tolist()
+        assert plans[mine, Plan.terminate].tolist() == np.where(ends_early[picked], left, -1).tolist()
