@@ -76,8 +76,6 @@ class OpenEnd:
             part = staged_orders(number, scenario, self._seed, stretch)
             specs = play.by_hand.learn(part.asked)
             rows, mine, drafts = as_rows(Call, part.calls.copy()), as_rows(Plan, part.plans.copy()), as_rows(Draft, part.drafts.copy())
-                as_rows(kind, table.copy()) for kind, table in ((Call, part.calls), (Plan, part.plans), (Draft, part.drafts))
-            )
             chain = with_room(clock.chain, resources=len(part.resources), drafts=len(drafts))
             resource, draft = int(chain.globals.resources), int(chain.globals.drafts)
             tenant = first_tenant + sum(each.count for each in scenario.tenants[:number])
