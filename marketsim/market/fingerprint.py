@@ -26,6 +26,8 @@ _CAPACITY, _CAPACITY_END = int(Desk.cap_cpu), int(Desk.cap_gpu) + 1
 
 ROWS_AT_ONCE = 32_768
 """Rows after which those of tables in files are let go of."""
+_BINS_AT_ONCE = 64
+"""Bins of latencies that are passed over together where none has a bid: most are empty."""
 _ALWAYS = int(Decline.SCRIPT_FAILED)
 """Reasons of declines below this one are always mixed in, the others where somebody gave them."""
 _HALF = 8
@@ -45,9 +47,9 @@ def fingerprint(chain: State, engine: Engine, refused: Mapping[tuple[int, int], 
     """
     chain = settled(chain, engine)
     events = bytes.fromhex(of_events(chain))
+    beside = _desks(chain, engine, refused or {}), int(latencies_hash(engine)) & _MASK
     parts = [int.from_bytes(half) for half in (events[:_HALF], events[_HALF:])]
-    parts += _rows(chain, engine)
-    parts += _desks(chain, engine, refused or {}), int(latencies_hash(engine)) & _MASK
+    parts += *_rows(chain, engine), *beside
     parts += [value & _MASK for value in chain.globals[list(_TOTALS)].tolist()]
     numbers = np.asarray([1, *parts, 2], np.uint64).view(np.int64)
     return "".join(f"{int(numbers_hash(each)) & _MASK:016x}" for each in (numbers, numbers[::-1].copy()))
@@ -143,9 +145,15 @@ def orders_hash(s: State, e: Engine, begin: int, end: int) -> int:
 def latencies_hash(e: Engine) -> int:
     """Return a hash of how many bids took how long."""
     total = 0
-    for ms in range(e.latency.shape[0]):
-        if e.latency[ms] != 0:
-            total = _plus(total, _then(_first(ms), e.latency[ms]))
+    for begin in range(0, e.latency.shape[0], _BINS_AT_ONCE):
+        end, counted = min(begin + _BINS_AT_ONCE, e.latency.shape[0]), 0
+        for ms in range(begin, end):
+            counted |= e.latency[ms]
+        if counted == 0:
+            continue
+        for ms in range(begin, end):
+            if e.latency[ms] != 0:
+                total = _plus(total, _then(_first(ms), e.latency[ms]))
     return total
 
 

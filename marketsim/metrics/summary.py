@@ -130,7 +130,7 @@ def _ranked(whole: Column, atto: Column, ranks: Sequence[int]) -> list[int]:
     found = []
     for rank, in_uve in zip(ranks, np.partition(whole, ranks)[list(ranks)], strict=True):
         alike = atto[whole == in_uve]
-        place = rank - int((whole < in_uve).sum())
+        place = rank - int(np.count_nonzero(whole < in_uve))
         found.append(exact(in_uve, np.partition(alike, place)[place]))
     return found
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hand_market import play, provider, reasons, tenant
 
+from marketsim.market.tables import LATENCY_BINS
 from marketsim.scenario import Scenario, load_scenario, scenario_from_mapping
 from marketsim.simulation import run
 from marketsim.simulation.play import Play, prepare
@@ -243,3 +244,16 @@ def test_an_order_given_by_sizes_has_the_endpoints_that_it_says(tmp_path: Path, 
         answer = rule.price(PriceRequest((unit,), price_ceiling=10**30))
         assert isinstance(answer, int)
         assert abs(price - answer) <= (0 if strategy == "scale" else 10**12)
+
+
+@pytest.mark.parametrize("latency", [0, 63, 64, LATENCY_BINS - 2, LATENCY_BINS - 1])
+def test_every_latency_is_in_the_fingerprint(latency: int) -> None:
+    playing = played(shipped(SCENARIOS / "tiny.yaml"))
+    before, counts = playing.fingerprint(), playing.clock.engine.latency
+    assert counts[latency] == 0
+    counts[latency] = 1
+    once = playing.fingerprint()
+    counts[latency] = 2
+    assert len({before, once, playing.fingerprint()}) == 3
+    counts[latency] = 0
+    assert playing.fingerprint() == before
