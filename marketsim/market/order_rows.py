@@ -159,6 +159,8 @@ if COMPILING:
         rules: Rows[PlanDraw],
         orders: Table,
         first: int,
+        begin: int,
+        tenant: int,
         values: Table,
         like_call: Call,
         like_plan: Plan,
@@ -173,7 +175,8 @@ if COMPILING:
         nothing, where a draw would have to be cut.
 
         `draws` are bits of float64, (rows, n); `orders` are key, time in milliseconds and tenant, (3, n). Those from `first` on are made,
-        as many as there are rows, and references count from 0. The rows beside the tables say what stands in columns that are not drawn.
+        as many as there are rows; the first row is number `begin`, and tenants count from `tenant`. The rows beside the tables say what
+        stands in columns that are not drawn.
         """
         for row in range(calls.shape[0]):
             at = first + row
@@ -245,7 +248,7 @@ if COMPILING:
             draft = drafts[row]
             for each in range(drafts.shape[1]):
                 draft[each] = like_draft[each]
-            draft.first_resource = row
+            draft.first_resource = begin + row
             call = calls[row]
             for each in range(calls.shape[1]):
                 call[each] = like_call[each]
@@ -253,15 +256,15 @@ if COMPILING:
             call.time = time
             call.key = max((time + s.block_ms - 1) // s.block_ms, 1) * PHASES + Phase.ARRIVE
             call.tie = int(orders[0, at])
-            call.plan = row
+            call.plan = begin + row
             call.deposit = deposit
-            call.first_draft = row
+            call.first_draft = begin + row
             plan = plans[row]
             for each in range(plans.shape[1]):
                 plan[each] = like_plan[each]
             plan.value = in_uve
             plan.value_atto = atto
-            plan.tenant = int(orders[2, at])
+            plan.tenant = tenant + int(orders[2, at])
             plan.key = int(orders[0, at])
             plan.deposit = deposit
             for each in range(rules.shape[0]):
@@ -288,6 +291,8 @@ else:
         rules: Rows[PlanDraw],
         orders: Table,
         first: int,
+        begin: int,
+        tenant: int,
         values: Table,
         like_call: Call,
         like_plan: Plan,

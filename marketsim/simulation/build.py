@@ -33,6 +33,7 @@ from marketsim.simulation.orders import (
     CohortOrders,
     OrderKind,
     OrderTables,
+    Place,
     Stretch,
     arrived_orders,
     cpu_of,
@@ -41,6 +42,7 @@ from marketsim.simulation.orders import (
     mean_cpu,
     mean_life,
     mean_per_hour,
+    moved,
     orders_with_first,
     staged_orders,
 )
@@ -286,6 +288,7 @@ def add_orders(
 
     `tables` are those in which the rows of all parts stand one behind another, if they do; else they are copied.
     """
+    in_place = tables is not None
     if tables is None:
         schemas = zip(OrderTables._fields, (Call, Plan, Draft, Resource), strict=True)
         copied = {name: [getattr(part, name) for part in (OrderTables.of(0), *parts)] for name in OrderTables._fields}
@@ -306,8 +309,11 @@ def add_orders(
             chain, specs[at] = eligibility.spec(chain, asked.requirements)
             while len(kinds) <= specs[at]:
                 kinds.append(asked)
-        tenant = first_tenant + sum(each.count for each in scenario.tenants[:cohort])
-        place_rows(rows, plans, drafts, specs, first_plan, first_draft, first_resource, tenant)
+        if not in_place:
+            tenant = first_tenant + sum(each.count for each in scenario.tenants[:cohort])
+            place_rows(rows, plans, drafts, specs, first_plan, first_draft, first_resource, tenant)
+        elif (specs != np.arange(len(specs))).any():
+            drafts[:, Draft.spec] = specs[drafts[:, Draft.spec]]
         if has_own:
             plans[plans[:, Plan.choice] == BidChoice.OWN, Plan.choice_k] = cohort
         calls.append(rows)
@@ -424,7 +430,7 @@ def drawn_orders(scenario: Scenario, book: DeskBook, seed: int, stretch: Stretch
     wanted = first_shares(scenario, book) if scenario.initial > 0 else []
     pools = [1 + int(share / max(size, 1.0)) // POOL_PICKS for share, size in wanted] or [0] * len(scenario.tenants)
     drawn = [_Beside(number, scenario, seed, stretch) for number in range(len(scenario.tenants))]
-    tables, at, first_at = None, 0, 0
+    tables, at, first_at, tenant = None, 0, 0, MODULE_WALLETS + len(book.names)
     if not is_sharing() and all(each.arrived is not None for each in drawn):  # orders that others share stand by themselves
         first_at = sum(each.count for each in drawn)
         tables = OrderTables.of(first_at + POOL_PICKS * sum(pools))
@@ -432,22 +438,27 @@ def drawn_orders(scenario: Scenario, book: DeskBook, seed: int, stretch: Stretch
     for number, each in enumerate(drawn):
         into = None
         if tables is not None:
-            into = tables.rows(at, each.count), tables.rows(first_at, POOL_PICKS * pools[number])
+            picks = POOL_PICKS * pools[number]
+            into = Place(tables.rows(at, each.count), at, tenant), Place(tables.rows(first_at, picks), first_at, tenant)
             at += each.count
+            tenant += scenario.tenants[number].count
         part = shared((number, stretch), seed, partial(each.later, pools[number], into))
-        later.append(part)
-        if into is not None and part.calls is not into[0].calls:
-            tables = None
+        later.append(part if into is None or part.calls is into[0].tables.calls else moved(part, into[0]))
         if not wanted:
             continue
         part = shared((number, "initial", pools[number]), seed, partial(each.initial, pools[number]))
         while (held := cpu_of(part)).sum() < wanted[number].cpu and pools[number] < POOLS_MAX:
             pools[number] *= 2
             part = shared((number, "initial", pools[number]), seed, partial(each.initial, pools[number]))
-        if into is not None and part.calls is not into[1].calls:
-            tables = None
-        first.append(_front(part, int(np.searchsorted(np.cumsum(held), wanted[number].cpu))))
-        first_at += len(first[-1].calls)
+        count = int(np.searchsorted(np.cumsum(held), wanted[number].cpu))
+        taken = _front(part, count)
+        if tables is not None and into is not None and part.calls is not into[1].tables.calls:
+            more = count + POOL_PICKS * sum(pools[number + 1 :])
+            if first_at + more > len(tables.calls):
+                tables = tables.longer(first_at, first_at + more)
+            taken = moved(taken, Place(tables.rows(first_at, count), *into[1][1:]))
+        first.append(taken)
+        first_at += count
     return later + first, tables
 
 
@@ -498,7 +509,7 @@ class _Beside:
         """How many have arrived."""
         return 0 if self.arrived is None else len(self.arrived.times)
 
-    def later(self, pools: int, into: tuple[OrderTables, OrderTables] | None) -> CohortOrders:
+    def later(self, pools: int, into: tuple[Place, Place] | None) -> CohortOrders:
         scenario, cohort = self._scenario, self._scenario.tenants[self._number]
         if self.arrived is None:
             return staged_orders(self._number, scenario, self._seed, self._stretch)

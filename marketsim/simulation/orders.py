@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
@@ -35,7 +35,7 @@ from marketsim.chain.requirements import Requirements, pairs_of
 from marketsim.kernel.modes import COMPILING
 from marketsim.kernel.rows import R, Rows, as_rows, row_of
 from marketsim.kernel.table_set import Table
-from marketsim.market.order_rows import DRAWN_MAX, DepositOf, PlanDraw, Rounding, SizeDraw, put_orders
+from marketsim.market.order_rows import DRAWN_MAX, DepositOf, PlanDraw, Rounding, SizeDraw, place_rows, put_orders
 from marketsim.market.tables import PHASES, BidChoice, Call, Kind, Phase, Plan, TopUpTime
 from marketsim.money.text import format_amount
 from marketsim.money.units import ATTO, DAY_MS, DECIMALS, HOUR_MS, HOURS_A_DAY, MIB, MILLICORES, MINUTE_MS, PPM, SECOND_MS
@@ -90,8 +90,8 @@ class OrderKind(NamedTuple):
 
 class CohortOrders(NamedTuple):
     """All orders of a cohort, one row an order sorted by time. `resources`, `drafts` and `plans` are rows to
-    append; references in `drafts` (FIRST_RESOURCE, SPEC) and `calls` (plan, draft) count from 0 within this
-    cohort.
+    append; references in `drafts` (FIRST_RESOURCE, SPEC) and `calls` (plan, draft) and tenants count from 0 within this
+    cohort, but for those of orders that stand among all (`Place`).
     """
 
     calls: Table
@@ -122,9 +122,31 @@ class OrderTables(NamedTuple):
         """Return tables for so many orders given by sizes, in which anything stands."""
         return cls._make(as_rows(schema, np.empty((orders, schema.width), np.int64)) for schema in (Call, Plan, Draft, Resource))
 
+    def longer(self, used: int, orders: int) -> OrderTables:
+        """Return tables for so many orders, which begin with the first `used` ones."""
+        other = OrderTables.of(orders)
+        other.rows(0, used).put(self.rows(0, used))
+        return other
+
+    def put(self, tables: Iterable[Table]) -> None:
+        """Write the rows of other tables over these."""
+        mine: Iterable[Table] = self
+        for rows, others in zip(mine, tables, strict=True):
+            rows[:] = others
+
     def rows(self, first: int, count: int) -> OrderTables:
         """Return some orders given by sizes, in the same memory."""
         return OrderTables._make(table[first : first + count] for table in self)
+
+
+class Place(NamedTuple):
+    """Where orders stand among all: their rows, the number of the first, and the wallet of their cohort's first tenant; their references to
+    rows and wallets count from there.
+    """
+
+    tables: OrderTables
+    row: int
+    tenant: int
 
 
 class Cut(NamedTuple):
@@ -543,10 +565,10 @@ def arrived_orders(number: int, scenario: Scenario, seed: int, stretch: Stretch 
 
 
 def orders_with_first(
-    cohort: TenantCohort, scenario: Scenario, arrived: Arrived, first: Keys, into: tuple[OrderTables, OrderTables] | None = None
+    cohort: TenantCohort, scenario: Scenario, arrived: Arrived, first: Keys, into: tuple[Place, Place] | None = None
 ) -> tuple[CohortOrders, CohortOrders]:
-    """Return the orders that have arrived and beside them what `first_orders` does for some keys, drawn in one go. Of the two tables to
-    write `into` the first is for those that have arrived; where draws are cut, orders have tables of their own.
+    """Return the orders that have arrived and beside them what `first_orders` does for some keys, drawn in one go. Of the two places to
+    write `into` the first is for those that have arrived; where draws are cut, orders stand by themselves all the same.
     """
     keys = np.concatenate([first, arrived.keys])
     times = np.concatenate([np.full(len(first), scenario.block_ms, np.int64), arrived.times])
@@ -556,6 +578,14 @@ def orders_with_first(
     if made is None:
         return orders_at(cohort, scenario, *arrived, {}), first_orders(cohort, scenario, first)
     return made[0], made[1]
+
+
+def moved(orders: CohortOrders, place: Place) -> CohortOrders:
+    """Return orders given by sizes, which stood by themselves, in a place of their own among all."""
+    place.tables.put((orders.calls, orders.plans, orders.drafts, orders.resources))
+    calls, plans, drafts, _ = place.tables
+    place_rows(calls, plans, drafts, np.arange(max(1, len(orders.asked))), place.row, place.row, place.row, place.tenant)
+    return orders._replace(**place.tables._asdict())
 
 
 def first_orders(cohort: TenantCohort, scenario: Scenario, keys: Keys) -> CohortOrders:
@@ -686,7 +716,7 @@ def _made_at_once(
     times: Ints,
     tenants: Ints,
     parts: Sequence[slice],
-    into: Sequence[OrderTables] | None = None,
+    into: Sequence[Place] | None = None,
 ) -> list[CohortOrders] | None:
     """The orders of a cohort in some parts, all that an order is at once: bit by bit what is made of them column by column, in less time.
 
@@ -709,8 +739,9 @@ def _made_at_once(
     values = np.empty(draws.size)
     made = []
     for number, rows in enumerate(parts):
-        tables = OrderTables.of(rows.stop - rows.start) if into is None else into[number]
-        if not put_orders(draws.values.view(np.int64), size, rules, orders, rows.start, values.view(np.int64), *likes, *tables):
+        tables, row, tenant = Place(OrderTables.of(rows.stop - rows.start), 0, 0) if into is None else into[number]
+        drawn = draws.values.view(np.int64)
+        if not put_orders(drawn, size, rules, orders, rows.start, row, tenant, values.view(np.int64), *likes, *tables):
             draws.cuts.clear()
             return None
         asked, spec, gpu_attributes = _kinds_asked(cohort, draws.keys[rows], tables.resources[:, Resource.gpu])
@@ -1077,7 +1108,7 @@ def mean_cpu(cohort: TenantCohort) -> float:
 def cpu_of(orders: CohortOrders) -> Ints:
     """Return the millicores that each order asks for, all its groups and replicas together."""
     each = orders.resources[:, Resource.cpu] * orders.resources[:, Resource.count]
-    if len(each) == len(orders.drafts) == len(orders.calls) and (orders.calls[:, Call.first_draft] == np.arange(len(each))).all():
+    if len(each) == len(orders.drafts) == len(orders.calls) and (np.diff(orders.calls[:, Call.first_draft]) == 1).all():
         return np.asarray(each)  # one resource a group, one group an order
     sums = np.concatenate([[0], np.cumsum(each)])
     first = orders.drafts[:, Draft.first_resource]
@@ -1109,6 +1140,7 @@ __all__ = [
     "CohortOrders",
     "OrderKind",
     "OrderTables",
+    "Place",
     "Stretch",
     "arrivals_of",
     "arrived_orders",
@@ -1122,6 +1154,7 @@ __all__ = [
     "mean_cpu",
     "mean_life",
     "mean_per_hour",
+    "moved",
     "orders_at",
     "orders_with_first",
     "rate_of",

@@ -135,6 +135,9 @@ def test_the_orders_at_the_start_are_those_of_a_longer_run_and_fill_their_share(
         "tenants.web.order.gpu={choice: [0, 2]};tenants.batch.order.gpu_model=nvidia-a100;tenants.batch.order.gpu=1",
         "tenants.batch.order.cpu={lognormal: {median: 9000, sigma: 3}}",
         "tenants.web.demand={orders: 40}",
+        "tenants.web.order.cpu={lognormal: {median: 200, sigma: 4}}",
+        "tenants.batch.value={per_block: 40uve}",
+        "tenants.web.order.cpu={choice: {values: [10, 384000], weights: [0.999, 0.001]}}",  # far more orders than the mean says
     ],
 )
 def test_orders_made_in_their_place_are_those_that_are_copied_there(change: str) -> None:

@@ -18,6 +18,7 @@ from marketsim.simulation import orders
 from marketsim.simulation.orders import (
     CohortOrders,
     OrderTables,
+    Place,
     arrived_orders,
     draw_orders,
     first_orders,
@@ -105,14 +106,14 @@ def test_orders_of_the_first_block_beside_others_are_those_alone(change: str) ->
     assert arrived is not None
     room = OrderTables.of(len(arrived.times) + 300)
     room.plans[:] = room.calls[:, :1] = -7
-    into = room.rows(50, len(arrived.times)), room.rows(60 + len(arrived.times), 200)
+    into = Place(room.rows(50, len(arrived.times)), 0, 0), Place(room.rows(60 + len(arrived.times), 200), 0, 0)
     later, first = orders_with_first(scenario.tenants[0], scenario, arrived, keys, into)
     assert first.plans[:, Plan.key].tolist() == keys.astype(np.int64).tolist()
     assert_same(later, staged_orders(0, scenario, 3))
     alone = first_orders(scenario.tenants[0], scenario, keys)
     assert set(alone.calls[:, Call.time].tolist()) == {scenario.block_ms}
     assert_same(first, alone)
-    if first.calls is into[1].calls:
+    if first.calls is into[1].tables.calls:
         assert room.plans[50 : 50 + len(arrived.times)].tobytes() == later.plans.tobytes()
         between = [*range(50), *range(50 + len(arrived.times), 60 + len(arrived.times)), *range(260 + len(arrived.times), len(room.plans))]
         assert (room.plans[between] == -7).all()
