@@ -15,18 +15,21 @@ from typing import Any, Final
 
 import numpy as np
 
-from marketsim.chain.columns import LeaseState, OrderEnd
 from marketsim.chain.status import SEED_CODES, Status
 from marketsim.errors import InvariantError
+from marketsim.kernel.rows import Row, row_of
 from marketsim.market.tables import Ended
 from marketsim.metrics.amounts import number
 from marketsim.money.text import format_amount, half_even
 from marketsim.money.units import ATTO
+from marketsim.recording.counts import LeaseCounts, OrderCounts, count_leases, count_orders
 from marketsim.recording.record import RESOURCES, UNFILLED, Column, Record, bin_of_rank, decline_codes, exact, exact_sum
 
 SCHEMA: Final = "marketsim-summary/1"
 LEDGER: Final = ("held", "paid", "fees", "refunded", "dust", "stranded")
 """What became of every deposited coin: these add up to `deposited`."""
+CLOSE_REASONS: Final = tuple(ended.name.lower() for ended in Ended if ended != Ended.RUNNING)
+_SEED_CODES: Final = sorted(set(SEED_CODES.values()))
 
 
 def summarize(record: Record) -> dict[str, Any]:
@@ -150,8 +153,8 @@ def revenue_by_day(record: Record) -> list[int]:
 
 def close_reasons(leases: Mapping[str, Column]) -> dict[str, int]:
     """Return closed leases by the dashboard's four reasons."""
-    counts = np.bincount(leases["ended"], minlength=len(Ended)).tolist()
-    return {ended.name.lower(): counts[ended] for ended in Ended if ended}
+    _, *closed = np.bincount(leases["ended"], minlength=len(Ended)).tolist()
+    return dict(zip(CLOSE_REASONS, closed, strict=True))
 
 
 def rejections(rejected: Column, rules: str) -> dict[str, int]:
@@ -161,7 +164,7 @@ def rejections(rejected: Column, rules: str) -> dict[str, int]:
     `rejected` holds counts by Status number. The document's codes are always there, others when they
     occurred."""
     mapped = rules == "seed"
-    counts: dict[str, int] = dict.fromkeys(sorted(set(SEED_CODES.values())), 0) if mapped else {}
+    counts: dict[str, int] = dict.fromkeys(_SEED_CODES, 0) if mapped else {}
     for status in map(Status, np.flatnonzero(rejected).tolist()):
         code = SEED_CODES.get(status, status.name) if mapped else status.name
         counts[code] = counts.get(code, 0) + int(rejected[status])
@@ -203,24 +206,10 @@ def _require_conserved(totals: Mapping[str, int]) -> None:
 
 def _orders(record: Record) -> tuple[dict[str, Any], dict[str, int]]:
     orders = record.orders
-    own = orders["relisted"] == 0
-    created = int(np.count_nonzero(own))
-    unleased = np.flatnonzero(own & (orders["lease"] < 0))
-    end = orders["end"][unleased]
-    timed_out = int(np.count_nonzero(end == OrderEnd.TIMEOUT))
-    codes = orders["unfilled"][unleased[end != OrderEnd.NONE]]
-    # An ended order whose reason nobody gave is "other", so that the reasons always add up.
-    codes[codes < 0] = UNFILLED.index("other")
-    reasons = dict(zip(UNFILLED, np.bincount(codes, minlength=len(UNFILLED)).tolist(), strict=True))
-    return {
-        "created": created,
-        "relisted": len(own) - created,
-        "leased": created - len(unleased),
-        "timed_out": timed_out,
-        "cancelled": len(codes) - timed_out,
-        "open": len(unleased) - len(codes),
-        "unfilled_reasons": reasons,
-    }, reasons
+    counts, reasons = row_of(OrderCounts), np.zeros(len(UNFILLED), np.int64)
+    count_orders(orders["relisted"], orders["lease"], orders["end"], orders["unfilled"], counts, reasons)
+    by_reason = dict(zip(UNFILLED, reasons.tolist(), strict=True))
+    return {**_by_name(counts), "unfilled_reasons": by_reason}, by_reason
 
 
 def _bids(record: Record) -> dict[str, Any]:
@@ -267,14 +256,14 @@ def _latency(record: Record) -> dict[str, float | None]:
 
 
 def _leases(record: Record) -> dict[str, Any]:
-    state, over = record.leases["state"], record.leases["closed_at"] >= 0
-    return {
-        "created": len(state),
-        "active": int(np.count_nonzero((state == LeaseState.ACTIVE) | (state == LeaseState.RECLAIMING))),
-        "insufficient_funds": int(np.count_nonzero((state == LeaseState.INSUFFICIENT_FUNDS) & ~over)),
-        "closed": int(np.count_nonzero((state == LeaseState.CLOSED) | over)),
-        "close_reasons": close_reasons(record.leases),
-    }
+    leases = record.leases
+    counts = row_of(LeaseCounts)
+    count_leases(leases["state"], leases["closed_at"], counts)
+    return {"created": len(leases["state"]), **_by_name(counts), "close_reasons": close_reasons(leases)}
+
+
+def _by_name(counts: Row) -> dict[str, int]:
+    return {each.name: number for each, number in zip(type(counts).columns, counts.tolist(), strict=True)}
 
 
 def _revenue(record: Record) -> dict[str, Any]:

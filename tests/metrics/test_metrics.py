@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic_record import DAY, make_record
 
-from marketsim.chain.columns import OrderEnd
+from marketsim.chain.columns import LeaseState, OrderEnd
 from marketsim.chain.status import Status
 from marketsim.errors import InvariantError
+from marketsim.kernel.rows import row_of
 from marketsim.market.tables import STATUSES
 from marketsim.metrics.amounts import number
 from marketsim.metrics.calibration import calibration_targets
@@ -21,7 +22,8 @@ from marketsim.metrics.summary import rejections, summarize
 from marketsim.metrics.tables import provider_cohort_rows, provider_rows, tenant_cohort_rows
 from marketsim.money.text import format_amount, half_even
 from marketsim.money.units import ATTO
-from marketsim.recording.record import Record
+from marketsim.recording.counts import LeaseCounts, OrderCounts, count_leases, count_orders
+from marketsim.recording.record import UNFILLED, Record
 
 RECORD = make_record()
 SUMMARY = summarize(RECORD)
@@ -213,3 +215,23 @@ def test_calibration_ranges_read_the_summary() -> None:
 def test_summary_does_not_depend_on_what_was_recorded() -> None:
     bare: Record = replace(RECORD, bids=None, settlements=None, events=None)
     assert summarize(bare) == SUMMARY
+
+
+def test_orders_and_leases_are_counted_by_what_became_of_them() -> None:
+    """By hand: a relisted order, a leased one, an open one, timeouts of which one has no reason, one closed; leases in each state."""
+    columns: dict[str, list[int]] = {
+        "relisted": [1, 0, 0, 0, 0, 0],
+        "lease": [-1, 3, -1, -1, -1, -1],
+        "end": [OrderEnd.TIMEOUT, OrderEnd.LEASE_ENDED, OrderEnd.NONE, OrderEnd.TIMEOUT, OrderEnd.TIMEOUT, OrderEnd.CANCELLED],
+        "unfilled": [0, -1, -1, UNFILLED.index("no_capacity"), -1, UNFILLED.index("cancelled")],
+    }
+    counts, reasons = row_of(OrderCounts), np.zeros(len(UNFILLED), np.int64)
+    count_orders(*(np.array(columns[name], np.int64) for name in columns), counts, reasons)
+    assert counts.tolist() == [5, 1, 1, 2, 1, 1]
+    assert {name: count for name, count in zip(UNFILLED, reasons.tolist(), strict=True) if count} == {
+        "no_capacity": 1, "cancelled": 1, "other": 1
+    }  # fmt: skip
+    states = [LeaseState.ACTIVE, LeaseState.RECLAIMING, LeaseState.INSUFFICIENT_FUNDS, LeaseState.INSUFFICIENT_FUNDS, LeaseState.CLOSED]
+    leases = row_of(LeaseCounts)
+    count_leases(np.array(states, np.int64), np.array([-1, -1, -1, 7, 9], np.int64), leases)
+    assert {each.name: leases.tolist()[each.number] for each in LeaseCounts.columns} == {"active": 2, "insufficient_funds": 1, "closed": 2}
