@@ -67,13 +67,14 @@ class Schema(type):
     """The class of row classes: numbers their columns. The compiler tells by it what has columns.
 
     Attributes: `columns` in order; `defaults`, those of them that are not 0 in a new row; `width`, the numbers a row takes, which may be
-    more than it has columns (`class Order(Row, width=20)`).
+    more than it has columns (`class Order(Row, width=20)`); `blank`, the numbers of a new row.
     Raises TypeError for a column that has the name of something that arrays have, and for a width that does not hold the columns.
     """
 
     columns: tuple[Column, ...]
     defaults: tuple[Column, ...]
     width: int
+    blank: tuple[int, ...]
 
     def __new__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any], width: int = 0) -> Schema:
         """Make a row class."""
@@ -94,6 +95,7 @@ class Schema(type):
         schema.width = width or max([len(columns), *(getattr(base, "width", 0) for base in bases)])
         if schema.width < len(columns):
             raise TypeError(f"{name}: {len(columns)} columns in a width of {schema.width}")
+        schema.blank = tuple([each.default for each in columns] + [0] * (schema.width - len(columns)))
         return schema
 
     def __init__(cls, name: str, bases: tuple[type, ...], body: dict[str, Any], width: int = 0) -> None:
@@ -126,11 +128,10 @@ def as_rows(schema: type[R], table: NDArray[np.int64]) -> Rows[R]:
 
 def row_of(schema: type[R], **values: int) -> R:
     """Return a row by itself: the values given by name, else each column's default."""
-    row = as_rows(schema, np.zeros(schema.width, np.int64))
-    fill(row, schema)
+    numbers = list(schema.blank)
     for name, value in values.items():
-        row[getattr(schema, name)] = value
-    return row  # type: ignore[return-value]
+        numbers[getattr(schema, name)] = value
+    return as_rows(schema, np.array(numbers, np.int64))  # type: ignore[return-value]
 
 
 def fill(table: NDArray[np.int64], schema: type[Row]) -> None:

@@ -73,6 +73,8 @@ SAMPLED_DAYS = 7
 """Days that a user's demand process is asked about where its mean is wanted."""
 MICRO = 1_000_000
 """Micro-uve of a uve: in what the ceilings of manifests are handed on."""
+LAWS_KEPT = 256
+"""Laws of which the means are kept."""
 BITS_KEPT = 1_024
 """Numbers of laws of which the bits are kept."""
 UTILIZATION_MAX = 1_000
@@ -415,7 +417,7 @@ class _Draws:
     def ints(self, purpose: str, law: Any) -> Any:
         if self.at_once:
             row = self._rows.get(purpose)
-            return whole(np.asarray(self.any_number(purpose, law))) if row is None else _Rule(row, Rounding.NEAREST, DRAWN_MAX)
+            return _whole(self.any_number(purpose, law)) if row is None else _Rule(row, Rounding.NEAREST, DRAWN_MAX)
         return whole(self.numbers(purpose, law))
 
     def blocks(self, purpose: str, law: Any, block_ms: int, least: int = 0) -> Any:
@@ -425,13 +427,13 @@ class _Draws:
             return _Rule(row, Rounding.NEAREST, BLOCKS_MAX, least, over=1.0 if law.law().unit == "blocks" else block_ms)
         drawn = self.any_number(purpose, law)
         if isinstance(drawn, float):
-            return max(int(to_blocks(np.asarray(drawn), law.law().unit, block_ms)), least)
+            return max(round(min(drawn if law.law().unit == "blocks" else drawn / block_ms, BLOCKS_MAX)), least)
         return np.maximum(to_blocks(drawn, law.law().unit, block_ms), least)
 
     def millionths(self, purpose: str, law: Any) -> Any:
         """Shares in ppm."""
         row = self._rows.get(purpose) if self.at_once else None
-        return whole(np.asarray(self.any_number(purpose, law) * PPM)) if row is None else _Rule(row, Rounding.NEAREST, DRAWN_MAX, times=PPM)
+        return _whole(self.any_number(purpose, law) * PPM) if row is None else _Rule(row, Rounding.NEAREST, DRAWN_MAX, times=PPM)
 
     def funds(self, purpose: str, law: Any, ceiling: NDArray[np.float64] | None) -> Any:
         """Funds for so many blocks at the ceiling, whole uve, at least one."""
@@ -469,6 +471,11 @@ class _Draws:
             return _Rule(row, Rounding.BELOW, probability, then)
         drawn = self._drawn(purpose)
         return np.where((uniform(self.keys, purpose) if drawn is None else drawn) < probability, then, 0)
+
+
+def _whole(drawn: NDArray[np.float64] | float) -> Any:
+    """Draws, or what all of them are, as whole numbers."""
+    return round(min(drawn, DRAWN_MAX)) if isinstance(drawn, float) else whole(drawn)
 
 
 def _uncut(purpose: str, law: Any) -> Law:
@@ -1085,12 +1092,18 @@ def _early_ends(cohort: TenantCohort, draws: _Draws, block_ms: int) -> Ints | in
 
 def mean_life(cohort: TenantCohort, block_ms: int) -> float:
     """Return the mean of the blocks until a cohort's lease ends as planned or early."""
-    laws = [cohort.duration.law()] + ([] if cohort.terminate_after is None else [cohort.terminate_after.law()])
-    blocks = [np.maximum(to_blocks(quantiles(law, SHARES), law.unit, block_ms), 1) for law in laws]
-    if len(blocks) == 1:
-        return float(blocks[0].mean())
-    first, second = blocks  # ascending: the mean of the smaller of two, over all pairs
-    below = np.searchsorted(second, first)
+    return _mean_life(cohort.duration.law(), None if cohort.terminate_after is None else cohort.terminate_after.law(), block_ms)
+
+
+@lru_cache(maxsize=LAWS_KEPT)
+def _mean_life(planned: Law, early: Law | None, block_ms: int) -> float:
+    first, second = (
+        None if law is None else np.maximum(to_blocks(quantiles(law, SHARES), law.unit, block_ms), 1) for law in (planned, early)
+    )
+    assert first is not None
+    if second is None:
+        return float(first.mean())
+    below = np.searchsorted(second, first)  # ascending both: the mean of the smaller of two, over all pairs
     sums = np.concatenate([[0], np.cumsum(second)])[below] + first * (SHARES - below)
     return float(sums.sum(dtype=np.float64)) / SHARES**2
 
@@ -1099,10 +1112,15 @@ def mean_cpu(cohort: TenantCohort) -> float:
     """Return the mean of the millicores that an order of a cohort asks for."""
     shape = cohort.order
     if shape.cpu is not None:
-        return float(np.clip(quantiles(shape.cpu.law(), SHARES), CPU_MIN, CPU_MAX).mean())
+        return _mean_size(shape.cpu.law())
     manifests = shape.sdl or ()
     cpu = [sum(group.cpu for group in manifest.sdl.groups()) for manifest in manifests]
     return float(np.average(cpu, weights=[manifest.weight for manifest in manifests]))
+
+
+@lru_cache(maxsize=LAWS_KEPT)
+def _mean_size(cpu: Law) -> float:
+    return float(np.clip(quantiles(cpu, SHARES), CPU_MIN, CPU_MAX).mean())
 
 
 def cpu_of(orders: CohortOrders) -> Ints:
