@@ -117,7 +117,9 @@ TABLES: Mapping[str, tuple[int, type[Row]]] = {
 }
 """Each table that fills row by row: the global that counts its rows, and its row class."""
 
-AS_WRITTEN = frozenset({"deployments", "groups", "bids", "leases", "usage", "accounts", "deposits", "events"})
+AS_WRITTEN = frozenset(
+    {"deployments", "groups", "resources", "drafts", "orders", "bids", "leases", "usage", "accounts", "deposits", "events"}
+)
 """Tables whose new rows are written whole before anything of them is read: nobody has to wipe them before."""
 
 

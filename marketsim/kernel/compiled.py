@@ -228,12 +228,12 @@ def _shape(value: Any, schema: type[Row] | None) -> type[Any] | tuple[int, int] 
 
 
 def address_of(array: np.ndarray[Any, Any]) -> int:
-    """Return where an array lies in memory: `array.ctypes.data`, which takes four times as long, where the array is empty or must not be
+    """Return where an array lies in memory, 0 for an empty one: `array.ctypes.data`, which takes four times as long, where it must not be
     written."""
     try:
         return addressof(c_char.from_buffer(array))  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return int(array.ctypes.data)
+        return int(array.ctypes.data) if array.size else 0
 
 
 def _words(value: Any) -> list[Any]:

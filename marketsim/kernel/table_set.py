@@ -82,7 +82,8 @@ def rows_of(count: int, kind: Any, wiped: bool = True) -> Any:
     table = room[first : first + count * width].reshape(count, width)
     if schema is None:
         return table
-    fill(table, schema)
+    if wiped:
+        fill(table, schema)
     return as_rows(schema, table)
 
 

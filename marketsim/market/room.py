@@ -37,7 +37,7 @@ OUTCOMES = 65_536
 EVENTS_AHEAD = 65_536
 """Rows of events beyond what must be free where any are kept, so that the record is not handed over too often."""
 
-WRITTEN_FIRST = ("calendar", "later")
+WRITTEN_FIRST = ("accounts", "offers", "calendar", "later")
 """Tables of which nothing is read before it is written."""
 
 
@@ -158,7 +158,7 @@ def has_rows(s: State, e: Engine, orders: int, bids: int, entries: int, events: 
         and g.usage + ROWS <= s.usage.shape[0]
         and g.accounts + bids + ROWS <= s.accounts.shape[0]
         and g.accounts + bids + ROWS <= e.accounts.shape[0]
-        and s.accounts.shape[0] <= e.audit_values.shape[0]
+        and x.audit * s.accounts.shape[0] <= e.audit_values.shape[0]
         and s.accounts.shape[0] <= e.alive.shape[0]
         and g.deposits + bids + ROWS <= s.deposits.shape[0]
         and g.bids + bids + ROWS <= s.bids.shape[0]
@@ -167,7 +167,7 @@ def has_rows(s: State, e: Engine, orders: int, bids: int, entries: int, events: 
         and x.offers + x.providers * rows <= e.offers.shape[0]
         and x.samples < e.samples.shape[0]
         and x.outcomes + x.hears * (OUTCOMES + bids) <= e.outcomes.shape[0]
-        and x.bids_rows + bids + ROWS <= e.bid_rows.shape[0]
+        and x.bids_rows + x.keep_bid_rows * (bids + ROWS) <= e.bid_rows.shape[0]
         and x.decline_rows + x.keep_bid_rows * most_declines(e, rows, bids) <= e.decline_rows.shape[0]
     )
 
@@ -224,8 +224,8 @@ def make_room(chain: State, engine: Engine) -> tuple[State, Engine]:
         "calendar": (int(x.calendar + x.waiting) + entries, Entry),
         "later": (int(x.later) + rows_of_later(entries, chunks) + ROWS, Later.SIZE),
         "samples": (int(x.samples) + ROWS, Sample),
-        "audit_values": (len(chain.accounts), 2),
-        "bid_rows": (int(x.bids_rows) + bids + ROWS, BidRow),
+        "audit_values": (int(x.audit) * len(chain.accounts), 2),
+        "bid_rows": (int(x.bids_rows) + int(x.keep_bid_rows) * (bids + ROWS), BidRow),
         "outcomes": (int(x.outcomes) + int(x.hears) * (2 * OUTCOMES + bids), BidOutcome),
     }
     if address_of(engine.desks) % LINE:

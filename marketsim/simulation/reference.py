@@ -72,6 +72,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> MarketSe
         codes_of(fits)[spec, : len(book.names)] = np.where(suits, 0, 1 + Decline.INVALID_ATTRIBUTES)
     chain = with_room(chain, resources=orders, drafts=orders)
     resources = chain.resources[:orders]
+    resources[:] = 0
     resources[:, Resource.price] = draws.ceiling_whole
     resources[:, Resource.price_atto] = draws.ceiling_atto
     resources[:, Resource.count] = 1
@@ -80,6 +81,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> MarketSe
     resources[:, Resource.smallest_volume] = resources[:, Resource.storage]
     resources[:, Resource.largest_volume] = resources[:, Resource.storage]
     drafts = chain.drafts[:orders]
+    drafts[:] = 0
     drafts[:, Draft.spec] = spec_of
     drafts[:, Draft.first_resource] = np.arange(orders)
     drafts[:, Draft.resources] = 1
