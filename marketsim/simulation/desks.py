@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from copy import copy
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from marketsim.agents.streams import Keys, constant, draw, key_of, normal, quantiles
 from marketsim.chain.requirements import FITS, Requirements
-from marketsim.kernel.rows import Rows, as_rows
+from marketsim.kernel.rows import Rows, row_of
 from marketsim.kernel.table_set import Table, rows_of
 from marketsim.market.list_prices import set_each_list_prices
 from marketsim.market.quoting import FACTOR_MAX
@@ -32,6 +33,8 @@ BID_TIMEOUT_MS = 300_000
 """When a bid without an answer is taken back, unless a provider file says otherwise (training document)."""
 CAPACITY_MAX = 1 << 45
 """Most of a resource that a desk may have, in its own unit."""
+PROFILES_KEPT = 256
+"""Latency profiles kept for the next run: a sweep's runs have mostly the same."""
 RATE_LIMIT_MAX = 128
 """Bids a minute or hour that a rate limit may count: as many times as a desk remembers."""
 WHOLE_PRICE_MAX = 10**6
@@ -56,14 +59,8 @@ class DeskBook:
         self.wallets: list[int] = []
         self.custom: dict[int, Any] = {}
         self._files: list[Any] = []
-        rows: list[Table] = []
-        profiles: list[Table] = []
-        regions = region_codes(scenario)
-        for number, cohort in enumerate(scenario.desks):
-            profiles.append(latency_profile(cohort.latency.law(), scenario.block_ms))
-            cohort_rows = desk_rows(cohort, scenario, seed)
-            cohort_rows[:, Desk.latency_profile] = number
-            cohort_rows[:, Desk.region] = [regions.get(attributes_of(cohort, index).get("region", ""), 0) for index in range(cohort.count)]
+        cohorts = scenario.desks
+        for number, cohort in enumerate(cohorts):
             for index in range(cohort.count):
                 self.names.append(f"{cohort.name}-{index}")
                 self.cohorts.append(number)
@@ -73,10 +70,13 @@ class DeskBook:
                 self._files.append(cohort.config)
                 if cohort.strategy.kind in ("python", "script"):
                     self.custom[len(self.names) - 1] = cohort.strategy
-            rows.append(cohort_rows)
-        self.rows = as_rows(Desk, np.concatenate(rows)) if rows else rows_of(0, Desk)
-        self.nodes: Table = node_rows(self.rows, [scenario.desks[number] for number in self.cohorts])
-        self.latencies: Table = np.stack(profiles) if profiles else np.full((1, QUANTILES), LATENCY_MS, np.int64)
+        regions = region_codes(scenario)
+        self.rows = desk_rows(cohorts, scenario, seed)
+        self.rows[:, Desk.latency_profile] = self.cohorts
+        self.rows[:, Desk.region] = [regions.get(claims.get("region", ""), 0) for claims in self.attributes]
+        self.nodes: Table = node_rows(self.rows, cohorts)
+        profiles = [latency_profile(cohort.latency.law(), scenario.block_ms) for cohort in cohorts]
+        self.latencies: Table = np.array(profiles or [np.full(QUANTILES, LATENCY_MS)], np.int64)
 
     def copy(self) -> DeskBook:
         """Return another book that providers may be entered into; those in it are shared, nobody changes them."""
@@ -138,9 +138,12 @@ def region_codes(scenario: Scenario) -> dict[str, int]:
     return {region: code for code, region in enumerate(dict.fromkeys(filter(None, claimed)), 1)}
 
 
-def latency_profile(law: Any, block_ms: int) -> Table:
-    """Return a law of latencies as milliseconds at QUANTILES evenly spaced quantiles."""
-    return np.rint(quantiles(law, QUANTILES) * (block_ms if law.unit == "blocks" else 1)).astype(np.int64)
+@lru_cache(maxsize=PROFILES_KEPT)
+def latency_profile(law: Law, block_ms: int) -> Table:
+    """Return a law of latencies as milliseconds at QUANTILES evenly spaced quantiles; nobody may write into them."""
+    profile = np.rint(quantiles(law, QUANTILES) * (block_ms if law.unit == "blocks" else 1)).astype(np.int64)
+    profile.flags.writeable = False
+    return profile
 
 
 def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
@@ -179,56 +182,67 @@ def unit_prices(cohort: ProviderCohort) -> tuple[list[int], int, int, int, int]:
     return units, engine.margin_ppm, 0, DECIMALS, strategy
 
 
-def desk_rows(cohort: ProviderCohort, scenario: Scenario, seed: int) -> Rows[Desk]:
-    """Return the desks of one cohort, int64 (count, Desk.width); each provider draws from streams of its own
+def desk_rows(cohorts: Sequence[ProviderCohort], scenario: Scenario, seed: int) -> Rows[Desk]:
+    """Return the desks of cohorts, int64 (desks, Desk.width); each provider draws from streams of its own
     name.
     """
+    owners = [cohort for cohort in cohorts for _ in range(cohort.count)]
+    names = [f"provider/{cohort.name}/{index}" for cohort in cohorts for index in range(cohort.count)]
+    keys = np.asarray([key_of(seed, name) for name in names], np.uint64)
+    rows = rows_of(len(owners), Desk)
+    units: list[list[int]] = []
+    for cohort in cohorts:
+        mine = slice(len(units), len(units) + cohort.count)
+        rows[mine], each_units = desk_of(cohort, scenario)
+        units += [each_units] * cohort.count
+        set_capacity(rows[mine], cohort, keys[mine])
+    rows[:, Desk.key] = keys.view(np.int64)
+    spread = np.asarray([cohort.spread for cohort in owners], np.float64)
+    rows[:, Desk.cost_ppm] = np.maximum(1, np.rint(float(PPM) * np.exp(spread * normal(keys, "cost"))))
+    prices = [[unit * ppm // PPM for unit in each] for each, ppm in zip(units, rows[:, Desk.cost_ppm].tolist(), strict=True)]
+    for cohort, each in zip(owners, prices, strict=True):
+        if max(each) >= (WHOLE_PRICE_MAX + 1) * ATTO:
+            problem = f"a unit price above {WHOLE_PRICE_MAX}uve, accepted up to that"
+            raise scenario.refusal(("providers", cohort.name), problem)
+    set_each_list_prices(rows, prices)
+    return rows
+
+
+def desk_of(cohort: ProviderCohort, scenario: Scenario) -> tuple[Desk, list[int]]:
+    """Return what the desks of a cohort have in common, and their unit prices before each one's draw (`unit_prices`)."""
     block_ms = scenario.block_ms
-    rows = rows_of(cohort.count, Desk)
-    rows[:, [Desk.up, Desk.enabled]] = 1
-    rows[:, [Desk.max_cpu, Desk.max_memory, Desk.max_storage, Desk.max_gpu, Desk.max_concurrent]] = NO_LIMIT
-    rows[:, [Desk.multiplier_ppm, Desk.uptime_ppm]] = PPM
-    rows[:, Desk.lease_capacity] = -1 if cohort.lease_capacity is None else cohort.lease_capacity
-    rows[:, Desk.usage_by_hand] = int(cohort.usage.kind == "manual")
-    rows[:, [Desk.unreported_ppm, Desk.lag]] = reporting(cohort, scenario)
-    rows[:, Desk.audited] = int(bool(cohort.signed_by))
-    rows[:, Desk.window] = 0 if cohort.window is None else cohort.window.milliseconds(block_ms) // SECOND_MS
-    rows[:, Desk.withdraw_every] = (cohort.withdraw_every or scenario.withdraw_every).blocks(block_ms)
-    rows[:, Desk.bid_timeout] = max(1, BID_TIMEOUT_MS // block_ms)
     units, margin, fixed, decimals, strategy = unit_prices(cohort)
     if margin + PPM > FACTOR_MAX:
         problem = f"above {(FACTOR_MAX - PPM) * PERCENT // PPM} percent, accepted up to that"
         raise scenario.refusal(("providers", cohort.name, "min_profit_margin"), problem)
-    rows[:, Desk.margin_ppm] = margin
-    rows[:, Desk.decimals] = decimals
-    rows[:, Desk.endpoint], rows[:, Desk.endpoint_atto] = divmod(fixed, ATTO)
-    rows[:, Desk.strategy] = strategy
+    desk = row_of(Desk, up=1, enabled=1, margin_ppm=margin, decimals=decimals, strategy=strategy)
+    desk.max_cpu = desk.max_memory = desk.max_storage = desk.max_gpu = desk.max_concurrent = NO_LIMIT
+    desk.multiplier_ppm = desk.uptime_ppm = PPM
+    desk.lease_capacity = -1 if cohort.lease_capacity is None else cohort.lease_capacity
+    desk.usage_by_hand = int(cohort.usage.kind == "manual")
+    desk.unreported_ppm, desk.lag = reporting(cohort, scenario)
+    desk.audited = int(bool(cohort.signed_by))
+    desk.window = 0 if cohort.window is None else cohort.window.milliseconds(block_ms) // SECOND_MS
+    desk.withdraw_every = (cohort.withdraw_every or scenario.withdraw_every).blocks(block_ms)
+    desk.bid_timeout = max(1, BID_TIMEOUT_MS // block_ms)
+    desk.endpoint, desk.endpoint_atto = divmod(fixed, ATTO)
     if cohort.strategy.undercut is not None:
-        rows[:, Desk.undercut_ppm] = round(cohort.strategy.undercut.by * PPM)
+        desk.undercut_ppm = round(cohort.strategy.undercut.by * PPM)
     if cohort.config is not None:
-        set_limits(rows, cohort.config, block_ms)
-    set_repricing(rows, cohort, block_ms)
+        set_limits(desk, cohort.config, block_ms)
+    set_repricing(desk, cohort, block_ms)
     if cohort.rate_limit is not None:
         if max(cohort.rate_limit.per_minute or 0, cohort.rate_limit.per_hour or 0) > RATE_LIMIT_MAX:
             problem = f"above {RATE_LIMIT_MAX} bids, accepted up to that"
             raise scenario.refusal(("providers", cohort.name, "rate_limit"), problem)
-        rows[:, Desk.per_minute] = cohort.rate_limit.per_minute or 0
-        rows[:, Desk.per_hour] = cohort.rate_limit.per_hour or 0
+        desk.per_minute = cohort.rate_limit.per_minute or 0
+        desk.per_hour = cohort.rate_limit.per_hour or 0
     if cohort.leave is not None:
-        rows[:, Desk.leave_blocks] = max(1, cohort.leave.mean.blocks(block_ms))
+        desk.leave_blocks = max(1, cohort.leave.mean.blocks(block_ms))
     if cohort.outages is not None:
         up = cohort.outages.every.milliseconds(block_ms)
-        rows[:, Desk.uptime_ppm] = round(float(PPM) * up / (up + cohort.outages.lasts.milliseconds(block_ms)))
-    keys = np.asarray([key_of(seed, f"provider/{cohort.name}/{index}") for index in range(cohort.count)], np.uint64)
-    rows[:, Desk.key] = keys.astype(np.int64)
-    set_capacity(rows, cohort, keys)
-    rows[:, Desk.cost_ppm] = np.maximum(1, np.rint(float(PPM) * np.exp(cohort.spread * normal(keys, "cost"))))
-    prices = [[unit * ppm // PPM for unit in units] for ppm in rows[:, Desk.cost_ppm].tolist()]
-    if any(max(each) >= (WHOLE_PRICE_MAX + 1) * ATTO for each in prices):
-        problem = f"a unit price above {WHOLE_PRICE_MAX}uve, accepted up to that"
-        raise scenario.refusal(("providers", cohort.name), problem)
-    set_each_list_prices(rows, prices)
-    return rows
+        desk.uptime_ppm = round(float(PPM) * up / (up + cohort.outages.lasts.milliseconds(block_ms)))
+    return desk, units
 
 
 def reporting(cohort: ProviderCohort, scenario: Scenario) -> tuple[int, int]:
@@ -239,57 +253,60 @@ def reporting(cohort: ProviderCohort, scenario: Scenario) -> tuple[int, int]:
     return PPM - round(usage.factor * PPM), usage.delay.blocks(block_ms)
 
 
-def set_limits(rows: Table, config: Any, block_ms: int) -> None:
+def set_limits(desk: Desk, config: Any, block_ms: int) -> None:
     """Write the filters and limits of a provider file (training document, Bid Engine Configuration)."""
     engine, filters = config.bid_engine, config.filters
-    rows[:, Desk.enabled] = int(engine.enabled)
-    rows[:, Desk.max_concurrent] = engine.max_concurrent_bids
-    rows[:, Desk.bid_timeout] = engine.bid_timeout.blocks(block_ms)
+    desk.enabled = int(engine.enabled)
+    desk.max_concurrent = engine.max_concurrent_bids
+    desk.bid_timeout = engine.bid_timeout.blocks(block_ms)
     for column, limit in (
         (Desk.max_cpu, filters.max_cpu),
         (Desk.max_memory, filters.max_memory),
         (Desk.max_storage, filters.max_storage),
     ):
         if limit is not None:
-            rows[:, column] = limit
+            desk[column] = limit
     if filters.min_order_value is not None:
-        rows[:, Desk.min_value], rows[:, Desk.min_value_atto] = divmod(filters.min_order_value, ATTO)
+        desk.min_value, desk.min_value_atto = divmod(filters.min_order_value, ATTO)
 
 
-def set_repricing(rows: Table, cohort: ProviderCohort, block_ms: int) -> None:
+def set_repricing(desk: Desk, cohort: ProviderCohort, block_ms: int) -> None:
     """Write how the cohort's multiplier moves: its repricing rule, or the strategy that follows
     utilization.
     """
     if cohort.repricing is not None:
         rule = cohort.repricing
-        rows[:, Desk.reprice_follows] = FOLLOWED.index(rule.follows)
-        rows[:, Desk.reprice_every] = rule.every.blocks(block_ms)
+        desk.reprice_follows = FOLLOWED.index(rule.follows)
+        desk.reprice_every = rule.every.blocks(block_ms)
         names = (rule.high, rule.low, rule.up, rule.down, rule.min, rule.max)
-        rows[:, Desk.reprice_high_ppm : Desk.reprice_max_ppm + 1] = [round(x * PPM) for x in names]
+        desk[Desk.reprice_high_ppm : Desk.reprice_max_ppm + 1] = [round(x * PPM) for x in names]
     elif cohort.strategy.utilization is not None:
         follow = cohort.strategy.utilization
-        rows[:, Desk.reprice_follows] = FOLLOWED.index(follow.follows)
-        rows[:, Desk.reprice_every] = max(1, HOUR_MS // block_ms)
-        rows[:, Desk.reprice_min_ppm] = round(follow.low * PPM)
-        rows[:, Desk.reprice_max_ppm] = round(follow.high * PPM)
-        rows[:, Desk.reprice_step_ppm] = max(1, round(follow.step * PPM))
-        rows[:, Desk.multiplier_ppm] = round(follow.low * PPM)
+        desk.reprice_follows = FOLLOWED.index(follow.follows)
+        desk.reprice_every = max(1, HOUR_MS // block_ms)
+        desk.reprice_min_ppm = round(follow.low * PPM)
+        desk.reprice_max_ppm = round(follow.high * PPM)
+        desk.reprice_step_ppm = max(1, round(follow.step * PPM))
+        desk.multiplier_ppm = round(follow.low * PPM)
 
 
 def set_capacity(rows: Table, cohort: ProviderCohort, keys: Keys) -> None:
     """Write the providers' capacity, over-commit included; GPUs are never over-committed."""
     more = cohort.overcommit
-    sizes: tuple[Any, ...]
-    if cohort.nodes is not None:
-        sizes = tuple(sum(node.count * getattr(node, name) for node in cohort.nodes) for name in RESOURCES)
-    else:
-        assert cohort.capacity is not None
-        sizes = tuple(_size(getattr(cohort.capacity, name).law(), keys, f"capacity/{name}") for name in RESOURCES)
-    cpu, memory, storage, gpu = (np.asarray(size, np.float64) for size in sizes)
-    rows[:, Desk.cap_cpu] = _capped(np.floor(cpu * more.cpu))
-    rows[:, Desk.cap_memory] = _capped(np.floor(memory * more.memory) // MIB)
-    rows[:, Desk.cap_storage] = _capped(np.floor(storage * more.storage) // MIB)
-    rows[:, Desk.cap_gpu] = _capped(gpu)
+    for column, name, factor, unit in (
+        (Desk.cap_cpu, "cpu", more.cpu, 1),
+        (Desk.cap_memory, "memory", more.memory, MIB),
+        (Desk.cap_storage, "storage", more.storage, MIB),
+        (Desk.cap_gpu, "gpu", 1, 1),
+    ):
+        size: NDArray[np.float64] | float
+        if cohort.nodes is not None:
+            size = float(sum(node.count * getattr(node, name) for node in cohort.nodes))
+        else:
+            assert cohort.capacity is not None
+            size = _size(getattr(cohort.capacity, name).law(), keys, f"capacity/{name}")
+        # cut where sums over all providers would not fit a column any more
+        rows[:, column] = np.minimum(np.floor(size * factor) // unit, float(CAPACITY_MAX))
 
 
 def _size(law: Law, keys: Keys, purpose: str) -> NDArray[np.float64] | float:
@@ -302,24 +319,23 @@ def _capacity(amount: int, factor: float, unit: int = 1) -> int:
     return min(int(amount * factor) // unit, CAPACITY_MAX)
 
 
-def _capped(amounts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return amounts cut where sums over all providers would not fit a column any more."""
-    return np.minimum(amounts, float(CAPACITY_MAX))
-
-
-def node_rows(rows: Table, cohorts: Sequence[ProviderCohort]) -> Table:
-    """Return the nodes of the desks that have more than one, all free, in the order of the file, and write into `rows` where each
-    desk's begin; over-commit as in the desk's capacity, per node.
+def node_rows(rows: Rows[Desk], cohorts: Sequence[ProviderCohort]) -> Table:
+    """Return the nodes of the desks of cohorts that have more than one, all free, in the order of the file, and write into `rows` where
+    each desk's begin; over-commit as in the desk's capacity, per node.
     """
     found: list[tuple[int, int, int, int]] = []
-    for row, cohort in zip(rows, cohorts, strict=True):
-        count = sum(node.count for node in cohort.nodes or ())
-        if count > 1:
-            row[Desk.nodes], row[Desk.first_node] = count, len(found)
-            more = cohort.overcommit
-            for node in cohort.nodes or ():
-                memory, storage = _capacity(node.memory, more.memory, MIB), _capacity(node.storage, more.storage, MIB)
-                found += [(_capacity(node.cpu, more.cpu), memory, storage, _capacity(node.gpu, 1))] * node.count
+    first = 0
+    for cohort in cohorts:
+        mine: list[tuple[int, int, int, int]] = []
+        more = cohort.overcommit
+        for node in cohort.nodes or ():
+            memory, storage = _capacity(node.memory, more.memory, MIB), _capacity(node.storage, more.storage, MIB)
+            mine += [(_capacity(node.cpu, more.cpu), memory, storage, _capacity(node.gpu, 1))] * node.count
+        if len(mine) > 1:
+            for desk in range(first, first + cohort.count):
+                rows[desk].nodes, rows[desk].first_node = len(mine), len(found)
+                found += mine
+        first += cohort.count
     return np.asarray(found, np.int64).reshape(len(found), Node.width)
 
 

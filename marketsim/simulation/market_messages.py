@@ -197,7 +197,7 @@ def _configure(clock: BlockClock, market: MarketSetup, scenario: Scenario, slot:
         return Status.InvalidParam
     cohort = scenario.providers[market.book.cohorts[slot]]
     index, seed = int(market.book.names[slot].rpartition("-")[2]), int(clock.engine.globals.seed)
-    before, after = (desk_rows(cohort.model_copy(update={"config": each}), scenario, seed)[index] for each in (file, new))
+    before, after = (desk_rows([cohort.model_copy(update={"config": each})], scenario, seed)[index] for each in (file, new))
     configure(clock.chain, clock.engine, slot, before, after)
     market.book.set_file(slot, new)
     return Status.Ok
