@@ -178,7 +178,7 @@ def exponential(keys: Keys, purpose: str) -> NDArray[np.float64]:
 
 def normal(keys: Keys, purpose: str) -> NDArray[np.float64]:
     """Return a standard normal draw for each key and a purpose (Box and Muller)."""
-    return _normal_of(exponential(keys, purpose), uniform(keys, purpose + "/angle"))
+    return _normal_of(exponential(keys, purpose), uniform(keys, purpose + "/angle").copy())
 
 
 def draw(law: LawLike, keys: Keys, purpose: str) -> NDArray[np.float64]:
@@ -248,10 +248,12 @@ def draw_rows(laws: Mapping[str, LawLike], keys: Keys) -> tuple[dict[str, int], 
 
 
 def _normal_of(logs: NDArray[np.float64], angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Standard normal draws of exponential and uniform ones (Box and Muller)."""
-    out = np.cos(2 * math.pi * angles)
-    out *= np.sqrt(2 * logs)
-    return np.asarray(out)
+    """Standard normal draws of exponential and uniform ones, which are written over (Box and Muller)."""
+    angles *= 2 * math.pi
+    out = np.cos(angles, out=angles)
+    logs *= 2
+    out *= np.sqrt(logs, out=logs)
+    return out
 
 
 def _shaped(law: LawLike, base: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -32,14 +32,9 @@ def mixed(z: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def keys_of(parents: NDArray[np.uint64], counts: NDArray[np.int64]) -> NDArray[np.uint64]:
     """Return so many keys from each of some on, side by side: each a hash of its key and its number there, below 2^63."""
-    if len(parents) == 1:
-        only = np.arange(1, 1 + int(counts[0]), dtype=np.uint64)
-        only *= GOLDEN
-        only += parents[0]
-        return mixed(only) >> _1
-    first = np.cumsum(counts) - counts
-    number = np.arange(1, 1 + int(counts.sum()), dtype=np.int64) - np.repeat(first, counts)
-    return mixed(np.repeat(parents, counts) + number.astype(np.uint64) * GOLDEN) >> _1
+    made = np.empty(int(counts.sum()), np.uint64)
+    put_keys(parents.view(np.int64), counts, made.view(np.int64))
+    return made
 
 
 if COMPILING:
@@ -61,6 +56,15 @@ if COMPILING:
     def _uniform(key: int, salt: int) -> float:
         """Return a draw of a key and a purpose."""
         return (np.float64(_hash(np.uint64(key) + np.uint64(salt)) >> _MANTISSA) + 0.5) * _SPACING  # type: ignore[arg-type]
+
+    @compiled
+    def put_keys(parents: Table, counts: Table, out: Table) -> None:
+        """Put so many keys from each of some on into `out`, side by side."""
+        at = 0
+        for row in range(parents.shape[0]):
+            for number in range(counts[row]):
+                out[at] = np.int64(_key(parents[row], number))
+                at += 1
 
     @compiled
     def put_uniform(keys: Table, salts: Table, out: Table) -> None:
@@ -111,6 +115,11 @@ if COMPILING:
         return found
 
 else:
+
+    def put_keys(parents: Table, counts: Table, out: Table) -> None:
+        """Put so many keys from each of some on into `out`, side by side."""
+        number = np.arange(1, 1 + len(out)) - np.repeat(np.cumsum(counts) - counts, counts)
+        out[:] = (mixed(np.repeat(parents.view(np.uint64), counts) + number.astype(np.uint64) * GOLDEN) >> _1).view(np.int64)
 
     def put_uniform(keys: Table, salts: Table, out: Table) -> None:
         """Put a draw of 0 < u < 1 for each of some keys, int64 (n,), and each of some purposes, given by their salts, int64 (m,), into

@@ -83,15 +83,16 @@ class SizeDraw(Row):
 
 
 @compiled
-def put_numbers(order: Table, heights: Table, tenants: Table, latest: Table, numbers: Table) -> None:
-    """Number the deployments of each tenant in their `order`, (n,): each by its height, (n,), plus one while an earlier one of the tenant
-    has that. `latest`, by tenant, are the numbers that they had last, 0 for none; it is written on.
+def put_numbers(order: Table, calls: Rows[Call], plans: Rows[Plan], first: int, latest: Table) -> None:
+    """Number the deployments of each tenant in their `order`, (n,): each by its height, plus one while an earlier one of it has that.
+    `latest`, by tenant from `first` on, are the numbers that they had last, 0 for none; it is written on.
     """
     for at in range(order.shape[0]):
         row = order[at]
-        number = max(heights[row], latest[tenants[row]] + 1)
-        latest[tenants[row]] = number
-        numbers[row] = number
+        tenant = plans[row].tenant - first
+        number = max(calls[row].key // PHASES, latest[tenant] + 1)
+        latest[tenant] = number
+        calls[row].dseq = number
 
 
 @compiled

@@ -17,13 +17,13 @@ from marketsim.chain.room import with_room
 from marketsim.chain.rule_sets import rule_globals
 from marketsim.chain.state import MODULES, State, identity, make_state
 from marketsim.errors import InputError
-from marketsim.kernel.rows import as_rows
+from marketsim.kernel.rows import Rows, as_rows
 from marketsim.kernel.table_set import Table
 from marketsim.market.calendar import push
 from marketsim.market.order_rows import place_rows, put_lives, put_numbers
 from marketsim.market.packing import REPLICA
 from marketsim.market.room import ROWS, make_room
-from marketsim.market.tables import PHASES, BidChoice, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
+from marketsim.market.tables import BidChoice, Call, Desk, Engine, Kind, Node, Phase, Plan, codes_of, make_engine, no_fits
 from marketsim.money.units import ATTO, DAY_MS, HOUR_MS
 from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import TenantCohort
@@ -322,7 +322,7 @@ def add_orders(
         first_resource += len(part.resources)
     chain = chain._replace(resources=tables.resources[:first_resource], drafts=tables.drafts[:first_draft])
     chain.globals.resources, chain.globals.drafts = first_resource, first_draft
-    number_deployments([tables.calls[:first_plan]], [tables.plans[:first_plan]])
+    number_deployments(tables.calls[:first_plan], tables.plans[:first_plan])
     fits = no_fits(max(1, len(kinds)), len(book.names))
     codes = codes_of(fits)
     for spec, asked in enumerate(kinds):
@@ -356,27 +356,20 @@ def requested_values(asked: OrderKind) -> dict[str, set[str]]:
     return requested
 
 
-def number_deployments(calls: list[Table], plans: list[Table], last: Mapping[int, int] = MappingProxyType({})) -> dict[int, int]:
-    """Give each tenant's deployments the height of their creation as sequence number, plus one while an earlier one of it has that.
+def number_deployments(calls: Rows[Call], plans: Rows[Plan], last: Mapping[int, int] = MappingProxyType({})) -> dict[int, int]:
+    """Give each tenant's deployments, row for row in both tables, the height of their creation as sequence number, plus one while an
+    earlier one of it has that.
 
     `last` are the numbers that tenants had last, by wallet, where these orders come after others; they are returned for the next ones.
     """
-    if not calls:
+    if not len(calls):
         return dict(last)
-    tenants = np.concatenate([plan[:, Plan.tenant] for plan in plans])
-    key, time, tie = (np.concatenate([rows[:, column] for rows in calls]) for column in (Call.key, Call.time, Call.tie))
-    if not len(tenants):
-        return dict(last)
+    tenants = plans[:, Plan.tenant]
     first, end = min([int(tenants.min()), *last]), max([int(tenants.max()), *last]) + 1
     latest = np.zeros(end - first, np.int64)
     for tenant, number in last.items():
         latest[tenant - first] = number
-    numbers = np.empty(len(tenants), np.int64)
-    put_numbers(by_time(time, tie), key // PHASES, tenants - first, latest, numbers)
-    at = 0
-    for rows in calls:
-        rows[:, Call.dseq] = numbers[at : at + len(rows)]
-        at += len(rows)
+    put_numbers(by_time(calls[:, Call.time].copy(), calls[:, Call.tie]), calls, plans, first, latest)
     return {tenant: number for tenant, number in enumerate(latest.tolist(), first) if number}
 
 

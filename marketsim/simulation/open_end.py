@@ -5,10 +5,12 @@ from __future__ import annotations
 from copy import copy
 from typing import Any
 
+import numpy as np
+
 from marketsim.chain.columns import Draft
 from marketsim.chain.room import with_room
-from marketsim.kernel.rows import as_rows
-from marketsim.kernel.table_set import Table, appended
+from marketsim.kernel.rows import Rows, as_rows
+from marketsim.kernel.table_set import appended, rows_of
 from marketsim.market.order_rows import place_rows
 from marketsim.market.tables import BidChoice, Call, Plan
 from marketsim.money.units import DAY_MS, DAYS_A_YEAR
@@ -69,8 +71,8 @@ class OpenEnd:
         scenario, market, clock = self._scenario, play.market, play.clock
         stretch = Stretch(self.until_ms, self.until_ms + STRETCH_MS)
         homes = home_regions(scenario, self._seed)
-        calls: list[Table] = []
-        plans: list[Table] = []
+        calls: list[Rows[Call]] = []
+        plans: list[Rows[Plan]] = []
         first_plan, first_tenant = len(clock.engine.plans), market.first_tenant
         for number in range(len(scenario.tenants)):
             part = staged_orders(number, scenario, self._seed, stretch)
@@ -90,10 +92,14 @@ class OpenEnd:
             first_plan += len(mine)
             calls.append(rows)
             plans.append(mine)
-        self._last = number_deployments(calls, plans, self._last)
-        clock.engine = clock.engine._replace(plans=as_rows(Plan, appended(clock.engine.plans, *plans)))
-        for cohort, sent in zip(scenario.tenants, calls, strict=True):
-            play.add(tenant_part(clock, scenario, cohort, sent))
+        made = as_rows(Plan, np.concatenate([rows_of(0, Plan), *plans]))
+        sent = as_rows(Call, np.concatenate([rows_of(0, Call), *calls]))
+        self._last = number_deployments(sent, made, self._last)
+        clock.engine = clock.engine._replace(plans=as_rows(Plan, appended(clock.engine.plans, made)))
+        at = 0
+        for cohort, rows in zip(scenario.tenants, calls, strict=True):
+            play.add(tenant_part(clock, scenario, cohort, sent[at : at + len(rows)]))
+            at += len(rows)
         self.until_ms = stretch.end_ms
 
 

@@ -320,7 +320,12 @@ def tenants_at(cohort: TenantCohort, rate: demand.ArrivalRate, arrivals: demand.
 
 def tenants_of(cohort: TenantCohort, keys: Keys) -> Ints:
     """Return for each key a tenant of a cohort, all alike: 0 … count − 1."""
-    return _floor_of(uniform(keys, "who") * cohort.count, cohort.count)
+    return _tenants(cohort, uniform(keys, "who"))
+
+
+def _tenants(cohort: TenantCohort, who: NDArray[np.float64]) -> Ints:
+    """Tenants of a cohort by draws between 0 and 1."""
+    return _floor_of(who * cohort.count, cohort.count)
 
 
 def _floor_of(numbers: NDArray[np.float64], count: int) -> Ints:
@@ -550,11 +555,13 @@ def staged_orders(number: int, scenario: Scenario, seed: int, stretch: Stretch |
 
 
 class Arrived(NamedTuple):
-    """Orders of a cohort of which is known when they arrive, in milliseconds, from which keys the rest is drawn, and by which tenant."""
+    """Orders of a cohort of which is known when they arrive, in milliseconds, from which keys the rest is drawn, and by which tenants, None
+    where all are alike and are drawn with the rest.
+    """
 
     times: Ints
     keys: Keys
-    tenants: Ints
+    tenants: Ints | None
 
 
 def arrived_orders(number: int, scenario: Scenario, seed: int, stretch: Stretch | None) -> Arrived | None:
@@ -568,7 +575,7 @@ def arrived_orders(number: int, scenario: Scenario, seed: int, stretch: Stretch 
         return None
     rate = _rate_within(cohort, scenario, seed, stretch)
     arrivals, _, _ = arrivals_of(cohort, scenario, seed, rate, stretch)
-    return Arrived(arrivals.times, arrivals.keys, tenants_at(cohort, rate, arrivals))
+    return Arrived(arrivals.times, arrivals.keys, None if wish.arrivals_each is None else tenants_at(cohort, rate, arrivals))
 
 
 def orders_with_first(
@@ -579,11 +586,16 @@ def orders_with_first(
     """
     keys = np.concatenate([first, arrived.keys])
     times = np.concatenate([np.full(len(first), scenario.block_ms, np.int64), arrived.times])
-    tenants = np.concatenate([tenants_of(cohort, first), arrived.tenants])
+    laws = _laws(cohort, {})
+    draws = _Draws(keys, laws if arrived.tenants is not None else laws | {"who": _UNIT})
+    if arrived.tenants is None:
+        tenants = _tenants(cohort, draws.numbers("who", None))
+    else:
+        tenants = np.append(tenants_of(cohort, first), arrived.tenants)
     rows = slice(len(first), len(keys)), slice(0, len(first))
-    made = _made_at_once(cohort, scenario, _Draws(keys, _laws(cohort, {})), times, tenants, rows, into)
+    made = _made_at_once(cohort, scenario, draws, times, tenants, rows, into)
     if made is None:
-        return orders_at(cohort, scenario, *arrived, {}), first_orders(cohort, scenario, first)
+        return orders_at(cohort, scenario, arrived.times, arrived.keys, tenants[rows[0]], {}), first_orders(cohort, scenario, first)
     return made[0], made[1]
 
 

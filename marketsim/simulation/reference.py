@@ -96,7 +96,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> MarketSe
     calls[:, Call.deposit] = draws.deposit
     calls[:, Call.first_draft] = np.arange(orders)
     calls[:, Call.drafts] = 1
-    number_deployments([calls], [plans])
+    number_deployments(calls, plans)
     engine = make_engine(len(book.names), FIRST_ROWS)._replace(desks=book.rows, latencies=book.latencies, plans=plans, fits=fits)
     set_engine(engine, scenario, seed)
     engine.globals.least_value_blocks = 1

@@ -21,10 +21,10 @@ def test_each_is_created_at_its_height_or_behind_the_one_before(deployments: lis
     for call, plan, (tenant, time, tie) in zip(calls, plans, deployments, strict=True):
         call.key, call.time, call.tie = max(-(-time // BLOCK_MS), 1) * PHASES + Phase.ARRIVE, time, tie
         plan.tenant = tenant
-    latest = number_deployments([calls[:split], calls[split:]], [plans])
+    latest = number_deployments(calls[split:], plans[split:], number_deployments(calls[:split], plans[:split]))
     last: dict[int, int] = {}
     wanted = {}
-    for tenant, time, tie in sorted(deployments):
+    for tenant, time, tie in [*sorted(deployments[:split]), *sorted(deployments[split:])]:
         last[tenant] = wanted[tie] = max(-(-time // BLOCK_MS), last.get(tenant, 0) + 1)
     assert latest == last
     assert dict(zip(calls[:, Call.tie].tolist(), calls[:, Call.dseq].tolist(), strict=True)) == wanted
