@@ -330,9 +330,18 @@ def exact_sum(whole: Column, atto: Column | None = None) -> int:
 
 
 def _sum(column: Column) -> int:
-    """A sum that cannot leave int64: each value split into its upper and lower 32 bits."""
-    wide = column.astype(np.int64, copy=False)
-    return (int((wide >> 32).sum()) << 32) + int((wide & 0xFFFFFFFF).sum())
+    halves = np.zeros(2, np.int64)
+    add_halves(np.ascontiguousarray(column, np.int64), halves)
+    upper, lower = halves.tolist()
+    return (upper << 32) + lower
+
+
+@compiled
+def add_halves(column: NDArray[np.int64], halves: NDArray[np.int64]) -> None:
+    """Add the upper and the lower 32 bits of the numbers of a column to two sums, which so many numbers cannot lead out of int64."""
+    for row in range(column.shape[0]):
+        halves[0] += column[row] >> 32
+        halves[1] += column[row] & 0xFFFFFFFF
 
 
 @compiled

@@ -179,6 +179,7 @@ class Collector:
         chain, engine = clock.chain, clock.engine
         blocks = scenario.horizon_blocks
         leases = lease_columns(clock, blocks, self._before)
+        latency_ms = latency_total(engine)
         identity = fingerprint(chain, engine, clock.refused_by_hand)  # next to what reads the same tables: they are in the cache
         orders = self._orders(clock)
         return Record(
@@ -206,7 +207,7 @@ class Collector:
                 "fingerprint": identity,
                 "record": scenario.record,
                 "audit_blocks": int(engine.globals.audited),
-                "latency_total_ms": latency_total(engine),
+                "latency_total_ms": latency_ms,
                 "versions": versions,
                 "streams": ["tenant/<cohort>/<purpose>", "provider/<cohort>/<index>/<purpose>"],
                 "wall_seconds": wall_seconds,
@@ -321,7 +322,7 @@ def earned(chain: State, height: int) -> Table:
 
 def accrued(leases: Mapping[str, NDArray[np.int64]], take_ppm: int) -> int:
     """Return what leases have earned and nobody has paid out, less the take on it, in atto-uve."""
-    gross = exact_sum(leases["earned_whole"], leases["earned_atto"]) - exact_sum(leases["withdrawn"])
+    gross = exact_sum(leases["earned_whole"] - leases["withdrawn"], leases["earned_atto"])
     return gross - gross * take_ppm // PPM
 
 
