@@ -197,7 +197,7 @@ class Eligibility:
         self._owned[slot] = dict(pairs_of(attributes))
         if signed is not None:
             self._signed[slot] = {auditor: dict(pairs_of(claims)) for auditor, claims in signed.items()}
-        state = with_eligible(state, max(1, len(self.specs)), 1 + max(self._owned))
+        state = with_eligible(state, max(1, len(self.specs)), 1 + slot)
         self._fill(state, range(len(self.specs)), [slot])
         return state
 

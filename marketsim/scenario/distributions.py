@@ -149,7 +149,8 @@ class Choice(Frozen, Generic[T]):
     def shares(self) -> tuple[tuple[Any, ...], tuple[float, ...]]:
         """The values and their shares, which add to 1."""
         weights = self.weights or (1.0,) * len(self.values)
-        return tuple(self.values), tuple(weight / sum(weights) for weight in weights)
+        total = sum(weights)
+        return tuple(self.values), tuple(weight / total for weight in weights)
 
 
 def quantity(value: Any) -> float:

@@ -10,7 +10,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from marketsim.agents.streams import Keys, constant, draw, key_of, normal, quantiles
 from marketsim.chain.requirements import FITS, Requirements
@@ -299,23 +298,21 @@ def set_capacity(rows: Table, cohort: ProviderCohort, keys: Keys) -> None:
         (Desk.cap_storage, "storage", more.storage, MIB),
         (Desk.cap_gpu, "gpu", 1, 1),
     ):
-        size: NDArray[np.float64] | float
         if cohort.nodes is not None:
-            size = float(sum(node.count * getattr(node, name) for node in cohort.nodes))
+            rows[:, column] = _capacity(sum(node.count * getattr(node, name) for node in cohort.nodes), factor, unit)
+            continue
+        assert cohort.capacity is not None
+        law = getattr(cohort.capacity, name).law()
+        only = constant(law)
+        if only is not None:
+            rows[:, column] = _capacity(math.floor(only), factor, unit)
         else:
-            assert cohort.capacity is not None
-            size = _size(getattr(cohort.capacity, name).law(), keys, f"capacity/{name}")
-        # cut where sums over all providers would not fit a column any more
-        rows[:, column] = np.minimum(np.floor(size * factor) // unit, float(CAPACITY_MAX))
-
-
-def _size(law: Law, keys: Keys, purpose: str) -> NDArray[np.float64] | float:
-    only = constant(law)
-    return np.floor(draw(law, keys, purpose)) if only is None else float(math.floor(only))
+            drawn = np.floor(draw(law, keys, f"capacity/{name}"))
+            rows[:, column] = np.minimum(np.floor(drawn * factor) // unit, float(CAPACITY_MAX))
 
 
 def _capacity(amount: int, factor: float, unit: int = 1) -> int:
-    """Return what a machine has with its over-commit, cut like a whole desk's."""
+    """Return an amount with its over-commit, cut where sums over all providers would not fit a column any more."""
     return min(int(amount * factor) // unit, CAPACITY_MAX)
 
 

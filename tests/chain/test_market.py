@@ -500,9 +500,11 @@ def test_eligibility_follows_providers_and_signatures() -> None:
         state, number = eligibility.spec(state, one)
         assert number == n
         assert eligibility.spec(state, one)[1] == n
-    for slot in range(3):
+    for slot in (2, 0, 1):
         state = eligibility.set_provider(state, slot, {}, {})
     assert (state.eligible[:5, :3] == LACKS_ATTRIBUTES).all()
+    state, number = eligibility.spec(state, Requirements())
+    assert state.eligible[number, :3].tolist() == [FITS] * 3
     state = eligibility.sign(state, 1, "a", {"n": "3"})
     expected = np.full((5, 3), LACKS_ATTRIBUTES)
     expected[3, 1] = FITS

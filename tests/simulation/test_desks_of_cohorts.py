@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from hand_market import provider
 
+from marketsim.agents.streams import listening
 from marketsim.errors import InputError
+from marketsim.experiments.difference.draws import DrawBook
 from marketsim.market.tables import Desk, Node
 from marketsim.scenario import scenario_from_mapping
 from marketsim.scenario.model import Scenario
@@ -49,6 +51,16 @@ def test_a_desk_is_the_same_beside_others() -> None:
     assert book.rows[:, Desk.latency_profile].tolist() == [0, 0, 1, 1, 1, 2, 2, 3]
     assert np.array_equal(book.latencies, np.concatenate([each.latencies for each in alone]))
     assert book.names == [name for each in alone for name in each.names]
+
+
+def test_what_is_not_drawn_is_what_a_draw_would_be() -> None:
+    """While somebody listens, constants are drawn like anything else."""
+    sizes = {"cpu": 12_345, "memory": "77Gi", "storage": "1Ti", "gpu": 3}
+    cohort = provider(capacity=sizes, overcommit={"cpu": 1.7, "memory": 1.3, "storage": 2}, count=3)
+    with listening(DrawBook()):
+        heard = book_of(cohort).rows
+    assert np.array_equal(heard, book_of(cohort).rows)
+    assert heard[0, Desk.cap_cpu : Desk.cap_gpu + 1].tolist() == [20_986, 102_502, 2 << 20, 3]
 
 
 def test_each_desk_has_nodes_of_its_own() -> None:
