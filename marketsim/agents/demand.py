@@ -75,7 +75,7 @@ class ArrivalRate:
         """Where bursts and surges begin or end, milliseconds, and the factor before the first and from each on."""
         if not len(self.spans):
             return np.zeros(0), np.ones(1)
-        edges = np.unique(self.spans[:, :2])
+        edges = np.asarray(sorted({*self.spans[:, :2].ravel().tolist()}))
         inside = (self.spans[:, :1] <= edges) & (edges < self.spans[:, 1:2])
         return edges, np.concatenate([[1.0], np.where(inside, self.spans[:, 2:], 1.0).prod(axis=0)])
 

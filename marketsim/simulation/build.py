@@ -32,8 +32,8 @@ from marketsim.simulation.orders import (
     Arrived,
     CohortOrders,
     OrderKind,
+    OrderPlace,
     OrderTables,
-    Place,
     Stretch,
     arrived_orders,
     cpu_of,
@@ -432,7 +432,7 @@ def drawn_orders(scenario: Scenario, book: DeskBook, seed: int, stretch: Stretch
         into = None
         if tables is not None:
             picks = POOL_PICKS * pools[number]
-            into = Place(tables.rows(at, each.count), at, tenant), Place(tables.rows(first_at, picks), first_at, tenant)
+            into = OrderPlace(tables.rows(at, each.count), at, tenant), OrderPlace(tables.rows(first_at, picks), first_at, tenant)
             at += each.count
             tenant += scenario.tenants[number].count
         part = shared((number, stretch), seed, partial(each.later, pools[number], into))
@@ -449,7 +449,7 @@ def drawn_orders(scenario: Scenario, book: DeskBook, seed: int, stretch: Stretch
             more = count + POOL_PICKS * sum(pools[number + 1 :])
             if first_at + more > len(tables.calls):
                 tables = tables.longer(first_at, first_at + more)
-            taken = moved(taken, Place(tables.rows(first_at, count), *into[1][1:]))
+            taken = moved(taken, OrderPlace(tables.rows(first_at, count), *into[1][1:]))
         first.append(taken)
         first_at += count
     return later + first, tables
@@ -502,7 +502,7 @@ class _Beside:
         """How many have arrived."""
         return 0 if self.arrived is None else len(self.arrived.times)
 
-    def later(self, pools: int, into: tuple[Place, Place] | None) -> CohortOrders:
+    def later(self, pools: int, into: tuple[OrderPlace, OrderPlace] | None) -> CohortOrders:
         scenario, cohort = self._scenario, self._scenario.tenants[self._number]
         if self.arrived is None:
             return staged_orders(self._number, scenario, self._seed, self._stretch)

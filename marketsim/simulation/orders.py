@@ -93,7 +93,7 @@ class OrderKind(NamedTuple):
 class CohortOrders(NamedTuple):
     """All orders of a cohort, one row an order sorted by time. `resources`, `drafts` and `plans` are rows to
     append; references in `drafts` (FIRST_RESOURCE, SPEC) and `calls` (plan, draft) and tenants count from 0 within this
-    cohort, but for those of orders that stand among all (`Place`).
+    cohort, but for those of orders that stand among all (`OrderPlace`).
     """
 
     calls: Table
@@ -141,7 +141,7 @@ class OrderTables(NamedTuple):
         return OrderTables._make(table[first : first + count] for table in self)
 
 
-class Place(NamedTuple):
+class OrderPlace(NamedTuple):
     """Where orders stand among all: their rows, the number of the first, and the wallet of their cohort's first tenant; their references to
     rows and wallets count from there.
     """
@@ -579,7 +579,7 @@ def arrived_orders(number: int, scenario: Scenario, seed: int, stretch: Stretch 
 
 
 def orders_with_first(
-    cohort: TenantCohort, scenario: Scenario, arrived: Arrived, first: Keys, into: tuple[Place, Place] | None = None
+    cohort: TenantCohort, scenario: Scenario, arrived: Arrived, first: Keys, into: tuple[OrderPlace, OrderPlace] | None = None
 ) -> tuple[CohortOrders, CohortOrders]:
     """Return the orders that have arrived and beside them what `first_orders` does for some keys, drawn in one go. Of the two places to
     write `into` the first is for those that have arrived; where draws are cut, orders stand by themselves all the same.
@@ -599,7 +599,7 @@ def orders_with_first(
     return made[0], made[1]
 
 
-def moved(orders: CohortOrders, place: Place) -> CohortOrders:
+def moved(orders: CohortOrders, place: OrderPlace) -> CohortOrders:
     """Return orders given by sizes, which stood by themselves, in a place of their own among all."""
     place.tables.put((orders.calls, orders.plans, orders.drafts, orders.resources))
     calls, plans, drafts, _ = place.tables
@@ -735,7 +735,7 @@ def _made_at_once(
     times: Ints,
     tenants: Ints,
     parts: Sequence[slice],
-    into: Sequence[Place] | None = None,
+    into: Sequence[OrderPlace] | None = None,
 ) -> list[CohortOrders] | None:
     """The orders of a cohort in some parts, all that an order is at once: bit by bit what is made of them column by column, in less time.
 
@@ -758,7 +758,7 @@ def _made_at_once(
     values = np.empty(draws.size)
     made = []
     for number, rows in enumerate(parts):
-        tables, row, tenant = Place(OrderTables.of(rows.stop - rows.start), 0, 0) if into is None else into[number]
+        tables, row, tenant = OrderPlace(OrderTables.of(rows.stop - rows.start), 0, 0) if into is None else into[number]
         drawn = draws.values.view(np.int64)
         if not put_orders(drawn, size, rules, orders, rows.start, row, tenant, values.view(np.int64), *likes, *tables):
             draws.cuts.clear()
@@ -1169,8 +1169,8 @@ __all__ = [
     "Arrived",
     "CohortOrders",
     "OrderKind",
+    "OrderPlace",
     "OrderTables",
-    "Place",
     "Stretch",
     "arrivals_of",
     "arrived_orders",

@@ -17,8 +17,8 @@ from marketsim.scenario.model import Scenario
 from marketsim.simulation import orders
 from marketsim.simulation.orders import (
     CohortOrders,
+    OrderPlace,
     OrderTables,
-    Place,
     arrived_orders,
     draw_orders,
     first_orders,
@@ -106,7 +106,7 @@ def test_orders_of_the_first_block_beside_others_are_those_alone(change: str) ->
     assert arrived is not None
     room = OrderTables.of(len(arrived.times) + 300)
     room.plans[:] = room.calls[:, :1] = -7
-    into = Place(room.rows(50, len(arrived.times)), 0, 0), Place(room.rows(60 + len(arrived.times), 200), 0, 0)
+    into = OrderPlace(room.rows(50, len(arrived.times)), 0, 0), OrderPlace(room.rows(60 + len(arrived.times), 200), 0, 0)
     later, first = orders_with_first(scenario.tenants[0], scenario, arrived, keys, into)
     assert first.plans[:, Plan.key].tolist() == keys.astype(np.int64).tolist()
     assert_same(later, staged_orders(0, scenario, 3))
