@@ -26,6 +26,8 @@ SLABS = 64
 SLAB_TOPS = 2.0 ** np.arange(SLABS)
 """Where each slab ends, orders an hour."""
 SLAB_WIDTHS = np.diff(SLAB_TOPS, prepend=0.0)
+_SLABS = np.asarray((SLAB_TOPS - SLAB_WIDTHS, SLAB_WIDTHS)).view(np.int64)
+"""Bits of where each slab begins and how wide it is."""
 SLAB_MEANS = (SLAB_WIDTHS * (DAY_MS / HOUR_MS)).tolist()
 """Points of each slab on average, a day."""
 _TOPS = SLAB_TOPS.tolist()
@@ -129,7 +131,7 @@ def poisson_arrivals(seed: int, name: str, rate: ArrivalRate, horizon_ms: int, b
     count = put_arrivals(
         day_keys.view(np.int64),
         counts,
-        np.asarray((SLAB_TOPS - SLAB_WIDTHS, SLAB_WIDTHS)).view(np.int64),
+        _SLABS,
         salts_of(("moment", "level")),
         edges.view(np.int64),
         rates.view(np.int64),
@@ -152,7 +154,10 @@ def by_time(times: Times, ties: NDArray[Any]) -> NDArray[np.int64]:
     placed >>= bits
     same = placed[1:] == placed[:-1]
     if same.any():
-        tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+        has_equal = np.zeros(len(order), np.bool_)
+        has_equal[1:] = same
+        has_equal[:-1] |= same
+        tied = np.flatnonzero(has_equal)
         rows = order[tied]
         order[tied] = rows[np.lexsort((ties[rows], placed[tied]))]
     return order

@@ -22,6 +22,10 @@ Keys = NDArray[np.uint64]
 """One 63-bit identity for each thing that draws: an order, a provider."""
 
 
+KEYS_KEPT = 1 << 14
+"""Keys of names that are kept: runs of one process that differ in anything but their seed have most of them in common."""
+
+
 class LawLike(Protocol):
     """A distribution as plain numbers (see `marketsim.scenario.distributions.Law`)."""
 
@@ -116,11 +120,16 @@ def stream(seed: int, name: str) -> np.random.Generator:
 
 def key_of(seed: int, name: str) -> int:
     """Return the key of a name: 63 bits of SHA-256 of seed and name."""
-    key = int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "little") >> 1
+    key = _key_of(seed, name)
     listener = _LISTENER.get()
     if listener is not None:
         listener.named(name, key)
     return key
+
+
+@lru_cache(maxsize=KEYS_KEPT)
+def _key_of(seed: int, name: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "little") >> 1
 
 
 def keys_from(key: int | Keys, count: int | NDArray[np.int64]) -> Keys:

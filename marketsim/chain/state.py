@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, ClassVar, NamedTuple
 
@@ -123,6 +124,11 @@ AS_WRITTEN = frozenset(
 """Tables whose new rows are written whole before anything of them is read: nobody has to wipe them before."""
 
 
+NAMES_KEPT = 1 << 14
+"""Names of which the identities are kept, for the next run of a process."""
+
+
+@lru_cache(maxsize=NAMES_KEPT)
 def identity(name: str) -> int:
     """Return the identity of what has only a name, wallets and so providers: a 63-bit hash."""
     return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little") >> 1

@@ -312,7 +312,7 @@ def add_orders(
         if not in_place:
             tenant = first_tenant + sum(each.count for each in scenario.tenants[:cohort])
             place_rows(rows, plans, drafts, specs, first_plan, first_draft, first_resource, tenant)
-        elif (specs != np.arange(len(specs))).any():
+        elif specs.tolist() != list(range(len(specs))):
             drafts[:, Draft.spec] = specs[drafts[:, Draft.spec]]
         if has_own:
             plans[plans[:, Plan.choice] == BidChoice.OWN, Plan.choice_k] = cohort
