@@ -254,10 +254,16 @@ class BlockClock:
         return event
 
     def finish(self) -> None:
-        """Hand over what is left of the record and, when auditing, recount everything once more."""
+        """Hand over what is left of the record and, when auditing, recount everything once more; this clock executes nothing any more.
+
+        Who took the rows holds the clock, as a rule: it lets go of them here, so that its tables go with the last who looks at them and do
+        not wait for the collector of garbage.
+        """
         self.hand_over()
         if self.engine.globals.audit:
             self._recount()
+        self._take_events = self._take_bids = self._take_declines = self.take_outcomes = _over
+        self.answer, self.choose, self.misjudge, self.carry_out = _nobody_answers, _nobody_chooses, _nobody_judged, _nobody_sent
 
     def blocks_process(self, every: int, last: int, progress: Callable[[int], None]) -> Generator[Any, Any, None]:
         """SimPy process: execute what is due at least every `every` blocks and report the height reached."""
@@ -366,6 +372,10 @@ def _nobody_judged(order: int) -> None:
 
 def _nobody_sent(number: int, height: int) -> None:
     raise InvariantError(f"block {height}: message {number} is nobody's")
+
+
+def _over(rows: Table) -> None:
+    raise RuntimeError(f"{len(rows)} rows of a record that was finished")
 
 
 def _unheard(_: Table) -> None:

@@ -382,6 +382,7 @@ class Bids:
         """Return the bids table of the record; `chain` are the tables after the last block."""
         self._chain = chain
         self._waiting.finish()
+        self._chain = None
         return self._table.finish()
 
     def _decided(self, rows: Table) -> bool:

@@ -529,7 +529,8 @@ class LiveMarket:
             if self._trail:
                 record = replace(record, trail=trail_of(clock.chain.trail, self.scenario.horizon_blocks))
             if not self._messages:
-                del clock, collector, self._play  # the tables go before anything is made of the record, which has its own columns
+                # the tables go before anything is made of the record, which has its own columns
+                del clock, collector, self._play, self._looks
             summary = summarize(record)
             self._finished = Run(summary, record)
             if self._metrics:

@@ -8,6 +8,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
+from inspect import GEN_CLOSED, getgeneratorstate
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -204,8 +205,9 @@ class Play:
 
     def _begin(self) -> None:
         """Start every process from where it stands."""
+        self._running: list[Generator[Any, Any, None]] = []
         for part in self._parts:
-            self.env.process(part.begin(self.clock, part.place))
+            self._start(part.begin(self.clock, part.place))
         if self._by_hand is not None:
             self._by_hand.begin()
         scenario, progress = self._scenario, self._progress
@@ -213,9 +215,13 @@ class Play:
         day = max(1, DAY_MS // scenario.block_ms)
         step = min(max(1, last // PROGRESS_STEPS), day) if progress else day
         report = (lambda height: progress(height, last)) if progress else _silent
-        self.env.process(self.clock.blocks_process(step, last, report))
+        self._start(self.clock.blocks_process(step, last, report))
         if max(0, self.clock.executed) < scenario.warm_up_blocks < last:
-            self.env.process(self._window())
+            self._start(self._window())
+
+    def _start(self, process: Generator[Any, Any, None]) -> None:
+        self._running.append(process)
+        self.env.process(process)
 
     def keep_no_record(self) -> None:
         """Keep nothing for results: of a market that has none at any time."""
@@ -225,7 +231,8 @@ class Play:
     def add(self, part: Part) -> None:
         """Begin one more process; those that are over go."""
         self._parts = [*(each for each in self._parts if not each.is_over()), part]
-        self.env.process(part.begin(self.clock, part.place))
+        self._running = [process for process in self._running if getgeneratorstate(process) != GEN_CLOSED]
+        self._start(part.begin(self.clock, part.place))
 
     def faults(self) -> tuple[FaultRecord, ...]:
         """Return the faults that have begun."""
@@ -293,9 +300,12 @@ class Play:
         return fingerprint(self.clock.chain, self.clock.engine, self.clock.refused_by_hand)
 
     def finish(self) -> tuple[BlockClock, Collector]:
-        """Advance to the scenario's last block and hand over what is left of the record."""
+        """Advance to the scenario's last block, hand over what is left of the record and end what would go on behind it: the tables are
+        held by whoever looks at the clock alone then."""
         self.advance(self._scenario.horizon_blocks)
         self.clock.finish()
+        for process in self._running:
+            process.close()
         chain, engine = self.clock.chain, self.clock.engine
         if len(chain.trail):
             close_chunk(chain, engine, self._scenario.horizon_blocks)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from marketsim.agents.reference_market import draw
-from marketsim.scenario.load import scenario_from_mapping
+from marketsim.market.clock import BlockClock
+from marketsim.scenario.load import load_scenario, scenario_from_mapping
 from marketsim.scenario.model import Scenario
+from marketsim.simulation import live
+from marketsim.simulation.collect import Collector
 from marketsim.simulation.reference import ORDER_LIFE, market_of, most_waiting
 from marketsim.simulation.run import play, prepare, run
 
+SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 A_ROW_AN_ORDER = ("deployments", "groups", "resources", "drafts", "orders", "leases", "accounts", "deposits")
 
 
@@ -51,6 +58,33 @@ def test_the_record_has_columns_of_its_own() -> None:
         for name, column in table.items():
             owner = column if column.base is None else column.base
             assert owner.shape[-1] == rows and owner.size <= rows * len(table), name
+
+
+@pytest.mark.parametrize("name", ["tiny", "small", "baseline", "training", "ve-settlement"])
+def test_the_tables_of_a_run_are_gone_before_it_is_summed_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once: the collector of garbage comes late, and a sweep's next run would take fresh pages."""
+    scenario = load_scenario(SCENARIOS / f"{name}.yaml", () if name == "tiny" else ("horizon=2d", "warm_up=6h"))
+    run(scenario)  # whatever has to be compiled is then: the compiler leaves circles through what it was called with
+    tables: list[weakref.ref[np.ndarray]] = []
+    record, summarized = Collector.record, live.summarize
+
+    def recorded(collector: Collector, clock: BlockClock, *given: Any) -> Any:
+        found = record(collector, clock, *given)
+        tables.extend(map(weakref.ref, (clock.chain.orders, clock.chain.accounts, clock.engine.plans, clock.engine.calendar)))
+        assert all(table() is not None for table in tables)
+        return found
+
+    def summarize(found: Any) -> Any:
+        assert [table() is None for table in tables] == [True] * 4
+        return summarized(found)
+
+    monkeypatch.setattr(Collector, "record", recorded)
+    monkeypatch.setattr(live, "summarize", summarize)
+    gc.disable()
+    try:
+        assert run(scenario).summary["orders"]["created"] > 0
+    finally:
+        gc.enable()
 
 
 def test_market_of_keeps_no_draws() -> None:
