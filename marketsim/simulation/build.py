@@ -326,9 +326,12 @@ def add_orders(
     fits = no_fits(max(1, len(kinds)), len(book.names))
     codes = codes_of(fits)
     for spec, asked in enumerate(kinds):
-        requested = requested_values(asked)
-        for desk in range(len(book.names)):
-            codes[spec, desk] = book.refusal(desk, asked.requirements, asked.region, requested, int(chain.eligible[spec, desk]))
+        requested, known = requested_values(asked), dict[tuple[int, int], int]()
+        for desk, fit in enumerate(chain.eligible[spec, : len(book.names)].tolist()):
+            key = id(book.file_of(desk)), fit  # desks of a cohort have one file
+            if key not in known:
+                known[key] = book.refusal(desk, asked.requirements, asked.region, requested, fit)
+            codes[spec, desk] = known[key]
     return chain, engine._replace(plans=tables.plans[:first_plan], fits=fits), calls, kinds
 
 
