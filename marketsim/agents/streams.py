@@ -208,6 +208,8 @@ def draw(law: LawLike, keys: Keys, purpose: str) -> NDArray[np.float64]:
 
 _NORMAL = ("normal", "lognormal")
 """Families of which a draw is made of a standard normal one."""
+_LEAST = {"exponential": 0.0, "lognormal": 0.0}
+"""By family what no draw is below anyhow; a uniform one is never below where it begins."""
 FEW = 8
 """Values of a choice up to which each is looked at: no search that branches is as fast."""
 _DRAWN = frozenset({"choice", "uniform", "exponential", *_NORMAL})
@@ -293,7 +295,8 @@ def _shaped(law: LawLike, base: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _clamped(law: LawLike, drawn: NDArray[np.float64]) -> NDArray[np.float64]:
     """`drawn`, which is nobody else's, with what lies beyond a law's bounds brought to them."""
-    if law.low > -math.inf:
+    least = law.a if law.family == "uniform" else _LEAST.get(law.family, -math.inf)
+    if law.low > least:
         np.maximum(drawn, law.low, out=drawn)
     return drawn if law.high == math.inf else np.minimum(drawn, law.high, out=drawn)
 

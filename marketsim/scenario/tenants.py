@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, ValidationInfo, WithJsonSchema, field_validator, model_serializer, model_validator
@@ -36,6 +37,7 @@ from marketsim.scenario.literals import (
 from marketsim.scenario.own_code import own_options, own_reference
 from marketsim.scenario.sdl import Sdl
 
+_PROFILES_KEPT = 256
 _NAME = "(?![0-9]+$)[A-Za-z0-9_][A-Za-z0-9_-]{0,79}"
 _NAME_HELP = "write up to 80 of the letters A to Z and a to z, digits, _ and, not as the first, -; digits alone are no name"
 
@@ -234,16 +236,18 @@ class Demand(Frozen):
     @property
     def day_multipliers(self) -> tuple[float, ...]:
         """24 multipliers, of mean 1 where profiles are relative."""
-        return self._multipliers(self.day_profile or (1.0,) * 24)
+        return _multipliers(self.day_profile or (1.0,) * 24, self.normalise)
 
     @property
     def week_multipliers(self) -> tuple[float, ...]:
         """7 multipliers, Monday first, of mean 1 where profiles are relative."""
-        return self._multipliers(self.week_profile or (1.0,) * 7)
+        return _multipliers(self.week_profile or (1.0,) * 7, self.normalise)
 
-    def _multipliers(self, values: tuple[float, ...]) -> tuple[float, ...]:
-        mean = sum(values) / len(values) if self.normalise else 1.0
-        return tuple(value / mean for value in values)
+
+@lru_cache(maxsize=_PROFILES_KEPT)
+def _multipliers(profile: tuple[float, ...], normalise: bool) -> tuple[float, ...]:
+    mean = sum(profile) / len(profile) if normalise else 1.0
+    return tuple(value / mean for value in profile)
 
 
 class Signers(Frozen):

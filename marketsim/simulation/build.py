@@ -322,7 +322,8 @@ def add_orders(
         first_resource += len(part.resources)
     chain = chain._replace(resources=tables.resources[:first_resource], drafts=tables.drafts[:first_draft])
     chain.globals.resources, chain.globals.drafts = first_resource, first_draft
-    number_deployments(tables.calls[:first_plan], tables.plans[:first_plan])
+    wallets = range(first_tenant, first_tenant + sum(cohort.count for cohort in scenario.tenants))
+    number_deployments(tables.calls[:first_plan], tables.plans[:first_plan], wallets)
     fits = no_fits(max(1, len(kinds)), len(book.names))
     codes = codes_of(fits)
     for spec, asked in enumerate(kinds):
@@ -359,21 +360,20 @@ def requested_values(asked: OrderKind) -> dict[str, set[str]]:
     return requested
 
 
-def number_deployments(calls: Rows[Call], plans: Rows[Plan], last: Mapping[int, int] = MappingProxyType({})) -> dict[int, int]:
-    """Give each tenant's deployments, row for row in both tables, the height of their creation as sequence number, plus one while an
+def number_deployments(
+    calls: Rows[Call], plans: Rows[Plan], wallets: range, last: Mapping[int, int] = MappingProxyType({})
+) -> dict[int, int]:
+    """Give the deployments of each tenant, row for row in both tables, the height of their creation as sequence number, plus one while an
     earlier one of it has that.
 
-    `last` are the numbers that tenants had last, by wallet, where these orders come after others; they are returned for the next ones.
+    `wallets` are those of all tenants; `last` are the numbers that they had last, by wallet, where these orders come after others; they are
+    returned for the next ones.
     """
-    if not len(calls):
-        return dict(last)
-    tenants = plans[:, Plan.tenant]
-    first, end = min([int(tenants.min()), *last]), max([int(tenants.max()), *last]) + 1
-    latest = np.zeros(end - first, np.int64)
-    for tenant, number in last.items():
-        latest[tenant - first] = number
-    put_numbers(by_time(calls[:, Call.time].copy(), calls[:, Call.tie]), calls, plans, first, latest)
-    return {tenant: number for tenant, number in enumerate(latest.tolist(), first) if number}
+    latest = np.zeros(len(wallets), np.int64)
+    for wallet, number in last.items():
+        latest[wallet - wallets.start] = number
+    put_numbers(by_time(calls[:, Call.time].copy(), calls[:, Call.tie]), calls, plans, wallets.start, latest)
+    return {wallet: number for wallet, number in zip(wallets, latest.tolist(), strict=True) if number}
 
 
 def set_engine(engine: Engine, scenario: Scenario, seed: int) -> None:

@@ -94,7 +94,8 @@ class OpenEnd:
             plans.append(mine)
         made = as_rows(Plan, np.concatenate([rows_of(0, Plan), *plans]))
         sent = as_rows(Call, np.concatenate([rows_of(0, Call), *calls]))
-        self._last = number_deployments(sent, made, self._last)
+        wallets = range(first_tenant, first_tenant + sum(cohort.count for cohort in scenario.tenants))
+        self._last = number_deployments(sent, made, wallets, self._last)
         clock.engine = clock.engine._replace(plans=as_rows(Plan, appended(clock.engine.plans, made)))
         at = 0
         for cohort, rows in zip(scenario.tenants, calls, strict=True):

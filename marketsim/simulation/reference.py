@@ -16,7 +16,16 @@ from marketsim.market.room import ROWS, make_room
 from marketsim.market.tables import PHASES, Call, Decline, Desk, Kind, Phase, Plan, Pricing, TopUpTime, codes_of, make_engine, no_fits
 from marketsim.money.units import ATTO, DECIMALS, MIB, PPM
 from marketsim.scenario.model import Scenario
-from marketsim.simulation.build import FIRST_ROWS, MarketSetup, number_deployments, set_calendar, set_engine, set_rules, set_wallets
+from marketsim.simulation.build import (
+    FIRST_ROWS,
+    MODULE_WALLETS,
+    MarketSetup,
+    number_deployments,
+    set_calendar,
+    set_engine,
+    set_rules,
+    set_wallets,
+)
 from marketsim.simulation.desks import DeskBook
 
 DAY_BLOCKS = 14_400
@@ -86,7 +95,8 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> MarketSe
     drafts[:, Draft.first_resource] = np.arange(orders)
     drafts[:, Draft.resources] = 1
     chain.globals[[G.resources, G.drafts]] = orders
-    plans = plans_of(draws, 3 + len(book.names))
+    first_tenant = MODULE_WALLETS + len(book.names)
+    plans = plans_of(draws, first_tenant)
     calls = rows_of(orders, Call)
     calls[:, Call.time] = draws.created_at * scenario.block_ms
     calls[:, Call.key] = draws.created_at * PHASES + Phase.ARRIVE
@@ -96,7 +106,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> MarketSe
     calls[:, Call.deposit] = draws.deposit
     calls[:, Call.first_draft] = np.arange(orders)
     calls[:, Call.drafts] = 1
-    number_deployments(calls, plans)
+    number_deployments(calls, plans, range(first_tenant, first_tenant + draws.tenants))
     engine = make_engine(len(book.names), FIRST_ROWS)._replace(desks=book.rows, latencies=book.latencies, plans=plans, fits=fits)
     set_engine(engine, scenario, seed)
     engine.globals.least_value_blocks = 1
@@ -112,7 +122,7 @@ def market_of(draws: ReferenceMarket, scenario: Scenario, seed: int) -> MarketSe
     set_calendar(engine, scenario)
     return MarketSetup(
         chain, engine, book, [calls], tenant_names, [0] * draws.tenants, [], [], eligibility,
-        3 + len(book.names), {},
+        first_tenant, {},
     )  # fmt: skip
 
 

@@ -21,7 +21,8 @@ def test_each_is_created_at_its_height_or_behind_the_one_before(deployments: lis
     for call, plan, (tenant, time, tie) in zip(calls, plans, deployments, strict=True):
         call.key, call.time, call.tie = max(-(-time // BLOCK_MS), 1) * PHASES + Phase.ARRIVE, time, tie
         plan.tenant = tenant
-    latest = number_deployments(calls[split:], plans[split:], number_deployments(calls[:split], plans[:split]))
+    wallets = range(more + 3, more + 7)
+    latest = number_deployments(calls[split:], plans[split:], wallets, number_deployments(calls[:split], plans[:split], wallets))
     last: dict[int, int] = {}
     wanted = {}
     for tenant, time, tie in [*sorted(deployments[:split]), *sorted(deployments[split:])]:
