@@ -113,19 +113,18 @@ def place_rows(
 
 
 @compiled
-def put_lives(planned: Table, early: Table, draws: Table, sums: Table, plans: Rows[Plan]) -> None:
-    """Write into plans what is left of lives, some plans a pool of them, (pools, lives): blocks to the planned end and to an early one, -1
-    for none. One of the pool is drawn for each plan with a chance proportional to the life, and a share of it is left, by `draws`: bits of
-    float64 between 0 and 1, (2, plans). What stands in `sums`, (lives,), is written over.
+def put_lives(planned: Table, early: Table, picks: int, draws: Table, sums: Table, plans: Rows[Plan]) -> None:
+    """Write into plans what is left of lives, (pools, lives), `picks` plans a pool at most: blocks to the planned end and to an early one,
+    -1 for none. One of the pool is drawn for each plan with a chance proportional to the life, and a share of it is left, by `draws`: bits
+    of float64 between 0 and 1, (2, plans). What stands in `sums`, (lives,), is written over.
     """
     pools, lives = planned.shape
-    each = plans.shape[0] // pools
     for pool in range(pools):
         total = 0
         for at in range(lives):
             total += min(planned[pool, at], early[pool, at]) if early[pool, at] >= 0 else planned[pool, at]
             sums[at] = total
-        for row in range(pool * each, (pool + 1) * each):
+        for row in range(pool * picks, min((pool + 1) * picks, plans.shape[0])):
             chance = np.int64(draws[0, row]).view(np.float64) * float(total)
             low, high = 0, lives - 1
             while low < high:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -78,6 +79,8 @@ SETTLEMENT = "settlement"
 """Name of the wallet of VirtEngine's settlement module."""
 POOL, POOL_PICKS, POOLS_MAX = 1024, 256, 1 << 14
 """Lives drawn for each pool of orders at the start, orders made of them by their length, and the most pools."""
+PICKS_STEP, PICKS_SPARE = 64, 1.25
+"""Orders at the start are made in so many at once, and so much more of them than are needed on average."""
 EVENTS_KEPT = {
     "summary": 0,
     "orders": (1 << EventKind.PAID) | (1 << EventKind.SETTLED) | (1 << EventKind.SHORTFALL),
@@ -424,38 +427,56 @@ def drawn_orders(scenario: Scenario, book: DeskBook, seed: int, stretch: Stretch
     uniform moment.
     """
     wanted = first_shares(scenario, book) if scenario.initial > 0 else []
-    pools = [1 + int(share / max(size, 1.0)) // POOL_PICKS for share, size in wanted] or [0] * len(scenario.tenants)
+    picks = [picks_for(share / max(size, 1.0)) for share, size in wanted] or [0] * len(scenario.tenants)
     drawn = [_Beside(number, scenario, seed, stretch) for number in range(len(scenario.tenants))]
     tables, at, first_at, tenant = None, 0, 0, MODULE_WALLETS + len(book.names)
     if not is_sharing() and all(each.arrived is not None for each in drawn):  # orders that others share stand by themselves
         first_at = sum(each.count for each in drawn)
-        tables = OrderTables.of(first_at + POOL_PICKS * sum(pools))
+        tables = OrderTables.of(first_at + sum(picks))
     later, first = list[CohortOrders](), list[CohortOrders]()
     for number, each in enumerate(drawn):
         into = None
         if tables is not None:
-            picks = POOL_PICKS * pools[number]
-            into = OrderPlace(tables.rows(at, each.count), at, tenant), OrderPlace(tables.rows(first_at, picks), first_at, tenant)
+            firsts = tables.rows(first_at, picks[number])
+            into = OrderPlace(tables.rows(at, each.count), at, tenant), OrderPlace(firsts, first_at, tenant)
             at += each.count
             tenant += scenario.tenants[number].count
-        part = shared((number, stretch), seed, partial(each.later, pools[number], into))
+        part = shared((number, stretch), seed, partial(each.later, picks[number], into))
         later.append(part if into is None or part.calls is into[0].tables.calls else moved(part, into[0]))
         if not wanted:
             continue
-        part = shared((number, "initial", pools[number]), seed, partial(each.initial, pools[number]))
-        while (held := cpu_of(part)).sum() < wanted[number].cpu and pools[number] < POOLS_MAX:
-            pools[number] *= 2
-            part = shared((number, "initial", pools[number]), seed, partial(each.initial, pools[number]))
+        part = shared((number, "initial", picks[number]), seed, partial(each.initial, picks[number]))
+        while (held := cpu_of(part)).sum() < wanted[number].cpu and picks[number] < POOL_PICKS * POOLS_MAX:
+            picks[number] = more_picks(picks[number])
+            part = shared((number, "initial", picks[number]), seed, partial(each.initial, picks[number]))
         count = int(np.searchsorted(np.cumsum(held), wanted[number].cpu))
         taken = _front(part, count)
         if tables is not None and into is not None and part.calls is not into[1].tables.calls:
-            more = count + POOL_PICKS * sum(pools[number + 1 :])
+            more = count + sum(picks[number + 1 :])
             if first_at + more > len(tables.calls):
                 tables = tables.longer(first_at, first_at + more)
             taken = moved(taken, OrderPlace(tables.rows(first_at, count), *into[1][1:]))
         first.append(taken)
         first_at += count
     return later + first, tables
+
+
+def picks_for(orders: float) -> int:
+    """Return of how many orders of the first block so many are likely to be made, a few sizes for all that differ by little: shared ones
+    serve several runs."""
+    likely = PICKS_STEP * math.ceil((PICKS_SPARE * orders + PICKS_STEP / 2) / PICKS_STEP)
+    return min(likely, POOL_PICKS * (1 + int(orders) // POOL_PICKS))
+
+
+def more_picks(picks: int) -> int:
+    """Return how many are made where so many were too few: all of the last pool, then those of twice as many pools."""
+    pools = pools_of(picks)
+    return POOL_PICKS * (pools if picks < POOL_PICKS * pools else 2 * pools)
+
+
+def pools_of(picks: int) -> int:
+    """Return from how many pools so many orders of the first block are."""
+    return -(-picks // POOL_PICKS)
 
 
 class _Share(NamedTuple):
@@ -505,34 +526,35 @@ class _Beside:
         """How many have arrived."""
         return 0 if self.arrived is None else len(self.arrived.times)
 
-    def later(self, pools: int, into: tuple[OrderPlace, OrderPlace] | None) -> CohortOrders:
+    def later(self, picks: int, into: tuple[OrderPlace, OrderPlace] | None) -> CohortOrders:
         scenario, cohort = self._scenario, self._scenario.tenants[self._number]
         if self.arrived is None:
             return staged_orders(self._number, scenario, self._seed, self._stretch)
-        keys = initial_keys(cohort, self._seed, pools)
-        orders, self._made[pools] = orders_with_first(cohort, scenario, self.arrived, keys, into)
+        keys = initial_keys(cohort, self._seed, picks)
+        orders, self._made[picks] = orders_with_first(cohort, scenario, self.arrived, keys, into)
         return orders
 
-    def initial(self, pools: int) -> CohortOrders:
-        return initial_orders(self._scenario.tenants[self._number], self._scenario, self._seed, pools, self._made.pop(pools, None))
+    def initial(self, picks: int) -> CohortOrders:
+        return initial_orders(self._scenario.tenants[self._number], self._scenario, self._seed, picks, self._made.pop(picks, None))
 
 
-def initial_keys(cohort: TenantCohort, seed: int, pools: int) -> Keys:
+def initial_keys(cohort: TenantCohort, seed: int, picks: int) -> Keys:
     """Return the keys of orders of a cohort for the first block, POOL_PICKS a pool."""
-    names = [f"tenant/{cohort.name}/initial/{number}/picks" for number in range(pools)]
-    return keys_from(np.asarray([key_of(seed, name) for name in names], np.uint64), np.full(pools, POOL_PICKS))
+    names = [f"tenant/{cohort.name}/initial/{number}/picks" for number in range(pools_of(picks))]
+    return keys_from(np.asarray([key_of(seed, name) for name in names], np.uint64), np.full(len(names), POOL_PICKS))[:picks]
 
 
-def initial_orders(cohort: TenantCohort, scenario: Scenario, seed: int, pools: int, made: CohortOrders | None = None) -> CohortOrders:
+def initial_orders(cohort: TenantCohort, scenario: Scenario, seed: int, picks: int, made: CohortOrders | None = None) -> CohortOrders:
     """Return orders of a cohort for the first block, with the lives that are left to them, POOL_PICKS a pool; `made` are those orders with
     lives of their own, where they are drawn.
 
-    More pools leave the first ones as they were, so that they do not depend on how many are needed.
+    More of them leave the first ones as they were, so that they do not depend on how many are needed.
     """
+    pools = pools_of(picks)
     names = [f"tenant/{cohort.name}/initial/{number}" for number in range(pools)]
     lives = keys_from(np.asarray([key_of(seed, name) for name in names], np.uint64), np.full(pools, POOL))
     planned, early = (each.reshape(pools, POOL) for each in lives_of(cohort, lives, scenario.block_ms))
-    part = first_orders(cohort, scenario, initial_keys(cohort, seed, pools)) if made is None else made
+    part = first_orders(cohort, scenario, initial_keys(cohort, seed, picks)) if made is None else made
     draws = uniforms(part.plans[:, Plan.key].astype(np.uint64), ("alike", "left"))
-    put_lives(planned, early, draws.view(np.int64), np.empty(POOL, np.int64), as_rows(Plan, part.plans))
+    put_lives(planned, early, POOL_PICKS, draws.view(np.int64), np.empty(POOL, np.int64), as_rows(Plan, part.plans))
     return part

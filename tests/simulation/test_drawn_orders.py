@@ -224,15 +224,18 @@ def test_capacity_and_cost_of_a_provider_are_drawn_by_its_name() -> None:
     assert len(set(many.rows[:6, Desk.cap_cpu].tolist())) == 6
 
 
-@given(st.integers(1, 3), st.integers(1, 50), st.integers(1, 20), st.integers(0, 1 << 32), st.sampled_from([9, 10**9]))
-def test_what_is_left_of_lives_is_drawn_in_proportion_to_them(pools: int, lives: int, each: int, seed: int, longest: int) -> None:
+@given(st.integers(1, 3), st.integers(1, 50), st.integers(1, 20), st.integers(0, 9), st.integers(0, 1 << 32), st.sampled_from([9, 10**9]))
+def test_what_is_left_of_lives_is_drawn_in_proportion_to_them(
+    pools: int, lives: int, each: int, fewer: int, seed: int, longest: int
+) -> None:
     rng = np.random.default_rng(seed)
     planned, early = rng.integers(1, longest + 1, (pools, lives)), rng.integers(-1, longest + 1, (pools, lives))
     early[early == 0] = -1
-    draws = rng.random((2, pools * each))
+    count = max(0, pools * each - fewer)
+    draws = rng.random((2, count))
     draws[0, ::3] = 1 - 2.0**-53
-    plans = rows_of(pools * each, Plan)
-    put_lives(planned, early, draws.view(np.int64), np.empty(lives, np.int64), plans)
+    plans = rows_of(count, Plan)
+    put_lives(planned, early, each, draws.view(np.int64), np.empty(lives, np.int64), plans)
     for pool in range(pools):
         ends_early = (early[pool] >= 0) & (early[pool] < planned[pool])
         life = np.where(ends_early, early[pool], planned[pool])
