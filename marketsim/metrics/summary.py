@@ -207,7 +207,8 @@ def _require_conserved(totals: Mapping[str, int]) -> None:
 def _orders(record: Record) -> tuple[dict[str, Any], dict[str, int]]:
     orders = record.orders
     counts, reasons = row_of(OrderCounts), np.zeros(len(UNFILLED), np.int64)
-    count_orders(orders["relisted"], orders["lease"], orders["end"], orders["unfilled"], counts, reasons)
+    relisted, lease, end, unfilled = _plain(orders, "relisted", "lease", "end", "unfilled")
+    count_orders(relisted, lease, end, unfilled, counts, reasons)
     by_reason = dict(zip(UNFILLED, reasons.tolist(), strict=True))
     return {**_by_name(counts), "unfilled_reasons": by_reason}, by_reason
 
@@ -245,7 +246,7 @@ def _win_rate(record: Record) -> float | None:
 
 
 def _latency(record: Record) -> dict[str, float | None]:
-    histogram = record.latency_histogram
+    histogram = np.ascontiguousarray(record.latency_histogram, np.int64)
     bids = int(histogram.sum())
     if not bids:
         return {"mean": None, "p95": None}
@@ -258,8 +259,14 @@ def _latency(record: Record) -> dict[str, float | None]:
 def _leases(record: Record) -> dict[str, Any]:
     leases = record.leases
     counts = row_of(LeaseCounts)
-    count_leases(leases["state"], leases["closed_at"], counts)
+    state, closed_at = _plain(leases, "state", "closed_at")
+    count_leases(state, closed_at, counts)
     return {"created": len(leases["state"]), **_by_name(counts), "close_reasons": close_reasons(leases)}
+
+
+def _plain(table: Mapping[str, Column], *names: str) -> list[Column]:
+    """Columns as compiled code reads them: those of a record that somebody cut out of another may be every other row, or narrower."""
+    return [np.ascontiguousarray(table[name], np.int64) for name in names]
 
 
 def _by_name(counts: Row) -> dict[str, int]:

@@ -235,3 +235,11 @@ def test_orders_and_leases_are_counted_by_what_became_of_them() -> None:
     leases = row_of(LeaseCounts)
     count_leases(np.array(states, np.int64), np.array([-1, -1, -1, 7, 9], np.int64), leases)
     assert {each.name: leases.tolist()[each.number] for each in LeaseCounts.columns} == {"active": 2, "insufficient_funds": 1, "closed": 2}
+
+
+def test_a_record_cut_out_of_another_is_summed_up() -> None:
+    """Columns that do not lie in one piece, or are narrower: users' own metrics cut records."""
+    orders = {name: np.repeat(column, 2)[::2].astype(np.int32) for name, column in RECORD.orders.items()}
+    leases = {name: np.repeat(column, 2)[::2] for name, column in RECORD.leases.items()}
+    latency = np.repeat(RECORD.latency_histogram, 2)[::2]
+    assert summarize(replace(RECORD, orders=orders, leases=leases, latency_histogram=latency)) == SUMMARY
