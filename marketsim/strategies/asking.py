@@ -182,8 +182,9 @@ class CustomPricing:
         self._bound = id(chain), id(engine), id(pairs)
 
     def _take_outcomes(self, rows: Table) -> None:
+        alone = len(self._hearing) == 1 and not self._clock.engine.globals.agents  # agents hear of their own bids too
         for each in self._hearing:
-            each.take_outcomes(rows, len(self._hearing) == 1)
+            each.take_outcomes(rows, alone)
 
     def _quote_built_in(self, orders: _Orders, count: int) -> None:
         """Price with the built-in strategies what the block loop cannot."""

@@ -179,3 +179,25 @@ def test_shipped_agents_and_learners_run(folder: Path, name: str) -> None:
     (log,) = played.record.logs.values()
     assert len(log["price"]) > 5 and (log["price"] > 0).all()
     assert run(load_scenario(SHIPPED / f"{name}.yaml", {"horizon": "6d"})).summary == played.summary
+
+
+FOLLOWER = """
+import numpy as np
+from marketsim import Prices
+
+class Follower:
+    heard = set()
+
+    def decide(self, batch, own, outcomes):
+        self.heard.update(outcomes.desk.tolist())
+        return Prices(np.full(len(batch.desk), 2), np.zeros(len(batch.desk), np.int64))
+"""
+
+
+def test_a_strategy_hears_of_its_own_bids_alone_where_an_agent_bids_beside_it(folder: Path) -> None:
+    source = mapping(folder, SCALPER + FOLLOWER, provider=CAPACITY)
+    own = {key: value for key, value in source["providers"][0].items() if key != "strategy"}
+    source["providers"] = [*source["providers"], own | {"name": "own", "count": 2, "strategy": {"python": "user_agent:Follower"}}]
+    record = run(scenario_from_mapping(source, folder), audit=True).record
+    assert record.providers["submitted"][record.providers["name"].index("one-0")] > 0
+    assert sys.modules["user_agent"].Follower.heard == {0, 1}
