@@ -300,8 +300,9 @@ class Play:
         return fingerprint(self.clock.chain, self.clock.engine, self.clock.refused_by_hand)
 
     def finish(self) -> tuple[BlockClock, Collector]:
-        """Advance to the scenario's last block, hand over what is left of the record and end what would go on behind it: the tables are
-        held by whoever looks at the clock alone then."""
+        """Advance to the scenario's last block, hand over what is left of the record and end what would go on behind it, so that the tables
+        go with the last who looks at the clock; users' agents and strategies may hold them longer.
+        """
         self.advance(self._scenario.horizon_blocks)
         self.clock.finish()
         for process in self._running:
