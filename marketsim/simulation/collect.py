@@ -18,6 +18,7 @@ from marketsim.chain.columns import (
     EscrowRule,
     Event,
     EventKind,
+    Lease,
     LeaseState,
     OrderEnd,
     OrderState,
@@ -316,7 +317,8 @@ def earned(chain: State, height: int) -> Table:
     (3, leases), whole uve, atto and whole uve; earned is gross, and of closed ones what was paid out.
     """
     columns = np.empty((3, leases_of(chain)), np.int64)
-    put_earned(chain, height, columns)
+    put_earned(chain, height, columns[:2])
+    columns[2] = chain.leases[: columns.shape[1], Lease.fees]
     return columns
 
 
@@ -350,10 +352,9 @@ def earned_by(s: State, height: int, lease: int) -> tuple[int, int]:
 
 @compiled
 def put_earned(s: State, height: int, columns: Table) -> None:
-    """Put what each lease has earned and its take into `columns`, as `earned` has them."""
+    """Put what each lease has earned, whole uve and atto, into `columns`, int64 (2, leases), as `earned` has it."""
     for lease in range(columns.shape[1]):
         columns[0, lease], columns[1, lease] = earned_by(s, height, lease)
-        columns[2, lease] = s.leases[lease].fees
 
 
 class Bids:
@@ -722,9 +723,9 @@ def put_orders(s: State, e: Engine, regions: Table, by_stage: Table, first_tenan
 
 
 @compiled
-def put_leases(s: State, e: Engine, height: int, before: Table, columns: Table) -> None:
-    """Put the leases into columns, int64 (LeaseColumns.width, leases), with what they have earned by a height; `before` is what the first
-    ones had when the window began, as `earned` has it.
+def put_leases(s: State, e: Engine, before: Table, columns: Table) -> None:
+    """Put the leases into columns, int64 (LeaseColumns.width, leases), but for what they have earned; `before` is what the first ones had
+    when the window began, as `earned` has it.
     """
     known = before.shape[1]
     for lease in range(columns.shape[1]):
@@ -744,16 +745,16 @@ def put_leases(s: State, e: Engine, height: int, before: Table, columns: Table) 
         columns[LeaseColumns.fees, lease] = row.fees
         columns[LeaseColumns.shortfall_whole, lease] = row.shortfall
         columns[LeaseColumns.shortfall_atto, lease] = row.shortfall_atto
-        columns[LeaseColumns.earned_whole, lease], columns[LeaseColumns.earned_atto, lease] = earned_by(s, height, lease)
         columns[LeaseColumns.earned_before_whole, lease] = before[0, lease] if lease < known else 0
         columns[LeaseColumns.earned_before_atto, lease] = before[1, lease] if lease < known else 0
         columns[LeaseColumns.fees_before, lease] = before[2, lease] if lease < known else 0
 
 
 def lease_columns(clock: BlockClock, height: int, before: Table) -> dict[str, NDArray[np.int64]]:
-    """Return the leases table of the record; `height` and `before` as for `put_leases`."""
+    """Return the leases table of the record, with what they have earned by a height; `before` as for `put_leases`."""
     columns = np.empty((LeaseColumns.width, leases_of(clock.chain)), np.int64)
-    put_leases(clock.chain, clock.engine, height, before, columns)
+    put_leases(clock.chain, clock.engine, before, columns)
+    put_earned(clock.chain, height, columns[LeaseColumns.earned_whole : LeaseColumns.earned_atto + 1])
     return by_name(LeaseColumns, columns)
 
 
