@@ -127,7 +127,7 @@ def key_of(seed: int, name: str) -> int:
     return key
 
 
-@lru_cache(maxsize=KEYS_KEPT)
+@lru_cache(maxsize=KEYS_KEPT, typed=True)
 def _key_of(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:8], "little") >> 1
 
@@ -349,7 +349,16 @@ def _normal_quantiles(count: int) -> NDArray[np.float64]:
     return np.asarray([inverse((at + 0.5) / count) for at in range(count)])
 
 
+BLOCKS_MAX = 1e15
+"""Most blocks of a duration that is drawn."""
+
+
 def to_blocks(values: NDArray[np.float64], unit: str, block_ms: int) -> NDArray[np.int64]:
     """Return durations drawn in milliseconds or blocks as whole blocks, rounded to the nearest."""
     blocks = values if unit == "blocks" else values / block_ms
-    return np.rint(np.minimum(blocks, 1e15)).astype(np.int64)
+    return np.rint(np.minimum(blocks, BLOCKS_MAX)).astype(np.int64)
+
+
+def to_block_count(value: float, unit: str, block_ms: int) -> int:
+    """Return what `to_blocks` does for one duration: where all have the same."""
+    return round(min(value if unit == "blocks" else value / block_ms, BLOCKS_MAX))

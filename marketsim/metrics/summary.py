@@ -266,7 +266,10 @@ def _leases(record: Record) -> dict[str, Any]:
 
 def _plain(table: Mapping[str, Column], *names: str) -> list[Column]:
     """Columns as compiled code reads them: those of a record that somebody cut out of another may be every other row, or narrower."""
-    return [np.ascontiguousarray(table[name], np.int64) for name in names]
+    columns = [np.ascontiguousarray(table[name], np.int64) for name in names]
+    if len({len(column) for column in columns}) > 1:
+        raise ValueError(f"columns {', '.join(names)} of {', '.join(str(len(column)) for column in columns)} rows, expected as many each")
+    return columns
 
 
 def _by_name(counts: Row) -> dict[str, int]:

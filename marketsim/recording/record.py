@@ -346,11 +346,11 @@ def add_halves(column: NDArray[np.int64], halves: NDArray[np.int64]) -> None:
 
 @compiled
 def bin_of_rank(histogram: NDArray[np.int64], rank: int) -> int:
-    """Return the bin in which the number of a rank stands, from 1 on, of those that a histogram, int64 (bins,), has counted; there have to
-    be as many.
+    """Return the bin in which the number of a rank stands, from 1 on, of those that a histogram, int64 (at least 1,), has counted: the last
+    one where they are fewer.
     """
     place, below = 0, histogram[0]
-    while below < rank:
+    while below < rank and place + 1 < histogram.shape[0]:
         place += 1
         below += histogram[place]
     return place

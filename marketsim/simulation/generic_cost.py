@@ -31,6 +31,11 @@ def whole(values: NDArray[np.float64]) -> NDArray[np.int64]:
     return found
 
 
+def whole_number(value: float) -> int:
+    """Return what `whole` does for one number."""
+    return round(min(value, DRAWN_MAX))
+
+
 def to_pair(uve: NDArray[np.float64], decimals: int = 6) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return prices as (whole, atto) columns, rounded to `decimals` as manifests write them, at least one
     last unit.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from marketsim.agents import demand
 from marketsim.agents.streams import (
+    BLOCKS_MAX,
     Keys,
     constant,
     draw,
@@ -26,6 +27,7 @@ from marketsim.agents.streams import (
     keys_from,
     quantiles,
     stream,
+    to_block_count,
     to_blocks,
     uniform,
 )
@@ -44,7 +46,16 @@ from marketsim.scenario.model import Scenario
 from marketsim.scenario.tenants import PriceRule, RuleChoice, ShareLaw, TenantCohort, TopUp
 from marketsim.scenario.trace import SIZES, read_trace
 from marketsim.simulation.demand_days import days_of, process_of
-from marketsim.simulation.generic_cost import USD_GPU, USD_MEMORY_GIB, USD_STORAGE_GIB, USD_THREAD, generic_cost, to_pair, whole
+from marketsim.simulation.generic_cost import (
+    USD_GPU,
+    USD_MEMORY_GIB,
+    USD_STORAGE_GIB,
+    USD_THREAD,
+    generic_cost,
+    to_pair,
+    whole,
+    whole_number,
+)
 from marketsim.simulation.manifest_orders import manifest_order, worth
 
 SHARES = 1024
@@ -67,8 +78,6 @@ FAR_MS = 1 << 62
 TIES = 1 << 62
 """Draws that break ties of submission time."""
 RESTARTS_MAX = 1_000_000
-BLOCKS_MAX = 1e15
-"""Most blocks of a duration that is drawn (`to_blocks`)."""
 SAMPLED_DAYS = 7
 """Days that a user's demand process is asked about where its mean is wanted."""
 MICRO = 1_000_000
@@ -432,7 +441,7 @@ class _Draws:
             return _Rule(row, Rounding.NEAREST, BLOCKS_MAX, least, over=1.0 if law.law().unit == "blocks" else block_ms)
         drawn = self.any_number(purpose, law)
         if isinstance(drawn, float):
-            return max(round(min(drawn if law.law().unit == "blocks" else drawn / block_ms, BLOCKS_MAX)), least)
+            return max(to_block_count(drawn, law.law().unit, block_ms), least)
         return np.maximum(to_blocks(drawn, law.law().unit, block_ms), least)
 
     def millionths(self, purpose: str, law: Any) -> Any:
@@ -480,7 +489,7 @@ class _Draws:
 
 def _whole(drawn: NDArray[np.float64] | float) -> Any:
     """Draws, or what all of them are, as whole numbers."""
-    return round(min(drawn, DRAWN_MAX)) if isinstance(drawn, float) else whole(drawn)
+    return whole_number(drawn) if isinstance(drawn, float) else whole(drawn)
 
 
 def _uncut(purpose: str, law: Any) -> Law:

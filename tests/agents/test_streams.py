@@ -8,6 +8,8 @@ import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from marketsim.agents.streams import (
     constant,
@@ -21,10 +23,13 @@ from marketsim.agents.streams import (
     normal,
     quantiles,
     stream,
+    to_block_count,
+    to_blocks,
     uniform,
 )
 from marketsim.experiments.difference.draws import DrawBook
 from marketsim.scenario.distributions import Law
+from marketsim.simulation.generic_cost import whole, whole_number
 
 KEYS = keys_from(key_of(7, "tenant/web/day/3"), 200_000)
 LAWS = {
@@ -118,3 +123,9 @@ def test_quantiles_stand_at_the_middles_of_equal_shares() -> None:
     assert quantiles(LAWS["lognormal"], 5)[2] == pytest.approx(4.0)
     assert quantiles(LAWS["exponential"], 1)[0] == pytest.approx(9 * math.log(2))
     assert quantiles(LAWS["clamped"], 9).tolist() == sorted(np.clip(quantiles(LAWS["clamped"], 9), 0.5, 2.0).tolist())
+
+
+@given(st.floats(0, 1e300), st.sampled_from(["ms", "blocks"]), st.integers(1, 60_000))
+def test_one_duration_is_rounded_as_many_are(value: float, unit: str, block_ms: int) -> None:
+    assert to_block_count(value, unit, block_ms) == to_blocks(np.asarray([value]), unit, block_ms)[0]
+    assert whole_number(value) == whole(np.asarray([value]))[0]

@@ -237,6 +237,15 @@ def test_orders_and_leases_are_counted_by_what_became_of_them() -> None:
     assert {each.name: leases.tolist()[each.number] for each in LeaseCounts.columns} == {"active": 2, "insufficient_funds": 1, "closed": 2}
 
 
+def test_a_record_whose_columns_do_not_fit_is_no_reason_to_read_on() -> None:
+    """Compiled code looks at no end of a table: columns of other lengths and a histogram of fewer bids than its sum says."""
+    short = {name: column[:-1] if name == "end" else column for name, column in RECORD.orders.items()}
+    with pytest.raises(ValueError, match="columns relisted, lease, end, unfilled of"):
+        summarize(replace(RECORD, orders=short))
+    below = np.asarray([-5, 0, 0], np.int64)
+    assert summarize(replace(RECORD, latency_histogram=below))["bid_latency_seconds"]["p95"] == 0.002
+
+
 def test_a_record_cut_out_of_another_is_summed_up() -> None:
     """Columns that do not lie in one piece, or are narrower: users' own metrics cut records."""
     orders = {name: np.repeat(column, 2)[::2].astype(np.int32) for name, column in RECORD.orders.items()}
